@@ -1,0 +1,62 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// A Handler sends one message and says what came of it. There is no error
+// result: every attempt has an outcome.
+//
+// The handler must return soon after ctx ends, and must then still say the
+// truth: [Unknown] when the receiver may have taken the message.
+type Handler func(ctx context.Context, m Message) Outcome
+
+// A Message is one recipient of a batch, ready to be sent.
+type Message struct {
+	Batch   *Batch          // shared by all messages of the batch; read only
+	Seq     int32           // number within the batch, from 1
+	Address string          // RFC 5321 Mailbox; its domain is lower case and in A-labels
+	Domain  string          // the recipient domain, the part of Address after the last @
+	Data    json.RawMessage // merge data, a JSON object; nil when there is none
+	Attempt int             // 1 on the first try; tries that cost no attempt do not count
+}
+
+// A Batch is one notification, to be sent to many recipients.
+type Batch struct {
+	ID     int64
+	Client string // the registered domain we send for, in A-labels
+
+	From            string // address of the From: field
+	FromName        string // display name of the From: field; may be ""
+	ReplyTo         string // address; may be ""
+	ReturnPath      string // envelope sender (RFC 5321 §2.3.1) when the client has one of its own; else From is used
+	Subject         string
+	Text            string // body as text/plain; "" when there is only HTML
+	HTML            string // body as text/html; "" when there is only Text
+	ListUnsubscribe string // https: or mailto: URI of RFC 2369 / RFC 8058; may be "" and may hold merge fields
+	Attachments     []Attachment
+
+	Priority  int       // the higher goes first
+	CreatedAt time.Time // the Date: of every message of the batch, on every try
+	ExpiresAt time.Time // no attempt begins after it
+	OnUnknown OnUnknown
+}
+
+// An Attachment is a file that every message of a batch carries.
+type Attachment struct {
+	Filename    string
+	ContentType string // a media type; "" lets the file name decide
+	Content     []byte
+}
+
+// OnUnknown says what happens to a recipient of whom nobody knows whether the
+// receiver took the message: a node died, or a connection broke, after the
+// message was sent and before the reply was read.
+type OnUnknown string
+
+const (
+	Hold   OnUnknown = "hold"   // state unknown; the operator decides; never two copies
+	Resend OnUnknown = "resend" // try again with the same Message-ID; the receiver may see it twice
+)

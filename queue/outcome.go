@@ -1,0 +1,54 @@
+package queue
+
+import "time"
+
+// State is where one recipient stands. The states that an attempt can end in
+// are final, but for Deferred.
+type State string
+
+const (
+	Pending    State = "pending"    // waits for the first try
+	Sending    State = "sending"    // an SMTP transaction may be under way
+	Deferred   State = "deferred"   // waits for the next try
+	Delivered  State = "delivered"  // the receiver took responsibility (RFC 5321 §4.2.5)
+	Bounced    State = "bounced"    // the receiver refused for good
+	Suppressed State = "suppressed" // never to be sent to, see the table suppression
+	Invalid    State = "invalid"    // not an address, or not a message: nothing was sent
+	Expired    State = "expired"    // deferred until the batch expired
+	Unknown    State = "unknown"    // may or may not have been delivered
+	Cancelled  State = "cancelled"  // the batch was cancelled before the first try
+)
+
+// Class says why a receiver turned a message away, and so what to do about it
+// (the table in the README). The zero value is the class of a success.
+type Class string
+
+const (
+	Offline      Class = "offline"       // retry
+	Throttled    Class = "throttled"     // slow the destination down; costs no attempt; retry
+	NoSuchUser   Class = "no_such_user"  // final; suppress the address for all clients
+	MailboxFull  Class = "mailbox_full"  // retry; suppress for a while after repeated ones
+	AuthRejected Class = "auth_rejected" // the client's DNS does not authorise us: ask the guard again
+	SpamBlock    Class = "spam_block"    // hold this egress at this site
+	Policy       Class = "policy"        // final; never suppresses
+	Content      Class = "content"       // final; never suppresses
+	Other        Class = "other"         // 4xx: retry; 5xx: final
+	NotBegun     Class = "not_begun"     // nothing was sent to the receiver; costs no attempt; retry at once
+)
+
+// A Reply is what the receiver answered. A dial error or EOF says nothing about the recipient and is no Reply:
+// its Code is 0 and its Text tells what happened.
+type Reply struct {
+	Code     int    // RFC 5321 §4.2; 0 when the receiver said nothing
+	Enhanced string // RFC 3463, as in "5.1.1"; "" if none was sent
+	Text     string // all lines without code and enhanced code, unquoted, joined by \n
+}
+
+// An Outcome is what came of one attempt.
+type Outcome struct {
+	State State // Delivered, Deferred, Bounced, Invalid or Unknown
+	Class Class
+	Reply Reply
+	Host  string        // MX host that answered, "" if none did
+	After time.Duration // when Deferred: not before; 0 leaves it to the retry schedule
+}
