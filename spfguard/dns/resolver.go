@@ -1,0 +1,165 @@
+package dns
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+	"golang.org/x/sync/singleflight"
+)
+
+// What a server says with authority. The errors returned wrap them and name
+// the question.
+var (
+	ErrNXDomain = errors.New("no such domain")
+	ErrNoData   = errors.New("no record of this type")
+)
+
+// A Resolver asks Server and caches what it says. Its zero value is ready for
+// use; the fields must not change after the first question. It is safe for
+// concurrent use. No search list is applied: every name is absolute.
+type Resolver struct {
+	Server     string        // HOST or HOST:PORT; "" is the first nameserver of /etc/resolv.conf
+	Timeout    time.Duration // per query, all tries together; 0 is 5 s
+	Parallel   int           // queries on the wire at once, more wait; 0 is 256
+	MaxEntries int           // answers remembered; 0 is 100,000
+
+	start  sync.Once
+	server string // Server with its port
+	broken error  // why Server cannot be used
+	slots  chan struct{}
+	flight singleflight.Group
+	cache  cache
+}
+
+// An Answer holds the records of a name and for how long they may be used: the
+// least TTL on the way there, CNAMEs included, less the time they were cached.
+// With ErrNXDomain and ErrNoData the TTL is that of the denial.
+type Answer[T any] struct {
+	Records []T
+	TTL     time.Duration
+}
+
+// An MX names a host that takes the mail of a domain (RFC 5321 §5.1).
+type MX struct {
+	Host string // no trailing dot; "" is the null MX of RFC 7505
+	Pref uint16
+}
+
+// TXT returns one string per record, its character-strings joined without a
+// space (RFC 7208 §3.3).
+func (r *Resolver) TXT(ctx context.Context, name string) (Answer[string], error) {
+	return lookup(ctx, r, name, dns.TypeTXT, func(rr dns.RR) (string, bool) {
+		t, ok := rr.(*dns.TXT)
+		if !ok {
+			return "", false
+		}
+		return unescape(strings.Join(t.Txt, "")), true
+	})
+}
+
+// A returns the IPv4 addresses of name.
+func (r *Resolver) A(ctx context.Context, name string) (Answer[netip.Addr], error) {
+	return lookup(ctx, r, name, dns.TypeA, func(rr dns.RR) (netip.Addr, bool) {
+		a, ok := rr.(*dns.A)
+		if !ok {
+			return netip.Addr{}, false
+		}
+		ip, ok := netip.AddrFromSlice(a.A.To4())
+		return ip, ok
+	})
+}
+
+// AAAA returns the IPv6 addresses of name.
+func (r *Resolver) AAAA(ctx context.Context, name string) (Answer[netip.Addr], error) {
+	return lookup(ctx, r, name, dns.TypeAAAA, func(rr dns.RR) (netip.Addr, bool) {
+		a, ok := rr.(*dns.AAAA)
+		if !ok {
+			return netip.Addr{}, false
+		}
+		return netip.AddrFromSlice(a.AAAA.To16())
+	})
+}
+
+// MX returns the mail exchangers of name by preference, the most preferred first.
+func (r *Resolver) MX(ctx context.Context, name string) (Answer[MX], error) {
+	ans, err := lookup(ctx, r, name, dns.TypeMX, func(rr dns.RR) (MX, bool) {
+		mx, ok := rr.(*dns.MX)
+		if !ok {
+			return MX{}, false
+		}
+		return MX{Host: plain(mx.Mx), Pref: mx.Preference}, true
+	})
+	slices.SortStableFunc(ans.Records, func(a, b MX) int { return int(a.Pref) - int(b.Pref) })
+	return ans, err
+}
+
+// PTR returns the names that the holder of ip gives it. Anyone can claim any
+// name: believe one only after looking it up forwards.
+func (r *Resolver) PTR(ctx context.Context, ip netip.Addr) (Answer[string], error) {
+	arpa, err := dns.ReverseAddr(ip.Unmap().WithZone("").String())
+	if err != nil {
+		return Answer[string]{}, err
+	}
+	return lookup(ctx, r, plain(arpa), dns.TypePTR, func(rr dns.RR) (string, bool) {
+		ptr, ok := rr.(*dns.PTR)
+		if !ok {
+			return "", false
+		}
+		return plain(ptr.Ptr), true
+	})
+}
+
+// lookup answers from the cache, else joins or starts the query. One caller's
+// end of patience does not end the query for the others.
+func lookup[T any](ctx context.Context, r *Resolver, name string, qtype uint16, decode func(dns.RR) (T, bool)) (Answer[T], error) {
+	if err := ctx.Err(); err != nil {
+		return Answer[T]{}, err
+	}
+	r.start.Do(r.configure)
+	if r.broken != nil {
+		return Answer[T]{}, r.broken
+	}
+	q := question{qtype: qtype}
+	var err error
+	if q.name, err = wireName(name); err != nil {
+		return Answer[T]{}, err
+	}
+	if e, ok := r.cache.get(q, time.Now()); ok {
+		return unpack[T](e, time.Now())
+	}
+	done := r.flight.DoChan(q.String(), func() (any, error) {
+		a, err := r.ask(context.WithoutCancel(ctx), q)
+		if err != nil {
+			return nil, err
+		}
+		var records []T
+		for _, rr := range a.rrs {
+			if v, ok := decode(rr); ok {
+				records = append(records, v)
+			}
+		}
+		e := entry{records: records, err: a.err, expires: time.Now().Add(a.ttl)}
+		r.cache.put(q, e, time.Now())
+		return e, nil
+	})
+	select {
+	case <-ctx.Done():
+		return Answer[T]{}, ctx.Err()
+	case res := <-done:
+		if res.Err != nil {
+			return Answer[T]{}, res.Err
+		}
+		return unpack[T](res.Val.(entry), time.Now())
+	}
+}
+
+// unpack copies the records, so that callers may sort theirs.
+func unpack[T any](e entry, now time.Time) (Answer[T], error) {
+	return Answer[T]{Records: slices.Clone(e.records.([]T)), TTL: max(0, e.expires.Sub(now))}, e.err
+}
