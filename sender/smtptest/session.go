@@ -1,0 +1,249 @@
+package smtptest
+
+import (
+	"bufio"
+	"cmp"
+	"crypto/tls"
+	"io"
+	"net"
+	"strings"
+	"time"
+)
+
+// A session is one connection's conversation (RFC 5321 §3).
+type session struct {
+	server *Server
+	conn   net.Conn
+	r      *bufio.Reader
+	w      *bufio.Writer
+	number int
+	nth    int
+
+	helo   string
+	secure bool
+	from   string
+	mail   bool // MAIL was accepted
+	rcpts  []string
+}
+
+func newSession(s *Server, conn net.Conn, number int) *session {
+	return &session{
+		server: s, conn: conn, number: number,
+		r: bufio.NewReaderSize(conn, 16<<10),
+		w: bufio.NewWriterSize(conn, 1<<10),
+	}
+}
+
+func (s *session) serve(admitted bool) {
+	if !admitted {
+		s.say("421 4.7.0 " + s.server.config.Hostname + " Too many concurrent connections from your address")
+		s.w.Flush()
+		return
+	}
+	if !s.answer("CONNECT", "", "220 "+s.server.config.Hostname+" ESMTP") {
+		return
+	}
+	for {
+		line, err := s.read()
+		if err != nil {
+			return
+		}
+		verb, arg, _ := strings.Cut(line, " ")
+		if !s.command(strings.ToUpper(verb), arg) {
+			return
+		}
+	}
+}
+
+// read returns the next command. Replies leave in one packet when the client
+// sent its commands in one (RFC 2920 §3.2).
+func (s *session) read() (string, error) {
+	if s.r.Buffered() == 0 {
+		if err := s.w.Flush(); err != nil {
+			return "", err
+		}
+	}
+	line, err := s.r.ReadString('\n')
+	return strings.TrimRight(line, "\r\n"), err
+}
+
+// command carries out one command and reports whether the session goes on.
+func (s *session) command(verb, arg string) bool {
+	switch verb {
+	case "EHLO", "HELO":
+		return s.hello(verb, arg)
+	case "MAIL":
+		return s.mailFrom(arg)
+	case "RCPT":
+		return s.rcptTo(arg)
+	case "DATA":
+		return s.data()
+	case "STARTTLS":
+		return s.startTLS()
+	case "RSET":
+		s.reset()
+		return s.answer(verb, arg, "250 2.0.0 Ok")
+	case "NOOP":
+		return s.answer(verb, arg, "250 2.0.0 Ok")
+	case "QUIT":
+		s.answer(verb, arg, "221 2.0.0 Bye")
+		s.w.Flush()
+		return false
+	}
+	return s.answer(verb, arg, "502 5.5.1 Command not implemented")
+}
+
+func (s *session) hello(verb, arg string) bool {
+	s.helo = arg
+	s.reset()
+	lines := []string{s.server.config.Hostname}
+	if verb == "EHLO" {
+		lines = append(lines, s.server.config.Extensions...)
+		if s.server.config.TLS != nil && !s.secure {
+			lines = append(lines, "STARTTLS")
+		}
+	}
+	reply := ""
+	for _, line := range lines[:len(lines)-1] {
+		reply += "250-" + line + "\n"
+	}
+	reply += "250 " + lines[len(lines)-1]
+	return s.answer(verb, arg, reply)
+}
+
+func (s *session) mailFrom(arg string) bool {
+	path := mailbox(arg, "FROM:")
+	usual := "250 2.1.0 Ok"
+	if s.mail {
+		usual = "503 5.5.1 Nested MAIL command"
+	}
+	return s.accepted("MAIL", arg, usual, func() { s.from, s.mail = path, true })
+}
+
+func (s *session) rcptTo(arg string) bool {
+	path := mailbox(arg, "TO:")
+	usual := "250 2.1.5 Ok"
+	switch {
+	case !s.mail:
+		usual = "503 5.5.1 Need MAIL command"
+	case s.server.greylisted(path):
+		usual = "451 4.7.1 Greylisted, please try again later"
+	}
+	s.rcpts = append(s.rcpts, path)
+	refused := true
+	ok := s.accepted("RCPT", arg, usual, func() { refused = false })
+	if refused {
+		s.rcpts = s.rcpts[:len(s.rcpts)-1]
+	}
+	return ok
+}
+
+func (s *session) data() bool {
+	if len(s.rcpts) == 0 {
+		return s.answer("DATA", "", "503 5.5.1 Need RCPT command")
+	}
+	begun := false
+	if !s.accepted("DATA", "", "354 End data with <CR><LF>.<CR><LF>", func() { begun = true }) {
+		return false
+	}
+	if !begun {
+		return true
+	}
+	if err := s.w.Flush(); err != nil {
+		return false
+	}
+	content, err := readData(s.r, !s.server.config.Discard)
+	if err != nil {
+		return false
+	}
+	ok := s.accepted(".", "", "250 2.0.0 Ok: queued", func() { s.server.record(s, content) })
+	s.reset()
+	return ok
+}
+
+func (s *session) startTLS() bool {
+	begun := false
+	usual := "220 2.0.0 Ready to start TLS"
+	if s.server.config.TLS == nil || s.secure {
+		usual = "502 5.5.1 STARTTLS not offered"
+	}
+	if !s.accepted("STARTTLS", "", usual, func() { begun = true }) {
+		return false
+	}
+	if !begun {
+		return true
+	}
+	if err := s.w.Flush(); err != nil {
+		return false
+	}
+	conn := tls.Server(s.conn, s.server.config.TLS)
+	if conn.Handshake() != nil {
+		return false
+	}
+	s.conn, s.secure = conn, true
+	s.r.Reset(conn)
+	s.w.Reset(conn)
+	s.reset()
+	return true
+}
+
+func (s *session) reset() {
+	s.from, s.mail, s.rcpts = "", false, nil
+}
+
+// accepted answers as answer does, and calls then when the reply is a good one.
+// A reply of 421 ends the session (RFC 5321 §3.8).
+func (s *session) accepted(verb, arg, usual string, then func()) bool {
+	reply := s.reply(verb, arg, usual)
+	if reply == Drop {
+		s.w.Flush() // what was said before
+		return false
+	}
+	if strings.HasPrefix(reply, "2") || strings.HasPrefix(reply, "3") {
+		then()
+	}
+	s.say(reply)
+	if strings.HasPrefix(reply, "421") {
+		s.w.Flush()
+		return false
+	}
+	return true
+}
+
+// answer says usual, or what the script has instead, and reports whether the
+// session goes on.
+func (s *session) answer(verb, arg, usual string) bool {
+	return s.accepted(verb, arg, usual, func() {})
+}
+
+// reply asks the script, and falls back on usual.
+func (s *session) reply(verb, arg, usual string) string {
+	config := &s.server.config
+	if config.Delay > 0 {
+		time.Sleep(config.Delay)
+	}
+	nth := s.nth
+	s.nth++
+	if config.Reply == nil {
+		return usual
+	}
+	c := Command{Verb: verb, Arg: arg, From: s.from, Conn: s.number, Nth: nth}
+	if len(s.rcpts) > 0 {
+		c.To = s.rcpts[len(s.rcpts)-1]
+	}
+	return cmp.Or(config.Reply(c), usual)
+}
+
+func (s *session) say(reply string) {
+	io.WriteString(s.w, strings.ReplaceAll(reply, "\n", "\r\n"))
+	io.WriteString(s.w, "\r\n")
+}
+
+// mailbox takes it out of FROM:<mailbox> or TO:<mailbox> and what may follow.
+func mailbox(arg, prefix string) string {
+	if len(arg) < len(prefix) || !strings.EqualFold(arg[:len(prefix)], prefix) {
+		return ""
+	}
+	_, arg, _ = strings.Cut(arg, "<")
+	return arg[:max(0, strings.LastIndexByte(arg, '>'))]
+}
