@@ -1,0 +1,61 @@
+package spfguard
+
+import (
+	"context"
+	"net/netip"
+	"time"
+)
+
+// How long a verdict may be relied on, whatever the TTLs say: not so short
+// that checking becomes the work, not so long that a changed record goes
+// unseen for a campaign.
+const (
+	minVerdictTTL = time.Minute
+	maxVerdictTTL = time.Hour
+)
+
+// A Verdict is what the guard keeps about one identity and one egress address.
+type Verdict struct {
+	Domain   string // of the identity
+	IP       netip.Addr
+	Result   Result
+	Decision Decision
+	Record   string   // that Domain publishes; "" if none
+	Matched  string   // the term that decided, as written; "" if none did
+	Path     []string // the domains from Domain to the one whose record holds Matched
+
+	Lookups, Voids           int // as evaluated
+	WorstLookups, WorstVoids int // for an address that matches nothing
+
+	TTL         time.Duration // until the question is worth asking again
+	Explanation string        // one sentence for an operator
+	Err         error         // why Result is TempError or PermError
+
+	Evaluation *Evaluation // the tree
+	Worst      Cost
+}
+
+// Verdict evaluates q for its address and for one that matches nothing.
+func (c *Checker) Verdict(ctx context.Context, q Query) Verdict {
+	ev := c.Check(ctx, q)
+	v := Verdict{
+		Domain: ev.Domain, IP: q.IP.Unmap(), Result: ev.Result, Decision: ev.Result.Decide(),
+		Record: ev.Root.Text, Lookups: ev.Lookups, Voids: ev.Voids,
+		TTL:         min(max(ev.TTL, minVerdictTTL), maxVerdictTTL),
+		Explanation: ev.Explain(), Err: ev.Err, Evaluation: ev,
+	}
+	if v.Result == TempError {
+		v.TTL = minVerdictTTL
+	}
+	for _, n := range ev.Path() {
+		v.Path = append(v.Path, n.Domain)
+	}
+	if t := ev.Matched(); t != nil {
+		v.Matched = t.Text
+	}
+	if ev.Root.Text != "" {
+		v.Worst = c.Worst(ctx, q)
+		v.WorstLookups, v.WorstVoids = v.Worst.Lookups, v.Worst.Voids
+	}
+	return v
+}
