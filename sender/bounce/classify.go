@@ -10,7 +10,7 @@ import (
 // question is a reply in the form rules look at.
 type question struct {
 	code      int
-	digit     byte   // '4', '5' or 0 when the reply does not say
+	digit     byte   // '4', '5' or 'n' when the reply does not say
 	permanent bool   // every digit there is says 5
 	enhanced  string // "" when missing
 	site      string
@@ -41,6 +41,8 @@ func Classify(r queue.Reply, site string) Verdict {
 		q.digit = '5'
 	case r.Code == 0 && q.enhanced != "":
 		q.digit = q.enhanced[0]
+	default:
+		q.digit = 'n'
 	}
 	q.permanent = q.digit == '5' && (q.enhanced == "" || q.enhanced[0] == '5')
 

@@ -15,7 +15,7 @@ import (
 func Parse(line string) queue.Reply {
 	s := strings.TrimSpace(line)
 	s = unquote(s)
-	s = strings.TrimSpace(trimPrefix(s))
+	s = trimContext(trimPrefix(s))
 
 	var r queue.Reply
 	r.Code = replyCode(s)
@@ -96,10 +96,8 @@ var newlines = strings.NewReplacer(`\r\n`, "\n", `\n`, "\n", `\r`, "\n")
 func trimPrefix(s string) string {
 	for {
 		t := s
-		if len(s) > 5 && strings.EqualFold(s[:4], "smtp") {
-			if rest := strings.TrimLeft(s[4:], " \t"); rest != "" && rest[0] == ';' {
-				s = strings.TrimLeft(rest[1:], " \t")
-			}
+		if i := strings.IndexByte(s[:min(len(s), 40)], ';'); i > 0 && diagnosticType(strings.TrimSpace(s[:i])) {
+			s = strings.TrimLeft(s[i+1:], " \t")
 		}
 		// "host mx.example.net[192.0.2.1] said: 550 …", "… responded with: 550 …"
 		head := s[:min(len(s), 400)]
@@ -117,4 +115,21 @@ func trimPrefix(s string) string {
 			return s
 		}
 	}
+}
+
+// diagnosticType reports whether a word names the kind of a Diagnostic-Code.
+func diagnosticType(w string) bool {
+	if strings.EqualFold(w, "smtp") || strings.EqualFold(w, "unknown") {
+		return true
+	}
+	return len(w) > 2 && (w[0] == 'x' || w[0] == 'X') && w[1] == '-' && !strings.ContainsAny(w, " .:")
+}
+
+// trimContext takes off what Postfix adds: "(in reply to RCPT TO command)".
+func trimContext(s string) string {
+	s = strings.TrimSpace(s)
+	if i := strings.LastIndex(s, "(in reply to "); i >= 0 && strings.HasSuffix(s, ")") && len(s)-i < 60 {
+		return strings.TrimSpace(s[:i])
+	}
+	return s
 }

@@ -12,11 +12,13 @@ import (
 // when holds terms of which one of each kind must fit: reply codes ("4xx",
 // "5xx", "421"), enhanced codes ("5.4.1", or "x.7.26" for any first digit,
 // or "x.6.*"), sites ("site:yahoo", a part of the site's name). The digit of
-// "4xx" and "5xx" is the reply code's, or the enhanced code's when there is no reply code.
+// "4xx" and "5xx" is the reply code's, or the enhanced code's when there is
+// no reply code; "none" is neither.
 //
 // says holds phrases: "a | b & c | d" is said when a or b, and also c or d,
 // occur. A phrase begins at the beginning of a word and may end within one
-// ("reject" finds "rejected") unless it ends in "$". It is written as fold
+// ("reject" finds "rejected") unless it ends in "$", or in "$$" for the end
+// of the reply. "&" binds less than "|". It is written as fold
 // writes: "doesnt", "email", "@" for an address, "%" for an IP address.
 //
 // unless holds phrases of which none may occur.
@@ -32,7 +34,7 @@ type rule struct {
 type compiled struct {
 	id       string
 	class    queue.Class
-	digit    byte // '4', '5', or 0 for any
+	digit    byte // '4', '5', 'n' for none, or 0 for any
 	codes    []int
 	enhanced []string // with 'x' for any first digit
 	sites    []string
@@ -80,9 +82,7 @@ func compile(rules []rule) *table {
 			if p[0] < 0x80 { // words; Chinese and Japanese have no spaces between them
 				p = " " + p
 			}
-			if strings.HasSuffix(p, "$") {
-				p = p[:len(p)-1] + " "
-			}
+			p = strings.ReplaceAll(p, "$", " ")
 			id, ok := ids[p]
 			if !ok {
 				id = uint16(len(ids))
@@ -98,7 +98,7 @@ func compile(rules []rule) *table {
 		c := compiled{id: r.id, class: r.class}
 		for term := range strings.FieldsSeq(r.when) {
 			switch {
-			case term == "4xx" || term == "5xx":
+			case term == "4xx" || term == "5xx" || term == "none":
 				c.digit = term[0]
 			case strings.HasPrefix(term, "site:"):
 				c.sites = append(c.sites, term[len("site:"):])
@@ -159,7 +159,7 @@ func (c *compiled) fits(q *question) bool {
 	if c.digit != 0 && c.digit != q.digit {
 		return false
 	}
-	if c.class == queue.NoSuchUser && !q.permanent {
+	if c.class == queue.NoSuchUser && (!q.permanent || aboutCommands(q)) {
 		return false
 	}
 	if c.codes != nil && !has(c.codes, q.code) ||
@@ -173,6 +173,12 @@ func (c *compiled) fits(q *question) bool {
 		}
 	}
 	return !q.heard.any(c.unless)
+}
+
+// aboutCommands reports whether the reply complains of a command (RFC 5321
+// §4.2.2: 500 to 504), such as the name in HELO, and of no address.
+func aboutCommands(q *question) bool {
+	return 500 <= q.code && q.code <= 504 && !anyEnhanced([]string{"x.1.*"}, q.enhanced)
 }
 
 func has(list []int, n int) bool {

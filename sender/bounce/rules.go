@@ -34,6 +34,9 @@ var rules = slices.Concat(providerRules, wordRules, recipientRules, messageRules
 
 // providerRules are what big receivers mean by codes and phrases of their own.
 var providerRules = []rule{
+	// No reply: what the network library says, or a delivery report of a failed connection
+	{"no-answer", offline, "none", "dial tcp | dial | i o timeout | connection refused | connection reset | connection closed | connection aborted | connection timed out | reset by peer | no route | unreachable | eof$ | broken pipe | closed network connection | handshake | timed out | timeout | deadline exceeded | no such host | server misbehaving | lost connection | unable to connect | could not connect | couldnt connect", ""},
+
 	// RFC 7372, RFC 7489, RFC 8617; Google "Gmail SMTP errors and codes" uses the numbers up to 30 and 40 in its own way
 	{"flood", throttled, "4xx x.7.28", "", ""},
 	{"unusual-rate", throttled, "4xx", "unusual rate of | unusual traffic | unexpected volume", ""},
@@ -57,8 +60,7 @@ var providerRules = []rule{
 	{"ms-thread-limit", throttled, "", "thread limit | storedrv & throttl | too many concurrent | concurrent connections", ""},
 	{"ms-compliance", content, "x.7.512 x.6.11", "", ""},
 	{"ms-domain-gone", gone, "5.4.310", "does not exist | nonexistent", sender},
-	{"ms-connection", offline, "x.4.300 x.4.310 x.4.312 x.4.315 x.4.316 x.4.317 x.4.318 x.4.319 x.4.7 x.4.8 x.4.9 x.4.10", "", ""},
-	{"ms-listed", spam, "", "s3140 | s3150 | s8001 | s8002 | s77719 | s3114 | s843 | s844", ""},
+	{"ms-listed", spam, "", "s3140 | s3150 | s8001 | s8002 | s77719 | s3114 | s843 | s844 | werent sent", "some messages"},
 
 	// Yahoo "SMTP error codes" and its forerunner AOL
 	{"yahoo-deferred-for-good", spam, "", "permanently deferred", ""},
