@@ -1,0 +1,6 @@
+package migrations
+
+var (
+	UpFS   = up
+	HashFS = hash
+)

@@ -1,0 +1,104 @@
+package queuetest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"enotify/migrations"
+	"enotify/queue/localpg"
+)
+
+// private is the server of this process, if one was started.
+var private *localpg.Server
+
+// Main runs the tests of a package and stops the private server.
+func Main(m *testing.M) {
+	code := m.Run()
+	if private != nil {
+		if err := private.Stop(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, "queuetest:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// The context is not that of the first test, which would end too soon.
+var (
+	serverURL    = sync.OnceValues(func() (string, error) { return startServer(context.Background()) })
+	templateMade = sync.OnceValue(func() error { return makeTemplate(context.Background()) })
+)
+
+func startServer(ctx context.Context) (url string, err error) {
+	if url := os.Getenv("ENOTIFY_TEST_DATABASE_URL"); url != "" {
+		return url, nil
+	}
+	if private, err = localpg.Start(ctx, localpg.Options{Ephemeral: true, Unsafe: true}); err != nil {
+		return "", err
+	}
+	return private.URL(), nil
+}
+
+// template is the name of the database to copy.
+func template() string { return "enotify_template_" + migrations.Hash() }
+
+// makeTemplate makes the template unless the server has it. It gets its name
+// when it is complete, so that a killed process leaves no half of one.
+func makeTemplate(ctx context.Context) error {
+	url, err := serverURL()
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	// Other test processes may be about to do the same. The lock ends with the
+	// connection; its number is "enotest" in ASCII.
+	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock(x'656e6f74657374'::bigint)`); err != nil {
+		return err
+	}
+	var exists bool
+	err = conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, template()).Scan(&exists)
+	if err != nil || exists {
+		return err
+	}
+	draft := template() + "_draft"
+	if _, err := conn.Exec(ctx, `DROP DATABASE IF EXISTS `+draft+` WITH (FORCE)`); err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, createSQL(draft, "template0")); err != nil {
+		return err
+	}
+	if err := migrate(ctx, url, draft); err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, `ALTER DATABASE `+draft+` RENAME TO `+template())
+	return err
+}
+
+func migrate(ctx context.Context, url, database string) error {
+	conn, err := connect(ctx, url, database)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = migrations.Up(ctx, conn)
+	return err
+}
+
+// connect opens a database of the server.
+func connect(ctx context.Context, url, database string) (*pgx.Conn, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	config.Database = database
+	return pgx.ConnectConfig(ctx, config)
+}
