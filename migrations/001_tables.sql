@@ -229,6 +229,7 @@ CREATE TABLE enotify.retry (
     seq       int NOT NULL,
     domain_id int NOT NULL,
     attempts  int NOT NULL,
+    tries     int NOT NULL,
     class     enotify.reply_class,
     code      smallint,
     grp       smallint NOT NULL,
@@ -245,6 +246,7 @@ COMMENT ON COLUMN enotify.retry.intent_at IS 'write-ahead intent of the try unde
 COMMENT ON COLUMN enotify.retry.seq IS 'the recipient';
 COMMENT ON COLUMN enotify.retry.domain_id IS 'its domain';
 COMMENT ON COLUMN enotify.retry.attempts IS 'tries that count so far; being throttled does not count';
+COMMENT ON COLUMN enotify.retry.tries IS 'all tries so far; fences a result that is written twice';
 COMMENT ON COLUMN enotify.retry.class IS 'class of the last reply';
 COMMENT ON COLUMN enotify.retry.code IS 'code of the last reply';
 COMMENT ON COLUMN enotify.retry.grp IS 'lease group of the domain';

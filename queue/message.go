@@ -21,6 +21,12 @@ type Message struct {
 	Domain  string          // the recipient domain, the part of Address after the last @
 	Data    json.RawMessage // merge data, a JSON object; nil when there is none
 	Attempt int             // 1 on the first try; tries that cost no attempt do not count
+
+	// MayBegin says whether the SMTP transaction may be begun; ask right before
+	// it. It is false once the batch is paused, cancelled or blocked, or the
+	// node has lost its lease: the outcome is then Deferred and NotBegun. A
+	// transaction that has begun is finished.
+	MayBegin func() bool
 }
 
 // A Batch is one notification, to be sent to many recipients.

@@ -1,0 +1,64 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// A DB is a migrated enotify database. It is safe for concurrent use.
+type DB struct {
+	pool *pgxpool.Pool
+}
+
+// Open connects to the database at url, a PostgreSQL connection URI or
+// keyword string. With maxConns 0 the pool has the size that url or pgx says.
+// The error is one line that names host and port and holds no password.
+func Open(ctx context.Context, url string, maxConns int32) (*DB, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("database URL: %w", err)
+	}
+	if maxConns > 0 {
+		config.MaxConns = maxConns
+	}
+	config.ConnConfig.RuntimeParams["application_name"] = "enotify"
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, unreachable(config.ConnConfig, err)
+	}
+	return &DB{pool: pool}, nil
+}
+
+func unreachable(c *pgx.ConnConfig, err error) error {
+	where := net.JoinHostPort(c.Host, fmt.Sprint(c.Port))
+	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) {
+		return fmt.Errorf("database %s at %s refuses user %s: %s", c.Database, where, c.User, refused.Message)
+	}
+	cause := err
+	for next := errors.Unwrap(cause); next != nil; next = errors.Unwrap(next) {
+		cause = next
+	}
+	return fmt.Errorf("no database at %s: %s; start it or set --database-url", where, strings.ReplaceAll(cause.Error(), "\n", " "))
+}
+
+// Close closes all connections.
+func (db *DB) Close() { db.pool.Close() }
+
+// ErrNotFound is wrapped by every error that says that the named thing does not exist.
+var ErrNotFound = errors.New("not found")
+
+// inTx runs f in a transaction, read committed.
+func (db *DB) inTx(ctx context.Context, f func(tx pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, db.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, f)
+}

@@ -1,0 +1,158 @@
+package queue
+
+import (
+	"context"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A result is an outcome on its way to the database.
+type result struct {
+	batch    int64
+	seq      int32
+	domainID int32
+	grp      int16
+	try      int       // number of the try, from 1
+	attempts int       // tries that count, this one included if it does
+	due      time.Time // of a deferred one
+	at       time.Time
+	Outcome
+}
+
+// Final outcomes are appended. One that is there already stands, but for
+// unknown: a late fact is better than none.
+const finishSQL = `
+WITH f AS (
+	SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[]::enotify.recipient_state[], $4::text[]::enotify.reply_class[],
+		$5::smallint[], $6::text[], $7::text[], $8::timestamptz[]) f (batch_id, seq, state, class, code, enhanced, reply, at)
+), gone AS (
+	DELETE FROM enotify.retry t USING f WHERE t.batch_id = f.batch_id AND t.seq = f.seq
+)
+INSERT INTO enotify.outcome AS o (batch_id, seq, state, class, code, enhanced, reply, at)
+SELECT * FROM f ORDER BY batch_id, seq
+ON CONFLICT (batch_id, seq) DO UPDATE
+SET state = excluded.state, class = excluded.class, code = excluded.code, enhanced = excluded.enhanced, reply = excluded.reply, at = excluded.at
+WHERE o.state = 'unknown'`
+
+// In the transaction of the outcome that causes it.
+const suppressSQL = `
+INSERT INTO enotify.suppression (address, client_id, cause, batch_id, seq, note)
+SELECT DISTINCT ON (lower(r.address)) lower(r.address), NULL::int, 'no_such_user', r.batch_id, r.seq, f.note
+FROM unnest($1::bigint[], $2::int[], $3::text[]) f (batch_id, seq, note)
+JOIN enotify.recipient r ON r.batch_id = f.batch_id AND r.seq = f.seq
+ORDER BY lower(r.address)
+ON CONFLICT (address, client_id) DO NOTHING`
+
+const deferSQL = `
+WITH f AS (
+	SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::smallint[], $5::timestamptz[], $6::int[], $7::int[], $8::text[]::enotify.reply_class[],
+		$9::smallint[], $10::text[], $11::text[], $12::timestamptz[]) f (batch_id, seq, domain_id, grp, due_at, attempts, tries, class, code, enhanced, reply, at)
+), known AS (
+	DELETE FROM enotify.outcome o USING f WHERE o.batch_id = f.batch_id AND o.seq = f.seq AND o.state = 'unknown'
+)
+INSERT INTO enotify.retry AS t (batch_id, seq, domain_id, grp, due_at, first_at, attempts, tries, class, code, enhanced, reply)
+SELECT f.batch_id, f.seq, f.domain_id, f.grp, f.due_at, f.at, f.attempts, f.tries, f.class, f.code, f.enhanced, f.reply
+FROM f
+WHERE NOT EXISTS (SELECT FROM enotify.outcome o WHERE o.batch_id = f.batch_id AND o.seq = f.seq AND o.state <> 'unknown')
+ORDER BY f.batch_id, f.seq
+ON CONFLICT (batch_id, seq) DO UPDATE SET intent_at = NULL, due_at = excluded.due_at, attempts = excluded.attempts,
+	tries = excluded.tries, class = excluded.class, code = excluded.code, enhanced = excluded.enhanced, reply = excluded.reply
+WHERE t.tries < excluded.tries`
+
+const logAttemptsSQL = `
+INSERT INTO enotify.attempt (batch_id, seq, n, class, code, enhanced, reply, host, at)
+SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::text[]::enotify.reply_class[], $5::smallint[], $6::text[], $7::text[], $8::text[], $9::timestamptz[])`
+
+// finish records results in one transaction and one round trip. It may be
+// called again with the same results when nobody knows whether it committed.
+func (db *DB) finish(ctx context.Context, results []result) error {
+	var final, deferred, gone, logged columns
+	for i := range results {
+		r := &results[i]
+		switch {
+		case r.State == Deferred:
+			deferred.add(r)
+		default:
+			final.add(r)
+			if r.State == Bounced && r.Class == NoSuchUser {
+				gone.add(r)
+			}
+		}
+		if r.Class != NotBegun && (r.State != Delivered || r.try > 1) {
+			logged.add(r)
+		}
+	}
+	var b pgx.Batch
+	if c := &final; len(c.batch) > 0 {
+		b.Queue(finishSQL, c.batch, c.seq, c.state, c.class, c.code, c.enhanced, c.reply, c.at)
+	}
+	if c := &gone; len(c.batch) > 0 {
+		b.Queue(suppressSQL, c.batch, c.seq, c.reply)
+	}
+	if c := &deferred; len(c.batch) > 0 {
+		b.Queue(deferSQL, c.batch, c.seq, c.domain, c.grp, c.due, c.attempts, c.try, c.class, c.code, c.enhanced, c.reply, c.at)
+	}
+	if c := &logged; len(c.batch) > 0 {
+		b.Queue(logAttemptsSQL, c.batch, c.seq, c.try, c.class, c.code, c.enhanced, c.reply, c.host, c.at)
+	}
+	return db.pool.SendBatch(ctx, &b).Close()
+}
+
+// columns holds results the way unnest() takes them.
+type columns struct {
+	batch                      []int64
+	seq, domain, try, attempts []int32
+	grp                        []int16
+	state, reply               []string
+	class, enhanced, host      []*string
+	code                       []*int16
+	due, at                    []time.Time
+}
+
+func (c *columns) add(r *result) {
+	c.batch = append(c.batch, r.batch)
+	c.seq = append(c.seq, r.seq)
+	c.domain = append(c.domain, r.domainID)
+	c.try = append(c.try, int32(r.try))
+	c.attempts = append(c.attempts, int32(r.attempts))
+	c.grp = append(c.grp, r.grp)
+	c.state = append(c.state, string(r.State))
+	c.class = append(c.class, orNull(string(r.Class)))
+	c.enhanced = append(c.enhanced, orNull(r.Reply.Enhanced))
+	c.host = append(c.host, orNull(r.Host))
+	c.reply = append(c.reply, storable(r.Reply.Text))
+	var code *int16
+	if r.Reply.Code != 0 {
+		n := int16(r.Reply.Code)
+		code = &n
+	}
+	c.code = append(c.code, code)
+	c.due = append(c.due, r.due)
+	c.at = append(c.at, r.at)
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	s = storable(s)
+	return &s
+}
+
+// maxReply is how much of a reply is kept, in octets.
+const maxReply = 1000
+
+// storable makes text that came from a receiver fit for a text column: UTF-8,
+// no NUL, not endless.
+func storable(s string) string {
+	if len(s) > maxReply {
+		s = s[:maxReply]
+	}
+	if utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
+		return s
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}

@@ -1,0 +1,150 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A lane is what waits for one recipient domain: first tries of the batch
+// that has the turn, or retries of any batch that are due.
+type lane struct {
+	batch    int64
+	domainID int32
+	domain   string
+	grp      int16
+	waiting  int
+	retry    bool
+}
+
+const lanesSQL = `
+SELECT d.batch_id, d.domain_id, k.name, d.grp, d.last_seq - d.intent_seq
+FROM enotify.batch_domain d JOIN enotify.domain k ON k.id = d.domain_id
+WHERE d.batch_id = $1 AND d.intent_seq < d.last_seq AND d.grp = ANY ($2)
+ORDER BY d.last_seq - d.intent_seq DESC`
+
+// lanes lists the domains of the batch that have untried recipients, in the
+// given groups; the longest first, since it ends last.
+func (db *DB) lanes(ctx context.Context, batch int64, grps []int16) ([]lane, error) {
+	return db.collectLanes(ctx, false, lanesSQL, batch, grps)
+}
+
+const retryLanesSQL = `
+SELECT t.batch_id, t.domain_id, k.name, t.grp, count(*)::int
+FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id JOIN enotify.domain k ON k.id = t.domain_id
+WHERE t.intent_at IS NULL AND t.due_at <= now() AND t.grp = ANY ($1) AND b.state IN ('sending', 'retrying') AND b.expires_at > now()
+GROUP BY t.batch_id, t.domain_id, k.name, t.grp`
+
+// retryLanes lists the domains that have retries due, in the given groups.
+func (db *DB) retryLanes(ctx context.Context, grps []int16) ([]lane, error) {
+	return db.collectLanes(ctx, true, retryLanesSQL, grps)
+}
+
+func (db *DB) collectLanes(ctx context.Context, retry bool, sql string, args ...any) ([]lane, error) {
+	rows, err := db.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (lane, error) {
+		l := lane{retry: retry}
+		return l, row.Scan(&l.batch, &l.domainID, &l.domain, &l.grp, &l.waiting)
+	})
+}
+
+// A pick is a number of messages of a lane that may begin now.
+type pick struct {
+	*lane
+	n     int
+	epoch int64 // of the lease under which it was picked
+}
+
+// A picked recipient has its intent written; it may be sent to.
+type picked struct {
+	batch      int64
+	seq        int32
+	domainID   int32
+	address    string
+	data       json.RawMessage
+	attempts   int // so far, that count
+	tries      int // so far, all
+	suppressed bool
+}
+
+const suppressedSQL = `EXISTS (SELECT FROM enotify.suppression s WHERE s.address = lower(r.address)
+	AND (s.client_id IS NULL OR s.client_id = b.client_id) AND (s.until IS NULL OR s.until > now()))`
+
+// The intents of the chosen domains move, and their ranges are read by
+// primary key, in one statement. Fenced: the batch has the turn, the lease is
+// the caller's, in the same epoch, and has not run out.
+const intendSQL = `
+WITH want AS (
+	SELECT * FROM unnest($2::int[], $3::int[], $4::bigint[]) w (domain_id, n, epoch)
+), moved AS (
+	UPDATE enotify.batch_domain d SET intent_seq = d.intent_seq + w.n
+	FROM want w, enotify.batch b, enotify.lease l
+	WHERE d.batch_id = $1 AND d.domain_id = w.domain_id AND d.intent_seq + w.n <= d.last_seq
+	  AND b.id = $1 AND b.state = 'sending' AND b.expires_at > now()
+	  AND l.grp = d.grp AND l.node_id = $5 AND l.epoch = w.epoch AND l.until > clock_timestamp()
+	RETURNING d.domain_id, d.intent_seq - w.n AS before, d.intent_seq AS upto, b.client_id
+)
+SELECT $1::bigint, r.seq, r.domain_id, r.address, r.data, 0, 0, ` + suppressedSQL + `
+FROM moved b JOIN enotify.recipient r ON r.batch_id = $1 AND r.seq > b.before AND r.seq <= b.upto`
+
+const intendRetriesSQL = `
+WITH want AS (
+	SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[]) w (batch_id, domain_id, n, epoch)
+), due AS (
+	SELECT t.batch_id, t.seq FROM want w CROSS JOIN LATERAL (
+		SELECT t.batch_id, t.seq FROM enotify.retry t
+		JOIN enotify.batch b ON b.id = t.batch_id AND b.state IN ('sending', 'retrying') AND b.expires_at > now()
+		JOIN enotify.lease l ON l.grp = t.grp AND l.node_id = $5 AND l.epoch = w.epoch AND l.until > clock_timestamp()
+		WHERE t.batch_id = w.batch_id AND t.domain_id = w.domain_id AND t.intent_at IS NULL AND t.due_at <= now()
+		ORDER BY t.due_at LIMIT w.n
+	) t
+), moved AS (
+	UPDATE enotify.retry t SET intent_at = now() FROM due WHERE t.batch_id = due.batch_id AND t.seq = due.seq AND t.intent_at IS NULL
+	RETURNING t.batch_id, t.seq, t.attempts, t.tries
+)
+SELECT r.batch_id, r.seq, r.domain_id, r.address, r.data, m.attempts, m.tries, ` + suppressedSQL + `
+FROM moved m JOIN enotify.recipient r ON r.batch_id = m.batch_id AND r.seq = m.seq JOIN enotify.batch b ON b.id = m.batch_id`
+
+// intend writes the intent of the picks and returns their recipients: all of
+// them, or, where a fence stopped a pick, none of that pick. First tries must
+// all be of one batch.
+//
+// The shared lock lets a takeover wait for this transaction, see adopt.
+func (db *DB) intend(ctx context.Context, node int32, picks []pick) ([]picked, error) {
+	var batches []int64
+	var domains, counts []int32
+	var epochs []int64
+	for _, p := range picks {
+		batches = append(batches, p.batch)
+		domains = append(domains, p.domainID)
+		counts = append(counts, int32(p.n))
+		epochs = append(epochs, p.epoch)
+	}
+	var b pgx.Batch
+	b.Queue(`SELECT pg_advisory_xact_lock_shared($1, $2)`, nodeLock, node)
+	if picks[0].retry {
+		b.Queue(intendRetriesSQL, batches, domains, counts, epochs, node)
+	} else {
+		b.Queue(intendSQL, batches[0], domains, counts, epochs, node)
+	}
+	results := db.pool.SendBatch(ctx, &b)
+	defer results.Close()
+	if _, err := results.Exec(); err != nil {
+		return nil, err
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return nil, err
+	}
+	got, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p picked, err error) {
+		return p, row.Scan(&p.batch, &p.seq, &p.domainID, &p.address, &p.data, &p.attempts, &p.tries, &p.suppressed)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return got, results.Close() // the commit: only after it may anything begin
+}

@@ -1,0 +1,188 @@
+package queue
+
+import (
+	"context"
+	"time"
+)
+
+// keep does what is due about once a second: renew the leases and share them
+// fairly, move batches on, take the turn, look for retries that are due. It
+// says whether nothing is due.
+func (v *serving) keep(ctx context.Context) (idle bool, err error) {
+	if err := v.renew(ctx); err != nil {
+		return false, err
+	}
+	moves, err := v.DB.advance(ctx)
+	if err != nil {
+		return false, err
+	}
+	v.report(moves)
+	turn, err := v.DB.takeTurn(ctx)
+	if err != nil {
+		return false, err
+	}
+	if turn != v.turn {
+		v.turn, v.stale = turn, true
+	}
+	if err := v.halt(ctx); err != nil {
+		return false, err
+	}
+	if err := v.load(ctx); err != nil {
+		return false, err
+	}
+	v.mu.Lock()
+	busy := v.total > 0
+	v.mu.Unlock()
+	if busy || turn != 0 {
+		return false, nil
+	}
+	return v.DB.idle(ctx)
+}
+
+// renew beats, and moves our share of the groups towards a fair one.
+func (v *serving) renew(ctx context.Context) error {
+	asked := time.Since(v.start)
+	held, alive, err := v.DB.beat(ctx, v.id)
+	if err != nil {
+		return err
+	}
+	v.expires.Store((asked + leaseTTL - leaseMargin).Nanoseconds())
+	share := (groups + alive - 1) / alive
+	if len(held) < share {
+		taken, err := v.DB.adopt(ctx, v.id, share-len(held))
+		if err != nil {
+			return err
+		}
+		held = append(held, taken...)
+		if len(taken) > 0 {
+			v.stale = true
+			v.log.Info("leased", "groups", len(held), "nodes", alive)
+		}
+	}
+	now := make(map[int16]int64, len(held))
+	for _, l := range held {
+		now[l.grp] = l.epoch
+		if v.held[l.grp] != l.epoch {
+			v.stale = true
+		}
+	}
+	v.held = now
+	return v.giveBack(ctx, share)
+}
+
+// giveBack lets groups above our share drain, and releases those that have.
+func (v *serving) giveBack(ctx context.Context, share int) error {
+	for grp := range v.held {
+		if len(v.held)-len(v.giving) <= share {
+			break
+		}
+		v.giving[grp] = true
+	}
+	var drained []int16
+	v.mu.Lock()
+	for grp := range v.giving {
+		if v.inFlight[grp] == 0 {
+			drained = append(drained, grp)
+		}
+	}
+	v.mu.Unlock()
+	if len(drained) == 0 {
+		return nil
+	}
+	if err := v.DB.release(ctx, v.id, drained); err != nil {
+		return err
+	}
+	for _, grp := range drained {
+		delete(v.held, grp)
+		delete(v.giving, grp)
+	}
+	v.log.Info("gave groups back", "groups", len(drained))
+	return nil
+}
+
+const activeSQL = `SELECT id FROM enotify.batch WHERE id = ANY ($1) AND state IN ('sending', 'retrying')`
+
+// halt stops the runs of batches that may not be sent any more.
+func (v *serving) halt(ctx context.Context) error {
+	if len(v.runs) == 0 {
+		return nil
+	}
+	ids := make([]int64, 0, len(v.runs))
+	for id := range v.runs {
+		ids = append(ids, id)
+	}
+	active := make(map[int64]bool, len(ids))
+	rows, err := v.DB.pool.Query(ctx, activeSQL, ids)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		active[id] = true
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for id, r := range v.runs {
+		if !active[id] {
+			r.halted.Store(true)
+			delete(v.runs, id)
+		}
+	}
+	v.lanes.keep(func(l *lane) bool { return active[l.batch] })
+	return nil
+}
+
+// load reads the lanes of the turn when something changed them, and the
+// retries that are due.
+func (v *serving) load(ctx context.Context) error {
+	grps := make([]int16, 0, len(v.held))
+	for grp := range v.held {
+		if !v.giving[grp] {
+			grps = append(grps, grp)
+		}
+	}
+	if v.stale && v.turn != 0 {
+		lanes, err := v.DB.lanes(ctx, v.turn, grps)
+		if err != nil {
+			return err
+		}
+		v.lanes.keep(func(l *lane) bool { return l.retry })
+		if err := v.put(ctx, lanes); err != nil {
+			return err
+		}
+	}
+	v.stale = false
+	lanes, err := v.DB.retryLanes(ctx, grps)
+	if err != nil {
+		return err
+	}
+	return v.put(ctx, lanes)
+}
+
+func (v *serving) put(ctx context.Context, lanes []lane) error {
+	for _, l := range lanes {
+		if v.runs[l.batch] == nil {
+			batch, err := v.DB.Content(ctx, l.batch)
+			if err != nil {
+				return err
+			}
+			v.runs[l.batch] = &run{batch: batch}
+			if !l.retry {
+				v.log.Info("batch has the turn", "batch", l.batch, "client", batch.Client, "domains", len(lanes))
+			}
+		}
+		v.lanes.put(l)
+	}
+	return nil
+}
+
+func (v *serving) report(moves []move) {
+	for _, m := range moves {
+		v.log.Info("batch moved on", "batch", m.ID, "state", m.State)
+	}
+}

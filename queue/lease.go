@@ -1,0 +1,204 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// groups is the number of lease groups: a recipient domain belongs to one for good.
+const groups = 64
+
+// leaseTTL is how long a lease lasts without a heartbeat. A dead node's groups
+// are taken over that much later.
+const leaseTTL = 4 * time.Second
+
+// leaseMargin is how much sooner the holder stops to believe in its lease: the
+// time by which the two clocks, counted from the heartbeat, may drift apart.
+const leaseMargin = 500 * time.Millisecond
+
+// nodeLock is the class of the advisory locks by which a takeover waits for
+// the ticks of the node it replaces, and keeps new ones out.
+const nodeLock = 0x656e6f74 // "enot"
+
+// A Node is a running sender process.
+type Node struct {
+	ID        int32
+	Name      string
+	Egress    []netip.Addr // addresses that receivers see it connect from
+	HELO      string
+	Version   string
+	StartedAt time.Time
+	LiveUntil time.Time
+	Groups    int // lease groups it holds
+}
+
+const joinSQL = `
+WITH swept AS (DELETE FROM enotify.node n WHERE n.live_until < now() - interval '1 day')
+INSERT INTO enotify.node (name, egress, helo, version, live_until)
+VALUES ($1, $2, $3, $4, now() + $5) RETURNING id`
+
+// join registers a node; it holds no groups yet.
+func (db *DB) join(ctx context.Context, n Node) (id int32, err error) {
+	err = db.pool.QueryRow(ctx, joinSQL, n.Name, n.Egress, n.HELO, n.Version, leaseTTL).Scan(&id)
+	return id, err
+}
+
+// A lease is one group of domains, held until the node's next heartbeat fails.
+type lease struct {
+	grp   int16
+	epoch int64
+}
+
+const (
+	liveSQL  = `UPDATE enotify.node SET live_until = now() + $2 WHERE id = $1 RETURNING (SELECT count(*) FROM enotify.node o WHERE o.live_until > now() OR o.id = $1)`
+	renewSQL = `UPDATE enotify.lease SET until = now() + $2 WHERE node_id = $1 RETURNING grp, epoch`
+)
+
+// beat renews the node's leases and says how many nodes are alive.
+func (db *DB) beat(ctx context.Context, node int32) (held []lease, alive int, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, liveSQL, node, leaseTTL).Scan(&alive); err != nil {
+			return fmt.Errorf("heartbeat of node %d: %w", node, err)
+		}
+		rows, err := tx.Query(ctx, renewSQL, node, leaseTTL)
+		if err != nil {
+			return err
+		}
+		held, err = pgx.CollectRows(rows, scanLease)
+		return err
+	})
+	return held, alive, err
+}
+
+func scanLease(row pgx.CollectableRow) (l lease, err error) {
+	return l, row.Scan(&l.grp, &l.epoch)
+}
+
+const (
+	vacantSQL = `
+SELECT grp, coalesce(node_id, 0) FROM enotify.lease
+WHERE until < clock_timestamp() AND node_id IS DISTINCT FROM $1
+ORDER BY grp LIMIT $2 FOR UPDATE SKIP LOCKED`
+	lockNodeSQL = `SELECT pg_advisory_xact_lock($1, $2)`
+	takeSQL     = `UPDATE enotify.lease SET node_id = $1, epoch = epoch + 1, until = now() + $2 WHERE grp = ANY ($3) RETURNING grp, epoch`
+)
+
+// adopt takes up to limit groups that nobody holds, or whose holder is dead,
+// and settles what a dead holder left in doubt.
+func (db *DB) adopt(ctx context.Context, node int32, limit int) (taken []lease, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, vacantSQL, node, limit)
+		if err != nil {
+			return err
+		}
+		var all, abandoned []int16
+		dead := map[int32]bool{}
+		var grp int16
+		var holder int32
+		if _, err := pgx.ForEachRow(rows, []any{&grp, &holder}, func() error {
+			all = append(all, grp)
+			if holder != 0 {
+				abandoned = append(abandoned, grp)
+				dead[holder] = true
+			}
+			return nil
+		}); err != nil || len(all) == 0 {
+			return err
+		}
+		for holder := range dead {
+			if _, err := tx.Exec(ctx, lockNodeSQL, nodeLock, holder); err != nil {
+				return err
+			}
+		}
+		rows, err = tx.Query(ctx, takeSQL, node, leaseTTL, all)
+		if err != nil {
+			return err
+		}
+		if taken, err = pgx.CollectRows(rows, scanLease); err != nil || len(abandoned) == 0 {
+			return err
+		}
+		return settle(ctx, tx, abandoned)
+	})
+	return taken, err
+}
+
+// What lies under the intent without an outcome may have been delivered.
+const (
+	settleFirstSQL = `
+WITH doubt AS (
+	SELECT r.batch_id, r.seq, r.domain_id, d.grp, b.on_unknown
+	FROM enotify.batch b
+	JOIN enotify.batch_domain d ON d.batch_id = b.id AND d.grp = ANY ($1) AND d.intent_seq >= d.first_seq
+	JOIN enotify.recipient r ON r.batch_id = d.batch_id AND r.seq BETWEEN d.first_seq AND d.intent_seq
+	LEFT JOIN enotify.outcome o ON o.batch_id = r.batch_id AND o.seq = r.seq
+	LEFT JOIN enotify.retry t ON t.batch_id = r.batch_id AND t.seq = r.seq
+	WHERE b.finished_at IS NULL AND b.state <> 'draft' AND o.seq IS NULL AND t.seq IS NULL
+), again AS (
+	INSERT INTO enotify.retry (batch_id, seq, domain_id, grp, due_at, first_at, attempts, tries, class, reply)
+	SELECT batch_id, seq, domain_id, grp, now(), now(), 1, 1, 'other', $2 FROM doubt WHERE on_unknown = 'resend'
+)
+INSERT INTO enotify.outcome (batch_id, seq, state, reply)
+SELECT batch_id, seq, 'unknown', $2 FROM doubt WHERE on_unknown = 'hold'`
+	settleRetrySQL = `
+WITH doubt AS (
+	SELECT t.batch_id, t.seq, b.on_unknown FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id
+	WHERE t.grp = ANY ($1) AND t.intent_at IS NOT NULL
+), again AS (
+	UPDATE enotify.retry t SET intent_at = NULL, due_at = now(), tries = t.tries + 1 FROM doubt d
+	WHERE t.batch_id = d.batch_id AND t.seq = d.seq AND d.on_unknown = 'resend'
+), gone AS (
+	DELETE FROM enotify.retry t USING doubt d WHERE t.batch_id = d.batch_id AND t.seq = d.seq AND d.on_unknown = 'hold'
+)
+INSERT INTO enotify.outcome (batch_id, seq, state, reply)
+SELECT batch_id, seq, 'unknown', $2 FROM doubt WHERE on_unknown = 'hold'`
+	inDoubt = "the sending process died while this was under way; it may have been delivered"
+)
+
+func settle(ctx context.Context, tx pgx.Tx, grps []int16) error {
+	for _, sql := range []string{settleRetrySQL, settleFirstSQL} {
+		if _, err := tx.Exec(ctx, sql, grps, inDoubt); err != nil {
+			return fmt.Errorf("settle what a dead node left: %w", err)
+		}
+	}
+	return nil
+}
+
+const releaseSQL = `UPDATE enotify.lease SET node_id = NULL, until = '-infinity' WHERE node_id = $1 AND grp = ANY ($2)`
+
+// release gives groups back. Nothing of them may be in flight or unrecorded.
+func (db *DB) release(ctx context.Context, node int32, grps []int16) error {
+	_, err := db.pool.Exec(ctx, releaseSQL, node, grps)
+	return err
+}
+
+const leaveSQL = `DELETE FROM enotify.node WHERE id = $1`
+
+// leave removes the node. Groups it did not release are settled by whoever takes them.
+func (db *DB) leave(ctx context.Context, node int32) error {
+	_, err := db.pool.Exec(ctx, leaveSQL, node)
+	return err
+}
+
+const nodesSQL = `
+SELECT n.id, n.name, n.egress, n.helo, n.version, n.started_at, n.live_until, (SELECT count(*)::int FROM enotify.lease l WHERE l.node_id = n.id)
+FROM enotify.node n WHERE n.live_until > now() ORDER BY n.name, n.id`
+
+// Nodes lists the nodes that are alive.
+func (db *DB) Nodes(ctx context.Context) ([]Node, error) {
+	rows, err := db.pool.Query(ctx, nodesSQL)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (n Node, err error) {
+		var egress []netip.Prefix // inet
+		err = row.Scan(&n.ID, &n.Name, &egress, &n.HELO, &n.Version, &n.StartedAt, &n.LiveUntil, &n.Groups)
+		for _, e := range egress {
+			n.Egress = append(n.Egress, e.Addr())
+		}
+		return n, err
+	})
+}

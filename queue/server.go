@@ -1,0 +1,88 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Admission says how fast messages may begin. Its methods are called from
+// several goroutines and must not wait.
+type Admission interface {
+	// Admit reserves the right to begin up to want messages to domain, and
+	// grants n of them. With n < want, w says when to ask again.
+	Admit(domain string, want int, now time.Time) (n int, w Wait)
+	// Done is told of every admitted message when its attempt has ended, and
+	// returns the site whose place is free now.
+	Done(domain string, o Outcome, now time.Time) (site string)
+}
+
+// A Server is to the queue what an [net/http.Server] is to a listener: it takes
+// the turn, hands every recipient to Handler as fast as Admission lets it, and
+// records the outcomes.
+type Server struct {
+	DB        *DB
+	Node      Node // Name, Egress, HELO and Version
+	Handler   Handler
+	Admission Admission
+	Schedule  Schedule // of retries
+
+	MaxInFlight int           // messages begun and not recorded; 0 is 2000
+	Grace       time.Duration // what transactions under way get to finish when Serve ends; 0 is 30 s
+	UntilIdle   bool          // Serve ends when nothing is due
+	Log         *slog.Logger  // nil is slog.Default
+
+	once  sync.Once
+	wake  chan struct{}
+	ready chan struct{}
+}
+
+const (
+	maxTick  = 500         // recipients read in one round trip
+	maxLane  = 50          // of them in one domain
+	maxFlush = 1000        // outcomes written in one
+	flushers = 2           // writers of outcomes
+	poll     = time.Second // between two looks at the queue when nobody wakes us
+)
+
+func (s *Server) init() {
+	s.once.Do(func() {
+		s.wake = make(chan struct{}, 1)
+		s.ready = make(chan struct{})
+	})
+}
+
+// Wake makes Serve look at the queue now rather than within a second.
+func (s *Server) Wake() {
+	s.init()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Joined is closed when the node is registered and the guard can see its addresses.
+func (s *Server) Joined() <-chan struct{} {
+	s.init()
+	return s.ready
+}
+
+// Serve sends until ctx ends, or, with UntilIdle, until nothing is due. Then no
+// transaction begins any more; those under way get Grace to finish, their
+// outcomes are recorded, and the leases are given back.
+func (s *Server) Serve(ctx context.Context) error {
+	s.init()
+	log := s.Log
+	if log == nil {
+		log = slog.Default()
+	}
+	id, err := s.DB.join(ctx, s.Node)
+	if err != nil {
+		return fmt.Errorf("join the nodes: %w", err)
+	}
+	close(s.ready)
+	v := newServing(s, id, log.With("node", s.Node.Name))
+	return v.run(ctx)
+}

@@ -1,0 +1,304 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// serving is one call of Serve. Its fields belong to the goroutine of run, but
+// for those behind mu and the atomic ones.
+type serving struct {
+	*Server
+	id       int32
+	log      *slog.Logger
+	capacity int
+
+	held    map[int16]int64 // epoch of each group whose lease is ours
+	giving  map[int16]bool  // groups to be given back once nothing of them is in flight
+	expires atomic.Int64    // when the leases end, in nanoseconds since start
+	start   time.Time
+	turn    int64          // batch that is in state sending; 0 is none
+	runs    map[int64]*run // batches we have lanes or messages of
+	lanes   *lanes
+	stale   bool // the lanes of the turn must be read again
+	kept    time.Time
+
+	handlers sync.WaitGroup
+	work     context.Context // of the handlers; ends when Grace has run out
+	flush    *flusher
+
+	mu       sync.Mutex
+	freed    []string      // sites with a place that is free
+	inFlight [groups]int   // messages picked and not recorded
+	total    int           // their sum
+	news     chan struct{} // freed or inFlight changed
+}
+
+// A run is a batch for as long as it may be sent.
+type run struct {
+	batch  *Batch
+	halted atomic.Bool
+}
+
+func newServing(s *Server, id int32, log *slog.Logger) *serving {
+	v := &serving{
+		Server: s, id: id, log: log, capacity: s.MaxInFlight,
+		held: map[int16]int64{}, giving: map[int16]bool{}, runs: map[int64]*run{}, lanes: newLanes(), start: time.Now(), news: make(chan struct{}, 1),
+	}
+	if v.capacity <= 0 {
+		v.capacity = 2000
+	}
+	return v
+}
+
+func (v *serving) run(ctx context.Context) error {
+	work, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	v.work = work
+	v.flush = startFlusher(work, v)
+
+	err := v.loop(ctx)
+
+	for _, r := range v.runs {
+		r.halted.Store(true)
+	}
+	grace := v.Grace
+	if grace <= 0 {
+		grace = 30 * time.Second
+	}
+	timer := time.AfterFunc(grace, cut)
+	defer timer.Stop()
+	v.handlers.Wait()
+	return errors.Join(err, v.leave(ctx))
+}
+
+// leave records what is left and gives the leases back.
+func (v *serving) leave(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := v.flush.stop(ctx); err != nil {
+		return err // what is not recorded is in doubt: whoever takes the leases settles it
+	}
+	moves, err := v.DB.advance(ctx)
+	if err != nil {
+		return err
+	}
+	v.report(moves)
+	grps := make([]int16, 0, len(v.held))
+	for grp := range v.held {
+		grps = append(grps, grp)
+	}
+	if err := v.DB.release(ctx, v.id, grps); err != nil {
+		return err
+	}
+	return v.DB.leave(ctx, v.id)
+}
+
+func (v *serving) loop(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	failures := 0
+	for due := true; ctx.Err() == nil; {
+		if due || time.Since(v.kept) >= poll {
+			idle, err := v.keep(ctx)
+			switch {
+			case ctx.Err() != nil:
+				return nil
+			case err != nil:
+				failures++
+				v.log.Warn("the database does not answer; sending waits", "error", err, "failures", failures)
+			case idle && v.UntilIdle:
+				return nil
+			default:
+				failures = 0
+			}
+			v.kept = time.Now()
+			due = false
+		}
+		v.reap()
+		now := time.Now()
+		if failures == 0 {
+			if picks := v.pick(now); len(picks) > 0 {
+				if err := v.begin(ctx, picks); err != nil && ctx.Err() == nil {
+					v.log.Warn("no intent could be written; sending waits", "error", err)
+					v.stale, failures = true, 1
+				}
+				continue
+			}
+		}
+		wait := poll - time.Since(v.kept)
+		if failures > 0 {
+			wait = min(time.Duration(failures)*poll/2, 10*time.Second)
+		} else if next := v.lanes.next(); !next.IsZero() {
+			wait = min(wait, next.Sub(now))
+		}
+		timer.Reset(max(0, wait))
+		select {
+		case <-ctx.Done():
+		case <-v.wake:
+			due = true
+		case <-v.news:
+		case <-timer.C:
+			due = failures > 0
+		}
+	}
+	return nil
+}
+
+// reap makes lanes ready whose site has a free place.
+func (v *serving) reap() {
+	v.mu.Lock()
+	freed := v.freed
+	v.freed = nil
+	v.mu.Unlock()
+	for _, site := range freed {
+		v.lanes.free(site, 2) // its limit may have grown by one
+	}
+}
+
+// pick asks for as many messages as may begin now and fit into one round trip:
+// first tries of the one batch, or retries, not both.
+func (v *serving) pick(now time.Time) []pick {
+	v.mu.Lock()
+	room := min(maxTick, v.capacity-v.total)
+	v.mu.Unlock()
+	var picks []pick
+	var other []*lane
+	for room > 0 {
+		l := v.lanes.pop(now)
+		if l == nil {
+			break
+		}
+		epoch, ours := v.held[l.grp]
+		r := v.runs[l.batch]
+		if !ours || v.giving[l.grp] || r == nil || r.halted.Load() {
+			l.waiting = 0
+			v.lanes.park(l, Wait{})
+			continue
+		}
+		if len(picks) > 0 && picks[0].retry != l.retry {
+			other = append(other, l)
+			continue
+		}
+		want := min(l.waiting, room, maxLane)
+		n, w := v.Admission.Admit(l.domain, want, now)
+		if n > 0 {
+			picks = append(picks, pick{lane: l, n: n, epoch: epoch})
+			l.waiting -= n
+			room -= n
+		}
+		if n == want {
+			w = Wait{}
+		}
+		v.lanes.park(l, w)
+	}
+	for _, l := range other {
+		v.lanes.park(l, Wait{})
+	}
+	return picks
+}
+
+// begin writes the intents of the picks, and hands out their recipients.
+func (v *serving) begin(ctx context.Context, picks []pick) error {
+	got, err := v.DB.intend(ctx, v.id, picks)
+	now := time.Now()
+	byDomain := make(map[laneKey]*pick, len(picks))
+	for i := range picks {
+		byDomain[picks[i].key()] = &picks[i]
+	}
+	for _, p := range got {
+		from := byDomain[laneKey{p.batch, p.domainID, picks[0].retry}]
+		from.n--
+		v.hand(p, from)
+	}
+	for _, p := range picks { // stopped by a fence, or the round trip failed
+		for ; p.n > 0; p.n-- {
+			v.stale = true
+			v.free(v.Admission.Done(p.domain, Outcome{State: Deferred, Class: NotBegun}, now))
+		}
+	}
+	return err
+}
+
+func (v *serving) hand(p picked, from *pick) {
+	r := v.runs[p.batch]
+	m := Message{
+		Batch: r.batch, Seq: p.seq, Address: p.address, Domain: from.domain, Data: p.data, Attempt: p.attempts + 1,
+		MayBegin: func() bool { return !r.halted.Load() && v.leased() },
+	}
+	res := result{batch: p.batch, seq: p.seq, domainID: p.domainID, grp: from.grp, try: p.tries + 1, attempts: p.attempts}
+	v.mu.Lock()
+	v.inFlight[from.grp]++
+	v.total++
+	v.mu.Unlock()
+	if p.suppressed {
+		o := Outcome{State: Suppressed, Reply: Reply{Text: "suppressed since the batch was sealed"}}
+		v.finish(m, res, o)
+		return
+	}
+	v.handlers.Go(func() { v.finish(m, res, v.Handler(v.work, m)) })
+}
+
+func (v *serving) leased() bool { return time.Since(v.start).Nanoseconds() < v.expires.Load() }
+
+// finish takes the outcome of a message: it frees its place, decides when a
+// deferred one is due, and has it recorded.
+func (v *serving) finish(m Message, r result, o Outcome) {
+	now := time.Now()
+	site := v.Admission.Done(m.Domain, o, now)
+	if o.State == Unknown && m.Batch.OnUnknown == Resend {
+		o.State, o.Class = Deferred, Other
+	}
+	r.Outcome, r.at = o, now
+	if o.State == Deferred {
+		switch o.Class {
+		case NotBegun:
+			r.due = now
+		case Throttled:
+			r.due = now.Add(max(o.After, v.Schedule.Backoff(1, rand.Float64())))
+		default:
+			r.attempts++
+			r.due = now.Add(max(o.After, v.Schedule.Backoff(r.attempts, rand.Float64())))
+		}
+	}
+	v.log.Debug("attempt", "batch", m.Batch.ID, "seq", m.Seq, "domain", m.Domain, "state", o.State, "class", o.Class, "code", o.Reply.Code)
+	v.free(site)
+	v.flush.add(r)
+}
+
+func (v *serving) free(site string) {
+	if site == "" {
+		return
+	}
+	v.mu.Lock()
+	v.freed = append(v.freed, site)
+	v.mu.Unlock()
+	v.tell()
+}
+
+// recorded is told of results that are in the database.
+func (v *serving) recorded(rs []result) {
+	v.mu.Lock()
+	for i := range rs {
+		v.inFlight[rs[i].grp]--
+	}
+	v.total -= len(rs)
+	drained := v.total == 0
+	v.mu.Unlock()
+	v.tell()
+	if drained {
+		v.Wake() // perhaps the end of a batch
+	}
+}
+
+func (v *serving) tell() {
+	select {
+	case v.news <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,166 @@
+package queue
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// turnLock is the advisory lock under which the turn changes hands.
+const turnLock = 0x656e6f7475726e // "enoturn"
+
+// A batch may begin when the guard has found, for every address that any live
+// node sends from, that the client's SPF record lets it.
+const eligibleSQL = `
+SELECT b.id, b.priority FROM enotify.batch b
+WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND b.expires_at > now()
+  AND NOT EXISTS (
+	SELECT FROM enotify.node n CROSS JOIN unnest(n.egress) e (ip)
+	WHERE n.live_until > now()
+	  AND (NOT EXISTS (SELECT FROM enotify.verdict v
+	                   WHERE v.client_id = b.client_id AND v.identity = 'mailfrom' AND v.egress = e.ip AND v.superseded_at IS NULL AND v.valid_until > now())
+	       OR EXISTS (SELECT FROM enotify.verdict v
+	                  WHERE v.client_id = b.client_id AND v.egress = e.ip AND v.superseded_at IS NULL AND (v.blocks OR v.result = 'temperror'))))
+ORDER BY b.priority DESC, b.submitted_at, b.id LIMIT 1`
+
+const (
+	currentSQL = `SELECT id, priority FROM enotify.batch WHERE state = 'sending'`
+	yieldSQL   = `UPDATE enotify.batch SET state = 'queued', reason = $2 WHERE id = $1 AND state = 'sending'`
+	beginSQL   = `UPDATE enotify.batch SET state = 'sending', started_at = coalesce(started_at, now()), reason = '' WHERE id = $1 AND state = 'queued'`
+)
+
+type turn struct {
+	ID       int64
+	Priority int
+}
+
+// takeTurn gives the turn to the batch that should have it, and returns it; 0
+// when there is none. A batch of higher priority takes it at once.
+func (db *DB) takeTurn(ctx context.Context) (batch int64, err error) {
+	batch, change, err := nextTurn(ctx, db.pool)
+	if err != nil || !change {
+		return batch, err
+	}
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, turnLock); err != nil {
+			return err
+		}
+		var current turn
+		if current, err = one(ctx, tx, currentSQL); err != nil {
+			return err
+		}
+		if batch, change, err = nextTurn(ctx, tx); err != nil || !change {
+			return err
+		}
+		if current.ID != 0 {
+			if _, err := tx.Exec(ctx, yieldSQL, current.ID, "waits for a batch of higher priority"); err != nil {
+				return err
+			}
+		}
+		_, err = tx.Exec(ctx, beginSQL, batch)
+		return err
+	})
+	return batch, err
+}
+
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// nextTurn says whose turn it should be, and whether that is a change.
+func nextTurn(ctx context.Context, q querier) (batch int64, change bool, err error) {
+	current, err := one(ctx, q, currentSQL)
+	if err != nil {
+		return 0, false, err
+	}
+	next, err := one(ctx, q, eligibleSQL)
+	if err != nil {
+		return 0, false, err
+	}
+	if next.ID != 0 && (current.ID == 0 || next.Priority > current.Priority) {
+		return next.ID, true, nil
+	}
+	return current.ID, false, nil
+}
+
+func one(ctx context.Context, q querier, sql string) (turn, error) {
+	rows, err := q.Query(ctx, sql)
+	if err != nil {
+		return turn{}, err
+	}
+	t, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[turn])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return turn{}, nil
+	}
+	return t, err
+}
+
+// Deferred recipients of a batch that is cancelled or has expired get their
+// last outcome, with the last reply.
+const endRetriesSQL = `
+WITH ended AS (
+	DELETE FROM enotify.retry t USING enotify.batch b
+	WHERE b.id = t.batch_id AND t.intent_at IS NULL AND b.finished_at IS NULL AND (b.state = 'cancelled' OR b.expires_at <= now())
+	RETURNING t.*, b.state
+)
+INSERT INTO enotify.outcome (batch_id, seq, state, class, code, enhanced, reply)
+SELECT batch_id, seq, CASE WHEN state = 'cancelled' THEN 'cancelled' ELSE 'expired' END::enotify.recipient_state, class, code, enhanced, reply
+FROM ended ORDER BY batch_id, seq`
+
+// Every batch that is under way moves on by its counts: to retrying when
+// everyone was tried, to done when everyone has an outcome or it expired with
+// nothing under way. A cancelled one is finished when nothing is under way.
+const advanceSQL = `
+WITH standing AS (
+	SELECT b.id, b.state, b.total, b.sendable, b.expires_at <= now() AS expired, o.n AS outcomes, r.tried, r.n AS deferred, d.intents
+	FROM enotify.batch b
+	CROSS JOIN LATERAL (SELECT coalesce(sum(c.n), 0) AS n FROM enotify.batch_count c WHERE c.batch_id = b.id) o
+	CROSS JOIN LATERAL (SELECT count(*) AS n, count(*) FILTER (WHERE t.class <> 'not_begun') AS tried FROM enotify.retry t WHERE t.batch_id = b.id) r
+	CROSS JOIN LATERAL (SELECT CASE WHEN b.state = 'cancelled' OR b.expires_at <= now() THEN
+		(SELECT coalesce(sum(p.intent_seq - p.first_seq + 1), 0) FROM enotify.batch_domain p WHERE p.batch_id = b.id) END AS intents) d
+	WHERE b.finished_at IS NULL AND b.state <> 'draft'
+), moves AS (
+	SELECT id, CASE
+		WHEN state <> 'cancelled' AND outcomes = total THEN 'done'
+		WHEN state <> 'cancelled' AND expired AND deferred = 0 AND intents = outcomes - (total - sendable) THEN 'done'
+		WHEN state = 'sending' AND outcomes + tried = total THEN 'retrying'
+		WHEN state = 'cancelled' AND deferred = 0 AND (total = 0 OR intents = outcomes - (total - sendable)) THEN 'cancelled'
+		END::enotify.batch_state AS next, outcomes < total AND expired AND state <> 'cancelled' AS late
+	FROM standing
+)
+UPDATE enotify.batch b
+SET state = m.next, finished_at = CASE WHEN m.next <> 'retrying' THEN now() END,
+    reason = CASE WHEN m.late THEN 'expired before everyone was tried' WHEN m.next = 'cancelled' THEN b.reason ELSE '' END
+FROM moves m WHERE m.id = b.id AND m.next IS NOT NULL AND b.finished_at IS NULL
+RETURNING b.id, b.state::text`
+
+// A move is a batch that changed its state by its counts.
+type move struct {
+	ID    int64
+	State string
+}
+
+// advance moves every batch on that has come to the end of a state.
+func (db *DB) advance(ctx context.Context) ([]move, error) {
+	if _, err := db.pool.Exec(ctx, endRetriesSQL); err != nil {
+		return nil, err
+	}
+	rows, err := db.pool.Query(ctx, advanceSQL)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[move])
+}
+
+// NOTIFY reaches no one who was not listening: this is asked each second too.
+const idleSQL = `
+SELECT NOT EXISTS (SELECT FROM enotify.batch b WHERE b.state = 'sending')
+   AND NOT EXISTS (SELECT FROM enotify.batch b WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND b.expires_at > now())
+   AND NOT EXISTS (SELECT FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id WHERE b.state = 'retrying' AND (t.due_at <= now() OR t.intent_at IS NOT NULL))`
+
+// idle says whether nothing is due now: what is left waits for a time, for DNS or for the operator.
+func (db *DB) idle(ctx context.Context) (idle bool, err error) {
+	err = db.pool.QueryRow(ctx, idleSQL).Scan(&idle)
+	return idle, err
+}
