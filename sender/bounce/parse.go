@@ -23,6 +23,9 @@ func Parse(line string) queue.Reply {
 		s = strings.TrimLeft(s[3:], "- \t")
 		s = unquote(s)
 	}
+	if strings.IndexByte(s, '\\') >= 0 {
+		s = newlines.Replace(s)
+	}
 	// gateways repeat the code of the server behind them: "550 550 5.7.1 …"
 	for r.Code != 0 && replyCode(s) == r.Code {
 		s = strings.TrimLeft(s[3:], "- \t")
@@ -74,20 +77,15 @@ func trimEnhanced(s string) (rest, enhanced string) {
 	return strings.TrimLeft(t[len(enhanced):], " \t:-"), enhanced
 }
 
-// unquote undoes Go's quotes, and line breaks that are written as \n.
+// unquote undoes Go's quotes around the whole of s.
 func unquote(s string) string {
-	if strings.IndexByte(s, '\\') < 0 {
-		if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
-			return s[1 : len(s)-1]
-		}
+	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
 		return s
 	}
-	if q, err := strconv.QuotedPrefix(s); err == nil && len(q) == len(s) && s[0] == '"' {
-		if u, err := strconv.Unquote(s); err == nil && utf8.ValidString(u) {
-			return strings.ReplaceAll(u, "\r\n", "\n")
-		}
+	if u, err := strconv.Unquote(s); err == nil && utf8.ValidString(u) {
+		return strings.ReplaceAll(u, "\r\n", "\n")
 	}
-	return newlines.Replace(s)
+	return s[1 : len(s)-1]
 }
 
 var newlines = strings.NewReplacer(`\r\n`, "\n", `\n`, "\n", `\r`, "\n")

@@ -1,0 +1,131 @@
+package bounce_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"enotify/queue"
+	"enotify/sender/bounce"
+)
+
+// What looks like an unknown user and is none, and what hides one.
+func TestTraps(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		line string
+		want queue.Class
+	}{
+		// permanent in all digits, or not at all
+		{"450 4.1.1 <jo@example.net>: User unknown", queue.Other},
+		{"450 5.1.1 <jo@example.net>: User unknown", queue.Other},
+		{"550 4.1.1 <jo@example.net>: User unknown", queue.Other},
+		{"User unknown", queue.Other},
+		{"5.1.1 User unknown", queue.NoSuchUser},
+
+		// an unknown sender is no unknown recipient
+		{"550 5.1.8 <news@example.com>: Sender address rejected: Domain not found", queue.AuthRejected},
+		{"553 5.1.8 Domain of sender address news@example.com does not exist", queue.AuthRejected},
+		{"550 5.1.0 Sender unknown", queue.AuthRejected},
+		{"550 Sender verify failed, no such user there", queue.AuthRejected},
+		{"550 5.1.1 The MAIL FROM address is invalid", queue.AuthRejected},
+
+		// codes of an unknown user, words of something else
+		{"552 5.1.1 <jo@example.net> is over quota", queue.MailboxFull},
+		{"550 5.1.1 Rejected, see www.spamhaus.org/query/ip/192.0.2.1", queue.SpamBlock},
+		{"550 5.1.1 SPF says 192.0.2.1 may not send for example.com", queue.AuthRejected},
+		{"550 5.1.1 Too many recipients this hour", queue.Throttled},
+		{"554 Too many invalid recipients from 192.0.2.1, blocked for today", queue.SpamBlock},
+
+		// words of an unknown user behind codes of something else
+		{"550 5.7.1 <jo@example.net>: Recipient address rejected: User unknown", queue.NoSuchUser},
+		{"552 Action aborted, mailbox not found", queue.NoSuchUser},
+		{"554 This mailbox is no longer valid", queue.NoSuchUser},
+		{"553 5.3.0 <jo@example.net>... No such user", queue.NoSuchUser},
+
+		// a bare refusal says nothing of the address
+		{"550 No", queue.Other},
+		{"554 Refused", queue.Other},
+		{"550 5.0.0 No", queue.Other},
+
+		// authorisation refused for now is authorisation refused
+		{"421 4.7.27 SPF did not pass", queue.AuthRejected},
+		{"451 4.7.26 Neither SPF nor DKIM passed", queue.AuthRejected},
+		{"421 Reverse DNS of 192.0.2.1 failed, try again later", queue.AuthRejected},
+		{"451 4.7.1 DMARC could not be evaluated, try again later", queue.AuthRejected},
+
+		// promises to fight spam are no accusation
+		{"421 4.7.30 DKIM did not pass; to protect our users from spam, your mail is rate limited", queue.AuthRejected},
+		{"452 4.2.1 Rate limited, to protect our users from spam", queue.Throttled},
+	} {
+		if got := bounce.Classify(bounce.Parse(tt.line), ""); got.Class != tt.want {
+			t.Errorf("%q: got %s by %s, want %s", tt.line, got.Class, got.Rule, tt.want)
+		}
+	}
+}
+
+func TestActions(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		line   string
+		action string
+		final  bool
+	}{
+		{"421 Service not available", bounce.Retry, false},
+		{"554 5.4.6 Too many hops", bounce.Retry, false},
+		{"421 Too many connections", bounce.SlowDown, false},
+		{"550 Ip frequency limited", bounce.SlowDown, false},
+		{"550 5.1.1 No such user", bounce.Suppress, true},
+		{"452 4.2.2 Mailbox full", bounce.ScoreFull, false},
+		{"552 5.2.2 Mailbox full", bounce.ScoreFull, false},
+		{"550 5.7.26 Not authorised", bounce.AskGuard, true},
+		{"450 4.7.26 Not authorised", bounce.AskGuardRetry, false},
+		{"530 Authentication required", bounce.StopSmarthost, false},
+		{"534 5.7.9 Stronger authentication required", bounce.StopSmarthost, false},
+		{"535 5.7.8 Bad credentials", bounce.StopSmarthost, false},
+		{"530 5.7.57 Anonymous mail refused", bounce.AskGuard, true},
+		{"554 Blocked using zen.spamhaus.org", bounce.HoldEgress, false},
+		{"450 Blocked using zen.spamhaus.org", bounce.HoldEgress, false},
+		{"550 Administrative prohibition", bounce.Fail, true},
+		{"450 Administrative prohibition", bounce.Retry, false},
+		{"552 5.3.4 Message too large", bounce.Fail, true},
+		{"452 4.3.4 Message too large", bounce.Retry, false},
+		{"550 No", bounce.Review, true},
+		{"450 No", bounce.Retry, false},
+		{"", bounce.Retry, false},
+		{"read tcp: connection reset by peer", bounce.Retry, false},
+	} {
+		v := bounce.Classify(bounce.Parse(tt.line), "")
+		if diff := cmp.Diff([]any{tt.action, tt.final}, []any{v.Action, v.Final()}); diff != "" {
+			t.Errorf("%q, %s by %s (-want +got):\n%s", tt.line, v.Class, v.Rule, diff)
+		}
+	}
+}
+
+// A reply that was not parsed still has its enhanced code found in the text.
+func TestClassifyFindsEnhanced(t *testing.T) {
+	t.Parallel()
+	got := bounce.Classify(queue.Reply{Code: 550, Text: "no (#5.1.1)"}, "")
+	want := bounce.Verdict{Class: queue.NoSuchUser, Action: bounce.Suppress, Rule: "x.1-recipient"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func BenchmarkClassify(b *testing.B) {
+	replies := make([]queue.Reply, len(examples))
+	for i, e := range examples {
+		replies[i] = bounce.Parse(e.reply)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		bounce.Classify(replies[i%len(replies)], "")
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		bounce.Parse(examples[i%len(examples)].reply)
+	}
+}

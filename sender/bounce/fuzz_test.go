@@ -1,0 +1,67 @@
+package bounce_test
+
+import (
+	"slices"
+	"testing"
+	"unicode/utf8"
+
+	"enotify/queue"
+	"enotify/sender/bounce"
+)
+
+var seeds = []string{
+	"", "550", "550 ", "550-", "5.1.1", "550 5.1.1 No such user", "450 4.2.1 later", "550 5.", "550 #", `550 "`, `550 "\`,
+	`"550 5.1.1 a\nb"`, "550-5.1.1 a\r\n550 5.1.1 b", "smtp;", "smtp; 421", "host x said: 550 5.1.1 y", "(in reply to )",
+	"550 bo\xeete pleine", "550 boîte pleine", "550 ５５０ ｆｕｌｌ", "550 メールボックスがいっぱい", "550 @", "550 @@@ %", "550 192.0.2.1",
+	"421 4.7.0 \x00\xff", "999 9.9.9 z", "e-mail", "550 E-", "550 e\u0301", "5.1.1.1", "550 ' ’ `",
+}
+
+var classes = []queue.Class{
+	queue.Offline, queue.Throttled, queue.NoSuchUser, queue.MailboxFull, queue.AuthRejected,
+	queue.SpamBlock, queue.Policy, queue.Content, queue.Other,
+}
+
+func FuzzParse(f *testing.F) {
+	for _, s := range seeds {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		r := bounce.Parse(line)
+		if r.Code != 0 && (r.Code < 400 || r.Code > 599) {
+			t.Errorf("code: got %d, want 0 or 400 to 599", r.Code)
+		}
+		if n := len(r.Enhanced); n != 0 && (n < 5 || n > 9) {
+			t.Errorf("enhanced code: got %q", r.Enhanced)
+		}
+		if utf8.ValidString(line) && !utf8.ValidString(r.Text) {
+			t.Errorf("text: got %q, which is no UTF-8, from a line that is", r.Text)
+		}
+		bounce.Classify(r, "")
+	})
+}
+
+func FuzzClassify(f *testing.F) {
+	for i, s := range seeds {
+		f.Add(400+i*7, "5.1.1", s, "")
+		f.Add(550, "", s, "google.com")
+	}
+	f.Fuzz(func(t *testing.T, code int, enhanced, text, site string) {
+		r := queue.Reply{Code: code, Enhanced: enhanced, Text: text}
+		v := bounce.Classify(r, site)
+		if !slices.Contains(classes, v.Class) {
+			t.Errorf("class: got %q, want one of the table", v.Class)
+		}
+		if v.Action == "" || v.Rule == "" {
+			t.Errorf("got %+v, want an action and a rule", v)
+		}
+		if v.Class == queue.NoSuchUser && 400 <= code && code < 500 {
+			t.Errorf("got %+v for a %d, want it never on 4xx", v, code)
+		}
+		if v.Final() && code < 500 && !(code == 0 && v.Class != queue.Other) && 400 <= code {
+			t.Errorf("got %+v, final, for a %d", v, code)
+		}
+		if again := bounce.Classify(r, site); again != v {
+			t.Errorf("got %+v, then %+v for the same reply", v, again)
+		}
+	})
+}
