@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 var testBinary string
 
 func run(m *testing.M) int {
-	dir, err := publicDir(nil)
+	dir, err := publicDir("/var/tmp", nil)
 	if err != nil {
 		panic(err)
 	}
@@ -151,8 +151,8 @@ func (c child) kill(t *testing.T) {
 
 // publicDir is t.TempDir, but other users may pass through it, and it belongs
 // to the given one.
-func publicDir(user *syscall.Credential) (string, error) {
-	dir, err := os.MkdirTemp("/var/tmp", "localpg-test-")
+func publicDir(parent string, user *syscall.Credential) (string, error) {
+	dir, err := os.MkdirTemp(parent, "localpg-test-")
 	if err != nil {
 		return "", err
 	}
@@ -162,9 +162,19 @@ func publicDir(user *syscall.Credential) (string, error) {
 	return dir, errors.Join(err, os.Chmod(dir, 0o711))
 }
 
+// fastParent is in memory where there is room: initdb makes a thousand files.
+func fastParent() string {
+	const memory, enoughBytes = "/dev/shm", 4 << 30
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(memory, &fs); err != nil || fs.Bavail*uint64(fs.Bsize) < enoughBytes {
+		return "/var/tmp"
+	}
+	return memory
+}
+
 func openDir(t *testing.T, user *syscall.Credential) string {
 	t.Helper()
-	dir, err := publicDir(user)
+	dir, err := publicDir(fastParent(), user)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	if err != nil {
 		t.Fatal(err)

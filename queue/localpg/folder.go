@@ -58,15 +58,12 @@ func open(ctx context.Context, o Options) (folder, error) {
 }
 
 // answers reports whether the server of url accepts connections. One that is
-// not ours but has got its port refuses the password.
+// not ours but has got its port refuses the password, or never says a word.
 func (f folder) answers(ctx context.Context) bool {
 	url, err := f.readURL()
-	return err == nil && accepts(ctx, url)
-}
-
-// accepts reports whether a server lets us in. Whoever else listens on its
-// port may never say a word.
-func accepts(ctx context.Context, url string) bool {
+	if err != nil {
+		return false
+	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, url)

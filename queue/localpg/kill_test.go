@@ -12,9 +12,11 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"enotify/queue/localpg"
 )
@@ -31,8 +33,8 @@ func TestServerDiesWithKilledParent(t *testing.T) {
 
 				c.kill(t)
 
-				if _, err := conn.Exec(t.Context(), "SELECT pg_sleep(600)"); err == nil {
-					t.Fatal("the connection outlived the killed parent")
+				if err := conn.PgConn().WaitForNotification(timeout(t)); err == nil || pgconn.Timeout(err) {
+					t.Fatalf("the connection outlived the killed parent (%v)", err)
 				}
 				home := dir
 				if ephemeral {
@@ -46,6 +48,13 @@ func TestServerDiesWithKilledParent(t *testing.T) {
 			})
 		}
 	}
+}
+
+// timeout ends what would last for ever when the code is broken.
+func timeout(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
 }
 
 // waitUnlocked returns when every process has ended that had the lock.
@@ -64,7 +73,7 @@ func waitUnlocked(t *testing.T, path string) {
 func TestServerIsNotReachedByCtrlC(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t, nil)
-	c := startChild(t, nil, localpg.Options{Dir: dir})
+	c := startChild(t, nil, localpg.Options{Dir: dir, Unsafe: true})
 	text, err := os.ReadFile(filepath.Join(dir, "data/postmaster.pid"))
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +97,7 @@ func TestAttach(t *testing.T) {
 	for name, user := range users() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := localpg.Options{Dir: openDir(t, user)}
+			o := localpg.Options{Dir: openDir(t, user), Unsafe: true}
 			owner := startChild(t, user, o)
 			guest := startChild(t, user, o)
 			if diff := cmp.Diff(owner.url, guest.url); diff != "" {
@@ -133,7 +142,7 @@ func TestTwoAtOnceShareOneServer(t *testing.T) {
 	)
 	for range processes {
 		wg.Go(func() {
-			c, err := tryChild(t, nil, localpg.Options{Dir: dir})
+			c, err := tryChild(t, nil, localpg.Options{Dir: dir, Unsafe: true})
 			if err != nil {
 				t.Error(err)
 			}

@@ -57,7 +57,7 @@ func (f folder) run(ctx context.Context, unsafe bool) (*process, string, error) 
 	return nil, "", err
 }
 
-// listen starts the server on the port of u and waits until it accepts
+// listen starts the server on the port of u and returns when it accepts
 // connections there. Its error is errPortTaken when another port may do.
 func (f folder) listen(ctx context.Context, bin string, a account, log *os.File, u *url.URL, unsafe bool) (*process, error) {
 	args := []string{
@@ -77,7 +77,7 @@ func (f folder) listen(ctx context.Context, bin string, a account, log *os.File,
 	}
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
-	for !accepts(ctx, u.String()) {
+	for !f.ready(p.cmd.Process.Pid) {
 		select {
 		case <-poll.C:
 		case <-p.done:
@@ -91,6 +91,16 @@ func (f folder) listen(ctx context.Context, bin string, a account, log *os.File,
 		}
 	}
 	return p, nil
+}
+
+// ready reports whether the server with this process ID accepts connections.
+// It says so in the file that pg_ctl looks at too (pidfile.h of PostgreSQL).
+func (f folder) ready(pid int) bool {
+	const statusLine = 7 // counted from 0
+	text, err := os.ReadFile(f.path("data/postmaster.pid"))
+	lines := strings.Split(string(text), "\n")
+	return err == nil && len(lines) > statusLine &&
+		lines[0] == strconv.Itoa(pid) && strings.TrimSpace(lines[statusLine]) == "ready"
 }
 
 // lastURL returns how the server was reached the last time.

@@ -107,7 +107,7 @@ func TestServerIsPrivate(t *testing.T) {
 
 func TestServerKeepsDataPortAndPassword(t *testing.T) {
 	t.Parallel()
-	o := localpg.Options{Dir: openDir(t, nil)}
+	o := localpg.Options{Dir: openDir(t, nil), Unsafe: true}
 
 	first := start(t, o)
 	execute(t, first.URL(), `CREATE TABLE kept AS SELECT 'Ärger' AS word`)
@@ -156,7 +156,7 @@ func servers(t *testing.T, parent string) []string {
 
 func TestPortOfAnother(t *testing.T) {
 	t.Parallel()
-	o := localpg.Options{Dir: openDir(t, nil)}
+	o := localpg.Options{Dir: openDir(t, nil), Unsafe: true}
 	first := start(t, o)
 	stop(t, first)
 	taken, err := net.Listen("tcp", "127.0.0.1:"+port(t, first.URL())) // it accepts and says nothing
@@ -181,7 +181,7 @@ func TestInterruptedInitdb(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, "data.new", "base"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, localpg.Options{Dir: dir})
+	s := start(t, localpg.Options{Dir: dir, Unsafe: true})
 	if got, want := query[int](t, s.URL(), "SELECT 1"), 1; got != want {
 		t.Errorf("got %d, want %d", got, want)
 	}
@@ -190,31 +190,37 @@ func TestInterruptedInitdb(t *testing.T) {
 func TestErrorsSayWhy(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		spoil func(dir string) error
+		spoil func(t *testing.T, dir string)
 		want  string
 	}{
 		"server does not start": {
-			func(dir string) error {
-				return os.WriteFile(filepath.Join(dir, "data/postgresql.auto.conf"), []byte("no_such_setting = 1\n"), 0o600)
+			func(t *testing.T, dir string) {
+				stop(t, start(t, localpg.Options{Dir: dir, Unsafe: true}))
+				write(t, filepath.Join(dir, "data/postgresql.auto.conf"), "no_such_setting = 1\n")
 			},
 			`unrecognized configuration parameter \"no_such_setting\"`,
 		},
 		"password lost": {
-			func(dir string) error { return os.Remove(filepath.Join(dir, "url")) },
+			func(t *testing.T, dir string) {
+				stop(t, start(t, localpg.Options{Dir: dir, Unsafe: true}))
+				if err := os.Remove(filepath.Join(dir, "url")); err != nil {
+					t.Fatal(err)
+				}
+			},
 			"the password of the data in",
 		},
 		"version not installed": {
-			func(dir string) error {
-				return os.WriteFile(filepath.Join(dir, "data/PG_VERSION"), []byte("8\n"), 0o600)
-			},
+			func(t *testing.T, dir string) { write(t, filepath.Join(dir, "data/PG_VERSION"), "8\n") },
 			"PostgreSQL 8 is needed, but only",
 		},
 		"not a folder": {
-			func(dir string) error {
-				if err := os.RemoveAll(dir); err != nil {
-					return err
+			func(t *testing.T, dir string) {
+				if err := os.Remove(dir); err != nil {
+					t.Fatal(err)
 				}
-				return os.Symlink("/etc", dir)
+				if err := os.Symlink("/etc", dir); err != nil {
+					t.Fatal(err)
+				}
 			},
 			"should be a folder that belongs to user",
 		},
@@ -222,11 +228,7 @@ func TestErrorsSayWhy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := openDir(t, nil)
-			s := start(t, localpg.Options{Dir: dir})
-			stop(t, s)
-			if err := test.spoil(dir); err != nil {
-				t.Fatal(err)
-			}
+			test.spoil(t, dir)
 			s, err := localpg.Start(t.Context(), localpg.Options{Dir: dir})
 			if err == nil {
 				stop(t, s)
@@ -235,6 +237,19 @@ func TestErrorsSayWhy(t *testing.T) {
 			if !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %q, want it to say %q", err, test.want)
 			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("got %q, want one line", err)
+			}
 		})
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
