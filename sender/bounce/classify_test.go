@@ -47,6 +47,10 @@ func TestTraps(t *testing.T) {
 		{"550 No", queue.Other},
 		{"554 Refused", queue.Other},
 		{"550 5.0.0 No", queue.Other},
+		{"554 <jo@example.net>: unknown error", queue.Other},
+		{"550 Mail for jo@example.net refused, invalid signature", queue.Other},
+		{"550 5.7.1 Your account is suspended", queue.Policy},
+		{"554 Transaction for jo@example.net failed, template not found", queue.Other},
 
 		// authorisation refused for now is authorisation refused
 		{"421 4.7.27 SPF did not pass", queue.AuthRejected},

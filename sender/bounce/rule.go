@@ -2,6 +2,7 @@ package bounce
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"enotify/queue"
@@ -162,7 +163,7 @@ func (c *compiled) fits(q *question) bool {
 	if c.class == queue.NoSuchUser && (!q.permanent || aboutCommands(q)) {
 		return false
 	}
-	if c.codes != nil && !has(c.codes, q.code) ||
+	if c.codes != nil && !slices.Contains(c.codes, q.code) ||
 		c.enhanced != nil && !anyEnhanced(c.enhanced, q.enhanced) ||
 		c.sites != nil && !anyPart(c.sites, q.site) {
 		return false
@@ -179,15 +180,6 @@ func (c *compiled) fits(q *question) bool {
 // §4.2.2: 500 to 504), such as the name in HELO, and of no address.
 func aboutCommands(q *question) bool {
 	return 500 <= q.code && q.code <= 504 && !anyEnhanced([]string{"x.1.*"}, q.enhanced)
-}
-
-func has(list []int, n int) bool {
-	for _, m := range list {
-		if m == n {
-			return true
-		}
-	}
-	return false
 }
 
 func anyEnhanced(patterns []string, e string) bool {

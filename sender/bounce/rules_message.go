@@ -42,7 +42,7 @@ var messageRules = []rule{
 	{"busy", throttled, "", `
 		server busy | server is busy | system busy | too busy | is busy | busy$ | overload | high load
 		| heavy load | load average | load too high | load limit | capacity | congest | not enough resources`, ""},
-	{"server-trouble", offline, "", server + ` 
+	{"server-trouble", offline, "", server + `
 		& unavailable | not available | error | down$ | problem | failure | failed | trouble | unreachable
 		| shutting | offline | maintenance | not responding | not accepting | not active | temporar
 		| insufficient | full$ | lookup | out of | timed out | expired | inaccessible`, "client host reject | refused"},
@@ -67,7 +67,7 @@ var messageRules = []rule{
 		| input output error | i o error | local error | error in processing | internal error
 		| internal system | internal server | internal software | internal failure | configuration error
 		| configuration problem | database | ldap | mysql | sql$ | backend | storage error | quota check
-		| cannot open | cant open | cannot create | cant create | cannot write | cannot read
+		| cannot open | unable to open | cant open | cannot create | cant create | cannot write | cannot read
 		| resources temporarily | resources unavailable | software error | unable to process
 		| unable to deliver | unable to verify | unverified address | address verification
 		| verification in progress | unexpected | exception | processing error | system failure

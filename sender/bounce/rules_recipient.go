@@ -32,7 +32,7 @@ var recipientRules = []rule{
 		| 容量を超 | 容量オーバー | 容量超過 | 空き容量`, ""},
 
 	{"full-code", full, "x.2.2", "", `
-		unknown | not found | does not exist | doesnt exist | disabled | inactive | invalid | no such`},
+		unknown | not found | does not exist | doesnt exist | disabled | inactiv | invalid | no such`},
 
 	// Another reason behind the words "recipient address rejected"
 	{"recipient-rule", policy, "5xx", `
@@ -72,7 +72,7 @@ var recipientRules = []rule{
 		| not our user | not in recipient list | doesnt have a | does not have an account
 		| does not have a mailbox | does not have an email | user not local | does not like recipient
 		| user reject | name unknown`, sender},
-	{"gone-pair", gone, "", someone + ` 
+	{"gone-pair", gone, "", someone + `
 		& does not exist | doesnt exist | dosnt exist | dont exist | do not exist | doesn t exist
 		| not exist | not existing | nonexistent | non existent | non existing | isnt exist | not found
 		| cannot be found | can not be found | could not be found | couldnt be found | wasnt found
@@ -82,15 +82,18 @@ var recipientRules = []rule{
 		| unallocated | not registered | is not registered | has moved | no longer | not available here
 		| doesnt live | not deliverable | marked as invalid | not allocated | has been deleted | was deleted
 		| been removed | not in our | is not in | not listed | isnt listed | unassigned | not provisioned
-		| never existed | was removed | not configured | not defined | not a part of`, sender + ` 
+		| never existed | was removed | not configured | not defined | not a part of`, sender + `
 		| headers | attachment | certificate | tls$ | command | syntax | size | temporar | credentials
-		| message id | route | content | template | database`},
-	{"gone-disabled", gone, "", someone + ` 
-		& disabled | inactive | deactivated | suspend | is closed | been closed | was closed
+		| message id | route | content | template | database
+		| unknown error | unknown reason | unknown failure | unknown problem | invalid message
+		| invalid content | invalid signature | invalid response | invalid data | invalid character
+		| policy | whitelist`},
+	{"gone-disabled", gone, "", someone + `
+		& disabled | inactiv | deactivated | suspend | is closed | been closed | was closed
 		| account closed | terminated | discontinued | not active | isnt active | account expired
 		| has expired | is expired | cancelled | canceled | retired | abandoned | dormant | user hangup
 		| archived | decommissioned | obsolete | no longer active | no longer valid | been locked
-		| is locked | frozen | not accepting mail because`, sender + ` 
+		| is locked | frozen | not accepting mail because`, sender + `
 		| temporar | your account | your email account | certificate | relay access | your ip`},
 	{"gone-domain", gone, "", `
 		host unknown | unknown host | unknown domain | domain unknown | no such domain | no such host
@@ -100,6 +103,7 @@ var recipientRules = []rule{
 		| couldnt find any host | cant find any host | couldnt find a mail exchanger
 		| unrouteable mail domain | unroutable mail domain | domain no longer | no longer hosted
 		| account domain | this domain is not`, sender + " | lookup | temporar | try again later"},
+	{"gone-host", gone, "5.1.2 5.4.4", "host not found | domain not found | nxdomain | not exist", sender},
 	{"gone-null-mx", gone, "", `
 		null mx | nullmx | host does not accept mail | domain does not accept mail
 		| domain doesnt accept mail | does not accept any mail | doesnt receive email

@@ -20,7 +20,8 @@ var senderRules = []rule{
 	// What Postfix and its kin say in one breath, whatever else a report quotes after it
 	{"gone-recipient-rejected-unknown", gone, "", `
 		recipient address rejected & user unknown | unknown user | unknown in | undeliverable address
-		| no such user | user not found`, ""},
+		| no such user | user not found
+		| account suspended | suspended due | recipient suspended`, ""},
 
 	// Authorisation: SPF (RFC 7208), DKIM (RFC 6376), DMARC (RFC 7489)
 	{"dmarc", auth, "", "dmarc", ""},
@@ -38,7 +39,7 @@ var senderRules = []rule{
 
 	// Who we are: PTR records and host names
 	{"no-ptr", auth, "", `
-		reverse dns | rdns$ | ptr$ | reverse lookup | reverse hostname | reverse host | reverse name
+		reverse dns | invalid dns mx | rdns$ | ptr$ | reverse lookup | reverse hostname | reverse host | reverse name
 		| reverse ip | reverse resolution | reverse mapping | fcrdns | forward confirmed
 		| cannot find your hostname | cannot find your reverse | cant find your hostname
 		| ip name lookup failed | cannot resolve your | cannot resolve ip | unable to resolve your
@@ -49,14 +50,14 @@ var senderRules = []rule{
 		relay denied | relaying | relay access | relay not | relay is not | relay mail | relay prohibit
 		| relay reject | relay operation | relay refused | relay forbidden | open relay | mail relay
 		| to relay | as a relay | a relay | unable to relay | cannot relay | not relay | no relay
-		| for relay | relay disallowed | relay attempt | insecure mail relay | rcpthosts | not a gateway
+		| for relay | domain at this location | specified domain is not allowed | non local | nonlocal | relay disallowed | relay attempt | insecure mail relay | rcpthosts | not a gateway
 		| handle mail for | dont accept mail for | not accept mail for | mail for this domain
 		| domain isnt in my list | domain is not hosted here | domain not hosted | not a local domain
 		| not local domain | not hosted here | domain isnt allowed to be relayed | local user only`, "relay recipient"},
 
 	// Our credentials (RFC 4954)
 	{"credentials", auth, "", `
-		authentication required | authentication is required | must authenticate | please authenticate
+		authentication required | authentication is required | must authenticate | be authenticated | for new mail before | please authenticate
 		| need to authenticate | authentication credentials | authentication unsuccessful | bad username
 		| bad credential | invalid credential | username and password | login attempt | log in
 		| please login | must login | login first | password | authenticate first | smtp auth
@@ -92,7 +93,7 @@ var senderRules = []rule{
 		| null sender | sender mx | sender s domain | emetteur invalide | expediteur | remitente | remetente
 		| absender & reject | refuse | invalid | den | not | non | fail | unknown | unresolv | does not
 		| doesnt | cannot | cant find | could not | couldnt | unable | no$ | unrout | verif | block | bad
-		| without | desconocid | inval | abgelehnt | unbekannt | existe | must | disallow | unauthori
+		| without | empty | desconocid | inval | abgelehnt | unbekannt | existe | must | disallow | unauthori
 		| ungueltig | nicht`, "policy reasons | blocked for spam | spam | client host"},
 
 	// Reputation and blocklists; cPanel lists all reasons at once
@@ -111,7 +112,7 @@ var senderRules = []rule{
 		too many invalid | many invalid recip | excessive invalid | excessive rejected | many rejected recip
 		| many unknown | excessive unknown | too many bad recip | directory harvest | dictionary attack`, ""},
 	{"host-refused", spam, "", `
-		client host reject | client host blocked | may not be mail exchanger | dynamic ip | dynamic zombied
+		client host reject | client host blocked | may not be mail exchanger | dynamic ip | dynamically | dynamic zombied
 		| dynamic address | dynamic pool | dialup | dial up | residential | generic hostname | generic host
 		| access from ip | invalid ip for sending | host network not allowed | no access from
 		| network is temporary | hosts with dynamic | you are not allowed to connect
@@ -126,7 +127,12 @@ var senderRules = []rule{
 		| subnet | ipv6 & blocked | is listed | been listed | listed in | listed on | listed at | listed by
 		| blacklisted | blocklisted | banned | denied | rejected | refused | not allowed | not authorized
 		| not permitted | not accepted | has been block | prohibited | filtered | suspicious | untrusted
-		| gesperrt | bloque | bloquead`, "recipient address rejected | rate limit | too many | throttl"},
+		| gesperrt | bloque | bloquead`, "recipient address rejected | rate limit | too many | throttl | temporarily rejected message"},
+
+	{"spam-plain", spam, "", `
+		judged to be spam | considered spam | considered as spam | identified as spam | detected as spam
+		| classified as spam | flagged as spam | marked as spam | rejected as spam | looks like spam
+		| appears to be spam | spam detected | spam message | is spam | spam content | spam source`, ""},
 
 	// Rate: what it says of time and number
 	{"quota-of-messages", throttled, "", `
@@ -167,13 +173,13 @@ var senderRules = []rule{
 	{"spam-word", spam, "", `
 		spam | spammy | spammer | spamming | junk mail | junk email | bulk mail | bulk email | unsolicited
 		| uce$ | ube$ | phish | fraud | scam$ | suspicious$ | suspicion | suspect | abuse$ | abusive
-		| objectionable | cloudmark | spamassassin | antispam | high probability | offensive | advertis
+		| objectionable | cloudmark | spamassassin | brightmail | vade$ | intrusion prevention | badmailfrom | antispam | high probability | offensive | advertis
 		| nicht erwuenscht | unerwuenscht | courrier indesirable | pourriel | correo no deseado | no deseado
 		| nao solicitad | lixo eletronico | 垃圾 | 迷惑メール | スパム | 疑似`, "to protect our users | sent to gmail"},
 	{"blocked-word", spam, "", `
 		message filtered | mail filtered | email filtered | content filter | blocked see | message blocked
 		| mail blocked | email blocked | message was blocked | message is blocked | been blocked
 		| content reject | content denied | content refused | content was rejected | content blocked
-		| content judged | filtered$`, "recipient | size | attachment"},
+		| content judged | filtered$`, "recipient | size | attachment | inactiv"},
 	{"nothing-to-yourself", spam, "", "redundant & yourself", ""},
 }
