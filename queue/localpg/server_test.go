@@ -213,12 +213,12 @@ func TestErrorsSayWhy(t *testing.T) {
 			func(t *testing.T, dir string) { write(t, filepath.Join(dir, "data/PG_VERSION"), "8\n") },
 			"PostgreSQL 8 is needed, but only",
 		},
-		"not a folder": {
+		"a link": {
 			func(t *testing.T, dir string) {
 				if err := os.Remove(dir); err != nil {
 					t.Fatal(err)
 				}
-				if err := os.Symlink("/etc", dir); err != nil {
+				if err := os.Symlink(openDir(t, nil), dir); err != nil {
 					t.Fatal(err)
 				}
 			},
@@ -241,6 +241,23 @@ func TestErrorsSayWhy(t *testing.T) {
 				t.Errorf("got %q, want one line", err)
 			}
 		})
+	}
+}
+
+// TestFolderOfAnother is about /tmp, where others may have put what we look for.
+func TestFolderOfAnother(t *testing.T) {
+	t.Parallel()
+	dir := "/" // of root
+	if os.Getuid() == 0 {
+		dir = openDir(t, users()["nobody"])
+	}
+	s, err := localpg.Start(t.Context(), localpg.Options{Dir: dir})
+	if err == nil {
+		stop(t, s)
+		t.Fatal("Start succeeded")
+	}
+	if want := "should be a folder that belongs to user"; !strings.Contains(err.Error(), want) {
+		t.Errorf("got %q, want it to say %q", err, want)
 	}
 }
 
