@@ -50,9 +50,12 @@ type table struct {
 	words   int                 // number of distinct phrases
 }
 
+// A phrase keeps its bytes 4 to 7 as a number too: most of those that begin
+// alike ("recipient …", "mailbox …") are told apart by them without a call.
 type phrase struct {
-	text string
-	id   uint16
+	text       string
+	next, mask uint32
+	id         uint16
 }
 
 // heard is the set of phrases that occur in a reply.
@@ -89,7 +92,8 @@ func compile(rules []rule) *table {
 				id = uint16(len(ids))
 				ids[p] = id
 				k := key(p)
-				t.phrases[k] = append(t.phrases[k], phrase{p, id})
+				next, mask := second(p)
+				t.phrases[k] = append(t.phrases[k], phrase{p, next, mask, id})
 			}
 			list = append(list, id)
 		}
@@ -137,6 +141,15 @@ func key[S string | []byte](s S) uint32 {
 	return k
 }
 
+// second is bytes 4 to 7 of s, as far as there are any, and the mask of those.
+func second[S string | []byte](s S) (next, mask uint32) {
+	for i := 4; i < min(len(s), 8); i++ {
+		next |= uint32(s[i]) << (8 * (i - 4))
+		mask |= 0xff << (8 * (i - 4))
+	}
+	return next, mask
+}
+
 // listen finds all phrases in folded text.
 func (t *table) listen(text []byte, h *heard) {
 	for i, c := range text {
@@ -147,8 +160,14 @@ func (t *table) listen(text []byte, h *heard) {
 		if len(rest) < 4 {
 			return
 		}
-		for _, p := range t.phrases[key(rest)] {
-			if len(rest) >= len(p.text) && string(rest[:len(p.text)]) == p.text {
+		candidates := t.phrases[key(rest)]
+		if candidates == nil {
+			continue
+		}
+		next, _ := second(rest)
+		for j := range candidates {
+			p := &candidates[j]
+			if next&p.mask == p.next && len(rest) >= len(p.text) && string(rest[:len(p.text)]) == p.text {
 				h.add(p.id)
 			}
 		}
