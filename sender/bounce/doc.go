@@ -22,9 +22,11 @@
 // fits when the words are about the sender, about us or about a domain we
 // send from. A bare 550 or 554 is never enough.
 //
-// The other side is not safe either: a third of a million repeated mails to
-// dead addresses gets the sender listed. So what is plainly said is believed
-// under any enhanced code.
+// The other side is not safe either: mail repeated to dead addresses gets the
+// sender listed. So what is plainly said is believed under any enhanced code.
+//
+// A refusal for want of authorisation is often a 4xx ("rate limited because
+// SPF did not pass"): it is auth_rejected all the same, since no retry cures it.
 //
 // # What it cannot know
 //

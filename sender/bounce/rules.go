@@ -61,7 +61,8 @@ var providerRules = []rule{
 	{"ms-group", policy, `
 		x.7.120 x.7.121 x.7.122 x.7.123 x.7.124 x.7.125 x.7.126 x.7.127 x.7.128 x.7.129 x.7.130 x.7.131 x.7.132 x.7.133 x.7.134 x.7.135 x.7.136 x.7.137`, "", ""},
 	{"ms-restricted", policy, "", `
-		resolver rst & notauthorized | authrequired | sendernotauthenticated | restricted`, ""},
+		resolver rst
+		& notauthorized | authrequired | sendernotauthenticated | restricted`, ""},
 	{"ms-reputation", spam, `
 		x.7.650 x.7.651 x.7.652 x.7.606 x.7.607 x.7.608 x.7.609 x.7.610 x.7.511 x.7.501 x.7.502 x.7.503 x.7.506 x.7.513 x.7.514 x.7.705 x.7.708`, "", ""},
 	{"ms-banned", spam, "", `

@@ -17,14 +17,17 @@ var messageRules = []rule{
 		| hop count header | content type | nested | encoding | message format | boundary | unicode`, "name service | name server | temporar | command | recipient address"},
 	{"content-code", content, "x.6.*", "", "spam | content reject"},
 	{"content-words", content, "", `
-		content & not accept | not allowed | prohibited | violat | inappropriate | unacceptable | forbidden
-		| url | link | profan | bad$`, "spam"},
+		content
+		& not accept | not allowed | prohibited | violat | inappropriate | unacceptable | forbidden | url
+		| link | profan | bad$`, "spam"},
 	{"bad-link", spam, "", `
-		url$ | urls | uri$ | link | links & block | reject | list | malicious | suspicious | banned`, ""},
+		url$ | urls | uri$ | link | links
+		& block | reject | list | malicious | suspicious | banned`, ""},
 
 	{"tls", policy, "", `
 		starttls | tls required | encryption required | requires tls | require tls | must use tls
-		| tls connection | encryption & requir | need | must | not sent over | first | mandatory`, "pipeline"},
+		| tls connection | encryption
+		& requir | need | must | not sent over | first | mandatory`, "pipeline"},
 	{"policy", policy, "", `
 		policy$ | policies | administrative prohibition | administratively | prohibited | content restrict
 		| local rule | by rule | transport rule | custom rule | site rule | security rule | security reasons
@@ -67,8 +70,8 @@ var messageRules = []rule{
 		| input output error | i o error | local error | error in processing | internal error
 		| internal system | internal server | internal software | internal failure | configuration error
 		| configuration problem | database | ldap | mysql | sql$ | backend | storage error | quota check
-		| cannot open | unable to open | cant open | cannot create | cant create | cannot write | cannot read
-		| resources temporarily | resources unavailable | software error | unable to process
+		| cannot open | unable to open | cant open | cannot create | cant create | cannot write
+		| cannot read | resources temporarily | resources unavailable | software error | unable to process
 		| unable to deliver | unable to verify | unverified address | address verification
 		| verification in progress | unexpected | exception | processing error | system failure
 		| system problem | system error | temporary error | temporary failure | temporary problem

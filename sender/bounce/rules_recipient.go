@@ -52,8 +52,8 @@ var recipientRules = []rule{
 	{"unknown-for-now", other, "4xx", `
 		user unknown | unknown user | no such user | unverified address | unknown recipient
 		| recipient unknown | user not found | user doesnt exist | user does not exist
-		| recipient address rejected & unknown | unverified | not found | no such | does not exist
-		| doesnt exist`, sender},
+		| recipient address rejected
+		& unknown | unverified | not found | no such | does not exist | doesnt exist`, sender},
 	{"gone-plain", gone, "", `
 		user unknown | unknown user | unknown recipient | recipient unknown | unknown address
 		| address unknown | unknown mailbox | mailbox unknown | addressee unknown | unknown local
@@ -84,16 +84,15 @@ var recipientRules = []rule{
 		| been removed | not in our | is not in | not listed | isnt listed | unassigned | not provisioned
 		| never existed | was removed | not configured | not defined | not a part of`, sender + `
 		| headers | attachment | certificate | tls$ | command | syntax | size | temporar | credentials
-		| message id | route | content | template | database
-		| unknown error | unknown reason | unknown failure | unknown problem | invalid message
-		| invalid content | invalid signature | invalid response | invalid data | invalid character
-		| policy | whitelist`},
+		| message id | route | content | template | database | unknown error | unknown reason
+		| unknown failure | unknown problem | invalid message | invalid content | invalid signature
+		| invalid response | invalid data | invalid character | policy | whitelist`},
 	{"gone-disabled", gone, "", someone + `
-		& disabled | inactiv | deactivated | suspend | is closed | been closed | was closed
-		| account closed | terminated | discontinued | not active | isnt active | account expired
-		| has expired | is expired | cancelled | canceled | retired | abandoned | dormant | user hangup
-		| archived | decommissioned | obsolete | no longer active | no longer valid | been locked
-		| is locked | frozen | not accepting mail because`, sender + `
+		& disabled | inactiv | deactivated | suspend | is closed | been closed | was closed | account closed
+		| terminated | discontinued | not active | isnt active | account expired | has expired | is expired
+		| cancelled | canceled | retired | abandoned | dormant | user hangup | archived | decommissioned
+		| obsolete | no longer active | no longer valid | been locked | is locked | frozen
+		| not accepting mail because`, sender + `
 		| temporar | your account | your email account | certificate | relay access | your ip`},
 	{"gone-domain", gone, "", `
 		host unknown | unknown host | unknown domain | domain unknown | no such domain | no such host

@@ -7,9 +7,9 @@ var senderRules = []rule{
 		virus | viral | malware | infected | trojan | worm$ | malicious attachment | malicious content
 		| eicar | potential security issue | security threat`, "spam"},
 	{"illegal-attachment", content, "", `
-		illegal attachment | attachment & not allowed | not accept | blocked | rejected | exceeds
-		| prohibited | banned | refused | forbidden | denied | number of attachments | unsafe | dangerous
-		| disallowed | executable`, ""},
+		illegal attachment | attachment
+		& not allowed | not accept | blocked | rejected | exceeds | prohibited | banned | refused
+		| forbidden | denied | number of attachments | unsafe | dangerous | disallowed | executable`, ""},
 	{"not-compliant", content, "", `
 		rfc 5322 | rfc 2822 | rfc 822 | rfc5322 | rfc2822 | rfc822 | missing a valid
 		| multiple addresses in from | missing message id | missing date | missing from header
@@ -19,8 +19,8 @@ var senderRules = []rule{
 
 	// What Postfix and its kin say in one breath, whatever else a report quotes after it
 	{"gone-recipient-rejected-unknown", gone, "", `
-		recipient address rejected & user unknown | unknown user | unknown in | undeliverable address
-		| no such user | user not found
+		recipient address rejected
+		& user unknown | unknown user | unknown in | undeliverable address | no such user | user not found
 		| account suspended | suspended due | recipient suspended`, ""},
 
 	// Authorisation: SPF (RFC 7208), DKIM (RFC 6376), DMARC (RFC 7489)
@@ -39,8 +39,8 @@ var senderRules = []rule{
 
 	// Who we are: PTR records and host names
 	{"no-ptr", auth, "", `
-		reverse dns | invalid dns mx | rdns$ | ptr$ | reverse lookup | reverse hostname | reverse host | reverse name
-		| reverse ip | reverse resolution | reverse mapping | fcrdns | forward confirmed
+		reverse dns | invalid dns mx | rdns$ | ptr$ | reverse lookup | reverse hostname | reverse host
+		| reverse name | reverse ip | reverse resolution | reverse mapping | fcrdns | forward confirmed
 		| cannot find your hostname | cannot find your reverse | cant find your hostname
 		| ip name lookup failed | cannot resolve your | cannot resolve ip | unable to resolve your
 		| missing reverse | no reverse | reverso | dns inverse | inverse dns | rueckwaerts`, ""},
@@ -50,20 +50,21 @@ var senderRules = []rule{
 		relay denied | relaying | relay access | relay not | relay is not | relay mail | relay prohibit
 		| relay reject | relay operation | relay refused | relay forbidden | open relay | mail relay
 		| to relay | as a relay | a relay | unable to relay | cannot relay | not relay | no relay
-		| for relay | domain at this location | specified domain is not allowed | non local | nonlocal | relay disallowed | relay attempt | insecure mail relay | rcpthosts | not a gateway
+		| for relay | domain at this location | specified domain is not allowed | non local | nonlocal
+		| relay disallowed | relay attempt | insecure mail relay | rcpthosts | not a gateway
 		| handle mail for | dont accept mail for | not accept mail for | mail for this domain
 		| domain isnt in my list | domain is not hosted here | domain not hosted | not a local domain
 		| not local domain | not hosted here | domain isnt allowed to be relayed | local user only`, "relay recipient"},
 
 	// Our credentials (RFC 4954)
 	{"credentials", auth, "", `
-		authentication required | authentication is required | must authenticate | be authenticated | for new mail before | please authenticate
-		| need to authenticate | authentication credentials | authentication unsuccessful | bad username
-		| bad credential | invalid credential | username and password | login attempt | log in
-		| please login | must login | login first | password | authenticate first | smtp auth
-		| auth required | auth first | authentication first | requires authentication
-		| authentication failed | fail authentication | not logged in | authenticated connection
-		| pop before smtp | check mail first | authenticate before`, ""},
+		authentication required | authentication is required | must authenticate | be authenticated
+		| for new mail before | please authenticate | need to authenticate | authentication credentials
+		| authentication unsuccessful | bad username | bad credential | invalid credential
+		| username and password | login attempt | log in | please login | must login | login first
+		| password | authenticate first | smtp auth | auth required | auth first | authentication first
+		| requires authentication | authentication failed | fail authentication | not logged in
+		| authenticated connection | pop before smtp | check mail first | authenticate before`, ""},
 
 	// The sender's address (RFC 5321 §3.3; RFC 3463 §3.2 X.1.7 and X.1.8)
 	{"sender-syntax", content, "x.1.7", "", ""},
@@ -71,8 +72,9 @@ var senderRules = []rule{
 		sender has exceeded | sender exceeded | sender is sending too | from this sender too | sender limit
 		| sender rate`, ""},
 	{"sender-on-blocklist", spam, "", `
-		sender | helo | ehlo & spamhaus | blacklist | blocklist | black list | block list | blackhole
-		| poor reputation | bad reputation | spammer | rbl$`, ""},
+		sender | helo | ehlo
+		& spamhaus | blacklist | blocklist | black list | block list | blackhole | poor reputation
+		| bad reputation | spammer | rbl$`, ""},
 	{"sender-blocked-by-rule", policy, "", `
 		sender denied | sender blocked | sender is blocked | senders blocked | blocked the sender
 		| sender not allowed to send to | sender is not allowed | sender refused by | sender is restricted
@@ -91,9 +93,10 @@ var senderRules = []rule{
 		| domain of the sender | originating domain | originator | not owned by | not allowed to send as
 		| not authorized to send | not authorised to send | unroutable sender | unrouteable sender
 		| null sender | sender mx | sender s domain | emetteur invalide | expediteur | remitente | remetente
-		| absender & reject | refuse | invalid | den | not | non | fail | unknown | unresolv | does not
-		| doesnt | cannot | cant find | could not | couldnt | unable | no$ | unrout | verif | block | bad
-		| without | empty | desconocid | inval | abgelehnt | unbekannt | existe | must | disallow | unauthori
+		| absender
+		& reject | refuse | invalid | den | not | non | fail | unknown | unresolv | does not | doesnt
+		| cannot | cant find | could not | couldnt | unable | no$ | unrout | verif | block | bad | without
+		| empty | desconocid | inval | abgelehnt | unbekannt | existe | must | disallow | unauthori
 		| ungueltig | nicht`, "policy reasons | blocked for spam | spam | client host"},
 
 	// Reputation and blocklists; cPanel lists all reasons at once
@@ -112,22 +115,23 @@ var senderRules = []rule{
 		too many invalid | many invalid recip | excessive invalid | excessive rejected | many rejected recip
 		| many unknown | excessive unknown | too many bad recip | directory harvest | dictionary attack`, ""},
 	{"host-refused", spam, "", `
-		client host reject | client host blocked | may not be mail exchanger | dynamic ip | dynamically | dynamic zombied
-		| dynamic address | dynamic pool | dialup | dial up | residential | generic hostname | generic host
-		| access from ip | invalid ip for sending | host network not allowed | no access from
-		| network is temporary | hosts with dynamic | you are not allowed to connect
-		| not allowed to connect | not permitted to connect | not accept connections from
-		| connections will not be accepted | connection denied
+		client host reject | client host blocked | may not be mail exchanger | dynamic ip | dynamically
+		| dynamic zombied | dynamic address | dynamic pool | dialup | dial up | residential
+		| generic hostname | generic host | access from ip | invalid ip for sending
+		| host network not allowed | no access from | network is temporary | hosts with dynamic
+		| you are not allowed to connect | not allowed to connect | not permitted to connect
+		| not accept connections from | connections will not be accepted | connection denied
 		| unauthenticated mail not allowed from this range | not accepting connections | no smtp service
 		| connect from | connecting ip | not welcome | bulk mailer | banned | ban list | your host is
 		| refused by blocklist | access from your | your country | geoip | from this country
 		| ip is rejected | ip is hangup | not recommended`, "too many | too frequent | slower"},
 	{"address-of-ours-blocked", spam, "", `
 		ip$ | ips | % | ip address | mail server | mailserver | mta$ | your server | your host | network
-		| subnet | ipv6 & blocked | is listed | been listed | listed in | listed on | listed at | listed by
-		| blacklisted | blocklisted | banned | denied | rejected | refused | not allowed | not authorized
-		| not permitted | not accepted | has been block | prohibited | filtered | suspicious | untrusted
-		| gesperrt | bloque | bloquead`, "recipient address rejected | rate limit | too many | throttl | temporarily rejected message"},
+		| subnet | ipv6
+		& blocked | is listed | been listed | listed in | listed on | listed at | listed by | blacklisted
+		| blocklisted | banned | denied | rejected | refused | not allowed | not authorized | not permitted
+		| not accepted | has been block | prohibited | filtered | suspicious | untrusted | gesperrt | bloque
+		| bloquead`, "recipient address rejected | rate limit | too many | throttl | temporarily rejected message"},
 
 	{"spam-plain", spam, "", `
 		judged to be spam | considered spam | considered as spam | identified as spam | detected as spam
@@ -153,8 +157,9 @@ var senderRules = []rule{
 		| per day | per minute | per second | this hour | hourly | daily | excessive connections
 		| excessive number | exceeded the limit | exceeded their limit | exceeded its limit
 		| exceeded the maximum number | exceeds the maximum number | exceeded your | exceeded maximum
-		| limit exceeded & connect | messages | mails | email | recipients | per$ | send | sent | rate
-		| from | sender | too | hour | day`, `
+		| limit exceeded
+		& connect | messages | mails | email | recipients | per$ | send | sent | rate | from | sender | too
+		| hour | day`, `
 		line | storage | size | mailbox quota | over quota | disk | attachment`},
 	{"rate-plain", throttled, "", `
 		rate limit | ratelimit | throttl | slow down | too many connections | too many concurrent
@@ -173,9 +178,10 @@ var senderRules = []rule{
 	{"spam-word", spam, "", `
 		spam | spammy | spammer | spamming | junk mail | junk email | bulk mail | bulk email | unsolicited
 		| uce$ | ube$ | phish | fraud | scam$ | suspicious$ | suspicion | suspect | abuse$ | abusive
-		| objectionable | cloudmark | spamassassin | brightmail | vade$ | intrusion prevention | badmailfrom | antispam | high probability | offensive | advertis
-		| nicht erwuenscht | unerwuenscht | courrier indesirable | pourriel | correo no deseado | no deseado
-		| nao solicitad | lixo eletronico | 垃圾 | 迷惑メール | スパム | 疑似`, "to protect our users | sent to gmail"},
+		| objectionable | cloudmark | spamassassin | brightmail | vade$ | intrusion prevention | badmailfrom
+		| antispam | high probability | offensive | advertis | nicht erwuenscht | unerwuenscht
+		| courrier indesirable | pourriel | correo no deseado | no deseado | nao solicitad | lixo eletronico
+		| 垃圾 | 迷惑メール | スパム | 疑似`, "to protect our users | sent to gmail"},
 	{"blocked-word", spam, "", `
 		message filtered | mail filtered | email filtered | content filter | blocked see | message blocked
 		| mail blocked | email blocked | message was blocked | message is blocked | been blocked
