@@ -39,7 +39,7 @@ type Query struct {
 	Sender string // MAIL FROM; "" is the null sender, whose identity is postmaster@HELO (§2.4)
 	HELO   string
 	Domain string // "" is the domain of the sender
-	Record string // if not "", evaluated in place of what Domain publishes
+	Record string // if not "", evaluated as if Domain published it and no other
 }
 
 const (
@@ -57,7 +57,7 @@ func (c *Checker) Check(ctx context.Context, q Query) *Evaluation {
 	ctx, cancel := c.limit(ctx)
 	defer cancel()
 	e := newEvaluation(c, q)
-	root := e.checkHost(ctx, e.domain, q.Record)
+	root := e.checkHost(ctx, e.domain)
 	return e.finish(ctx, root)
 }
 

@@ -21,6 +21,7 @@ const (
 // An evaluation is a check_host() under way, with its includes and redirects.
 type evaluation struct {
 	checker *Checker
+	dns     Resolver // the checker's, or an overlay of it
 	query   Query
 	ip      netip.Addr
 	local   string // of the sender
@@ -41,7 +42,7 @@ type evaluation struct {
 }
 
 func newEvaluation(c *Checker, q Query) *evaluation {
-	e := &evaluation{checker: c, query: q, ip: q.IP.Unmap().WithZone(""), helo: q.HELO, ttl: -1}
+	e := &evaluation{checker: c, dns: c.Resolver, query: q, ip: q.IP.Unmap().WithZone(""), helo: q.HELO, ttl: -1}
 	e.local, e.origin = split(q.Sender, q.HELO)
 	e.domain = ASCII(q.Domain)
 	if e.domain == "" {
@@ -49,6 +50,9 @@ func newEvaluation(c *Checker, q Query) *evaluation {
 	}
 	if q.Sender == "" && q.HELO == "" {
 		e.origin = e.domain
+	}
+	if q.Record != "" {
+		e.dns = overlay{c.Resolver, e.domain, q.Record}
 	}
 	return e
 }
@@ -65,32 +69,29 @@ func (e *evaluation) finish(ctx context.Context, root *Node) *Evaluation {
 	return ev
 }
 
-// checkHost finds the one record of domain (§4.3 to §4.5), or takes text for
-// it, and evaluates it.
-func (e *evaluation) checkHost(ctx context.Context, domain, text string) *Node {
-	n := &Node{Domain: domain, Text: text, Result: None, last: -1}
+// checkHost finds the one record of domain (§4.3 to §4.5) and evaluates it.
+func (e *evaluation) checkHost(ctx context.Context, domain string) *Node {
+	n := &Node{Domain: domain, Result: None, last: -1}
 	if !isDomain(domain) {
 		n.Err = fmt.Errorf("%q is no domain name of two or more labels", domain)
 		return n
 	}
-	if text == "" {
-		ans, err := e.checker.Resolver.TXT(ctx, domain)
-		if err = e.note(ctx, ans.TTL, err); err != nil {
-			return n.fail(TempError, err)
+	ans, err := e.dns.TXT(ctx, domain)
+	if err = e.note(ctx, ans.TTL, err); err != nil {
+		return n.fail(TempError, err)
+	}
+	n.TTL = ans.TTL
+	for _, txt := range ans.Records {
+		if !isSPF(txt) {
+			continue
 		}
-		n.TTL = ans.TTL
-		for _, txt := range ans.Records {
-			if !isSPF(txt) {
-				continue
-			}
-			if n.Text != "" {
-				return n.fail(PermError, fmt.Errorf("%s has more than one SPF record (RFC 7208 §4.5)", domain))
-			}
-			n.Text = txt
+		if n.Text != "" {
+			return n.fail(PermError, fmt.Errorf("%s has more than one SPF record (RFC 7208 §4.5)", domain))
 		}
-		if n.Text == "" {
-			return n
-		}
+		n.Text = txt
+	}
+	if n.Text == "" {
+		return n
 	}
 	rec, err := e.checker.parse(n.Text)
 	if err != nil {
@@ -245,7 +246,7 @@ func (e *evaluation) follow(ctx context.Context, n *Node, st *Step) (*Node, erro
 			}
 		}
 	}
-	st.Node = e.checkHost(ctx, st.Target, "")
+	st.Node = e.checkHost(ctx, st.Target)
 	return st.Node, nil
 }
 

@@ -19,7 +19,7 @@ func (e *evaluation) explanation(ctx context.Context, n *Node) string {
 		if !isName253(name) {
 			return ""
 		}
-		ans, err := e.checker.Resolver.TXT(ctx, name)
+		ans, err := e.dns.TXT(ctx, name)
 		if err != nil || len(ans.Records) != 1 {
 			return ""
 		}

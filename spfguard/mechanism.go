@@ -24,7 +24,7 @@ func (e *evaluation) mx(ctx context.Context, n *Node, st *Step) (bool, error) {
 	if !isName253(st.Target) {
 		return false, nil
 	}
-	ans, err := e.checker.Resolver.MX(ctx, st.Target)
+	ans, err := e.dns.MX(ctx, st.Target)
 	if err := e.note(ctx, ans.TTL, err); err != nil {
 		return false, err
 	}
@@ -95,14 +95,14 @@ func (e *evaluation) validatedNames(ctx context.Context, st *Step) []string {
 }
 
 func (e *evaluation) askNames(ctx context.Context) {
-	ans, err := e.checker.Resolver.PTR(ctx, e.ip)
+	ans, err := e.dns.PTR(ctx, e.ip)
 	if e.note(ctx, ans.TTL, err) != nil {
 		return
 	}
 	e.namesVoid = len(ans.Records) == 0
-	ask := e.checker.Resolver.AAAA
+	ask := e.dns.AAAA
 	if e.ip.Is4() {
-		ask = e.checker.Resolver.A
+		ask = e.dns.A
 	}
 	for _, name := range ans.Records[:min(len(ans.Records), maxHosts)] {
 		if !isName253(name) {
@@ -126,9 +126,9 @@ func (e *evaluation) addresses(ctx context.Context, n *Node, st *Step, name stri
 	if !isName253(name) {
 		return nil, nil // cannot be asked for, so it has none (§4.8)
 	}
-	ask := e.checker.Resolver.AAAA
+	ask := e.dns.AAAA
 	if v4 {
-		ask = e.checker.Resolver.A
+		ask = e.dns.A
 	}
 	ans, err := ask(ctx, name)
 	if err := e.note(ctx, ans.TTL, err); err != nil {

@@ -39,6 +39,6 @@ func (c *Checker) Worst(ctx context.Context, q Query) Cost {
 	}
 	e := newEvaluation(c, q)
 	e.survey = true
-	root := e.checkHost(ctx, e.domain, q.Record)
+	root := e.checkHost(ctx, e.domain)
 	return Cost{Lookups: e.lookups, Voids: e.voids, Err: e.temporary, Root: root}
 }

@@ -63,6 +63,18 @@ func (r *Resolver) TXT(ctx context.Context, name string) (Answer[string], error)
 	})
 }
 
+// SPF returns the records of type SPF (99), which no one should have any more
+// (RFC 7208 §3.1), joined like those of TXT.
+func (r *Resolver) SPF(ctx context.Context, name string) (Answer[string], error) {
+	return lookup(ctx, r, name, dns.TypeSPF, func(rr dns.RR) (string, bool) {
+		s, ok := rr.(*dns.SPF)
+		if !ok {
+			return "", false
+		}
+		return unescape(strings.Join(s.Txt, "")), true
+	})
+}
+
 // A returns the IPv4 addresses of name.
 func (r *Resolver) A(ctx context.Context, name string) (Answer[netip.Addr], error) {
 	return lookup(ctx, r, name, dns.TypeA, func(rr dns.RR) (netip.Addr, bool) {

@@ -1,0 +1,101 @@
+package spfguard
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// nearVersion is what people write for "v=spf1 ".
+var nearVersion = regexp.MustCompile(`(?i)^[\s']*(v\s*[=:]?\s*)?spf\s*[=:]?\s*1\.?0?[;,:]*`)
+
+// readVersion returns where the terms begin.
+func (x *examination) readVersion() int {
+	if isSPF(x.text) {
+		return len(version)
+	}
+	const remedy = `begin with "v=spf1 ": anything else is not taken for an SPF record at all`
+	if m := nearVersion.FindString(x.text); m != "" {
+		x.add(Error, "version.misspelt", 0, len(m), fmt.Sprintf("%q is no version that receivers know", m), remedy)
+		return len(m)
+	}
+	x.add(Error, "version.missing", 0, 0, "the version is missing", remedy)
+	return 0
+}
+
+// readTerms reads what stands between spaces, and what was meant by it.
+func (x *examination) readTerms(from int) {
+	fs := fields(x.text, from)
+	seen := map[Kind]bool{}
+	for i := 0; i < len(fs); i++ {
+		f, end := fs[i], fs[i].pos+len(fs[i].text)
+		if strings.Contains("+-~?", f.text) && len(f.text) == 1 && i+1 < len(fs) {
+			next := fs[i+1]
+			x.add(Error, "qualifier.space", f.pos, next.pos+len(next.text), fmt.Sprintf("%q stands alone", f.text),
+				fmt.Sprintf("write %q without the space", f.text+next.text))
+			i++
+			if t, why := parseTerm(f.text + next.text); why == "" {
+				x.terms = append(x.terms, meant{t, f.pos, next.pos + len(next.text)})
+				continue
+			}
+			f = next
+			end = next.pos + len(next.text)
+		}
+		t, why := parseTerm(f.text)
+		if (t.Kind == Redirect || t.Kind == Exp) && why == "" {
+			if seen[t.Kind] {
+				x.add(Error, string(t.Kind)+".twice", f.pos, end, string(t.Kind)+"= may stand only once: twice is a permerror (RFC 7208 §6)", "keep one of them")
+			}
+			seen[t.Kind] = true
+		}
+		t.Text, t.Pos = f.text, f.pos
+		if why == "" && odd(&t) == "" {
+			x.terms = append(x.terms, meant{t, f.pos, end})
+			continue
+		}
+		if why == "" {
+			why = odd(&t)
+		}
+		x.readMisspelt(f, why)
+	}
+}
+
+// readMisspelt reports a term that cannot work, and takes what was meant for it.
+func (x *examination) readMisspelt(f field, why string) {
+	x.repaired = true
+	g := guessMeaning(f.text, x.domain, why)
+	if g.remedy == "" {
+		g.remedy = "delete the term"
+		if len(g.terms) > 0 {
+			g.remedy = fmt.Sprintf("write %q", strings.Join(g.terms, " "))
+		}
+	}
+	x.add(Error, g.rule, f.pos, f.pos+len(f.text), g.message, g.remedy)
+	for _, text := range g.terms {
+		if t, why := parseTerm(text); why == "" {
+			t.Text, t.Pos = text, f.pos
+			x.terms = append(x.terms, meant{t, f.pos, f.pos + len(f.text)})
+		}
+	}
+}
+
+// odd says why a term of valid grammar cannot be what was meant: its domain
+// can be no host name.
+func odd(t *Term) string {
+	name, ok := t.Spec.Static()
+	if !ok || t.Kind == Unknown {
+		return ""
+	}
+	for i := range len(name) {
+		if c := name[i]; !isAlpha(c) && !isDigit(c) && c != '-' && c != '_' && c != '.' {
+			return fmt.Sprintf("%q cannot be a domain name", name)
+		}
+	}
+	if !isName253(name) {
+		return fmt.Sprintf("%q has an empty or too long label", name)
+	}
+	if i := strings.LastIndexAny(name, "-"); i > 0 && strings.EqualFold(name[i:], "-all") {
+		return fmt.Sprintf("%q runs into the next term", name)
+	}
+	return ""
+}
