@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"enotify/queue"
+	"enotify/sender/throttle"
+)
+
+// listen passes the notifications of the database on until ctx ends. They are
+// a courtesy: everybody also looks each second.
+func listen(ctx context.Context, db *queue.DB, log *slog.Logger, wake ...func()) error {
+	for ctx.Err() == nil {
+		err := db.Listen(ctx, func(string) {
+			for _, w := range wake {
+				w()
+			}
+		})
+		if ctx.Err() != nil {
+			return nil
+		}
+		log.Debug("not listening to the database; trying again", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+	return nil
+}
+
+// each calls f now, when wake says so, and every second, until ctx ends.
+func each(ctx context.Context, wake <-chan struct{}, f func()) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		f()
+		select {
+		case <-ctx.Done():
+			return
+		case <-wake:
+		case <-tick.C:
+		}
+	}
+}
+
+// policies keeps the throttle at what the operator has set.
+type policies struct {
+	db       *queue.DB
+	throttle *throttle.Throttle
+	log      *slog.Logger
+	wake     chan struct{}
+}
+
+func (p *policies) Wake() { nudge(p.wake) }
+
+func nudge(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (p *policies) run(ctx context.Context) {
+	each(ctx, p.wake, func() {
+		if err := p.load(ctx); err != nil && ctx.Err() == nil {
+			p.log.Warn("limits could not be read; the last ones hold", "error", err)
+		}
+	})
+}
+
+func (p *policies) load(ctx context.Context) error {
+	destinations, err := p.db.Destinations(ctx)
+	if err != nil {
+		return err
+	}
+	limits := make(map[string]throttle.Policy, len(destinations))
+	for _, d := range destinations {
+		limits[d.Name] = limitsOf(d)
+	}
+	p.throttle.SetPolicies(limits)
+	return nil
+}
+
+// limitsOf is a destination as the throttle knows it.
+func limitsOf(d queue.Destination) throttle.Policy {
+	p := throttle.Policy{Burst: d.Burst, Connections: d.Connections, PerConnection: d.PerConnection}
+	switch {
+	case d.Rate == nil:
+	case d.Rate.Messages == 0:
+		p.Rate = rate.Inf
+	default:
+		p.Rate = rate.Limit(float64(d.Rate.Messages) / d.Rate.Per.Seconds())
+	}
+	return p
+}

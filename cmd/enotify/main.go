@@ -1,0 +1,94 @@
+// Command enotify sends notifications for many client domains: guarded,
+// throttled, one batch at a time, nobody lost and nobody twice.
+//
+// The rules of its command line:
+//   - enotify <noun> <verb>, a file per noun
+//   - results go to stdout, progress and logs to stderr
+//   - every flag has a twin in the environment, --database-url is ENOTIFY_DATABASE_URL
+//   - what lists or shows takes -o table or -o json
+//   - what destroys asks first, and without a terminal needs --yes
+//   - an error is one line that says what to do; the exit codes are below
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+// Exit codes. 0 is fine, 1 any error.
+const (
+	exitError   = 1
+	exitBlocked = 2  // blocked, not authorised, or a check failed
+	exitWarned  = 3  // warnings, with --strict
+	exitUsage   = 64 // EX_USAGE of sysexits.h
+)
+
+// version is set at build time with -ldflags "-X main.version=…".
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal kills
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
+	os.Exit(exitCode(err, os.Stderr))
+}
+
+// run is the whole program but for the process around it.
+func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
+	a := &app{getenv: getenv, stdin: stdin, stdout: stdout, stderr: stderr}
+	root := a.rootCmd()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !a.begun {
+		return codeError{exitUsage, fmt.Errorf("%w; see enotify --help", err)} // cobra's own: flags and arguments
+	}
+	return err
+}
+
+// A codeError is an error with an exit code of its own. With err nil there is
+// nothing to say: the result said it.
+type codeError struct {
+	code int
+	err  error
+}
+
+func (e codeError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e codeError) Unwrap() error { return e.err }
+
+// usagef is an error in what the operator typed.
+func usagef(format string, args ...any) error {
+	return codeError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// exitCode prints the error as one line, and says with what to exit.
+func exitCode(err error, stderr io.Writer) int {
+	if err == nil {
+		return 0
+	}
+	if text := oneLine(err.Error()); text != "" {
+		fmt.Fprintln(stderr, "enotify:", text)
+	}
+	if coded := (codeError{}); errors.As(err, &coded) {
+		return coded.code
+	}
+	return exitError
+}
+
+func oneLine(text string) string {
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"enotify/queue"
+	"enotify/sender"
+	"enotify/sender/throttle"
+	"enotify/spfguard/dns"
+)
+
+// runSettings are the flags of run.
+type runSettings struct {
+	egress      []string
+	helo        string
+	node        string
+	smtpPort    int
+	smarthost   string
+	tls         string
+	untilIdle   bool
+	grace       time.Duration
+	retryFirst  time.Duration
+	retryMax    time.Duration
+	maxInFlight int
+	maxConns    int
+}
+
+func (a *app) runCmd() *cobra.Command {
+	var s runSettings
+	cmd := &cobra.Command{
+		Use: "run", Short: "Send what is queued, until a signal", Args: cobra.NoArgs,
+		Example: "  enotify run --egress 192.0.2.10 --helo mail.host.example",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.serve(cmd.Context(), s)
+		},
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&s.egress, "egress", nil, "`IP` addresses that receivers see; default: this host's public ones")
+	f.StringVar(&s.helo, "helo", "", "our `NAME` at EHLO; default: this host's name")
+	f.StringVar(&s.node, "node", "", "`NAME` of this node; default: the host's name and the process id")
+	f.IntVar(&s.smtpPort, "smtp-port", 25, "where receivers listen")
+	f.StringVar(&s.smarthost, "smarthost", "", "deliver everything to `HOST:PORT`")
+	f.StringVar(&s.tls, "tls", "opportunistic", "opportunistic or required")
+	f.BoolVar(&s.untilIdle, "until-idle", false, "end when nothing is due now")
+	f.DurationVar(&s.grace, "grace", 30*time.Second, "what transactions under way get to finish after a signal")
+	f.DurationVar(&s.retryFirst, "retry-first", 5*time.Minute, "wait before the first retry; each further one waits twice as long")
+	f.DurationVar(&s.retryMax, "retry-max", 4*time.Hour, "longest wait before a retry")
+	f.IntVar(&s.maxInFlight, "max-in-flight", 2000, "messages begun and not yet recorded")
+	f.IntVar(&s.maxConns, "max-connections", 500, "SMTP connections open at once")
+	return cmd
+}
+
+func (a *app) serve(ctx context.Context, s runSettings) error {
+	node, err := s.identity()
+	if err != nil {
+		return err
+	}
+	if s.tls != "opportunistic" && s.tls != "required" {
+		return usagef("--tls %s: it is opportunistic or required", s.tls)
+	}
+	if s.smarthost != "" {
+		if _, _, err := net.SplitHostPort(s.smarthost); err != nil {
+			return usagef("--smarthost %s: it is HOST:PORT", s.smarthost)
+		}
+	}
+	databaseURL, stop, err := a.database(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	db, err := openMigrated(ctx, databaseURL, 8)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return a.send(ctx, db, node, s, &dns.Resolver{Server: a.resolver})
+}
+
+// send wires the parts of a node together and runs them until ctx ends, or
+// with untilIdle until nothing is due.
+func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSettings, resolver *dns.Resolver) error {
+	log := a.logger().With("node", node.Name)
+	limits := &throttle.Throttle{}
+	mail := &sender.Sender{
+		Resolver: resolver, Throttle: limits, HELO: node.HELO, Port: s.smtpPort, Smarthost: s.smarthost, Bind: bindable(node.Egress),
+		TLSRequired: s.tls == "required", MaxConnections: s.maxConns, Log: log,
+	}
+	server := &queue.Server{
+		DB: db, Node: node, Handler: mail.Deliver, Admission: limits, Schedule: queue.Schedule{First: s.retryFirst, Max: s.retryMax},
+		MaxInFlight: s.maxInFlight, Grace: s.grace, UntilIdle: s.untilIdle, Log: a.logger(),
+	}
+	guard := &guard{db: db, resolver: resolver, log: log, wake: make(chan struct{}, 1), judged: server.Wake}
+	policies := &policies{db: db, throttle: limits, log: log, wake: make(chan struct{}, 1)}
+	if err := policies.load(ctx); err != nil {
+		return err
+	}
+
+	around, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var group errgroup.Group
+	group.Go(func() error { return listen(around, db, log, server.Wake, guard.Wake, policies.Wake) })
+	group.Go(func() error { policies.run(around); return nil })
+	group.Go(func() error {
+		select {
+		case <-server.Joined():
+			guard.run(around)
+		case <-around.Done():
+		}
+		return nil
+	})
+	log.Info("started", "egress", node.Egress, "helo", node.HELO, "version", version)
+	err := server.Serve(ctx)
+	cancel()
+	err = errors.Join(err, group.Wait())
+	mail.Close()
+	log.Info("stopped")
+	return err
+}
+
+// identity is what the settings say of this node.
+func (s runSettings) identity() (queue.Node, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	node := queue.Node{Name: s.node, HELO: s.helo, Version: version}
+	if node.Name == "" {
+		node.Name = fmt.Sprintf("%s-%d", host, os.Getpid())
+	}
+	if node.HELO == "" {
+		node.HELO = host
+	}
+	for _, text := range s.egress {
+		ip, err := netip.ParseAddr(strings.TrimSpace(text))
+		if err != nil {
+			return node, usagef("--egress %s: not an IP address", text)
+		}
+		node.Egress = append(node.Egress, ip.Unmap().WithZone(""))
+	}
+	if len(node.Egress) == 0 {
+		if node.Egress, err = publicAddrs(); err != nil {
+			return node, err
+		}
+	}
+	return node, nil
+}
+
+// publicAddrs are the addresses of this host that receivers can see.
+func publicAddrs() ([]netip.Addr, error) {
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("own addresses: %w; name them with --egress", err)
+	}
+	var public []netip.Addr
+	for _, addr := range own {
+		prefix, err := netip.ParsePrefix(addr.String())
+		if err != nil {
+			continue
+		}
+		ip := prefix.Addr().Unmap()
+		if ip.IsGlobalUnicast() && !ip.IsPrivate() && !sharedSpace.Contains(ip) {
+			public = append(public, ip)
+		}
+	}
+	if len(public) == 0 {
+		return nil, codeError{exitUsage, errors.New("this host has no public address, and a guard that does not know what receivers see guards nothing: name the addresses with --egress IP,IP")}
+	}
+	return public, nil
+}
+
+var sharedSpace = netip.MustParsePrefix("100.64.0.0/10") // RFC 6598: behind a carrier's NAT
+
+// bindable are those egress addresses that this host has itself; behind NAT
+// there is none, and the system chooses.
+func bindable(egress []netip.Addr) []netip.Addr {
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var here []netip.Addr
+	for _, ip := range egress {
+		for _, addr := range own {
+			if prefix, err := netip.ParsePrefix(addr.String()); err == nil && prefix.Addr().Unmap() == ip {
+				here = append(here, ip)
+			}
+		}
+	}
+	return here
+}
