@@ -92,8 +92,8 @@ func (f *flusher) write() {
 func (f *flusher) take() []result {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for len(f.pending) == 0 {
-		if f.closed {
+	for len(f.pending) == 0 || (len(f.pending) < minFlush && f.writing > 0) {
+		if f.closed && len(f.pending) == 0 {
 			return nil
 		}
 		f.cond.Wait()

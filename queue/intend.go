@@ -79,27 +79,29 @@ const suppressedSQL = `EXISTS (SELECT FROM enotify.suppression s WHERE s.address
 // the caller's, in the same epoch, and has not run out.
 const intendSQL = `
 WITH want AS (
-	SELECT * FROM unnest($2::int[], $3::int[], $4::bigint[]) w (domain_id, n, epoch)
+	SELECT * FROM unnest($2::int[], $3::int[], $4::smallint[], $5::bigint[]) w (domain_id, n, grp, epoch)
 ), moved AS (
 	UPDATE enotify.batch_domain d SET intent_seq = d.intent_seq + w.n
 	FROM want w, enotify.batch b, enotify.lease l
 	WHERE d.batch_id = $1 AND d.domain_id = w.domain_id AND d.intent_seq + w.n <= d.last_seq
 	  AND b.id = $1 AND b.state = 'sending' AND b.expires_at > now()
-	  AND l.grp = d.grp AND l.node_id = $5 AND l.epoch = w.epoch AND l.until > clock_timestamp()
+	  AND d.grp = w.grp AND l.grp = w.grp AND l.node_id = $6 AND l.epoch = w.epoch AND l.until > clock_timestamp()
 	RETURNING d.domain_id, d.intent_seq - w.n AS before, d.intent_seq AS upto, b.client_id
 )
 SELECT $1::bigint, r.seq, r.domain_id, r.address, r.data, 0, 0, ` + suppressedSQL + `
-FROM moved b JOIN enotify.recipient r ON r.batch_id = $1 AND r.seq > b.before AND r.seq <= b.upto`
+FROM moved b CROSS JOIN LATERAL (
+	SELECT * FROM enotify.recipient r WHERE r.batch_id = $1 AND r.seq > b.before AND r.seq <= b.upto OFFSET 0 -- by primary key, whatever the planner thinks of sizes
+) r`
 
 const intendRetriesSQL = `
 WITH want AS (
-	SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[]) w (batch_id, domain_id, n, epoch)
+	SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::smallint[], $5::bigint[]) w (batch_id, domain_id, n, grp, epoch)
 ), due AS (
 	SELECT t.batch_id, t.seq FROM want w CROSS JOIN LATERAL (
 		SELECT t.batch_id, t.seq FROM enotify.retry t
 		JOIN enotify.batch b ON b.id = t.batch_id AND b.state IN ('sending', 'retrying') AND b.expires_at > now()
-		JOIN enotify.lease l ON l.grp = t.grp AND l.node_id = $5 AND l.epoch = w.epoch AND l.until > clock_timestamp()
-		WHERE t.batch_id = w.batch_id AND t.domain_id = w.domain_id AND t.intent_at IS NULL AND t.due_at <= now()
+		JOIN enotify.lease l ON l.grp = w.grp AND l.node_id = $6 AND l.epoch = w.epoch AND l.until > clock_timestamp()
+		WHERE t.batch_id = w.batch_id AND t.domain_id = w.domain_id AND t.grp = w.grp AND t.intent_at IS NULL AND t.due_at <= now()
 		ORDER BY t.due_at LIMIT w.n
 	) t
 ), moved AS (
@@ -117,19 +119,21 @@ FROM moved m JOIN enotify.recipient r ON r.batch_id = m.batch_id AND r.seq = m.s
 func (db *DB) intend(ctx context.Context, node int32, picks []pick) ([]picked, error) {
 	var batches []int64
 	var domains, counts []int32
+	var grps []int16
 	var epochs []int64
 	for _, p := range picks {
 		batches = append(batches, p.batch)
 		domains = append(domains, p.domainID)
 		counts = append(counts, int32(p.n))
+		grps = append(grps, p.grp)
 		epochs = append(epochs, p.epoch)
 	}
 	var b pgx.Batch
 	b.Queue(`SELECT pg_advisory_xact_lock_shared($1, $2)`, nodeLock, node)
 	if picks[0].retry {
-		b.Queue(intendRetriesSQL, batches, domains, counts, epochs, node)
+		b.Queue(intendRetriesSQL, batches, domains, counts, grps, epochs, node)
 	} else {
-		b.Queue(intendSQL, batches[0], domains, counts, epochs, node)
+		b.Queue(intendSQL, batches[0], domains, counts, grps, epochs, node)
 	}
 	results := db.pool.SendBatch(ctx, &b)
 	defer results.Close()

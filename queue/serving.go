@@ -167,8 +167,12 @@ func (v *serving) pick(now time.Time) []pick {
 	v.mu.Lock()
 	room := min(maxTick, v.capacity-v.total)
 	v.mu.Unlock()
+	if room < min(minTick, v.capacity) {
+		return nil // until more are recorded
+	}
 	var picks []pick
 	var other []*lane
+	at := map[*lane]int{} // place in picks
 	for room > 0 {
 		l := v.lanes.pop(now)
 		if l == nil {
@@ -188,7 +192,12 @@ func (v *serving) pick(now time.Time) []pick {
 		want := min(l.waiting, room, maxLane)
 		n, w := v.Admission.Admit(l.domain, want, now)
 		if n > 0 {
-			picks = append(picks, pick{lane: l, n: n, epoch: epoch})
+			if i, again := at[l]; again { // nobody else was ready
+				picks[i].n += n
+			} else {
+				at[l] = len(picks)
+				picks = append(picks, pick{lane: l, n: n, epoch: epoch})
+			}
 			l.waiting -= n
 			room -= n
 		}
