@@ -1,0 +1,67 @@
+package queue_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Nothing is sent for a client whose record does not let us; the next batch is
+// not held up, and the blocked one goes out when the record is right.
+func TestGuardBlocksAndFrees(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 5, "a.example")
+	f.exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
+	if err := f.run(t.Context(), f.server("n1", deliver), "fail"); err != nil {
+		t.Fatal(err)
+	}
+	if got := query[string](f, `SELECT state || ': ' || reason FROM enotify.batch_status WHERE id = $1`, batch); got != "blocked: SPF fail for town.example from 192.0.2.1: so says the test" {
+		t.Errorf("batch: got %q, want it blocked with the reason", got)
+	}
+	if got := len(f.sent()); got != 0 {
+		t.Errorf("messages sent: got %d, want 0", got)
+	}
+
+	other := query[int64](f, `SELECT enotify.enqueue('o', 'info@city.example', 's', 't', '{x@a.example}')`)
+	f.serve(f.server("n2", deliver))
+	if got, want := f.states(other), map[string]int{"delivered": 1}; !cmp.Equal(got, want) {
+		t.Errorf("states of the other client's batch: got %v, want %v", got, want)
+	}
+	if got, want := f.states(batch), map[string]int{"pending": 5}; !cmp.Equal(got, want) {
+		t.Errorf("states of the blocked batch: got %v, want %v", got, want)
+	}
+
+	f.exec(`UPDATE enotify.verdict SET valid_until = now()`)
+	f.serveUntil(f.server("n3", deliver), `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	if got, want := f.states(batch), map[string]int{"delivered": 5}; !cmp.Equal(got, want) {
+		t.Errorf("states after the cure: got %v, want %v", got, want)
+	}
+	if got := query[int](f, `SELECT count(*)::int FROM enotify.verdict v JOIN enotify.client c ON c.id = v.client_id WHERE c.domain = 'town.example'`); got != 2 {
+		t.Errorf("verdicts kept: got %d, want the old and the new one", got)
+	}
+}
+
+// A resolver that does not answer says nothing about the client: its batch
+// waits, and says for what.
+func TestGuardWaitsForDNS(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 5, "a.example")
+	s := f.server("n1", deliver)
+	s.UntilIdle = false
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	go f.until(cancel, `SELECT reason <> '' FROM enotify.batch WHERE id = $1`, batch)
+	if err := f.run(ctx, s, "temperror"); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := query[string](f, `SELECT state || ': ' || reason FROM enotify.batch_status WHERE id = $1`, batch), "queued: waits for DNS: so says the test"; got != want {
+		t.Errorf("batch: got %q, want %q", got, want)
+	}
+	if got := len(f.sent()); got != 0 {
+		t.Errorf("messages sent: got %d, want 0", got)
+	}
+}

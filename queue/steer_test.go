@@ -1,0 +1,192 @@
+package queue_test
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"enotify/queue"
+)
+
+// inTurn enqueues nothing: it runs a server until the query says true, and
+// returns the error of Serve.
+func (f *fixture) serveUntil(s *queue.Server, sql string, args ...any) {
+	f.Helper()
+	s.UntilIdle = false
+	ctx, cancel := context.WithCancel(f.Context())
+	defer cancel()
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	watch.Go(func() { f.until(cancel, sql, args...) })
+	if err := f.run(ctx, s, "pass"); err != nil {
+		f.Fatalf("Serve: %v", err)
+	}
+}
+
+func TestOneBatchAtATimeInOrder(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var order []int64
+	var mu sync.Mutex
+	s := f.server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(order) == 0 || order[len(order)-1] != m.Batch.ID {
+			order = append(order, m.Batch.ID)
+		}
+		return deliver(ctx, m)
+	})
+	s.MaxInFlight = 10
+	want := []int64{f.enqueue("first", 50, "a.example"), f.enqueue("second", 50, "a.example", "b.example"), f.enqueue("third", 50, "b.example")}
+	f.serve(s)
+	if !cmp.Equal(order, want) {
+		t.Errorf("order of batches: got %v, want %v", order, want)
+	}
+}
+
+func TestSchemaAllowsOneSendingBatch(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.enqueue("first", 1, "a.example")
+	f.enqueue("second", 1, "a.example")
+	if _, err := f.conn.Exec(t.Context(), `UPDATE enotify.batch SET state = 'sending'`); err == nil {
+		t.Error("two batches are in state sending: got no error, want one")
+	}
+}
+
+// An urgent batch takes the turn while a newsletter is under way; the
+// newsletter goes on afterwards, and nobody gets it twice.
+func TestHigherPriorityTakesTheTurn(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	newsletter := f.enqueue("newsletter", 400, "a.example", "b.example")
+	var urgent int64
+	var mu sync.Mutex
+	var order []int64
+	enqueue := sync.OnceFunc(func() {
+		conn := connect(t, f.url)
+		err := conn.QueryRow(t.Context(), `SELECT enotify.enqueue('urgent', 'info@town.example', 'Flood', 'Leave now.', '{x@a.example,y@b.example}', priority => 10)`).Scan(&urgent)
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	s := f.server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+		mu.Lock()
+		defer mu.Unlock()
+		order = append(order, m.Batch.ID)
+		if len(order) == 100 {
+			enqueue()
+		}
+		return deliver(ctx, m)
+	})
+	s.MaxInFlight = 5
+	f.serve(s)
+
+	first, last := slices.Index(order, urgent), len(order)-1
+	if first < 0 || first > 300 || order[last] != newsletter {
+		t.Errorf("urgent batch began as number %d of %d, and the last was of batch %d; want it soon after 100, and the newsletter to go on", first, len(order), order[last])
+	}
+	for _, batch := range []int64{newsletter, urgent} {
+		if got := f.states(batch); len(got) != 1 || got["delivered"] == 0 {
+			t.Errorf("states of batch %d: got %v, want all delivered", batch, got)
+		}
+	}
+	for address, n := range f.sent() {
+		if n > 1 {
+			t.Errorf("%s: got %d copies, want 1", address, n)
+		}
+	}
+}
+
+// After a pause no new message begins; what waits for a connection is told
+// not to begin, and goes out after the resume, once.
+func TestPauseStopsAndResumeGoesOn(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 500, "a.example")
+	began, paused := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	slow := func(ctx context.Context, m queue.Message) queue.Outcome {
+		once.Do(func() { close(began) })
+		<-paused
+		for m.MayBegin() { // as a sender that waits for a connection
+			select {
+			case <-ctx.Done():
+				t.Error("the message may begin until the test ends, want not after the pause")
+				return queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}
+			default:
+			}
+		}
+		return queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}
+	}
+	s := f.server("n1", slow)
+	s.MaxInFlight = 200
+	go func() {
+		<-began
+		conn := connect(t, f.url)
+		if _, err := conn.Exec(context.WithoutCancel(t.Context()), `SELECT enotify.pause_batch($1, 'a typo in the menu')`, batch); err != nil {
+			t.Error(err)
+		}
+		close(paused)
+	}()
+	f.serveUntil(s, `SELECT state = 'paused' AND NOT EXISTS (SELECT FROM enotify.batch_status WHERE id = $1 AND sending > 0) FROM enotify.batch WHERE id = $1`, batch)
+	if got := f.states(batch); got["delivered"] != 0 || got["pending"]+got["deferred"] != 500 {
+		t.Errorf("states after the pause: got %v, want all 500 waiting", got)
+	}
+
+	f.exec(`SELECT enotify.resume_batch($1)`, batch)
+	f.mu.Lock()
+	clear(f.copies)
+	f.mu.Unlock()
+	f.serve(f.server("n2", deliver))
+	if got, want := f.states(batch), map[string]int{"delivered": 500}; !cmp.Equal(got, want) {
+		t.Errorf("states after the resume: got %v, want %v", got, want)
+	}
+	for address, n := range f.sent() {
+		if n > 1 {
+			t.Errorf("%s: got %d copies, want 1", address, n)
+		}
+	}
+}
+
+func TestCancelIsFinal(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 10, "a.example")
+	f.exec(`SELECT enotify.cancel_batch($1, 'wrong list')`, batch)
+	next := f.enqueue("next", 3, "a.example")
+	f.serve(f.server("n1", deliver))
+	if got, want := f.states(batch), map[string]int{"cancelled": 10}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+	if got, want := f.states(next), map[string]int{"delivered": 3}; !cmp.Equal(got, want) {
+		t.Errorf("states of the next batch: got %v, want %v", got, want)
+	}
+	if _, err := f.conn.Exec(t.Context(), `SELECT enotify.resume_batch($1)`, batch); err == nil {
+		t.Error("resume of a cancelled batch: got no error, want one")
+	}
+	if !query[bool](f, `SELECT finished_at IS NOT NULL FROM enotify.batch WHERE id = $1`, batch) {
+		t.Error("a cancelled batch with nothing under way is not finished")
+	}
+}
+
+func TestDeferredExpireWithTheirLastReply(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 4, "full.example")
+	s := f.server("n1", func(context.Context, queue.Message) queue.Outcome {
+		return queue.Outcome{State: queue.Deferred, Class: queue.MailboxFull, Reply: queue.Reply{Code: 452, Enhanced: "4.2.2", Text: "full"}}
+	})
+	f.serveUntil(s, `SELECT count(*) = 4 FROM enotify.retry WHERE batch_id = $1`, batch)
+	f.exec(`UPDATE enotify.batch SET expires_at = now() WHERE id = $1`, batch)
+	f.serve(f.server("n2", deliver))
+	if got, want := f.states(batch), map[string]int{"expired": 4}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+	if got, want := query[string](f, `SELECT DISTINCT reply FROM enotify.delivery WHERE batch_id = $1`, batch), "4.2.2 full"; got != want {
+		t.Errorf("reply: got %q, want %q", got, want)
+	}
+}
