@@ -190,8 +190,8 @@ func (e *evaluation) mechanism(ctx context.Context, n *Node, st *Step) (matched 
 	default:
 		matched, err = e.exists(ctx, n, st)
 	}
-	if err == nil {
-		err = e.afterQueries(ctx, n, st)
+	if limit := e.afterQueries(ctx, n, st); limit != nil {
+		err = limit // it was exceeded before err came
 	}
 	if err == nil {
 		return matched && !e.survey, "", nil

@@ -14,6 +14,9 @@ type guess struct {
 	terms         []string // in place of the term; none: nothing can be made of it
 }
 
+// maxGuess is the longest term, in octets, that a person can have meant.
+const maxGuess = 512
+
 var (
 	// glued finds the start of a second term inside a first.
 	glued = regexp.MustCompile(`(?i)[^:=+~?-]([-+~?]?(?:include|ip4|ip6|exists|ptr):|redirect=|exp=)`)
@@ -26,6 +29,9 @@ var (
 // guessMeaning says what was meant by s, which parseTerm or odd refused
 // because of why.
 func guessMeaning(s, domain, why string) guess {
+	if len(s) > maxGuess {
+		return guess{"syntax", why, "delete the term, or write what was meant by it", nil}
+	}
 	if parts := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ';' }); strings.ContainsAny(s, ",;") {
 		return guess{"separator", "commas and semicolons do not separate terms", "", meanings(parts, domain)}
 	}

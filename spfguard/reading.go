@@ -35,6 +35,7 @@ func (x *examination) readTerms(from int) {
 				fmt.Sprintf("write %q without the space", f.text+next.text))
 			i++
 			if t, why := parseTerm(f.text + next.text); why == "" {
+				t.Text, t.Pos = f.text+next.text, f.pos
 				x.terms = append(x.terms, meant{t, f.pos, next.pos + len(next.text)})
 				continue
 			}
