@@ -136,6 +136,7 @@ func (s *Server) accept() {
 			return
 		}
 		s.done.Go(func() {
+			defer conn.Close()
 			defer s.leave(conn)
 			newSession(s, conn, number).serve(admitted)
 		})
@@ -160,7 +161,6 @@ func (s *Server) enter(conn net.Conn) (admitted, ok bool) {
 }
 
 func (s *Server) leave(conn net.Conn) {
-	conn.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, conn)

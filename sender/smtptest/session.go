@@ -13,7 +13,8 @@ import (
 // A session is one connection's conversation (RFC 5321 §3).
 type session struct {
 	server *Server
-	conn   net.Conn
+	raw    net.Conn // as accepted
+	conn   net.Conn // raw, or TLS over it
 	r      *bufio.Reader
 	w      *bufio.Writer
 	number int
@@ -28,7 +29,7 @@ type session struct {
 
 func newSession(s *Server, conn net.Conn, number int) *session {
 	return &session{
-		server: s, conn: conn, number: number,
+		server: s, raw: conn, conn: conn, number: number,
 		r: bufio.NewReaderSize(conn, 16<<10),
 		w: bufio.NewWriterSize(conn, 1<<10),
 	}
@@ -86,6 +87,7 @@ func (s *session) command(verb, arg string) bool {
 	case "NOOP":
 		return s.answer(verb, arg, "250 2.0.0 Ok")
 	case "QUIT":
+		s.server.leave(s.raw) // it no longer counts when the client reads the reply
 		s.answer(verb, arg, "221 2.0.0 Bye")
 		s.w.Flush()
 		return false
