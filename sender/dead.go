@@ -1,0 +1,43 @@
+package sender
+
+import (
+	"sync"
+	"time"
+)
+
+// A graveyard remembers hosts that could not be reached, and why, so that not
+// every message for them waits for a time-out of its own.
+type graveyard struct {
+	mu    sync.Mutex
+	hosts map[string]dead
+}
+
+type dead struct {
+	until time.Time
+	why   *failure
+}
+
+// bury remembers the host of a failure for d.
+func (g *graveyard) bury(why *failure, d time.Duration, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.hosts == nil {
+		g.hosts = make(map[string]dead)
+	}
+	for host, d := range g.hosts {
+		if !now.Before(d.until) {
+			delete(g.hosts, host)
+		}
+	}
+	g.hosts[why.host] = dead{now.Add(d), why}
+}
+
+// why is the reason why a host is passed over now, nil when it is not.
+func (g *graveyard) why(host string, now time.Time) *failure {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if d, ok := g.hosts[host]; ok && now.Before(d.until) {
+		return d.why
+	}
+	return nil
+}

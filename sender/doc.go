@@ -1,0 +1,25 @@
+// Package sender delivers the messages it is handed, one attempt each, and
+// says what came of it. It never retries, counts or remembers recipients: that
+// is package queue's, whose Handler [Sender.Deliver] is.
+//
+// The life of an attempt:
+//
+//	message --letter--> octets --route--> MX hosts --pool--> connection --send--> reply
+//	   |                            |               |              |
+//	   | a merge field is missing   | no such       | closed to us | refused, broken
+//	   v                            v domain        v              v
+//	 Invalid                      Bounced         NotBegun   failure.outcome
+//
+// The files, in that order:
+//   - letter.go, merge.go, compose.go: what is the same for all recipients of
+//     a batch is rendered once, the rest for each.
+//   - route.go, site.go: MX by RFC 5321 §5.1, and the site they belong to.
+//   - pool.go: connections are kept and reused; a site has as many as package
+//     throttle allows. A message waits for one rather than being deferred.
+//   - dial.go: TCP, banner, EHLO, STARTTLS; dead.go: hosts not worth a time-out.
+//   - conn.go: one mail transaction, and how far it came.
+//   - failure.go: the one place where a failed attempt becomes an outcome.
+//
+// What it cannot know: whether a message arrived whose connection broke after
+// the final dot and before the reply. It says so: queue.Unknown.
+package sender

@@ -1,0 +1,162 @@
+package sender
+
+import (
+	"errors"
+	"net/textproto"
+	"strconv"
+	"strings"
+	"time"
+
+	"enotify/queue"
+	"enotify/sender/bounce"
+)
+
+// A stage is how far an attempt had come when it failed. It decides what the
+// failure says of the recipient, and whether the message may have arrived.
+type stage int
+
+const (
+	routing    stage = iota // looking for the domain's mail hosts
+	connecting              // up to EHLO and STARTTLS: says nothing of the recipient
+	opening                 // MAIL, and RSET before it
+	envelope                // RCPT and DATA
+	content                 // the message, before its final dot
+	confirming              // the final dot was sent, the reply was not read
+)
+
+// A failure is an attempt that did not end in delivery.
+type failure struct {
+	stage stage
+	host  string // as far as one was chosen
+	site  string
+	err   error // wraps a *textproto.Error when the host gave a reply
+
+	after   time.Duration // when it makes sense to try again; 0 when unknown
+	ended   bool          // our own context ended the attempt
+	crowded bool          // the host turned the connection away because there are too many
+	stale   bool          // the connection had been idle, and was closed before anything was sent
+}
+
+// errHeld stands for a message that waited for a connection when the site was
+// found closed.
+var errHeld = errors.New("the site takes no connection of ours just now")
+
+// Errors of ours that are final for the recipient.
+var (
+	errTooLarge = errors.New("the message is larger than the receiver accepts")
+	errNoUTF8   = errors.New("the address needs SMTPUTF8, which the receiver does not offer")
+)
+
+// outcome turns a failed attempt into what became of the recipient.
+func (f *failure) outcome() queue.Outcome {
+	o := queue.Outcome{State: queue.Deferred, Host: f.host, After: f.after}
+	reply, answered := f.reply()
+	switch {
+	case answered && reply.Code/100 == 2 && f.stage == confirming: // another 2yz than expected
+		o.State, o.Reply = queue.Delivered, reply
+	case answered && reply.Code >= 400:
+		o = f.refusal(o, reply)
+	case f.stage == confirming:
+		o.State, o.Class = queue.Unknown, queue.Offline
+		o.Reply.Text = "the connection broke after the message was sent and before the receiver confirmed it: " + clean(f.err.Error())
+	case f.ended:
+		o.Class = queue.NotBegun
+		o.Reply.Text = "stopped before the message was sent"
+	case errors.Is(f.err, errHeld):
+		o.Class = queue.NotBegun
+		o.Reply.Text = f.err.Error()
+	case errors.Is(f.err, errNullMX): // RFC 7505 §4.2
+		o = final(o, queue.Policy, 556, "5.1.10", f.err)
+	case errors.Is(f.err, errNoDomain), errors.Is(f.err, errNoHost): // RFC 3463 §3.2
+		o = final(o, queue.Other, 550, "5.1.2", f.err)
+	case errors.Is(f.err, errTooLarge): // RFC 1870 §6.1
+		o = final(o, queue.Content, 552, "5.3.4", f.err)
+	case errors.Is(f.err, errNoUTF8): // RFC 6531 §3.5
+		o = final(o, queue.Policy, 550, "5.6.7", f.err)
+	default:
+		o.Class = queue.Offline
+		o.Reply.Text = clean(f.err.Error())
+	}
+	return o
+}
+
+// refusal is what a reply of 4yz or 5yz means. Before MAIL it is about us, and
+// final for nobody: another of the domain's hosts, or another day, may do.
+func (f *failure) refusal(o queue.Outcome, reply queue.Reply) queue.Outcome {
+	verdict := bounce.Classify(reply, f.site)
+	o.Reply, o.Class = reply, verdict.Class
+	switch {
+	case f.stage != connecting:
+		if reply.Code >= 500 && verdict.Final() {
+			o.State = queue.Bounced
+		}
+	case verdict.Class == queue.NoSuchUser, verdict.Class == queue.MailboxFull:
+		o.Class = queue.Other // there was no user to speak of
+	}
+	return o
+}
+
+// final is an end that we know without asking, put in the words in which a
+// receiver would have said it. Never as queue.NoSuchUser: that would suppress
+// the address, though nobody knows whether there is such a user.
+func final(o queue.Outcome, class queue.Class, code int, enhanced string, err error) queue.Outcome {
+	o.State, o.Class = queue.Bounced, class
+	o.Reply = queue.Reply{Code: code, Enhanced: enhanced, Text: clean(err.Error())}
+	return o
+}
+
+// reply is what the host answered, if it did. Text that is no SMTP reply at
+// all is no answer.
+func (f *failure) reply() (r queue.Reply, answered bool) {
+	var said *textproto.Error
+	if !errors.As(f.err, &said) {
+		return queue.Reply{}, false
+	}
+	return parseReply(said.Code, said.Msg), true
+}
+
+// parseReply takes the enhanced code, which every line of a reply repeats
+// (RFC 2034 §4), off its text.
+func parseReply(code int, text string) queue.Reply {
+	r := queue.Reply{Code: code}
+	lines := strings.Split(clean(text), "\n")
+	for i, line := range lines {
+		if word, rest, _ := strings.Cut(line, " "); isEnhanced(word, code) {
+			r.Enhanced, lines[i] = word, rest
+		}
+	}
+	r.Text = strings.TrimSpace(strings.Join(lines, "\n"))
+	return r
+}
+
+// isEnhanced reports whether word is an enhanced code (RFC 3463 §2) that fits
+// the reply code: class.subject.detail, with the code's first digit.
+func isEnhanced(word string, code int) bool {
+	fields := strings.Split(word, ".")
+	if len(fields) != 3 || fields[0] != strconv.Itoa(code/100) {
+		return false
+	}
+	for _, field := range fields[1:] {
+		if n, err := strconv.ParseUint(field, 10, 16); err != nil || n > 999 {
+			return false
+		}
+	}
+	return true
+}
+
+// maxText is how much of a reply is kept.
+const maxText = 1000 // octets
+
+// clean makes what a stranger said fit for databases and terminals.
+func clean(text string) string {
+	if len(text) > maxText {
+		text = text[:maxText]
+	}
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\n' && r != '\t' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, text)
+}

@@ -1,0 +1,256 @@
+package sender_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"enotify/queue"
+	"enotify/sender/smtptest"
+	"enotify/sender/throttle"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/time/rate"
+)
+
+// count says how many outcomes are of each state and class.
+func count(outcomes []queue.Outcome) map[string]int {
+	n := make(map[string]int)
+	for _, o := range outcomes {
+		n[strings.TrimSuffix(fmt.Sprintf("%s %s", o.State, o.Class), " ")]++
+	}
+	return n
+}
+
+// One connection carries many messages, with no command to spare, and RSET
+// only after a transaction that was given up. It ends with QUIT.
+func TestReuse(t *testing.T) {
+	t.Parallel()
+	var log commands
+	w, host := one(t, smtptest.Config{Reply: log.reply(func(c smtptest.Command) string {
+		if c.Verb == "RCPT" && c.To == "gone@a.test" {
+			return "550 5.1.1 User unknown"
+		}
+		return ""
+	})})
+	for _, user := range []string{"u1", "u2", "gone", "u3"} {
+		w.deliver(t, to(testBatch, 1, user+"@a.test"))
+	}
+	w.sender.Close()
+	want := []string{
+		"1 CONNECT", "1 EHLO",
+		"1 MAIL", "1 RCPT", "1 DATA", "1 .",
+		"1 MAIL", "1 RCPT", "1 DATA", "1 .",
+		"1 MAIL", "1 RCPT",
+		"1 RSET", "1 MAIL", "1 RCPT", "1 DATA", "1 .",
+		"1 QUIT",
+	}
+	if diff := cmp.Diff(want, log.list()); diff != "" {
+		t.Errorf("commands (-want +got):\n%s", diff)
+	}
+	if host.Delivered() != 3 {
+		t.Errorf("delivered: got %d, want 3", host.Delivered())
+	}
+}
+
+func TestPerConnection(t *testing.T) {
+	t.Parallel()
+	var log commands
+	w, host := one(t, smtptest.Config{Reply: log.reply(nil)})
+	w.throttle.SetPolicies(map[string]throttle.Policy{"a.test": {Rate: rate.Inf, PerConnection: 3}})
+	for i := range 7 {
+		w.deliver(t, to(testBatch, i, "u@a.test"))
+	}
+	w.sender.Close()
+	if got := host.Connections(); got != 3 {
+		t.Errorf("connections for 7 messages: got %d, want 3", got)
+	}
+	quits := 0
+	for _, c := range log.list() {
+		if strings.HasSuffix(c, "QUIT") {
+			quits++
+		}
+	}
+	if quits != 3 {
+		t.Errorf("QUIT: got %d, want 3", quits)
+	}
+}
+
+func TestIdleTime(t *testing.T) {
+	t.Parallel()
+	w, host := one(t, smtptest.Config{})
+	w.sender.IdleTime = 20 * time.Millisecond
+	for i := range 2 {
+		w.deliver(t, to(testBatch, i, "u@a.test"))
+		eventually(t, "the idle connection is closed", func() bool { return host.Open() == 0 })
+	}
+	if got := host.Connections(); got != 2 {
+		t.Errorf("connections: got %d, want 2", got)
+	}
+}
+
+// A host may close an idle connection at any time. That is no failure of the
+// message that finds out.
+func TestStaleConnection(t *testing.T) {
+	t.Parallel()
+	for _, reply := range []string{smtptest.Drop, "421 4.4.2 Idle for too long"} {
+		w, host := one(t, smtptest.Config{Reply: func(c smtptest.Command) string {
+			if c.Verb == "MAIL" && c.Nth > 2 {
+				return reply
+			}
+			return ""
+		}})
+		for i := range 3 {
+			if o := w.deliver(t, to(testBatch, i, "u@a.test")); o.State != queue.Delivered {
+				t.Errorf("%q on an idle connection: got %+v, want delivered", reply, o)
+			}
+		}
+		if got := [2]int{host.Connections(), host.Delivered()}; got != [2]int{3, 3} {
+			t.Errorf("%q: connections, delivered: got %v, want [3 3]", reply, got)
+		}
+	}
+}
+
+// A site that bears three connections gets three. Messages wait for one of
+// them, and none is deferred because a fourth was refused.
+func TestConnectionLimit(t *testing.T) {
+	t.Parallel()
+	w, host := one(t, smtptest.Config{MaxConnections: 3, Delay: time.Millisecond})
+	got := count(w.deliverAll(t, testBatch, "a.test", 300))
+	if diff := cmp.Diff(map[string]int{"delivered": 300}, got); diff != "" {
+		t.Errorf("outcomes (-want +got):\n%s", diff)
+	}
+	if host.Peak() != 3 || host.Refused() == 0 || host.Refused() > 2 {
+		t.Errorf("peak %d, refused %d: want 3 at once, and one or two tries of a fourth", host.Peak(), host.Refused())
+	}
+	for address, n := range host.Copies() {
+		if n != 1 {
+			t.Errorf("%s: got %d copies", address, n)
+		}
+	}
+}
+
+// The throttle lets the number of connections grow up to the policy.
+func TestConnectionsGrow(t *testing.T) {
+	t.Parallel()
+	w, host := one(t, smtptest.Config{Delay: time.Millisecond})
+	w.throttle.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, Connections: 5, PerConnection: 1000}})
+	w.deliverAll(t, testBatch, "a.test", 300)
+	if host.Peak() != 5 {
+		t.Errorf("connections at once: got %d, want the policy's 5", host.Peak())
+	}
+}
+
+// A site that turns us away when we have no connection is closed to us for a
+// while. Those who wait go back as not begun; nobody is refused for good.
+func TestClosedSite(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	open := false
+	w, host := one(t, smtptest.Config{Reply: func(c smtptest.Command) string {
+		mu.Lock()
+		defer mu.Unlock()
+		if c.Verb == "CONNECT" && !open {
+			return "421 4.7.0 Too many connections from you"
+		}
+		return ""
+	}})
+	first := w.deliver(t, to(testBatch, 1, "u@a.test"))
+	if first.Class != queue.Throttled || first.After < 500*time.Millisecond || first.After > 1200*time.Millisecond {
+		t.Errorf("first: got %+v, want throttled, and about 1s to wait", first)
+	}
+	second := w.deliver(t, to(testBatch, 2, "u@a.test"))
+	if second.State != queue.Deferred || second.Class != queue.NotBegun || second.After == 0 || host.Connections() != 1 {
+		t.Errorf("second: got %+v over %d connections, want not_begun and a time to wait, over 1", second, host.Connections())
+	}
+	mu.Lock()
+	open = true
+	mu.Unlock()
+	eventually(t, "the site opens", func() bool {
+		return w.deliver(t, to(testBatch, 3, "u@a.test")).State == queue.Delivered
+	})
+}
+
+// Many sites share what connections there may be, and none waits for ever.
+func TestMaxConnections(t *testing.T) {
+	t.Parallel()
+	var open, most atomic.Int32
+	host := smtptest.Config{Delay: time.Millisecond, Reply: func(c smtptest.Command) string {
+		switch c.Verb {
+		case "CONNECT":
+			most.Store(max(most.Load(), open.Add(1)))
+		case "QUIT":
+			open.Add(-1)
+		}
+		return ""
+	}}
+	zone, all := "", hosts{}
+	for i := range 6 {
+		zone += fmt.Sprintf("d%d.test. MX 10 mx.d%d.test.\n", i, i)
+		all[fmt.Sprintf("mx.d%d.test", i)] = host
+	}
+	w := newWorld(t, zone, all)
+	w.sender.MaxConnections = 2
+	var work sync.WaitGroup
+	for i := range 6 {
+		work.Go(func() {
+			got := count(w.deliverAll(t, testBatch, fmt.Sprintf("d%d.test", i), 60))
+			if got["delivered"] != 60 {
+				t.Errorf("d%d.test: got %v, want 60 delivered", i, got)
+			}
+		})
+	}
+	work.Wait()
+	if most.Load() > 2 {
+		t.Errorf("connections at once: got %d, want at most 2", most.Load())
+	}
+}
+
+// A slow site does not hold up another, and a message that waits for it can be
+// called off.
+func TestSlowSite(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	w := newWorld(t, "slow.test. MX 10 mx.slow.test.\nfast.test. MX 10 mx.fast.test.", hosts{
+		"mx.slow.test": {Reply: func(smtptest.Command) string { <-release; return "" }},
+		"mx.fast.test": {},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	outcomes := make(chan queue.Outcome)
+	for i := range 4 { // two connect, two wait
+		go func() { outcomes <- w.sender.Deliver(ctx, to(testBatch, i, "u@slow.test")) }()
+	}
+	eventually(t, "two are connecting", func() bool { return w.hosts["mx.slow.test"].Open() == 2 })
+	for i := range 10 {
+		if o := w.deliver(t, to(testBatch, i, "u@fast.test")); o.State != queue.Delivered {
+			t.Errorf("fast: got %+v, want delivered", o)
+		}
+	}
+	cancel()
+	for range 4 {
+		if o := <-outcomes; o.Class != queue.NotBegun {
+			t.Errorf("slow: got %+v, want not_begun", o)
+		}
+	}
+	close(release)
+}
+
+// A domain whose best host differs from that of the idle connections of its
+// site gets a connection of its own.
+func TestSiteWithManyHosts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a.test. MX 10 mx1.site.test.\nb.test. MX 10 mx2.site.test.",
+		hosts{"mx1.site.test": {}, "mx2.site.test": {}})
+	w.throttle.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, Connections: 1}})
+	for i := range 6 {
+		domain := []string{"a.test", "b.test"}[i%2]
+		want := []string{"mx1.site.test", "mx2.site.test"}[i%2]
+		if o := w.deliver(t, to(testBatch, i, "u@"+domain)); o.State != queue.Delivered || o.Host != want {
+			t.Errorf("%s: got %+v, want delivered by %s", domain, o, want)
+		}
+	}
+}

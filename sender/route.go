@@ -1,0 +1,126 @@
+package sender
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"enotify/spfguard/dns"
+)
+
+// A route is where mail for a domain may be handed over.
+type route struct {
+	site string
+	// mxs is in order of preference, those of equal preference in an order
+	// drawn anew for each route (RFC 5321 §5.1).
+	mxs []dns.MX
+}
+
+// A domain may say that it takes no mail. Nobody there was asked about the
+// recipient.
+var (
+	errNullMX   = errors.New("the domain accepts no mail (null MX)")
+	errNoDomain = errors.New("the domain does not exist")
+	errNoHost   = errors.New("the domain has neither MX nor address records")
+)
+
+// route finds the mail hosts of a domain by RFC 5321 §5.1. Errors other than
+// errNullMX, errNoDomain and errNoHost are temporary.
+func (s *Sender) route(ctx context.Context, domain string) (route, error) {
+	if s.Smarthost != "" {
+		host, _, err := net.SplitHostPort(s.Smarthost)
+		return route{site: host, mxs: []dns.MX{{Host: host}}}, err
+	}
+	if host, ok := literal(domain); ok {
+		return route{site: host, mxs: []dns.MX{{Host: host}}}, nil
+	}
+	answer, err := s.Resolver.MX(ctx, domain)
+	switch {
+	case errors.Is(err, dns.ErrNXDomain):
+		return route{}, errNoDomain
+	case errors.Is(err, dns.ErrNoData):
+		return s.implicit(ctx, domain)
+	case err != nil:
+		return route{}, err
+	}
+	mxs := slices.DeleteFunc(answer.Records, func(mx dns.MX) bool { return mx.Host == "" })
+	if len(mxs) == 0 {
+		return route{}, errNullMX // RFC 7505 §3
+	}
+	return newRoute(mxs), nil
+}
+
+// implicit is the route to a domain without MX: its own addresses.
+func (s *Sender) implicit(ctx context.Context, domain string) (route, error) {
+	_, err := s.addresses(ctx, domain)
+	if isDenial(err) {
+		return route{}, errNoHost
+	}
+	return newRoute([]dns.MX{{Host: domain}}), err
+}
+
+// newRoute takes mxs, of which there is one at least, and may reorder it.
+func newRoute(mxs []dns.MX) route {
+	first := slices.MinFunc(mxs, func(a, b dns.MX) int {
+		return cmp.Or(cmp.Compare(a.Pref, b.Pref), strings.Compare(a.Host, b.Host))
+	})
+	if len(mxs) > 1 {
+		rand.Shuffle(len(mxs), func(i, j int) { mxs[i], mxs[j] = mxs[j], mxs[i] })
+		slices.SortStableFunc(mxs, func(a, b dns.MX) int { return cmp.Compare(a.Pref, b.Pref) })
+	}
+	return route{site: siteOf(first.Host), mxs: mxs}
+}
+
+// literal is the address in a domain like [192.0.2.1] (RFC 5321 §4.1.3).
+func literal(domain string) (host string, ok bool) {
+	inner, isOpen := strings.CutPrefix(domain, "[")
+	inner, isClosed := strings.CutSuffix(inner, "]")
+	if !isOpen || !isClosed {
+		return "", false
+	}
+	addr, err := netip.ParseAddr(strings.TrimPrefix(strings.ToLower(inner), "ipv6:"))
+	return addr.String(), err == nil
+}
+
+// maxAddresses of one host are tried (RFC 5321 §5.1 asks for at least two).
+const maxAddresses = 4
+
+// addresses are those of a host in the order in which they are tried: IPv4
+// first, since big receivers ask more of a sender that comes by IPv6. An error
+// that wraps no denial of package dns is temporary.
+func (s *Sender) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{addr}, nil
+	}
+	var v4, v6 dns.Answer[netip.Addr]
+	err4, err6 := dns.ErrNoData, dns.ErrNoData
+	if s.sendsFrom(netip.Addr.Is4) {
+		v4, err4 = s.Resolver.A(ctx, host)
+	}
+	if s.sendsFrom(netip.Addr.Is6) {
+		v6, err6 = s.Resolver.AAAA(ctx, host)
+	}
+	addrs := append(v4.Records, v6.Records...)
+	switch {
+	case len(addrs) > 0:
+		return addrs[:min(len(addrs), maxAddresses)], nil
+	case isDenial(err4):
+		err4 = err6 // which may be temporary
+	}
+	return nil, fmt.Errorf("no address for %s: %w", host, err4)
+}
+
+// sendsFrom reports whether we may send from addresses of the family.
+func (s *Sender) sendsFrom(family func(netip.Addr) bool) bool {
+	return len(s.Bind) == 0 || slices.ContainsFunc(s.Bind, family)
+}
+
+func isDenial(err error) bool {
+	return errors.Is(err, dns.ErrNXDomain) || errors.Is(err, dns.ErrNoData)
+}

@@ -1,0 +1,187 @@
+package sender
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"enotify/queue"
+	"enotify/sender/throttle"
+	"enotify/spfguard/dns"
+)
+
+// A Sender delivers messages. Its fields must not change after the first
+// message; their zero values are useful, but for Resolver and Throttle, which
+// must be set. It is safe for concurrent use.
+type Sender struct {
+	Resolver *dns.Resolver
+	Throttle *throttle.Throttle
+
+	HELO string // our name in EHLO; "" is the host's name
+	Port int    // where mail hosts listen; 0 is 25
+
+	// Smarthost, HOST:PORT, gets all mail instead of the domains' mail hosts.
+	Smarthost string
+
+	// Bind are the local addresses to send from, the first of each family.
+	// A family of which there is none is not used: 0.0.0.0 alone is any IPv4
+	// address. None at all lets the system choose.
+	Bind []netip.Addr
+
+	// TLSRequired sends nothing in the clear. Else STARTTLS is used where it is
+	// offered and works.
+	TLSRequired bool
+	// TLSConfig is for STARTTLS; nil checks no certificate. Its ServerName is
+	// set to the host when empty.
+	TLSConfig *tls.Config
+
+	MaxConnections int           // open at once to all sites; 0 is 500
+	IdleTime       time.Duration // after which an unused connection is closed; 0 is 10 s
+	ConnectTimeout time.Duration // of TCP; 0 is 30 s
+	CommandTimeout time.Duration // from a command to its reply; 0 is 5 min (RFC 5321 §4.5.3.2)
+	ContentTimeout time.Duration // from the message to its confirmation; 0 is 10 min (§4.5.3.2.6)
+	DeadTime       time.Duration // that a host is left alone which could not be reached; 0 is 1 min
+
+	Log *slog.Logger // attempts at debug; nil is none
+
+	letters letters
+	dead    graveyard
+	start   sync.Once
+	conns   *pool
+}
+
+// Deliver makes one attempt to deliver m. It is a [queue.Handler]. When ctx
+// ends, transactions under way are cut off: let them finish first.
+func (s *Sender) Deliver(ctx context.Context, m queue.Message) queue.Outcome {
+	o := s.deliver(ctx, m)
+	if s.Log != nil && s.Log.Enabled(ctx, slog.LevelDebug) {
+		s.Log.LogAttrs(ctx, slog.LevelDebug, "attempt",
+			slog.Int64("batch", m.Batch.ID), slog.Int("seq", int(m.Seq)), slog.Int("attempt", m.Attempt),
+			slog.String("domain", m.Domain), slog.String("host", o.Host), slog.String("state", string(o.State)),
+			slog.String("class", string(o.Class)), slog.Int("code", o.Reply.Code), slog.String("reply", o.Reply.Text))
+	}
+	return o
+}
+
+// buffers hold messages while they are sent; one that had large attachments is
+// not kept.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+const maxKeptBuffer = 1 << 20 // octets
+
+func (s *Sender) deliver(ctx context.Context, m queue.Message) queue.Outcome {
+	buf := buffers.Get().(*[]byte)
+	defer func() {
+		if cap(*buf) <= maxKeptBuffer {
+			buffers.Put(buf)
+		}
+	}()
+	l, err := s.letters.of(m.Batch)
+	if err == nil {
+		*buf, err = l.write((*buf)[:0], m)
+	}
+	if err != nil {
+		return queue.Outcome{State: queue.Invalid, Class: queue.Content, Reply: queue.Reply{Text: clean(err.Error())}}
+	}
+	r, err := s.route(ctx, m.Domain)
+	if err != nil {
+		return (&failure{stage: routing, err: err, ended: ctx.Err() != nil}).outcome()
+	}
+	s.Throttle.Assign(m.Domain, r.site, time.Now())
+	return s.hand(ctx, r, m, *buf)
+}
+
+// hand gives the message to the first host of r that takes it.
+func (s *Sender) hand(ctx context.Context, r route, m queue.Message, data []byte) queue.Outcome {
+	for {
+		c, f := s.connection(ctx, r)
+		if f != nil {
+			return f.outcome()
+		}
+		reply, f := c.send(ctx, returnPath(m.Batch), m.Address, data)
+		s.pool().release(c, m.Domain)
+		switch {
+		case f == nil:
+			return queue.Outcome{State: queue.Delivered, Reply: reply, Host: c.host}
+		case !f.stale:
+			return f.outcome()
+		}
+		// the host had closed an idle connection, which says nothing
+	}
+}
+
+// connection waits for an idle connection of the site, or for the right to
+// open one. A site that turns a new one away while others are open has told
+// its limit: the message waits for one of those.
+func (s *Sender) connection(ctx context.Context, r route) (*conn, *failure) {
+	p := s.pool()
+	for {
+		g := p.take(ctx, r)
+		switch {
+		case g.conn != nil:
+			return g.conn, nil
+		case !g.place:
+			if g.closedUntil.IsZero() {
+				return nil, &failure{stage: connecting, site: r.site, err: ctx.Err(), ended: true}
+			}
+			return nil, &failure{stage: connecting, site: r.site, err: errHeld, after: max(0, time.Until(g.closedUntil))}
+		}
+		c, f := s.dial(ctx, r, func(host string) int { return p.openTo(r.site, host) })
+		switch {
+		case f == nil:
+			p.opened(c)
+			return c, nil
+		case !f.crowded:
+			p.failed(r.site)
+			return nil, f
+		}
+		if closedUntil := p.refused(r.site); !closedUntil.IsZero() {
+			f.after = max(0, time.Until(closedUntil))
+			return nil, f
+		}
+	}
+}
+
+// Close ends the idle connections. No message may be under way.
+func (s *Sender) Close() { s.pool().close() }
+
+func (s *Sender) pool() *pool {
+	s.start.Do(func() {
+		s.conns = &pool{
+			throttle: s.Throttle,
+			limit:    cmp.Or(s.MaxConnections, 500),
+			idleTime: cmp.Or(s.IdleTime, 10*time.Second),
+			dead:     &s.dead,
+			sites:    make(map[string]*siteConns),
+		}
+	})
+	return s.conns
+}
+
+// returnPath is the envelope sender of a batch; "<>" is the null one.
+func returnPath(b *queue.Batch) string {
+	switch b.ReturnPath {
+	case "":
+		return b.From
+	case "<>":
+		return ""
+	}
+	return b.ReturnPath
+}
+
+// helo is our name in EHLO (RFC 5321 §4.1.1.1).
+func (s *Sender) helo() string {
+	if s.HELO != "" {
+		return s.HELO
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "localhost"
+	}
+	return name
+}
