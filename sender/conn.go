@@ -1,10 +1,12 @@
 package sender
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"net/textproto"
 	"strconv"
 	"time"
 
@@ -31,27 +33,26 @@ type conn struct {
 
 // send carries out one mail transaction (RFC 5321 §3.3) and returns the reply
 // that confirmed it. It returns soon after ctx has ended.
-func (c *conn) send(ctx context.Context, from, to string, data []byte) (queue.Reply, *failure) {
+func (c *conn) send(ctx context.Context, from, to string, wire []byte) (queue.Reply, *failure) {
 	stop := context.AfterFunc(ctx, func() { c.raw.Close() })
 	defer stop()
 	at := opening
-	reply, err := c.transact(from, to, data, &at)
+	reply, err := c.transact(from, to, wire, &at)
 	reused := c.carried > 0
 	c.carried++
 	if err == nil {
 		return reply, nil
 	}
 	f := &failure{stage: at, host: c.host, site: c.site, err: err, ended: ctx.Err() != nil}
-	said, answered := f.reply()
-	gone := said.Code == 421 || !answered && !isOurs(err)
+	gone := !isOurs(err) && !f.goesOn()
 	c.broken = c.broken || gone
 	f.stale = reused && gone && at == opening && !f.ended
 	return queue.Reply{}, f
 }
 
 // transact advances at as it goes.
-func (c *conn) transact(from, to string, data []byte, at *stage) (queue.Reply, error) {
-	if err := c.fits(from, to, data); err != nil {
+func (c *conn) transact(from, to string, wire []byte, at *stage) (queue.Reply, error) {
+	if err := c.fits(from, to, len(wire)); err != nil {
 		return queue.Reply{}, err
 	}
 	if c.open {
@@ -69,39 +70,62 @@ func (c *conn) transact(from, to string, data []byte, at *stage) (queue.Reply, e
 	if err := c.command(func() error { return c.client.Rcpt("<" + to + ">") }); err != nil {
 		return queue.Reply{}, err
 	}
-	return c.data(data, at)
+	return c.data(wire, at)
 }
 
-func (c *conn) data(data []byte, at *stage) (queue.Reply, error) {
-	if err := c.client.UpdateDeadline(c.commandTimeout); err != nil {
+// data hands over the message, which is as it goes over the wire, final dot
+// included. The client's own writer for that looks at each octet and sends
+// pieces of 4 KB, at the cost of all the rest of a transaction together.
+func (c *conn) data(wire []byte, at *stage) (queue.Reply, error) {
+	text := c.client.Text
+	if err := c.command(func() error { return request(text, 354, "DATA") }); err != nil {
 		return queue.Reply{}, err
 	}
-	w, err := c.client.Data()
-	if err != nil {
-		return queue.Reply{}, err
-	}
-	*at = content
 	if err := c.client.UpdateDeadline(c.contentTimeout); err != nil {
 		return queue.Reply{}, err
 	}
-	if _, err := w.Write(data); err != nil {
-		c.broken = true // no way to take back what was written
+	*at = content
+	_, err := text.W.Write(wire)
+	if err == nil {
+		err = text.W.Flush()
+	}
+	if err != nil { // so the end, with the dot, has not left
 		return queue.Reply{}, err
 	}
-	*at = confirming
-	if err := w.Close(); err != nil {
-		c.open = false // ended, whatever the reply (RFC 5321 §4.1.1.4)
+	*at, c.open = confirming, false // ended, whatever the reply (RFC 5321 §4.1.1.4)
+	code, said, err := text.ReadResponse(250)
+	if err != nil {
 		return queue.Reply{}, err
 	}
-	c.open = false
-	return parseReply(250, w.(*smtp.DataCloser).ServerResponse()), nil
+	return parseReply(code, said), nil
+}
+
+// request sends a command and reads its reply.
+func request(text *textproto.Conn, want int, command string) error {
+	id, err := text.Cmd("%s", command)
+	if err != nil {
+		return err
+	}
+	text.StartResponse(id)
+	defer text.EndResponse(id)
+	_, _, err = text.ReadResponse(want)
+	return err
+}
+
+// stuffed makes a message ready for the wire: dots that begin a line doubled,
+// a line with a dot at the end (RFC 5321 §4.5.2). It may reuse data.
+func stuffed(data []byte) []byte {
+	if bytes.Contains(data, []byte("\n.")) {
+		data = bytes.ReplaceAll(data, []byte("\n."), []byte("\n.."))
+	}
+	return append(data, ".\r\n"...)
 }
 
 // fits reports what the host said at EHLO that it would not take.
-func (c *conn) fits(from, to string, data []byte) error {
+func (c *conn) fits(from, to string, octets int) error {
 	if offered, size := c.client.Extension("SIZE"); offered {
-		if most, err := strconv.Atoi(size); err == nil && most > 0 && len(data) > most {
-			return fmt.Errorf("%w: %d octets, where %s takes %d", errTooLarge, len(data), c.host, most)
+		if most, err := strconv.Atoi(size); err == nil && most > 0 && octets > most {
+			return fmt.Errorf("%w: %d octets, where %s takes %d", errTooLarge, octets, c.host, most)
 		}
 	}
 	if !isASCII(from) || !isASCII(to) {

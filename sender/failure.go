@@ -144,6 +144,14 @@ func isEnhanced(word string, code int) bool {
 	return true
 }
 
+// goesOn reports whether the connection can be used again: the host gave an
+// answer that fits, and did not take its leave (RFC 5321 §3.8).
+func (f *failure) goesOn() bool {
+	reply, answered := f.reply()
+	refused := reply.Code >= 400 && reply.Code != 421
+	return answered && (refused || reply.Code/100 == 2 && f.stage == confirming)
+}
+
 // maxText is how much of a reply is kept.
 const maxText = 1000 // octets
 

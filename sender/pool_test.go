@@ -115,6 +115,47 @@ func TestStaleConnection(t *testing.T) {
 	}
 }
 
+// After an answer that makes no sense, nobody knows which command the next one
+// is to. Such a connection is not used again.
+func TestOutOfStep(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		verb, reply string
+		connections int
+	}{
+		{"MAIL", "354 what", 2},
+		{"RCPT", "354 what", 2},
+		{"RCPT", "hello", 2},
+		{"RCPT", "421 4.3.2 Shutting down", 2},
+		{"RCPT", "550 5.1.1 User unknown", 1},
+		{"DATA", "250 fine", 2},
+		{"DATA", "451 4.3.0 Not now", 1},
+		{".", "354 what", 2},
+		{".", "554 5.6.0 No", 1},
+		{".", "251 2.1.5 forwarded", 1},
+	}
+	for _, test := range tests {
+		t.Run(test.verb+" "+test.reply, func(t *testing.T) {
+			t.Parallel()
+			said := false
+			w, host := one(t, smtptest.Config{Reply: func(c smtptest.Command) string {
+				if c.Verb == test.verb && !said {
+					said = true
+					return test.reply
+				}
+				return ""
+			}})
+			w.deliver(t, to(testBatch, 1, "u1@a.test"))
+			if o := w.deliver(t, to(testBatch, 2, "u2@a.test")); o.State != queue.Delivered {
+				t.Errorf("next message: got %+v, want delivered", o)
+			}
+			if got := host.Connections(); got != test.connections {
+				t.Errorf("connections: got %d, want %d", got, test.connections)
+			}
+		})
+	}
+}
+
 // A site that bears three connections gets three. Messages wait for one of
 // them, and none is deferred because a fourth was refused.
 func TestConnectionLimit(t *testing.T) {

@@ -93,17 +93,18 @@ func (s *Sender) deliver(ctx context.Context, m queue.Message) queue.Outcome {
 		return (&failure{stage: routing, err: err, ended: ctx.Err() != nil}).outcome()
 	}
 	s.Throttle.Assign(m.Domain, r.site, time.Now())
+	*buf = stuffed(*buf)
 	return s.hand(ctx, r, m, *buf)
 }
 
 // hand gives the message to the first host of r that takes it.
-func (s *Sender) hand(ctx context.Context, r route, m queue.Message, data []byte) queue.Outcome {
+func (s *Sender) hand(ctx context.Context, r route, m queue.Message, wire []byte) queue.Outcome {
 	for {
 		c, f := s.connection(ctx, r)
 		if f != nil {
 			return f.outcome()
 		}
-		reply, f := c.send(ctx, returnPath(m.Batch), m.Address, data)
+		reply, f := c.send(ctx, returnPath(m.Batch), m.Address, wire)
 		s.pool().release(c, m.Domain)
 		switch {
 		case f == nil:
