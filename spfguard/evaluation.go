@@ -76,9 +76,12 @@ func (ev *Evaluation) Path() []*Node {
 	return path
 }
 
-// Matched returns the term that decided, in the last record of the path, or
-// nil when the records ended without a match.
+// Matched returns the term that matched, in the last record of the path, or
+// nil when the records ended without a match or in an error.
 func (ev *Evaluation) Matched() *Term {
+	if ev.Err != nil {
+		return nil
+	}
 	path := ev.Path()
 	if st := path[len(path)-1].Decided(); st != nil {
 		return st.Term

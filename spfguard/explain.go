@@ -20,7 +20,11 @@ func (ev *Evaluation) Explain() string {
 		}
 		return fmt.Sprintf("%s has no SPF record, so nothing says that %s may send for it.", ev.Domain, ip)
 	}
-	return fmt.Sprintf("%s %s.", ev.statement(), ev.reason())
+	text := fmt.Sprintf("%s %s.", ev.statement(), ev.reason())
+	if ev.Explanation != "" {
+		text += fmt.Sprintf(" Receivers are asked to say: %s", ev.Explanation)
+	}
+	return text
 }
 
 // statement is what the domain says about the address.

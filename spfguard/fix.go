@@ -108,16 +108,8 @@ func (c *Checker) authorise(ctx context.Context, q FixQuery, r *repair, missing 
 	}
 	nets := aggregate(missing)
 	r.prepend(networkTerms("", nets)...)
-	r.note("added %s at the front, where they cost no lookup and no error in other terms can cut them off: %s not authorised",
-		strings.Join(networkTerms("", nets), " "), plural(len(missing), "address was", "addresses were"))
+	r.note("added %s, at the front: there a network costs no lookup, and no error in another term can cut it off", strings.Join(networkTerms("", nets), " "))
 	return nil
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }
 
 // refused says why with, which includes the operator's record, is no good in

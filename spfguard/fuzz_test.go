@@ -84,7 +84,7 @@ func FuzzEvaluate(f *testing.F) {
 		if worst := c.Worst(t.Context(), q); worst.Lookups > 101 {
 			t.Fatalf("%q: worst case of %d lookups", z.txt, worst.Lookups)
 		}
-		if _, err := c.Lint(t.Context(), "d0.example", "", q.IP); err != nil && !strings.Contains(err.Error(), "made up") {
+		if _, _, err := c.Lint(t.Context(), "d0.example", "", q.IP); err != nil && !strings.Contains(err.Error(), "made up") {
 			t.Fatal(err)
 		}
 		egress := []netip.Addr{q.IP, netip.MustParseAddr("198.51.100.7")}

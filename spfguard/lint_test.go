@@ -162,7 +162,7 @@ func TestLintPublished(t *testing.T) {
 		"gone.example":    {"redirect.none@redirect=none.example"},
 		"big.example":     {"length.answer@v=spf1 -all"},
 	} {
-		found, err := c.Lint(t.Context(), domain, "", netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::5"))
+		_, found, err := c.Lint(t.Context(), domain, "", netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::5"))
 		if err != nil {
 			t.Errorf("%s: %v", domain, err)
 		}
@@ -173,7 +173,7 @@ func TestLintPublished(t *testing.T) {
 	}
 	srv.Fail("good.example", dnstest.ServFail)
 	c = &spfguard.Checker{Resolver: &dns.Resolver{Server: srv.Addr}}
-	if _, err := c.Lint(t.Context(), "good.example", ""); err == nil {
+	if _, _, err := c.Lint(t.Context(), "good.example", ""); err == nil {
 		t.Error("SERVFAIL: got no error, want one that says the record could not be had")
 	}
 }

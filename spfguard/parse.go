@@ -1,7 +1,6 @@
 package spfguard
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -19,6 +18,26 @@ type SyntaxError struct {
 
 func (e *SyntaxError) Error() string { return fmt.Sprintf("%q: %s", e.Term, e.Why) }
 
+// SyntaxErrors are all that a record has.
+type SyntaxErrors []*SyntaxError
+
+func (es SyntaxErrors) Error() string {
+	texts := make([]string, len(es))
+	for i, e := range es {
+		texts[i] = e.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// As finds the first one for errors.As.
+func (es SyntaxErrors) As(target any) bool {
+	first, ok := target.(**SyntaxError)
+	if ok {
+		*first = es[0]
+	}
+	return ok
+}
+
 // isSPF reports whether text begins with the version section (§4.5). What does
 // not is no SPF record, and none of our business.
 func isSPF(text string) bool {
@@ -27,13 +46,13 @@ func isSPF(text string) bool {
 }
 
 // Parse parses a record completely (§4.6: an error anywhere makes all of it a
-// permerror). Its error is a *SyntaxError, or several joined.
+// permerror). Its error is of type SyntaxErrors.
 func Parse(text string) (*Record, error) {
 	if !isSPF(text) {
-		return nil, &SyntaxError{Term: text, Why: `a record begins with "v=spf1" and a space`}
+		return nil, SyntaxErrors{{Term: text, Why: `a record begins with "v=spf1" and a space`}}
 	}
 	r := new(Record)
-	var errs []error
+	var errs SyntaxErrors
 	for _, f := range fields(text, len(version)) {
 		t, why := parseTerm(f.text)
 		if (t.Kind == Redirect || t.Kind == Exp) && r.Find(t.Kind) != nil && why == "" {
@@ -46,11 +65,8 @@ func Parse(text string) (*Record, error) {
 		t.Text, t.Pos = f.text, f.pos
 		r.Terms = append(r.Terms, t)
 	}
-	if len(errs) == 1 {
-		return nil, errs[0]
-	}
-	if len(errs) > 1 {
-		return nil, errors.Join(errs...)
+	if len(errs) > 0 {
+		return nil, errs
 	}
 	return r, nil
 }

@@ -2,7 +2,6 @@ package spfguard
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -25,8 +24,9 @@ type oldTypes interface {
 
 // Lint says what is wrong with the record that domain publishes, or with
 // record as if domain published it, for a sender that uses the addresses
-// egress. Its error is temporary: then findings may be missing.
-func (c *Checker) Lint(ctx context.Context, domain, record string, egress ...netip.Addr) ([]Finding, error) {
+// egress. It returns the record too. Its error is temporary: then findings may
+// be missing.
+func (c *Checker) Lint(ctx context.Context, domain, record string, egress ...netip.Addr) (text string, found []Finding, err error) {
 	domain = ASCII(domain)
 	ctx, cancel := c.limit(ctx)
 	defer cancel()
@@ -34,20 +34,19 @@ func (c *Checker) Lint(ctx context.Context, domain, record string, egress ...net
 		x := examine(record, domain)
 		x.judgeLength()
 		err := x.judgeDNS(ctx, c, egress)
-		return x.sorted(), err
+		return record, x.sorted(), err
 	}
 	ans, err := c.Resolver.TXT(ctx, domain)
-	if err != nil && !errors.Is(err, dns.ErrNXDomain) && !errors.Is(err, dns.ErrNoData) {
-		return nil, err
+	if !answered(err) {
+		return "", nil, err
 	}
 	x := examinePublished(ans.Records, domain)
 	x.judgeAnswer(ctx, c, ans.Records)
-	if isSPF(x.original) {
-		err = x.judgeDNS(ctx, c, egress)
-	} else {
-		err = nil
+	if !isSPF(x.original) {
+		return x.original, x.sorted(), nil
 	}
-	return x.sorted(), err
+	err = x.judgeDNS(ctx, c, egress)
+	return x.original, x.sorted(), err
 }
 
 // examinePublished picks the SPF record out of the TXT records of a name, or

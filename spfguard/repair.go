@@ -130,7 +130,7 @@ func (c *Checker) propose(ctx context.Context, q FixQuery) (*repair, error) {
 		terms = append(terms, "a")
 	}
 	r.prepend(append(terms, "~all")...)
-	r.note("there is no record yet: this one lets the domain's own %s send, and makes others softfail until all senders are known", strings.Join(append(terms, "hosts"), " and "))
+	r.note("there is no record yet: this one authorises the domain's own hosts, as far as it has any, and has all others softfail until every sender is known")
 	return r, nil
 }
 
