@@ -113,12 +113,19 @@ func TestUpAppliesAFileWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
+// TestUpTakesTurns holds up the first caller inside a migration until all the
+// others have come.
 func TestUpTakesTurns(t *testing.T) {
 	t.Parallel()
 	const callers = 6
 	url := queuetest.Empty(t)
-	// The second file is not repeatable, and its owner waits for whoever is inside it as well.
-	fsys := files("001_a", `CREATE TABLE enotify.n AS SELECT 0 AS n`, "002_b", `UPDATE enotify.n SET n = n + 1`, "003_c", `SELECT 1`)
+	holder, watcher := connect(t, url), connect(t, url)
+	fsys := files("001_a", `LOCK TABLE gate`, "002_b", `CREATE TABLE enotify.b ()`)
+	for _, sql := range []string{`CREATE TABLE gate ()`, `BEGIN`, `LOCK TABLE gate`} {
+		if _, err := holder.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var (
 		wg  sync.WaitGroup
 		mu  sync.Mutex
@@ -126,13 +133,7 @@ func TestUpTakesTurns(t *testing.T) {
 	)
 	for range callers {
 		wg.Go(func() {
-			conn, err := pgx.Connect(t.Context(), url)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer conn.Close(context.Background())
-			applied, err := migrations.UpFS(t.Context(), conn, fsys)
+			applied, err := upOnce(t, url, fsys)
 			if err != nil {
 				t.Error(err)
 			}
@@ -143,10 +144,30 @@ func TestUpTakesTurns(t *testing.T) {
 			}
 		})
 	}
+	for waiting := 0; waiting < callers && !t.Failed(); {
+		err := watcher.QueryRow(t.Context(), `
+			SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+			WHERE NOT granted AND datname = current_database()`).Scan(&waiting)
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := holder.Exec(t.Context(), `COMMIT`); err != nil {
+		t.Error(err)
+	}
 	wg.Wait()
-	if diff := cmp.Diff(map[string]int{"001_a": 1, "002_b": 1, "003_c": 1}, got); diff != "" {
+	if diff := cmp.Diff(map[string]int{"001_a": 1, "002_b": 1}, got); diff != "" {
 		t.Errorf("times applied, over all callers (-want +got):\n%s", diff)
 	}
+}
+
+func upOnce(t *testing.T, url string, fsys fs.FS) ([]string, error) {
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.Background())
+	return migrations.UpFS(t.Context(), conn, fsys)
 }
 
 func TestUpRefusesNewerSchema(t *testing.T) {
@@ -198,7 +219,6 @@ func TestUpRefusesOldServer(t *testing.T) {
 func connectToVersion(t *testing.T, version string) *pgx.Conn {
 	t.Helper()
 	ours, theirs := net.Pipe()
-	t.Cleanup(func() { theirs.Close() })
 	go func() {
 		server := pgproto3.NewBackend(theirs, theirs)
 		if _, err := server.ReceiveStartupMessage(); err != nil {
@@ -210,6 +230,7 @@ func connectToVersion(t *testing.T, version string) *pgx.Conn {
 		if err := server.Flush(); err != nil {
 			t.Error(err)
 		}
+		theirs.Close() // whoever asks for more gets an error
 	}()
 	config, err := pgx.ParseConfig("postgres://test@server.invalid/test?sslmode=disable")
 	if err != nil {
@@ -233,7 +254,7 @@ func TestHash(t *testing.T) {
 		"other statements": files("001_a", "x", "002_b", "z"),
 		"another name":     files("001_a", "x", "002_c", "y"),
 		"one less":         files("001_a", "x"),
-		"run together":     files("001_a", "x002_b 1\ny"),
+		"run together":     files("001_a", "x002_by"),
 	} {
 		h, err := migrations.HashFS(fsys)
 		if err != nil {

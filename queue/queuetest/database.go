@@ -49,7 +49,8 @@ func createSQL(name, from string) string {
 
 // Login makes a login that is a member of roles, and returns the URL with
 // which it opens the database of the given URL. Its name is the user of that
-// URL. It is dropped when the test ends, with all it has in that database.
+// URL. It is dropped when the test ends, with all it has in that database and
+// whoever is connected.
 func Login(tb testing.TB, database string, roles ...string) string {
 	tb.Helper()
 	name, password := uniqueName(), rand.Text()
@@ -60,7 +61,7 @@ func Login(tb testing.TB, database string, roles ...string) string {
 	do(tb, database, sql)
 	tb.Cleanup(func() {
 		do(tb, database,
-			`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '`+name+`'`,
+			`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`,
 			`DROP OWNED BY `+name,
 			`DROP ROLE `+name)
 	})

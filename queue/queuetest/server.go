@@ -18,7 +18,11 @@ import (
 var private *localpg.Server
 
 // Main runs the tests of a package and stops the private server.
-func Main(m *testing.M) {
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run is [Main] for a TestMain that has more to do afterwards: it returns the
+// exit code.
+func Run(m *testing.M) int {
 	code := m.Run()
 	if private != nil {
 		if err := private.Stop(context.Background()); err != nil {
@@ -26,7 +30,7 @@ func Main(m *testing.M) {
 			code = 1
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
 // The context is not that of the first test, which would end too soon.
