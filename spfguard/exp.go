@@ -25,7 +25,7 @@ func (e *evaluation) explanation(ctx context.Context, n *Node) string {
 		}
 		text := ans.Records[0]
 		for i := range len(text) {
-			if text[i] >= 0x80 {
+			if text[i] < ' ' || text[i] > '~' {
 				return ""
 			}
 		}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"enotify/spfguard"
+	"enotify/spfguard/dns"
+)
+
+// spfCmd needs no database, but for the default of --ip: liveEgress lists the
+// egress addresses of the live nodes. It may be nil.
+func (a *app) spfCmd(liveEgress func(context.Context) ([]netip.Addr, error)) *cobra.Command {
+	s := &spf{app: a, liveEgress: liveEgress}
+	cmd := &cobra.Command{Use: "spf", Short: "Check, lint, fix and build SPF records"}
+	cmd.PersistentFlags().StringVarP(&s.format, "output", "o", "text", "text or json")
+	cmd.AddCommand(s.checkCmd(), s.lintCmd(), s.fixCmd(), s.buildCmd())
+	return cmd
+}
+
+// spf holds what its verbs share.
+type spf struct {
+	*app
+	liveEgress func(context.Context) ([]netip.Addr, error)
+	format     string // text or json
+
+	ips      []string
+	mailFrom string
+	helo     string
+	record   string
+	strict   bool
+}
+
+func (s *spf) ipFlag(f *pflag.FlagSet) {
+	f.StringSliceVar(&s.ips, "ip", nil, "`IP` addresses that send; default: the egress addresses of the live nodes")
+}
+
+func (s *spf) recordFlag(f *pflag.FlagSet) {
+	f.StringVar(&s.record, "record", "", "`TXT` to take in place of what is published")
+}
+
+func (s *spf) senderFlags(f *pflag.FlagSet) {
+	f.StringVar(&s.mailFrom, "mail-from", "", "envelope sender `ADDRESS`; '' is the null sender, whose identity is the HELO name")
+	f.StringVar(&s.helo, "helo", "", "`NAME` that is given at EHLO")
+}
+
+// checker also checks -o, which is another one than that of the other nouns.
+func (s *spf) checker() (*spfguard.Checker, error) {
+	if s.format != "text" && s.format != "table" && s.format != "json" {
+		return nil, usagef("-o %s: it is text or json", s.format)
+	}
+	return &spfguard.Checker{Resolver: &dns.Resolver{Server: s.resolver}}, nil
+}
+
+// egress is what --ip says, else what the live nodes use.
+func (s *spf) egress(ctx context.Context) ([]netip.Addr, error) {
+	var addrs []netip.Addr
+	for _, text := range s.ips {
+		addr, err := netip.ParseAddr(strings.TrimSpace(text))
+		if err != nil || addr.Zone() != "" {
+			return nil, usagef("--ip %s: it is an IPv4 or IPv6 address", text)
+		}
+		addrs = append(addrs, addr)
+	}
+	if len(addrs) > 0 {
+		return addrs, nil
+	}
+	if s.liveEgress != nil {
+		var err error
+		if addrs, err = s.liveEgress(ctx); err != nil {
+			return nil, fmt.Errorf("the egress addresses of the live nodes: %w; or name them with --ip", err)
+		}
+	}
+	if len(addrs) == 0 {
+		return nil, usagef("no node is live: say with --ip which addresses send")
+	}
+	return addrs, nil
+}
+
+// identity is the domain whose record is meant, and who sends.
+func (s *spf) identity(cmd *cobra.Command, args []string) (domain, sender string, err error) {
+	sender = s.mailFrom
+	switch {
+	case len(args) == 1:
+		domain = spfguard.ASCII(args[0])
+		if !cmd.Flags().Changed("mail-from") {
+			sender = "postmaster@" + domain
+		}
+	case !cmd.Flags().Changed("mail-from"):
+		return "", "", usagef("which domain? give one, or --mail-from")
+	case sender != "":
+		domain = spfguard.ASCII(sender[strings.LastIndexByte(sender, '@')+1:])
+	case s.helo == "":
+		return "", "", usagef("the null sender has no domain of its own: give --helo, whose name receivers check instead")
+	default:
+		domain = spfguard.ASCII(s.helo)
+	}
+	return domain, sender, nil
+}
+
+func (s *spf) printJSON(v any) error {
+	enc := json.NewEncoder(s.stdout)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// A spfFix is a fix as the verbs show it.
+type spfFix struct {
+	Record  string   `json:"record"` // to publish
+	Zone    string   `json:"zone"`   // the same as a line of a zone file
+	Changes []string `json:"changes"`
+	Flatten []string `json:"flatten"`
+}
+
+// showFix is nil when there is nothing to publish.
+func showFix(f *spfguard.Fix) *spfFix {
+	if f == nil || !f.Changed() {
+		return nil
+	}
+	return &spfFix{f.After, spfguard.ZoneLine(f.Domain, f.After), orEmpty(f.Changes), orEmpty(f.Flatten)}
+}
+
+// fix looks for a fix. That there is none is no error.
+func (s *spf) fix(ctx context.Context, c *spfguard.Checker, q spfguard.FixQuery) (*spfguard.Fix, error) {
+	f, err := c.Fix(ctx, q)
+	if errors.Is(err, spfguard.ErrNoFix) {
+		return nil, nil
+	}
+	return f, err
+}
+
+// orEmpty makes a list that JSON shows as [] and not as null.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}

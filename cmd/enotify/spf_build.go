@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"enotify/spfguard"
+)
+
+// spfPlan holds the flags of spf build.
+type spfPlan struct {
+	domain   string
+	mx, a    bool
+	ptr      bool
+	networks []string
+	hosts    []string
+	includes []string
+	all      string
+}
+
+func (s *spf) buildCmd() *cobra.Command {
+	var plan spfPlan
+	cmd := &cobra.Command{
+		Use: "build [DOMAIN]", Short: "Write a record from the answers of the usual wizard", Args: cobra.MaximumNArgs(1),
+		Long: `Writes the record for what the flags say, evaluates it and prints it. On a
+terminal and without flags it asks.
+
+Exit codes: 0 here is the record; 2 it exceeds the limits of receivers; 1 the
+DNS could not say.`,
+		Example: `  enotify spf build client.example --mx --a --ip 38.106.5.33/32 --all softfail`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				plan.domain = args[0]
+			}
+			asked := cmd.LocalNonPersistentFlags()
+			if asked.Changed("mx") || asked.Changed("a") || asked.Changed("ptr") || asked.Changed("ip") ||
+				asked.Changed("host") || asked.Changed("include") || asked.Changed("all") {
+				return s.build(cmd.Context(), plan)
+			}
+			if !terminal(s.stdin) {
+				return usagef("who may send? see the flags of enotify spf build --help; on a terminal it asks")
+			}
+			if err := plan.converse(s.stdin, s.stderr); err != nil {
+				return err
+			}
+			return s.build(cmd.Context(), plan)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&plan.mx, "mx", false, "the hosts that receive mail for the domain may send")
+	f.BoolVar(&plan.a, "a", false, "the domain's own address may send")
+	f.BoolVar(&plan.ptr, "ptr", false, "any host under the domain may send (slow; advised against by RFC 7208)")
+	f.StringSliceVar(&plan.networks, "ip", nil, "`NETWORK` or address that may send")
+	f.StringSliceVar(&plan.hosts, "host", nil, "`NAME` of another host that may send")
+	f.StringSliceVar(&plan.includes, "include", nil, "`DOMAIN` whose senders may send for this one too")
+	f.StringVar(&plan.all, "all", "softfail", "what happens to everyone else: fail, softfail or neutral")
+	return cmd
+}
+
+// build writes the record, and evaluates it as if it were published.
+func (s *spf) build(ctx context.Context, plan spfPlan) error {
+	checker, err := s.checker()
+	if err != nil {
+		return err
+	}
+	if plan.domain == "" {
+		return usagef("for which domain?")
+	}
+	domain := spfguard.ASCII(plan.domain)
+	p := spfguard.Plan{A: plan.a, MX: plan.mx, PTR: plan.ptr, Hosts: plan.hosts, Includes: plan.includes, All: spfguard.Result(plan.all)}
+	for _, text := range plan.networks {
+		net, err := spfguard.ParseNetwork(text)
+		if err != nil {
+			return usagef("%v", err)
+		}
+		p.Networks = append(p.Networks, net)
+	}
+	record, err := spfguard.Build(p)
+	if err != nil {
+		return usagef("%v", err)
+	}
+	_, found, err := checker.Lint(ctx, domain, record)
+	if err != nil {
+		return fmt.Errorf("the record would be %s; it could not be evaluated: %w", record, err)
+	}
+	for _, net := range p.Networks {
+		ev := checker.Check(ctx, spfguard.Query{IP: net.Addr(), Sender: "postmaster@" + domain, Domain: domain, Record: record})
+		if ev.Result != spfguard.Pass {
+			return codeError{exitBlocked, fmt.Errorf("under %s: %s", record, ev.Explain())}
+		}
+	}
+	if s.format == "json" {
+		err = s.printJSON(struct {
+			Domain   string             `json:"domain"`
+			Record   string             `json:"record"`
+			Zone     string             `json:"zone"`
+			Findings []spfguard.Finding `json:"findings"`
+		}{domain, record, spfguard.ZoneLine(domain, record), orEmpty(found)})
+	} else {
+		t := &treePrinter{colour: s.colour(s.stdout)}
+		t.line("zone file   %s", spfguard.ZoneLine(domain, record))
+		t.line("web form    %s", record)
+		t.findings(found)
+		_, err = fmt.Fprint(s.stdout, t.String())
+	}
+	if err != nil {
+		return err
+	}
+	return lintExit(found, false)
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"enotify/spfguard"
+)
+
+func (s *spf) fixCmd() *cobra.Command {
+	var include string
+	cmd := &cobra.Command{
+		Use: "fix [DOMAIN]", Short: "Print the smallest change that lets every address of ours send", Args: cobra.MaximumNArgs(1),
+		Long: `Repairs what makes the record a permerror, adds what is missing, and proves the
+result by evaluating it for every address before it is shown. Whoever could
+send before can still.
+
+Exit codes: 0 here is the record, or nothing is to be done; 2 no change helps;
+1 the DNS could not say.`,
+		Example: `  enotify spf fix client.example --ip 192.0.2.10 --include _spf.host.example`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.runFix(cmd, args, include)
+		},
+	}
+	f := cmd.Flags()
+	s.ipFlag(f)
+	s.senderFlags(f)
+	s.recordFlag(f)
+	f.StringVar(&include, "include", "", "`DOMAIN` whose record lists our addresses, to be included rather than the addresses themselves")
+	return cmd
+}
+
+func (s *spf) runFix(cmd *cobra.Command, args []string, include string) error {
+	checker, err := s.checker()
+	if err != nil {
+		return err
+	}
+	domain, sender, err := s.identity(cmd, args)
+	if err != nil {
+		return err
+	}
+	ips, err := s.egress(cmd.Context())
+	if err != nil {
+		return err
+	}
+	f, err := checker.Fix(cmd.Context(), spfguard.FixQuery{
+		Domain: domain, Record: s.record, Egress: ips, Sender: sender, HELO: s.helo, Include: include})
+	if errors.Is(err, spfguard.ErrNoFix) {
+		return codeError{exitBlocked, err}
+	}
+	if err != nil {
+		return err
+	}
+	if s.format == "json" {
+		return s.printJSON(struct {
+			Domain string  `json:"domain"`
+			Record string  `json:"record"` // as it is
+			Fix    *spfFix `json:"fix"`
+		}{f.Domain, f.Before, showFix(f)})
+	}
+	p := new(treePrinter)
+	if f.Changed() {
+		p.fix(showFix(f))
+		p.line("  Proven: under this record %d of %d addresses pass, and %d others that could send before.", len(f.Proof), len(ips), f.Others)
+	} else {
+		p.line("Nothing to be done: every address passes under the record of %s.", f.Domain)
+	}
+	_, err = fmt.Fprint(s.stdout, p.String())
+	return err
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/spf13/cobra"
+
+	"enotify/spfguard"
+)
+
+func (s *spf) lintCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "lint [DOMAIN]", Short: "Say what is wrong with a record, where, and what to do", Args: cobra.MaximumNArgs(1),
+		Long: `Reads the record that DOMAIN publishes, or the one given with --record, past
+the first error. Without DOMAIN the DNS is not asked.
+
+Exit codes: 0 nothing to mend; 2 errors; 3 with --strict, warnings; 1 the DNS
+could not say.`,
+		Example: `  enotify spf lint client.example
+  enotify spf lint --record 'v=spf1 a, mx; - all'`,
+		RunE: func(cmd *cobra.Command, args []string) error { return s.lint(cmd, args) },
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&s.ips, "ip", nil, "`IP` addresses that send, to find hosts without an address of their family")
+	s.recordFlag(f)
+	f.BoolVar(&s.strict, "strict", false, "exit 3 when there are warnings")
+	return cmd
+}
+
+func (s *spf) lint(cmd *cobra.Command, args []string) error {
+	checker, err := s.checker()
+	if err != nil {
+		return err
+	}
+	var egress []netip.Addr
+	if len(s.ips) > 0 {
+		if egress, err = s.egress(cmd.Context()); err != nil {
+			return err
+		}
+	}
+	report := struct {
+		Domain   string             `json:"domain"`
+		Record   string             `json:"record"`
+		Findings []spfguard.Finding `json:"findings"`
+	}{Record: s.record}
+	switch {
+	case len(args) == 1:
+		report.Domain = spfguard.ASCII(args[0])
+		report.Record, report.Findings, err = checker.Lint(cmd.Context(), report.Domain, s.record, egress...)
+	case cmd.Flags().Changed("record"):
+		report.Findings = spfguard.LintText(s.record, "")
+	default:
+		return usagef("which record? give a domain, or --record")
+	}
+	if err != nil {
+		return err
+	}
+	report.Findings = orEmpty(report.Findings)
+	if s.format == "json" {
+		err = s.printJSON(report)
+	} else {
+		p := &treePrinter{colour: s.colour(s.stdout)}
+		p.findings(report.Findings)
+		if len(report.Findings) == 0 {
+			p.line("nothing to mend")
+		}
+		_, err = fmt.Fprint(s.stdout, p.String())
+	}
+	if err != nil {
+		return err
+	}
+	return lintExit(report.Findings, s.strict)
+}
+
+func lintExit(found []spfguard.Finding, strict bool) error {
+	code := 0
+	for _, f := range found {
+		switch {
+		case f.Severity == spfguard.Error:
+			return codeError{code: exitBlocked}
+		case f.Severity == spfguard.Warning && strict:
+			code = exitWarned
+		}
+	}
+	if code != 0 {
+		return codeError{code: code}
+	}
+	return nil
+}
