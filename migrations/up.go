@@ -69,7 +69,10 @@ CREATE TABLE IF NOT EXISTS enotify.schema_version (
 	name       text        NOT NULL,
 	applied_at timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE enotify.schema_version IS 'One row per migration that was applied to this database.'`
+COMMENT ON TABLE enotify.schema_version IS 'migrations that were applied to this database';
+COMMENT ON COLUMN enotify.schema_version.version IS 'number of the migration';
+COMMENT ON COLUMN enotify.schema_version.name IS 'its name, without the number';
+COMMENT ON COLUMN enotify.schema_version.applied_at IS 'when'`
 
 // next applies the first migration that is missing and returns its name, or
 // "" when none is.

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -43,4 +44,38 @@ func (db *DB) Destinations(ctx context.Context) ([]Destination, error) {
 		}
 		return d, err
 	})
+}
+
+const setDestinationSQL = `
+INSERT INTO enotify.destination AS d (name, rate_messages, rate_per, burst, connections, per_connection)
+VALUES ($1, $2, $3, nullif($4, 0), nullif($5, 0), nullif($6, 0))
+ON CONFLICT (name) DO UPDATE
+SET rate_messages = coalesce(excluded.rate_messages, d.rate_messages), rate_per = coalesce(excluded.rate_per, d.rate_per),
+    burst = coalesce(excluded.burst, d.burst), connections = coalesce(excluded.connections, d.connections),
+    per_connection = coalesce(excluded.per_connection, d.per_connection), updated_at = now(), updated_by = session_user`
+
+// SetDestination changes those limits of a destination that d names; its zero
+// fields leave what was set before. Running nodes follow at once.
+func (db *DB) SetDestination(ctx context.Context, d Destination) error {
+	var messages *int
+	var per *time.Duration
+	if d.Rate != nil {
+		messages, per = &d.Rate.Messages, &d.Rate.Per
+	}
+	_, err := db.pool.Exec(ctx, setDestinationSQL, d.Name, messages, per, d.Burst, d.Connections, d.PerConnection)
+	return refusal(err)
+}
+
+const resetDestinationSQL = `DELETE FROM enotify.destination WHERE name = $1`
+
+// ResetDestination forgets what was set for a destination.
+func (db *DB) ResetDestination(ctx context.Context, name string) error {
+	tag, err := db.pool.Exec(ctx, resetDestinationSQL, name)
+	if err != nil {
+		return refusal(err)
+	}
+	if tag.RowsAffected() == 0 {
+		return fmt.Errorf("limits of %s: %w; enotify destination list shows what is set", name, ErrNotFound)
+	}
+	return nil
 }

@@ -88,8 +88,11 @@ func (db *DB) Unjudged(ctx context.Context) ([]Subject, error) {
 // cannot be repeated: a resolver that hiccups does not stop a batch at once.
 const temperrorGrace = 10 * time.Minute
 
+// clientLock is the class of the advisory locks under which one guard at a time judges a client.
+const clientLock = 0x656e6f67 // "enog"
+
 const (
-	lockClientSQL = `SELECT FROM enotify.client WHERE id = $1 FOR NO KEY UPDATE`
+	lockClientSQL = `SELECT pg_advisory_xact_lock($1, $2)`
 	// The same again: only the time moves.
 	confirmSQL = `
 UPDATE enotify.verdict SET checked_at = now(), valid_until = now() + $7, explanation = $8, fix = $9
@@ -131,7 +134,7 @@ func (db *DB) Judge(ctx context.Context, client int32, verdicts []Verdict) (bloc
 		}
 	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, lockClientSQL, client); err != nil {
+		if _, err := tx.Exec(ctx, lockClientSQL, clientLock, client); err != nil {
 			return err
 		}
 		lasting := false // the last verdicts hold a while longer

@@ -125,7 +125,7 @@ func (f *fixture) run(ctx context.Context, s *queue.Server, result string) error
 	guard.Go(func() {
 		<-s.Joined()
 		for tick := time.NewTicker(10 * time.Millisecond); ctx.Err() == nil; {
-			f.judge(ctx, s.DB, result)
+			f.judge(ctx, result)
 			s.Wake()
 			select {
 			case <-ctx.Done():
@@ -136,8 +136,8 @@ func (f *fixture) run(ctx context.Context, s *queue.Server, result string) error
 	return s.Serve(ctx)
 }
 
-func (f *fixture) judge(ctx context.Context, db *queue.DB, result string) {
-	subjects, err := db.Unjudged(ctx)
+func (f *fixture) judge(ctx context.Context, result string) {
+	subjects, err := f.db.Unjudged(ctx)
 	for _, s := range subjects {
 		var verdicts []queue.Verdict
 		for _, e := range s.Egress {
@@ -145,7 +145,7 @@ func (f *fixture) judge(ctx context.Context, db *queue.DB, result string) {
 				Identity: "mailfrom", Domain: s.Client, Egress: e.Addr, Result: result, Blocks: result == "fail", Record: "v=spf1 -all", Explanation: "so says the test", ValidFor: time.Hour,
 			})
 		}
-		_, _, err = db.Judge(ctx, s.ClientID, verdicts)
+		_, _, err = f.db.Judge(ctx, s.ClientID, verdicts)
 	}
 	if err != nil && ctx.Err() == nil {
 		f.Errorf("guard: %v", err)
@@ -203,4 +203,11 @@ func (f *fixture) until(then func(), sql string, args ...any) {
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
+}
+
+func answerByDomain(ctx context.Context, m queue.Message) queue.Outcome {
+	if m.Domain == "gone.example" {
+		return queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser, Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such user"}}
+	}
+	return deliver(ctx, m)
 }

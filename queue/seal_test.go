@@ -1,0 +1,189 @@
+package queue_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+)
+
+// One bad address does not stop a batch: it is an outcome with its reason.
+func TestSealChecksAddresses(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	tests := []struct {
+		staged string
+		want   string // "" when it is invalid
+		reason string
+	}{
+		{staged: "ada@b.example", want: "ada@b.example"},
+		{staged: " Ada.L+menu@B.EXAMPLE\r\n", want: "Ada.L+menu@b.example"},
+		{staged: "o'neil@b.example", want: "o'neil@b.example"},
+		{staged: `"ada lovelace"@b.example`, want: `"ada lovelace"@b.example`},
+		{staged: "user@bücher.example", want: "user@xn--bcher-kva.example"},
+		{staged: "user@MÜNCHEN.example", want: "user@xn--mnchen-3ya.example"},
+		{staged: "x@例え.テスト", want: "x@xn--r8jz45g.xn--zckzah"},
+		{staged: "jürgen@b.example", want: "jürgen@b.example"},
+		{staged: "a@x-y.co.uk", want: "a@x-y.co.uk"},
+		{staged: strings.Repeat("a", 64) + "@b.example", want: strings.Repeat("a", 64) + "@b.example"},
+
+		{staged: "", reason: "empty"},
+		{staged: "ada", reason: "no @"},
+		{staged: "@b.example", reason: "no local part"},
+		{staged: "ada@", reason: "no domain"},
+		{staged: "ada@@b.example", reason: "more than one @"},
+		{staged: "ada@b", reason: "domain without a dot"},
+		{staged: "ada@b.example.", reason: "domain ends with a dot"},
+		{staged: "ada@b..example", reason: "not a domain name"},
+		{staged: "ada@-b.example", reason: "not a domain name"},
+		{staged: "ada@b-.example", reason: "not a domain name"},
+		{staged: "ada@b.1", reason: "top-level domain is a number"},
+		{staged: "ada@[192.0.2.1]", reason: "address literal instead of a domain"},
+		{staged: "Ada <ada@b.example>", reason: "has a display name; give the bare address"},
+		{staged: "ada@b.example, bob@b.example", reason: "more than one @"},
+		{staged: "ada;bob@b.example", reason: "more than one address"},
+		{staged: "ada lovelace@b.example", reason: "white space"},
+		{staged: ".ada@b.example", reason: "dot at an edge of the local part or twice in a row"},
+		{staged: "ada..l@b.example", reason: "dot at an edge of the local part or twice in a row"},
+		{staged: "ada\r\nBcc: x@b.example", reason: "control character"},
+		{staged: strings.Repeat("a", 65) + "@b.example", reason: "local part longer than 64 octets"},
+		{staged: "ada@" + strings.Repeat("a", 64) + ".example", reason: "domain label longer than 63 octets"},
+		{staged: "ada@" + strings.Repeat("a23456789.", 25) + "example", reason: "longer than 254 octets"},
+	}
+	var addresses []string
+	for _, test := range tests {
+		addresses = append(addresses, test.staged)
+	}
+	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', $1)`, addresses)
+
+	type row struct{ Address, State, Reason string }
+	var want []row
+	for _, test := range tests {
+		if test.reason == "" {
+			want = append(want, row{test.want, "pending", ""})
+		} else {
+			want = append(want, row{test.staged, "invalid", test.reason})
+		}
+	}
+	rows, err := f.conn.Query(t.Context(), `SELECT address, state, coalesce(reply, '') FROM enotify.delivery WHERE batch_id = $1`, batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := pgx.CollectRows(rows, pgx.RowToStructByPos[row])
+	if err != nil {
+		t.Fatal(err)
+	}
+	byAddress := func(rows []row) map[string]row {
+		m := map[string]row{}
+		for _, r := range rows {
+			m[r.Address] = r
+		}
+		return m
+	}
+	if diff := cmp.Diff(byAddress(want), byAddress(got)); diff != "" {
+		t.Errorf("recipients (-want +got):\n%s", diff)
+	}
+}
+
+// Equal addresses become one recipient, with the data of the first; a domain
+// is a range of seq; those that are not sent to come last.
+func TestSealNumbersInDomainOrder(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.exec(`INSERT INTO enotify.suppression (address, client_id, cause) VALUES ('gone@b.example', NULL, 'no_such_user')`)
+	f.exec(`INSERT INTO enotify.suppression (address, client_id, cause) SELECT 'left@c.example', id, 'unsubscribe' FROM enotify.client`)
+	f.exec(`INSERT INTO enotify.suppression (address, client_id, cause, until) VALUES ('full@c.example', NULL, 'mailbox_full', now() - interval '1 day')`)
+	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't',
+		'{z@c.example,a@b.example,Gone@B.example,left@c.example,full@c.example,A@B.EXAMPLE,bad,y@c.example,x@b.example,odd@b.example}',
+		ARRAY['{"n":1}','{"n":2}',NULL,NULL,NULL,'{"n":6}',NULL,NULL,NULL,'[1]']::jsonb[])`)
+	type row struct {
+		Seq            int
+		Address, State string
+		Data           *string
+	}
+	rows, err := f.conn.Query(t.Context(), `SELECT d.seq, d.address, d.state, r.data::text FROM enotify.delivery d JOIN enotify.recipient r USING (batch_id, seq) WHERE batch_id = $1 ORDER BY seq`, batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := pgx.CollectRows(rows, pgx.RowToStructByPos[row])
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, two, list := `{"n": 1}`, `{"n": 2}`, `[1]`
+	want := []row{
+		{1, "a@b.example", "pending", &two},
+		{2, "x@b.example", "pending", nil},
+		{3, "z@c.example", "pending", &one},
+		{4, "full@c.example", "pending", nil},
+		{5, "y@c.example", "pending", nil},
+		{6, "Gone@b.example", "suppressed", nil},
+		{7, "left@c.example", "suppressed", nil},
+		{8, "bad", "invalid", nil},
+		{9, "odd@b.example", "invalid", &list},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("recipients (-want +got):\n%s", diff)
+	}
+	if got := query[string](f, `SELECT string_agg(format('%s-%s', first_seq, last_seq), ' ' ORDER BY first_seq) FROM enotify.batch_domain WHERE batch_id = $1`, batch); got != "1-2 3-5" {
+		t.Errorf("ranges: got %q, want %q", got, "1-2 3-5")
+	}
+	if got := query[string](f, `SELECT format('%s %s %s %s', staged, duplicates, total, sendable) FROM enotify.batch WHERE id = $1`, batch); got != "10 1 9 5" {
+		t.Errorf("staged, duplicates, total, sendable: got %q, want %q", got, "10 1 9 5")
+	}
+}
+
+func TestSubmitIsIdempotentAndCounts(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	create := `SELECT enotify.create_batch(idem_key => $1, from_address => 'info@town.example', subject => 's', body_text => 't')`
+	batch := query[int64](f, create, "k")
+	if again := query[int64](f, create, "k"); again != batch {
+		t.Errorf("same key: got batch %d, want %d", again, batch)
+	}
+	copied, err := f.conn.CopyFrom(t.Context(), pgx.Identifier{"enotify", "recipient_in"}, []string{"batch_id", "address", "data"},
+		pgx.CopyFromRows([][]any{{batch, "a@b.example", map[string]any{"name": "Ada"}}, {batch, "b@b.example", nil}}))
+	if err != nil || copied != 2 {
+		t.Fatalf("COPY: %d rows, %v", copied, err)
+	}
+	f.refused(`SELECT enotify.submit_batch($1, 3)`, "batch 1 has 2 staged recipients, expected 3", batch)
+	for range 2 {
+		if got := query[int](f, `SELECT enotify.submit_batch($1, 2)`, batch); got != 2 {
+			t.Errorf("submit_batch: got %d, want 2", got)
+		}
+	}
+	f.refused(`SELECT enotify.submit_batch($1, 3)`, "batch 1 was submitted with 2 recipients, not 3", batch)
+	f.refused(`SELECT enotify.add_recipients($1, '{c@b.example}')`, "batch 1 is submitted; it takes no more recipients", batch)
+
+	empty := query[int64](f, create, "empty")
+	f.refused(`SELECT enotify.submit_batch($1)`, " is empty", empty)
+	f.refused(`SELECT enotify.submit_batch(99)`, "no batch 99 of yours")
+	f.refused(`INSERT INTO enotify.recipient_in (batch_id, address) VALUES (99, 'a@b.example')`, "no batch 99 of yours")
+}
+
+// Nothing that would become a header may hold a line end, whoever inserts it.
+func TestHeadersCannotBeInjected(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, argument := range []string{"subject", "from_name", "reply_to", "from_address", "list_unsubscribe"} {
+		args := map[string]string{"idem_key": "k", "from_address": "info@town.example", "subject": "s"}
+		args[argument] = "https://x@town.example\r\nBcc: all@b.example"
+		var names []string
+		var values []any
+		for name, value := range args {
+			values = append(values, value)
+			names = append(names, name+" => $"+string(rune('0'+len(values))))
+		}
+		if _, err := f.conn.Exec(t.Context(), `SELECT enotify.create_batch(`+strings.Join(names, ", ")+`)`, values...); err == nil {
+			t.Errorf("%s with CR LF: got no error, want one", argument)
+		}
+	}
+	batch := query[int64](f, `SELECT enotify.create_batch('k', 'info@town.example', 's')`)
+	f.refused(`SELECT enotify.add_attachment($1, E'a\r\nX: y', 'x')`, `violates check constraint "attachment_filename_check"`, batch)
+	for _, column := range []string{"subject", "from_name", "reply_to", "from_address", "list_unsubscribe"} {
+		f.refused(`UPDATE enotify.batch SET `+column+` = E'https:a\nb' WHERE id = $1`, `violates check constraint "batch_`+column+`_check"`, batch)
+	}
+	if got := query[int](f, `SELECT count(*)::int FROM enotify.batch WHERE subject ~ '[\r\n]' OR from_address ~ '[\r\n]'`); got != 0 {
+		t.Errorf("batches with a line end: got %d, want 0", got)
+	}
+}
