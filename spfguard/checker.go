@@ -2,6 +2,7 @@ package spfguard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -21,6 +22,11 @@ type Resolver interface {
 	AAAA(ctx context.Context, name string) (dns.Answer[netip.Addr], error)
 	MX(ctx context.Context, name string) (dns.Answer[dns.MX], error)
 	PTR(ctx context.Context, ip netip.Addr) (dns.Answer[string], error)
+}
+
+// answered reports whether err is an answer of the DNS, if only a denial.
+func answered(err error) bool {
+	return err == nil || errors.Is(err, dns.ErrNXDomain) || errors.Is(err, dns.ErrNoData)
 }
 
 // A Checker evaluates SPF. It is safe for concurrent use.
@@ -122,10 +128,10 @@ func split(sender, helo string) (local, domain string) {
 
 // isDomain holds for what check_host() accepts: at least two labels, each of
 // 1 to 63 octets, 253 in all (§4.3).
-func isDomain(name string) bool { return strings.IndexByte(name, '.') > 0 && isName253(name) }
+func isDomain(name string) bool { return strings.IndexByte(name, '.') > 0 && askable(name) }
 
-// isName253 holds for what can be asked of the DNS (RFC 1035 §2.3.4).
-func isName253(name string) bool {
+// askable holds for what can be asked of the DNS (RFC 1035 §2.3.4).
+func askable(name string) bool {
 	if name == "" || len(name) > maxName {
 		return false
 	}

@@ -2,20 +2,10 @@ package spfguard
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
 	"time"
-
-	"enotify/spfguard/dns"
-)
-
-// Limits of RFC 7208 §4.6.4.
-const (
-	maxLookups = 10 // terms that query
-	maxVoids   = 2  // terms with an empty answer
-	maxHosts   = 10 // MX or PTR names for one term
 )
 
 // An evaluation is a check_host() under way, with its includes and redirects.
@@ -60,12 +50,11 @@ func newEvaluation(c *Checker, q Query) *evaluation {
 func (e *evaluation) finish(ctx context.Context, root *Node) *Evaluation {
 	ev := &Evaluation{
 		Query: e.query, Domain: e.domain, Result: root.Result, Err: root.Err,
-		Lookups: e.lookups, Voids: e.voids, Root: root,
+		Lookups: e.lookups, Voids: e.voids, TTL: e.ttl, Root: root,
 	}
 	if root.Result == Fail {
 		ev.Explanation = e.explanation(ctx, root)
 	}
-	ev.TTL = e.ttl
 	return ev
 }
 
@@ -78,7 +67,7 @@ func (e *evaluation) checkHost(ctx context.Context, domain string) *Node {
 	}
 	ans, err := e.dns.TXT(ctx, domain)
 	if err = e.note(ctx, ans.TTL, err); err != nil {
-		return n.fail(TempError, err)
+		return n.fail(err)
 	}
 	n.TTL = ans.TTL
 	for _, txt := range ans.Records {
@@ -86,7 +75,7 @@ func (e *evaluation) checkHost(ctx context.Context, domain string) *Node {
 			continue
 		}
 		if n.Text != "" {
-			return n.fail(PermError, fmt.Errorf("%s has more than one SPF record (RFC 7208 §4.5)", domain))
+			return n.fail(permError(domain + " has more than one SPF record (RFC 7208 §4.5)"))
 		}
 		n.Text = txt
 	}
@@ -95,7 +84,7 @@ func (e *evaluation) checkHost(ctx context.Context, domain string) *Node {
 	}
 	rec, err := e.checker.parse(n.Text)
 	if err != nil {
-		return n.fail(PermError, fmt.Errorf("%s: %w", domain, err))
+		return n.fail(fmt.Errorf("%s: %w", domain, err))
 	}
 	n.Steps = make([]Step, len(rec.Terms))
 	for i := range rec.Terms {
@@ -107,16 +96,16 @@ func (e *evaluation) checkHost(ctx context.Context, domain string) *Node {
 	return n
 }
 
-func (n *Node) fail(r Result, err error) *Node {
-	n.Result, n.Err = r, err
+func (n *Node) fail(err error) *Node {
+	n.Result, n.Err = severity(err), err
 	return n
 }
 
-// record evaluates the terms in order (§4.6.2); the redirect has its turn when
-// no mechanism matched (§6.1), and without one the result is neutral (§4.7).
+// record evaluates the terms in order (§4.6.2). When no mechanism matched, not
+// even an all, the redirect has its turn (§6.1); without one the result is
+// neutral (§4.7).
 func (e *evaluation) record(ctx context.Context, n *Node) {
 	redirect := -1
-	hasAll := false
 	for i := range n.Steps {
 		st := &n.Steps[i]
 		switch st.Term.Kind {
@@ -126,16 +115,15 @@ func (e *evaluation) record(ctx context.Context, n *Node) {
 		case Exp, Unknown:
 			continue
 		}
-		matched, r, err := e.mechanism(ctx, n, st)
+		matched, err := e.mechanism(ctx, n, st)
 		switch {
 		case err != nil:
 			st.Outcome, st.Err = Failed, err
 			if !e.survey {
 				n.last = i
-				n.fail(r, err)
+				n.fail(err)
 				return
 			}
-			n.Err = errors.Join(n.Err, err)
 		case matched:
 			st.Outcome = Match
 			n.last = i
@@ -144,41 +132,41 @@ func (e *evaluation) record(ctx context.Context, n *Node) {
 		default:
 			st.Outcome = NoMatch
 		}
-		hasAll = hasAll || st.Term.Kind == All
 	}
 	n.Result = Neutral
-	if redirect >= 0 && !hasAll {
+	if redirect >= 0 {
 		n.last = redirect
-		n.Result, n.Err = e.redirect(ctx, n, &n.Steps[redirect])
+		e.redirect(ctx, n, &n.Steps[redirect])
 	}
 }
 
-// redirect replaces the record by that of another domain (§6.1).
-func (e *evaluation) redirect(ctx context.Context, n *Node, st *Step) (Result, error) {
-	st.Outcome = Followed
+// redirect gives n the result of another domain's record (§6.1).
+func (e *evaluation) redirect(ctx context.Context, n *Node, st *Step) {
 	child, err := e.follow(ctx, n, st)
-	if err == nil && child.Result != None {
-		return child.Result, child.Err
-	}
-	if err == nil {
+	if err == nil && child.Result == None {
 		err = permError(fmt.Sprintf("%s: %s: %s has no SPF record (RFC 7208 §6.1)", n.Domain, st.Term.Text, st.Target))
 	}
-	st.Outcome, st.Err = Failed, err
-	return severity(err), err
+	if err != nil {
+		st.Outcome, st.Err = Failed, err
+		n.fail(err)
+		return
+	}
+	st.Outcome = Followed
+	n.Result, n.Err = child.Result, child.Err
 }
 
-// mechanism evaluates one mechanism (§5). When err is not nil, the result is r.
-func (e *evaluation) mechanism(ctx context.Context, n *Node, st *Step) (matched bool, r Result, err error) {
+// mechanism evaluates one mechanism (§5).
+func (e *evaluation) mechanism(ctx context.Context, n *Node, st *Step) (matched bool, err error) {
 	switch st.Term.Kind {
 	case All:
-		return true, "", nil
+		return true, nil
 	case IP4, IP6:
-		return !e.survey && st.Term.Net.Contains(e.ip), "", nil
+		return !e.survey && st.Term.Net.Contains(e.ip), nil
 	case Include:
 		return e.include(ctx, n, st)
 	}
 	if err := e.count(n, st); err != nil {
-		return false, PermError, err
+		return false, err
 	}
 	switch st.Term.Kind {
 	case A:
@@ -193,40 +181,22 @@ func (e *evaluation) mechanism(ctx context.Context, n *Node, st *Step) (matched 
 	if limit := e.afterQueries(ctx, n, st); limit != nil {
 		err = limit // it was exceeded before err came
 	}
-	if err == nil {
-		return matched && !e.survey, "", nil
-	}
-	return false, severity(err), err
-}
-
-// A permError is permanent; all others of an evaluation are temporary.
-type permError string
-
-func (e permError) Error() string { return string(e) }
-
-func severity(err error) Result {
-	var perm permError
-	if errors.As(err, &perm) {
-		return PermError
-	}
-	return TempError
+	return matched && err == nil && !e.survey, err
 }
 
 // include matches when the other domain's record passes (§5.2).
-func (e *evaluation) include(ctx context.Context, n *Node, st *Step) (bool, Result, error) {
+func (e *evaluation) include(ctx context.Context, n *Node, st *Step) (bool, error) {
 	child, err := e.follow(ctx, n, st)
 	if err != nil {
-		return false, severity(err), err
+		return false, err
 	}
 	switch child.Result {
-	case Pass:
-		return true, "", nil
 	case TempError, PermError:
-		return false, child.Result, child.Err
+		return false, child.Err
 	case None:
-		return false, PermError, fmt.Errorf("%s: %s: %s has no SPF record (RFC 7208 §5.2)", n.Domain, st.Term.Text, st.Target)
+		return false, permError(fmt.Sprintf("%s: %s: %s has no SPF record (RFC 7208 §5.2)", n.Domain, st.Term.Text, st.Target))
 	default:
-		return false, "", nil
+		return child.Result == Pass, nil
 	}
 }
 
@@ -248,55 +218,4 @@ func (e *evaluation) follow(ctx context.Context, n *Node, st *Step) (*Node, erro
 	}
 	st.Node = e.checkHost(ctx, st.Target)
 	return st.Node, nil
-}
-
-// count puts st on the account of terms that query.
-func (e *evaluation) count(n *Node, st *Step) error {
-	e.lookups++
-	limit := maxLookups
-	if e.survey {
-		limit = maxSurvey
-	}
-	if e.lookups > limit {
-		return permError(fmt.Sprintf("%s: %s is term %d of those that query the DNS, of which %d are allowed (RFC 7208 §4.6.4)",
-			n.Domain, st.Term.Text, e.lookups, maxLookups))
-	}
-	return nil
-}
-
-// empty puts st on the account of terms with an empty answer, once.
-func (e *evaluation) empty(st *Step) {
-	if !st.Void {
-		st.Void = true
-		e.voids++
-	}
-}
-
-// afterQueries enforces, whatever the answers, the limits on empty ones and on time.
-func (e *evaluation) afterQueries(ctx context.Context, n *Node, st *Step) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if !st.Void || e.voids <= maxVoids || e.survey {
-		return nil
-	}
-	return permError(fmt.Sprintf("%s: %s is term %d whose query has an empty answer, of which %d are allowed (RFC 7208 §4.6.4)",
-		n.Domain, st.Term.Text, e.voids, maxVoids))
-}
-
-// note takes the TTL of an answer into account, and lets only temporary errors through.
-func (e *evaluation) note(ctx context.Context, ttl time.Duration, err error) error {
-	if err != nil && !errors.Is(err, dns.ErrNXDomain) && !errors.Is(err, dns.ErrNoData) {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		if e.temporary == nil {
-			e.temporary = err
-		}
-		return err
-	}
-	if e.ttl < 0 || ttl < e.ttl {
-		e.ttl = ttl
-	}
-	return nil
 }

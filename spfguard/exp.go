@@ -16,7 +16,7 @@ func (e *evaluation) explanation(ctx context.Context, n *Node) string {
 			continue
 		}
 		name := e.target(ctx, &t.Spec, n.Domain, &unaccounted)
-		if !isName253(name) {
+		if !askable(name) {
 			return ""
 		}
 		ans, err := e.dns.TXT(ctx, name)

@@ -8,8 +8,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-
-	"enotify/spfguard/dns"
 )
 
 // A FixQuery is what Fix is asked.
@@ -209,9 +207,4 @@ func flatten(root *Node) []string {
 		total -= in.lookups
 	}
 	return texts
-}
-
-// answered reports whether err is an answer of the DNS, if only a denial.
-func answered(err error) bool {
-	return err == nil || errors.Is(err, dns.ErrNXDomain) || errors.Is(err, dns.ErrNoData)
 }

@@ -21,7 +21,7 @@ func (e *evaluation) a(ctx context.Context, n *Node, st *Step) (bool, error) {
 // no fallback to the target's own addresses.
 func (e *evaluation) mx(ctx context.Context, n *Node, st *Step) (bool, error) {
 	st.Target = e.target(ctx, &st.Term.Spec, n.Domain, st)
-	if !isName253(st.Target) {
+	if !askable(st.Target) {
 		return false, nil
 	}
 	ans, err := e.dns.MX(ctx, st.Target)
@@ -105,7 +105,7 @@ func (e *evaluation) askNames(ctx context.Context) {
 		ask = e.dns.A
 	}
 	for _, name := range ans.Records[:min(len(ans.Records), maxHosts)] {
-		if !isName253(name) {
+		if !askable(name) {
 			continue
 		}
 		addrs, err := ask(ctx, name)
@@ -123,7 +123,7 @@ func (e *evaluation) askNames(ctx context.Context) {
 
 // addresses asks for A or AAAA records of name on st's account.
 func (e *evaluation) addresses(ctx context.Context, n *Node, st *Step, name string, v4 bool) ([]netip.Addr, error) {
-	if !isName253(name) {
+	if !askable(name) {
 		return nil, nil // cannot be asked for, so it has none (§4.8)
 	}
 	ask := e.dns.AAAA

@@ -92,7 +92,7 @@ func odd(t *Term) string {
 			return fmt.Sprintf("%q cannot be a domain name", name)
 		}
 	}
-	if !isName253(name) {
+	if !askable(name) {
 		return fmt.Sprintf("%q has an empty or too long label", name)
 	}
 	if i := strings.LastIndexAny(name, "-"); i > 0 && strings.EqualFold(name[i:], "-all") {
