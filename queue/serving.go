@@ -267,7 +267,7 @@ func (v *serving) finish(m Message, r result, o Outcome) {
 	if o.State == Deferred {
 		switch o.Class {
 		case NotBegun:
-			r.due = now
+			r.due = now.Add(o.After)
 		case Throttled:
 			r.due = now.Add(max(o.After, v.Schedule.Backoff(1, rand.Float64())))
 		default:

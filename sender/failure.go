@@ -41,6 +41,9 @@ type failure struct {
 // found closed.
 var errHeld = errors.New("the site takes no connection of ours just now")
 
+// errWithdrawn stands for a message that may not begin any more.
+var errWithdrawn = errors.New("the batch was stopped, or the lease lost")
+
 // Errors of ours that are final for the recipient.
 var (
 	errTooLarge = errors.New("the message is larger than the receiver accepts")

@@ -104,6 +104,10 @@ func (s *Sender) hand(ctx context.Context, r route, m queue.Message, wire []byte
 		if f != nil {
 			return f.outcome()
 		}
+		if m.MayBegin != nil && !m.MayBegin() {
+			s.pool().release(c, m.Domain)
+			return (&failure{stage: opening, site: r.site, err: errWithdrawn, ended: true}).outcome()
+		}
 		reply, f := c.send(ctx, returnPath(m.Batch), m.Address, wire)
 		s.pool().release(c, m.Domain)
 		switch {
