@@ -39,6 +39,16 @@ xn--bcher-kva.example. 300 IN TXT "v=spf1 exists:%{o}.is.example -all"
 xn--bcher-kva.example.is.example. 300 IN A 127.0.0.2
 strong.bad.x.example. 300 IN A    127.0.0.2
 mx11.example.         300 IN MX   1 h.example.
+p.example.            300 IN TXT  "v=spf1 exists:%{p}.is.the.domain.example -all"
+p.example.            300 IN A    192.0.2.12
+a.p.example.          300 IN A    192.0.2.12
+12.2.0.192.in-addr.arpa. 300 IN PTR a.p.example.
+12.2.0.192.in-addr.arpa. 300 IN PTR p.example.
+p.example.is.the.domain.example. 300 IN A 127.0.0.2
+eleven.example.       300 IN A    192.0.2.11
+escape.example.       300 IN TXT  "v=spf1 -all exp=esc.example"
+esc.example.          300 IN TXT  "\027[2J"
+half.example.         300 IN TXT  "v=spf1 include:down.example -all"
 `
 
 // queries lists what a record is worth for an address; the record is that of
@@ -66,8 +76,9 @@ var queries = []struct {
 	{"v=spf1 ip4:192.0.2.99/24 -all", "192.0.2.1", spfguard.Pass, ""}, // host bits do not matter
 	{"v=spf1 ptr:h.example -all", "192.0.2.1", spfguard.Pass, ""},
 	{"v=spf1 ptr:EXAMPLE.test -all", "192.0.2.1", spfguard.Fail, ""},
-	{"v=spf1 ptr:lie.example -all", "192.0.2.9", spfguard.Fail, ""},   // does not resolve back
-	{"v=spf1 ptr:eight.example -all", "192.0.2.8", spfguard.Pass, ""}, // a name in trouble is passed over
+	{"v=spf1 ptr:lie.example -all", "192.0.2.9", spfguard.Fail, ""},     // does not resolve back
+	{"v=spf1 ptr:eight.example -all", "192.0.2.8", spfguard.Pass, ""},   // a name in trouble is passed over
+	{"v=spf1 ptr:eleven.example -all", "192.0.2.11", spfguard.Fail, ""}, // the eleventh name is not looked at
 	{"v=spf1 ptr:ample -all", "192.0.2.8", spfguard.PermError, "single label"},
 	{"v=spf1 -include:pass.example ~all", "192.0.2.1", spfguard.Fail, ""},
 	{"v=spf1 include:fail.example ~all", "192.0.2.1", spfguard.SoftFail, ""},
@@ -103,7 +114,8 @@ var queries = []struct {
 	{"v=spf1 mx:m.example a:void1.example a:void2.example +all", "192.0.2.7", spfguard.PermError, "empty answer"},
 	{"v=spf1 ptr ptr ptr +all", "192.0.2.7", spfguard.PermError, "empty answer"},
 	{"v=spf1 exists:%{p}.x.example a:void1.example +all", "192.0.2.7", spfguard.Pass, ""},
-	{"v=spf1 a:a..example a:b..example a:c..example a:" + strings.Repeat("x", 64) + ".example +all", "192.0.2.7", spfguard.Pass, ""},
+	{"v=spf1 a:a..example a:b..example a:c..example +all", "192.0.2.7", spfguard.Pass, ""},
+	{"v=spf1 " + strings.Repeat("a:"+strings.Repeat("x", 64)+".example ", 3) + "+all", "192.0.2.7", spfguard.Pass, ""},
 
 	// Temporary errors.
 	{"v=spf1 a:down.example +all", "192.0.2.1", spfguard.TempError, "SERVFAIL"},
@@ -116,6 +128,7 @@ var queries = []struct {
 	// Macros (§7.4 has most of these).
 	{"v=spf1 exists:%{l-}.x.example -all", "192.0.2.3", spfguard.Pass, ""},
 	{"v=spf1 exists:%{lr-}.x.example -all", "192.0.2.3", spfguard.Fail, ""},
+	{"v=spf1 include:p.example -all", "192.0.2.12", spfguard.Pass, ""}, // %{p} is the domain itself before others
 }
 
 func TestCheck(t *testing.T) {
@@ -125,6 +138,10 @@ func TestCheck(t *testing.T) {
 	for i := range 11 {
 		fmt.Fprintf(&eleven, "mx11.example. 300 IN MX %d h.example.\n", i)
 	}
+	for i := range 10 {
+		fmt.Fprintf(&eleven, "11.2.0.192.in-addr.arpa. 300 IN PTR n%d.example.\nn%d.example. 300 IN A 192.0.2.1\n", i, i)
+	}
+	eleven.WriteString("11.2.0.192.in-addr.arpa. 300 IN PTR eleven.example.\n")
 	if err := srv.Put(eleven.String()); err != nil {
 		t.Fatal(err)
 	}
@@ -164,6 +181,25 @@ func TestExplanation(t *testing.T) {
 		" may not send for fail.example (a%26b%40fail.example); see me.example mx.rcpt.example"
 	if got.Explanation != want {
 		t.Errorf("got  %q\nwant %q", got.Explanation, want)
+	}
+	if !strings.HasSuffix(got.Explain(), want) {
+		t.Errorf("got %q, want it to tell what receivers are asked to say", got.Explain())
+	}
+	got = c.Check(t.Context(), spfguard.Query{IP: netip.MustParseAddr("192.0.2.9"), Sender: "a@escape.example"})
+	if got.Result != spfguard.Fail || got.Explanation != "" {
+		t.Errorf("got %s, %q, want fail without the control characters", got.Result, got.Explanation)
+	}
+}
+
+// Half an evaluation may be kept only as long as one that could not be made.
+func TestTemporaryVerdict(t *testing.T) {
+	t.Parallel()
+	srv := dnstest.New(t, evalZone)
+	srv.Fail("down.example", dnstest.Refused)
+	c := &spfguard.Checker{Resolver: &dns.Resolver{Server: srv.Addr}}
+	got := c.Verdict(t.Context(), spfguard.Query{IP: netip.MustParseAddr("192.0.2.9"), Sender: "a@half.example"})
+	if got.Decision != spfguard.Wait || got.TTL != time.Minute {
+		t.Errorf("got %s for %v, want to wait for a minute", got.Decision, got.TTL)
 	}
 }
 

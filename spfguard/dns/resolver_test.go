@@ -197,6 +197,37 @@ func TestTruncatedGoesToTCP(t *testing.T) {
 	}
 }
 
+func TestAwkwardServers(t *testing.T) {
+	t.Parallel()
+	s, r := start(t)
+	s.Fail("www.example.com", dnstest.BareCNAME)
+	s.Fail("zero.example.com", dnstest.NoEDNS)
+	s.Fail("x.wild.example.com", dnstest.Forged)
+	for name, want := range map[string]string{
+		"www.example.com": "192.0.2.1", "zero.example.com": "192.0.2.4", "x.wild.example.com": "192.0.2.3",
+	} {
+		got, err := r.A(t.Context(), name)
+		if err != nil || len(got.Records) == 0 || got.Records[0].String() != want {
+			t.Errorf("%s: got %v, %v, want %s", name, got.Records, err, want)
+		}
+		if name == "www.example.com" && got.TTL > 30*time.Second {
+			t.Errorf("%s: got TTL %v, want that of the first CNAME", name, got.TTL)
+		}
+	}
+}
+
+func TestRecordsBelongToTheCaller(t *testing.T) {
+	t.Parallel()
+	_, r := start(t)
+	for range 2 {
+		got, err := r.A(t.Context(), "a.example.com")
+		if err != nil || got.Records[0].String() != "192.0.2.1" {
+			t.Fatalf("got %v, %v, want 192.0.2.1 first", got.Records, err)
+		}
+		got.Records[0] = netip.Addr{}
+	}
+}
+
 // The clock of the bubble stands still while the network is waited for, and
 // jumps when all sleep: hours pass in no time.
 func TestCacheFollowsTTL(t *testing.T) {

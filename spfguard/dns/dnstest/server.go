@@ -21,6 +21,9 @@ const (
 	Timeout                  // no answer ever
 	Truncated                // nothing but "ask by TCP" over UDP; TCP answers
 	Garbage                  // octets that are no DNS message
+	NoEDNS                   // FORMERR to whoever uses EDNS (RFC 6891 §7)
+	BareCNAME                // a CNAME without what it leads to
+	Forged                   // an answer to another question comes first
 )
 
 // A Server answers by UDP and TCP as a recursive server would: whole CNAME
@@ -141,6 +144,19 @@ func (s *Server) serve(w dns.ResponseWriter, req *dns.Msg) {
 		resp.Rcode = dns.RcodeServerFailure
 	case Refused:
 		resp.Rcode = dns.RcodeRefused
+	case NoEDNS:
+		if resp.Rcode = dns.RcodeFormatError; req.IsEdns0() == nil {
+			resp.Rcode = dns.RcodeSuccess
+			s.answer(resp, q)
+		}
+	case BareCNAME:
+		s.answer(resp, q)
+		resp.Answer, resp.Ns = resp.Answer[:1], nil
+	case Forged:
+		forged := resp.Copy()
+		forged.Question[0].Name = "other.invalid."
+		w.WriteMsg(forged)
+		s.answer(resp, q)
 	case Truncated:
 		if resp.Truncated = !overTCP; overTCP {
 			s.answer(resp, q)
