@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -121,7 +122,7 @@ func (r *spfReport) advise(ctx context.Context, c *spfguard.Checker, q spfguard.
 	if err == nil {
 		r.Findings = orEmpty(found)
 	}
-	if passing || r.verdicts[0].Evaluation.Err != nil && r.Record == "" {
+	if passing {
 		return nil
 	}
 	if f, err := s.fix(ctx, c, q); err == nil {
@@ -142,10 +143,20 @@ func (r *spfReport) exit(strict bool) error {
 	case worst == spfguard.Block:
 		return codeError{code: exitBlocked}
 	case worst == spfguard.Wait:
-		return codeError{code: exitError}
+		return codeError{exitError, fmt.Errorf("the DNS could not say, try again or name another server with --resolver: %w", r.temporary())}
 	case worst == spfguard.Warn && strict:
 		return codeError{code: exitWarned}
 	default:
 		return nil
 	}
+}
+
+// temporary is why the first result is a temperror.
+func (r *spfReport) temporary() error {
+	for _, v := range r.verdicts {
+		if v.Decision == spfguard.Wait {
+			return v.Err
+		}
+	}
+	return nil
 }

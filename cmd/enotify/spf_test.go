@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"enotify/spfguard"
 	"enotify/spfguard/dns/dnstest"
 )
 
@@ -60,7 +61,8 @@ func TestSPFExitCodes(t *testing.T) {
 		{"check client.example --ip 203.0.113.1", 2, ""},
 		{"check client.example --ip 198.51.100.7,203.0.113.1", 2, ""},
 		{"check broken.example", 2, ""},
-		{"check down.example", 1, ""},
+		{"check down.example", 1, "SERVFAIL"},
+		{"check down.example,", 0, ""}, // no domain name: none
 		{"check soft.example", 0, ""},
 		{"check soft.example --strict", 3, ""},
 		{"check client.example --strict", 0, ""},
@@ -122,8 +124,8 @@ func TestSPFOutput(t *testing.T) {
 		"build.txt":        "build client.example --mx --ip 38.106.5.33/32",
 		"build.json":       "build client.example --mx --ptr --all fail -o json",
 	} {
-		got, stderr, _ := spfRun(t, nil, "", strings.Fields(args)...)
-		if stderr != "" {
+		got, stderr, code := spfRun(t, nil, "", strings.Fields(args)...)
+		if stderr != "" && code != exitError {
 			t.Errorf("%s: got %q on stderr", args, stderr)
 		}
 		if strings.HasSuffix(name, ".json") && !json.Valid([]byte(got)) {
@@ -141,6 +143,17 @@ func TestSPFOutput(t *testing.T) {
 		}
 		if diff := cmp.Diff(string(want), got); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", args, diff)
+		}
+	}
+}
+
+func TestSPFColour(t *testing.T) {
+	t.Parallel()
+	for colour, want := range map[bool]string{true: "\x1b[31mFAIL\x1b[0m \\x1b[2J\n", false: "FAIL \\x1b[2J\n"} {
+		p := &treePrinter{colour: colour}
+		p.line("%s %s", p.paint(spfguard.Fail, "FAIL"), "\x1b[2J")
+		if got := p.String(); got != want {
+			t.Errorf("colour %v: got %q, want %q", colour, got, want)
 		}
 	}
 }
