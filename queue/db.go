@@ -55,6 +55,27 @@ func unreachable(c *pgx.ConnConfig, err error) error {
 // Close closes all connections.
 func (db *DB) Close() { db.pool.Close() }
 
+// Ping asks whether the database answers.
+func (db *DB) Ping(ctx context.Context) error { return db.pool.Ping(ctx) }
+
+const openBatchesSQL = `
+SELECT s.state::text, count(b.id)::int
+FROM unnest(enum_range(NULL::enotify.batch_state)) s (state) LEFT JOIN enotify.batch b ON b.state = s.state AND b.finished_at IS NULL
+WHERE s.state NOT IN ('done', 'cancelled') GROUP BY s.state`
+
+// OpenBatches counts the batches that are not finished, by state.
+func (db *DB) OpenBatches(ctx context.Context) (map[string]int, error) {
+	rows, err := db.pool.Query(ctx, openBatchesSQL)
+	if err != nil {
+		return nil, err
+	}
+	counts := map[string]int{}
+	var state string
+	var n int
+	_, err = pgx.ForEachRow(rows, []any{&state, &n}, func() error { counts[state] = n; return nil })
+	return counts, err
+}
+
 // ErrNotFound is wrapped by every error that says that the named thing does not exist.
 var ErrNotFound = errors.New("not found")
 

@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"enotify/queue"
@@ -47,11 +50,12 @@ func (g *guard) judge(ctx context.Context, checker *spfguard.Checker, s queue.Su
 	}
 	var verdicts []queue.Verdict
 	for _, v := range identities {
+		from := s.MailFrom()
+		if v.Identity == "from" {
+			from = s.From
+		}
+		fix := sync.OnceValue(func() string { return g.fix(ctx, checker, from, s.Egress) })
 		for _, e := range s.Egress {
-			from := s.MailFrom()
-			if v.Identity == "from" {
-				from = s.From
-			}
 			found := checker.Verdict(ctx, spfguard.Query{IP: e.Addr, Sender: from, HELO: e.HELO})
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -59,6 +63,10 @@ func (g *guard) judge(ctx context.Context, checker *spfguard.Checker, s queue.Su
 			v.Egress, v.Result, v.Record, v.Explanation = e.Addr, string(found.Result), found.Record, found.Explanation
 			v.Blocks = found.Decision == spfguard.Block
 			v.ValidFor = validFor(found)
+			v.Fix = ""
+			if v.Blocks {
+				v.Fix = fix()
+			}
 			verdicts = append(verdicts, v)
 		}
 	}
@@ -75,6 +83,22 @@ func (g *guard) judge(ctx context.Context, checker *spfguard.Checker, s queue.Su
 	return err
 }
 
+// fix is the zone line under which every egress address passes, "" when there
+// is none.
+func (g *guard) fix(ctx context.Context, checker *spfguard.Checker, from string, egress []queue.Egress) string {
+	q := spfguard.FixQuery{Domain: domainOf(from), Sender: from}
+	for _, e := range egress {
+		q.Egress = append(q.Egress, e.Addr)
+		q.HELO = e.HELO
+	}
+	found, err := checker.Fix(ctx, q)
+	if err != nil {
+		g.log.Warn("no fix was found for a record that blocks", "domain", q.Domain, "error", err, "next", "enotify spf fix "+q.Domain)
+		return ""
+	}
+	return spfguard.ZoneLine(found.Domain, found.After)
+}
+
 // recheck is how soon a verdict that stops a batch is asked for again.
 const recheck = 30 * time.Second
 
@@ -88,3 +112,25 @@ func validFor(v spfguard.Verdict) time.Duration {
 }
 
 func domainOf(address string) string { return address[strings.LastIndexByte(address, '@')+1:] }
+
+// liveEgress lists the egress addresses of the nodes that run now.
+func (a *app) liveEgress(ctx context.Context) ([]netip.Addr, error) {
+	db, done, err := a.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	nodes, err := db.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var addrs []netip.Addr
+	for _, n := range nodes {
+		for _, addr := range n.Egress {
+			if !slices.Contains(addrs, addr) {
+				addrs = append(addrs, addr)
+			}
+		}
+	}
+	return addrs, nil
+}

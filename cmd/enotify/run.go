@@ -33,6 +33,7 @@ type runSettings struct {
 	retryMax    time.Duration
 	maxInFlight int
 	maxConns    int
+	listen      string
 }
 
 func (a *app) runCmd() *cobra.Command {
@@ -57,6 +58,7 @@ func (a *app) runCmd() *cobra.Command {
 	f.DurationVar(&s.retryMax, "retry-max", 4*time.Hour, "longest wait before a retry")
 	f.IntVar(&s.maxInFlight, "max-in-flight", 2000, "messages begun and not yet recorded")
 	f.IntVar(&s.maxConns, "max-connections", 500, "SMTP connections open at once")
+	f.StringVar(&s.listen, "listen", "", "serve /healthz and /metrics at `ADDR`, such as 127.0.0.1:9025")
 	return cmd
 }
 
@@ -90,13 +92,17 @@ func (a *app) serve(ctx context.Context, s runSettings) error {
 // with untilIdle until nothing is due.
 func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSettings, resolver *dns.Resolver) error {
 	log := a.logger().With("node", node.Name)
+	monitor, err := newMonitor(db, s.listen)
+	if err != nil {
+		return err
+	}
 	limits := &throttle.Throttle{}
 	mail := &sender.Sender{
 		Resolver: resolver, Throttle: limits, HELO: node.HELO, Port: s.smtpPort, Smarthost: s.smarthost, Bind: bindable(node.Egress),
 		TLSRequired: s.tls == "required", MaxConnections: s.maxConns, Log: log,
 	}
 	server := &queue.Server{
-		DB: db, Node: node, Handler: mail.Deliver, Admission: limits, Schedule: queue.Schedule{First: s.retryFirst, Max: s.retryMax},
+		DB: db, Node: node, Handler: monitor.watch(mail.Deliver), Admission: limits, Schedule: queue.Schedule{First: s.retryFirst, Max: s.retryMax},
 		MaxInFlight: s.maxInFlight, Grace: s.grace, UntilIdle: s.untilIdle, Log: a.logger(),
 	}
 	guard := &guard{db: db, resolver: resolver, log: log, wake: make(chan struct{}, 1), judged: server.Wake}
@@ -110,6 +116,7 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 	var group errgroup.Group
 	group.Go(func() error { return listen(around, db, log, server.Wake, guard.Wake, policies.Wake) })
 	group.Go(func() error { policies.run(around); return nil })
+	group.Go(func() error { return monitor.run(around) })
 	group.Go(func() error {
 		select {
 		case <-server.Joined():
@@ -119,7 +126,7 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 		return nil
 	})
 	log.Info("started", "egress", node.Egress, "helo", node.HELO, "version", version)
-	err := server.Serve(ctx)
+	err = server.Serve(ctx)
 	cancel()
 	err = errors.Join(err, group.Wait())
 	mail.Close()

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"enotify/queue"
+)
+
+// A monitor tells other programs how this node is: /healthz and /metrics. It
+// asks for no login, so it shows numbers and never an address or a domain.
+type monitor struct {
+	db       *queue.DB
+	listener net.Listener // nil: nobody listens
+	registry *prometheus.Registry
+	attempts *prometheus.CounterVec
+	seconds  prometheus.Histogram
+}
+
+// newMonitor takes the address at once, so that a port in use is known before
+// anything is sent. With addr "" it only counts.
+func newMonitor(db *queue.DB, addr string) (*monitor, error) {
+	m := &monitor{
+		db:       db,
+		registry: prometheus.NewRegistry(),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "enotify_attempts_total", Help: "SMTP attempts by their outcome, and by the class of the refusal.",
+		}, []string{"state", "class"}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "enotify_attempt_seconds", Help: "Time of an attempt, the wait for a connection included.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
+		}),
+	}
+	m.registry.MustRegister(m.attempts, m.seconds, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), batchGauge{db})
+	if addr == "" {
+		return m, nil
+	}
+	var err error
+	if m.listener, err = net.Listen("tcp", addr); err != nil {
+		return nil, fmt.Errorf("--listen %s: %w; give another port, or end what uses it", addr, errors.Unwrap(err))
+	}
+	return m, nil
+}
+
+// watch counts what a handler does.
+func (m *monitor) watch(handle queue.Handler) queue.Handler {
+	return func(ctx context.Context, msg queue.Message) queue.Outcome {
+		start := time.Now()
+		o := handle(ctx, msg)
+		m.attempts.WithLabelValues(string(o.State), string(o.Class)).Inc()
+		m.seconds.Observe(time.Since(start).Seconds())
+		return o
+	}
+}
+
+// run serves until ctx ends.
+func (m *monitor) run(ctx context.Context) error {
+	if m.listener == nil {
+		return nil
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
+	mux.HandleFunc("GET /healthz", m.health)
+	server := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
+	stop := context.AfterFunc(ctx, func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_ = server.Shutdown(ctx)
+	})
+	defer stop()
+	if err := server.Serve(m.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	return nil
+}
+
+// health is 200 while the database answers, 503 while it does not.
+func (m *monitor) health(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if err := m.db.Ping(ctx); err != nil {
+		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// batchGauge counts the batches by state whenever it is asked.
+type batchGauge struct{ db *queue.DB }
+
+var batchesDesc = prometheus.NewDesc("enotify_batches", "Batches that are not finished, by state.", []string{"state"}, nil)
+
+func (batchGauge) Describe(c chan<- *prometheus.Desc) { c <- batchesDesc }
+
+func (g batchGauge) Collect(c chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	counts, err := g.db.OpenBatches(ctx)
+	if err != nil {
+		c <- prometheus.NewInvalidMetric(batchesDesc, err)
+		return
+	}
+	for state, n := range counts {
+		c <- prometheus.MustNewConstMetric(batchesDesc, prometheus.GaugeValue, float64(n), state)
+	}
+}
