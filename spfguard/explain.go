@@ -11,7 +11,7 @@ func (ev *Evaluation) Explain() string {
 	ip := ev.Query.IP.Unmap()
 	switch ev.Result {
 	case TempError:
-		return fmt.Sprintf("The DNS could not say whether %s may send for %s (%v); this is asked again.", ip, ev.Domain, ev.Err)
+		return fmt.Sprintf("The DNS could not say whether %s may send for %s: %v.", ip, ev.Domain, ev.Err)
 	case PermError:
 		return fmt.Sprintf("Receivers cannot interpret the SPF of %s: %s.", ev.Domain, strings.TrimPrefix(ev.Err.Error(), ev.Domain+": "))
 	case None:

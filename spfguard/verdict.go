@@ -35,7 +35,8 @@ type Verdict struct {
 	Worst      Cost
 }
 
-// Verdict evaluates q for its address and for one that matches nothing.
+// Verdict evaluates q for its address and, unless the DNS cannot even say
+// that, for one that matches nothing.
 func (c *Checker) Verdict(ctx context.Context, q Query) Verdict {
 	ev := c.Check(ctx, q)
 	v := Verdict{
@@ -46,16 +47,15 @@ func (c *Checker) Verdict(ctx context.Context, q Query) Verdict {
 	}
 	if v.Result == TempError {
 		v.TTL = minVerdictTTL
+	} else if ev.Root.Text != "" {
+		v.Worst = c.Worst(ctx, q)
+		v.WorstLookups, v.WorstVoids = v.Worst.Lookups, v.Worst.Voids
 	}
 	for _, n := range ev.Path() {
 		v.Path = append(v.Path, n.Domain)
 	}
 	if t := ev.Matched(); t != nil {
 		v.Matched = t.Text
-	}
-	if ev.Root.Text != "" {
-		v.Worst = c.Worst(ctx, q)
-		v.WorstLookups, v.WorstVoids = v.Worst.Lookups, v.Worst.Voids
 	}
 	return v
 }

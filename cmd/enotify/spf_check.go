@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -70,8 +72,7 @@ func (s *spf) check(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	r := &spfReport{Domain: domain, Record: s.record, Findings: []spfguard.Finding{}}
-	for _, ip := range ips {
-		v := checker.Verdict(ctx, spfguard.Query{IP: ip, Sender: sender, HELO: s.helo, Domain: domain, Record: s.record})
+	for _, v := range verdicts(ctx, checker, ips, spfguard.Query{Sender: sender, HELO: s.helo, Domain: domain, Record: s.record}) {
 		r.add(v)
 	}
 	if ctx.Err() != nil {
@@ -92,6 +93,19 @@ func (s *spf) check(cmd *cobra.Command, args []string) error {
 	return r.exit(s.strict)
 }
 
+// verdicts asks for all addresses at once: what they wait for in the DNS is the same.
+func verdicts(ctx context.Context, c *spfguard.Checker, ips []netip.Addr, q spfguard.Query) []spfguard.Verdict {
+	all := make([]spfguard.Verdict, len(ips))
+	var wg sync.WaitGroup
+	for i, ip := range ips {
+		ask := q
+		ask.IP = ip
+		wg.Go(func() { all[i] = c.Verdict(ctx, ask) })
+	}
+	wg.Wait()
+	return all
+}
+
 func (r *spfReport) add(v spfguard.Verdict) {
 	if r.Record == "" {
 		r.Record = v.Record
@@ -109,18 +123,22 @@ func (r *spfReport) add(v spfguard.Verdict) {
 }
 
 // advise adds findings, and a fix if an address needs one. While the DNS
-// cannot say what there is, neither can be known.
+// cannot say what there is, only the text of the record can be judged.
 func (r *spfReport) advise(ctx context.Context, c *spfguard.Checker, q spfguard.FixQuery, s *spf) error {
 	passing := true
 	for _, v := range r.verdicts {
+		if (v.Decision == spfguard.Wait || v.Worst.Err != nil) && r.Record != "" {
+			r.Findings = orEmpty(spfguard.LintText(r.Record, q.Domain))
+		}
 		if v.Decision == spfguard.Wait {
 			return nil
 		}
 		passing = passing && v.Result == spfguard.Pass
 	}
-	_, found, err := c.Lint(ctx, q.Domain, q.Record, q.Egress...)
-	if err == nil {
-		r.Findings = orEmpty(found)
+	if r.verdicts[0].Worst.Err == nil {
+		if _, found, err := c.Lint(ctx, q.Domain, q.Record, q.Egress...); err == nil {
+			r.Findings = orEmpty(found)
+		}
 	}
 	if passing {
 		return nil

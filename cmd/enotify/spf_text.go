@@ -77,7 +77,11 @@ func (p *treePrinter) paint(r spfguard.Result, text string) painted {
 // node shows a record and its terms; path is what led to the decision.
 func (p *treePrinter) node(n *spfguard.Node, indent string, path []*spfguard.Node) {
 	text := n.Text
-	if text == "" {
+	switch {
+	case text != "":
+	case n.Result == spfguard.TempError:
+		text = "the record could not be had"
+	default:
 		text = "no SPF record"
 	}
 	p.line("%s%s: %s", indent, n.Domain, text)

@@ -81,6 +81,9 @@ func (r *Resolver) ask(ctx context.Context, q question) (answer, error) {
 		if err == nil {
 			err = a.add(msg, next)
 		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("no answer within %v", r.Timeout)
+		}
 		if err != nil {
 			return answer{}, fmt.Errorf("DNS server %s: %s: %w", r.server, q, err)
 		}
