@@ -1,3 +1,40 @@
 // Package queue keeps batches and their recipients in PostgreSQL, and hands
 // each recipient to a [Handler] once.
+//
+// Applications enqueue with the SQL functions of package migrations; the
+// tables are the API. A [Server] is one node that sends. It relates to a
+// Handler as an http.Server does to its own: the handler makes one attempt and
+// returns an [Outcome], there is no error.
+//
+//	keep      once a second: renew leases, move batches on, take the turn
+//	pick      which domains may send how many just now, by [Admission]
+//	intend    write that intent, read those recipients: one round trip
+//	Handler   one SMTP attempt each
+//	flush     write outcomes, as many as came in while the last write ran
+//
+// # A batch
+//
+//	draft -> queued -> sending -> retrying -> done
+//	           ^ ^---------|          |
+//	           |           v          v
+//	           +------ paused, blocked            cancelled: final
+//
+// One is in state sending, by a unique index. It holds the turn until everyone
+// was tried; one of higher priority takes the turn at once.
+//
+// # A recipient
+//
+// A batch is sealed into rows numbered by domain, which never change. What
+// moves is a watermark per batch and domain, the intent: above it nothing was
+// sent. A recipient at or below it has an outcome, or waits in retry, or is
+// under way, or is in doubt since the node that sent it died.
+//
+// # Nodes
+//
+// Recipient domains belong to 64 groups, and each group is leased to one node,
+// so that a rate kept in one process is exact for all. A lease has an epoch,
+// which every intent is fenced by. When it runs out, another node takes the
+// group, and settles what is in doubt there as the batch says: [Hold] or
+// [Resend]. Results of the old node that come late are facts, and welcome: they
+// replace unknown.
 package queue
