@@ -84,7 +84,7 @@ func (f folder) listen(ctx context.Context, bin string, a account, log *os.File,
 			if strings.Contains(f.logged(), "could not create any TCP/IP sockets") {
 				return nil, errPortTaken
 			}
-			return nil, fmt.Errorf("the server ended at its start (%v): %s", p.err, f.logEnd())
+			return nil, fmt.Errorf("the server ended at its start (%w): %s", p.err, f.logEnd())
 		case <-ctx.Done():
 			p.stop(ctx, os.Interrupt)
 			return nil, fmt.Errorf("%w while the server started: %s", ctx.Err(), f.logEnd())
