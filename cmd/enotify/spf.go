@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"strings"
 
@@ -112,35 +112,12 @@ func (s *spf) printJSON(v any) error {
 	return enc.Encode(v)
 }
 
-// A spfFix is a fix as the verbs show it.
-type spfFix struct {
-	Record  string   `json:"record"` // to publish
-	Zone    string   `json:"zone"`   // the same as a line of a zone file
-	Changes []string `json:"changes"`
-	Flatten []string `json:"flatten"`
-}
-
-// showFix is nil when there is nothing to publish.
-func showFix(f *spfguard.Fix) *spfFix {
-	if f == nil || !f.Changed() {
-		return nil
+// print shows parts of a report.
+func (s *spf) print(parts ...func(*treePrinter)) error {
+	p := &treePrinter{colour: s.colour(s.stdout)}
+	for _, part := range parts {
+		part(p)
 	}
-	return &spfFix{f.After, spfguard.ZoneLine(f.Domain, f.After), orEmpty(f.Changes), orEmpty(f.Flatten)}
-}
-
-// fix looks for a fix. That there is none is no error.
-func (s *spf) fix(ctx context.Context, c *spfguard.Checker, q spfguard.FixQuery) (*spfguard.Fix, error) {
-	f, err := c.Fix(ctx, q)
-	if errors.Is(err, spfguard.ErrNoFix) {
-		return nil, nil
-	}
-	return f, err
-}
-
-// orEmpty makes a list that JSON shows as [] and not as null.
-func orEmpty[T any](list []T) []T {
-	if list == nil {
-		return []T{}
-	}
-	return list
+	_, err := io.WriteString(s.stdout, p.String())
+	return err
 }

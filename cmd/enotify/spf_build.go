@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/netip"
 
 	"github.com/spf13/cobra"
 
@@ -81,32 +82,27 @@ func (s *spf) build(ctx context.Context, plan spfPlan) error {
 	if err != nil {
 		return usagef("%v", err)
 	}
-	_, found, err := checker.Lint(ctx, domain, record)
-	if err != nil {
+	r := newSPFReport(domain, record)
+	r.Fix = &spfFix{Record: record, Zone: spfguard.ZoneLine(domain, record), Changes: []string{}, Flatten: []string{}}
+	var samples []netip.Addr
+	for _, net := range p.Networks {
+		samples = append(samples, net.Addr())
+	}
+	r.evaluate(ctx, checker, samples, spfguard.Query{Sender: "postmaster@" + domain, Domain: domain, Record: record})
+	if _, r.Findings, err = checker.Lint(ctx, domain, record); err != nil {
 		return fmt.Errorf("the record would be %s; it could not be evaluated: %w", record, err)
 	}
-	for _, net := range p.Networks {
-		ev := checker.Check(ctx, spfguard.Query{IP: net.Addr(), Sender: "postmaster@" + domain, Domain: domain, Record: record})
-		if ev.Result != spfguard.Pass {
-			return codeError{exitBlocked, fmt.Errorf("under %s: %s", record, ev.Explain())}
-		}
-	}
+	r.Findings = orEmpty(r.Findings)
 	if s.format == "json" {
-		err = s.printJSON(struct {
-			Domain   string             `json:"domain"`
-			Record   string             `json:"record"`
-			Zone     string             `json:"zone"`
-			Findings []spfguard.Finding `json:"findings"`
-		}{domain, record, spfguard.ZoneLine(domain, record), orEmpty(found)})
+		err = s.printJSON(r)
 	} else {
-		t := &treePrinter{colour: s.colour(s.stdout)}
-		t.line("zone file   %s", spfguard.ZoneLine(domain, record))
-		t.line("web form    %s", record)
-		t.findings(found)
-		_, err = fmt.Fprint(s.stdout, t.String())
+		err = s.print(func(p *treePrinter) {
+			p.line("zone file   %s", r.Fix.Zone)
+			p.line("web form    %s", record)
+		}, r.findings)
 	}
 	if err != nil {
 		return err
 	}
-	return lintExit(found, false)
+	return lintExit(r.Findings, false)
 }

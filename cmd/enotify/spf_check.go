@@ -1,40 +1,12 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"net/netip"
-	"sync"
 
 	"github.com/spf13/cobra"
 
 	"enotify/spfguard"
 )
-
-// A spfReport is what spf check finds; -o json prints it as it is.
-type spfReport struct {
-	Domain   string             `json:"domain"`
-	Record   string             `json:"record"`
-	Results  []spfResult        `json:"results"`
-	Findings []spfguard.Finding `json:"findings"`
-	Fix      *spfFix            `json:"fix"` // null when nothing needs a cure, or none is known
-
-	verdicts []spfguard.Verdict
-}
-
-// A spfResult is what one address gets.
-type spfResult struct {
-	IP           string          `json:"ip"`
-	Result       spfguard.Result `json:"result"`
-	Matched      string          `json:"matched"`
-	Path         []string        `json:"path"`
-	Lookups      int             `json:"lookups"`
-	Voids        int             `json:"voids"`
-	WorstLookups int             `json:"worst_lookups"`
-	WorstVoids   int             `json:"worst_voids"`
-	Explanation  string          `json:"explanation"`
-	Error        string          `json:"error"`
-}
 
 func (s *spf) checkCmd() *cobra.Command {
 	cmd := &cobra.Command{
@@ -71,82 +43,27 @@ func (s *spf) check(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	r := &spfReport{Domain: domain, Record: s.record, Findings: []spfguard.Finding{}}
-	for _, v := range verdicts(ctx, checker, ips, spfguard.Query{Sender: sender, HELO: s.helo, Domain: domain, Record: s.record}) {
-		r.add(v)
+	r := newSPFReport(domain, s.record)
+	r.evaluate(ctx, checker, ips, spfguard.Query{Sender: sender, HELO: s.helo, Domain: domain, Record: s.record})
+	r.lint(ctx, checker, s.record, ips)
+	if !r.passing() && !r.unsure() {
+		// That there is no fix, or none that the DNS lets us prove, is no error here.
+		if f, err := checker.Fix(ctx, spfguard.FixQuery{Domain: domain, Record: s.record, Egress: ips, Sender: sender, HELO: s.helo}); err == nil {
+			r.Fix = showFix(f)
+		}
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err := r.advise(ctx, checker, spfguard.FixQuery{
-		Domain: domain, Record: s.record, Egress: ips, Sender: sender, HELO: s.helo}, s); err != nil {
-		return err
-	}
 	if s.format == "json" {
 		err = s.printJSON(r)
 	} else {
-		err = r.print(s.stdout, s.colour(s.stdout))
+		err = s.print(r.tree, r.findings, r.fix)
 	}
 	if err != nil {
 		return err
 	}
 	return r.exit(s.strict)
-}
-
-// verdicts asks for all addresses at once: what they wait for in the DNS is the same.
-func verdicts(ctx context.Context, c *spfguard.Checker, ips []netip.Addr, q spfguard.Query) []spfguard.Verdict {
-	all := make([]spfguard.Verdict, len(ips))
-	var wg sync.WaitGroup
-	for i, ip := range ips {
-		ask := q
-		ask.IP = ip
-		wg.Go(func() { all[i] = c.Verdict(ctx, ask) })
-	}
-	wg.Wait()
-	return all
-}
-
-func (r *spfReport) add(v spfguard.Verdict) {
-	if r.Record == "" {
-		r.Record = v.Record
-	}
-	result := spfResult{
-		IP: v.IP.String(), Result: v.Result, Matched: v.Matched, Path: orEmpty(v.Path),
-		Lookups: v.Lookups, Voids: v.Voids, WorstLookups: v.WorstLookups, WorstVoids: v.WorstVoids,
-		Explanation: v.Explanation,
-	}
-	if v.Err != nil {
-		result.Error = v.Err.Error()
-	}
-	r.Results = append(r.Results, result)
-	r.verdicts = append(r.verdicts, v)
-}
-
-// advise adds findings, and a fix if an address needs one. While the DNS
-// cannot say what there is, only the text of the record can be judged.
-func (r *spfReport) advise(ctx context.Context, c *spfguard.Checker, q spfguard.FixQuery, s *spf) error {
-	passing := true
-	for _, v := range r.verdicts {
-		if (v.Decision == spfguard.Wait || v.Worst.Err != nil) && r.Record != "" {
-			r.Findings = orEmpty(spfguard.LintText(r.Record, q.Domain))
-		}
-		if v.Decision == spfguard.Wait {
-			return nil
-		}
-		passing = passing && v.Result == spfguard.Pass
-	}
-	if r.verdicts[0].Worst.Err == nil {
-		if _, found, err := c.Lint(ctx, q.Domain, q.Record, q.Egress...); err == nil {
-			r.Findings = orEmpty(found)
-		}
-	}
-	if passing {
-		return nil
-	}
-	if f, err := s.fix(ctx, c, q); err == nil {
-		r.Fix = showFix(f)
-	}
-	return ctx.Err()
 }
 
 // exit is the worst of the results.

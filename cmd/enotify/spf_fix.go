@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -53,20 +52,18 @@ func (s *spf) runFix(cmd *cobra.Command, args []string, include string) error {
 	if err != nil {
 		return err
 	}
+	r := newSPFReport(domain, f.Before)
+	r.Fix = showFix(f)
 	if s.format == "json" {
-		return s.printJSON(struct {
-			Domain string  `json:"domain"`
-			Record string  `json:"record"` // as it is
-			Fix    *spfFix `json:"fix"`
-		}{f.Domain, f.Before, showFix(f)})
+		r.evaluate(cmd.Context(), checker, ips, spfguard.Query{Sender: sender, HELO: s.helo, Domain: domain, Record: s.record})
+		r.lint(cmd.Context(), checker, s.record, ips)
+		return s.printJSON(r)
 	}
-	p := new(treePrinter)
-	if f.Changed() {
-		p.fix(showFix(f))
-		p.line("  Proven: under this record %d of %d addresses pass, and %d others that could send before.", len(f.Proof), len(ips), f.Others)
-	} else {
-		p.line("Nothing to be done: every address passes under the record of %s.", f.Domain)
-	}
-	_, err = fmt.Fprint(s.stdout, p.String())
-	return err
+	return s.print(r.fix, func(p *treePrinter) {
+		if r.Fix == nil {
+			p.line("Nothing to be done: every address passes under the record of %s.", domain)
+			return
+		}
+		p.line("  Proven by evaluating it: our addresses pass (%d), and so do those of others that pass now (%d).", len(f.Proof), f.Others)
+	})
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"net/netip"
 
 	"github.com/spf13/cobra"
@@ -39,38 +38,33 @@ func (s *spf) lint(cmd *cobra.Command, args []string) error {
 			return err
 		}
 	}
-	report := struct {
-		Domain   string             `json:"domain"`
-		Record   string             `json:"record"`
-		Findings []spfguard.Finding `json:"findings"`
-	}{Record: s.record}
+	r := newSPFReport("", s.record)
 	switch {
 	case len(args) == 1:
-		report.Domain = spfguard.ASCII(args[0])
-		report.Record, report.Findings, err = checker.Lint(cmd.Context(), report.Domain, s.record, egress...)
+		r.Domain = spfguard.ASCII(args[0])
+		r.Record, r.Findings, err = checker.Lint(cmd.Context(), r.Domain, s.record, egress...)
 	case cmd.Flags().Changed("record"):
-		report.Findings = spfguard.LintText(s.record, "")
+		r.Findings = spfguard.LintText(s.record, "")
 	default:
 		return usagef("which record? give a domain, or --record")
 	}
 	if err != nil {
 		return err
 	}
-	report.Findings = orEmpty(report.Findings)
+	r.Findings = orEmpty(r.Findings)
 	if s.format == "json" {
-		err = s.printJSON(report)
+		err = s.printJSON(r)
 	} else {
-		p := &treePrinter{colour: s.colour(s.stdout)}
-		p.findings(report.Findings)
-		if len(report.Findings) == 0 {
-			p.line("nothing to mend")
-		}
-		_, err = fmt.Fprint(s.stdout, p.String())
+		err = s.print(r.findings, func(p *treePrinter) {
+			if len(r.Findings) == 0 {
+				p.line("nothing to mend")
+			}
+		})
 	}
 	if err != nil {
 		return err
 	}
-	return lintExit(report.Findings, s.strict)
+	return lintExit(r.Findings, s.strict)
 }
 
 func lintExit(found []spfguard.Finding, strict bool) error {

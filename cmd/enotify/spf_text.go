@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -10,10 +9,9 @@ import (
 	"enotify/spfguard"
 )
 
-// print shows the report as a tree that a person reads at a glance: for each
-// address the result, the terms with what became of them, and one sentence.
-func (r *spfReport) print(w io.Writer, colour bool) error {
-	p := &treePrinter{colour: colour}
+// tree shows for each address the result, the terms with what became of them,
+// and one sentence.
+func (r *spfReport) tree(p *treePrinter) {
 	for i, v := range r.verdicts {
 		if i > 0 {
 			p.line("")
@@ -23,10 +21,6 @@ func (r *spfReport) print(w io.Writer, colour bool) error {
 		p.node(v.Evaluation.Root, "  ", v.Evaluation.Path())
 		p.line("  %s", v.Explanation)
 	}
-	p.findings(r.Findings)
-	p.fix(r.Fix)
-	_, err := io.WriteString(w, p.String())
-	return err
 }
 
 // A treePrinter collects lines.
@@ -158,12 +152,12 @@ func addresses(addrs []netip.Addr) string {
 }
 
 // findings lists them by position, each with its remedy.
-func (p *treePrinter) findings(found []spfguard.Finding) {
-	if len(found) == 0 {
+func (r *spfReport) findings(p *treePrinter) {
+	if len(r.Findings) == 0 {
 		return
 	}
 	p.heading("Findings")
-	for _, f := range found {
+	for _, f := range r.Findings {
 		severity := painted(fmt.Sprintf("%-7s", f.Severity))
 		switch f.Severity {
 		case spfguard.Error:
@@ -177,7 +171,8 @@ func (p *treePrinter) findings(found []spfguard.Finding) {
 }
 
 // fix shows what to publish, for a zone file and for a web form.
-func (p *treePrinter) fix(f *spfFix) {
+func (r *spfReport) fix(p *treePrinter) {
+	f := r.Fix
 	if f == nil {
 		return
 	}
