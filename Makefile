@@ -1,0 +1,26 @@
+# What one does with this repository. `make test` needs Go, a C compiler for
+# the race detector, and PostgreSQL 15 or newer; it starts its own server.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.PHONY: build test bench lint fmt demo
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/enotify ./cmd/enotify
+
+test:
+	go test -race -timeout 15m ./...
+
+bench:
+	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+
+# The first run builds the linter, which takes minutes; go keeps it.
+lint:
+	$(GOLANGCI_LINT) run ./...
+
+fmt:
+	$(GOLANGCI_LINT) fmt ./...
+
+demo:
+	go run ./cmd/enotify demo
