@@ -2,6 +2,10 @@ package queue_test
 
 import (
 	"context"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -122,4 +126,74 @@ func TestNodesShareTheWork(t *testing.T) {
 	if got := query[int](f, `SELECT count(*)::int FROM enotify.lease WHERE node_id IS NOT NULL`); got != 0 {
 		t.Errorf("leases held after both nodes left: got %d, want 0", got)
 	}
+}
+
+// Answers of the database are lost at random, with their connections: in the
+// middle of intents and of outcomes, most after the commit. Nobody is lost,
+// nobody is sent to twice, nobody is left in doubt.
+func TestLostAnswersOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 3000, "a.example", "b.example", "c.example", "d.example")
+	var began atomic.Int32
+	s := f.server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+		began.Add(1)
+		return deliver(ctx, m)
+	})
+	s.DB, s.MaxInFlight = open(t, f.lossy(func() bool { return began.Load() < 2000 && rand.IntN(20) == 0 })), 50
+	f.serveUntil(s, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+
+	if got, want := f.states(batch), map[string]int{"delivered": 3000}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+	for address, n := range f.sent() {
+		if n != 1 {
+			t.Errorf("%s: got %d copies, want 1", address, n)
+		}
+	}
+}
+
+// lossy is the URL of a way to the database on which answers are lost when
+// lose says so, and the connection with them.
+func (f *fixture) lossy(lose func() bool) string {
+	f.Helper()
+	direct, err := url.Parse(f.url)
+	if err != nil {
+		f.Fatal(err)
+	}
+	proxy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		f.Fatal(err)
+	}
+	var ways sync.WaitGroup
+	f.Cleanup(func() { proxy.Close(); ways.Wait() })
+	ways.Go(func() {
+		for {
+			client, err := proxy.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", direct.Host)
+			if err != nil {
+				f.Error(err)
+				return
+			}
+			ways.Go(func() { defer server.Close(); _, _ = io.Copy(server, client) })
+			ways.Go(func() {
+				defer client.Close()
+				for answer := make([]byte, 64<<10); ; {
+					n, err := server.Read(answer)
+					if err != nil || lose() {
+						return
+					}
+					if _, err := client.Write(answer[:n]); err != nil {
+						return
+					}
+				}
+			})
+		}
+	})
+	through := *direct
+	through.Host = proxy.Addr().String()
+	return through.String()
 }

@@ -12,6 +12,9 @@ func (v *serving) keep(ctx context.Context) (idle bool, err error) {
 	if err := v.renew(ctx); err != nil {
 		return false, err
 	}
+	if err := v.reclaim(ctx); err != nil {
+		return false, err
+	}
 	moves, err := v.DB.advance(ctx)
 	if err != nil {
 		return false, err

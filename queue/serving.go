@@ -26,6 +26,7 @@ type serving struct {
 	runs    map[int64]*run // batches we have lanes or messages of
 	lanes   *lanes
 	stale   bool // the lanes of the turn must be read again
+	unsure  bool // an intent may have been written whose answer was lost
 	kept    time.Time
 
 	handlers sync.WaitGroup
@@ -33,10 +34,11 @@ type serving struct {
 	flush    *flusher
 
 	mu       sync.Mutex
-	freed    []string      // sites with a place that is free
-	inFlight [groups]int   // messages picked and not recorded
-	total    int           // their sum
-	news     chan struct{} // freed or inFlight changed
+	freed    []string            // sites with a place that is free
+	inFlight [groups]int         // messages picked and not recorded
+	total    int                 // their sum
+	flying   map[flight]struct{} // each of them
+	news     chan struct{}       // freed or inFlight changed
 }
 
 // A run is a batch for as long as it may be sent.
@@ -49,6 +51,7 @@ func newServing(s *Server, id int32, log *slog.Logger) *serving {
 	v := &serving{
 		Server: s, id: id, log: log, capacity: s.MaxInFlight,
 		held: map[int16]int64{}, giving: map[int16]bool{}, runs: map[int64]*run{}, lanes: newLanes(), start: time.Now(), news: make(chan struct{}, 1),
+		flying: map[flight]struct{}{},
 	}
 	if v.capacity <= 0 {
 		v.capacity = 2000
@@ -126,7 +129,7 @@ func (v *serving) loop(ctx context.Context) error {
 			if picks := v.pick(now); len(picks) > 0 {
 				if err := v.begin(ctx, picks); err != nil && ctx.Err() == nil {
 					v.log.Warn("no intent could be written; sending waits", "error", err)
-					v.stale, failures = true, 1
+					v.stale, v.unsure, failures = true, true, 1
 				}
 				continue
 			}
@@ -244,6 +247,7 @@ func (v *serving) hand(p picked, from *pick) {
 	v.mu.Lock()
 	v.inFlight[from.grp]++
 	v.total++
+	v.flying[flight{p.batch, p.seq}] = struct{}{}
 	v.mu.Unlock()
 	if p.suppressed {
 		o := Outcome{State: Suppressed, Reply: Reply{Text: "suppressed since the batch was sealed"}}
@@ -295,6 +299,7 @@ func (v *serving) recorded(rs []result) {
 	v.mu.Lock()
 	for i := range rs {
 		v.inFlight[rs[i].grp]--
+		delete(v.flying, flight{rs[i].batch, rs[i].seq})
 	}
 	v.total -= len(rs)
 	drained := v.total == 0
