@@ -59,6 +59,7 @@ func TestFix(t *testing.T) {
 		{"misspelt, and ours", "v=spf1 ipv4:198.51.100.7 -all", ours, "", "v=spf1 ip4:198.51.100.7 -all"},
 		{"beyond repair", "v=spf1 mx:h.example bogus:thing -all", ours, "", "v=spf1 ip4:198.51.100.7 mx:h.example -all"},
 		{"comma and glue", "v=spf1 mx:h.example,include:crm.example~all", ours, "", "v=spf1 ip4:198.51.100.7 mx:h.example include:crm.example ~all"},
+		{"odd but harmless", "v=spf1 a:http://h.example mx:a,b.example -all", ours, "", "v=spf1 ip4:198.51.100.7 a:http://h.example mx:a,b.example -all"},
 		{"include without a record", "v=spf1 include:gone.example include:crm.example -all", ours, "", "v=spf1 ip4:198.51.100.7 include:crm.example -all"},
 		{"include of a broken record", "v=spf1 ip4:198.51.100.7 include:bad.example -all", ours, "", "v=spf1 ip4:198.51.100.7 -all"},
 		{"redirect to no record", "v=spf1 mx:h.example redirect=gone.example", ours, "", "v=spf1 ip4:198.51.100.7 mx:h.example ~all"},

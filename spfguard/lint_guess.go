@@ -14,6 +14,18 @@ type guess struct {
 	terms         []string // in place of the term; none: nothing can be made of it
 }
 
+// advice is the remedy in words.
+func (g guess) advice() string {
+	switch {
+	case g.remedy != "":
+		return g.remedy
+	case len(g.terms) > 0:
+		return fmt.Sprintf("write %q", strings.Join(g.terms, " "))
+	default:
+		return "delete the term"
+	}
+}
+
 // maxGuess is the longest term, in octets, that a person can have meant.
 const maxGuess = 512
 
@@ -73,19 +85,16 @@ func guessMeaning(s, domain, why string) guess {
 func meanings(parts []string, domain string) []string {
 	var terms []string
 	for _, p := range parts {
-		t, why := "", "empty"
-		if p != "" {
-			var parsed Term
-			if parsed, why = parseTerm(p); why == "" {
-				why = odd(&parsed)
-			}
-			t = p
+		if p == "" {
+			continue
 		}
-		switch {
-		case p == "":
-		case why == "":
-			terms = append(terms, t)
-		default:
+		t, why := parseTerm(p)
+		if why == "" {
+			why = odd(&t)
+		}
+		if why == "" {
+			terms = append(terms, p)
+		} else {
 			terms = append(terms, guessMeaning(p, domain, why).terms...)
 		}
 	}

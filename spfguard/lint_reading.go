@@ -25,57 +25,58 @@ func (x *examination) readVersion() int {
 
 // readTerms reads what stands between spaces, and what was meant by it.
 func (x *examination) readTerms(from int) {
-	fs := fields(x.text, from)
 	seen := map[Kind]bool{}
-	for i := 0; i < len(fs); i++ {
-		f, end := fs[i], fs[i].pos+len(fs[i].text)
-		if strings.Contains("+-~?", f.text) && len(f.text) == 1 && i+1 < len(fs) {
-			next := fs[i+1]
-			x.add(Error, "qualifier.space", f.pos, next.pos+len(next.text), fmt.Sprintf("%q stands alone", f.text),
-				fmt.Sprintf("write %q without the space", f.text+next.text))
-			i++
-			if t, why := parseTerm(f.text + next.text); why == "" {
-				t.Text, t.Pos = f.text+next.text, f.pos
-				x.terms = append(x.terms, meant{t, f.pos, next.pos + len(next.text)})
-				continue
-			}
-			f = next
-			end = next.pos + len(next.text)
-		}
+	for _, f := range x.joinQualifiers(fields(x.text, from)) {
 		t, why := parseTerm(f.text)
-		if (t.Kind == Redirect || t.Kind == Exp) && why == "" {
+		if why != "" {
+			x.readMisspelt(f, why)
+			continue
+		}
+		if t.Kind == Redirect || t.Kind == Exp {
 			if seen[t.Kind] {
-				x.add(Error, string(t.Kind)+".twice", f.pos, end, string(t.Kind)+"= may stand only once: twice is a permerror (RFC 7208 §6)", "keep one of them")
+				x.add(Error, string(t.Kind)+".twice", f.pos, f.end, string(t.Kind)+"= may stand only once: twice is a permerror (RFC 7208 §6)", "keep one of them")
 			}
 			seen[t.Kind] = true
 		}
-		t.Text, t.Pos = f.text, f.pos
-		if why == "" && odd(&t) == "" {
-			x.terms = append(x.terms, meant{t, f.pos, end})
+		why = odd(&t)
+		if why != "" && (t.Kind == Include || t.Kind == Redirect) {
+			x.readMisspelt(f, why) // a permerror, as good as a misspelt term
 			continue
 		}
-		if why == "" {
-			why = odd(&t)
+		if why != "" {
+			g := guessMeaning(f.text, x.domain, why)
+			x.add(Error, g.rule, f.pos, f.end, g.message, g.advice())
 		}
-		x.readMisspelt(f, why)
+		t.Text, t.Pos = f.text, f.pos
+		x.terms = append(x.terms, meant{t, f.pos, f.end})
 	}
+}
+
+// joinQualifiers joins a qualifier that stands alone to the term after it.
+func (x *examination) joinQualifiers(fs []field) []field {
+	var joined []field
+	for i := 0; i < len(fs); i++ {
+		f := fs[i]
+		if len(f.text) == 1 && strings.Contains("+-~?", f.text) && i+1 < len(fs) {
+			i++
+			x.repaired = true
+			x.add(Error, "qualifier.space", f.pos, fs[i].end, fmt.Sprintf("%q stands alone", f.text), fmt.Sprintf("write %q without the space", f.text+fs[i].text))
+			f.text, f.end = f.text+fs[i].text, fs[i].end
+		}
+		joined = append(joined, f)
+	}
+	return joined
 }
 
 // readMisspelt reports a term that cannot work, and takes what was meant for it.
 func (x *examination) readMisspelt(f field, why string) {
 	x.repaired = true
 	g := guessMeaning(f.text, x.domain, why)
-	if g.remedy == "" {
-		g.remedy = "delete the term"
-		if len(g.terms) > 0 {
-			g.remedy = fmt.Sprintf("write %q", strings.Join(g.terms, " "))
-		}
-	}
-	x.add(Error, g.rule, f.pos, f.pos+len(f.text), g.message, g.remedy)
+	x.add(Error, g.rule, f.pos, f.end, g.message, g.advice())
 	for _, text := range g.terms {
 		if t, why := parseTerm(text); why == "" {
 			t.Text, t.Pos = text, f.pos
-			x.terms = append(x.terms, meant{t, f.pos, f.pos + len(f.text)})
+			x.terms = append(x.terms, meant{t, f.pos, f.end})
 		}
 	}
 }

@@ -73,8 +73,8 @@ func Parse(text string) (*Record, error) {
 
 // A field is what stands between spaces.
 type field struct {
-	text string
-	pos  int
+	text     string
+	pos, end int
 }
 
 // fields splits at spaces, and at nothing else (§4.6.1: 1*SP).
@@ -89,7 +89,7 @@ func fields(text string, from int) []field {
 		if end < 0 {
 			end = len(text) - i
 		}
-		fs = append(fs, field{text[i : i+end], i})
+		fs = append(fs, field{text[i : i+end], i, i + end})
 		i += end
 	}
 	return fs
