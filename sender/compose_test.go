@@ -244,7 +244,7 @@ func TestCheckTemplates(t *testing.T) {
 		{"return path", func(b *queue.Batch) { b.ReturnPath = "a@b.test> X=1" }, "the return path holds a space"},
 		{"unsubscribe", func(b *queue.Batch) { b.ListUnsubscribe = "ftp://x.test/" }, "no https: or mailto: URI"},
 		{"media type", func(b *queue.Batch) {
-			b.Attachments = []queue.Attachment{{Filename: "x", ContentType: "text/plain;\r\nX: y"}}
+			b.Attachments = []queue.Attachment{{Filename: "x", ContentType: "text/plain;\r\n x=y"}}
 		}, "is no media type"},
 	}
 	for _, test := range tests {

@@ -22,10 +22,10 @@ type conn struct {
 	site    string
 	raw     net.Conn // as dialled: closing it ends everything
 	client  *smtp.Client
-	carried int  // messages handed over so far, refused ones with them
-	open    bool // a transaction was begun and not ended: RSET before the next
-	broken  bool // nothing more can be said on it
-	idleAt  time.Time
+	carried int       // messages handed over so far, refused ones with them
+	open    bool      // a transaction was begun and not ended: RSET before the next
+	broken  bool      // nothing more can be said on it
+	idleAt  time.Time // when it was last put aside; zero when it never was
 
 	commandTimeout time.Duration
 	contentTimeout time.Duration
@@ -38,7 +38,7 @@ func (c *conn) send(ctx context.Context, from, to string, wire []byte) (queue.Re
 	defer stop()
 	at := opening
 	reply, err := c.transact(from, to, wire, &at)
-	reused := c.carried > 0
+	reused := !c.idleAt.IsZero()
 	c.carried++
 	if err == nil {
 		return reply, nil

@@ -163,8 +163,7 @@ func clean(text string) string {
 	if len(text) > maxText {
 		text = text[:maxText]
 	}
-	text = strings.ToValidUTF8(text, "\uFFFD")
-	return strings.Map(func(r rune) rune {
+	return strings.Map(func(r rune) rune { // which also makes U+FFFD of octets that are no UTF-8
 		if r < ' ' && r != '\n' && r != '\t' || r == 0x7f {
 			return ' '
 		}

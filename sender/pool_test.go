@@ -115,6 +115,23 @@ func TestStaleConnection(t *testing.T) {
 	}
 }
 
+// Also of a connection that was opened for a message which was withdrawn.
+func TestStaleBeforeFirstUse(t *testing.T) {
+	t.Parallel()
+	w, host := one(t, smtptest.Config{Reply: func(c smtptest.Command) string {
+		if c.Verb == "MAIL" && c.Conn == 1 {
+			return smtptest.Drop
+		}
+		return ""
+	}})
+	withdrawn := to(testBatch, 1, "u1@a.test")
+	withdrawn.MayBegin = func() bool { return false }
+	w.deliver(t, withdrawn)
+	if o := w.deliver(t, to(testBatch, 2, "u2@a.test")); o.State != queue.Delivered || host.Connections() != 2 {
+		t.Errorf("next message: got %+v over %d connections, want delivered by the second", o, host.Connections())
+	}
+}
+
 // After an answer that makes no sense, nobody knows which command the next one
 // is to. Such a connection is not used again.
 func TestOutOfStep(t *testing.T) {
@@ -280,18 +297,94 @@ func TestSlowSite(t *testing.T) {
 	close(release)
 }
 
-// A domain whose best host differs from that of the idle connections of its
-// site gets a connection of its own.
+// A domain whose best host differs from that of the connections of its site
+// gets one of its own in place of them.
 func TestSiteWithManyHosts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "a.test. MX 10 mx1.site.test.\nb.test. MX 10 mx2.site.test.",
 		hosts{"mx1.site.test": {}, "mx2.site.test": {}})
 	w.throttle.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, Connections: 1}})
-	for i := range 6 {
-		domain := []string{"a.test", "b.test"}[i%2]
-		want := []string{"mx1.site.test", "mx2.site.test"}[i%2]
-		if o := w.deliver(t, to(testBatch, i, "u@"+domain)); o.State != queue.Delivered || o.Host != want {
-			t.Errorf("%s: got %+v, want delivered by %s", domain, o, want)
+	w.sender.IdleTime = time.Hour
+	var work sync.WaitGroup
+	for domain, host := range map[string]string{"a.test": "mx1.site.test", "b.test": "mx2.site.test"} {
+		for range 2 {
+			work.Go(func() {
+				for i := range 50 {
+					if o := w.deliver(t, to(testBatch, i, "u@"+domain)); o.State != queue.Delivered || o.Host != host {
+						t.Errorf("%s: got %+v, want delivered by %s", domain, o, host)
+						return
+					}
+				}
+			})
 		}
+	}
+	work.Wait()
+}
+
+// An idle connection makes way for a site that has none.
+func TestIdleMakesWay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a.test. MX 10 mx.a.test.\nb.test. MX 10 mx.b.test.", hosts{"mx.a.test": {}, "mx.b.test": {}})
+	w.sender.MaxConnections, w.sender.IdleTime = 1, time.Hour
+	for i := range 4 {
+		domain := []string{"a.test", "b.test"}[i%2]
+		if o := w.deliver(t, to(testBatch, i, "u@"+domain)); o.State != queue.Delivered {
+			t.Errorf("%s: got %+v, want delivered", domain, o)
+		}
+	}
+}
+
+// So does a busy one, after some messages.
+func TestBusyMakesWay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a.test. MX 10 mx.a.test.\nb.test. MX 10 mx.b.test.", hosts{"mx.a.test": {}, "mx.b.test": {}})
+	w.sender.MaxConnections = 1
+	w.throttle.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, PerConnection: 1 << 30}})
+	ctx, cancel := context.WithCancel(t.Context())
+	var work sync.WaitGroup
+	for range 3 {
+		work.Go(func() {
+			for ctx.Err() == nil {
+				w.sender.Deliver(ctx, to(testBatch, 1, "u@a.test"))
+			}
+		})
+	}
+	eventually(t, "a.test is busy", func() bool { return w.hosts["mx.a.test"].Delivered() > 10 })
+	if o := w.deliver(t, to(testBatch, 1, "u@b.test")); o.State != queue.Delivered {
+		t.Errorf("b.test: got %+v, want delivered", o)
+	}
+	cancel()
+	work.Wait()
+}
+
+// Messages that wait for a connection get a further one as soon as it may be.
+func TestWaitersSeeGrowth(t *testing.T) {
+	t.Parallel()
+	w, host := one(t, smtptest.Config{Delay: 2 * time.Millisecond})
+	w.throttle.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, Connections: 1}})
+	var work sync.WaitGroup
+	for i := range 40 {
+		work.Go(func() { w.deliver(t, to(testBatch, i, "u@a.test")) })
+	}
+	eventually(t, "the first is sent", func() bool { return host.Delivered() > 0 })
+	w.throttle.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, Connections: 2}})
+	work.Wait()
+	if host.Peak() != 2 {
+		t.Errorf("connections at once: got %d, want 2", host.Peak())
+	}
+}
+
+// A host that bears no further connection is busy, not broken: the messages
+// wait for those it has, and none goes to the backup.
+func TestBusyHostNeedsNoBackup(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a.test. MX 10 mx1.a.test.\na.test. MX 20 mx2.a.test.",
+		hosts{"mx1.a.test": {MaxConnections: 3, Delay: time.Millisecond}, "mx2.a.test": {}})
+	got := count(w.deliverAll(t, testBatch, "a.test", 200))
+	if diff := cmp.Diff(map[string]int{"delivered": 200}, got); diff != "" {
+		t.Errorf("outcomes (-want +got):\n%s", diff)
+	}
+	if n := w.hosts["mx2.a.test"].Connections(); n != 0 || w.hosts["mx1.a.test"].Refused() == 0 {
+		t.Errorf("connections to the backup: got %d, want 0 though the first refused some", n)
 	}
 }

@@ -137,10 +137,13 @@ func TestBind(t *testing.T) {
 	if o := w.deliver(t, to(testBatch, 1, "u@a.test")); o.State != queue.Deferred || host.Connections() != 0 {
 		t.Errorf("bound to IPv6 alone, host has IPv4: got %+v over %d connections", o, host.Connections())
 	}
-	w, _ = one(t, smtptest.Config{})
-	w.sender.Bind = []netip.Addr{netip.MustParseAddr("127.0.0.77")}
+	w, host = one(t, smtptest.Config{})
+	w.sender.Bind = []netip.Addr{netip.MustParseAddr("::1"), netip.MustParseAddr("127.0.0.77")}
 	if o := w.deliver(t, to(testBatch, 1, "u@a.test")); o.State != queue.Delivered {
-		t.Errorf("bound to an IPv4 address: got %+v", o)
+		t.Fatalf("bound to an IPv4 address: got %+v", o)
+	}
+	if got := host.Messages()[0].Peer; got != "127.0.0.77" {
+		t.Errorf("came from %s, want 127.0.0.77", got)
 	}
 }
 

@@ -3,6 +3,7 @@ package smtptest
 import (
 	"bufio"
 	"bytes"
+	"net"
 	"slices"
 	"time"
 )
@@ -14,6 +15,7 @@ type Message struct {
 	Data []byte   // without dot-stuffing and the final dot
 	At   time.Time
 	Conn int    // number of the connection it came by
+	Peer string // IP address it came from
 	Helo string // how the client named itself
 	TLS  bool
 
@@ -81,7 +83,7 @@ func (s *Server) record(from *session, c content) {
 		return
 	}
 	m := Message{
-		From: from.from, To: from.rcpts, Data: c.data, At: time.Now(), Conn: from.number,
+		From: from.from, To: from.rcpts, Data: c.data, At: time.Now(), Conn: from.number, Peer: from.peer(),
 		Helo: from.helo, TLS: from.secure, Octets: c.octets, BareEnds: c.bareEnds,
 	}
 	if s.config.Received != nil {
@@ -91,6 +93,11 @@ func (s *Server) record(from *session, c content) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.messages = append(s.messages, m)
+}
+
+func (s *session) peer() string {
+	host, _, _ := net.SplitHostPort(s.raw.RemoteAddr().String())
+	return host
 }
 
 // greylisted reports whether it is too early to accept the recipient.

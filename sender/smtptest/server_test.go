@@ -61,7 +61,7 @@ func TestTransaction(t *testing.T) {
 	data := "Subject: x\r\n\r\n.dot\r\nbare\nend\r\n"
 	wantMessage := smtptest.Message{
 		From: "a@from.test", To: []string{"b@to.test"}, Data: []byte(data),
-		Conn: 1, Helo: "client.test", Octets: len(data), BareEnds: 1,
+		Conn: 1, Peer: "127.0.0.1", Helo: "client.test", Octets: len(data), BareEnds: 1,
 	}
 	if diff := cmp.Diff(wantMessage, m); diff != "" {
 		t.Errorf("message (-want +got):\n%s", diff)

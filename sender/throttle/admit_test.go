@@ -30,7 +30,7 @@ func drain(t *throttle.Throttle, domain string, now time.Time, d time.Duration) 
 			begun = append(begun, now)
 			t.Done(domain, delivered, now)
 		}
-		if now = now.Add(time.Millisecond); w.Until.After(now) {
+		if now = now.Add(time.Millisecond); w.Site == "" && w.Until.After(now) {
 			now = w.Until
 		}
 	}
@@ -128,6 +128,7 @@ func TestPolicyInherits(t *testing.T) {
 	th.SetPolicies(map[string]throttle.Policy{
 		throttle.Everyone: {Connections: 30, PerConnection: 7},
 		"google":          {PerConnection: 9},
+		"few.test":        {PerConnection: 3},
 	})
 	tests := []struct {
 		site  string
@@ -138,6 +139,9 @@ func TestPolicyInherits(t *testing.T) {
 		{"yahoo", 20, 2},     // known
 		{"mx.test", 7, 2},    // everyone's
 		{"other.test", 7, 2}, // everyone's
+	}
+	if !th.Reuse("mx.test", "few.test", 2, start) || th.Reuse("mx.test", "few.test", 3, start) {
+		t.Error("few.test: want connections to carry 3 messages when it had the last of them")
 	}
 	for _, test := range tests {
 		if !th.Reuse(test.site, "a.test", test.most-1, start) || th.Reuse(test.site, "a.test", test.most, start) {
@@ -164,8 +168,8 @@ func TestWindow(t *testing.T) {
 		t.Errorf("site unknown, one under way: got %d, want 0", n)
 	}
 	th.Assign("a.test", "site", start)
-	if n, w := th.Admit("a.test", 10, start); n != 3 || w != (queue.Wait{Site: "site"}) {
-		t.Errorf("two connections, one message under way: got %d, %+v, want 3 and the site", n, w)
+	if n, w := th.Admit("a.test", 10, start); n != 3 || w.Site != "site" || !w.Until.After(start) {
+		t.Errorf("two connections, one message under way: got %d, %+v, want 3, the site and a time", n, w)
 	}
 	th.Assign("b.test", "site", start)
 	if n, w := th.Admit("b.test", 10, start); n != 0 || w.Site != "site" {

@@ -66,7 +66,7 @@ func (p Pace) Succeed(busy bool, limit int, now time.Time) Pace {
 	p.Good = 0
 	p.Allowed = p.allowed()
 	if p.Ceiling > 0 && p.Allowed > p.Ceiling { // the probe went well
-		p.Ceiling, p.ProbeWait = p.Allowed, 0
+		p.Ceiling, p.ProbeWait = 0, 0
 	}
 	if p.Ceiling > 0 && now.Before(p.ProbeAt) {
 		limit = min(limit, p.Ceiling)

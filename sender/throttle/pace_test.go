@@ -67,8 +67,12 @@ func TestPaceRemembersCeiling(t *testing.T) {
 	if got := again.ProbeAt.Sub(now); got != time.Hour {
 		t.Errorf("refused many times, next try in %v, want 1h", got)
 	}
-	if got := succeed(probe, 1000, 10, now).Connections(10, now); got != 10 {
+	free := succeed(probe, 1000, 10, now)
+	if got := free.Connections(10, now); got != 10 {
 		t.Errorf("the ceiling is gone: got %d, want 10", got)
+	}
+	if got := free.Refuse(9, 0, now).ProbeAt.Sub(now); got != time.Minute {
+		t.Errorf("a new ceiling, next try in %v, want 1m", got)
 	}
 }
 

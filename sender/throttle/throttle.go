@@ -52,7 +52,8 @@ type domain struct {
 
 // Admit reserves the right to begin up to want messages to domain, and grants
 // n of them. With n < want, w says when to ask again: at w.Until, or, where
-// w.Site is set, as soon as a message of that site is done.
+// w.Site is set, as soon as a message of that site is done. Until is set even
+// then, since the domain may move to another site meanwhile.
 //
 // Of a domain whose site is not known yet, one message is admitted. Then it is
 // twice the connections that its site may have now, over all its domains: one
@@ -137,7 +138,7 @@ func (t *Throttle) room(d *domain, now time.Time) (n int, until time.Time, site 
 	if d.connections > 0 {
 		n = min(n, d.connections-d.inflight)
 	}
-	return n, time.Time{}, s.name
+	return n, now.Add(maxWait), s.name
 }
 
 func (t *Throttle) begin(d *domain, n int) {
