@@ -27,7 +27,7 @@ var fetchable = map[int]embeddedpostgres.PostgresVersion{
 // downloads for this system and keeps in the user's cache.
 func fetch(ctx context.Context, major int) (bin string, err error) {
 	if os.Getuid() == 0 {
-		return "", errors.New("root cannot fetch it: install it (apt-get install postgresql), or name a database with DATABASE_URL")
+		return "", errors.New("root cannot fetch it: install it (apt-get install postgresql)")
 	}
 	version, ok := fetchable[major]
 	if !ok {
@@ -52,7 +52,7 @@ func fetch(ctx context.Context, major int) (bin string, err error) {
 		err = ctx.Err()
 	}
 	if err != nil {
-		return "", fmt.Errorf("fetching version %s failed (install it, or name a database with DATABASE_URL): %w", version, err)
+		return "", fmt.Errorf("fetching version %s failed (or install it): %w", version, err)
 	}
 	return bin, nil
 }
@@ -95,6 +95,7 @@ func fetchInto(home string, version embeddedpostgres.PostgresVersion) (err error
 		RuntimePath(filepath.Join(scratch, "run")).
 		DataPath(filepath.Join(scratch, "data")).
 		BinariesPath(programs).
+		StartParameters(map[string]string{"unix_socket_directories": ""}). // its usual folder may be closed to us
 		Logger(io.Discard))
 	if err := db.Start(); err != nil {
 		return err
