@@ -2,7 +2,6 @@ package spfguard
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
 	"slices"
 )
@@ -25,10 +24,6 @@ type Finding struct {
 	Text     string   `json:"text"`     // what is meant, as written
 	Message  string   `json:"message"`
 	Remedy   string   `json:"remedy"`
-}
-
-func (f Finding) String() string {
-	return fmt.Sprintf("%d: %s: %s: %s (%s)", f.Pos, f.Severity, f.Rule, f.Message, f.Remedy)
 }
 
 // LintText says what is wrong with the text of a record, without the DNS.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A FixQuery is what Fix is asked.
@@ -32,6 +33,11 @@ type Fix struct {
 	Worst   Cost          // of After
 }
 
+const (
+	maxFix     = time.Minute // for all evaluations that a fix needs
+	maxSamples = 200         // addresses that stand for the other senders
+)
+
 // Changed reports whether there is anything to publish.
 func (f *Fix) Changed() bool { return f.Before != f.After }
 
@@ -51,6 +57,8 @@ func (c *Checker) Fix(ctx context.Context, q FixQuery) (*Fix, error) {
 	if q.Sender == "" {
 		q.Sender = "postmaster@" + q.Domain
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, maxFix, fmt.Errorf("looking for a fix took longer than %v", maxFix))
+	defer cancel()
 	r, err := c.repair(ctx, q)
 	if err != nil {
 		return nil, err
@@ -65,7 +73,13 @@ func (c *Checker) Fix(ctx context.Context, q FixQuery) (*Fix, error) {
 		}
 	}
 	f := &Fix{Domain: q.Domain, Before: r.before, After: r.text(), Changes: r.changes}
-	return f, c.prove(ctx, q, r, f)
+	if err := c.prove(ctx, q, r, f); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil { // then the proof is not complete
+		return nil, context.Cause(ctx)
+	}
+	return f, nil
 }
 
 func (q *FixQuery) query(ip netip.Addr, record string) Query {
@@ -158,14 +172,14 @@ func (c *Checker) prove(ctx context.Context, q FixQuery, r *repair, f *Fix) erro
 // lost returns an address that passes under before and not under after, and
 // how many pass under both.
 func (c *Checker) lost(ctx context.Context, q FixQuery, before, after string) (netip.Addr, int) {
-	const enough = 200 // addresses
 	four := c.Worst(ctx, q.query(stranger4, before)).Root.samples()
 	six := c.Worst(ctx, q.query(stranger6, before)).Root.samples()
 	addrs := append(four, six...)
 	slices.SortFunc(addrs, netip.Addr.Compare)
 	addrs = slices.Compact(addrs)
 	n := 0
-	for _, ip := range addrs[:min(len(addrs), enough)] {
+	for i := 0; i < len(addrs); i += 1 + len(addrs)/maxSamples {
+		ip := addrs[i]
 		if c.Check(ctx, q.query(ip, before)).Result != Pass {
 			continue
 		}
