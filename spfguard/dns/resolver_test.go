@@ -286,8 +286,8 @@ func TestOneQueryForManyCallers(t *testing.T) {
 	var wg sync.WaitGroup
 	var left error
 	wg.Go(func() { _, left = r.A(impatient, "a.example.com") })
-	for s.Queries("a.example.com", "A") == 0 { // the query is on its way
-		time.Sleep(time.Millisecond)
+	if err := s.Await(t.Context(), "a.example.com", "A", 1); err != nil { // the query is on its way
+		t.Fatal(err)
 	}
 	errs := make([]error, 50)
 	for i := range errs {

@@ -3,6 +3,7 @@
 package dnstest
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"strings"
@@ -39,12 +40,13 @@ type Server struct {
 	failing map[string]Failure
 	asked   map[string]int
 	total   int
+	changed chan struct{} // closed at the next query
 }
 
 // Start serves zone, text in the format of a zone file with absolute names
 // (a missing final dot is no harm) and 300 s where no TTL is given.
 func Start(zone string) (*Server, error) {
-	s := &Server{failing: map[string]Failure{}, asked: map[string]int{}}
+	s := &Server{failing: map[string]Failure{}, asked: map[string]int{}, changed: make(chan struct{})}
 	if err := s.Replace(zone); err != nil {
 		return nil, err
 	}
@@ -120,6 +122,23 @@ func (s *Server) Queries(name, rrtype string) int {
 	return s.asked[rrtype+" "+fold(name)]
 }
 
+// Await returns when name has been asked n times for a record of type rrtype.
+func (s *Server) Await(ctx context.Context, name, rrtype string, n int) error {
+	for {
+		s.mu.RLock()
+		asked, changed := s.asked[rrtype+" "+fold(name)], s.changed
+		s.mu.RUnlock()
+		if asked >= n {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
 // Total says how many queries came in all.
 func (s *Server) Total() int {
 	s.mu.RLock()
@@ -182,6 +201,8 @@ func (s *Server) count(q dns.Question) Failure {
 	defer s.mu.Unlock()
 	s.asked[dns.TypeToString[q.Qtype]+" "+fold(q.Name)]++
 	s.total++
+	close(s.changed)
+	s.changed = make(chan struct{})
 	return s.failing[fold(q.Name)]
 }
 
