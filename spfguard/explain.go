@@ -48,7 +48,7 @@ func (ev *Evaluation) reason() string {
 	n := path[len(path)-1]
 	where := "its record"
 	if len(path) > 1 {
-		where = "the record of " + n.Domain + ", reached by " + strings.Join(ev.Way(), ", ")
+		where = "the record of " + n.Domain + " (by " + strings.Join(ev.Way(), ", ") + ")"
 	}
 	st := n.Decided()
 	switch {
