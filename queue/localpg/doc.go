@@ -14,7 +14,7 @@
 // Everything follows from the lock. While it is held there is a server, or
 // there will be: [Start] attaches to it by url. When it can be taken, every
 // process of the former server is gone, however it ended, and its files may
-// be used or removed.
+// be used or removed; one that was attached starts it anew, at the same URL.
 //
 // PostgreSQL refuses to run as root. When root calls, the server runs as the
 // user postgres, or else nobody. Only Unix systems are supported.

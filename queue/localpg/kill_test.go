@@ -117,6 +117,48 @@ func TestAttach(t *testing.T) {
 	}
 }
 
+// TestGuestTakesOver kills the process that had started the server, and then
+// the one that took over.
+func TestGuestTakesOver(t *testing.T) {
+	t.Parallel()
+	o := localpg.Options{Dir: openDir(t, nil)}
+	owner := startChild(t, nil, o)
+	guests := []child{startChild(t, nil, o), startChild(t, nil, o)}
+	execute(t, owner.url, `CREATE TABLE kept AS SELECT 1 AS one`)
+	held := connect(t, owner.url)
+
+	owner.kill(t)
+
+	if err := held.PgConn().WaitForNotification(timeout(t)); err == nil || pgconn.Timeout(err) {
+		t.Fatalf("the connection outlived the killed owner (%v)", err)
+	}
+	waitAnswer(t, owner.url)
+	if got, want := query[int](t, owner.url, "SELECT one FROM kept"), 1; got != want {
+		t.Errorf("got %d, want %d", got, want)
+	}
+	guests[0].stop()
+	waitAnswer(t, owner.url) // of the second guest now, if the first had it
+	guests[1].stop()
+	if _, err := pgx.Connect(t.Context(), owner.url); err == nil {
+		t.Error("the server outlived all who used it")
+	}
+}
+
+// waitAnswer returns when the server accepts connections.
+func waitAnswer(t *testing.T, url string) {
+	t.Helper()
+	for ctx := timeout(t); ; {
+		conn, err := pgx.Connect(ctx, url)
+		if err == nil {
+			conn.Close(ctx)
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("nobody has started the server again: %v", err)
+		}
+	}
+}
+
 func TestStartAfterKill(t *testing.T) {
 	t.Parallel()
 	o := localpg.Options{Dir: openDir(t, nil)}

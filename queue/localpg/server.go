@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"syscall"
 	"time"
@@ -29,9 +30,9 @@ type Options struct {
 // A Server is a running PostgreSQL.
 type Server struct {
 	url       string
-	ephemeral string   // the folder to remove at the end, "" for none
-	process   *process // nil when the server belongs to another process
-	released  chan struct{}
+	ephemeral string               // the folder to remove at the end, "" for none
+	quit      chan context.Context // Stop's, for the goroutine that keeps the server
+	gone      chan struct{}        // closed when that has ended
 }
 
 // startTimeout limits a start that waits for something that will not come. It
@@ -39,8 +40,8 @@ type Server struct {
 const startTimeout = 2 * time.Minute
 
 // Start returns a server that accepts connections. It starts one, unless that
-// of the folder runs already: then it attaches to it, and the server ends
-// with the process that did start it. ctx limits the start alone.
+// of the folder runs already: then it attaches to it, and starts it anew
+// should the process end that had. ctx limits the start alone.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -57,46 +58,91 @@ func start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	s := &Server{quit: make(chan context.Context), gone: make(chan struct{})}
 	if f.lock == nil {
-		url, err := f.readURL()
-		return &Server{url: url}, err
-	}
-	p, url, err := f.run(ctx, o.Unsafe)
-	if err != nil {
-		if o.Ephemeral {
-			err = errors.Join(err, os.RemoveAll(f.dir))
+		if s.url, err = f.readURL(); err != nil {
+			return nil, err
 		}
-		return nil, errors.Join(err, f.lock.Close())
+		go s.follow(f, o.Unsafe)
+		return s, nil
 	}
-	s := &Server{url: url, process: p, released: make(chan struct{})}
 	if o.Ephemeral {
 		s.ephemeral = f.dir
 	}
-	go func() { // also when the server ends by itself: another process may start it then
-		defer close(s.released)
-		<-p.done
-		f.lock.Close()
-	}()
+	p, url, err := f.run(ctx, o.Unsafe)
+	if err != nil {
+		return nil, errors.Join(err, s.clear(), f.lock.Close())
+	}
+	s.url = url
+	go s.keep(f, p)
 	return s, nil
+}
+
+// keep gives the lock back when the server has ended: by Stop, or by itself,
+// and then another process may start it.
+func (s *Server) keep(f folder, p *process) {
+	defer close(s.gone)
+	defer f.lock.Close()
+	select {
+	case <-p.done:
+	case ctx := <-s.quit:
+		how := syscall.SIGINT // "fast shutdown"
+		if s.ephemeral != "" {
+			how = syscall.SIGQUIT // "immediate shutdown"
+		}
+		p.stop(ctx, how)
+	}
+}
+
+// followEvery is how often we look whether a server of another process ended.
+const followEvery = 50 * time.Millisecond
+
+// follow starts the server again, where clients expect it, when the process
+// ends that had started it: that may have been one command of a second, and
+// we a node that has a week to go.
+func (s *Server) follow(f folder, unsafe bool) {
+	for f.lock == nil {
+		select {
+		case <-s.quit:
+			close(s.gone)
+			return
+		case <-time.After(followEvery):
+		}
+		f.lock, _ = tryLock(f.path("lock")) // an error may pass: it is asked again
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	p, url, err := f.run(ctx, unsafe)
+	if err == nil && url == s.url {
+		s.keep(f, p)
+		return
+	}
+	if err == nil {
+		err = errors.New("its port is taken")
+		p.stop(ctx, syscall.SIGINT)
+	}
+	slog.Error("the private PostgreSQL ended with the process that had started it, and cannot be started again", "error", err)
+	f.lock.Close()
+	close(s.gone)
 }
 
 // URL is how to connect to the server as its superuser.
 func (s *Server) URL() string { return s.url }
 
-// Stop ends the server and its connections, and returns when all is gone. A
-// server that another process started goes on. When ctx ends first, the
-// server is stopped the hard way: no data is lost, but the next start has to
-// recover them.
+// Stop ends the server and its connections, and returns when all is gone. One
+// that another process started goes on. When ctx ends first, the server is
+// stopped the hard way: no data is lost, but the next start has to recover
+// them.
 func (s *Server) Stop(ctx context.Context) error {
-	if s.process == nil {
-		return nil
+	select {
+	case s.quit <- ctx:
+		<-s.gone
+	case <-s.gone:
 	}
-	how := syscall.SIGINT // "fast shutdown"
-	if s.ephemeral != "" {
-		how = syscall.SIGQUIT // "immediate shutdown"
-	}
-	s.process.stop(ctx, how)
-	<-s.released
+	return s.clear()
+}
+
+func (s *Server) clear() error {
 	if s.ephemeral == "" {
 		return nil
 	}
