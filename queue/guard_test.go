@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"enotify/queue"
 )
 
 // Nothing is sent for a client whose record does not let us; the next batch is
@@ -63,5 +65,58 @@ func TestGuardWaitsForDNS(t *testing.T) {
 	}
 	if got := len(f.sent()); got != 0 {
 		t.Errorf("messages sent: got %d, want 0", got)
+	}
+}
+
+// A client with nothing to send is looked at too, and a change is told once.
+func TestGuardSeesDrift(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
+	unseen := func() []queue.Subject {
+		subjects, err := f.db.Unseen(t.Context(), time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return subjects
+	}
+	subjects := unseen()
+	if len(subjects) != 1 || subjects[0].Client != "town.example" || len(subjects[0].Egress) != 1 {
+		t.Fatalf("unseen: got %+v, want town.example with one address", subjects)
+	}
+	judge := func(result, record string) []queue.Drift {
+		j, err := f.db.Judge(t.Context(), subjects[0].ClientID, []queue.Verdict{
+			{Identity: "mailfrom", Domain: "town.example", Egress: egress, Result: result, Record: record, ValidFor: time.Minute},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return j.Drifts
+	}
+	for _, step := range []struct{ result, record, was string }{
+		{"pass", "v=spf1 mx -all", ""},
+		{"pass", "v=spf1 mx -all", ""},
+		{"temperror", "", ""}, // says nothing
+		{"softfail", "v=spf1 ~all", "pass v=spf1 mx -all"},
+		{"softfail", "v=spf1 ~all", ""},
+	} {
+		was := ""
+		for _, d := range judge(step.result, step.record) {
+			was = d.WasResult + " " + d.WasRecord
+		}
+		if was != step.was {
+			t.Errorf("%s %q: got drift from %q, want from %q", step.result, step.record, was, step.was)
+		}
+	}
+	if got := unseen(); len(got) != 0 {
+		t.Errorf("unseen after a look: got %+v, want none", got)
+	}
+	f.exec(`UPDATE enotify.verdict SET checked_at = now() - interval '2 hours', valid_until = now()`)
+	if got := unseen(); len(got) != 1 {
+		t.Errorf("unseen after two hours: got %d clients, want 1", len(got))
+	}
+	stored, err := f.db.Verdicts(t.Context(), "town.example", 10)
+	if err != nil || len(stored) != 2 {
+		t.Errorf("verdicts kept: got %d (%v), want 2", len(stored), err)
 	}
 }

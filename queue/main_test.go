@@ -145,7 +145,7 @@ func (f *fixture) judge(ctx context.Context, result string) {
 				Identity: "mailfrom", Domain: s.Client, Egress: e.Addr, Result: result, Blocks: result == "fail", Record: "v=spf1 -all", Explanation: "so says the test", ValidFor: time.Hour,
 			})
 		}
-		_, _, err = f.db.Judge(ctx, s.ClientID, verdicts)
+		_, err = f.db.Judge(ctx, s.ClientID, verdicts)
 	}
 	if err != nil && ctx.Err() == nil {
 		f.Errorf("guard: %v", err)

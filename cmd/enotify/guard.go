@@ -21,7 +21,8 @@ type guard struct {
 	resolver *dns.Resolver
 	log      *slog.Logger
 	wake     chan struct{}
-	judged   func() // called when a verdict may let a batch go on
+	every    time.Duration // between two looks at a client that has nothing to send
+	judged   func()        // called when a verdict may let a batch go on
 }
 
 func (g *guard) Wake() { nudge(g.wake) }
@@ -30,6 +31,9 @@ func (g *guard) run(ctx context.Context) {
 	checker := &spfguard.Checker{Resolver: g.resolver}
 	each(ctx, g.wake, func() {
 		subjects, err := g.db.Unjudged(ctx)
+		if err == nil && len(subjects) == 0 {
+			subjects, err = g.db.Unseen(ctx, g.every)
+		}
 		for _, s := range subjects {
 			if err == nil {
 				err = g.judge(ctx, checker, s)
@@ -70,14 +74,18 @@ func (g *guard) judge(ctx context.Context, checker *spfguard.Checker, s queue.Su
 			verdicts = append(verdicts, v)
 		}
 	}
-	blocked, freed, err := g.db.Judge(ctx, s.ClientID, verdicts)
-	for _, id := range blocked {
+	found, err := g.db.Judge(ctx, s.ClientID, verdicts)
+	for _, d := range found.Drifts {
+		g.log.Warn("a client's SPF has changed", "client", s.Client, "domain", d.Domain, "egress", d.Egress, "was", d.WasResult, "since", d.WasSince, "is", d.Result,
+			"was_record", d.WasRecord, "record", d.Record, "next", "enotify client show "+s.Client)
+	}
+	for _, id := range found.Blocked {
 		g.log.Warn("batch blocked: the client's SPF record does not let us send", "batch", id, "client", s.Client, "next", "enotify spf check "+s.Client)
 	}
-	for _, id := range freed {
+	for _, id := range found.Freed {
 		g.log.Info("batch freed: the client's SPF record lets us send again", "batch", id, "client", s.Client)
 	}
-	if len(freed) > 0 || len(blocked) == 0 {
+	if len(found.Blocked) == 0 {
 		g.judged()
 	}
 	return err

@@ -34,6 +34,7 @@ type runSettings struct {
 	maxInFlight int
 	maxConns    int
 	listen      string
+	recheck     time.Duration
 }
 
 func (a *app) runCmd() *cobra.Command {
@@ -58,6 +59,7 @@ func (a *app) runCmd() *cobra.Command {
 	f.DurationVar(&s.retryMax, "retry-max", 4*time.Hour, "longest wait before a retry")
 	f.IntVar(&s.maxInFlight, "max-in-flight", 2000, "messages begun and not yet recorded")
 	f.IntVar(&s.maxConns, "max-connections", 500, "SMTP connections open at once")
+	f.DurationVar(&s.recheck, "spf-recheck", 6*time.Hour, "how often to look at the SPF record of every client, batch or not")
 	f.StringVar(&s.listen, "listen", "", "serve /healthz and /metrics at `ADDR`, such as 127.0.0.1:9025")
 	return cmd
 }
@@ -105,7 +107,7 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 		DB: db, Node: node, Handler: monitor.watch(mail.Deliver), Admission: limits, Schedule: queue.Schedule{First: s.retryFirst, Max: s.retryMax},
 		MaxInFlight: s.maxInFlight, Grace: s.grace, UntilIdle: s.untilIdle, Log: a.logger(),
 	}
-	guard := &guard{db: db, resolver: resolver, log: log, wake: make(chan struct{}, 1), judged: server.Wake}
+	guard := &guard{db: db, resolver: resolver, log: log, wake: make(chan struct{}, 1), every: s.recheck, judged: server.Wake}
 	policies := &policies{db: db, throttle: limits, log: log, wake: make(chan struct{}, 1)}
 	if err := policies.load(ctx); err != nil {
 		return err

@@ -1,0 +1,157 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// temperrorGrace is how long a verdict outlives its validity when the check
+// cannot be repeated: a resolver that hiccups does not stop a batch at once.
+const temperrorGrace = 10 * time.Minute
+
+// clientLock is the class of the advisory locks under which one guard at a time judges a client.
+const clientLock = 0x656e6f67 // "enog"
+
+const (
+	lockClientSQL = `SELECT pg_advisory_xact_lock($1, $2)`
+	// The same again: only the time moves.
+	confirmSQL = `
+UPDATE enotify.verdict SET checked_at = now(), valid_until = now() + $7, explanation = $8, fix = $9
+WHERE client_id = $1 AND identity = $2 AND egress = $3 AND superseded_at IS NULL AND domain = $4 AND result = $5 AND record = $6`
+	outliveSQL = `
+UPDATE enotify.verdict SET valid_until = now() + $4
+WHERE client_id = $1 AND identity = $2 AND egress = $3 AND superseded_at IS NULL AND result <> 'temperror' AND checked_at > now() - $5::interval`
+	supersedeSQL = `
+UPDATE enotify.verdict SET superseded_at = now() WHERE client_id = $1 AND identity = $2 AND egress = $3 AND superseded_at IS NULL
+RETURNING result, record, since`
+	concludeSQL = `
+INSERT INTO enotify.verdict (client_id, identity, egress, domain, result, record, valid_until, explanation, fix, blocks)
+VALUES ($1, $2, $3, $4, $5, $6, now() + $7, $8, $9, $10)`
+	dropOthersSQL = `
+UPDATE enotify.verdict SET superseded_at = now()
+WHERE client_id = $1 AND superseded_at IS NULL AND (identity, egress) NOT IN (SELECT * FROM unnest($2::text[], $3::inet[]))`
+
+	blockSQL   = `UPDATE enotify.batch SET state = 'blocked', reason = $2 WHERE client_id = $1 AND state IN ('queued', 'sending', 'retrying') RETURNING id`
+	reblockSQL = `UPDATE enotify.batch SET reason = $2 WHERE client_id = $1 AND state = 'blocked' AND reason <> $2`
+	unblockSQL = `UPDATE enotify.batch SET state = 'queued', reason = '' WHERE client_id = $1 AND state = 'blocked' RETURNING id`
+	waitSQL    = `UPDATE enotify.batch SET reason = $2 WHERE client_id = $1 AND state = 'queued' AND reason <> $2`
+	waitedSQL  = `UPDATE enotify.batch SET reason = '' WHERE client_id = $1 AND state = 'queued' AND reason LIKE 'waits for DNS%'`
+)
+
+// A Judgement is what followed from verdicts.
+type Judgement struct {
+	Blocked []int64 // batches that were blocked just now
+	Freed   []int64 // batches that went back into the queue
+	Drifts  []Drift // what had been otherwise before
+}
+
+// A Drift is a verdict that has changed.
+type Drift struct {
+	Verdict
+	WasResult string
+	WasRecord string
+	WasSince  time.Time
+}
+
+// Judge records the verdicts on a client, one for each identity and egress
+// address, and draws the consequence in the same transaction: batches are
+// blocked, or go back into the queue, or wait for DNS.
+func (db *DB) Judge(ctx context.Context, client int32, verdicts []Verdict) (j Judgement, err error) {
+	var identities []string
+	var egress []netip.Addr
+	var no, unsure *Verdict
+	for i := range verdicts {
+		v := &verdicts[i]
+		identities, egress = append(identities, v.Identity), append(egress, v.Egress)
+		if v.Blocks && no == nil {
+			no = v
+		}
+		if v.Temporary() && unsure == nil {
+			unsure = v
+		}
+	}
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		j = Judgement{}
+		if _, err := tx.Exec(ctx, lockClientSQL, clientLock, client); err != nil {
+			return err
+		}
+		lasting := false // the last verdicts hold a while longer
+		for _, v := range verdicts {
+			outlived, drift, err := conclude(ctx, tx, client, v)
+			if err != nil {
+				return err
+			}
+			lasting = lasting || outlived
+			if drift != nil {
+				j.Drifts = append(j.Drifts, *drift)
+			}
+		}
+		if _, err := tx.Exec(ctx, dropOthersSQL, client, identities, egress); err != nil {
+			return err
+		}
+		switch {
+		case no != nil:
+			if j.Blocked, err = ids(ctx, tx, blockSQL, client, no.reason()); err != nil {
+				return err
+			}
+			_, err = tx.Exec(ctx, reblockSQL, client, no.reason())
+		case unsure != nil && lasting:
+		case unsure != nil:
+			_, err = tx.Exec(ctx, waitSQL, client, "waits for DNS: "+unsure.Explanation)
+		default:
+			if j.Freed, err = ids(ctx, tx, unblockSQL, client); err != nil {
+				return err
+			}
+			_, err = tx.Exec(ctx, waitedSQL, client)
+		}
+		return err
+	})
+	return j, err
+}
+
+// conclude keeps one verdict. It reports whether v could not be reached but
+// the last one still holds, and what v has changed.
+func conclude(ctx context.Context, tx pgx.Tx, client int32, v Verdict) (outlived bool, drift *Drift, err error) {
+	if v.Temporary() {
+		tag, err := tx.Exec(ctx, outliveSQL, client, v.Identity, v.Egress, v.ValidFor, temperrorGrace)
+		if err != nil || tag.RowsAffected() > 0 {
+			return true, nil, err
+		}
+	}
+	tag, err := tx.Exec(ctx, confirmSQL, client, v.Identity, v.Egress, v.Domain, v.Result, v.Record, v.ValidFor, v.Explanation, v.Fix)
+	if err != nil || tag.RowsAffected() > 0 {
+		return false, nil, err
+	}
+	was := Drift{Verdict: v}
+	switch err := tx.QueryRow(ctx, supersedeSQL, client, v.Identity, v.Egress).Scan(&was.WasResult, &was.WasRecord, &was.WasSince); {
+	case err == nil:
+		drift = &was
+	case !errors.Is(err, pgx.ErrNoRows):
+		return false, nil, err
+	}
+	_, err = tx.Exec(ctx, concludeSQL, client, v.Identity, v.Egress, v.Domain, v.Result, v.Record, v.ValidFor, v.Explanation, v.Fix, v.Blocks)
+	return false, drift, err
+}
+
+func (v *Verdict) reason() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "SPF %s for %s from %s: %s", v.Result, v.Domain, v.Egress, v.Explanation)
+	if v.Fix != "" {
+		fmt.Fprintf(&b, "; publish %s", v.Fix)
+	}
+	return b.String()
+}
+
+func ids(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]int64, error) {
+	rows, err := tx.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
+}
