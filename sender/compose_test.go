@@ -203,6 +203,8 @@ func TestInvalid(t *testing.T) {
 			"the subject holds a line break or other control character"},
 		{"injection by unsubscribe", func(b *queue.Batch) { b.ListUnsubscribe = "https://x.test/{{.name}}" }, `{"name":"x>\r\nBcc: y"}`,
 			`list-unsubscribe: "https://x.test/x>\r\nBcc: y" is no URI`},
+		{"injection of a second URI", func(b *queue.Batch) { b.ListUnsubscribe = "https://x.test/{{.name}}" }, `{"name":"x>,<mailto:all@x.test"}`,
+			`list-unsubscribe: "https://x.test/x>,<mailto:all@x.test" is no URI`},
 		{"endless word", func(b *queue.Batch) { b.Subject = "{{.name}}" }, `{"name":"` + strings.Repeat("x", 2000) + `"}`,
 			"compose: a line of 2001 octets, where RFC 5322 allows 998"},
 	}

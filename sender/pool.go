@@ -28,7 +28,6 @@ type pool struct {
 	sites   map[string]*siteConns
 	taken   int          // places: connections open or being opened
 	crowded []*siteConns // sites with waiters that found limit reached, the first first
-	closed  bool
 	expiry  *time.Timer
 	quits   sync.WaitGroup
 }
@@ -138,18 +137,17 @@ func (p *pool) release(c *conn, domain string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.site(c.site)
-	if !reuse || p.closed || len(p.crowded) > 0 && c.carried >= fairShare {
+	if !reuse || len(p.crowded) > 0 && c.carried >= fairShare {
 		p.retire(s, c)
 		return
 	}
 	p.offer(s, c)
 }
 
-// close ends the idle connections and waits until they are closed. Those in
-// use end when they are released.
+// close ends the idle connections, which are all there are when no message is
+// under way, and waits until they are closed.
 func (p *pool) close() {
 	p.mu.Lock()
-	p.closed = true
 	p.expireBefore(time.Now())
 	p.mu.Unlock()
 	p.quits.Wait()
@@ -166,7 +164,7 @@ func (p *pool) offer(s *siteConns, c *conn) {
 			return
 		}
 	}
-	if len(s.waiters) > 0 || len(p.crowded) > 0 || p.closed {
+	if len(s.waiters) > 0 || len(p.crowded) > 0 {
 		p.retire(s, c)
 		return
 	}
