@@ -2,6 +2,7 @@ package spfguard_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -161,7 +162,7 @@ func loadSuite(t *testing.T, file string) []scenario {
 	for dec := yaml.NewDecoder(f); ; {
 		var s scenario
 		err := dec.Decode(&s)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return all
 		}
 		if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
@@ -44,7 +45,7 @@ func classifyReplies(r io.Reader, w io.Writer, asJSON bool) error {
 	enc.SetEscapeHTML(false)
 	for {
 		line, err := replyLine(in)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return out.Flush()
 		}
 		if err != nil {
@@ -70,7 +71,7 @@ func classifyReplies(r io.Reader, w io.Writer, asJSON bool) error {
 func replyLine(in *bufio.Reader) (string, error) {
 	part, err := in.ReadSlice('\n')
 	line := string(part)
-	for err == bufio.ErrBufferFull {
+	for errors.Is(err, bufio.ErrBufferFull) {
 		part, err = in.ReadSlice('\n')
 	}
 	if err == io.EOF && (line != "" || len(part) > 0) {

@@ -157,7 +157,7 @@ func readAnswer(conn *dns.Conn, m *dns.Msg) (*dns.Msg, error) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: %v", errMalformed, err)
+			return nil, fmt.Errorf("%w: %w", errMalformed, err)
 		}
 		if len(resp.Question) == 1 && !sameQuestion(resp.Question[0], m.Question[0]) {
 			continue
