@@ -174,7 +174,7 @@ func (v *serving) put(ctx context.Context, lanes []lane) error {
 			if err != nil {
 				return err
 			}
-			v.runs[l.batch] = &run{batch: batch}
+			v.runs[l.batch] = v.newRun(batch)
 			if !l.retry {
 				v.log.Info("batch has the turn", "batch", l.batch, "client", batch.Client, "domains", len(lanes))
 			}

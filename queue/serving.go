@@ -43,8 +43,9 @@ type serving struct {
 
 // A run is a batch for as long as it may be sent.
 type run struct {
-	batch  *Batch
-	halted atomic.Bool
+	batch    *Batch
+	halted   atomic.Bool
+	mayBegin func() bool // one for all its messages
 }
 
 func newServing(s *Server, id int32, log *slog.Logger) *serving {
@@ -241,7 +242,7 @@ func (v *serving) hand(p picked, from *pick) {
 	r := v.runs[p.batch]
 	m := Message{
 		Batch: r.batch, Seq: p.seq, Address: p.address, Domain: from.domain, Data: p.data, Attempt: p.attempts + 1,
-		MayBegin: func() bool { return !r.halted.Load() && v.leased() },
+		MayBegin: r.mayBegin,
 	}
 	res := result{batch: p.batch, seq: p.seq, domainID: p.domainID, grp: from.grp, try: p.tries + 1, attempts: p.attempts}
 	v.mu.Lock()
@@ -255,6 +256,12 @@ func (v *serving) hand(p picked, from *pick) {
 		return
 	}
 	v.handlers.Go(func() { v.finish(m, res, v.Handler(v.work, m)) })
+}
+
+func (v *serving) newRun(batch *Batch) *run {
+	r := &run{batch: batch}
+	r.mayBegin = func() bool { return !r.halted.Load() && v.leased() }
+	return r
 }
 
 func (v *serving) leased() bool { return time.Since(v.start).Nanoseconds() < v.expires.Load() }
@@ -279,7 +286,6 @@ func (v *serving) finish(m Message, r result, o Outcome) {
 			r.due = now.Add(max(o.After, v.Schedule.Backoff(r.attempts, rand.Float64())))
 		}
 	}
-	v.log.Debug("attempt", "batch", m.Batch.ID, "seq", m.Seq, "domain", m.Domain, "state", o.State, "class", o.Class, "code", o.Reply.Code)
 	v.free(site)
 	v.flush.add(r)
 }
