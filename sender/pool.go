@@ -76,23 +76,17 @@ func (p *pool) take(ctx context.Context, r route) grant {
 	}
 }
 
-// giveUp takes w off the list; what it was granted meanwhile goes to others.
+// giveUp takes w off the list. If it has its grant already, that stands: what
+// then fails for want of time gives it back as any failure does.
 func (p *pool) giveUp(s *siteConns, w *waiter) grant {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if i := slices.Index(s.waiters, w); i >= 0 {
-		s.waiters = slices.Delete(s.waiters, i, i+1)
-		p.forget(s)
-		return grant{}
+	i := slices.Index(s.waiters, w)
+	if i < 0 {
+		return <-w.grant
 	}
-	s = p.site(s.name)
-	switch g := <-w.grant; {
-	case g.conn != nil:
-		p.offer(s, g.conn)
-	case g.place:
-		p.throttle.Closed(s.name, time.Now())
-		p.vacate(s)
-	}
+	s.waiters = slices.Delete(s.waiters, i, i+1)
+	p.forget(s)
 	return grant{}
 }
 

@@ -396,3 +396,43 @@ func TestBusyHostNeedsNoBackup(t *testing.T) {
 		t.Errorf("connections to the backup: got %d, want 0 though the first refused some", n)
 	}
 }
+
+// What is granted to a message in the moment in which it is called off goes to
+// the next one.
+func TestCalledOff(t *testing.T) {
+	t.Parallel()
+	for _, up := range []bool{true, false} {
+		t.Run(fmt.Sprintf("host up %v", up), func(t *testing.T) {
+			t.Parallel()
+			var reachable atomic.Bool
+			reachable.Store(up)
+			w, _ := one(t, smtptest.Config{Reply: func(c smtptest.Command) string {
+				if c.Verb == "CONNECT" && !reachable.Load() {
+					return smtptest.Drop
+				}
+				return ""
+			}})
+			w.throttle.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, Connections: 1}})
+			w.sender.DeadTime = time.Nanosecond
+			callOff := func() {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var work sync.WaitGroup
+				defer work.Wait()
+				for i := range 4 {
+					work.Go(func() {
+						w.sender.Deliver(ctx, to(testBatch, i, "u@a.test"))
+						cancel() // when the next one has just got what this one had
+					})
+				}
+			}
+			for range 50 {
+				callOff()
+			}
+			reachable.Store(true)
+			if o := w.deliver(t, to(testBatch, 1, "u@a.test")); o.State != queue.Delivered {
+				t.Errorf("after all: got %+v, want delivered", o)
+			}
+		})
+	}
+}

@@ -104,7 +104,7 @@ func (s *Sender) hand(ctx context.Context, r route, m queue.Message, wire []byte
 		if f != nil {
 			return f.outcome()
 		}
-		if m.MayBegin != nil && !m.MayBegin() {
+		if ctx.Err() != nil || m.MayBegin != nil && !m.MayBegin() {
 			s.pool().release(c, m.Domain)
 			return (&failure{stage: opening, site: r.site, err: errWithdrawn, ended: true}).outcome()
 		}
