@@ -31,7 +31,8 @@ var (
 )
 
 // route finds the mail hosts of a domain by RFC 5321 §5.1. Errors other than
-// errNullMX, errNoDomain and errNoHost are temporary.
+// errNullMX, errNoDomain and errNoHost are temporary; with those three the
+// domain is a site of its own, so that all its messages fail at the pace of any.
 func (s *Sender) route(ctx context.Context, domain string) (route, error) {
 	if s.Smarthost != "" {
 		host, _, err := net.SplitHostPort(s.Smarthost)
@@ -43,7 +44,7 @@ func (s *Sender) route(ctx context.Context, domain string) (route, error) {
 	answer, err := s.Resolver.MX(ctx, domain)
 	switch {
 	case errors.Is(err, dns.ErrNXDomain):
-		return route{}, errNoDomain
+		return route{site: domain}, errNoDomain
 	case errors.Is(err, dns.ErrNoData):
 		return s.implicit(ctx, domain)
 	case err != nil:
@@ -51,7 +52,7 @@ func (s *Sender) route(ctx context.Context, domain string) (route, error) {
 	}
 	mxs := slices.DeleteFunc(answer.Records, func(mx dns.MX) bool { return mx.Host == "" })
 	if len(mxs) == 0 {
-		return route{}, errNullMX // RFC 7505 §3
+		return route{site: domain}, errNullMX // RFC 7505 §3
 	}
 	return newRoute(mxs), nil
 }
@@ -59,10 +60,13 @@ func (s *Sender) route(ctx context.Context, domain string) (route, error) {
 // implicit is the route to a domain without MX: its own addresses.
 func (s *Sender) implicit(ctx context.Context, domain string) (route, error) {
 	_, err := s.addresses(ctx, domain)
-	if isDenial(err) {
-		return route{}, errNoHost
+	switch {
+	case isDenial(err):
+		return route{site: domain}, errNoHost
+	case err != nil:
+		return route{}, err
 	}
-	return newRoute([]dns.MX{{Host: domain}}), err
+	return newRoute([]dns.MX{{Host: domain}}), nil
 }
 
 // newRoute takes mxs, of which there is one at least, and may reorder it.

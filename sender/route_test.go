@@ -44,6 +44,9 @@ nohost.test. MX 10 mx.gone.test.
 		if got != test.want {
 			t.Errorf("%s: got %+v, want %+v", test.domain, got, test.want)
 		}
+		if n, _ := w.throttle.Admit(test.domain, 4, time.Now()); got.State == queue.Bounced && n != 4 {
+			t.Errorf("%s: then admitted %d, want 4: the others fail at once too", test.domain, n)
+		}
 	}
 }
 

@@ -89,10 +89,12 @@ func (s *Sender) deliver(ctx context.Context, m queue.Message) queue.Outcome {
 		return queue.Outcome{State: queue.Invalid, Class: queue.Content, Reply: queue.Reply{Text: clean(err.Error())}}
 	}
 	r, err := s.route(ctx, m.Domain)
+	if r.site != "" {
+		s.Throttle.Assign(m.Domain, r.site, time.Now())
+	}
 	if err != nil {
 		return (&failure{stage: routing, err: err, ended: ctx.Err() != nil}).outcome()
 	}
-	s.Throttle.Assign(m.Domain, r.site, time.Now())
 	*buf = stuffed(*buf)
 	return s.hand(ctx, r, m, *buf)
 }
