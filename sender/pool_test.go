@@ -233,41 +233,6 @@ func TestClosedSite(t *testing.T) {
 	})
 }
 
-// Many sites share what connections there may be, and none waits for ever.
-func TestMaxConnections(t *testing.T) {
-	t.Parallel()
-	var open, most atomic.Int32
-	host := smtptest.Config{Delay: time.Millisecond, Reply: func(c smtptest.Command) string {
-		switch c.Verb {
-		case "CONNECT":
-			most.Store(max(most.Load(), open.Add(1)))
-		case "QUIT":
-			open.Add(-1)
-		}
-		return ""
-	}}
-	zone, all := "", hosts{}
-	for i := range 6 {
-		zone += fmt.Sprintf("d%d.test. MX 10 mx.d%d.test.\n", i, i)
-		all[fmt.Sprintf("mx.d%d.test", i)] = host
-	}
-	w := newWorld(t, zone, all)
-	w.sender.MaxConnections = 2
-	var work sync.WaitGroup
-	for i := range 6 {
-		work.Go(func() {
-			got := count(w.deliverAll(t, testBatch, fmt.Sprintf("d%d.test", i), 60))
-			if got["delivered"] != 60 {
-				t.Errorf("d%d.test: got %v, want 60 delivered", i, got)
-			}
-		})
-	}
-	work.Wait()
-	if most.Load() > 2 {
-		t.Errorf("connections at once: got %d, want at most 2", most.Load())
-	}
-}
-
 // A slow site does not hold up another, and a message that waits for it can be
 // called off.
 func TestSlowSite(t *testing.T) {
@@ -295,74 +260,6 @@ func TestSlowSite(t *testing.T) {
 		}
 	}
 	close(release)
-}
-
-// twoDomains delivers to a.test and b.test in turn, then to both at once, and
-// wants each delivered by its own host.
-func (w *world) twoDomains(t *testing.T, hostOfA, hostOfB string) {
-	t.Helper()
-	deliver := func(domain, host string) {
-		if o := w.deliver(t, to(testBatch, 1, "u@"+domain)); o.State != queue.Delivered || o.Host != host {
-			t.Errorf("%s: got %+v, want delivered by %s", domain, o, host)
-		}
-	}
-	for range 3 {
-		deliver("a.test", hostOfA)
-		deliver("b.test", hostOfB)
-	}
-	for range 30 {
-		var both sync.WaitGroup
-		both.Go(func() { deliver("a.test", hostOfA) })
-		both.Go(func() { deliver("b.test", hostOfB) })
-		both.Wait()
-	}
-}
-
-// A domain whose best host differs from that of the connections of its site
-// gets one of its own in place of them.
-func TestSiteWithManyHosts(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, "a.test. MX 10 mx1.site.test.\nb.test. MX 10 mx2.site.test.",
-		hosts{"mx1.site.test": {}, "mx2.site.test": {}})
-	w.throttle.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, Connections: 1}})
-	w.sender.IdleTime = time.Hour
-	w.twoDomains(t, "mx1.site.test", "mx2.site.test")
-}
-
-// A connection that is not needed makes way for a site that has none.
-func TestIdleMakesWay(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, "a.test. MX 10 mx.a.test.\nb.test. MX 10 mx.b.test.", hosts{"mx.a.test": {}, "mx.b.test": {}})
-	w.sender.MaxConnections, w.sender.IdleTime = 1, time.Hour
-	w.twoDomains(t, "mx.a.test", "mx.b.test")
-}
-
-// So does one that is always needed, after some messages.
-func TestBusyMakesWay(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, "a.test. MX 10 mx.a.test.\nb.test. MX 10 mx.b.test.", hosts{"mx.a.test": {}, "mx.b.test": {}})
-	w.sender.MaxConnections = 1
-	w.throttle.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, PerConnection: 1 << 30}})
-	ctx, cancel := context.WithCancel(t.Context())
-	var work sync.WaitGroup
-	for range 10 {
-		work.Go(func() {
-			for ctx.Err() == nil {
-				w.sender.Deliver(ctx, to(testBatch, 1, "u@a.test"))
-			}
-		})
-	}
-	busy := w.hosts["mx.a.test"]
-	eventually(t, "a.test is busy", func() bool { return busy.Delivered() > 10 })
-	before := busy.Delivered()
-	if o := w.deliver(t, to(testBatch, 1, "u@b.test")); o.State != queue.Delivered {
-		t.Errorf("b.test: got %+v, want delivered", o)
-	}
-	if passed := busy.Delivered() - before; passed > 100 {
-		t.Errorf("messages that overtook: got %d, want about 20", passed)
-	}
-	cancel()
-	work.Wait()
 }
 
 // Messages that wait for a connection get a further one as soon as it may be.
