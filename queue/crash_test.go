@@ -140,7 +140,7 @@ func TestLostAnswersOfTheDatabase(t *testing.T) {
 		began.Add(1)
 		return deliver(ctx, m)
 	})
-	s.DB, s.MaxInFlight = open(t, f.lossy(func() bool { return began.Load() < 2000 && rand.IntN(20) == 0 })), 50
+	s.DB, s.MaxInFlight = open(t, f.lossy(func() bool { return began.Load() > 0 && began.Load() < 2000 && rand.IntN(20) == 0 })), 50
 	f.serveUntil(s, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 
 	if got, want := f.states(batch), map[string]int{"delivered": 3000}; !cmp.Equal(got, want) {
@@ -196,4 +196,38 @@ func (f *fixture) lossy(lose func() bool) string {
 	through := *direct
 	through.Host = proxy.Addr().String()
 	return through.String()
+}
+
+// A node that is told to stop leaves nothing in doubt, at whatever moment.
+func TestStopAtAnyMoment(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 2000, "a.example", "b.example", "c.example")
+	try := func(ctx context.Context, m queue.Message) queue.Outcome {
+		if m.Attempt == 1 && m.Seq%2 == 0 {
+			return queue.Outcome{State: queue.Deferred, Class: queue.Offline}
+		}
+		return deliver(ctx, m)
+	}
+	for range 40 {
+		ctx, cancel := context.WithCancel(t.Context())
+		s := f.server("n", try)
+		s.MaxInFlight, s.UntilIdle = 20, false
+		time.AfterFunc(rand.N(30*time.Millisecond), cancel)
+		if err := f.run(ctx, s, "pass"); err != nil {
+			t.Fatal(err)
+		}
+		if got := query[int](f, `SELECT coalesce(sum(sending), 0)::int FROM enotify.batch_status`); got != 0 {
+			t.Fatalf("left in state sending by a node that stopped: %d", got)
+		}
+	}
+	f.serveUntil(f.server("last", try), `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	if got, want := f.states(batch), map[string]int{"delivered": 2000}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+	for address, n := range f.sent() {
+		if n > 2 {
+			t.Errorf("%s: got %d tries, want at most 2", address, n)
+		}
+	}
 }

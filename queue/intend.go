@@ -150,5 +150,8 @@ func (db *DB) intend(ctx context.Context, node int32, picks []pick) ([]picked, e
 	if err != nil {
 		return nil, err
 	}
-	return got, results.Close() // the commit: only after it may anything begin
+	if err := results.Close(); err != nil { // the commit: only after it may anything begin
+		return nil, err
+	}
+	return got, nil
 }

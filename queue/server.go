@@ -47,6 +47,8 @@ const (
 	minFlush = 100         // fewer wait for the write under way to return
 	flushers = 2           // writers of outcomes
 	poll     = time.Second // between two looks at the queue when nobody wakes us
+
+	roundTrip = 10 * time.Second // what an intent gets; then it is in doubt whether it was written
 )
 
 func (s *Server) init() {

@@ -88,6 +88,9 @@ func (v *serving) leave(ctx context.Context) error {
 	if err := v.flush.stop(ctx); err != nil {
 		return err // what is not recorded is in doubt: whoever takes the leases settles it
 	}
+	if err := v.reclaim(ctx); err != nil {
+		return err // the same
+	}
 	moves, err := v.DB.advance(ctx)
 	if err != nil {
 		return err
@@ -128,7 +131,7 @@ func (v *serving) loop(ctx context.Context) error {
 		now := time.Now()
 		if failures == 0 {
 			if picks := v.pick(now); len(picks) > 0 {
-				if err := v.begin(ctx, picks); err != nil && ctx.Err() == nil {
+				if err := v.begin(ctx, picks); err != nil {
 					v.log.Warn("no intent could be written; sending waits", "error", err)
 					v.stale, v.unsure, failures = true, true, 1
 				}
@@ -218,6 +221,8 @@ func (v *serving) pick(now time.Time) []pick {
 
 // begin writes the intents of the picks, and hands out their recipients.
 func (v *serving) begin(ctx context.Context, picks []pick) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundTrip) // to end it half-way would leave it in doubt
+	defer cancel()
 	got, err := v.DB.intend(ctx, v.id, picks)
 	now := time.Now()
 	byDomain := make(map[laneKey]*pick, len(picks))
