@@ -2,6 +2,7 @@ package throttle
 
 import (
 	"maps"
+	"slices"
 
 	"golang.org/x/time/rate"
 )
@@ -42,6 +43,9 @@ var known = map[string]Policy{
 	"qq":          {Connections: 4, PerConnection: 8},
 }
 
+// Sites names the sites whose limits are built in.
+func Sites() []string { return slices.Sorted(maps.Keys(known)) }
+
 // over is p, with the fields that p leaves open taken from base.
 func (p Policy) over(base Policy) Policy {
 	if p.Rate == 0 {
@@ -57,6 +61,13 @@ func (p Policy) over(base Policy) Policy {
 		p.PerConnection = base.PerConnection
 	}
 	return p
+}
+
+// Policy is what holds for a domain or a site, by the last SetPolicies.
+func (t *Throttle) Policy(name string) Policy {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.policy(name)
 }
 
 // policy is what holds for a domain or a site.

@@ -1,0 +1,144 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A Status is where a batch stands: a line of the view batch_status. The
+// counts from Pending to Cancelled add up to Total once it is submitted.
+type Status struct {
+	ID       int64  `json:"id"`
+	IdemKey  string `json:"idem_key"`
+	Client   string `json:"client"`
+	State    string `json:"state"`
+	Reason   string `json:"reason"` // why it is paused, blocked, cancelled or waits
+	Priority int    `json:"priority"`
+	Total    int    `json:"total"` // recipients sealed
+
+	Pending    int `json:"pending"`
+	Sending    int `json:"sending"` // under way, or in doubt until the lease of a dead node ends
+	Deferred   int `json:"deferred"`
+	Delivered  int `json:"delivered"`
+	Bounced    int `json:"bounced"`
+	Suppressed int `json:"suppressed"`
+	Invalid    int `json:"invalid"`
+	Expired    int `json:"expired"`
+	Unknown    int `json:"unknown"`
+	Cancelled  int `json:"cancelled"`
+
+	Duplicates  int        `json:"duplicates"` // staged rows that repeated an address; not in Total
+	FromAddress string     `json:"from_address"`
+	Subject     string     `json:"subject"`
+	OnUnknown   string     `json:"on_unknown"`
+	CreatedBy   string     `json:"created_by"`
+	CreatedAt   time.Time  `json:"created_at"`
+	SubmittedAt *time.Time `json:"submitted_at"`
+	NotBefore   *time.Time `json:"not_before"`
+	ExpiresAt   time.Time  `json:"expires_at"`
+	StartedAt   *time.Time `json:"started_at"`
+	FinishedAt  *time.Time `json:"finished_at"` // nil while anything may still happen
+}
+
+// A Count is how many recipients of a batch are in a state.
+type Count struct {
+	State State
+	N     int
+}
+
+// Counts lists all states in the order in which a recipient goes through them.
+func (s Status) Counts() []Count {
+	return []Count{
+		{Pending, s.Pending}, {Sending, s.Sending}, {Deferred, s.Deferred}, {Delivered, s.Delivered}, {Bounced, s.Bounced},
+		{Suppressed, s.Suppressed}, {Invalid, s.Invalid}, {Expired, s.Expired}, {Unknown, s.Unknown}, {Cancelled, s.Cancelled},
+	}
+}
+
+// Filter chooses batches; its zero value chooses all.
+type Filter struct {
+	State  string        // one state
+	Client string        // one client
+	Since  time.Duration // unfinished ones, and those that finished so recently; 0: all
+}
+
+const statusSQL = `
+SELECT id, idem_key, client, state, reason, priority, total, pending, sending, deferred, delivered, bounced, suppressed, invalid, expired, unknown, cancelled,
+       duplicates, from_address, subject, on_unknown, created_by::text, created_at, submitted_at, not_before, expires_at, started_at, finished_at
+FROM enotify.batch_status `
+
+// Batches lists batches, the newest first.
+func (db *DB) Batches(ctx context.Context, f Filter) ([]Status, error) {
+	if f.Client != "" {
+		domain, err := db.Domain(ctx, f.Client)
+		if err != nil {
+			return nil, err
+		}
+		f.Client = domain
+	}
+	return collectStatus(ctx, db.pool, statusSQL+`
+WHERE ($1 = '' OR state = $1) AND ($2 = '' OR client = $2) AND ($3 = interval '0' OR finished_at IS NULL OR finished_at > now() - $3)
+ORDER BY id DESC`, f.State, f.Client, f.Since)
+}
+
+// Status looks a batch up.
+func (db *DB) Status(ctx context.Context, batch int64) (Status, error) {
+	return status(ctx, db.pool, batch)
+}
+
+func status(ctx context.Context, q querier, batch int64) (Status, error) {
+	found, err := collectStatus(ctx, q, statusSQL+`WHERE id = $1`, batch)
+	if err != nil {
+		return Status{}, err
+	}
+	if len(found) == 0 {
+		return Status{}, fmt.Errorf("batch %d: %w; enotify batch list --all shows those there are", batch, ErrNotFound)
+	}
+	return found[0], nil
+}
+
+func collectStatus(ctx context.Context, q querier, sql string, args ...any) ([]Status, error) {
+	rows, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Status])
+	return found, refusal(err)
+}
+
+const submitSQL = `SELECT enotify.submit_batch($1, $2)`
+
+// Submit seals a draft and queues it; a second call changes nothing. It
+// returns the number of recipients.
+func (db *DB) Submit(ctx context.Context, batch int64) (recipients int, err error) {
+	err = db.pool.QueryRow(ctx, submitSQL, batch, nil).Scan(&recipients)
+	return recipients, refusal(err)
+}
+
+const pauseSQL = `SELECT enotify.pause_batch($1, $2)`
+
+// Pause stops a batch: no new transaction begins after a second, those under
+// way finish and are recorded.
+func (db *DB) Pause(ctx context.Context, batch int64, reason string) error {
+	_, err := db.pool.Exec(ctx, pauseSQL, batch, reason)
+	return refusal(err)
+}
+
+const resumeSQL = `SELECT enotify.resume_batch($1)`
+
+// Resume puts a paused batch back into the queue, and has the guard look again
+// at a blocked one.
+func (db *DB) Resume(ctx context.Context, batch int64) error {
+	_, err := db.pool.Exec(ctx, resumeSQL, batch)
+	return refusal(err)
+}
+
+const cancelSQL = `SELECT enotify.cancel_batch($1, $2)`
+
+// Cancel ends a batch for good. Who has not been tried is not sent to.
+func (db *DB) Cancel(ctx context.Context, batch int64, reason string) error {
+	_, err := db.pool.Exec(ctx, cancelSQL, batch, reason)
+	return refusal(err)
+}

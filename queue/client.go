@@ -1,0 +1,200 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A Client is a domain that we send for.
+type Client struct {
+	Domain     string         `json:"domain"` // A-labels
+	ReturnPath string         `json:"return_path"`
+	Logins     []string       `json:"logins"` // those tied to it; none: every login that is tied to no client
+	CreatedAt  time.Time      `json:"created_at"`
+	Batches    map[string]int `json:"batches"` // by state
+	Unfinished int            `json:"unfinished"`
+	SPF        string         `json:"spf"`    // the worst of the current verdicts; "" when the guard has not looked yet
+	Blocks     bool           `json:"blocks"` // a current verdict blocks
+}
+
+// ErrExists is wrapped by errors that say that a thing is there already.
+var ErrExists = errors.New("exists already")
+
+// What the guard may be asked for is a domain that mail can come from.
+const domainSQL = `
+SELECT d, coalesce(enotify.mailbox_problem('postmaster@' || d), '')
+FROM (SELECT coalesce(enotify.a_labels(rtrim(btrim($1), '.')), '') AS d) s`
+
+// Domain returns a domain name as the database has it: lower case, A-labels,
+// no dot at the end.
+func (db *DB) Domain(ctx context.Context, name string) (domain string, err error) {
+	var problem string
+	if err := db.pool.QueryRow(ctx, domainSQL, name).Scan(&domain, &problem); err != nil {
+		return "", refusal(err)
+	}
+	if problem != "" {
+		return "", fmt.Errorf("%q is no domain name: %s", name, problem)
+	}
+	return domain, nil
+}
+
+const (
+	addClientSQL = `INSERT INTO enotify.client (domain) VALUES ($1) ON CONFLICT (domain) DO NOTHING`
+	loginSQL     = `SELECT rolcanlogin, pg_has_role(oid, 'enotify_app', 'MEMBER') FROM pg_roles WHERE rolname = $1`
+	tieSQL       = `
+INSERT INTO enotify.client_login (client_id, login) SELECT id, $2 FROM enotify.client WHERE domain = $1
+ON CONFLICT DO NOTHING`
+)
+
+// AddClient registers a domain and ties it to logins, which become members of
+// enotify_app. A client that is there already gets the further logins; the
+// error wraps ErrExists when there is nothing to add.
+func (db *DB) AddClient(ctx context.Context, name string, logins []string) (domain string, registered bool, err error) {
+	if domain, err = db.Domain(ctx, name); err != nil {
+		return "", false, err
+	}
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, addClientSQL, domain)
+		if err != nil {
+			return refusal(err)
+		}
+		registered = tag.RowsAffected() > 0
+		changed := registered
+		for _, login := range logins {
+			tied, err := tie(ctx, tx, domain, login)
+			if err != nil {
+				return err
+			}
+			changed = changed || tied
+		}
+		if !changed && len(logins) > 0 {
+			return fmt.Errorf("client %s %w, tied to %s; see enotify client show %s", domain, ErrExists, strings.Join(logins, ", "), domain)
+		}
+		if !changed {
+			return fmt.Errorf("client %s %w; see enotify client show %s", domain, ErrExists, domain)
+		}
+		return nil
+	})
+	return domain, registered, err
+}
+
+func tie(ctx context.Context, tx pgx.Tx, domain, login string) (tied bool, err error) {
+	var canLogin, member bool
+	switch err := tx.QueryRow(ctx, loginSQL, login).Scan(&canLogin, &member); {
+	case errors.Is(err, pgx.ErrNoRows):
+		return false, fmt.Errorf("login %s: %w; create it first: CREATE ROLE %s LOGIN PASSWORD '…'", login, ErrNotFound, pgx.Identifier{login}.Sanitize())
+	case err != nil:
+		return false, refusal(err)
+	case !canLogin:
+		return false, fmt.Errorf("role %s cannot log in; name the login of the application, not a group", login)
+	}
+	if !member {
+		grant := "GRANT enotify_app TO " + pgx.Identifier{login}.Sanitize()
+		if _, err := tx.Exec(ctx, grant); err != nil {
+			return false, fmt.Errorf("login %s is not a member of enotify_app, and this login may not make it one; as a superuser: %s", login, grant)
+		}
+	}
+	tag, err := tx.Exec(ctx, tieSQL, domain, login)
+	return tag.RowsAffected() > 0, refusal(err)
+}
+
+const clientsSQL = `
+SELECT c.domain, coalesce(c.return_path, '') AS return_path, c.created_at,
+       ARRAY(SELECT l.login::text FROM enotify.client_login l WHERE l.client_id = c.id ORDER BY 1) AS logins,
+       coalesce((SELECT jsonb_object_agg(s.state, s.n) FROM (
+           SELECT b.state, count(*) AS n FROM enotify.batch b WHERE b.client_id = c.id GROUP BY 1) s), '{}') AS batches,
+       (SELECT count(*)::int FROM enotify.batch b WHERE b.client_id = c.id AND b.finished_at IS NULL) AS unfinished,
+       coalesce(v.result, '') AS spf, coalesce(v.blocks, false) AS blocks
+FROM enotify.client c
+LEFT JOIN LATERAL (
+	SELECT * FROM enotify.verdict v WHERE v.client_id = c.id AND v.superseded_at IS NULL
+	ORDER BY v.blocks DESC, array_position('{temperror,softfail,neutral,none,pass}', v.result) LIMIT 1) v ON true
+WHERE $1 IN ('', c.domain) ORDER BY c.domain`
+
+// Clients lists all clients by domain.
+func (db *DB) Clients(ctx context.Context) ([]Client, error) {
+	return db.clients(ctx, "")
+}
+
+// Client looks a client up by its domain, however that is written.
+func (db *DB) Client(ctx context.Context, name string) (Client, error) {
+	domain, err := db.Domain(ctx, name)
+	if err != nil {
+		return Client{}, err
+	}
+	found, err := db.clients(ctx, domain)
+	if err == nil && len(found) == 0 {
+		err = unregistered(domain)
+	}
+	if err != nil {
+		return Client{}, err
+	}
+	return found[0], nil
+}
+
+func (db *DB) clients(ctx context.Context, domain string) ([]Client, error) {
+	rows, err := db.pool.Query(ctx, clientsSQL, domain)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Client])
+	return found, refusal(err)
+}
+
+func unregistered(domain string) error {
+	return fmt.Errorf("client %s: %w; register it: enotify client add %s", domain, ErrNotFound, domain)
+}
+
+const (
+	clientLockSQL = `
+SELECT c.id, (SELECT count(*) FROM enotify.batch b WHERE b.client_id = c.id),
+       (SELECT count(*) FROM enotify.batch b WHERE b.client_id = c.id AND b.finished_at IS NULL)
+FROM enotify.client c WHERE c.domain = $1 FOR UPDATE`
+	ofClientSQL     = ` x WHERE x.batch_id IN (SELECT b.id FROM enotify.batch b WHERE b.client_id = $1)`
+	dropBatchesSQL  = `DELETE FROM enotify.batch WHERE client_id = $1`
+	removeClientSQL = `DELETE FROM enotify.client WHERE id = $1`
+)
+
+// perBatch are the tables without a foreign key to batch, which would cost
+// time for every recipient. The counts follow from the outcomes, by trigger.
+var perBatch = []string{"outcome", "retry", "attempt", "batch_domain", "recipient", "recipient_in", "batch_count"}
+
+// RemoveClient unregisters a client, with its logins, verdicts and
+// suppressions. Batches go only withBatches, and only when all have finished:
+// what was sent to whom goes with them.
+func (db *DB) RemoveClient(ctx context.Context, name string, withBatches bool) error {
+	domain, err := db.Domain(ctx, name)
+	if err != nil {
+		return err
+	}
+	return db.inTx(ctx, func(tx pgx.Tx) error {
+		var id int32
+		var batches, unfinished int
+		switch err := tx.QueryRow(ctx, clientLockSQL, domain).Scan(&id, &batches, &unfinished); {
+		case errors.Is(err, pgx.ErrNoRows):
+			return unregistered(domain)
+		case err != nil:
+			return refusal(err)
+		case unfinished > 0:
+			return fmt.Errorf("client %s has batches that are not finished (%d); cancel them first: enotify batch list --client %s", domain, unfinished, domain)
+		case batches > 0 && !withBatches:
+			return fmt.Errorf("client %s has finished batches (%d), and the record of what was sent would go with them; if you mean that, add --with-batches", domain, batches)
+		case batches > 0:
+			for _, table := range perBatch {
+				if _, err := tx.Exec(ctx, "DELETE FROM enotify."+table+ofClientSQL, id); err != nil {
+					return refusal(err) // for an admin: only the owner of the schema may delete what was sent
+				}
+			}
+			if _, err := tx.Exec(ctx, dropBatchesSQL, id); err != nil {
+				return refusal(err) // for an admin: only the owner of the schema may delete what was sent
+			}
+		}
+		_, err := tx.Exec(ctx, removeClientSQL, id)
+		return refusal(err)
+	})
+}

@@ -1,0 +1,113 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A Draft is a batch to be created.
+type Draft struct {
+	Batch               // what it says; ID, Client, ReturnPath and CreatedAt are the database's
+	Key       string    // the caller's name for it: a second one of the same key and client is not created
+	NotBefore time.Time // takes no turn before; zero: at once
+	Submit    bool      // seal and queue it too
+
+	// Recipients returns one recipient a call, and io.EOF after the last. Its
+	// errors undo everything. Nil: they are staged later, by SQL.
+	Recipients func() (Recipient, error)
+}
+
+// A Recipient is a line of recipient_in, as the caller has it: a bad address
+// becomes the outcome Invalid, not an error.
+type Recipient struct {
+	Address string
+	Data    json.RawMessage // merge data, a JSON object; nil: none
+}
+
+// Created is what came of a Draft.
+type Created struct {
+	ID         int64
+	Existed    bool // the key was there already: nothing was added, though a draft may have been submitted
+	Recipients int  // staged, or after a submit sealed
+}
+
+const (
+	createSQL = `
+SELECT enotify.create_batch(idem_key => $1, from_address => $2, subject => $3, body_text => $4, body_html => $5, from_name => $6, reply_to => $7,
+                            priority => $8, not_before => $9, expires_at => $10, on_unknown => $11, list_unsubscribe => $12)`
+	// A row of this transaction bears the transaction's time.
+	existedSQL = `SELECT created_at <> now() FROM enotify.batch_status WHERE id = $1`
+	attachSQL  = `SELECT enotify.add_attachment($1, $2, $3, $4)`
+)
+
+// Create makes a batch with its attachments and recipients, all or nothing, in
+// one transaction. Recipients are not held in memory.
+func (db *DB) Create(ctx context.Context, d Draft) (made Created, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, createSQL, d.Key, d.From, d.Subject, d.Text, d.HTML, d.FromName, d.ReplyTo,
+			d.Priority, orNever(d.NotBefore), orNever(d.ExpiresAt), orNull(string(d.OnUnknown)), d.ListUnsubscribe).Scan(&made.ID); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, existedSQL, made.ID).Scan(&made.Existed); err != nil {
+			return err
+		}
+		if !made.Existed {
+			for _, a := range d.Attachments {
+				if _, err := tx.Exec(ctx, attachSQL, made.ID, a.Filename, a.Content, a.ContentType); err != nil {
+					return err
+				}
+			}
+			if made.Recipients, err = stage(ctx, tx, made.ID, d.Recipients); err != nil {
+				return err
+			}
+		}
+		if !d.Submit {
+			return nil
+		}
+		var expected *int
+		if !made.Existed && d.Recipients != nil {
+			expected = &made.Recipients
+		}
+		return tx.QueryRow(ctx, submitSQL, made.ID, expected).Scan(&made.Recipients)
+	})
+	if err != nil {
+		return Created{}, refusal(err)
+	}
+	return made, nil
+}
+
+func orNever(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// stage copies the recipients as they come.
+func stage(ctx context.Context, tx pgx.Tx, batch int64, next func() (Recipient, error)) (n int, err error) {
+	if next == nil {
+		return 0, nil
+	}
+	var failed error // the server only echoes it
+	copied, err := tx.CopyFrom(ctx, pgx.Identifier{"enotify", "recipient_in"}, []string{"batch_id", "address", "data"},
+		pgx.CopyFromFunc(func() ([]any, error) {
+			r, err := next()
+			if errors.Is(err, io.EOF) {
+				return nil, nil
+			}
+			if err != nil {
+				failed = err
+				return nil, err
+			}
+			return []any{batch, r.Address, r.Data}, nil
+		}))
+	if failed != nil {
+		return 0, failed
+	}
+	return int(copied), err
+}

@@ -1,0 +1,56 @@
+package queue
+
+import (
+	"errors"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// A Refusal is a rule of the schema that said no, in one line for people: what
+// is wrong, and what to do about it. Errors of PostgreSQL that are no rule of
+// ours come this way too, without the noise around them.
+type Refusal struct {
+	text  string
+	cause error // a *pgconn.PgError, or ErrNotFound
+}
+
+func (r *Refusal) Error() string { return r.text }
+func (r *Refusal) Unwrap() error { return r.cause }
+
+// rules says in words what the constraints are for that people run into.
+var rules = map[string]string{
+	"batch_idem_key_check":            "the key has no character or more than 200",
+	"batch_from_address_check":        "the from address holds a line break or is longer than 254 characters",
+	"batch_from_name_check":           "the from name holds a line break or is longer than 200 characters",
+	"batch_reply_to_check":            "the reply-to address holds a line break or is longer than 254 characters",
+	"batch_subject_check":             "the subject holds a line break or is longer than 900 characters",
+	"batch_list_unsubscribe_check":    "list-unsubscribe is no https: or mailto: URI of up to 800 characters without spaces and angle brackets",
+	"batch_on_unknown_check":          "on_unknown is hold or resend",
+	"attachment_filename_check":       "the file name of an attachment is empty, longer than 200 characters, or holds a quote, slash or line break",
+	"attachment_content_type_check":   "the content type of an attachment is no media type",
+	"attachment_content_check":        "an attachment is larger than 25 MiB",
+	"suppression_address_check":       "the address is longer than 320 characters",
+	"destination_rate_messages_check": "a rate is not negative",
+}
+
+// refusal makes a Refusal of what PostgreSQL answered. Other errors stay as they are.
+func refusal(err error) error {
+	var no *pgconn.PgError
+	if !errors.As(err, &no) {
+		return err
+	}
+	r := &Refusal{text: no.Message, cause: no}
+	if text, ok := rules[no.ConstraintName]; ok {
+		r.text = text
+	}
+	switch {
+	case no.Hint != "":
+		r.text += "; " + no.Hint
+	case no.Code == "42501": // insufficient_privilege
+		r.text += "; it takes a login that is a member of enotify_admin"
+	case no.Code == "P0002": // no_data_found: enotify.my_batch()
+		r.text += "; enotify batch list --all shows those there are"
+		r.cause = ErrNotFound
+	}
+	return r
+}

@@ -1,0 +1,89 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A Change is one step of a batch from state to state.
+type Change struct {
+	At     time.Time `json:"at"`
+	From   string    `json:"from"` // "" when it was created
+	To     string    `json:"to"`
+	By     string    `json:"by"` // login
+	Reason string    `json:"reason"`
+}
+
+const historySQL = `
+SELECT at, coalesce(from_state::text, ''), to_state::text, by::text, reason FROM enotify.batch_log WHERE batch_id = $1 ORDER BY at`
+
+// History lists the states that a batch went through, the first first.
+func (db *DB) History(ctx context.Context, batch int64) ([]Change, error) {
+	return collect[Change](ctx, db, historySQL, batch)
+}
+
+// A Failure is what one recipient domain says to many recipients of a batch.
+type Failure struct {
+	State  string `json:"state"` // bounced, expired, invalid, or deferred: not given up yet
+	Class  string `json:"class"`
+	Domain string `json:"domain"` // "" when the addresses are invalid
+	Code   int    `json:"code"`   // 0: the receiver said nothing
+	N      int    `json:"recipients"`
+	Reply  string `json:"reply"` // one of them
+}
+
+const failuresSQL = `
+WITH failed AS (
+	SELECT o.state::text, o.class, o.code, o.enhanced, o.reply, o.seq FROM enotify.outcome o
+	WHERE o.batch_id = $1 AND o.state IN ('bounced', 'expired', 'invalid')
+	UNION ALL
+	SELECT 'deferred', t.class, t.code, t.enhanced, t.reply, t.seq FROM enotify.retry t WHERE t.batch_id = $1 AND t.class <> 'not_begun'
+)
+SELECT f.state, coalesce(f.class::text, ''), coalesce(d.name, ''), coalesce(f.code, 0)::int, count(*)::int AS n, min(concat_ws(' ', f.code, f.enhanced, f.reply))
+FROM failed f JOIN enotify.recipient r ON r.batch_id = $1 AND r.seq = f.seq LEFT JOIN enotify.domain d ON d.id = r.domain_id
+GROUP BY f.state, f.class, d.name, f.code ORDER BY n DESC, 1, 2, 3, 4 LIMIT $2`
+
+// Failures lists why recipients of a batch have not got it, the most frequent
+// cause first.
+func (db *DB) Failures(ctx context.Context, batch int64, limit int) ([]Failure, error) {
+	return collect[Failure](ctx, db, failuresSQL, batch, limit)
+}
+
+// A Doubt is a recipient of whom nobody knows whether the receiver took the
+// message.
+type Doubt struct {
+	Seq     int32     `json:"seq"`
+	Address string    `json:"address"`
+	At      time.Time `json:"at"`
+	Reply   string    `json:"reply"`
+}
+
+const doubtsSQL = `
+SELECT o.seq, r.address, o.at, coalesce(o.reply, '')
+FROM enotify.outcome o JOIN enotify.recipient r USING (batch_id, seq) WHERE o.batch_id = $1 AND o.state = 'unknown' ORDER BY o.seq LIMIT $2`
+
+// Doubts lists recipients of a batch in state unknown.
+func (db *DB) Doubts(ctx context.Context, batch int64, limit int) ([]Doubt, error) {
+	return collect[Doubt](ctx, db, doubtsSQL, batch, limit)
+}
+
+const nextDueSQL = `SELECT min(due_at) FROM enotify.retry WHERE batch_id = $1 AND intent_at IS NULL`
+
+// NextDue is when the first deferred recipient of a batch is tried again, nil
+// when none is deferred.
+func (db *DB) NextDue(ctx context.Context, batch int64) (due *time.Time, err error) {
+	err = db.pool.QueryRow(ctx, nextDueSQL, batch).Scan(&due)
+	return due, refusal(err)
+}
+
+// collect reads rows into structs whose fields are the columns in order.
+func collect[T any](ctx context.Context, db *DB, sql string, args ...any) ([]T, error) {
+	rows, err := db.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[T])
+	return all, refusal(err)
+}

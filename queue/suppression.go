@@ -1,0 +1,132 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A Suppression is an address never to be sent to.
+type Suppression struct {
+	Address string     `json:"address"` // lower case, domain in A-labels
+	Client  string     `json:"client"`  // the client it holds for; "" for all
+	Cause   string     `json:"cause"`   // no_such_user, mailbox_full, complaint, unsubscribe or operator
+	Until   *time.Time `json:"until"`   // ends by itself then; nil: stays until removed
+	AddedAt time.Time  `json:"added_at"`
+	AddedBy string     `json:"added_by"` // login
+	BatchID *int64     `json:"batch"`    // whose reply caused it
+	Note    string     `json:"note"`     // the reply, or the operator's words
+}
+
+const suppressionsSQL = `
+SELECT s.address, coalesce(c.domain, '') AS client, s.cause, s.until, s.added_at, s.added_by::text, s.batch_id, s.note
+FROM enotify.suppression s LEFT JOIN enotify.client c ON c.id = s.client_id
+WHERE (s.until IS NULL OR s.until > now()) AND ($1 = '' OR s.client_id IS NULL OR c.domain = $1) AND strpos(s.address, lower($2)) > 0
+ORDER BY s.added_at DESC, s.address, client LIMIT nullif($3, 0)`
+
+// Suppressions lists those in force whose address contains match, the latest
+// first; with a client, those that hold for it: its own and those for all.
+// Limit 0 is none.
+func (db *DB) Suppressions(ctx context.Context, client, match string, limit int) ([]Suppression, error) {
+	if client != "" {
+		c, err := db.Client(ctx, client)
+		if err != nil {
+			return nil, err
+		}
+		client = c.Domain
+	}
+	rows, err := db.pool.Query(ctx, suppressionsSQL, client, match, limit)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Suppression])
+	return found, refusal(err)
+}
+
+const mailboxSQL = `SELECT lower(m), coalesce(enotify.mailbox_problem(m), '') FROM (SELECT enotify.mailbox($1) AS m) s`
+
+// suppressible returns an address as suppressions have it.
+func (db *DB) suppressible(ctx context.Context, address string) (normal string, err error) {
+	var problem string
+	if err := db.pool.QueryRow(ctx, mailboxSQL, address).Scan(&normal, &problem); err != nil {
+		return "", refusal(err)
+	}
+	if problem != "" {
+		return "", fmt.Errorf("%q is no address: %s", address, problem)
+	}
+	return normal, nil
+}
+
+// What a receiver or a reader said for good stays as it is; what would have
+// ended, or an operator wrote, is replaced.
+const addSuppressionSQL = `
+INSERT INTO enotify.suppression AS s (address, client_id, cause, until, note)
+VALUES ($1, (SELECT id FROM enotify.client WHERE domain = $2), 'operator', $3, $4)
+ON CONFLICT (address, client_id) DO UPDATE
+SET cause = excluded.cause, until = excluded.until, note = excluded.note, added_at = now(), added_by = session_user, batch_id = NULL, seq = NULL
+WHERE s.until IS NOT NULL OR s.cause = 'operator'`
+
+// Suppress adds an address by the operator's word, for one client or with ""
+// for all. The error wraps ErrExists when it is suppressed for good already.
+func (db *DB) Suppress(ctx context.Context, s Suppression) (address string, err error) {
+	if address, err = db.suppressible(ctx, s.Address); err != nil {
+		return "", err
+	}
+	if s.Client != "" {
+		c, err := db.Client(ctx, s.Client)
+		if err != nil {
+			return "", err
+		}
+		s.Client = c.Domain
+	}
+	tag, err := db.pool.Exec(ctx, addSuppressionSQL, address, s.Client, s.Until, s.Note)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = fmt.Errorf("%s is suppressed for good already: it %w; see enotify suppression list --match %s", address, ErrExists, address)
+	}
+	return address, refusal(err)
+}
+
+const (
+	releaseAddressSQL = `
+DELETE FROM enotify.suppression s
+WHERE s.address = $1 AND s.client_id IS NOT DISTINCT FROM (SELECT c.id FROM enotify.client c WHERE c.domain = $2)`
+	elsewhereSQL = `
+SELECT coalesce(c.domain, '') FROM enotify.suppression s LEFT JOIN enotify.client c ON c.id = s.client_id
+WHERE s.address = $1 ORDER BY 1 LIMIT 1`
+)
+
+// Release takes an address off the list: that for one client, or with "" that
+// for all. The error wraps ErrNotFound when it is not on it.
+func (db *DB) Release(ctx context.Context, address, client string) (normal string, err error) {
+	if normal, err = db.suppressible(ctx, address); err != nil {
+		return "", err
+	}
+	if client != "" {
+		c, err := db.Client(ctx, client)
+		if err != nil {
+			return "", err
+		}
+		client = c.Domain
+	}
+	tag, err := db.pool.Exec(ctx, releaseAddressSQL, normal, client)
+	if err != nil {
+		return "", refusal(err)
+	}
+	if tag.RowsAffected() > 0 {
+		return normal, nil
+	}
+	var other string
+	switch err := db.pool.QueryRow(ctx, elsewhereSQL, normal).Scan(&other); {
+	case errors.Is(err, pgx.ErrNoRows):
+		return "", fmt.Errorf("suppression of %s: %w", normal, ErrNotFound)
+	case err != nil:
+		return "", refusal(err)
+	case other == "":
+		return "", fmt.Errorf("suppression of %s for %s alone: %w; it is suppressed for all clients: leave --client out", normal, client, ErrNotFound)
+	default:
+		return "", fmt.Errorf("suppression of %s: %w so; it is suppressed for a client: add --client %s", normal, ErrNotFound, other)
+	}
+}
