@@ -16,6 +16,7 @@ type lane struct {
 	grp      int16
 	waiting  int
 	retry    bool
+	parkings int // see lanes.park
 }
 
 const lanesSQL = `

@@ -2,17 +2,18 @@ package queue
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 )
 
-// lanes holds every lane in one of three places: ready to be asked for, or
-// parked until a time, or parked until a message of a site is done. A lane
-// that waits costs nothing and holds up no other.
+// lanes holds every lane: it is ready to be asked for, or parked until a time
+// or until a message of a site is done, whichever is first. A lane that waits
+// costs nothing and holds up no other.
 type lanes struct {
 	known map[laneKey]*lane
 	ready []*lane
 	timed laneHeap
-	sites map[string][]*lane
+	sites map[string][]parked
 }
 
 type laneKey struct {
@@ -24,7 +25,7 @@ type laneKey struct {
 func (l *lane) key() laneKey { return laneKey{l.batch, l.domainID, l.retry} }
 
 func newLanes() *lanes {
-	return &lanes{known: map[laneKey]*lane{}, sites: map[string][]*lane{}}
+	return &lanes{known: map[laneKey]*lane{}, sites: map[string][]parked{}}
 }
 
 // put adds a lane, or brings the one that is there up to date.
@@ -50,7 +51,7 @@ func (ls *lanes) keep(f func(*lane) bool) {
 // pop takes the lane whose turn it is, nil when none is ready.
 func (ls *lanes) pop(now time.Time) *lane {
 	for len(ls.timed) > 0 && !ls.timed[0].until.After(now) {
-		ls.ready = append(ls.ready, heap.Pop(&ls.timed).(parked).lane)
+		ls.unpark(heap.Pop(&ls.timed).(parked))
 	}
 	for len(ls.ready) > 0 {
 		l := ls.ready[0]
@@ -65,27 +66,51 @@ func (ls *lanes) pop(now time.Time) *lane {
 
 // park puts a lane back that pop gave out.
 func (ls *lanes) park(l *lane, w Wait) {
-	switch {
-	case l.waiting == 0:
+	if l.waiting == 0 {
 		ls.forget(l)
-	case w.Site != "":
-		ls.sites[w.Site] = append(ls.sites[w.Site], l)
-	case w.Until.IsZero():
-		ls.ready = append(ls.ready, l)
-	default:
-		heap.Push(&ls.timed, parked{w.Until, l})
+		return
 	}
+	if w == (Wait{}) {
+		ls.ready = append(ls.ready, l)
+		return
+	}
+	l.parkings++
+	ticket := parked{w.Until, l, l.parkings}
+	if w.Site != "" {
+		waiting := ls.sites[w.Site]
+		if len(waiting) > 2*len(ls.known) { // most are void
+			waiting = slices.DeleteFunc(waiting, func(p parked) bool { return p.parking != p.lane.parkings })
+		}
+		ls.sites[w.Site] = append(waiting, ticket)
+	}
+	if !w.Until.IsZero() {
+		heap.Push(&ls.timed, ticket)
+	}
+}
+
+// unpark makes a lane ready, unless it has been since it was parked so.
+func (ls *lanes) unpark(p parked) bool {
+	if p.parking != p.lane.parkings {
+		return false
+	}
+	p.lane.parkings++
+	ls.ready = append(ls.ready, p.lane)
+	return true
 }
 
 // free makes up to n lanes ready that wait for the site.
 func (ls *lanes) free(site string, n int) {
 	waiting := ls.sites[site]
-	n = min(n, len(waiting))
-	ls.ready = append(ls.ready, waiting[:n]...)
-	if n == len(waiting) {
+	for n > 0 && len(waiting) > 0 {
+		if ls.unpark(waiting[0]) {
+			n--
+		}
+		waiting = waiting[1:]
+	}
+	if len(waiting) == 0 {
 		delete(ls.sites, site)
 	} else {
-		ls.sites[site] = waiting[n:]
+		ls.sites[site] = waiting
 	}
 }
 
@@ -103,9 +128,12 @@ func (ls *lanes) forget(l *lane) {
 	}
 }
 
+// parked is a place of a lane among those that wait; void when the lane has
+// been parked again, or made ready, since.
 type parked struct {
-	until time.Time
-	lane  *lane
+	until   time.Time
+	lane    *lane
+	parking int
 }
 
 type laneHeap []parked
