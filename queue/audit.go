@@ -18,7 +18,7 @@ type Audit struct {
 }
 
 const (
-	auditIDsSQL = `SELECT id FROM enotify.batch_status WHERE $1 IN (0, id) ORDER BY id`
+	auditIDsSQL = `SELECT id FROM enotify.batch_status WHERE $1::bigint IN (0, id) ORDER BY id`
 	rowsSQL     = `SELECT state, count(*)::int FROM enotify.delivery WHERE batch_id = $1 GROUP BY state`
 )
 
