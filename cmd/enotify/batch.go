@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"enotify/queue"
+	"enotify/sender"
+)
+
+func (a *app) batchCmd() *cobra.Command {
+	return noun("batch", "Notifications to many recipients", a.batchCreateCmd(), a.batchSubmitCmd(), a.batchListCmd(), a.batchShowCmd(),
+		a.batchPauseCmd(), a.batchResumeCmd(), a.batchCancelCmd(), a.batchAuditCmd())
+}
+
+// batchVerb makes a verb that does one thing to one batch, and then says where
+// the batch stands.
+func (a *app) batchVerb(use, short string, do func(ctx context.Context, db *queue.DB, batch int64) error) *cobra.Command {
+	return &cobra.Command{
+		Use: use + " ID", Short: short, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := batchID(args[0])
+			if err != nil {
+				return err
+			}
+			db, stop, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			if err := do(cmd.Context(), db, id); err != nil {
+				return err
+			}
+			s, err := db.Status(cmd.Context(), id)
+			if err != nil {
+				return err
+			}
+			return a.say("batch %d is %s: %s", id, s.State, tally(s))
+		},
+	}
+}
+
+func batchID(text string) (int64, error) {
+	id, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || id < 1 {
+		return 0, usagef("%q is no batch: batches have numbers; enotify batch list shows them", text)
+	}
+	return id, nil
+}
+
+// tally counts recipients by state, those that there are.
+func tally(s queue.Status) string {
+	parts := []string{some(s.Total, "recipient")}
+	for _, c := range s.Counts() {
+		if c.N != 0 {
+			parts = append(parts, count(c.N)+" "+string(c.State))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (a *app) batchSubmitCmd() *cobra.Command {
+	return a.batchVerb("submit", "Seal a draft and queue it", func(ctx context.Context, db *queue.DB, batch int64) error {
+		content, err := db.Content(ctx, batch)
+		if err != nil {
+			return err
+		}
+		if err := sender.CheckTemplates(content); err != nil {
+			return fmt.Errorf("batch %d cannot be sent: %w; cancel it and create it anew", batch, err)
+		}
+		_, err = db.Submit(ctx, batch)
+		return err
+	})
+}
+
+func (a *app) batchPauseCmd() *cobra.Command {
+	var reason string
+	cmd := a.batchVerb("pause", "Stop a batch; within a second nothing new begins", func(ctx context.Context, db *queue.DB, batch int64) error {
+		return db.Pause(ctx, batch, reason)
+	})
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for others to `READ`")
+	return cmd
+}
+
+func (a *app) batchResumeCmd() *cobra.Command {
+	return a.batchVerb("resume", "Go on with a paused batch; check SPF anew for a blocked one", func(ctx context.Context, db *queue.DB, batch int64) error {
+		return db.Resume(ctx, batch)
+	})
+}
+
+func (a *app) batchCancelCmd() *cobra.Command {
+	var reason string
+	var yes *bool
+	cmd := a.batchVerb("cancel", "End a batch for good; who was not tried is not sent to", func(ctx context.Context, db *queue.DB, batch int64) error {
+		s, err := db.Status(ctx, batch)
+		if err != nil {
+			return err
+		}
+		if err := a.confirm(*yes, "cancel batch %d for good (%s, %s)?", batch, s.State, tally(s)); err != nil {
+			return err
+		}
+		return db.Cancel(ctx, batch, reason)
+	})
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for others to `READ`")
+	yes = yesFlag(cmd)
+	return cmd
+}
+
+// batchStates are those that --state takes.
+var batchStates = []string{"draft", "queued", "sending", "retrying", "paused", "blocked", "done", "cancelled"}
+
+// listed is how long a batch that has finished stays in the list without --all.
+const listed = 24 * time.Hour
+
+func (a *app) batchListCmd() *cobra.Command {
+	var f queue.Filter
+	var all bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "List batches: the unfinished ones, and what finished within a day", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.State != "" && !slices.Contains(batchStates, f.State) {
+				return usagef("--state %s: it is one of %s", f.State, strings.Join(batchStates, ", "))
+			}
+			if !all {
+				f.Since = listed
+			}
+			db, stop, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			batches, err := db.Batches(cmd.Context(), f)
+			if err != nil {
+				return err
+			}
+			if len(batches) == 0 {
+				a.hint("no batches; --all shows those that finished more than a day ago too")
+			}
+			return a.print(batches, func(p *page) { layBatches(p, batches) })
+		},
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.State, "state", "", "only those in `STATE`")
+	fl.StringVar(&f.Client, "client", "", "only those of a client, by `DOMAIN`")
+	fl.BoolVar(&all, "all", false, "also those that finished more than a day ago")
+	cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(batchStates, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+func layBatches(p *page, batches []queue.Status) {
+	if len(batches) == 0 {
+		return
+	}
+	var rows [][]string
+	for _, s := range batches {
+		rows = append(rows, []string{
+			strconv.FormatInt(s.ID, 10), s.State, s.Client, strconv.Itoa(s.Priority), count(s.Total), count(s.Pending + s.Sending), count(s.Deferred),
+			count(s.Delivered), count(s.Bounced + s.Expired + s.Invalid), count(s.Suppressed + s.Cancelled), count(s.Unknown), clip(s.Subject, 30), clip(s.Reason, 60),
+		})
+	}
+	p.table([]string{"BATCH", "STATE", "CLIENT", "PRIO", "TOTAL", "WAITING", "DEFERRED", "DELIVERED", "FAILED", "NOT SENT", "UNKNOWN", "SUBJECT", "WHY"}, rows...)
+}
+
+func (a *app) batchAuditCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "audit [ID]", Short: "Prove that no recipient is lost: each is in exactly one state", Args: cobra.MaximumNArgs(1),
+		Long: `Counts the recipients of a batch, or of all, twice: by the sums that the
+program keeps, and row by row. Both must be the number that was sealed, and no
+recipient may be in two states or in none. Exits with 2 where that is not so.`,
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			var id int64
+			if len(args) > 0 {
+				if id, err = batchID(args[0]); err != nil {
+					return err
+				}
+			}
+			db, stop, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			audits, err := db.Audit(cmd.Context(), id)
+			if err != nil {
+				return err
+			}
+			if err := a.print(audits, func(p *page) { layAudits(p, audits) }); err != nil {
+				return err
+			}
+			violated := 0
+			for _, audit := range audits {
+				if len(audit.Problems) > 0 {
+					violated++
+				}
+			}
+			if violated > 0 {
+				return codeError{exitBlocked, fmt.Errorf("%s of %d violated; keep the database as it is and report this", some(violated, "batch"), len(audits))}
+			}
+			return nil
+		},
+	}
+}
+
+func layAudits(p *page, audits []queue.Audit) {
+	for _, audit := range audits {
+		var sum []string
+		for _, c := range (queue.Status{}).Counts() {
+			if n := audit.States[string(c.State)]; n > 0 {
+				sum = append(sum, count(n)+" "+string(c.State))
+			}
+		}
+		word := "balances"
+		if len(audit.Problems) > 0 {
+			word = "VIOLATED"
+		}
+		p.line("batch %d %s %s: %s sealed = %s", audit.Batch, audit.State, p.paint(word, tones[word]), count(audit.Total), orElse(strings.Join(sum, " + "), "0"))
+		for _, problem := range audit.Problems {
+			p.line("  %s", problem)
+		}
+	}
+}

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"enotify/queue"
+	"enotify/sender"
+)
+
+// createFlags are the flags of batch create. A FILE may be -, standard input.
+type createFlags struct {
+	from, fromName, replyTo, subject string
+	text, html                       string
+	attach                           []string
+	recipients                       string
+	priority                         int
+	notBefore, expires               string
+	listUnsubscribe, onUnknown, key  string
+	submit                           bool
+}
+
+func (a *app) batchCreateCmd() *cobra.Command {
+	var c createFlags
+	cmd := &cobra.Command{
+		Use: "create", Short: "Create a batch from files; prints its number", Args: cobra.NoArgs,
+		Long: `Creates a batch from files, all of it or nothing, and prints its number.
+
+Recipients are CSV in UTF-8: the first line names the columns, one of them
+"address"; the others are merge data, and {{.name}} in subject, text or HTML is
+filled from the column name. Without --recipients they are staged by SQL.
+With --submit the batch is queued at once.
+
+A FILE may be -, standard input. Times are RFC 3339 or a duration from now,
+such as 2h or 3d.`,
+		Example: `  enotify batch create --from council@town.example --subject 'Agenda for {{.ward}}' \
+      --text agenda.txt --attach agenda.pdf --recipients people.csv --submit`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.createBatch(cmd, c)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.from, "from", "", "`ADDRESS` of the From: field; its domain is the client")
+	f.StringVar(&c.fromName, "from-name", "", "`NAME` shown with it")
+	f.StringVar(&c.replyTo, "reply-to", "", "`ADDRESS` that answers go to")
+	f.StringVar(&c.subject, "subject", "", "`SUBJECT`; may hold merge fields")
+	f.StringVar(&c.text, "text", "", "plain text, a `FILE`; may hold merge fields")
+	f.StringVar(&c.html, "html", "", "HTML, a `FILE`; may hold merge fields")
+	f.StringArrayVar(&c.attach, "attach", nil, "`FILE` to attach; may be repeated")
+	f.StringVar(&c.recipients, "recipients", "", "recipients, a CSV `FILE`")
+	f.IntVar(&c.priority, "priority", 0, "the higher goes first; an emergency interrupts a newsletter")
+	f.StringVar(&c.notBefore, "not-before", "", "`TIME` before which nothing is sent")
+	f.StringVar(&c.expires, "expires", "", "`TIME` after which nothing is tried any more; default: 3 days after it may begin")
+	f.StringVar(&c.listUnsubscribe, "list-unsubscribe", "", "https: or mailto: `URI`; may hold merge fields")
+	f.StringVar(&c.onUnknown, "on-unknown", "hold", "hold or resend what is in doubt after a crash")
+	f.StringVar(&c.key, "key", "", "your `NAME` for the batch: created again under the same, it is the same batch; default: a new one")
+	f.BoolVar(&c.submit, "submit", false, "queue it at once")
+	return cmd
+}
+
+func (a *app) createBatch(cmd *cobra.Command, c createFlags) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	d, err := c.draft(a.stdin, time.Now())
+	if err != nil {
+		return err
+	}
+	if c.recipients != "" {
+		in, err := openFile(c.recipients, a.stdin)
+		if err != nil {
+			return err
+		}
+		defer in.Close()
+		list, err := newRecipients(in, c.recipients)
+		if err != nil {
+			return err
+		}
+		if err := checkFields(d, list); err != nil {
+			return err
+		}
+		d.Recipients = list.Next
+	}
+	db, stop, err := a.open(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer stop()
+	made, err := db.Create(cmd.Context(), d)
+	if err != nil {
+		return fmt.Errorf("%w; nothing was created", err)
+	}
+	s, err := db.Status(cmd.Context(), made.ID)
+	if err != nil {
+		return err
+	}
+	switch {
+	case made.Existed:
+		a.hint("batch %d has the key %q already and is %s; nothing was added to it", s.ID, d.Key, s.State)
+	case s.State == "draft":
+		a.hint("batch %d is a draft with %s; next: enotify batch submit %d", s.ID, some(made.Recipients, "staged recipient"), s.ID)
+	default:
+		a.hint("batch %d is %s: %s; see enotify batch show %d", s.ID, s.State, tally(s), s.ID)
+	}
+	return a.print(s, func(p *page) { p.line("%d", s.ID) })
+}
+
+// check looks at the flags alone.
+func (c createFlags) check() error {
+	switch {
+	case c.from == "":
+		return usagef("--from is missing: the address of the From: field")
+	case c.subject == "":
+		return usagef("--subject is missing")
+	case c.text == "" && c.html == "":
+		return usagef("--text or --html is missing: a file with the body")
+	case c.onUnknown != string(queue.Hold) && c.onUnknown != string(queue.Resend):
+		return usagef("--on-unknown %s: it is hold or resend", c.onUnknown)
+	case c.submit && c.recipients == "":
+		return usagef("--submit needs --recipients; those that are staged by SQL are submitted with enotify batch submit")
+	}
+	stdin := 0
+	for _, file := range append([]string{c.text, c.html, c.recipients}, c.attach...) {
+		if file == "-" {
+			stdin++
+		}
+	}
+	if stdin > 1 {
+		return usagef("only one file can be -, standard input")
+	}
+	return nil
+}
+
+// draft reads what the batch says, and checks that it can be composed.
+func (c createFlags) draft(stdin io.Reader, now time.Time) (d queue.Draft, err error) {
+	d = queue.Draft{Key: c.key, Submit: c.submit, Batch: queue.Batch{
+		From: c.from, FromName: c.fromName, ReplyTo: c.replyTo, Subject: c.subject, ListUnsubscribe: c.listUnsubscribe,
+		Priority: c.priority, CreatedAt: now, OnUnknown: queue.OnUnknown(c.onUnknown),
+	}}
+	if d.Key == "" {
+		d.Key = "cli-" + strings.ToLower(rand.Text())
+	}
+	for _, t := range []struct {
+		flag, text string
+		at         *time.Time
+	}{{"--not-before", c.notBefore, &d.NotBefore}, {"--expires", c.expires, &d.ExpiresAt}} {
+		if t.text == "" {
+			continue
+		}
+		if *t.at, err = momentIn(t.text, now); err != nil {
+			return d, usagef("%s: %w", t.flag, err)
+		}
+	}
+	for _, body := range []struct {
+		file string
+		to   *string
+	}{{c.text, &d.Text}, {c.html, &d.HTML}} {
+		if body.file == "" {
+			continue
+		}
+		if *body.to, err = readText(body.file, stdin); err != nil {
+			return d, err
+		}
+	}
+	for _, file := range c.attach {
+		content, err := readFile(file, stdin)
+		if err != nil {
+			return d, err
+		}
+		d.Attachments = append(d.Attachments, queue.Attachment{Filename: filepath.Base(file), Content: content})
+	}
+	if err := sender.CheckTemplates(&d.Batch); err != nil {
+		return d, fmt.Errorf("%w; nothing was created", err)
+	}
+	return d, nil
+}
+
+// checkFields finds merge fields that no recipient could fill.
+func checkFields(d queue.Draft, list *recipients) error {
+	for _, part := range []struct{ name, content string }{
+		{"subject", d.Subject}, {"list-unsubscribe", d.ListUnsubscribe}, {"text", d.Text}, {"html", d.HTML},
+	} {
+		for _, field := range mergeFields(part.content) {
+			if !list.has(field) {
+				return fmt.Errorf("the %s asks for {{.%s}}, but %s has no column %s: it has %s; nothing was created",
+					part.name, field, list.name, field, clip(strings.Join(list.columns, ", "), 200))
+			}
+		}
+	}
+	return nil
+}
+
+// maxFileBytes is what the database takes of an attachment, and more than any
+// body should have.
+const maxFileBytes = 25 << 20
+
+func openFile(name string, stdin io.Reader) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(stdin), nil
+	}
+	return os.Open(name)
+}
+
+func readFile(name string, stdin io.Reader) ([]byte, error) {
+	in, err := openFile(name, stdin)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	content, err := io.ReadAll(io.LimitReader(in, maxFileBytes+1))
+	if err == nil && len(content) > maxFileBytes {
+		err = fmt.Errorf("%s is larger than %d MiB", name, maxFileBytes>>20)
+	}
+	return content, err
+}
+
+// readText reads a body: not empty, UTF-8, without byte order mark.
+func readText(name string, stdin io.Reader) (string, error) {
+	content, err := readFile(name, stdin)
+	content = bytes.TrimPrefix(content, []byte("\ufeff"))
+	switch {
+	case err != nil:
+		return "", err
+	case len(bytes.TrimSpace(content)) == 0:
+		return "", fmt.Errorf("%s is empty", name)
+	case !utf8.Valid(content):
+		return "", fmt.Errorf("%s is not in UTF-8", name)
+	case bytes.IndexByte(content, 0) >= 0:
+		return "", errors.New(name + " holds a NUL; it is no text file")
+	}
+	return string(content), nil
+}

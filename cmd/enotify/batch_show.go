@@ -1,0 +1,182 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"enotify/queue"
+)
+
+// How much of the bad news is shown.
+const (
+	failuresShown = 20
+	doubtsShown   = 20
+)
+
+// A batchReport is all there is to know of a batch.
+type batchReport struct {
+	queue.Status
+	Log      []queue.Change  `json:"log"`
+	Failures []queue.Failure `json:"failures"`
+	Doubts   []queue.Doubt   `json:"doubts"`
+	NextDue  *time.Time      `json:"next_due"`
+	Verdicts []verdict       `json:"verdicts"` // those that block it
+}
+
+func (a *app) batchShowCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "show ID", Short: "Show where a batch stands, how it came there, and what receivers say", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := batchID(args[0])
+			if err != nil {
+				return err
+			}
+			db, stop, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			r, err := report(cmd.Context(), db, id)
+			if err != nil {
+				return err
+			}
+			return a.print(r, r.lay)
+		},
+	}
+}
+
+func report(ctx context.Context, db *queue.DB, id int64) (r batchReport, err error) {
+	if r.Status, err = db.Status(ctx, id); err != nil {
+		return r, err
+	}
+	if r.Log, err = db.History(ctx, id); err != nil {
+		return r, err
+	}
+	if r.Failures, err = db.Failures(ctx, id, failuresShown); err != nil {
+		return r, err
+	}
+	if r.Doubts, err = db.Doubts(ctx, id, doubtsShown); err != nil {
+		return r, err
+	}
+	if r.NextDue, err = db.NextDue(ctx, id); err != nil {
+		return r, err
+	}
+	r.Verdicts = []verdict{}
+	if r.State == "blocked" {
+		all, err := verdictsOn(ctx, db, r.Client)
+		if err != nil {
+			return r, err
+		}
+		r.Verdicts = slices.DeleteFunc(all, func(v verdict) bool { return !v.Blocks || v.SupersededAt != nil })
+	}
+	return r, nil
+}
+
+func (r batchReport) lay(p *page) {
+	r.layHead(p)
+	if len(r.Verdicts) > 0 {
+		p.heading("Why it is blocked; it goes on by itself once the record is right")
+		for _, v := range r.Verdicts {
+			layVerdict(p, v)
+		}
+	}
+	r.layCounts(p)
+	r.layFailures(p)
+	if len(r.Doubts) > 0 {
+		p.heading("In doubt: it may or may not have been delivered, and is not sent again")
+		var rows [][]string
+		for _, d := range r.Doubts {
+			rows = append(rows, []string{clock(d.At), d.Address, clip(d.Reply, 90)})
+		}
+		p.table([]string{"SINCE", "ADDRESS", "WHY"}, rows...)
+		if more := r.Unknown - len(r.Doubts); more > 0 {
+			p.line("and %s more", count(more))
+		}
+	}
+	p.heading("Log")
+	var rows [][]string
+	for _, c := range r.Log {
+		rows = append(rows, []string{clock(c.At), c.To, c.By, c.Reason})
+	}
+	p.table([]string{"AT", "STATE", "BY", "WHY"}, rows...)
+}
+
+func (r batchReport) layHead(p *page) {
+	rows := [][]string{
+		{"batch", strconv.FormatInt(r.ID, 10)},
+		{"state", r.State},
+	}
+	if r.Reason != "" {
+		rows = append(rows, []string{"why", r.Reason})
+	}
+	rows = append(rows, []string{"client", r.Client}, []string{"from", r.FromAddress}, []string{"subject", clip(r.Subject, 120)}, []string{"key", r.IdemKey})
+	if r.Priority != 0 {
+		rows = append(rows, []string{"priority", strconv.Itoa(r.Priority) + " "})
+	}
+	rows = append(rows, []string{"created", p.ago(r.CreatedAt) + " by " + r.CreatedBy})
+	for _, t := range []struct {
+		label string
+		at    *time.Time
+	}{{"not before", r.NotBefore}, {"submitted", r.SubmittedAt}, {"started", r.StartedAt}, {"finished", r.FinishedAt}} {
+		if t.at != nil {
+			rows = append(rows, []string{t.label, p.ago(*t.at)})
+		}
+	}
+	if r.FinishedAt == nil {
+		rows = append(rows, []string{"expires", p.ago(r.ExpiresAt)})
+	}
+	p.table(nil, rows...)
+}
+
+func (r batchReport) layCounts(p *page) {
+	if r.State == "draft" {
+		p.heading("Not submitted yet: enotify batch submit %d", r.ID)
+		return
+	}
+	p.heading("Recipients")
+	rows := [][]string{}
+	for _, c := range r.Counts() {
+		note := ""
+		switch {
+		case c.State == queue.Deferred && r.NextDue != nil:
+			note = "next try " + p.ago(*r.NextDue)
+		case c.State == queue.Unknown && c.N > 0:
+			note = "in doubt after a crash or a lost connection"
+		}
+		if c.N > 0 || c.State == queue.Delivered {
+			rows = append(rows, []string{string(c.State), count(c.N), note})
+		}
+	}
+	rows = append(rows, []string{"total", count(r.Total), ""})
+	p.table(nil, rows...)
+	if r.Duplicates > 0 {
+		p.line("%s repeated an address and were left out", some(r.Duplicates, "line"))
+	}
+}
+
+// layFailures prints what receivers say, grouped by class, the class that hits
+// most recipients first.
+func (r batchReport) layFailures(p *page) {
+	if len(r.Failures) == 0 {
+		return
+	}
+	hit := map[string]int{}
+	for _, f := range r.Failures {
+		hit[f.Class] += f.N
+	}
+	byClass := slices.Clone(r.Failures)
+	slices.SortStableFunc(byClass, func(a, b queue.Failure) int {
+		return cmp.Or(cmp.Compare(hit[b.Class], hit[a.Class]), cmp.Compare(a.Class, b.Class), cmp.Compare(b.N, a.N))
+	})
+	p.heading("What receivers say")
+	var rows [][]string
+	for _, f := range byClass {
+		rows = append(rows, []string{orElse(f.Class, "-"), f.State, count(f.N), orElse(f.Domain, "-"), clip(f.Reply, 100)})
+	}
+	p.table([]string{"CLASS", "STATE", "RECIPIENTS", "DOMAIN", "REPLY"}, rows...)
+}

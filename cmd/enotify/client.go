@@ -1,0 +1,180 @@
+package main
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"enotify/queue"
+)
+
+func (a *app) clientCmd() *cobra.Command {
+	return noun("client", "Domains that we send for", a.clientAddCmd(), a.clientListCmd(), a.clientShowCmd(), a.clientRemoveCmd())
+}
+
+func (a *app) clientAddCmd() *cobra.Command {
+	var logins []string
+	cmd := &cobra.Command{
+		Use: "add DOMAIN", Short: "Register a domain, or tie one to further logins", Args: cobra.ExactArgs(1),
+		Long: `Registers the domain of From: addresses. With --role, the client is tied to
+logins of the database: they alone send for it, and for no other client. Each
+becomes a member of enotify_app.`,
+		Example: "  enotify client add town.example --role town_cms",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			db, stop, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			domain, registered, err := db.AddClient(cmd.Context(), args[0], logins)
+			if err != nil {
+				return err
+			}
+			if registered {
+				if err := a.say("client %s registered", domain); err != nil {
+					return err
+				}
+			}
+			for _, login := range logins {
+				if err := a.say("login %s may send for %s", login, domain); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringArrayVar(&logins, "role", nil, "`LOGIN` that may send for it; may be repeated")
+	return cmd
+}
+
+func (a *app) clientListCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the clients", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			db, stop, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			clients, err := db.Clients(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if len(clients) == 0 {
+				a.hint("no clients yet; register one: enotify client add DOMAIN")
+			}
+			return a.print(clients, func(p *page) {
+				if len(clients) == 0 {
+					return
+				}
+				var rows [][]string
+				for _, c := range clients {
+					rows = append(rows, []string{c.Domain, spfWord(c.SPF), count(batchTotal(c)), count(c.Unfinished), loginsWord(c.Logins)})
+				}
+				p.table([]string{"CLIENT", "SPF", "BATCHES", "UNFINISHED", "LOGINS"}, rows...)
+			})
+		},
+	}
+}
+
+func spfWord(result string) string {
+	if result == "" {
+		return "not checked yet"
+	}
+	return result
+}
+
+func loginsWord(logins []string) string {
+	if len(logins) == 0 {
+		return "any that is tied to no client"
+	}
+	return strings.Join(logins, ", ")
+}
+
+func batchTotal(c queue.Client) (n int) {
+	for _, k := range c.Batches {
+		n += k
+	}
+	return n
+}
+
+// verdictsShown is how many verdicts are shown, the current ones included.
+const verdictsShown = 30
+
+func (a *app) clientShowCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "show DOMAIN", Short: "Show a client: its logins, what SPF says of it, its batches", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			db, stop, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			c, err := db.Client(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			found, err := verdictsOn(cmd.Context(), db, c.Domain)
+			if err != nil {
+				return err
+			}
+			return a.print(struct {
+				queue.Client
+				Verdicts []verdict `json:"verdicts"`
+			}{c, found}, func(p *page) {
+				layClient(p, c)
+				layVerdicts(p, found)
+			})
+		},
+	}
+}
+
+func layClient(p *page, c queue.Client) {
+	rows := [][]string{{"client", c.Domain}, {"registered", p.ago(c.CreatedAt)}, {"logins", loginsWord(c.Logins)}}
+	if c.ReturnPath != "" {
+		rows = append(rows, []string{"return path", c.ReturnPath})
+	}
+	states := []string{count(batchTotal(c))}
+	for _, state := range slices.Sorted(maps.Keys(c.Batches)) {
+		states = append(states, count(c.Batches[state])+" "+state)
+	}
+	p.table(nil, append(rows, []string{"batches", strings.Join(states, ", ")})...)
+}
+
+func (a *app) clientRemoveCmd() *cobra.Command {
+	var withBatches bool
+	cmd := &cobra.Command{
+		Use: "rm DOMAIN", Short: "Remove a client", Args: cobra.ExactArgs(1),
+		Long: `Removes a client with its logins, its verdicts and the suppressions that hold
+for it alone. A client with batches is kept unless --with-batches is given and
+all have finished: the record of what was sent to whom is then deleted too.`,
+	}
+	cmd.Flags().BoolVar(&withBatches, "with-batches", false, "delete the record of its finished batches too")
+	yes := yesFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		db, stop, err := a.open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer stop()
+		c, err := db.Client(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		what := "remove client " + c.Domain
+		if withBatches && batchTotal(c) > 0 {
+			what += " and the record of " + some(batchTotal(c), "batch")
+		}
+		if err := a.confirm(*yes, "%s?", what); err != nil {
+			return err
+		}
+		if err := db.RemoveClient(cmd.Context(), c.Domain, withBatches); err != nil && !errors.Is(err, queue.ErrNotFound) {
+			return err
+		}
+		return a.say("client %s removed", c.Domain)
+	}
+	return cmd
+}

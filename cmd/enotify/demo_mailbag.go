@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net/mail"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"enotify/sender/smtptest"
+)
+
+// A mailbag keeps what the receivers accept, a file DIR/RECEIVER/NUMBER-ADDRESS.eml
+// each, and watches that nothing comes twice.
+type mailbag struct {
+	dir string
+
+	mu     sync.Mutex
+	filed  map[string]int // messages by receiver
+	copies map[string]int // messages by Message-ID, which is the same on every try
+	err    error          // the first that hindered filing
+}
+
+// openMailbag makes the folder dir, or, when dir is "", a temporary one. A
+// folder with files of another run would tell a wrong story.
+func openMailbag(dir string) (*mailbag, error) {
+	b := &mailbag{dir: dir, filed: map[string]int{}, copies: map[string]int{}}
+	if dir == "" {
+		var err error
+		b.dir, err = os.MkdirTemp("", "enotify-demo-")
+		return b, err
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
+	there, err := os.ReadDir(dir)
+	if err == nil && len(there) > 0 {
+		err = usagef("--out %s: the folder is not empty; name another one", dir)
+	}
+	return b, err
+}
+
+// file is called before the receiver confirms the message. It adds the line in
+// which final delivery keeps the envelope sender (RFC 5321 §4.4).
+func (b *mailbag) file(receiver string, m smtptest.Message) {
+	id := ""
+	if parsed, err := mail.ReadMessage(bytes.NewReader(m.Data)); err == nil {
+		id = parsed.Header.Get("Message-Id")
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.filed[receiver]++
+	b.copies[id]++
+	name := fmt.Sprintf("%05d-%s.eml", b.filed[receiver], fileName(m.To[0]))
+	path := filepath.Join(b.dir, receiver, name)
+	err := os.MkdirAll(filepath.Dir(path), 0o777)
+	if err == nil {
+		err = os.WriteFile(path, append([]byte("Return-Path: <"+m.From+">\r\n"), m.Data...), 0o666)
+	}
+	if b.err == nil {
+		b.err = err
+	}
+}
+
+// received is the number of messages, and how many of them came again.
+func (b *mailbag) received() (messages, again int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, n := range b.copies {
+		messages += n
+		again += n - 1
+	}
+	return messages, again
+}
+
+// close removes the folder when nothing is in it, and returns what hindered filing.
+func (b *mailbag) close() error {
+	_ = os.Remove(b.dir) // fails when messages are there
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+// maxFileName leaves room for number and extension in what file systems take.
+const maxFileName = 200 // octets
+
+// fileName is an address without what file systems or shells make something of.
+func fileName(address string) string {
+	name := strings.Map(func(r rune) rune {
+		if strings.ContainsRune("@.-_+=", r) || '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z' {
+			return r
+		}
+		return '_'
+	}, address)
+	return name[:min(len(name), maxFileName)]
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
+	"enotify/spfguard"
+)
+
+// A script is what the demo's application enqueues, and when.
+type script struct {
+	staged []demoBatch // at the beginning, the way for many recipients
+	small  []demoBatch // then, in one call each
+	urgent *demoBatch  // when half of the first batch was tried; nil when there is none, or no more
+}
+
+func (s demoSettings) script() (script, error) {
+	if s.own.given() {
+		own, err := s.own.batch()
+		return script{staged: []demoBatch{own}}, err
+	}
+	warning := floodWarning(s.size)
+	return script{
+		staged: []demoBatch{newsletter(s.size), bakeryOffer(s.size)},
+		small:  []demoBatch{agenda(s.size)},
+		urgent: &warning,
+	}, nil
+}
+
+// A demoClient is a domain that the demo sends for, and its SPF record.
+type demoClient struct{ domain, record string }
+
+func (s script) clients() []demoClient {
+	var clients []demoClient
+	seen := map[string]bool{}
+	for _, b := range append(s.staged, s.small...) {
+		c := demoClient{spfguard.ASCII(domainOf(b.from)), goodRecord}
+		if c.domain == badClient {
+			c.record = badRecord
+		}
+		if !seen[c.domain] {
+			clients = append(clients, c)
+		}
+		seen[c.domain] = true
+	}
+	return clients
+}
+
+// describe shows the made-up internet and the clients.
+func (d *demo) describe() {
+	d.screen.heading("A made-up internet: DNS and mail servers, all of it on this machine")
+	for _, h := range d.internet.hosts {
+		fmt.Fprintf(d.screen, "  %-17s %-10s %s\n", h.domain, h.addr, h.about)
+	}
+	d.screen.heading("The clients we send for; receivers see our mail come from %s", demoEgress)
+	for _, c := range d.script.clients() {
+		fmt.Fprintf(d.screen, "  %-17s TXT \"%s\"\n", c.domain, c.record)
+	}
+}
+
+const demoLogin = "demo_app"
+
+// setUp does what the operator of a real installation does once.
+func (d *demo) setUp(ctx context.Context, databaseURL string) error {
+	d.screen.heading("An operator registers the clients, and slows down for one destination")
+	password := rand.Text()
+	if _, err := d.operator.Exec(ctx, "CREATE ROLE "+demoLogin+" LOGIN PASSWORD '"+password+"' IN ROLE enotify_app"); err != nil {
+		return err
+	}
+	for _, c := range d.script.clients() {
+		d.typed("client add %s --role %s", c.domain, demoLogin)
+		if _, _, err := d.db.AddClient(ctx, c.domain, []string{demoLogin}); err != nil {
+			return err
+		}
+	}
+	d.typed("destination set %s --rate %d/s", limitedDomain, limitedRate)
+	limit := queue.Destination{Name: limitedDomain, Rate: &queue.Rate{Messages: limitedRate, Per: time.Second}}
+	if err := d.db.SetDestination(ctx, limit); err != nil {
+		return err
+	}
+	d.typed("suppression add %s", unsubscribed)
+	if _, err := d.db.Suppress(ctx, queue.Suppression{Address: unsubscribed}); err != nil {
+		return err
+	}
+	for _, c := range d.script.clients() { // which are domains, now that they are registered
+		if err := d.internet.publish(c); err != nil {
+			return err
+		}
+	}
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		return err
+	}
+	u.User = url.UserPassword(demoLogin, password)
+	d.app.show = d.screen
+	d.app.conn, err = pgx.Connect(ctx, u.String())
+	return err
+}
+
+// typed shows a command that does what is done next.
+func (d *demo) typed(format string, args ...any) {
+	fmt.Fprintf(d.screen, "  $ enotify "+format+"\n", args...)
+}
+
+// begin enqueues all but what comes later.
+func (d *demo) begin(ctx context.Context) error {
+	d.screen.heading("An application enqueues by SQL; its login %s has the role enotify_app", demoLogin)
+	for _, b := range d.script.staged {
+		if err := d.app.stage(ctx, b); err != nil {
+			return err
+		}
+	}
+	for _, b := range d.script.small {
+		if err := d.app.enqueue(ctx, b); err != nil {
+			return err
+		}
+	}
+	d.screen.heading("A node sends")
+	return nil
+}
+
+// interject enqueues the urgent batch.
+func (d *demo) interject(ctx context.Context) error {
+	urgent := *d.script.urgent
+	d.script.urgent = nil
+	d.screen.say("the application enqueues something urgent")
+	return d.app.enqueue(ctx, urgent)
+}

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
+)
+
+// sumUp says how it ended, why, and what an operator would do next.
+func (d *demo) sumUp(ctx context.Context, interrupted bool) error {
+	now, err := d.look(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.tell(ctx, now); err != nil {
+		return err
+	}
+	d.screen.clear()
+	how := "nothing more can be delivered soon"
+	if interrupted {
+		how = "interrupted"
+	}
+	d.screen.heading("After %.1f s: %s", time.Since(d.screen.begun).Seconds(), how)
+	if err := d.tabulate(now); err != nil {
+		return err
+	}
+	fmt.Fprintf(d.screen, "\n%s\n", d.screen.brush.paint("What happened, and what an operator would do next", bold))
+	for _, explain := range []func(context.Context, standing) error{d.explainBlocked, d.explainUntried, d.explainFailures, d.explainInvalid, d.account} {
+		if err := explain(ctx, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tabulate gives the figures of all batches and receivers.
+func (d *demo) tabulate(now standing) error {
+	p := &page{w: bufio.NewWriter(d.screen), colour: d.screen.brush.colour}
+	rows, sum := [][]string{}, tallied{}
+	for _, b := range now.batches {
+		t := tallyOf(b)
+		rows = append(rows, t.row(b.IdemKey))
+		for i := range t {
+			sum[i] += t[i]
+		}
+	}
+	if len(rows) > 1 {
+		rows = append(rows, sum.row("all"))
+	}
+	p.table([]string{"BATCH", "TOTAL", "DELIVERED", "DEFERRED", "BOUNCED", "SUPPRESSED", "INVALID", "BLOCKED"}, rows...)
+	p.line("")
+	rows = nil
+	for _, h := range now.hosts {
+		if s := h.host.server; s != nil {
+			rows = append(rows, []string{h.host.domain, count(s.Delivered()), strconv.Itoa(s.Peak()), strconv.Itoa(s.Refused())})
+		}
+	}
+	p.table([]string{"RECEIVER", "RECEIVED", "CONNECTIONS AT MOST", "TURNED AWAY"}, rows...)
+	return p.w.Flush()
+}
+
+// A tallied batch is a row of the table: total, delivered, deferred, bounced,
+// suppressed, invalid, blocked.
+type tallied [7]int
+
+func tallyOf(b queue.Status) tallied {
+	t := tallied{b.Total, b.Delivered, b.Deferred, b.Bounced, b.Suppressed, b.Invalid}
+	if b.State == "blocked" {
+		t[6] = b.Pending
+	}
+	return t
+}
+
+func (t tallied) row(name string) []string {
+	row := []string{name}
+	for _, n := range t {
+		row = append(row, count(n))
+	}
+	return row
+}
+
+func (d *demo) explainBlocked(ctx context.Context, now standing) error {
+	for _, b := range now.batches {
+		if b.State != "blocked" {
+			continue
+		}
+		d.remark("%s is blocked: receivers that check SPF would have refused all of it.", b.IdemKey)
+		if err := d.showVerdict(ctx, b.Client); err != nil {
+			return err
+		}
+		d.screen.fact("next", fmt.Sprintf("have %s correct its record. The guard looks again by itself, and at once with", b.Client))
+		d.screen.fact("", fmt.Sprintf("enotify batch resume %d", b.ID))
+	}
+	return nil
+}
+
+// explainUntried says whom there was no time for, when the demo was interrupted.
+func (d *demo) explainUntried(_ context.Context, now standing) error {
+	for _, b := range now.batches {
+		if n := b.Pending + b.Sending; n > 0 && b.State != "blocked" {
+			d.remark("%s of %s: not tried yet.", some(n, "recipient"), b.IdemKey)
+		}
+	}
+	return nil
+}
+
+// showVerdict shows the record at fault, and what would cure it.
+func (d *demo) showVerdict(ctx context.Context, client string) error {
+	found, err := verdictsOn(ctx, d.db, client)
+	for _, v := range found {
+		if v.SupersededAt != nil || !v.Blocks {
+			continue
+		}
+		fmt.Fprintf(d.screen, "  record    %s\n", orElse(v.Record, "none"))
+		d.screen.fact("why", v.Explanation)
+		if v.Fix != "" {
+			fmt.Fprintf(d.screen, "  publish   %s\n", v.Fix) // in one piece: it is to be copied
+		}
+	}
+	return err
+}
+
+// explainFailures says of those who were not delivered to, why, by receiver.
+func (d *demo) explainFailures(ctx context.Context, now standing) error {
+	for _, b := range now.batches {
+		failures, err := d.db.Failures(ctx, b.ID, failuresSeen)
+		if err != nil {
+			return err
+		}
+		for _, f := range failures {
+			switch {
+			case f.State == string(queue.Deferred):
+				err = d.explainDeferred(ctx, b, f)
+			case f.Class == string(queue.NoSuchUser):
+				err = d.explainGone(ctx, b, f)
+			case f.State == string(queue.Bounced):
+				d.remark("%s of %s: refused at %s.", some(f.N, "recipient"), b.IdemKey, f.Domain)
+				d.screen.fact("why", f.Reply)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (d *demo) explainDeferred(ctx context.Context, b queue.Status, f queue.Failure) error {
+	due, err := d.db.NextDue(ctx, b.ID)
+	if err != nil || due == nil {
+		return err
+	}
+	d.remark("%s of %s: deferred at %s.", some(f.N, "recipient"), b.IdemKey, f.Domain)
+	d.screen.fact("why", f.Reply)
+	d.screen.fact("next", fmt.Sprintf("nothing to do: tried again from %s on, less and less often, until the batch expires at %s",
+		due.Local().Format("15:04:05"), b.ExpiresAt.Local().Format("2006-01-02 15:04")))
+	return nil
+}
+
+const sparedSQL = `
+SELECT count(*) FROM enotify.delivery d JOIN enotify.suppression s ON s.address = lower(d.address) AND s.cause = 'no_such_user'
+WHERE d.state = 'suppressed' AND d.domain = $1`
+
+func (d *demo) explainGone(ctx context.Context, b queue.Status, f queue.Failure) error {
+	var spared int
+	if err := d.operator.QueryRow(ctx, sparedSQL, f.Domain).Scan(&spared); err != nil {
+		return err
+	}
+	d.remark("%s of %s: no such user at %s. Suppressed at once, for all clients; later messages not even tried: %s.",
+		some(f.N, "recipient"), b.IdemKey, f.Domain, count(spared))
+	d.screen.fact("why", f.Reply)
+	d.screen.fact("next", fmt.Sprintf("have %s take them off its lists:", b.Client))
+	d.screen.fact("", "enotify suppression list --match "+f.Domain)
+	return nil
+}
+
+const invalidSQL = `SELECT address, reply FROM enotify.delivery WHERE state = 'invalid' ORDER BY batch_id, seq LIMIT 3`
+
+func (d *demo) explainInvalid(ctx context.Context, now standing) error {
+	n := 0
+	for _, b := range now.batches {
+		n += b.Invalid
+	}
+	if n == 0 {
+		return nil
+	}
+	d.remark("%s: no usable address or data. The others were sent to.", some(n, "recipient"))
+	rows, err := d.operator.Query(ctx, invalidSQL)
+	if err != nil {
+		return err
+	}
+	var address, why string
+	_, err = pgx.ForEachRow(rows, []any{&address, &why}, func() error {
+		d.screen.fact("", address+": "+why)
+		return nil
+	})
+	return err
+}
+
+// account compares what the receivers have with what the database says.
+func (d *demo) account(ctx context.Context, now standing) error {
+	delivered := 0
+	for _, b := range now.batches {
+		delivered += b.Delivered
+	}
+	received, again := d.bag.received()
+	if received == delivered && again == 0 {
+		d.remark("The receivers have all %s that are recorded as delivered, and none of them twice.", some(delivered, "message"))
+	} else {
+		d.remark("%s recorded as delivered, but the receivers have %s, and %s of them twice.", some(delivered, "message"), count(received), count(again))
+	}
+	audits, err := d.db.Audit(ctx, 0)
+	if err != nil {
+		return err
+	}
+	for _, a := range audits {
+		for _, problem := range a.Problems {
+			d.screen.fact("audit", fmt.Sprintf("batch %d: %s", a.Batch, problem))
+		}
+	}
+	d.screen.fact("messages", filepath.Join(d.bag.dir, "RECEIVER", "NUMBER-ADDRESS.eml"))
+	return nil
+}
+
+// remark begins a paragraph.
+func (d *demo) remark(format string, args ...any) {
+	fmt.Fprintf(d.screen, "\n%s\n", wrap(fmt.Sprintf(format, args...), d.screen.width(), ""))
+}

@@ -1,0 +1,20 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"enotify/queue/queuetest"
+)
+
+// TestMain makes the test binary the program itself when it is started under
+// the name enotify: by the scripts, and by tests that need a process to kill.
+func TestMain(m *testing.M) {
+	testscript.Main(withDatabase{m}, map[string]func(){"enotify": main})
+}
+
+// withDatabase runs the tests and then ends their database server.
+type withDatabase struct{ m *testing.M }
+
+func (w withDatabase) Run() int { return queuetest.Run(w.m) }

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"slices"
+	"text/template/parse"
+)
+
+// mergeFields lists the fields of the recipient's data that a part of a batch
+// asks for. It looks at the main template: what a {{define}} asks for depends
+// on what it is called with.
+func mergeFields(content string) []string {
+	t := parse.New("")
+	t.Mode = parse.SkipFuncCheck
+	if _, err := t.Parse(content, "", "", map[string]*parse.Tree{}); err != nil {
+		return nil // what does not parse is reported as that
+	}
+	var f fieldNames
+	f.of(t.Root, true)
+	slices.Sort(f)
+	return slices.Compact(f)
+}
+
+type fieldNames []string
+
+// of walks a template. The dot is the recipient's data but within range and
+// with; $ always is.
+func (f *fieldNames) of(node parse.Node, dot bool) {
+	switch n := node.(type) {
+	case *parse.ListNode:
+		if n == nil {
+			return
+		}
+		for _, child := range n.Nodes {
+			f.of(child, dot)
+		}
+	case *parse.ActionNode:
+		f.of(n.Pipe, dot)
+	case *parse.TemplateNode:
+		f.of(n.Pipe, dot)
+	case *parse.IfNode:
+		f.branch(&n.BranchNode, dot, dot)
+	case *parse.WithNode:
+		f.branch(&n.BranchNode, dot, false)
+	case *parse.RangeNode:
+		f.branch(&n.BranchNode, dot, false)
+	case *parse.PipeNode:
+		if n == nil {
+			return
+		}
+		for _, command := range n.Cmds {
+			f.of(command, dot)
+		}
+	case *parse.CommandNode:
+		for _, argument := range n.Args {
+			f.of(argument, dot)
+		}
+	case *parse.ChainNode:
+		f.of(n.Node, dot)
+	case *parse.FieldNode:
+		if dot {
+			*f = append(*f, n.Ident[0])
+		}
+	case *parse.VariableNode:
+		if n.Ident[0] == "$" && len(n.Ident) > 1 {
+			*f = append(*f, n.Ident[1])
+		}
+	}
+}
+
+func (f *fieldNames) branch(n *parse.BranchNode, dot, within bool) {
+	f.of(n.Pipe, dot)
+	f.of(n.List, within)
+	f.of(n.ElseList, dot)
+}

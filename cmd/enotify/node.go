@@ -1,0 +1,65 @@
+package main
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) nodeCmd() *cobra.Command {
+	return noun("node", "Running sender processes", a.nodeListCmd())
+}
+
+// A node is a running sender process as node list prints it.
+type node struct {
+	ID        int32        `json:"id"`
+	Name      string       `json:"name"`
+	Egress    []netip.Addr `json:"egress"`
+	HELO      string       `json:"helo"`
+	Version   string       `json:"version"`
+	Groups    int          `json:"groups"` // of recipient domains, of 64
+	StartedAt time.Time    `json:"started_at"`
+	LiveUntil time.Time    `json:"live_until"`
+}
+
+func (a *app) nodeListCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the nodes that are alive", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			db, stop, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			alive, err := db.Nodes(cmd.Context())
+			if err != nil {
+				return err
+			}
+			nodes := make([]node, len(alive))
+			for i, n := range alive {
+				nodes[i] = node{n.ID, n.Name, n.Egress, n.HELO, n.Version, n.Groups, n.StartedAt, n.LiveUntil}
+			}
+			if len(nodes) == 0 {
+				a.hint("no node is running; nothing is sent until one is: enotify run")
+			}
+			return a.print(nodes, func(p *page) { layNodes(p, nodes) })
+		},
+	}
+}
+
+func layNodes(p *page, nodes []node) {
+	if len(nodes) == 0 {
+		return
+	}
+	var rows [][]string
+	for _, n := range nodes {
+		var egress []string
+		for _, ip := range n.Egress {
+			egress = append(egress, ip.String())
+		}
+		rows = append(rows, []string{n.Name, strings.Join(egress, ", "), n.HELO, n.Version, count(n.Groups), p.ago(n.StartedAt)})
+	}
+	p.table([]string{"NODE", "EGRESS", "HELO", "VERSION", "GROUPS OF 64", "SINCE"}, rows...)
+}

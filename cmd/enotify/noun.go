@@ -1,0 +1,28 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// noun groups the verbs of one noun. By itself it does nothing, and says so:
+// cobra would print its help and call that a success.
+func noun(name, short string, verbs ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: name + " VERB", Short: short, DisableFlagsInUseLine: true,
+		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true}, // the verb is what is wrong
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var names []string
+			for _, verb := range verbs {
+				names = append(names, verb.Name())
+			}
+			if len(args) == 0 {
+				return usagef("%s needs a verb: %s", name, strings.Join(names, ", "))
+			}
+			return usagef("%s has no verb %q: %s", name, args[0], strings.Join(names, ", "))
+		},
+	}
+	cmd.AddCommand(verbs...)
+	return cmd
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"enotify/queue"
+)
+
+// addressColumn is the column of the address, in any case.
+const addressColumn = "address"
+
+// recipients reads recipients from CSV (RFC 4180) line by line. The first line
+// names the columns; those beside the address are merge data. Commas,
+// semicolons and tabs separate, as the first line does; UTF-8, with or without
+// a byte order mark.
+type recipients struct {
+	name    string // of the file
+	csv     *csv.Reader
+	address int      // number of the column
+	columns []string // all of them
+	data    map[string]string
+	read    int
+}
+
+func newRecipients(r io.Reader, name string) (*recipients, error) {
+	in := bufio.NewReaderSize(r, 64<<10)
+	start, err := in.Peek(3)
+	switch {
+	case len(start) == 0 && err != io.EOF:
+		return nil, fmt.Errorf("%s: %w", name, err)
+	case bytes.HasPrefix(start, []byte{0xef, 0xbb, 0xbf}):
+		in.Discard(3) // it is in the buffer
+	case bytes.HasPrefix(start, []byte{0xff, 0xfe}), bytes.HasPrefix(start, []byte{0xfe, 0xff}):
+		return nil, fmt.Errorf("%s is in UTF-16; save it as CSV in UTF-8", name)
+	}
+	f := &recipients{name: name, csv: csv.NewReader(in), data: map[string]string{}}
+	f.csv.Comma = separator(in)
+	f.csv.ReuseRecord = true
+	header, err := f.record()
+	if errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s is empty; its first line names the columns, one of them %s", name, addressColumn)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f, f.setColumns(header)
+}
+
+// separator looks at the first line for the one that gives a column of addresses.
+func separator(in *bufio.Reader) rune {
+	in.Peek(1) // fills the buffer
+	buffered, _ := in.Peek(in.Buffered())
+	line, _, _ := bytes.Cut(bytes.TrimLeft(buffered, "\r\n"), []byte{'\n'})
+	for _, comma := range []rune{';', '\t'} {
+		r := csv.NewReader(bytes.NewReader(line))
+		r.Comma, r.LazyQuotes = comma, true
+		if header, err := r.Read(); err == nil && slices.ContainsFunc(header, isAddress) {
+			return comma
+		}
+	}
+	return ','
+}
+
+func isAddress(column string) bool {
+	return strings.EqualFold(strings.TrimSpace(column), addressColumn)
+}
+
+func (f *recipients) setColumns(header []string) error {
+	f.address = -1
+	for i, column := range header {
+		column = strings.TrimSpace(column)
+		switch {
+		case column == "":
+			return fmt.Errorf("%s line 1: column %d has no name", f.name, i+1)
+		case slices.Contains(f.columns, column), isAddress(column) && f.address >= 0:
+			return fmt.Errorf("%s line 1: two columns are called %s", f.name, column)
+		case isAddress(column):
+			f.address = i
+		}
+		f.columns = append(f.columns, column)
+	}
+	switch names := strings.Join(f.columns, ", "); {
+	case f.address >= 0:
+		return nil
+	case strings.Contains(names, "@"):
+		return fmt.Errorf("%s line 1: it must name the columns, one of them %s, but it holds an address itself", f.name, addressColumn)
+	default:
+		return fmt.Errorf("%s line 1: no column is called %s; there is %s", f.name, addressColumn, clip(names, 200))
+	}
+}
+
+// Next returns the next recipient, io.EOF after the last. Its errors name file
+// and line.
+func (f *recipients) Next() (queue.Recipient, error) {
+	record, err := f.record()
+	if errors.Is(err, io.EOF) && f.read == 0 {
+		return queue.Recipient{}, fmt.Errorf("%s names columns but no recipient", f.name)
+	}
+	if err != nil {
+		return queue.Recipient{}, err
+	}
+	f.read++
+	r := queue.Recipient{Address: record[f.address]}
+	if len(f.columns) == 1 {
+		return r, nil
+	}
+	for i, column := range f.columns {
+		if i != f.address {
+			f.data[column] = record[i]
+		}
+	}
+	r.Data, err = json.Marshal(f.data)
+	return r, err
+}
+
+// record reads a line and makes sure that it is text.
+func (f *recipients) record() ([]string, error) {
+	record, err := f.csv.Read()
+	var broken *csv.ParseError
+	switch {
+	case errors.Is(err, csv.ErrFieldCount):
+		line, _ := f.csv.FieldPos(0)
+		return nil, fmt.Errorf("%s line %d: %s, but line 1 names %s", f.name, line, some(len(record), "field"), some(len(f.columns), "column"))
+	case errors.As(err, &broken) && errors.Is(err, csv.ErrQuote):
+		return nil, fmt.Errorf("%s line %d: a quote that is not closed, or not doubled within quotes", f.name, broken.StartLine)
+	case errors.As(err, &broken) && errors.Is(err, csv.ErrBareQuote):
+		return nil, fmt.Errorf("%s line %d: a quote within a field that is not in quotes itself", f.name, broken.Line)
+	case err != nil && !errors.Is(err, io.EOF):
+		return nil, fmt.Errorf("%s: %w", f.name, err)
+	case err != nil:
+		return nil, err
+	}
+	for i, field := range record {
+		line, _ := f.csv.FieldPos(i)
+		switch {
+		case !utf8.ValidString(field):
+			return nil, fmt.Errorf("%s line %d: not in UTF-8; save the file as CSV in UTF-8", f.name, line)
+		case strings.ContainsRune(field, 0):
+			return nil, fmt.Errorf("%s line %d: holds a NUL; this is no text file", f.name, line)
+		}
+	}
+	return record, nil
+}
+
+// has reports whether a merge field can be filled from the columns.
+func (f *recipients) has(field string) bool {
+	return field == addressColumn || slices.Contains(f.columns, field) && field != f.columns[f.address]
+}

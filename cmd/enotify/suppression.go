@@ -1,0 +1,138 @@
+package main
+
+import (
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"enotify/queue"
+)
+
+func (a *app) suppressionCmd() *cobra.Command {
+	return noun("suppression", "Addresses never to be sent to", a.suppressionListCmd(), a.suppressionAddCmd(), a.suppressionRemoveCmd())
+}
+
+func (a *app) suppressionListCmd() *cobra.Command {
+	var client, match string
+	var limit int
+	cmd := &cobra.Command{
+		Use: "list", Short: "List suppressed addresses, the latest first", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 0 {
+				return usagef("--limit %d: it is 0 or more", limit)
+			}
+			db, stop, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			ask := limit
+			if limit > 0 {
+				ask++ // to know whether there are more
+			}
+			found, err := db.Suppressions(cmd.Context(), client, match, ask)
+			if err != nil {
+				return err
+			}
+			if limit > 0 && len(found) > limit {
+				found = found[:limit]
+				a.hint("there are more than %s; --limit 0 shows all", count(limit))
+			}
+			if len(found) == 0 {
+				a.hint("no address is suppressed that fits")
+			}
+			return a.print(found, func(p *page) { laySuppressions(p, found) })
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&client, "client", "", "those that hold for a client, by `DOMAIN`")
+	f.StringVar(&match, "match", "", "those whose address contains `TEXT`")
+	f.IntVar(&limit, "limit", 100, "at most so many; 0: all")
+	return cmd
+}
+
+func laySuppressions(p *page, found []queue.Suppression) {
+	if len(found) == 0 {
+		return
+	}
+	var rows [][]string
+	for _, s := range found {
+		until := "for good"
+		if s.Until != nil {
+			until = p.ago(*s.Until)
+		}
+		batch := "-"
+		if s.BatchID != nil {
+			batch = strconv.FormatInt(*s.BatchID, 10)
+		}
+		rows = append(rows, []string{s.Address, orElse(s.Client, "all"), s.Cause, clock(s.AddedAt), s.AddedBy, until, batch, clip(s.Note, 80)})
+	}
+	p.table([]string{"ADDRESS", "CLIENT", "CAUSE", "SINCE", "BY", "UNTIL", "BATCH", "NOTE"}, rows...)
+}
+
+func (a *app) suppressionAddCmd() *cobra.Command {
+	var s queue.Suppression
+	var until string
+	cmd := &cobra.Command{
+		Use: "add ADDRESS", Short: "Never send to an address again", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s.Address = args[0]
+			if until != "" {
+				t, err := momentIn(until, time.Now())
+				if err != nil {
+					return usagef("--until: %w", err)
+				}
+				if !t.After(time.Now()) {
+					return usagef("--until %s is past", until)
+				}
+				s.Until = &t
+			}
+			db, stop, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			address, err := db.Suppress(cmd.Context(), s)
+			if errors.Is(err, queue.ErrExists) { // what was asked for is so
+				a.hint("%v", err)
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			return a.say("%s is suppressed", address)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&s.Client, "client", "", "for one client alone, by `DOMAIN`; default: for all")
+	f.StringVar(&s.Note, "note", "", "why, for others to `READ`")
+	f.StringVar(&until, "until", "", "`TIME` at which it ends: RFC 3339, or from now as in 30d; default: never")
+	return cmd
+}
+
+func (a *app) suppressionRemoveCmd() *cobra.Command {
+	var client string
+	cmd := &cobra.Command{
+		Use: "rm ADDRESS", Short: "Send to an address again, from the next batch on", Args: cobra.ExactArgs(1),
+	}
+	cmd.Flags().StringVar(&client, "client", "", "that for one client alone, by `DOMAIN`; default: that for all")
+	yes := yesFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := a.confirm(*yes, "send to %s again?", args[0]); err != nil {
+			return err
+		}
+		db, stop, err := a.open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer stop()
+		address, err := db.Release(cmd.Context(), args[0], client)
+		if err != nil {
+			return err
+		}
+		return a.say("%s is not suppressed any more", address)
+	}
+	return cmd
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"enotify/queue"
+)
+
+// A verdict is what the guard found for one egress address, as the verbs that
+// show a client or a batch print it.
+type verdict struct {
+	Identity     string     `json:"identity"`
+	Domain       string     `json:"domain"`
+	Egress       netip.Addr `json:"egress"`
+	Result       string     `json:"result"`
+	Blocks       bool       `json:"blocks"`
+	Record       string     `json:"record"`
+	Explanation  string     `json:"explanation"`
+	Fix          string     `json:"fix"`
+	Since        time.Time  `json:"since"`
+	CheckedAt    time.Time  `json:"checked_at"`
+	SupersededAt *time.Time `json:"superseded_at"`
+}
+
+// verdictsOn lists the latest verdicts on a client, current ones first.
+func verdictsOn(ctx context.Context, db *queue.DB, client string) ([]verdict, error) {
+	stored, err := db.Verdicts(ctx, client, verdictsShown)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]verdict, len(stored))
+	for i, v := range stored {
+		found[i] = verdict{v.Identity, v.Domain, v.Egress, v.Result, v.Blocks, v.Record, v.Explanation, v.Fix, v.Since, v.CheckedAt, v.SupersededAt}
+	}
+	return found, nil
+}
+
+// layVerdicts prints the current verdicts with their cures, then the changes.
+func layVerdicts(p *page, found []verdict) {
+	p.heading("SPF")
+	var past [][]string
+	for _, v := range found {
+		if v.SupersededAt != nil {
+			past = append(past, []string{clock(v.Since), clock(*v.SupersededAt), v.Egress.String(), v.Result, clip(v.Explanation, 90)})
+			continue
+		}
+		layVerdict(p, v)
+	}
+	if len(found) == 0 {
+		p.line("not checked yet: the guard looks before the first batch is sent; enotify spf check looks now")
+	}
+	if len(past) > 0 {
+		p.heading("Earlier verdicts")
+		p.table([]string{"FROM", "UNTIL", "EGRESS", "RESULT", "WHY"}, past...)
+	}
+}
+
+func layVerdict(p *page, v verdict) {
+	effect := "lets mail through"
+	if v.Blocks {
+		effect = "blocks the client's batches"
+	}
+	p.line("%s for %s from %s: %s, since %s, checked %s ago", p.paint(v.Result, tones[v.Result]), v.Domain, v.Egress, effect, clock(v.Since), span(p.now.Sub(v.CheckedAt)))
+	rows := [][]string{{"  record", orElse(v.Record, "none")}}
+	if v.Explanation != "" {
+		rows = append(rows, []string{"  why", v.Explanation})
+	}
+	if v.Fix != "" {
+		rows = append(rows, []string{"  publish", v.Fix})
+	}
+	p.table(nil, rows...)
+}
+
+func orElse(text, otherwise string) string {
+	if text == "" {
+		return otherwise
+	}
+	return text
+}
