@@ -58,8 +58,7 @@ func (a *app) rootCmd() *cobra.Command {
 	f.StringVarP(&a.output, "output", "o", "table", "table or json")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log every attempt")
 	root.AddCommand(a.runCmd(), a.demoCmd(), a.clientCmd(), a.batchCmd(), a.destinationCmd(), a.suppressionCmd(), a.nodeCmd(),
-		a.spfCmd(a.liveEgress), a.bounceCmd(),
-		a.clientCmd(), a.batchCmd(), a.destinationCmd(), a.suppressionCmd(), a.nodeCmd(), a.migrateCmd(), a.versionCmd())
+		a.spfCmd(a.liveEgress), a.bounceCmd(), a.migrateCmd(), a.versionCmd())
 	return root
 }
 
