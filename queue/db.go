@@ -45,11 +45,10 @@ func unreachable(c *pgx.ConnConfig, err error) error {
 	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) {
 		return fmt.Errorf("database %s at %s refuses user %s: %s", c.Database, where, c.User, refused.Message)
 	}
-	cause := err
-	for next := errors.Unwrap(cause); next != nil; next = errors.Unwrap(next) {
-		cause = next
+	if op := (*net.OpError)(nil); errors.As(err, &op) { // of many, one for each address of the host
+		err = op.Err
 	}
-	return fmt.Errorf("no database at %s: %s; start it or set --database-url", where, strings.ReplaceAll(cause.Error(), "\n", " "))
+	return fmt.Errorf("no database at %s: %s; start it or set --database-url", where, strings.ReplaceAll(err.Error(), "\n", " "))
 }
 
 // Close closes all connections.
