@@ -4,12 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"net/url"
-	"time"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
-	"enotify/queue"
 	"enotify/spfguard"
 )
 
@@ -68,25 +68,22 @@ const demoLogin = "demo_app"
 
 // setUp does what the operator of a real installation does once.
 func (d *demo) setUp(ctx context.Context, databaseURL string) error {
-	d.screen.heading("An operator registers the clients, and slows down for one destination")
+	d.screen.heading("An operator limits a destination, suppresses an address, registers the clients")
 	password := rand.Text()
 	if _, err := d.operator.Exec(ctx, "CREATE ROLE "+demoLogin+" LOGIN PASSWORD '"+password+"' IN ROLE enotify_app"); err != nil {
 		return err
 	}
+	commands := [][]string{
+		{"destination", "set", limitedDomain, "--rate", fmt.Sprintf("%d/s", limitedRate)},
+		{"suppression", "add", unsubscribed},
+	}
 	for _, c := range d.script.clients() {
-		d.typed("client add %s --role %s", c.domain, demoLogin)
-		if _, _, err := d.db.AddClient(ctx, c.domain, []string{demoLogin}); err != nil {
+		commands = append(commands, []string{"client", "add", c.domain, "--role", demoLogin})
+	}
+	for _, args := range commands {
+		if err := d.command(ctx, databaseURL, args); err != nil {
 			return err
 		}
-	}
-	d.typed("destination set %s --rate %d/s", limitedDomain, limitedRate)
-	limit := queue.Destination{Name: limitedDomain, Rate: &queue.Rate{Messages: limitedRate, Per: time.Second}}
-	if err := d.db.SetDestination(ctx, limit); err != nil {
-		return err
-	}
-	d.typed("suppression add %s", unsubscribed)
-	if _, err := d.db.Suppress(ctx, queue.Suppression{Address: unsubscribed}); err != nil {
-		return err
 	}
 	for _, c := range d.script.clients() { // which are domains, now that they are registered
 		if err := d.internet.publish(c); err != nil {
@@ -103,9 +100,16 @@ func (d *demo) setUp(ctx context.Context, databaseURL string) error {
 	return err
 }
 
-// typed shows a command that does what is done next.
-func (d *demo) typed(format string, args ...any) {
-	fmt.Fprintf(d.screen, "  $ enotify "+format+"\n", args...)
+// command runs enotify as an operator would who has DATABASE_URL set.
+func (d *demo) command(ctx context.Context, databaseURL string, args []string) error {
+	fmt.Fprintf(d.screen, "  $ enotify %s\n", strings.Join(args, " "))
+	getenv := func(name string) string {
+		if name == "DATABASE_URL" {
+			return databaseURL
+		}
+		return ""
+	}
+	return run(ctx, args, getenv, strings.NewReader(""), io.Discard, io.Discard)
 }
 
 // begin enqueues all but what comes later.
