@@ -190,3 +190,23 @@ func TestDeferredExpireWithTheirLastReply(t *testing.T) {
 		t.Errorf("reply: got %q, want %q", got, want)
 	}
 }
+
+// A suppressed address is not sent to, though it was sealed before.
+func TestSuppressedAfterTheSeal(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 4, "a.example")
+	f.exec(`INSERT INTO enotify.suppression (address, client_id, cause) SELECT 'user1@a.example', id, 'unsubscribe' FROM enotify.client`)
+	f.exec(`INSERT INTO enotify.suppression (address, client_id, cause) VALUES ('user2@a.example', NULL, 'operator')`)
+	f.exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
+	f.exec(`INSERT INTO enotify.suppression (address, client_id, cause) SELECT 'user3@a.example', id, 'unsubscribe' FROM enotify.client WHERE domain = 'city.example'`)
+	f.serve(f.server("n1", deliver))
+	if got, want := f.states(batch), map[string]int{"delivered": 2, "suppressed": 2}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+	for _, address := range []string{"user1@a.example", "user2@a.example"} {
+		if f.sent()[address] != 0 {
+			t.Errorf("%s was sent to", address)
+		}
+	}
+}
