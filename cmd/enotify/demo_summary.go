@@ -173,8 +173,11 @@ func (d *demo) explainGone(ctx context.Context, b queue.Status, f queue.Failure)
 	if err := d.operator.QueryRow(ctx, sparedSQL, f.Domain).Scan(&spared); err != nil {
 		return err
 	}
-	d.remark("%s of %s: no such user at %s. Suppressed at once, for all clients; later messages not even tried: %s.",
-		some(f.N, "recipient"), b.IdemKey, f.Domain, count(spared))
+	later := ""
+	if spared > 0 {
+		later = "; later messages not even tried: " + count(spared)
+	}
+	d.remark("%s of %s: no such user at %s. Suppressed at once, for all clients%s.", some(f.N, "recipient"), b.IdemKey, f.Domain, later)
 	d.screen.fact("why", f.Reply)
 	d.screen.fact("next", fmt.Sprintf("have %s take them off its lists:", b.Client))
 	d.screen.fact("", "enotify suppression list --match "+f.Domain)
