@@ -206,6 +206,16 @@ COMMENT ON FUNCTION enotify.add_recipients IS 'stages recipients of a draft; ret
 
 -- Seal.
 
+CREATE FUNCTION enotify.suppressed(address text, client int) RETURNS TABLE (class enotify.reply_class, reply text)
+LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN s.cause IN ('no_such_user', 'mailbox_full') THEN s.cause::enotify.reply_class END,
+           format('suppressed since %s: %s', to_char(s.added_at, 'YYYY-MM-DD'), concat_ws(': ', s.cause, nullif(s.note, '')))
+    FROM enotify.suppression s
+    WHERE s.address = lower($1) AND (s.client_id IS NULL OR s.client_id = $2) AND (s.until IS NULL OR s.until > now())
+    ORDER BY s.client_id NULLS FIRST LIMIT 1
+$$;
+COMMENT ON FUNCTION enotify.suppressed(text, int) IS 'why an address is not to be sent to for a client, no row when it may be; asked at the seal and again before each try';
+
 CREATE FUNCTION enotify.submit_batch(batch bigint, expected int DEFAULT NULL) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '256MB' AS $$
 DECLARE
@@ -270,14 +280,9 @@ BEGIN
     FROM enotify.recipient r WHERE r.batch_id = b.id AND r.domain_id IS NULL;
 
     INSERT INTO enotify.outcome (batch_id, seq, state, class, reply)
-    SELECT b.id, r.seq, 'suppressed', CASE WHEN s.cause IN ('no_such_user', 'mailbox_full') THEN s.cause::enotify.reply_class END,
-           format('suppressed since %s: %s', to_char(s.added_at, 'YYYY-MM-DD'), concat_ws(': ', s.cause, nullif(s.note, '')))
-    FROM enotify.recipient r
-    JOIN LATERAL (SELECT * FROM enotify.suppression x
-          WHERE x.address = lower(r.address) AND (x.client_id IS NULL OR x.client_id = b.client_id) AND (x.until IS NULL OR x.until > now())
-          ORDER BY x.client_id NULLS FIRST LIMIT 1) s ON true
-    WHERE r.batch_id = b.id AND r.domain_id IS NOT NULL
-      AND EXISTS (SELECT FROM enotify.suppression);
+    SELECT b.id, r.seq, 'suppressed', s.class, s.reply
+    FROM enotify.recipient r CROSS JOIN LATERAL enotify.suppressed(r.address, b.client_id) s
+    WHERE r.batch_id = b.id AND r.domain_id IS NOT NULL AND EXISTS (SELECT FROM enotify.suppression);
 
     SELECT n_total - coalesce(sum(c.n), 0) INTO n_send FROM enotify.batch_count c WHERE c.batch_id = b.id;
     INSERT INTO enotify.batch_domain (batch_id, domain_id, first_seq, last_seq, intent_seq, grp)

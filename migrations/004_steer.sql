@@ -108,12 +108,13 @@ GRANT EXECUTE ON FUNCTION enotify.create_batch, enotify.add_recipients, enotify.
     TO enotify_app, enotify_admin;
 GRANT INSERT (batch_id, address, data) ON enotify.recipient_in TO enotify_app, enotify_admin;
 GRANT SELECT ON enotify.batch_status, enotify.delivery TO enotify_app, enotify_admin, enotify_sender;
+GRANT SELECT ON enotify.schema_version TO enotify_app; -- the program looks whether it fits the schema
 
-GRANT EXECUTE ON FUNCTION enotify.pause_batch, enotify.resume_batch, enotify.cancel_batch,
-    enotify.mailbox, enotify.mailbox_problem, enotify.a_labels, enotify.punycode TO enotify_admin;
+GRANT EXECUTE ON FUNCTION enotify.pause_batch, enotify.resume_batch, enotify.cancel_batch TO enotify_admin;
+GRANT EXECUTE ON FUNCTION enotify.mailbox, enotify.mailbox_problem, enotify.a_labels, enotify.punycode TO enotify_app, enotify_admin;
 GRANT SELECT ON ALL TABLES IN SCHEMA enotify TO enotify_admin, enotify_sender;
 GRANT INSERT, UPDATE, DELETE ON enotify.client, enotify.client_login, enotify.destination, enotify.suppression TO enotify_admin;
 
-GRANT EXECUTE ON FUNCTION enotify.my_clients TO enotify_sender;
+GRANT EXECUTE ON FUNCTION enotify.my_clients, enotify.suppressed TO enotify_sender;
 GRANT UPDATE ON enotify.batch, enotify.batch_domain, enotify.lease TO enotify_sender;
 GRANT INSERT, UPDATE, DELETE ON enotify.outcome, enotify.retry, enotify.attempt, enotify.suppression, enotify.node, enotify.verdict TO enotify_sender;

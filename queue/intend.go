@@ -67,13 +67,11 @@ type picked struct {
 	domainID   int32
 	address    string
 	data       json.RawMessage
-	attempts   int // so far, that count
-	tries      int // so far, all
-	suppressed bool
+	attempts   int     // so far, that count
+	tries      int     // so far, all
+	class      *Class  // of the suppression, if any
+	suppressed *string // why it is not to be sent to; nil: it is
 }
-
-const suppressedSQL = `EXISTS (SELECT FROM enotify.suppression s WHERE s.address = lower(r.address)
-	AND (s.client_id IS NULL OR s.client_id = b.client_id) AND (s.until IS NULL OR s.until > now()))`
 
 // The intents of the chosen domains move, and their ranges are read by
 // primary key, in one statement. Fenced: the batch has the turn, the lease is
@@ -89,10 +87,10 @@ WITH want AS (
 	  AND d.grp = w.grp AND l.grp = w.grp AND l.node_id = $6 AND l.epoch = w.epoch AND l.until > clock_timestamp()
 	RETURNING d.domain_id, d.intent_seq - w.n AS before, d.intent_seq AS upto, b.client_id
 )
-SELECT $1::bigint, r.seq, r.domain_id, r.address, r.data, 0, 0, ` + suppressedSQL + `
+SELECT $1::bigint, r.seq, r.domain_id, r.address, r.data, 0, 0, s.class::text, s.reply
 FROM moved b CROSS JOIN LATERAL (
 	SELECT * FROM enotify.recipient r WHERE r.batch_id = $1 AND r.seq > b.before AND r.seq <= b.upto OFFSET 0 -- by primary key, whatever the planner thinks of sizes
-) r`
+) r LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true`
 
 const intendRetriesSQL = `
 WITH want AS (
@@ -109,8 +107,9 @@ WITH want AS (
 	UPDATE enotify.retry t SET intent_at = now() FROM due WHERE t.batch_id = due.batch_id AND t.seq = due.seq AND t.intent_at IS NULL
 	RETURNING t.batch_id, t.seq, t.attempts, t.tries
 )
-SELECT r.batch_id, r.seq, r.domain_id, r.address, r.data, m.attempts, m.tries, ` + suppressedSQL + `
-FROM moved m JOIN enotify.recipient r ON r.batch_id = m.batch_id AND r.seq = m.seq JOIN enotify.batch b ON b.id = m.batch_id`
+SELECT r.batch_id, r.seq, r.domain_id, r.address, r.data, m.attempts, m.tries, s.class::text, s.reply
+FROM moved m JOIN enotify.recipient r ON r.batch_id = m.batch_id AND r.seq = m.seq JOIN enotify.batch b ON b.id = m.batch_id
+LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true`
 
 // intend writes the intent of the picks and returns their recipients: all of
 // them, or, where a fence stopped a pick, none of that pick. First tries must
@@ -146,7 +145,7 @@ func (db *DB) intend(ctx context.Context, node int32, picks []pick) ([]picked, e
 		return nil, err
 	}
 	got, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p picked, err error) {
-		return p, row.Scan(&p.batch, &p.seq, &p.domainID, &p.address, &p.data, &p.attempts, &p.tries, &p.suppressed)
+		return p, row.Scan(&p.batch, &p.seq, &p.domainID, &p.address, &p.data, &p.attempts, &p.tries, &p.class, &p.suppressed)
 	})
 	if err != nil {
 		return nil, err

@@ -123,7 +123,10 @@ func (f *fixture) run(ctx context.Context, s *queue.Server, result string) error
 	defer guard.Wait()
 	defer cancel()
 	guard.Go(func() {
-		<-s.Joined()
+		select {
+		case <-s.Joined():
+		case <-ctx.Done():
+		}
 		for tick := time.NewTicker(10 * time.Millisecond); ctx.Err() == nil; {
 			f.judge(ctx, result)
 			s.Wake()

@@ -83,6 +83,9 @@ func (s *Server) Serve(ctx context.Context) error {
 		log = slog.Default()
 	}
 	id, err := s.DB.join(ctx, s.Node)
+	if ctx.Err() != nil {
+		return nil // a row that was written all the same ends by its time
+	}
 	if err != nil {
 		return fmt.Errorf("join the nodes: %w", err)
 	}

@@ -255,8 +255,11 @@ func (v *serving) hand(p picked, from *pick) {
 	v.total++
 	v.flying[flight{p.batch, p.seq}] = struct{}{}
 	v.mu.Unlock()
-	if p.suppressed {
-		o := Outcome{State: Suppressed, Reply: Reply{Text: "suppressed since the batch was sealed"}}
+	if p.suppressed != nil {
+		o := Outcome{State: Suppressed, Reply: Reply{Text: *p.suppressed}}
+		if p.class != nil {
+			o.Class = *p.class
+		}
 		v.finish(m, res, o)
 		return
 	}

@@ -204,6 +204,9 @@ func TestSuppressedAfterTheSeal(t *testing.T) {
 	if got, want := f.states(batch), map[string]int{"delivered": 2, "suppressed": 2}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
+	if got, want := query[string](f, `SELECT split_part(reply, ': ', 2) FROM enotify.delivery WHERE address = 'user1@a.example'`), "unsubscribe"; got != want {
+		t.Errorf("cause: got %q, want %q", got, want)
+	}
 	for _, address := range []string{"user1@a.example", "user2@a.example"} {
 		if f.sent()[address] != 0 {
 			t.Errorf("%s was sent to", address)
