@@ -23,7 +23,7 @@ func (a *app) batchCmd() *cobra.Command {
 // the batch stands.
 func (a *app) batchVerb(use, short string, do func(ctx context.Context, db *queue.DB, batch int64) error) *cobra.Command {
 	return &cobra.Command{
-		Use: use + " ID", Short: short, Args: cobra.ExactArgs(1),
+		Use: use + " ID", Short: short, Args: one("number"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := batchID(args[0])
 			if err != nil {
@@ -41,7 +41,7 @@ func (a *app) batchVerb(use, short string, do func(ctx context.Context, db *queu
 			if err != nil {
 				return err
 			}
-			return a.say("batch %d is %s: %s", id, s.State, tally(s))
+			return a.print(s, func(p *page) { p.line("batch %d is %s: %s", id, s.State, tally(s)) })
 		},
 	}
 }
@@ -102,7 +102,8 @@ func (a *app) batchCancelCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := a.confirm(*yes, "cancel batch %d for good (%s, %s)?", batch, s.State, tally(s)); err != nil {
+		over := s.State == "cancelled" || s.State == "done" // nothing is lost
+		if err := a.confirm(*yes || over, "cancel batch %d for good (%s, %s)?", batch, s.State, tally(s)); err != nil {
 			return err
 		}
 		return db.Cancel(ctx, batch, reason)

@@ -30,7 +30,7 @@ type batchReport struct {
 
 func (a *app) batchShowCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "show ID", Short: "Show where a batch stands, how it came there, and what receivers say", Args: cobra.ExactArgs(1),
+		Use: "show ID", Short: "Show where a batch stands, how it came there, and what receivers say", Args: one("number"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := batchID(args[0])
 			if err != nil {
@@ -116,7 +116,7 @@ func (r batchReport) layHead(p *page) {
 	}
 	rows = append(rows, []string{"client", r.Client}, []string{"from", r.FromAddress}, []string{"subject", clip(r.Subject, 120)}, []string{"key", r.IdemKey})
 	if r.Priority != 0 {
-		rows = append(rows, []string{"priority", strconv.Itoa(r.Priority) + " "})
+		rows = append(rows, []string{"priority", strconv.Itoa(r.Priority)})
 	}
 	rows = append(rows, []string{"created", p.ago(r.CreatedAt) + " by " + r.CreatedBy})
 	for _, t := range []struct {

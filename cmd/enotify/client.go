@@ -18,7 +18,7 @@ func (a *app) clientCmd() *cobra.Command {
 func (a *app) clientAddCmd() *cobra.Command {
 	var logins []string
 	cmd := &cobra.Command{
-		Use: "add DOMAIN", Short: "Register a domain, or tie one to further logins", Args: cobra.ExactArgs(1),
+		Use: "add DOMAIN", Short: "Register a domain, or tie one to further logins", Args: one("domain"),
 		Long: `Registers the domain of From: addresses. With --role, the client is tied to
 logins of the database: they alone send for it, and for no other client. Each
 becomes a member of enotify_app.`,
@@ -106,7 +106,7 @@ const verdictsShown = 30
 
 func (a *app) clientShowCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "show DOMAIN", Short: "Show a client: its logins, what SPF says of it, its batches", Args: cobra.ExactArgs(1),
+		Use: "show DOMAIN", Short: "Show a client: its logins, what SPF says of it, its batches", Args: one("domain"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			db, stop, err := a.open(cmd.Context())
 			if err != nil {
@@ -137,17 +137,17 @@ func layClient(p *page, c queue.Client) {
 	if c.ReturnPath != "" {
 		rows = append(rows, []string{"return path", c.ReturnPath})
 	}
-	states := []string{count(batchTotal(c))}
+	var states []string
 	for _, state := range slices.Sorted(maps.Keys(c.Batches)) {
 		states = append(states, count(c.Batches[state])+" "+state)
 	}
-	p.table(nil, append(rows, []string{"batches", strings.Join(states, ", ")})...)
+	p.table(nil, append(rows, []string{"batches", orElse(strings.Join(states, ", "), "none")})...)
 }
 
 func (a *app) clientRemoveCmd() *cobra.Command {
 	var withBatches bool
 	cmd := &cobra.Command{
-		Use: "rm DOMAIN", Short: "Remove a client", Args: cobra.ExactArgs(1),
+		Use: "rm DOMAIN", Short: "Remove a client", Args: one("domain"),
 		Long: `Removes a client with its logins, its verdicts and the suppressions that hold
 for it alone. A client with batches is kept unless --with-batches is given and
 all have finished: the record of what was sent to whom is then deleted too.`,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,4 +26,17 @@ func noun(name, short string, verbs ...*cobra.Command) *cobra.Command {
 	}
 	cmd.AddCommand(verbs...)
 	return cmd
+}
+
+// one is the argument check of a verb that takes one thing.
+func one(thing string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch len(args) {
+		case 0:
+			return fmt.Errorf("%s needs a %s: %s", cmd.CommandPath(), thing, cmd.UseLine())
+		case 1:
+			return nil
+		}
+		return fmt.Errorf("%s takes one %s, but also got %q", cmd.CommandPath(), thing, args[1])
+	}
 }

@@ -58,7 +58,7 @@ func layVerdicts(p *page, found []verdict) {
 }
 
 func layVerdict(p *page, v verdict) {
-	effect := "lets mail through"
+	effect := "does not block"
 	if v.Blocks {
 		effect = "blocks the client's batches"
 	}
