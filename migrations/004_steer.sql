@@ -109,7 +109,6 @@ GRANT EXECUTE ON FUNCTION enotify.create_batch, enotify.add_recipients, enotify.
 GRANT INSERT (batch_id, address, data) ON enotify.recipient_in TO enotify_app, enotify_admin;
 GRANT SELECT ON enotify.batch_status, enotify.delivery TO enotify_app, enotify_admin, enotify_sender;
 GRANT SELECT ON enotify.schema_version TO enotify_app; -- the program looks whether it fits the schema
-GRANT SELECT ON enotify.schema_version TO enotify_app; -- the program looks whether it fits the schema
 
 GRANT EXECUTE ON FUNCTION enotify.pause_batch, enotify.resume_batch, enotify.cancel_batch TO enotify_admin;
 GRANT EXECUTE ON FUNCTION enotify.mailbox, enotify.mailbox_problem, enotify.a_labels, enotify.punycode TO enotify_app, enotify_admin;
