@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/textproto"
+	"slices"
 	"strconv"
 	"time"
 
@@ -55,61 +55,51 @@ func (c *conn) transact(from, to string, wire []byte, at *stage) (queue.Reply, e
 	if err := c.fits(from, to, len(wire)); err != nil {
 		return queue.Reply{}, err
 	}
-	if c.open {
-		if err := c.command(c.client.Reset); err != nil {
-			return queue.Reply{}, err
-		}
-		c.open = false
-	}
-	c.client.SkipSMTPUTF8(isASCII(from) && isASCII(to)) // else it is asked for wherever it is offered
-	if err := c.command(func() error { return c.client.Mail("<" + from + ">") }); err != nil {
-		return queue.Reply{}, err
-	}
-	c.open = true
-	*at = envelope
-	if err := c.command(func() error { return c.client.Rcpt("<" + to + ">") }); err != nil {
+	if err := c.envelope(from, to, at); err != nil {
 		return queue.Reply{}, err
 	}
 	return c.data(wire, at)
 }
 
+// What RFC 5321 §4.5.3.2 gives less time than a command or a message.
+const (
+	dataTimeout  = 2 * time.Minute // for the reply to DATA
+	blockTimeout = 3 * time.Minute // for a block of the message to leave
+)
+
+const blockSize = 64 << 10 // octets
+
 // data hands over the message, which is as it goes over the wire, final dot
 // included. The client's own writer for that looks at each octet and sends
 // pieces of 4 KB, at the cost of all the rest of a transaction together.
 func (c *conn) data(wire []byte, at *stage) (queue.Reply, error) {
-	text := c.client.Text
-	if err := c.command(func() error { return request(text, 354, "DATA") }); err != nil {
-		return queue.Reply{}, err
-	}
-	if err := c.client.UpdateDeadline(c.contentTimeout); err != nil {
-		return queue.Reply{}, err
-	}
 	*at = content
-	_, err := text.W.Write(wire)
-	if err == nil {
-		err = text.W.Flush()
-	}
-	if err != nil { // so the end, with the dot, has not left
+	if err := c.write(wire); err != nil { // so the end, with the dot, has not left
 		return queue.Reply{}, err
 	}
 	*at, c.open = confirming, false // ended, whatever the reply (RFC 5321 §4.1.1.4)
-	code, said, err := text.ReadResponse(250)
+	if err := c.client.UpdateDeadline(c.contentTimeout); err != nil {
+		return queue.Reply{}, err
+	}
+	code, said, err := c.client.Text.ReadResponse(250)
+	c.broken = c.broken || c.unasked() != ""
 	if err != nil {
 		return queue.Reply{}, err
 	}
 	return parseReply(code, said), nil
 }
 
-// request sends a command and reads its reply.
-func request(text *textproto.Conn, want int, command string) error {
-	id, err := text.Cmd("%s", command)
-	if err != nil {
-		return err
+func (c *conn) write(wire []byte) error {
+	w := c.client.Text.W
+	for block := range slices.Chunk(wire, blockSize) {
+		if err := c.client.UpdateDeadline(min(c.contentTimeout, blockTimeout)); err != nil {
+			return err
+		}
+		if _, err := w.Write(block); err != nil {
+			return err
+		}
 	}
-	text.StartResponse(id)
-	defer text.EndResponse(id)
-	_, _, err = text.ReadResponse(want)
-	return err
+	return w.Flush()
 }
 
 // stuffed makes a message ready for the wire: dots that begin a line doubled,
@@ -129,19 +119,17 @@ func (c *conn) fits(from, to string, octets int) error {
 		}
 	}
 	if !isASCII(from) || !isASCII(to) {
-		if offered, _ := c.client.Extension("SMTPUTF8"); !offered {
+		if !c.offers("SMTPUTF8") {
 			return fmt.Errorf("%w (%s)", errNoUTF8, c.host)
 		}
 	}
 	return nil
 }
 
-// command gives one command its time.
-func (c *conn) command(do func() error) error {
-	if err := c.client.UpdateDeadline(c.commandTimeout); err != nil {
-		return err
-	}
-	return do()
+// offers reports whether the host named an extension at EHLO.
+func (c *conn) offers(extension string) bool {
+	offered, _ := c.client.Extension(extension)
+	return offered
 }
 
 const quitTimeout = 5 * time.Second

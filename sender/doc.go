@@ -17,7 +17,8 @@
 //   - pool.go: connections are kept and reused; a site has as many as package
 //     throttle allows. A message waits for one rather than being deferred.
 //   - dial.go: TCP, banner, EHLO, STARTTLS; dead.go: hosts not worth a time-out.
-//   - conn.go: one mail transaction, and how far it came.
+//   - conn.go: one mail transaction, and how far it came; envelope.go: what it
+//     says before the message, together where the host offers PIPELINING.
 //   - failure.go: the one place where a failed attempt becomes an outcome.
 //
 // What it cannot know: whether a message arrived whose connection broke after

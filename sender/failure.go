@@ -44,6 +44,10 @@ var errHeld = errors.New("the site takes no connection of ours just now")
 // errWithdrawn stands for a message that may not begin any more.
 var errWithdrawn = errors.New("the batch was stopped, or the lease lost")
 
+// errOutOfStep stands for replies that do not fit what was said. Nobody knows
+// which of them is to which command, so none of them counts.
+var errOutOfStep = errors.New("the receiver's replies do not fit our commands")
+
 // Errors of ours that are final for the recipient.
 var (
 	errTooLarge = errors.New("the message is larger than the receiver accepts")
@@ -151,8 +155,7 @@ func isEnhanced(word string, code int) bool {
 // answer that fits, and did not take its leave (RFC 5321 §3.8).
 func (f *failure) goesOn() bool {
 	reply, answered := f.reply()
-	refused := reply.Code >= 400 && reply.Code != 421
-	return answered && (refused || reply.Code/100 == 2 && f.stage == confirming)
+	return isRefusal(f.err) || answered && reply.Code/100 == 2 && f.stage == confirming
 }
 
 // maxText is how much of a reply is kept.

@@ -10,7 +10,7 @@ import (
 )
 
 // This file holds every option that go-mail is given. The rest of the package
-// uses its smtp.Client command by command, which keeps three things apart that
+// uses the connection of its smtp.Client, which keeps three things apart that
 // its Send folds into one error: what the receiver said (all lines, unquoted),
 // how far the transaction had come when it broke, and whether it was ours to
 // reset. It also sends neither NOOP before nor RSET after each message.

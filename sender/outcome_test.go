@@ -17,6 +17,10 @@ import (
 // What a receiver may do at each stage, and what it means.
 func TestOutcome(t *testing.T) {
 	t.Parallel()
+	inBothModes(t, testOutcome)
+}
+
+func testOutcome(t *testing.T, extensions []string) {
 	const broken = "*" // any text, no reply
 	tests := []struct {
 		name  string
@@ -73,7 +77,7 @@ func TestOutcome(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			w, _ := one(t, smtptest.Config{Reply: on(test.verb, test.reply)})
+			w, _ := one(t, smtptest.Config{Extensions: extensions, Reply: on(test.verb, test.reply)})
 			got := w.deliver(t, to(testBatch, 1, "u@a.test"))
 			test.want.Host = "mx.a.test"
 			if test.want.Reply.Text == broken {
@@ -95,11 +99,15 @@ func TestOutcome(t *testing.T) {
 // A reply that never ends would fill the memory.
 func TestEndlessReply(t *testing.T) {
 	t.Parallel()
-	w, _ := one(t, smtptest.Config{Reply: on("MAIL", "250 "+strings.Repeat("x", 1<<20))})
+	inBothModes(t, testEndlessReply)
+}
+
+func testEndlessReply(t *testing.T, extensions []string) {
+	w, _ := one(t, smtptest.Config{Extensions: extensions, Reply: on("MAIL", "250 "+strings.Repeat("x", 1<<20))})
 	if o := w.deliver(t, to(testBatch, 1, "u@a.test")); o.State != queue.Deferred || o.Class != queue.Offline || len(o.Reply.Text) > 1000 {
 		t.Errorf("outcome: got %.200v, want deferred, offline", o)
 	}
-	w, _ = one(t, smtptest.Config{Reply: on("RCPT", "550 5.1.1 "+strings.Repeat("x", 30_000))})
+	w, _ = one(t, smtptest.Config{Extensions: extensions, Reply: on("RCPT", "550 5.1.1 "+strings.Repeat("x", 30_000))})
 	if o := w.deliver(t, to(testBatch, 1, "u@a.test")); o.State != queue.Bounced || len(o.Reply.Text) > 1000 {
 		t.Errorf("outcome: got %.200v of %d octets, want bounced, at most 1000", o, len(o.Reply.Text))
 	}
@@ -109,6 +117,10 @@ func TestEndlessReply(t *testing.T) {
 // can be said: only after the final dot is it in doubt.
 func TestContextEnds(t *testing.T) {
 	t.Parallel()
+	inBothModes(t, testContextEnds)
+}
+
+func testContextEnds(t *testing.T, extensions []string) {
 	tests := []struct {
 		verb  string
 		state queue.State
@@ -126,7 +138,7 @@ func TestContextEnds(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithCancel(t.Context())
 			release := make(chan struct{})
-			w, host := one(t, smtptest.Config{Reply: func(c smtptest.Command) string {
+			w, host := one(t, smtptest.Config{Extensions: extensions, Prompt: true, Reply: func(c smtptest.Command) string {
 				if c.Verb == test.verb {
 					cancel()
 					<-release // as a host that does not answer
@@ -147,7 +159,7 @@ func TestContextEnds(t *testing.T) {
 	}
 	t.Run("before", func(t *testing.T) {
 		t.Parallel()
-		w, host := one(t, smtptest.Config{})
+		w, host := one(t, smtptest.Config{Extensions: extensions})
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if o := w.sender.Deliver(ctx, to(testBatch, 1, "u@a.test")); o.State != queue.Deferred || o.Class != queue.NotBegun || host.Connections() != 0 {
@@ -160,11 +172,15 @@ func TestContextEnds(t *testing.T) {
 // the message: a slow one that does answer is not cut off.
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
+	inBothModes(t, testTimeouts)
+}
+
+func testTimeouts(t *testing.T, extensions []string) {
 	for _, verb := range []string{"CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "."} {
 		t.Run(verb, func(t *testing.T) {
 			t.Parallel()
 			release := make(chan struct{})
-			w, host := one(t, smtptest.Config{Reply: func(c smtptest.Command) string {
+			w, host := one(t, smtptest.Config{Extensions: extensions, Prompt: true, Reply: func(c smtptest.Command) string {
 				if c.Verb == verb {
 					<-release
 				}
@@ -185,10 +201,10 @@ func TestTimeouts(t *testing.T) {
 	}
 	t.Run("slow", func(t *testing.T) {
 		t.Parallel()
-		w, _ := one(t, smtptest.Config{Delay: 120 * time.Millisecond})
+		w, _ := one(t, smtptest.Config{Extensions: extensions, Prompt: true, Delay: 150 * time.Millisecond})
 		w.sender.CommandTimeout, w.sender.ContentTimeout = 400*time.Millisecond, 400*time.Millisecond
 		if o := w.deliver(t, to(testBatch, 1, "u@a.test")); o.State != queue.Delivered {
-			t.Errorf("six replies of 120ms: got %+v, want delivered", o)
+			t.Errorf("six replies of 150ms: got %+v, want delivered", o)
 		}
 	})
 }

@@ -43,8 +43,8 @@ type Sender struct {
 	MaxConnections int           // open at once to all sites; 0 is 500
 	IdleTime       time.Duration // after which an unused connection is closed; 0 is 10 s
 	ConnectTimeout time.Duration // of TCP; 0 is 30 s
-	CommandTimeout time.Duration // from a command to its reply; 0 is 5 min (RFC 5321 §4.5.3.2)
-	ContentTimeout time.Duration // from the message to its confirmation; 0 is 10 min (§4.5.3.2.6)
+	CommandTimeout time.Duration // from a command to its reply; 0 is 5 min, and 2 for DATA (RFC 5321 §4.5.3.2)
+	ContentTimeout time.Duration // from the final dot to its reply; 0 is 10 min (§4.5.3.2.6)
 	DeadTime       time.Duration // that a host is left alone which could not be reached; 0 is 1 min
 
 	Log *slog.Logger // attempts at debug; nil is none

@@ -87,6 +87,26 @@ func one(t testing.TB, config smtptest.Config) (*world, *smtptest.Server) {
 	return w, w.hosts["mx.a.test"]
 }
 
+// modes are the two ways to say an envelope.
+var modes = []struct {
+	name       string
+	extensions []string // that the host offers
+}{
+	{"one by one", []string{"8BITMIME", "SIZE 52428800", "ENHANCEDSTATUSCODES"}},
+	{"pipelined", []string{"PIPELINING", "8BITMIME", "SIZE 52428800", "ENHANCEDSTATUSCODES"}},
+}
+
+// inBothModes runs a test against hosts without and with PIPELINING.
+func inBothModes(t *testing.T, test func(t *testing.T, extensions []string)) {
+	t.Helper()
+	for _, mode := range modes {
+		t.Run(mode.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, mode.extensions)
+		})
+	}
+}
+
 var testBatch = &queue.Batch{
 	ID: 7, Client: "from.test", From: "news@from.test", Subject: "Hello", Text: "Text.\n",
 	CreatedAt: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC),

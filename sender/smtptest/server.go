@@ -36,6 +36,10 @@ type Config struct {
 	// Delay before each reply, as of a receiver far away or busy.
 	Delay time.Duration
 
+	// Prompt sends each reply at once. Else those to commands that came in one
+	// packet leave in one packet too.
+	Prompt bool
+
 	// Discard counts messages and does not keep them.
 	Discard bool
 

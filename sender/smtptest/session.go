@@ -141,11 +141,12 @@ func (s *session) rcptTo(arg string) bool {
 }
 
 func (s *session) data() bool {
-	if len(s.rcpts) == 0 {
-		return s.answer("DATA", "", "503 5.5.1 Need RCPT command")
+	usual, end := "354 End data with <CR><LF>.<CR><LF>", "250 2.0.0 Ok: queued"
+	if len(s.rcpts) == 0 { // though a script may go on without
+		usual, end = "503 5.5.1 Need RCPT command", "554 5.5.1 No valid recipients"
 	}
 	begun := false
-	if !s.accepted("DATA", "", "354 End data with <CR><LF>.<CR><LF>", func() { begun = true }) {
+	if !s.accepted("DATA", "", usual, func() { begun = true }) {
 		return false
 	}
 	if !begun {
@@ -158,7 +159,11 @@ func (s *session) data() bool {
 	if err != nil {
 		return false
 	}
-	ok := s.accepted(".", "", "250 2.0.0 Ok: queued", func() { s.server.record(s, content) })
+	ok := s.accepted(".", "", end, func() {
+		if len(s.rcpts) > 0 {
+			s.server.record(s, content)
+		}
+	})
 	s.reset()
 	return ok
 }
@@ -239,6 +244,9 @@ func (s *session) reply(verb, arg, usual string) string {
 func (s *session) say(reply string) {
 	io.WriteString(s.w, strings.ReplaceAll(reply, "\n", "\r\n"))
 	io.WriteString(s.w, "\r\n")
+	if s.server.config.Prompt {
+		s.w.Flush() // an error comes again with the next reply
+	}
 }
 
 // mailbox takes it out of FROM:<mailbox> or TO:<mailbox> and what may follow.
