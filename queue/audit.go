@@ -95,7 +95,7 @@ func audit(ctx context.Context, tx pgx.Tx, batch int64) (Audit, error) {
 			return Audit{}, fmt.Errorf("%s: %w", i.what, err)
 		}
 		if n != 0 {
-			a.Problems = append(a.Problems, fmt.Sprintf("%d %s", n, i.what))
+			a.Problems = append(a.Problems, fmt.Sprintf("%s: %d", i.what, n))
 		}
 	}
 	return a, nil

@@ -23,7 +23,7 @@ func (a *app) batchCmd() *cobra.Command {
 // the batch stands.
 func (a *app) batchVerb(use, short string, do func(ctx context.Context, db *queue.DB, batch int64) error) *cobra.Command {
 	return &cobra.Command{
-		Use: use + " ID", Short: short, Args: one("number"),
+		Use: use + " ID", Short: short, Args: one("a number"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := batchID(args[0])
 			if err != nil {

@@ -18,7 +18,7 @@ func (a *app) clientCmd() *cobra.Command {
 func (a *app) clientAddCmd() *cobra.Command {
 	var logins []string
 	cmd := &cobra.Command{
-		Use: "add DOMAIN", Short: "Register a domain, or tie one to further logins", Args: one("domain"),
+		Use: "add DOMAIN", Short: "Register a domain, or tie one to further logins", Args: one("a domain"),
 		Long: `Registers the domain of From: addresses. With --role, the client is tied to
 logins of the database: they alone send for it, and for no other client. Each
 becomes a member of enotify_app.`,
@@ -106,7 +106,7 @@ const verdictsShown = 30
 
 func (a *app) clientShowCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "show DOMAIN", Short: "Show a client: its logins, what SPF says of it, its batches", Args: one("domain"),
+		Use: "show DOMAIN", Short: "Show a client: its logins, what SPF says of it, its batches", Args: one("a domain"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			db, stop, err := a.open(cmd.Context())
 			if err != nil {
@@ -147,7 +147,7 @@ func layClient(p *page, c queue.Client) {
 func (a *app) clientRemoveCmd() *cobra.Command {
 	var withBatches bool
 	cmd := &cobra.Command{
-		Use: "rm DOMAIN", Short: "Remove a client", Args: one("domain"),
+		Use: "rm DOMAIN", Short: "Remove a client", Args: one("a domain"),
 		Long: `Removes a client with its logins, its verdicts and the suppressions that hold
 for it alone. A client with batches is kept unless --with-batches is given and
 all have finished: the record of what was sent to whom is then deleted too.`,

@@ -119,7 +119,7 @@ func (a *app) destinationSetCmd() *cobra.Command {
 	var d queue.Destination
 	var speed string
 	cmd := &cobra.Command{
-		Use: "set NAME", Short: "Set limits of a recipient domain, of a site, or with * of all", Args: one("name"),
+		Use: "set NAME", Short: "Set limits of a recipient domain, of a site, or with * of all", Args: one("a name"),
 		Long: `Sets limits of a recipient domain (gmail.com), of a site, which is all domains
 that one provider serves (google), or of everything else (*). Only the limits
 given change. Running nodes follow at once.`,
@@ -174,7 +174,7 @@ given change. Running nodes follow at once.`,
 
 func (a *app) destinationResetCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "reset NAME", Short: "Forget what was set for a destination", Args: one("name"),
+		Use: "reset NAME", Short: "Forget what was set for a destination", Args: one("a name"),
 	}
 	yes := yesFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

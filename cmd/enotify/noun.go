@@ -28,15 +28,15 @@ func noun(name, short string, verbs ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// one is the argument check of a verb that takes one thing.
+// one is the argument check of a verb that takes one thing, such as "a domain".
 func one(thing string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch len(args) {
 		case 0:
-			return fmt.Errorf("%s needs a %s: %s", cmd.CommandPath(), thing, cmd.UseLine())
+			return fmt.Errorf("%s needs %s: %s", cmd.CommandPath(), thing, cmd.UseLine())
 		case 1:
 			return nil
 		}
-		return fmt.Errorf("%s takes one %s, but also got %q", cmd.CommandPath(), thing, args[1])
+		return fmt.Errorf("%s takes %s and nothing else, but got %q too", cmd.CommandPath(), thing, args[1])
 	}
 }

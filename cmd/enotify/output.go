@@ -66,17 +66,17 @@ func (p *page) ago(t time.Time) string {
 // clock is a time by the clock of whoever looks.
 func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
-// span is a duration in its largest unit that is not 1, which is exact enough to plan by.
+// span is a duration, rounded to what is exact enough to plan by.
 func span(d time.Duration) string {
 	switch {
 	case d < 2*time.Minute:
-		return fmt.Sprintf("%d s", int(d.Seconds()))
+		return fmt.Sprintf("%d s", d.Round(time.Second)/time.Second)
 	case d < 2*time.Hour:
-		return fmt.Sprintf("%d min", int(d.Minutes()))
+		return fmt.Sprintf("%d min", d.Round(time.Minute)/time.Minute)
 	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h", int(d.Hours()))
+		return fmt.Sprintf("%d h", d.Round(time.Hour)/time.Hour)
 	default:
-		return fmt.Sprintf("%d days", int(d.Hours()/24))
+		return fmt.Sprintf("%d days", d.Round(24*time.Hour)/(24*time.Hour))
 	}
 }
 

@@ -76,7 +76,7 @@ func (a *app) suppressionAddCmd() *cobra.Command {
 	var s queue.Suppression
 	var until string
 	cmd := &cobra.Command{
-		Use: "add ADDRESS", Short: "Never send to an address again", Args: one("address"),
+		Use: "add ADDRESS", Short: "Never send to an address again", Args: one("an address"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s.Address = args[0]
 			if until != "" {
@@ -115,7 +115,7 @@ func (a *app) suppressionAddCmd() *cobra.Command {
 func (a *app) suppressionRemoveCmd() *cobra.Command {
 	var client string
 	cmd := &cobra.Command{
-		Use: "rm ADDRESS", Short: "Send to an address again, from the next batch on", Args: one("address"),
+		Use: "rm ADDRESS", Short: "Send to an address again, from the next batch on", Args: one("an address"),
 	}
 	cmd.Flags().StringVar(&client, "client", "", "that for one client alone, by `DOMAIN`; default: that for all")
 	yes := yesFlag(cmd)
