@@ -137,7 +137,7 @@ const quitTimeout = 5 * time.Second
 // quit ends the connection politely when it still works (RFC 5321 §4.1.1.10).
 func (c *conn) quit() {
 	if !c.broken && c.client.UpdateDeadline(quitTimeout) == nil {
-		c.client.Quit() // nothing depends on the reply
+		_ = c.client.Quit() // nothing depends on the reply
 	}
 	c.raw.Close() // Quit leaves it open when it fails
 }

@@ -126,8 +126,8 @@ func (c *conn) say(group []command) error {
 	}
 	w := c.client.Text.W
 	for _, command := range group {
-		w.WriteString(command.line) // an error stays until Flush
-		w.WriteString("\r\n")
+		_, _ = w.WriteString(command.line) // an error stays until Flush
+		_, _ = w.WriteString("\r\n")
 	}
 	return w.Flush()
 }

@@ -150,7 +150,7 @@ func (a *app) batchListCmd() *cobra.Command {
 	fl.StringVar(&f.State, "state", "", "only those in `STATE`")
 	fl.StringVar(&f.Client, "client", "", "only those of a client, by `DOMAIN`")
 	fl.BoolVar(&all, "all", false, "also those that finished more than a day ago")
-	cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(batchStates, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(batchStates, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 

@@ -35,10 +35,10 @@ func newRecipients(r io.Reader, name string) (*recipients, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	start, err := in.Peek(3)
 	switch {
-	case len(start) == 0 && err != io.EOF:
+	case len(start) == 0 && !errors.Is(err, io.EOF):
 		return nil, fmt.Errorf("%s: %w", name, err)
 	case bytes.HasPrefix(start, []byte{0xef, 0xbb, 0xbf}):
-		in.Discard(3) // it is in the buffer
+		_, _ = in.Discard(3) // it is in the buffer
 	case bytes.HasPrefix(start, []byte{0xff, 0xfe}), bytes.HasPrefix(start, []byte{0xfe, 0xff}):
 		return nil, fmt.Errorf("%s is in UTF-16; save it as CSV in UTF-8", name)
 	}
@@ -57,7 +57,7 @@ func newRecipients(r io.Reader, name string) (*recipients, error) {
 
 // separator looks at the first line for the one that gives a column of addresses.
 func separator(in *bufio.Reader) rune {
-	in.Peek(1) // fills the buffer
+	_, _ = in.Peek(1) // fills the buffer
 	buffered, _ := in.Peek(in.Buffered())
 	line, _, _ := bytes.Cut(bytes.TrimLeft(buffered, "\r\n"), []byte{'\n'})
 	for _, comma := range []rune{';', '\t'} {

@@ -3,6 +3,7 @@ package smtptest
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"net"
 	"slices"
 	"time"
@@ -128,7 +129,7 @@ func readData(r *bufio.Reader, keep bool) (content, error) {
 	begin := true // at the beginning of a line
 	for {
 		chunk, err := r.ReadSlice('\n')
-		if err != nil && err != bufio.ErrBufferFull {
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return c, err
 		}
 		whole := err == nil

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Drop, as the reply to a command, closes the connection instead of replying.
+// Drop is the reply to a command that closes the connection instead.
 const Drop = "\x00drop"
 
 // A Config says how a Server behaves. The zero value accepts all mail, keeps
