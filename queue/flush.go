@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -64,12 +63,9 @@ func (f *flusher) write() {
 			return
 		}
 		for failures := 1; ; failures++ {
-			err := f.v.DB.finish(f.ctx, rs)
+			err := f.finish(rs)
 			if err == nil {
 				break
-			}
-			if errors.Is(err, context.Canceled) {
-				return
 			}
 			f.v.log.Warn("outcomes could not be recorded; trying again", "outcomes", len(rs), "error", err)
 			time.Sleep(min(time.Duration(failures)*100*time.Millisecond, 5*time.Second))
@@ -86,6 +82,12 @@ func (f *flusher) write() {
 		f.mu.Unlock()
 		f.cond.Broadcast()
 	}
+}
+
+func (f *flusher) finish(rs []result) error {
+	ctx, cancel := context.WithTimeout(f.ctx, roundTrip)
+	defer cancel()
+	return f.v.DB.finish(ctx, rs)
 }
 
 // take waits for results; nil means stop.

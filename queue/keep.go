@@ -9,6 +9,8 @@ import (
 // fairly, move batches on, take the turn, look for retries that are due. It
 // says whether nothing is due.
 func (v *serving) keep(ctx context.Context) (idle bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, roundTrip) // a database that is cut off without a word
+	defer cancel()
 	if err := v.renew(ctx); err != nil {
 		return false, err
 	}

@@ -48,7 +48,7 @@ const (
 	flushers = 2           // writers of outcomes
 	poll     = time.Second // between two looks at the queue when nobody wakes us
 
-	roundTrip = 10 * time.Second // what an intent gets; then it is in doubt whether it was written
+	roundTrip = 10 * time.Second // what the database gets to answer; then it is in doubt whether it heard us
 )
 
 func (s *Server) init() {
