@@ -24,14 +24,17 @@ func (db *DB) History(ctx context.Context, batch int64) ([]Change, error) {
 	return collect[Change](ctx, db, historySQL, batch)
 }
 
-// A Failure is what one recipient domain says to many recipients of a batch.
+// A Failure is what one recipient domain says to recipients of a batch, and how
+// many fail alike: in the same state, for a reason of the same class.
 type Failure struct {
-	State  string `json:"state"` // bounced, expired, invalid, or deferred: not given up yet
-	Class  string `json:"class"`
-	Domain string `json:"domain"` // "" when the addresses are invalid
-	Code   int    `json:"code"`   // 0: the receiver said nothing
-	N      int    `json:"recipients"`
-	Reply  string `json:"reply"` // one of them
+	State   string `json:"state"` // bounced, expired, invalid, or deferred: not given up yet
+	Class   string `json:"class"`
+	Domain  string `json:"domain"` // "" when the addresses are invalid
+	Code    int    `json:"code"`   // 0: the receiver said nothing
+	N       int    `json:"recipients"`
+	Reply   string `json:"reply"`         // one of them
+	Alike   int    `json:"alike"`         // recipients that fail alike, at all domains
+	Domains int    `json:"alike_domains"` // those domains
 }
 
 const failuresSQL = `
@@ -40,13 +43,22 @@ WITH failed AS (
 	WHERE o.batch_id = $1 AND o.state IN ('bounced', 'expired', 'invalid')
 	UNION ALL
 	SELECT 'deferred', t.class, t.code, t.enhanced, t.reply, t.seq FROM enotify.retry t WHERE t.batch_id = $1 AND t.class <> 'not_begun'
+), said AS (
+	SELECT f.state, coalesce(f.class::text, '') AS class, coalesce(d.name, '') AS domain, coalesce(f.code, 0)::int AS code, count(*)::int AS n,
+	       min(concat_ws(' ', f.code, f.enhanced, f.reply)) AS reply
+	FROM failed f JOIN enotify.recipient r ON r.batch_id = $1 AND r.seq = f.seq LEFT JOIN enotify.domain d ON d.id = r.domain_id
+	GROUP BY 1, 2, 3, 4
+), alike AS (
+	SELECT state, class, sum(n)::int AS n, count(DISTINCT domain)::int AS domains FROM said GROUP BY 1, 2
+), ranked AS (
+	SELECT *, row_number() OVER (PARTITION BY state, class ORDER BY n DESC, domain, code) AS rank FROM said
 )
-SELECT f.state, coalesce(f.class::text, ''), coalesce(d.name, ''), coalesce(f.code, 0)::int, count(*)::int AS n, min(concat_ws(' ', f.code, f.enhanced, f.reply))
-FROM failed f JOIN enotify.recipient r ON r.batch_id = $1 AND r.seq = f.seq LEFT JOIN enotify.domain d ON d.id = r.domain_id
-GROUP BY f.state, f.class, d.name, f.code ORDER BY n DESC, 1, 2, 3, 4 LIMIT $2`
+SELECT state, class, r.domain, r.code, r.n, r.reply, a.n, a.domains
+FROM ranked r JOIN alike a USING (state, class) WHERE r.rank <= $2
+ORDER BY a.n DESC, state, class, r.rank`
 
-// Failures lists why recipients of a batch have not got it, the most frequent
-// cause first.
+// Failures lists why recipients of a batch have not got it: the most frequent
+// reason first, of each up to limit domains, the one hit most first.
 func (db *DB) Failures(ctx context.Context, batch int64, limit int) ([]Failure, error) {
 	return collect[Failure](ctx, db, failuresSQL, batch, limit)
 }

@@ -58,11 +58,11 @@ such as 2h or 3d.`,
 	f.StringVar(&c.html, "html", "", "HTML, a `FILE`; may hold merge fields")
 	f.StringArrayVar(&c.attach, "attach", nil, "`FILE` to attach; may be repeated")
 	f.StringVar(&c.recipients, "recipients", "", "recipients, a CSV `FILE`")
-	f.IntVar(&c.priority, "priority", 0, "the higher goes first; an emergency interrupts a newsletter")
+	f.IntVar(&c.priority, "priority", 0, "`NUMBER`, the higher goes first; an emergency interrupts a newsletter")
 	f.StringVar(&c.notBefore, "not-before", "", "`TIME` before which nothing is sent")
 	f.StringVar(&c.expires, "expires", "", "`TIME` after which nothing is tried any more; default: 3 days after it may begin")
 	f.StringVar(&c.listUnsubscribe, "list-unsubscribe", "", "https: or mailto: `URI`; may hold merge fields")
-	f.StringVar(&c.onUnknown, "on-unknown", "hold", "hold or resend what is in doubt after a crash")
+	f.StringVar(&c.onUnknown, "on-unknown", "hold", "`WHAT` to do with a recipient in doubt after a crash: hold or resend")
 	f.StringVar(&c.key, "key", "", "your `NAME` for the batch: created again under the same, it is the same batch; default: a new one")
 	f.BoolVar(&c.submit, "submit", false, "queue it at once")
 	return cmd

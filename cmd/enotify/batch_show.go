@@ -1,10 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,8 +14,8 @@ import (
 
 // How much of the bad news is shown.
 const (
-	failuresShown = 20
-	doubtsShown   = 20
+	failuresShown = 5 // domains per state and class
+	doubtsShown   = 10
 )
 
 // A batchReport is all there is to know of a batch.
@@ -159,24 +159,26 @@ func (r batchReport) layCounts(p *page) {
 	}
 }
 
-// layFailures prints what receivers say, grouped by class, the class that hits
-// most recipients first.
+// layFailures prints what receivers say: a section per state and class, with
+// the domains hit most.
 func (r batchReport) layFailures(p *page) {
-	if len(r.Failures) == 0 {
-		return
+	for len(r.Failures) > 0 {
+		first := r.Failures[0]
+		n := 1
+		for n < len(r.Failures) && r.Failures[n].State == first.State && r.Failures[n].Class == first.Class {
+			n++
+		}
+		var rows [][]string
+		domains := map[string]bool{}
+		for _, f := range r.Failures[:n] {
+			domains[f.Domain] = true
+			rows = append(rows, []string{count(f.N), orElse(f.Domain, "-"), clip(f.Reply, 110)})
+		}
+		p.heading("%s: %s", strings.TrimSuffix(first.State+", "+first.Class, ", "), some(first.Alike, "recipient"))
+		p.table([]string{"RECIPIENTS", "DOMAIN", "ONE OF THE REPLIES"}, rows...)
+		if more := first.Domains - len(domains); more > 0 {
+			p.line("and %s", some(more, "more domain"))
+		}
+		r.Failures = r.Failures[n:]
 	}
-	hit := map[string]int{}
-	for _, f := range r.Failures {
-		hit[f.Class] += f.N
-	}
-	byClass := slices.Clone(r.Failures)
-	slices.SortStableFunc(byClass, func(a, b queue.Failure) int {
-		return cmp.Or(cmp.Compare(hit[b.Class], hit[a.Class]), cmp.Compare(a.Class, b.Class), cmp.Compare(b.N, a.N))
-	})
-	p.heading("What receivers say")
-	var rows [][]string
-	for _, f := range byClass {
-		rows = append(rows, []string{orElse(f.Class, "-"), f.State, count(f.N), orElse(f.Domain, "-"), clip(f.Reply, 100)})
-	}
-	p.table([]string{"CLASS", "STATE", "RECIPIENTS", "DOMAIN", "REPLY"}, rows...)
 }
