@@ -96,7 +96,7 @@ func (s *site) enotify(args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(s.Context(), exe, args...)
 	cmd.Args[0] = "enotify" // testscript.Main makes this main()
 	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + s.TempDir(), "DATABASE_URL=" + s.url,
+		"PATH=" + os.Getenv("PATH"), "HOME=" + s.TempDir(), "GORACE=atexit_sleep_ms=0", "DATABASE_URL=" + s.url,
 		"ENOTIFY_RESOLVER=" + s.dns.Addr, "ENOTIFY_SMTP_PORT=" + port, "ENOTIFY_EGRESS=192.0.2.10", "ENOTIFY_HELO=mail.host.example",
 	}
 	return cmd

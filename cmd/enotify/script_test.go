@@ -27,6 +27,7 @@ func TestScripts(t *testing.T) {
 			env.Values[testKey{}] = tb
 			env.Setenv("DATABASE_URL", queuetest.New(tb))
 			env.Setenv("TZ", "UTC")
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // under -race a process waits a second before it ends
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
