@@ -13,9 +13,7 @@ import (
 )
 
 func (a *app) bounceCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "bounce", Short: "Understand refusals"}
-	cmd.AddCommand(a.bounceClassifyCmd())
-	return cmd
+	return noun("bounce", "Understand refusals", a.bounceClassifyCmd())
 }
 
 func (a *app) bounceClassifyCmd() *cobra.Command {

@@ -48,6 +48,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return errors.New("interrupted")
+	}
 	if err != nil && !a.begun {
 		return codeError{exitUsage, fmt.Errorf("%w; see enotify --help", err)} // cobra's own: flags and arguments
 	}

@@ -19,9 +19,8 @@ import (
 // egress addresses of the live nodes. It may be nil.
 func (a *app) spfCmd(liveEgress func(context.Context) ([]netip.Addr, error)) *cobra.Command {
 	s := &spf{app: a, liveEgress: liveEgress}
-	cmd := &cobra.Command{Use: "spf", Short: "Check, lint, fix and build SPF records"}
+	cmd := noun("spf", "Check, lint, fix and build SPF records", s.checkCmd(), s.lintCmd(), s.fixCmd(), s.buildCmd())
 	cmd.PersistentFlags().StringVarP(&s.format, "output", "o", "text", "text or json")
-	cmd.AddCommand(s.checkCmd(), s.lintCmd(), s.fixCmd(), s.buildCmd())
 	return cmd
 }
 
