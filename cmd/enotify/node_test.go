@@ -161,8 +161,9 @@ func TestKillLosesNobodyAndSendsNobodyTwo(t *testing.T) {
 	if len(copies) < n-unknown {
 		t.Errorf("recipients that got a copy: got %d, want at least %d", len(copies), n-unknown)
 	}
-	if unknown > 2*2*20 {
-		t.Errorf("in doubt after two kills: got %d, want no more than the messages that 20 connections had each time", unknown)
+	// what 20 connections had, or waited for, and what was delivered and not recorded yet
+	if most := 2 * (2*20 + 200); unknown > most {
+		t.Errorf("in doubt after two kills: got %d, want at most %d", unknown, most)
 	}
 	t.Logf("in doubt after two kills: %d of %d", unknown, n)
 }
