@@ -18,7 +18,7 @@ import (
 // receivers will make of the client's SPF record, and has the queue act on it.
 type guard struct {
 	db       *queue.DB
-	resolver *dns.Resolver
+	resolver string // DNS server; "" is the system's
 	log      *slog.Logger
 	wake     chan struct{}
 	every    time.Duration // between two looks at a client that has nothing to send
@@ -28,7 +28,6 @@ type guard struct {
 func (g *guard) Wake() { nudge(g.wake) }
 
 func (g *guard) run(ctx context.Context) {
-	checker := &spfguard.Checker{Resolver: g.resolver}
 	each(ctx, g.wake, func() {
 		subjects, err := g.db.Unjudged(ctx)
 		if err == nil && len(subjects) == 0 {
@@ -36,7 +35,7 @@ func (g *guard) run(ctx context.Context) {
 		}
 		for _, s := range subjects {
 			if err == nil {
-				err = g.judge(ctx, checker, s)
+				err = g.judge(ctx, s)
 			}
 		}
 		if err != nil && ctx.Err() == nil {
@@ -46,8 +45,11 @@ func (g *guard) run(ctx context.Context) {
 }
 
 // judge checks every egress address for the MAIL FROM domain, and for the
-// From: domain where it differs.
-func (g *guard) judge(ctx context.Context, checker *spfguard.Checker, s queue.Subject) error {
+// From: domain where it differs. Each time it asks the DNS server anew: that a
+// verdict lasts by TTL is the queue's to know, and whoever waits for a cure is
+// not to wait for our cache as well.
+func (g *guard) judge(ctx context.Context, s queue.Subject) error {
+	checker := &spfguard.Checker{Resolver: &dns.Resolver{Server: g.resolver}}
 	identities := []queue.Verdict{{Identity: "mailfrom", Domain: domainOf(s.MailFrom())}}
 	if identities[0].Domain != s.Client {
 		identities = append(identities, queue.Verdict{Identity: "from", Domain: s.Client})

@@ -107,7 +107,7 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 		DB: db, Node: node, Handler: monitor.watch(mail.Deliver), Admission: limits, Schedule: queue.Schedule{First: s.retryFirst, Max: s.retryMax},
 		MaxInFlight: s.maxInFlight, Grace: s.grace, UntilIdle: s.untilIdle, Log: a.logger(),
 	}
-	guard := &guard{db: db, resolver: resolver, log: log, wake: make(chan struct{}, 1), every: s.recheck, judged: server.Wake}
+	guard := &guard{db: db, resolver: resolver.Server, log: log, wake: make(chan struct{}, 1), every: s.recheck, judged: server.Wake}
 	policies := &policies{db: db, throttle: limits, log: log, wake: make(chan struct{}, 1)}
 	if err := policies.load(ctx); err != nil {
 		return err
