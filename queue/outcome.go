@@ -50,5 +50,6 @@ type Outcome struct {
 	Class Class
 	Reply Reply
 	Host  string        // MX host that answered, "" if none did
+	Site  string        // to which the message went or would have gone, "" when that is not known
 	After time.Duration // when Deferred: not before; 0 leaves it to the retry schedule
 }

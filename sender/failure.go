@@ -56,7 +56,7 @@ var (
 
 // outcome turns a failed attempt into what became of the recipient.
 func (f *failure) outcome() queue.Outcome {
-	o := queue.Outcome{State: queue.Deferred, Host: f.host, After: f.after}
+	o := queue.Outcome{State: queue.Deferred, Host: f.host, Site: f.site, After: f.after}
 	reply, answered := f.reply()
 	switch {
 	case answered && reply.Code/100 == 2 && f.stage == confirming: // another 2yz than expected

@@ -79,7 +79,7 @@ func testOutcome(t *testing.T, extensions []string) {
 			t.Parallel()
 			w, _ := one(t, smtptest.Config{Extensions: extensions, Reply: on(test.verb, test.reply)})
 			got := w.deliver(t, to(testBatch, 1, "u@a.test"))
-			test.want.Host = "mx.a.test"
+			test.want.Host, test.want.Site = "mx.a.test", "a.test"
 			if test.want.Reply.Text == broken {
 				if got.Reply.Text == "" {
 					t.Error("no text says what happened")
@@ -227,7 +227,7 @@ func TestDoesNotFit(t *testing.T) {
 	}
 	for _, test := range tests {
 		got := w.deliver(t, test.m)
-		test.want.Host = "mx.a.test"
+		test.want.Host, test.want.Site = "mx.a.test", "a.test"
 		if diff := cmp.Diff(test.want, got, cmpopts.IgnoreFields(queue.Reply{}, "Text")); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
 		}

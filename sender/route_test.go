@@ -31,7 +31,7 @@ nohost.test. MX 10 mx.gone.test.
 		{"null.test", queue.Outcome{State: queue.Bounced, Class: queue.Policy, Reply: queue.Reply{Code: 556, Enhanced: "5.1.10", Text: "null MX"}}},
 		{"nx.test", queue.Outcome{State: queue.Bounced, Class: queue.Other, Reply: queue.Reply{Code: 550, Enhanced: "5.1.2", Text: "does not exist"}}},
 		{"empty.test", queue.Outcome{State: queue.Bounced, Class: queue.Other, Reply: queue.Reply{Code: 550, Enhanced: "5.1.2", Text: "neither MX nor address"}}},
-		{"nohost.test", queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Text: "no address for mx.gone.test"}, Host: "mx.gone.test"}},
+		{"nohost.test", queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Text: "no address for mx.gone.test"}, Host: "mx.gone.test", Site: "gone.test"}},
 		{"servfail.test", queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Text: "SERVFAIL"}}},
 		{"silent.test", queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Text: "silent.test"}}},
 	}

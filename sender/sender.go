@@ -114,7 +114,7 @@ func (s *Sender) hand(ctx context.Context, r route, m queue.Message, wire []byte
 		s.pool().release(c, m.Domain)
 		switch {
 		case f == nil:
-			return queue.Outcome{State: queue.Delivered, Reply: reply, Host: c.host}
+			return queue.Outcome{State: queue.Delivered, Reply: reply, Host: c.host, Site: r.site}
 		case !f.stale:
 			return f.outcome()
 		}

@@ -1,0 +1,73 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// An Addressee is a recipient, and the client that its mail is from.
+type Addressee struct {
+	Address string // as sealed
+	Client  string // domain
+}
+
+const addresseeSQL = `
+SELECT r.address, c.domain
+FROM enotify.recipient r JOIN enotify.batch b ON b.id = r.batch_id JOIN enotify.client c ON c.id = b.client_id
+WHERE r.batch_id = $1 AND r.seq = $2 AND r.domain_id IS NOT NULL`
+
+// Addressee tells whom a recipient of a batch is. The error wraps ErrNotFound
+// when there is no such recipient, or the batch has been pruned.
+func (db *DB) Addressee(ctx context.Context, batch int64, seq int32) (a Addressee, err error) {
+	err = db.pool.QueryRow(ctx, addresseeSQL, batch, seq).Scan(&a.Address, &a.Client)
+	return a, addresseeError(err, batch, seq)
+}
+
+// What the reader said outranks the operator, and what would have ended.
+const turnAwaySQL = `
+WITH who AS (
+	SELECT r.address, c.domain, b.client_id
+	FROM enotify.recipient r JOIN enotify.batch b ON b.id = r.batch_id JOIN enotify.client c ON c.id = b.client_id
+	WHERE r.batch_id = $1 AND r.seq = $2 AND r.domain_id IS NOT NULL
+), said AS (
+	INSERT INTO enotify.suppression AS s (address, client_id, cause, batch_id, seq, note)
+	SELECT lower(address), client_id, $3, $1, $2, $4 FROM who
+	ON CONFLICT (address, client_id) DO UPDATE
+	SET cause = excluded.cause, until = NULL, note = excluded.note, batch_id = excluded.batch_id, seq = excluded.seq, added_at = now(), added_by = session_user
+	WHERE s.until IS NOT NULL OR s.cause = 'operator'
+)
+SELECT address, domain FROM who`
+
+// Unsubscribe records that a recipient of a batch wants no more mail of its
+// client; how says in which way, such as "one-click". Said twice it is said
+// once. Batches in progress leave the address out from the next try on. The
+// error wraps ErrNotFound as that of Addressee.
+func (db *DB) Unsubscribe(ctx context.Context, batch int64, seq int32, how string) (Addressee, error) {
+	return turnAway(ctx, db.pool, "unsubscribe", batch, seq, how)
+}
+
+// Complain records that a recipient of a batch called it spam. It is as
+// Unsubscribe otherwise.
+func (db *DB) Complain(ctx context.Context, batch int64, seq int32, note string) (Addressee, error) {
+	return turnAway(ctx, db.pool, "complaint", batch, seq, note)
+}
+
+type rowQuerier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// turnAway suppresses a recipient for the client of the batch alone.
+func turnAway(ctx context.Context, q rowQuerier, cause string, batch int64, seq int32, note string) (a Addressee, err error) {
+	err = q.QueryRow(ctx, turnAwaySQL, batch, seq, cause, storable(note)).Scan(&a.Address, &a.Client)
+	return a, addresseeError(err, batch, seq)
+}
+
+func addresseeError(err error, batch int64, seq int32) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return fmt.Errorf("recipient %d of batch %d: %w", seq, batch, ErrNotFound)
+	}
+	return refusal(err)
+}
