@@ -2,6 +2,8 @@ package queue
 
 import (
 	"context"
+	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -22,12 +24,23 @@ type result struct {
 	Outcome
 }
 
+// resultsLock is the class of the advisory locks, one for each batch, under
+// which results are written: shared. Who counts them to finish the batch, or
+// takes them back to requeue, holds it alone.
+const resultsLock = 0x656e6f72 // "enor"
+
+const lockResultsSQL = `SELECT pg_advisory_xact_lock_shared($1, b) FROM unnest($2::int[]) b`
+
 // Final outcomes are appended. One that is there already stands, but for
-// unknown: a late fact is better than none.
+// unknown: a late fact is better than none. A result of a try before a requeue
+// says nothing of the tries after it, unless that the message was delivered.
 const finishSQL = `
 WITH f AS (
-	SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[]::enotify.recipient_state[], $4::text[]::enotify.reply_class[],
-		$5::smallint[], $6::text[], $7::text[], $8::timestamptz[]) f (batch_id, seq, state, class, code, enhanced, reply, at)
+	SELECT batch_id, seq, f.state, f.class, f.code, f.enhanced, f.reply, f.at
+	FROM unnest($1::bigint[], $2::int[], $3::text[]::enotify.recipient_state[], $4::text[]::enotify.reply_class[],
+		$5::smallint[], $6::text[], $7::text[], $8::timestamptz[], $9::int[]) f (batch_id, seq, state, class, code, enhanced, reply, at, try)
+	LEFT JOIN enotify.retry t USING (batch_id, seq)
+	WHERE t.tries IS NULL OR t.tries < f.try OR f.state = 'delivered'
 ), gone AS (
 	DELETE FROM enotify.retry t USING f WHERE t.batch_id = f.batch_id AND t.seq = f.seq
 )
@@ -46,17 +59,24 @@ JOIN enotify.recipient r ON r.batch_id = f.batch_id AND r.seq = f.seq
 ORDER BY lower(r.address)
 ON CONFLICT (address, client_id) DO NOTHING`
 
+// A batch that has finished takes nobody back: a late word that somebody was
+// not delivered to is then the end of it.
 const deferSQL = `
 WITH f AS (
-	SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::smallint[], $5::timestamptz[], $6::int[], $7::int[], $8::text[]::enotify.reply_class[],
+	SELECT f.*, b.finished_at IS NULL AS open
+	FROM unnest($1::bigint[], $2::int[], $3::int[], $4::smallint[], $5::timestamptz[], $6::int[], $7::int[], $8::text[]::enotify.reply_class[],
 		$9::smallint[], $10::text[], $11::text[], $12::timestamptz[]) f (batch_id, seq, domain_id, grp, due_at, attempts, tries, class, code, enhanced, reply, at)
+	JOIN enotify.batch b ON b.id = f.batch_id
 ), known AS (
-	DELETE FROM enotify.outcome o USING f WHERE o.batch_id = f.batch_id AND o.seq = f.seq AND o.state = 'unknown'
+	DELETE FROM enotify.outcome o USING f WHERE f.open AND o.batch_id = f.batch_id AND o.seq = f.seq AND o.state = 'unknown'
+), late AS (
+	UPDATE enotify.outcome o SET state = 'expired', class = f.class, code = f.code, enhanced = f.enhanced, reply = f.reply
+	FROM f WHERE NOT f.open AND o.batch_id = f.batch_id AND o.seq = f.seq AND o.state = 'unknown'
 )
 INSERT INTO enotify.retry AS t (batch_id, seq, domain_id, grp, due_at, first_at, attempts, tries, class, code, enhanced, reply)
 SELECT f.batch_id, f.seq, f.domain_id, f.grp, f.due_at, f.at, f.attempts, f.tries, f.class, f.code, f.enhanced, f.reply
 FROM f
-WHERE NOT EXISTS (SELECT FROM enotify.outcome o WHERE o.batch_id = f.batch_id AND o.seq = f.seq AND o.state <> 'unknown')
+WHERE f.open AND NOT EXISTS (SELECT FROM enotify.outcome o WHERE o.batch_id = f.batch_id AND o.seq = f.seq AND o.state <> 'unknown')
 ORDER BY f.batch_id, f.seq
 ON CONFLICT (batch_id, seq) DO UPDATE SET intent_at = NULL, due_at = excluded.due_at, attempts = excluded.attempts,
 	tries = excluded.tries, class = excluded.class, code = excluded.code, enhanced = excluded.enhanced, reply = excluded.reply
@@ -86,8 +106,9 @@ func (db *DB) finish(ctx context.Context, results []result) error {
 		}
 	}
 	var b pgx.Batch
+	b.Queue(lockResultsSQL, resultsLock, lockKeys(results))
 	if c := &final; len(c.batch) > 0 {
-		b.Queue(finishSQL, c.batch, c.seq, c.state, c.class, c.code, c.enhanced, c.reply, c.at)
+		b.Queue(finishSQL, c.batch, c.seq, c.state, c.class, c.code, c.enhanced, c.reply, c.at, c.try)
 	}
 	if c := &gone; len(c.batch) > 0 {
 		b.Queue(suppressSQL, c.batch, c.seq, c.reply)
@@ -99,6 +120,16 @@ func (db *DB) finish(ctx context.Context, results []result) error {
 		b.Queue(logAttemptsSQL, c.batch, c.seq, c.try, c.class, c.code, c.enhanced, c.reply, c.host, c.at)
 	}
 	return db.pool.SendBatch(ctx, &b).Close()
+}
+
+// lockKeys are the batches of the results as the advisory locks have them, in order.
+func lockKeys(results []result) []int32 {
+	var keys []int32
+	for i := range results {
+		keys = append(keys, int32(results[i].batch%math.MaxInt32))
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // columns holds results the way unnest() takes them.

@@ -111,7 +111,8 @@ FROM ended ORDER BY batch_id, seq`
 // Every batch that is under way moves on by its counts: to retrying when
 // everyone was tried, to done when everyone has an outcome or it expired with
 // nothing under way. A cancelled one is finished when nothing is under way.
-const advanceSQL = `
+const (
+	movesSQL = `
 WITH standing AS (
 	SELECT b.id, b.state, b.total, b.sendable, b.expires_at <= now() AS expired, o.n AS outcomes, r.tried, r.n AS deferred, d.intents
 	FROM enotify.batch b
@@ -121,19 +122,24 @@ WITH standing AS (
 		(SELECT coalesce(sum(p.intent_seq - p.first_seq + 1), 0) FROM enotify.batch_domain p WHERE p.batch_id = b.id) END AS intents) d
 	WHERE b.finished_at IS NULL AND b.state <> 'draft'
 ), moves AS (
-	SELECT id, CASE
+	SELECT id, state, CASE
 		WHEN state <> 'cancelled' AND outcomes = total THEN 'done'
 		WHEN state <> 'cancelled' AND expired AND deferred = 0 AND intents = outcomes - (total - sendable) THEN 'done'
 		WHEN state = 'sending' AND outcomes + tried = total THEN 'retrying'
 		WHEN state = 'cancelled' AND deferred = 0 AND (total = 0 OR intents = outcomes - (total - sendable)) THEN 'cancelled'
 		END::enotify.batch_state AS next, outcomes < total AND expired AND state <> 'cancelled' AS late
 	FROM standing
-)
+)`
+	movableSQL = movesSQL + `SELECT id FROM moves WHERE next IS NOT NULL ORDER BY id`
+	// Who writes results of the batch just now may change the counts: the next look will see.
+	countableSQL = `SELECT pg_try_advisory_xact_lock($1, ($2::bigint % 2147483647)::int)`
+	advanceSQL   = movesSQL + `
 UPDATE enotify.batch b
 SET state = m.next, finished_at = CASE WHEN m.next <> 'retrying' THEN now() END,
     reason = CASE WHEN m.late THEN 'expired before everyone was tried' WHEN m.next = 'cancelled' THEN b.reason ELSE '' END
-FROM moves m WHERE m.id = b.id AND m.next IS NOT NULL AND b.finished_at IS NULL
+FROM moves m WHERE m.id = b.id AND b.id = $1 AND m.next IS NOT NULL AND b.finished_at IS NULL AND b.state = m.state
 RETURNING b.id, b.state::text`
+)
 
 // A move is a batch that changed its state by its counts.
 type move struct {
@@ -142,15 +148,43 @@ type move struct {
 }
 
 // advance moves every batch on that has come to the end of a state.
-func (db *DB) advance(ctx context.Context) ([]move, error) {
+func (db *DB) advance(ctx context.Context) (moves []move, err error) {
 	if _, err := db.pool.Exec(ctx, endRetriesSQL); err != nil {
 		return nil, err
 	}
-	rows, err := db.pool.Query(ctx, advanceSQL)
+	rows, err := db.pool.Query(ctx, movableSQL)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[move])
+	movable, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, err
+	}
+	for _, batch := range movable {
+		moved, err := db.moveOn(ctx, batch)
+		if err != nil {
+			return moves, err
+		}
+		moves = append(moves, moved...)
+	}
+	return moves, nil
+}
+
+// moveOn counts once more, while nobody writes results of the batch.
+func (db *DB) moveOn(ctx context.Context, batch int64) (moved []move, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		var alone bool
+		if err := tx.QueryRow(ctx, countableSQL, resultsLock, batch).Scan(&alone); err != nil || !alone {
+			return err
+		}
+		rows, err := tx.Query(ctx, advanceSQL, batch)
+		if err != nil {
+			return err
+		}
+		moved, err = pgx.CollectRows(rows, pgx.RowToStructByPos[move])
+		return err
+	})
+	return moved, err
 }
 
 // NOTIFY reaches no one who was not listening: this is asked each second too.

@@ -16,7 +16,7 @@ import (
 
 func (a *app) batchCmd() *cobra.Command {
 	return noun("batch", "Notifications to many recipients", a.batchCreateCmd(), a.batchSubmitCmd(), a.batchListCmd(), a.batchShowCmd(),
-		a.batchPauseCmd(), a.batchResumeCmd(), a.batchCancelCmd(), a.batchAuditCmd())
+		a.batchPauseCmd(), a.batchResumeCmd(), a.batchCancelCmd(), a.batchRequeueCmd(), a.batchAuditCmd())
 }
 
 // batchVerb makes a verb that does one thing to one batch, and then says where

@@ -97,6 +97,7 @@ func (r batchReport) lay(p *page) {
 		if more := r.Unknown - len(r.Doubts); more > 0 {
 			p.line("and %s more", count(more))
 		}
+		p.line("send to them again: enotify batch requeue %d --class unknown; take them for delivered: the same with --mark delivered", r.ID)
 	}
 	p.heading("Log")
 	var rows [][]string
@@ -178,6 +179,9 @@ func (r batchReport) layFailures(p *page) {
 		p.table([]string{"RECIPIENTS", "DOMAIN", "ONE OF THE REPLIES"}, rows...)
 		if more := first.Domains - len(domains); more > 0 {
 			p.line("and %s", some(more, "more domain"))
+		}
+		if first.Class == string(queue.AuthRejected) && first.State != string(queue.Deferred) {
+			p.line("once the record is right: enotify batch requeue %d --class %s", r.ID, first.Class)
 		}
 		r.Failures = r.Failures[n:]
 	}

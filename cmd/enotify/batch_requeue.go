@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"enotify/queue"
+)
+
+// requeueFlags are the flags of batch requeue.
+type requeueFlags struct {
+	class, mark, expires string
+	dryRun               bool
+}
+
+// requeueDomains is how many domains are shown of each class.
+const requeueDomains = 5
+
+func (a *app) batchRequeueCmd() *cobra.Command {
+	var f requeueFlags
+	cmd := &cobra.Command{
+		Use: "requeue ID", Short: "Send again to exactly those whom a cured fault had refused, or who are in doubt", Args: one("a number"),
+		Long: `Sends again to exactly those of a batch who ended with a class of reply, such
+as auth_rejected, or as "expired", or as "unknown": in doubt after a crash. Who
+is suppressed meanwhile is left out. The guard looks at the client's SPF record
+before anything leaves.
+
+With --class unknown --mark delivered nothing is sent: those in doubt are taken
+for delivered. --dry-run shows who would be sent to, by class and domain.`,
+		Example: `  enotify batch requeue 42 --dry-run
+  enotify batch requeue 42 --class auth_rejected
+  enotify batch requeue 42 --class unknown --mark delivered`,
+	}
+	yes := yesFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		id, err := batchID(args[0])
+		if err != nil {
+			return err
+		}
+		expires, err := f.check()
+		if err != nil {
+			return err
+		}
+		db, stop, err := a.open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer stop()
+		return a.requeue(cmd.Context(), db, id, f, expires, *yes)
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.class, "class", "", "those who ended as `CLASS`: auth_rejected, policy, spam_block, …; or expired, or unknown")
+	fl.StringVar(&f.mark, "mark", "", "with --class unknown: do not send, take them for `STATE`, which is delivered")
+	fl.StringVar(&f.expires, "expires", "", "`TIME` after which they are not tried any more; default: as before, or 3 days if that has passed")
+	fl.BoolVar(&f.dryRun, "dry-run", false, "only show who that is, without --class of every class")
+	_ = cmd.RegisterFlagCompletionFunc("class", cobra.FixedCompletions(requeueClasses, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+var requeueClasses = []string{
+	string(queue.AuthRejected), "unknown", "expired", string(queue.Offline), string(queue.Throttled), string(queue.NoSuchUser), string(queue.MailboxFull),
+	string(queue.SpamBlock), string(queue.Policy), string(queue.Content), string(queue.Other),
+}
+
+func (f requeueFlags) check() (expires *time.Time, err error) {
+	switch {
+	case f.class == "" && !f.dryRun:
+		return nil, usagef("--class is missing: whom to send to again; --dry-run shows who there is")
+	case f.mark != "" && f.mark != "delivered":
+		return nil, usagef("--mark %s: it is delivered", f.mark)
+	case f.mark != "" && f.class != "unknown":
+		return nil, usagef("--mark is for those in doubt: it needs --class unknown")
+	case f.mark != "" && f.expires != "":
+		return nil, usagef("--expires is for those who are sent to again, and --mark sends nothing")
+	case f.expires == "":
+		return nil, nil
+	}
+	t, err := momentIn(f.expires, time.Now())
+	if err != nil {
+		return nil, usagef("--expires: %v", err)
+	}
+	return &t, nil
+}
+
+// A requeued is what came of batch requeue.
+type requeued struct {
+	queue.Status
+	Requeued int `json:"requeued"` // to be sent to again
+	LeftOut  int `json:"left_out"` // suppressed meanwhile
+	Marked   int `json:"marked_delivered"`
+}
+
+func (a *app) requeue(ctx context.Context, db *queue.DB, id int64, f requeueFlags, expires *time.Time, yes bool) error {
+	before, err := db.Status(ctx, id)
+	if err != nil {
+		return err
+	}
+	found, err := db.Requeueable(ctx, id, f.class, requeueDomains)
+	if err != nil {
+		return err
+	}
+	if f.dryRun {
+		return a.print(found, func(p *page) { layRequeueable(p, id, f.class, found) })
+	}
+	r := requeued{}
+	switch {
+	case f.mark != "":
+		if before.Unknown > 0 {
+			if err := a.confirm(yes, "take %s of batch %d who are in doubt for delivered, without sending?", some(before.Unknown, "recipient"), id); err != nil {
+				return err
+			}
+		}
+		r.Marked, err = db.MarkDelivered(ctx, id)
+	default:
+		if len(found) > 0 {
+			if err := a.confirm(yes, "%s", requeueQuestion(before, found[0])); err != nil {
+				return err
+			}
+		}
+		r.Requeued, r.LeftOut, err = db.Requeue(ctx, id, f.class, expires)
+	}
+	if err != nil {
+		return err
+	}
+	if r.Status, err = db.Status(ctx, id); err != nil {
+		return err
+	}
+	return a.print(r, func(p *page) { r.lay(p, f) })
+}
+
+func requeueQuestion(s queue.Status, found queue.Requeueable) string {
+	question := fmt.Sprintf("send batch %d (%s, %s) again to %s who ended as %s?", s.ID, s.State, s.Client, some(found.Alike-found.AlikeSuppressed, "recipient"), found.Class)
+	if found.Class == "unknown" {
+		question = "those in doubt may have got it already; " + question
+	}
+	return question
+}
+
+func (r requeued) lay(p *page, f requeueFlags) {
+	switch {
+	case f.mark != "":
+		p.line("%s taken for delivered", some(r.Marked, "recipient"))
+	case r.Requeued == 0:
+		p.line("nobody to send to again as %s; enotify batch requeue %d --dry-run shows who there is", f.class, r.ID)
+	default:
+		p.line("%s to be sent to again%s", some(r.Requeued, "recipient"), map[string]string{
+			"paused":  fmt.Sprintf(" once it goes on: enotify batch resume %d", r.ID),
+			"blocked": " once it is no longer blocked: " + r.Reason,
+		}[r.State])
+	}
+	if r.LeftOut > 0 {
+		p.line("%s left out, suppressed meanwhile; enotify suppression list shows why", some(r.LeftOut, "recipient"))
+	}
+	p.line("batch %d is %s: %s", r.ID, r.State, tally(r.Status))
+}
+
+// layRequeueable prints a section per class, with the domains hit most.
+func layRequeueable(p *page, batch int64, class string, found []queue.Requeueable) {
+	if len(found) == 0 {
+		p.line("nobody of batch %d can be sent to again%s", batch, map[bool]string{true: " as " + class}[class != ""])
+	}
+	for len(found) > 0 {
+		first, n := found[0], 0
+		var rows [][]string
+		for n < len(found) && found[n].Class == first.Class {
+			rows = append(rows, []string{count(found[n].N - found[n].Suppressed), count(found[n].Suppressed), found[n].Domain})
+			n++
+		}
+		p.heading("%s: %s; enotify batch requeue %d --class %s", first.Class, some(first.Alike-first.AlikeSuppressed, "recipient"), batch, first.Class)
+		p.table([]string{"RECIPIENTS", "SUPPRESSED", "DOMAIN"}, rows...)
+		if more := first.Domains - n; more > 0 {
+			p.line("and %s", some(more, "more domain"))
+		}
+		found = found[n:]
+	}
+}
