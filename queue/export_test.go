@@ -1,0 +1,12 @@
+package queue
+
+import (
+	"context"
+	"time"
+)
+
+// Record writes the result of a try, as a node does whose answer was late.
+func (db *DB) Record(ctx context.Context, batch int64, seq, domainID int32, grp int16, try int, o Outcome) error {
+	now := time.Now()
+	return db.finish(ctx, []result{{batch: batch, seq: seq, domainID: domainID, grp: grp, try: try, attempts: try, due: now, at: now, Outcome: o}})
+}

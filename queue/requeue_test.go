@@ -1,0 +1,333 @@
+package queue_test
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"enotify/queue"
+)
+
+// refusing answers as receivers do for whom a client's record is wrong.
+func refusing(ctx context.Context, m queue.Message) queue.Outcome {
+	if m.Domain == "strict.example" {
+		return queue.Outcome{State: queue.Bounced, Class: queue.AuthRejected, Reply: queue.Reply{Code: 550, Enhanced: "5.7.1", Text: "SPF"}}
+	}
+	return answerByDomain(ctx, m)
+}
+
+// balances audits every batch.
+func (f *fixture) balances() {
+	f.Helper()
+	audits, err := f.db.Audit(f.Context(), 0)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, a := range audits {
+		for _, problem := range a.Problems {
+			f.Errorf("batch %d: %s", a.Batch, problem)
+		}
+	}
+}
+
+func (f *fixture) requeue(batch int64, class string) (requeued, suppressed int) {
+	f.Helper()
+	requeued, suppressed, err := f.db.Requeue(f.Context(), batch, class, nil)
+	if err != nil {
+		f.Fatalf("requeue of %s: %v", class, err)
+	}
+	f.balances()
+	return requeued, suppressed
+}
+
+// Those whom a cured fault had refused get it, and nobody else does; not before
+// the guard has looked again.
+func TestRequeueSendsToThoseAlone(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 30, "strict.example", "a.example", "gone.example")
+	f.serve(f.server("n1", refusing))
+	want := map[string]int{"delivered": 10, "bounced": 20}
+	if got := f.states(batch); !cmp.Equal(got, want) {
+		t.Fatalf("states: got %v, want %v", got, want)
+	}
+	f.exec(`INSERT INTO enotify.suppression (address, cause) VALUES ('user0@strict.example', 'operator')`)
+
+	found, err := f.db.Requeueable(t.Context(), batch, "", 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFound := []queue.Requeueable{
+		{Class: "auth_rejected", Domain: "strict.example", N: 10, Suppressed: 1, Alike: 10, AlikeSuppressed: 1, Domains: 1},
+		{Class: "no_such_user", Domain: "gone.example", N: 10, Suppressed: 10, Alike: 10, AlikeSuppressed: 10, Domains: 1},
+	}
+	if diff := cmp.Diff(wantFound, found); diff != "" {
+		t.Errorf("requeueable (-want +got):\n%s", diff)
+	}
+	if n, suppressed := f.requeue(batch, "no_such_user"); n != 0 || suppressed != 10 {
+		t.Errorf("requeue of no_such_user: got %d and %d suppressed, want 0 and 10", n, suppressed)
+	}
+	if got := query[string](f, `SELECT state::text FROM enotify.batch`); got != "done" {
+		t.Errorf("after a requeue of nobody: got %s, want done", got)
+	}
+	if n, suppressed := f.requeue(batch, "auth_rejected"); n != 9 || suppressed != 1 {
+		t.Errorf("requeue: got %d and %d suppressed, want 9 and 1", n, suppressed)
+	}
+	if n, _ := f.requeue(batch, "auth_rejected"); n != 0 {
+		t.Errorf("second requeue: got %d, want 0", n)
+	}
+	want = map[string]int{"delivered": 10, "bounced": 11, "deferred": 9}
+	if got := f.states(batch); !cmp.Equal(got, want) {
+		t.Errorf("states after the requeue: got %v, want %v", got, want)
+	}
+
+	clear(f.copies)
+	s := f.server("n2", deliver)
+	s.UntilIdle = false
+	ctx, cancel := context.WithCancel(t.Context())
+	var watch sync.WaitGroup
+	watch.Go(func() { f.until(cancel, `SELECT state = 'blocked' FROM enotify.batch WHERE id = $1`, batch) })
+	if err := f.run(ctx, s, "fail"); err != nil {
+		t.Fatal(err)
+	}
+	watch.Wait()
+	if got := len(f.sent()); got != 0 {
+		t.Errorf("sent while the guard says no: got %d, want 0", got)
+	}
+
+	f.exec(`UPDATE enotify.verdict SET valid_until = now()`)
+	f.serveUntil(f.server("n3", deliver), `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	want = map[string]int{"delivered": 19, "bounced": 11}
+	if got := f.states(batch); !cmp.Equal(got, want) {
+		t.Errorf("states at the end: got %v, want %v", got, want)
+	}
+	for address, n := range f.sent() {
+		if n != 1 {
+			t.Errorf("%s: got %d copies after the requeue, want 1", address, n)
+		}
+	}
+	if got := len(f.sent()); got != 9 {
+		t.Errorf("recipients sent to after the requeue: got %d, want 9", got)
+	}
+	f.balances()
+}
+
+// However many ask at once, everyone is requeued once.
+func TestConcurrentRequeues(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 500, "strict.example")
+	f.serve(f.server("n1", refusing))
+	var sum atomic.Int32
+	var calls sync.WaitGroup
+	for range 4 {
+		calls.Go(func() {
+			n, _, err := f.db.Requeue(t.Context(), batch, "auth_rejected", nil)
+			if err != nil {
+				t.Error(err)
+			}
+			sum.Add(int32(n))
+		})
+	}
+	calls.Wait()
+	if got := sum.Load(); got != 500 {
+		t.Errorf("requeued by all calls: got %d, want 500", got)
+	}
+	f.balances()
+}
+
+// While nodes send and operators requeue, each recipient is in one state, and
+// the batch does not end with somebody left.
+func TestRequeueWhileSending(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 400, "strict.example", "a.example")
+	var cured atomic.Bool
+	s := f.server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+		if cured.Load() {
+			return deliver(ctx, m)
+		}
+		return refusing(ctx, m)
+	})
+	s.MaxInFlight, s.UntilIdle = 20, false
+	ctx, cancel := context.WithCancel(t.Context())
+	var served sync.WaitGroup
+	served.Go(func() {
+		if err := f.run(ctx, s, "pass"); err != nil {
+			t.Error(err)
+		}
+	})
+	sum := 0
+	for i := 0; i < 20 || query[int](f, `SELECT delivered FROM enotify.batch_status WHERE id = $1`, batch) < 400; i++ {
+		n, _ := f.requeue(batch, "auth_rejected")
+		sum += n
+		cured.Store(sum > 300)
+		time.Sleep(10 * time.Millisecond)
+	}
+	f.until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	served.Wait()
+	if got, want := f.states(batch), map[string]int{"delivered": 400}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+	for address, n := range f.sent() {
+		if n != 1 && address[len(address)-9:] == "a.example" {
+			t.Errorf("%s: got %d copies, want 1", address, n)
+		}
+	}
+	f.balances()
+}
+
+// What an earlier try has to say after the requeue does not undo it, unless it
+// is that the message was delivered.
+func TestLateResultsAfterARequeue(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 4, "strict.example")
+	f.serve(f.server("n1", refusing))
+	f.requeue(batch, "auth_rejected")
+	domain := query[int32](f, `SELECT domain_id FROM enotify.batch_domain`)
+	grp := query[int16](f, `SELECT grp FROM enotify.batch_domain`)
+	for seq, o := range map[int32]queue.Outcome{
+		1: {State: queue.Bounced, Class: queue.AuthRejected},
+		2: {State: queue.Deferred, Class: queue.Offline},
+		3: {State: queue.Unknown},
+		4: {State: queue.Delivered},
+	} {
+		if err := f.db.Record(t.Context(), batch, seq, domain, grp, 1, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.balances()
+	if got, want := f.states(batch), map[string]int{"deferred": 3, "delivered": 1}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+	clear(f.copies)
+	f.serve(f.server("n2", deliver))
+	if got, want := len(f.sent()), 3; got != want {
+		t.Errorf("sent to after the requeue: got %d, want %d", got, want)
+	}
+}
+
+// Word that comes after the batch has ended, that somebody in doubt was not
+// delivered to, takes the batch back to nowhere.
+func TestLateDeferralOfAFinishedBatch(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 2, "a.example")
+	f.serve(f.server("n1", func(context.Context, queue.Message) queue.Outcome { return queue.Outcome{State: queue.Unknown} }))
+	domain := query[int32](f, `SELECT domain_id FROM enotify.batch_domain`)
+	grp := query[int16](f, `SELECT grp FROM enotify.batch_domain`)
+	if err := f.db.Record(t.Context(), batch, 1, domain, grp, 1, queue.Outcome{State: queue.Deferred, Class: queue.Offline}); err != nil {
+		t.Fatal(err)
+	}
+	f.balances()
+	if got, want := f.states(batch), map[string]int{"expired": 1, "unknown": 1}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+}
+
+// Those in doubt are sent to again, or closed, as the operator says.
+func TestRequeueOfUnknown(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	doubt := func(context.Context, queue.Message) queue.Outcome { return queue.Outcome{State: queue.Unknown} }
+	sent, closed := f.enqueue("sent", 5, "a.example"), f.enqueue("closed", 5, "a.example")
+	f.serve(f.server("n1", doubt))
+	if n, _ := f.requeue(sent, "unknown"); n != 5 {
+		t.Errorf("requeued: got %d, want 5", n)
+	}
+	if n, err := f.db.MarkDelivered(t.Context(), closed); n != 5 || err != nil {
+		t.Errorf("marked: got %d and %v, want 5", n, err)
+	}
+	clear(f.copies)
+	f.serve(f.server("n2", deliver))
+	f.balances()
+	for _, batch := range []int64{sent, closed} {
+		if got, want := f.states(batch), map[string]int{"delivered": 5}; !cmp.Equal(got, want) {
+			t.Errorf("states of batch %d: got %v, want %v", batch, got, want)
+		}
+	}
+	if got := f.sent(); len(got) != 5 {
+		t.Errorf("sent to: got %v, want the 5 of the first batch", got)
+	}
+}
+
+// A batch that expired goes on for those requeued alone: who had not been tried
+// is not tried now, unless they are who was meant.
+func TestRequeueOfAnExpiredBatch(t *testing.T) {
+	t.Parallel()
+	for class, want := range map[string]map[string]int{
+		"auth_rejected": {"expired": 50, "delivered": 50},
+		"expired":       {"bounced": 50, "delivered": 50},
+	} {
+		t.Run(class, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			batch := f.enqueue("menu", 100, "strict.example", "a.example")
+			f.exec(`UPDATE enotify.batch_domain d SET intent_seq = last_seq FROM enotify.domain k WHERE k.id = d.domain_id AND k.name = 'strict.example'`)
+			f.exec(`INSERT INTO enotify.outcome (batch_id, seq, state, class)
+				SELECT r.batch_id, r.seq, 'bounced', 'auth_rejected' FROM enotify.recipient r JOIN enotify.domain k ON k.id = r.domain_id WHERE k.name = 'strict.example'`)
+			f.exec(`UPDATE enotify.batch SET expires_at = now()`)
+			f.refused(`SELECT enotify.requeue_batch(1, 'auth_rejected')`, "batch 1 has expired and is about to end")
+			f.serve(f.server("n1", deliver))
+			if got, want := f.states(batch), map[string]int{"bounced": 50, "expired": 50}; !cmp.Equal(got, want) {
+				t.Fatalf("states: got %v, want %v", got, want)
+			}
+			if n, _ := f.requeue(batch, class); n != 50 {
+				t.Errorf("requeued: got %d, want 50", n)
+			}
+			if left := query[time.Duration](f, `SELECT expires_at - now() FROM enotify.batch`); left < 71*time.Hour {
+				t.Errorf("time left: got %v, want 3 days", left)
+			}
+			f.serve(f.server("n2", deliver))
+			f.balances()
+			if got := f.states(batch); !cmp.Equal(got, want) {
+				t.Errorf("states: got %v, want %v", got, want)
+			}
+			if got := len(f.sent()); got != 50 {
+				t.Errorf("sent to: got %d, want 50", got)
+			}
+		})
+	}
+}
+
+// Each state has its answer.
+func TestRequeueByState(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 10, "strict.example", "a.example")
+	f.serve(f.server("n1", refusing))
+	f.exec(`SELECT enotify.create_batch('draft', 'info@town.example', 's', 't')`)
+	f.exec(`SELECT enotify.cancel_batch($1)`, f.enqueue("cancelled", 1, "a.example"))
+	for sql, want := range map[string]string{
+		`SELECT enotify.requeue_batch(99, 'policy')`:                                "no batch 99 of yours",
+		`SELECT enotify.requeue_batch(1, 'not_begun')`:                              "nobody ends as 'not_begun'",
+		`SELECT enotify.requeue_batch(1, 'delivered')`:                              "nobody ends as 'delivered'",
+		`SELECT enotify.requeue_batch(1, NULL)`:                                     "nobody ends as NULL",
+		`SELECT enotify.requeue_batch(1, 'auth_rejected', now() - '1 s'::interval)`: "has passed",
+		`SELECT enotify.requeue_batch(2, 'policy')`:                                 "batch 2 is a draft; nothing of it was sent yet",
+		`SELECT enotify.requeue_batch(3, 'policy')`:                                 "batch 3 is cancelled, and that is final",
+	} {
+		f.refused(sql, want)
+	}
+	f.exec(`UPDATE enotify.batch SET state = 'queued', finished_at = NULL WHERE id = 1`)
+	for state, want := range map[string]string{"paused": "paused", "blocked": "blocked", "sending": "queued", "retrying": "queued", "queued": "queued"} {
+		f.exec(`BEGIN`)
+		for _, step := range map[string][]string{"retrying": {"sending", "retrying"}}[state] {
+			f.exec(`UPDATE enotify.batch SET state = $1 WHERE id = 1`, step)
+		}
+		f.exec(`UPDATE enotify.batch SET state = $1, reason = 'by the test' WHERE id = 1`, state)
+		f.exec(`SELECT enotify.requeue_batch($1, 'auth_rejected')`, batch)
+		if got := query[string](f, `SELECT state::text FROM enotify.batch WHERE id = 1`); got != want {
+			t.Errorf("%s batch after a requeue: got %s, want %s", state, got, want)
+		}
+		if got, want := query[string](f, `SELECT reason FROM enotify.batch_log WHERE batch_id = 1 ORDER BY at DESC LIMIT 1`), "5 to be sent again: auth_rejected"; got != want {
+			t.Errorf("log of a %s batch: got %q, want %q", state, got, want)
+		}
+		f.exec(`ROLLBACK`)
+	}
+}
