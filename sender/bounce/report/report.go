@@ -1,0 +1,73 @@
+package report
+
+import (
+	"enotify/queue"
+	"enotify/sender/bounce"
+)
+
+// Kind is what a mail is. They are words for people, logs and scripts, and do
+// not change.
+type Kind string
+
+const (
+	Bounce    Kind = "bounce"    // at least one recipient was given up
+	Expired   Kind = "expired"   // given up because the receiver was not to be reached for days: nobody refused it
+	Delay     Kind = "delay"     // somebody goes on trying: nothing has happened yet
+	Complaint Kind = "complaint" // a reader called the message spam
+	AutoReply Kind = "autoreply" // a vacation notice and the like: the message arrived
+	Challenge Kind = "challenge" // a filter wants the sender to prove to be one: the message waits
+	Other     Kind = "other"     // none of these: a confirmation of delivery, or just mail
+)
+
+// A Report is what was found in a mail.
+type Report struct {
+	Kind       Kind
+	Recipients []Recipient // whom it is about, at most 100; of a Delay and a Complaint too
+	MessageID  string      // of the mail itself, with its angle brackets; "" when it has none
+	Original   Original
+	SentTo     []string // addresses that the mail itself came to, as far as its header knows
+}
+
+// A Recipient is one that a report is about.
+type Recipient struct {
+	Address  string         // as the report has it, which may not be as it was written to; "" when it does not say
+	Was      string         // the address as it was written to (Original-Recipient of RFC 3464 §2.3.1); "" when it does not say
+	Action   string         // failed, delayed, delivered, relayed or expanded (§2.3.3), or expired; "" in a complaint
+	Reply    queue.Reply    // why; a Code that the report did not give is 550 where the failure is permanent
+	Verdict  bounce.Verdict // what the reply means; zero in a complaint
+	Reported string         // Remote-MTA, the host that said it; "" when unknown
+}
+
+// Original is what the report knows of the message that it is about.
+type Original struct {
+	MessageID  string // with its angle brackets; "" when it was not returned
+	ReturnPath string // envelope sender, without angle brackets; "" when it was not returned
+	To         string // address of the To: field; "" when it was not returned or is not one
+}
+
+// The limits. What lies beyond them is not looked at.
+const (
+	MaxBytes      = 1 << 20 // of a mail; a report comes before the message that it returns
+	maxParts      = 100     // of MIME, nested or not
+	maxDepth      = 20      // of their nesting
+	maxText       = 64 << 10
+	maxRecipients = 100
+)
+
+// Read says what a mail is: raw, with any line ends, perhaps preceded by the
+// From line of an mbox.
+func Read(raw []byte) Report {
+	m := parse(raw)
+	r := Report{MessageID: messageID(m.head.value("Message-ID")), Original: m.original(), SentTo: m.sentTo()}
+	switch {
+	case m.feedback != nil:
+		r.Kind, r.Recipients = m.complaint()
+	case m.status != nil:
+		r.Kind, r.Recipients = m.delivery()
+	default:
+		if r.Kind = m.kind(); r.Kind == Bounce || r.Kind == Expired || r.Kind == Delay {
+			r.Kind, r.Recipients = m.spoken(r.Kind)
+		}
+	}
+	return r
+}

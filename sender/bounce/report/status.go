@@ -1,0 +1,177 @@
+package report
+
+import (
+	"cmp"
+	"regexp"
+	"strings"
+
+	"enotify/queue"
+	"enotify/sender/bounce"
+)
+
+// groups splits the fields of a delivery report (RFC 3464 §2.1): those of the
+// message, then a group for each recipient. Not everybody keeps to the blank
+// line between them, or to their order.
+func groups(text string) (all []fields) {
+	for text != "" {
+		var fs fields
+		if fs, text = readFields(strings.TrimLeft(text, "\r\n")); len(fs) == 0 {
+			continue
+		}
+		begun := 0
+		for i, f := range fs {
+			if i > begun && strings.EqualFold(f.name, "Final-Recipient") && fs[begun:i].has("Final-Recipient") {
+				all = append(all, fs[begun:i])
+				begun = i
+			}
+		}
+		all = append(all, fs[begun:])
+	}
+	return all
+}
+
+// delivery reads a report of RFC 3464.
+func (m *message) delivery() (Kind, []Recipient) {
+	var recipients []Recipient
+	said := m.blocks(nil)
+	for _, group := range m.status {
+		if len(recipients) == maxRecipients {
+			break
+		}
+		if !group.has("Final-Recipient") && !group.has("Original-Recipient") && !group.has("Action") {
+			continue
+		}
+		r := Recipient{
+			Address:  cmp.Or(address(group.value("Final-Recipient")), address(group.value("X-Actual-Recipient"))),
+			Was:      address(group.value("Original-Recipient")),
+			Action:   action(group),
+			Reported: mta(group.value("Remote-MTA")),
+		}
+		r.Address = cmp.Or(r.Address, r.Was, m.original().To)
+		if r.Action == "" {
+			if r.Action = "failed"; m.delayed() {
+				r.Action = "delayed"
+			}
+		}
+		if r.Action == "failed" || r.Action == "delayed" {
+			r.Reply, r.Verdict = m.reason(group, r, said)
+		}
+		recipients = append(recipients, r)
+	}
+	kind := Other
+	for _, r := range recipients {
+		if r.Action == "failed" {
+			return Bounce, recipients
+		}
+		if r.Action == "delayed" {
+			kind = Delay
+		}
+	}
+	return kind, recipients
+}
+
+// action is that of a group, or what its status means by RFC 3463 §3.1 where
+// the action is not one of RFC 3464 §2.3.3.
+func action(group fields) string {
+	word := strings.ToLower(group.value("Action"))
+	switch {
+	case strings.HasPrefix(word, "fail"), strings.HasPrefix(word, "hard"), strings.HasPrefix(word, "undeliver"):
+		return "failed"
+	case strings.HasPrefix(word, "delay"), strings.HasPrefix(word, "soft"), strings.HasPrefix(word, "expired"):
+		return "delayed"
+	case strings.HasPrefix(word, "deliver"):
+		return "delivered"
+	case strings.HasPrefix(word, "relay"):
+		return "relayed"
+	case strings.HasPrefix(word, "expand"):
+		return "expanded"
+	}
+	switch status := group.value("Status"); {
+	case strings.HasPrefix(status, "5"):
+		return "failed"
+	case strings.HasPrefix(status, "4"):
+		return "delayed"
+	case strings.HasPrefix(status, "2"):
+		return "delivered"
+	}
+	return ""
+}
+
+// reason is why a recipient failed: what the diagnostic says, and where that
+// means nothing to anybody, what the report says in words.
+func (m *message) reason(group fields, r Recipient, said []block) (queue.Reply, bounce.Verdict) {
+	status := firstWord(group.value("Status"))
+	reply, verdict := judge(bounce.Parse(group.value("Diagnostic-Code")), status, r)
+	if verdict.Class != queue.Other {
+		return reply, verdict
+	}
+	for _, b := range said {
+		if !strings.EqualFold(b.address, r.Address) && !strings.EqualFold(b.address, r.Was) && len(said) > 1 {
+			continue
+		}
+		if inWords, v := judge(b.reply(), status, r); v.Class != queue.Other {
+			return inWords, v
+		}
+	}
+	return reply, verdict
+}
+
+// judge fills in what a diagnostic left out, and says what it means. A reply
+// without a code is never final: where the report calls the failure permanent,
+// it gets 550, or 556 where the domain takes no mail at all (RFC 7505 §4.2).
+// What the reporting host says of a receiver that did not answer stays without.
+func judge(r queue.Reply, status string, of Recipient) (queue.Reply, bounce.Verdict) {
+	r.Text = strings.TrimSpace(r.Text)
+	if r.Enhanced == "" && isStatus(status) && !strings.HasSuffix(status, ".0.0") {
+		r.Enhanced = status
+	}
+	if r.Code == 0 && of.Action == "failed" {
+		switch {
+		case isNullMX.MatchString(r.Text):
+			r.Code = 556
+		case strings.HasPrefix(status, "4") || strings.HasPrefix(r.Enhanced, "4"):
+		case isHedged.MatchString(r.Text):
+		default:
+			if v := bounce.Classify(r, of.Reported); v.Class == queue.Offline && r.Text != "" {
+				return r, v
+			}
+			r.Code = 550
+		}
+	}
+	return r, bounce.Classify(r, of.Reported)
+}
+
+// isHedged is what a host says that does not tell an unknown address from a
+// closed one. The address is not given up for it.
+var isHedged = regexp.MustCompile(`(?i)\b(?:may|might) (?:not exist|no longer exist|have been (?:removed|deleted))|il se peut|es posible que|可能不存在`)
+
+var isNullMX = regexp.MustCompile(`(?i)\bnull ?mx\b|rfc ?7505`)
+
+// isStatus reports whether s is a code of RFC 3463 §2, as in "5.1.1".
+func isStatus(s string) bool {
+	parts := strings.Split(s, ".")
+	if len(parts) != 3 || len(parts[0]) != 1 || !strings.Contains("45", parts[0]) {
+		return false
+	}
+	for _, p := range parts[1:] {
+		if p == "" || len(p) > 3 || strings.Trim(p, "0123456789") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+func firstWord(s string) string {
+	if i := strings.IndexAny(s, " \t\n("); i >= 0 {
+		return s[:i]
+	}
+	return s
+}
+
+// mta is the name in "dns; mx.example.org (192.0.2.1)".
+func mta(value string) string {
+	if _, name, ok := strings.Cut(value, ";"); ok {
+		value = name
+	}
+	return strings.ToLower(firstWord(strings.TrimSpace(value)))
+}
