@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) clientCmd() *cobra.Command {
-	return noun("client", "Domains that we send for", a.clientAddCmd(), a.clientListCmd(), a.clientShowCmd(), a.clientRemoveCmd())
+	return noun("client", "Domains that we send for", a.clientAddCmd(), a.clientListCmd(), a.clientShowCmd(), a.clientCheckCmd(), a.clientRemoveCmd())
 }
 
 func (a *app) clientAddCmd() *cobra.Command {

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"enotify/cmd/enotify/preflight"
+	"enotify/queue"
+	"enotify/spfguard"
+)
+
+func (a *app) clientCheckCmd() *cobra.Command {
+	p := &preflightFlags{app: a}
+	cmd := &cobra.Command{
+		Use: "check DOMAIN", Short: "Check the DNS of a client, and say what it has to publish", Args: one("a domain"),
+		Long: `Checks everything that receivers ask the DNS about a client and about our
+servers: SPF, DKIM, DMARC, names of addresses, block lists. With -o html it is
+a page to hand to whoever edits the client's zone: what to publish, line by
+line, and what is right already. DOMAIN need not be registered yet.
+
+Exit codes: 0 in order; 2 a check blocks; 3 with --strict, warnings.`,
+		Example: `  enotify client check town.example
+  enotify client check town.example --egress 192.0.2.10 --helo mail.host.example -o html > town.html`,
+	}
+	p.add(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ctx := cmd.Context()
+		if err := p.check(); err != nil {
+			return err
+		}
+		domain := spfguard.ASCII(args[0])
+		var db *queue.DB
+		if a.databaseURL != "" || len(p.egress) == 0 || p.helo == "" {
+			var stop func()
+			var err error
+			if db, stop, err = a.open(ctx); err != nil {
+				return err
+			}
+			defer stop()
+			if domain, err = db.Domain(ctx, args[0]); err != nil {
+				return err
+			}
+		}
+		in, err := p.input(ctx, db, "postmaster@"+domain)
+		if err != nil {
+			return err
+		}
+		r, err := preflight.Run(ctx, in)
+		if err != nil {
+			return err
+		}
+		if err := p.show(r); err != nil {
+			return err
+		}
+		return p.exit(r)
+	}
+	return cmd
+}

@@ -1,0 +1,166 @@
+package preflight
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"enotify/spfguard"
+)
+
+// bulk is from how many messages a day on Gmail, Yahoo and Microsoft hold a
+// sender to their stricter rules.
+const bulk = 5000
+
+// checkDMARC finds the policy as receivers do, and whether From: is aligned.
+func checkDMARC(ctx context.Context, in *Input) []Finding {
+	walk, err := treeWalk(ctx, in.Client, in.txt)
+	if err != nil {
+		return []Finding{unsure("dmarc.record", err), unsure("dmarc.align", err), unsure("dmarc.rua", err)}
+	}
+	p, ok := policy(in.Client, walk)
+	return []Finding{dmarcRecordFinding(ctx, in, p, ok), dmarcAlign(ctx, in, walk, p), dmarcRUA(ctx, in, p, ok)}
+}
+
+func dmarcRecordFinding(ctx context.Context, in *Input, p published, ok bool) Finding {
+	f := Finding{ID: "dmarc.record", Severity: Pass}
+	org := organizational(in.Client, nil)
+	if ok {
+		f.Evidence = []string{fmt.Sprintf("_dmarc.%s. IN TXT %s", p.Domain, quoted(p.Record.Text))}
+		f.Found = fmt.Sprintf("The policy of %s is %s.", p.Domain, p.Record.Policy)
+		if !p.Record.Stated {
+			f.Severity = Warn
+			f.Found = fmt.Sprintf("The record of %s states no policy. Newer receivers read that as none (RFC 9989), older ones as no record.", p.Domain)
+			f.Fix = []string{zoneTXT("_dmarc."+p.Domain, dmarcDefault(in, p.Record.Text))}
+		}
+		if len(p.Record.Faults) > 0 {
+			f.Severity = Warn
+			f.Found += " Receivers ignore a part of it."
+			f.Evidence = append(f.Evidence, p.Record.Faults...)
+		}
+		return f
+	}
+	f.Severity = Warn
+	if in.bulk() {
+		f.Severity = Block
+	}
+	f.Found = fmt.Sprintf("%s has no DMARC record. Whoever sends over %s messages a day needs one.", in.Client, count(bulk))
+	if records, _ := in.txt(ctx, "_dmarc."+in.Client); len(records) > 0 { // it answered just now
+		f.Found = fmt.Sprintf("What is at _dmarc.%s is no DMARC record that receivers take: there must be exactly one, and it begins with v=DMARC1.", in.Client)
+		for _, r := range records {
+			f.Evidence = append(f.Evidence, fmt.Sprintf("_dmarc.%s. IN TXT %s", in.Client, quoted(r)))
+		}
+		org = in.Client
+	}
+	f.Fix = []string{zoneTXT("_dmarc."+org, "v=DMARC1; p=none; rua=mailto:dmarc@"+org)}
+	f.Advice = "p=none asks receivers for reports and changes nothing else: a safe beginning. The address behind rua= must exist."
+	return f
+}
+
+// dmarcDefault is a record with a policy put in.
+func dmarcDefault(_ *Input, text string) string {
+	_, rest, _ := strings.Cut(text, ";")
+	var kept []string
+	for tag := range strings.SplitSeq(rest, ";") {
+		if tag = strings.TrimSpace(tag); tag != "" && !strings.HasPrefix(strings.ToLower(strings.ReplaceAll(tag, " ", "")), "p=") {
+			kept = append(kept, tag)
+		}
+	}
+	return strings.Join(append([]string{"v=DMARC1", "p=none"}, kept...), "; ")
+}
+
+func zoneTXT(name, text string) string { return spfguard.ZoneLine(name, text) }
+
+// dmarcAlign asks which of the two proofs speaks for the From: domain.
+func dmarcAlign(ctx context.Context, in *Input, walk []published, p published) Finding {
+	f := Finding{ID: "dmarc.align", Severity: Pass}
+	fromOrg := organizational(in.Client, walk)
+	org := func(domain string) (string, error) {
+		if domain == in.Client {
+			return fromOrg, nil
+		}
+		other, err := treeWalk(ctx, domain, in.txt)
+		return organizational(domain, other), err
+	}
+	var yes, no []string
+	var undecided error
+	try := func(what, domain, mode string) {
+		its, err := org(domain)
+		switch {
+		case err != nil:
+			undecided = err
+		case aligned(in.Client, domain, fromOrg, its, mode):
+			yes = append(yes, what+" by "+domain)
+		default:
+			no = append(no, fmt.Sprintf("%s proves %s, which is not %s", what, domain, in.Client))
+		}
+	}
+	try("SPF", in.mailFromDomain(), p.Record.SPF)
+	for _, domain := range in.signers() {
+		try("DKIM", domain, p.Record.DKIM)
+	}
+	if len(in.signers()) == 0 {
+		no = append(no, "there is no DKIM signature that could")
+	}
+	f.Evidence = append(yes, no...)
+	switch {
+	case len(yes) == 0 && undecided != nil:
+		return unsure(f.ID, undecided)
+	case len(yes) == 0:
+		f.Severity = Block
+		f.Found = fmt.Sprintf("Nothing proves that %s sends this mail: DMARC fails everywhere.", in.Client)
+		f.Advice = fmt.Sprintf("Sign with d=%s (enotify client set), or take an envelope sender within %s.", in.Client, fromOrg)
+	case len(no) > 0 || undecided != nil:
+		f.Severity = Warn
+		f.Found = "One of two proofs holds. A forwarder that breaks it leaves none: SPF does not survive forwarding."
+		f.Advice = fmt.Sprintf("Sign with d=%s, and keep the envelope sender within %s.", in.Client, fromOrg)
+	default:
+		f.Found = "Both SPF and DKIM prove the domain of From:."
+	}
+	return f
+}
+
+// dmarcRUA looks at where reports go, and whether a foreign receiver of them
+// has agreed.
+func dmarcRUA(ctx context.Context, in *Input, p published, ok bool) Finding {
+	f := Finding{ID: "dmarc.rua", Severity: Info}
+	if !ok || len(p.Record.RUA) == 0 {
+		f.Found = "Nobody gets aggregate reports, which would show who else sends in the client's name."
+		return f
+	}
+	own := organizational(p.Domain, nil)
+	for _, uri := range p.Record.RUA {
+		address, isMail := strings.CutPrefix(strings.ToLower(uri), "mailto:")
+		at := strings.LastIndexByte(address, '@')
+		if !isMail || at < 0 {
+			f.Evidence = append(f.Evidence, uri+" is not understood by most receivers: give mailto:ADDRESS")
+			continue
+		}
+		host := strings.TrimSuffix(address[at+1:], ".")
+		if organizational(host, nil) == own {
+			f.Evidence = append(f.Evidence, uri)
+			continue
+		}
+		name := reportAuthorisation(p.Domain, host)
+		records, err := in.txt(ctx, name)
+		if err != nil {
+			return unsure(f.ID, err)
+		}
+		agreed := false
+		for _, r := range records {
+			agreed = agreed || isDMARC(r)
+		}
+		if agreed {
+			f.Evidence = append(f.Evidence, uri+", and "+host+" agrees")
+			continue
+		}
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s gets none: %s has not agreed to get reports for %s", uri, host, p.Domain))
+		f.Fix = append(f.Fix, zoneTXT(name, "v=DMARC1"))
+		f.Advice = "The line belongs into the zone of " + host + "."
+	}
+	f.Found = "Reports go to " + few(p.Record.RUA, 3) + "."
+	if len(f.Fix) > 0 {
+		f.Found = "Not all of the addresses for reports will get them."
+	}
+	return f
+}

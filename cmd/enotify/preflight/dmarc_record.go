@@ -1,0 +1,95 @@
+package preflight
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// A dmarcRecord is a DMARC Policy Record (RFC 9989 §4.7).
+type dmarcRecord struct {
+	Text   string
+	Policy string // none, quarantine or reject
+	// Stated is whether Policy was said in so many words; else it follows from
+	// RFC 9989 §4.7, which reads a missing or broken p as none.
+	Stated bool
+	SPF    string   // aspf: r relaxed, s strict
+	DKIM   string   // adkim: the same
+	PSD    string   // y, n or u
+	RUA    []string // where aggregate reports are to go, URIs
+	Faults []string // tags that receivers ignore
+}
+
+var errNoDMARC = errors.New("no DMARC record")
+
+// isDMARC reports whether a TXT record is meant as one: its first tag is
+// v=DMARC1, exactly so.
+func isDMARC(text string) bool {
+	first, _, _ := strings.Cut(text, ";")
+	name, value, ok := strings.Cut(first, "=")
+	return ok && strings.TrimSpace(name) == "v" && strings.TrimSpace(value) == "DMARC1"
+}
+
+// parseDMARC reads a record. Unknown tags are ignored, as receivers do.
+func parseDMARC(text string) (dmarcRecord, error) {
+	r := dmarcRecord{Text: text, SPF: "r", DKIM: "r", PSD: "u"}
+	if !isDMARC(text) {
+		return r, errNoDMARC
+	}
+	seen := map[string]bool{}
+	for part := range strings.SplitSeq(text, ";") {
+		if strings.TrimSpace(part) == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(part, "=")
+		name, value = strings.ToLower(strings.TrimSpace(name)), strings.TrimSpace(value)
+		if !ok {
+			r.Faults = append(r.Faults, fmt.Sprintf("%q has no =", strings.TrimSpace(part)))
+			continue
+		}
+		if seen[name] {
+			r.Faults = append(r.Faults, fmt.Sprintf("the tag %s is there twice", name))
+			continue
+		}
+		seen[name] = true
+		r.tag(name, value)
+	}
+	if !r.Stated {
+		r.Policy = "none"
+	}
+	return r, nil
+}
+
+func (r *dmarcRecord) tag(name, value string) {
+	one := func(to *string, of ...string) {
+		for _, v := range of {
+			if strings.EqualFold(v, value) {
+				*to = v
+				return
+			}
+		}
+		r.Faults = append(r.Faults, fmt.Sprintf("%s=%s is none of %s", name, value, strings.Join(of, ", ")))
+	}
+	switch name {
+	case "p":
+		one(&r.Policy, "none", "quarantine", "reject")
+		r.Stated = r.Policy != ""
+	case "aspf":
+		one(&r.SPF, "r", "s")
+	case "adkim":
+		one(&r.DKIM, "r", "s")
+	case "psd":
+		one(&r.PSD, "y", "n", "u")
+	case "sp", "np":
+		var ignored string
+		one(&ignored, "none", "quarantine", "reject")
+	case "rua":
+		for uri := range strings.SplitSeq(value, ",") {
+			// A size limit behind ! is of RFC 7489; RFC 9989 ignores it.
+			uri, _, _ = strings.Cut(strings.TrimSpace(uri), "!")
+			if uri != "" {
+				r.RUA = append(r.RUA, uri)
+			}
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package preflight
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/publicsuffix"
+)
+
+// walkTargets are the names that the DNS Tree Walk asks for, without their
+// _dmarc label: at most eight, however long the name (RFC 9989 §4.10).
+func walkTargets(domain string) []string {
+	labels := strings.Split(domain, ".")
+	targets := []string{domain}
+	if len(labels) > 8 {
+		labels = labels[len(labels)-8:] // the next target has seven
+	}
+	for i := 1; i < len(labels); i++ {
+		targets = append(targets, strings.Join(labels[i:], "."))
+	}
+	return targets
+}
+
+// A published record is what one step of the walk found.
+type published struct {
+	Domain string
+	Record dmarcRecord
+}
+
+// treeWalk asks for the records from domain up to the top. A record with psd=y
+// or psd=n ends it. Several records at one name count as none. txt returns no
+// records for a name that has none; its errors are temporary.
+func treeWalk(ctx context.Context, domain string, txt func(ctx context.Context, name string) ([]string, error)) ([]published, error) {
+	var found []published
+	for _, target := range walkTargets(domain) {
+		records, err := txt(ctx, "_dmarc."+target)
+		if err != nil {
+			return found, err
+		}
+		records = slices.DeleteFunc(slices.Clone(records), func(r string) bool { return !isDMARC(r) })
+		if len(records) != 1 {
+			continue
+		}
+		r, err := parseDMARC(records[0])
+		if err != nil {
+			continue
+		}
+		found = append(found, published{target, r})
+		if r.PSD != "u" {
+			break
+		}
+	}
+	return found, nil
+}
+
+// organizational is the Organizational Domain (RFC 9989 §4.10.2) that a walk
+// from start tells. Where no record was found, the public suffix list decides,
+// as it did in RFC 7489, which many receivers still follow.
+func organizational(start string, found []published) string {
+	for _, p := range found {
+		switch {
+		case p.Record.PSD == "n":
+			return p.Domain
+		case p.Record.PSD == "y" && p.Domain != start:
+			return below(start, p.Domain)
+		}
+	}
+	if len(found) > 0 {
+		return found[len(found)-1].Domain
+	}
+	if registered, err := publicsuffix.EffectiveTLDPlusOne(start); err == nil {
+		return registered
+	}
+	return start
+}
+
+// below is the ancestor of start, or start, that has one label more than suffix.
+func below(start, suffix string) string {
+	rest := strings.TrimSuffix(start, "."+suffix)
+	return rest[strings.LastIndexByte(rest, '.')+1:] + "." + suffix
+}
+
+// policy is the record that applies to mail from start (RFC 9989 §4.10.1): its
+// own, else that of its Organizational Domain, else that of the public suffix.
+func policy(start string, found []published) (published, bool) {
+	org := organizational(start, found)
+	for _, name := range []string{start, org} {
+		if i := slices.IndexFunc(found, func(p published) bool { return p.Domain == name }); i >= 0 {
+			return found[i], true
+		}
+	}
+	if i := slices.IndexFunc(found, func(p published) bool { return p.Record.PSD == "y" }); i >= 0 {
+		return found[i], true
+	}
+	return published{}, false
+}
+
+// aligned reports whether an authenticated domain speaks for the From: domain
+// (RFC 9989 §4.4): the same name, or, unless mode is strict, the same
+// Organizational Domain.
+func aligned(from, authenticated, fromOrg, authenticatedOrg, mode string) bool {
+	if strings.EqualFold(from, authenticated) {
+		return true
+	}
+	return mode != "s" && fromOrg == authenticatedOrg
+}
+
+// reportAuthorisation is the name at which the holder of a foreign address
+// agrees to get a domain's reports (RFC 9990 §4).
+func reportAuthorisation(policyDomain, destination string) string {
+	return fmt.Sprintf("%s._report._dmarc.%s", policyDomain, destination)
+}

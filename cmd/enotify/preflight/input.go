@@ -1,0 +1,140 @@
+package preflight
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"enotify/queue"
+	"enotify/spfguard"
+	"enotify/spfguard/dns"
+)
+
+// An Input is all that the checks look at.
+type Input struct {
+	Now      time.Time
+	DNS      *dns.Resolver // the one that all checks ask
+	Client   string        // domain of From:, in A-labels
+	From     string        // address
+	MailFrom string        // envelope sender, or one like it; "" is the null sender
+	Egress   []queue.Egress
+	Lists    []string // zones of DNS block lists
+	Keys     []Key    // that sign for the client; nil when nobody knows which do
+
+	Batch   *queue.Batch // what it says; nil checks the client alone
+	BatchID int64        // 0 when there is none yet
+	State   string
+
+	SentToday int // messages that the client sent in the last 24 hours
+}
+
+func (in *Input) subject() Subject {
+	s := Subject{Client: in.Client, From: in.From, MailFrom: in.MailFrom, Batch: in.BatchID, State: in.State, Egress: []string{}, HELO: []string{}}
+	if in.Batch != nil {
+		s.Title = in.Batch.Subject
+	}
+	for _, e := range in.Egress {
+		s.Egress = append(s.Egress, e.Addr.String())
+		if !slices.Contains(s.HELO, e.HELO) {
+			s.HELO = append(s.HELO, e.HELO)
+		}
+	}
+	return s
+}
+
+// mailFromDomain is the domain whose SPF record receivers ask for.
+func (in *Input) mailFromDomain() string {
+	if in.MailFrom == "" && len(in.Egress) > 0 {
+		return in.Egress[0].HELO // RFC 7208 §2.4
+	}
+	return spfguard.ASCII(in.MailFrom[strings.LastIndexByte(in.MailFrom, '@')+1:])
+}
+
+func (in *Input) addrs() []netip.Addr {
+	var addrs []netip.Addr
+	for _, e := range in.Egress {
+		addrs = append(addrs, e.Addr)
+	}
+	return addrs
+}
+
+func (in *Input) ipFlag(flag string) string {
+	var ips []string
+	for _, e := range in.Egress {
+		ips = append(ips, e.Addr.String())
+	}
+	return " " + flag + " " + strings.Join(ips, ",")
+}
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
+
+// txt returns the TXT records of a name, none if it has none. Its errors are
+// temporary.
+func (in *Input) txt(ctx context.Context, name string) ([]string, error) {
+	a, err := in.DNS.TXT(ctx, name)
+	if denied(err) {
+		return nil, nil
+	}
+	return a.Records, err
+}
+
+// addresses returns those of a name, none if it has none. Its errors are
+// temporary.
+func (in *Input) addresses(ctx context.Context, name string) ([]netip.Addr, error) {
+	v4, err4 := in.DNS.A(ctx, name)
+	v6, err6 := in.DNS.AAAA(ctx, name)
+	found := append(slices.Clone(v4.Records), v6.Records...)
+	for _, err := range []error{err4, err6} {
+		if err != nil && !denied(err) {
+			return found, err
+		}
+	}
+	return found, nil
+}
+
+// takesMail reports whether mail to a domain has somewhere to go: its mail
+// hosts, or without such its own addresses (RFC 5321 §5.1). A null MX is a
+// host "" (RFC 7505). Its errors are temporary.
+func (in *Input) takesMail(ctx context.Context, domain string) (hosts []string, null bool, err error) {
+	mx, err := in.DNS.MX(ctx, domain)
+	switch {
+	case err == nil:
+		for _, m := range mx.Records {
+			if m.Host != "" {
+				hosts = append(hosts, m.Host)
+			}
+		}
+		return hosts, len(hosts) == 0, nil
+	case !denied(err):
+		return nil, false, err
+	}
+	addrs, err := in.addresses(ctx, domain)
+	if len(addrs) > 0 {
+		return []string{domain}, false, nil
+	}
+	return nil, false, err
+}
+
+func denied(err error) bool {
+	return errors.Is(err, dns.ErrNXDomain) || errors.Is(err, dns.ErrNoData)
+}
+
+// bulk reports whether receivers hold the client to the rules for bulk senders.
+func (in *Input) bulk() bool { return in.Batch != nil && in.sendable()+in.SentToday >= bulk }
+
+func (in *Input) sendable() int { return 0 }
+
+// signers are the domains that sign, d= of DKIM (RFC 6376 §3.5).
+func (in *Input) signers() []string {
+	var domains []string
+	for _, k := range in.Keys {
+		if !slices.Contains(domains, k.Domain) {
+			domains = append(domains, k.Domain)
+		}
+	}
+	return domains
+}

@@ -1,0 +1,239 @@
+package preflight
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"enotify/spfguard"
+)
+
+// checkSPF evaluates the records as strict receivers do, for every egress
+// address.
+func checkSPF(ctx context.Context, in *Input) []Finding {
+	checker := &spfguard.Checker{Resolver: in.DNS}
+	domain := in.mailFromDomain()
+	var verdicts []spfguard.Verdict
+	for _, e := range in.Egress {
+		verdicts = append(verdicts, checker.Verdict(ctx, spfguard.Query{IP: e.Addr, Sender: in.MailFrom, HELO: e.HELO}))
+	}
+	fix := ""
+	if f, err := checker.Fix(ctx, spfguard.FixQuery{Domain: domain, Egress: in.addrs(), Sender: in.MailFrom, HELO: in.Egress[0].HELO}); err == nil && f.Changed() {
+		fix = spfguard.ZoneLine(f.Domain, f.After)
+	}
+	return []Finding{
+		spfPass(domain, verdicts, fix),
+		spfFrom(ctx, in, checker, domain),
+		spfLookups(domain, verdicts, fix),
+		spfAll(domain, verdicts),
+		spfHELO(ctx, in, checker),
+	}
+}
+
+func spfPass(domain string, verdicts []spfguard.Verdict, fix string) Finding {
+	f := Finding{ID: "spf.pass", Severity: Pass, Evidence: recordOf(verdicts)}
+	var failing, passing []string
+	var undecided error
+	for _, v := range verdicts {
+		switch v.Result {
+		case spfguard.Pass:
+			passing = append(passing, v.IP.String())
+		case spfguard.TempError:
+			undecided = v.Err
+		default:
+			failing = append(failing, v.IP.String())
+			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s. %s", v.IP, v.Result, v.Explanation))
+		}
+	}
+	switch {
+	case len(failing) > 0:
+		f.Severity = Block
+		f.Found = fmt.Sprintf("%s does not let %s send for it.", domain, few(failing, 5))
+		f.Fix, f.Advice = spfFix(fix, domain)
+	case undecided != nil:
+		return unsure(f.ID, undecided)
+	default:
+		f.Found = fmt.Sprintf("%s lets %s send for it.", domain, few(passing, 5))
+	}
+	return f
+}
+
+func spfFix(line, domain string) (fix []string, advice string) {
+	if line == "" {
+		return nil, "No single change makes every address pass; enotify spf lint " + domain + " says what is wrong with the record."
+	}
+	return []string{line}, "Publish this line in place of the SPF record there is. It was tested: every address of ours passes under it, and whoever passed before passes still."
+}
+
+// recordOf is the record that the verdicts rest on.
+func recordOf(verdicts []spfguard.Verdict) []string {
+	for _, v := range verdicts {
+		if v.Record != "" {
+			return []string{v.Domain + ". IN TXT " + quoted(v.Record)}
+		}
+	}
+	return nil
+}
+
+func quoted(s string) string { return `"` + s + `"` }
+
+func spfFrom(ctx context.Context, in *Input, checker *spfguard.Checker, mailFrom string) Finding {
+	f := Finding{ID: "spf.from", Severity: Pass}
+	if in.Client == mailFrom {
+		f.Found = "From: and envelope sender have one domain."
+		return f
+	}
+	var undecided error
+	var verdicts []spfguard.Verdict
+	for _, e := range in.Egress {
+		v := checker.Verdict(ctx, spfguard.Query{IP: e.Addr, Sender: in.From, HELO: e.HELO})
+		verdicts = append(verdicts, v)
+		switch v.Result {
+		case spfguard.Fail:
+			f.Severity = Block
+			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s", v.IP, v.Explanation))
+		case spfguard.TempError:
+			undecided = v.Err
+		}
+	}
+	switch {
+	case f.Severity == Block:
+		f.Found = fmt.Sprintf("%s, the domain of From:, forbids our addresses; some receivers ask it beside the envelope sender's.", in.Client)
+		fix := ""
+		if found, err := checker.Fix(ctx, spfguard.FixQuery{Domain: in.Client, Egress: in.addrs(), Sender: in.From, HELO: in.Egress[0].HELO}); err == nil {
+			fix = spfguard.ZoneLine(found.Domain, found.After)
+		}
+		f.Fix, f.Advice = spfFix(fix, in.Client)
+		f.Recheck = "enotify spf check " + in.Client + in.ipFlag("--ip")
+	case undecided != nil:
+		return unsure(f.ID, undecided)
+	default:
+		f.Found = fmt.Sprintf("%s, the domain of From:, does not forbid our addresses.", in.Client)
+	}
+	f.Evidence = append(recordOf(verdicts), f.Evidence...)
+	return f
+}
+
+// The limits of RFC 7208 §4.6.4.
+const (
+	maxLookups = 10
+	maxVoids   = 2
+)
+
+func spfLookups(domain string, verdicts []spfguard.Verdict, fix string) Finding {
+	f := Finding{ID: "spf.lookups", Severity: Pass}
+	var lookups, voids int
+	for _, v := range verdicts {
+		lookups, voids = max(lookups, v.Lookups, v.WorstLookups), max(voids, v.Voids, v.WorstVoids)
+		err := v.Err
+		if v.Result != spfguard.TempError {
+			err = v.Worst.Err
+		}
+		switch {
+		case v.Result == spfguard.PermError:
+			f.Severity = Block
+			f.Evidence = append(f.Evidence, v.Explanation)
+		case err != nil && f.Severity == Pass:
+			f = unsure(f.ID, err)
+		}
+	}
+	switch {
+	case f.Severity == NotChecked:
+		return f
+	case f.Severity == Block:
+		f.Found = fmt.Sprintf("Receivers cannot interpret the SPF record of %s, and treat it as broken.", domain)
+	case lookups > maxLookups || voids > maxVoids:
+		f.Severity = Block
+		f.Found = fmt.Sprintf("For an address that nothing matches, the record of %s takes %d look-ups and %d of them find nothing; allowed are %d and %d. Receivers then call it broken.",
+			domain, lookups, voids, maxLookups, maxVoids)
+	default:
+		f.Found = fmt.Sprintf("At most %d of %d look-ups, and %d of %d that find nothing.", lookups, maxLookups, voids, maxVoids)
+		return f
+	}
+	slices.Sort(f.Evidence)
+	f.Evidence = append(recordOf(verdicts), slices.Compact(f.Evidence)...)
+	f.Fix, f.Advice = spfFix(fix, domain)
+	f.Recheck = "enotify spf lint " + domain
+	return f
+}
+
+// spfAll reads what the record says of an address that nothing matches.
+func spfAll(domain string, verdicts []spfguard.Verdict) Finding {
+	f := Finding{ID: "spf.all", Severity: Info, Evidence: recordOf(verdicts)}
+	for _, v := range verdicts {
+		switch {
+		case v.Result == spfguard.TempError:
+			return unsure(f.ID, v.Err)
+		case v.Worst.Err != nil:
+			return unsure(f.ID, v.Worst.Err)
+		case v.Worst.Root == nil:
+			continue
+		}
+		switch v.Worst.Root.Result {
+		case spfguard.Pass:
+			f.Severity = Block
+			f.Found = fmt.Sprintf("%s lets everybody on earth send for it. Receivers see that as no protection at all, and some refuse mail for it.", domain)
+			if text := strings.Replace(v.Record, "+all", "-all", 1); text != v.Record {
+				f.Fix = []string{spfguard.ZoneLine(domain, text)}
+			}
+			f.Advice = "End the record with -all, or with ~all while you are not sure that all senders are listed."
+			return f
+		case spfguard.Fail:
+			f.Found = fmt.Sprintf("%s forbids all others (-all).", domain)
+		case spfguard.SoftFail:
+			f.Found = fmt.Sprintf("%s doubts all others (~all).", domain)
+		default:
+			f.Found = fmt.Sprintf("%s says nothing about all others; -all at the end would keep forgers away.", domain)
+		}
+	}
+	if f.Found == "" {
+		f.Found = domain + " has no SPF record."
+	}
+	return f
+}
+
+func spfHELO(ctx context.Context, in *Input, checker *spfguard.Checker) Finding {
+	f := Finding{ID: "spf.helo", Severity: Pass}
+	names := map[string][]string{} // addresses that do not pass
+	for _, e := range in.Egress {
+		ev := checker.Check(ctx, spfguard.Query{IP: e.Addr, HELO: e.HELO})
+		switch ev.Result {
+		case spfguard.Pass:
+		case spfguard.TempError:
+			return unsure(f.ID, ev.Err)
+		default:
+			names[e.HELO] = append(names[e.HELO], e.Addr.String())
+			f.Evidence = append(f.Evidence, fmt.Sprintf("%s from %s: %s. %s", e.HELO, e.Addr, ev.Result, ev.Explain()))
+		}
+	}
+	if len(names) == 0 {
+		f.Found = "The name at EHLO passes from every address; bounces, which have no envelope sender, are judged by it."
+		return f
+	}
+	f.Severity = Warn
+	f.Found = "The name we give at EHLO does not pass. Receivers ask it for mail without envelope sender, and some for all mail."
+	for _, name := range in.subject().HELO {
+		if len(names[name]) > 0 {
+			f.Fix = append(f.Fix, spfguard.ZoneLine(name, heloRecord(in, name)))
+		}
+	}
+	f.Advice = "These lines belong into the zone of your own servers, not into the client's."
+	return f
+}
+
+// heloRecord lists the addresses that give the name.
+func heloRecord(in *Input, name string) string {
+	terms := []string{"v=spf1"}
+	for _, e := range in.Egress {
+		if e.HELO != name {
+			continue
+		}
+		kind := "ip4:"
+		if e.Addr.Is6() {
+			kind = "ip6:"
+		}
+		terms = append(terms, kind+e.Addr.String())
+	}
+	return strings.Join(append(terms, "-all"), " ")
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"enotify/cmd/enotify/preflight"
+	"enotify/queue"
+	"enotify/spfguard/dns"
+)
+
+// preflightFlags are those of every verb that makes a report.
+type preflightFlags struct {
+	*app
+	format   string // text, json or html
+	egress   []string
+	helo     string
+	mailFrom string
+	lists    []string
+	strict   bool
+}
+
+func (p *preflightFlags) add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVarP(&p.format, "output", "o", "text", "text, json or html")
+	f.BoolVar(&p.strict, "strict", false, "exit 3 when there are warnings")
+	p.addSources(f)
+}
+
+func (p *preflightFlags) addSources(f *pflag.FlagSet) {
+	f.StringSliceVar(&p.egress, "egress", nil, "`IP` addresses that receivers see; default: those of the live nodes")
+	f.StringVar(&p.helo, "helo", "", "our `NAME` at EHLO; default: that of the live nodes")
+	f.StringVar(&p.mailFrom, "mail-from", "", "envelope sender `ADDRESS`; default: the client's return path, else the From: address")
+	f.StringSliceVar(&p.lists, "dnsbl", nil, "`ZONES` of DNS block lists to ask, such as zen.spamhaus.org")
+}
+
+func (p *preflightFlags) check() error {
+	if p.format != "text" && p.format != "table" && p.format != "json" && p.format != "html" {
+		return usagef("-o %s: it is text, json or html", p.format)
+	}
+	for _, zone := range p.lists {
+		if !strings.Contains(zone, ".") || strings.ContainsAny(zone, " /:@") {
+			return usagef("--dnsbl %s: it is a domain, such as zen.spamhaus.org", zone)
+		}
+	}
+	return nil
+}
+
+// input is what all reports look at. db may be nil when --egress is given.
+func (p *preflightFlags) input(ctx context.Context, db *queue.DB, from string) (*preflight.Input, error) {
+	egress, err := p.addresses(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	in := &preflight.Input{
+		Now: time.Now(), DNS: &dns.Resolver{Server: p.resolver, MaxEntries: 300_000}, Egress: egress, Lists: p.lists,
+		From: from, MailFrom: from, Client: strings.ToLower(domainOf(from)),
+	}
+	if p.mailFrom != "" {
+		in.MailFrom = p.mailFrom
+		return in, nil
+	}
+	if db == nil {
+		return in, nil
+	}
+	c, err := db.Client(ctx, in.Client)
+	switch {
+	case errors.Is(err, queue.ErrNotFound):
+	case err != nil:
+		return nil, err
+	case c.ReturnPath == "<>":
+		in.MailFrom = ""
+	case c.ReturnPath != "":
+		in.MailFrom = c.ReturnPath
+	}
+	return in, nil
+}
+
+// addresses are those of --egress, else of the live nodes, with their names.
+func (p *preflightFlags) addresses(ctx context.Context, db *queue.DB) ([]queue.Egress, error) {
+	var nodes []queue.Node
+	var err error
+	if db != nil {
+		if nodes, err = db.Nodes(ctx); err != nil {
+			return nil, err
+		}
+	}
+	var egress []queue.Egress
+	add := func(addr netip.Addr, helo string) {
+		if !slices.ContainsFunc(egress, func(e queue.Egress) bool { return e.Addr == addr }) {
+			egress = append(egress, queue.Egress{Addr: addr, HELO: orElse(p.helo, helo)})
+		}
+	}
+	if len(p.egress) == 0 {
+		for _, n := range nodes {
+			for _, addr := range n.Egress {
+				add(addr, n.HELO)
+			}
+		}
+	}
+	for _, text := range p.egress {
+		addr, err := netip.ParseAddr(strings.TrimSpace(text))
+		if err != nil || addr.Zone() != "" {
+			return nil, usagef("--egress %s: not an IP address", text)
+		}
+		addr = addr.Unmap()
+		helo := ""
+		for _, n := range nodes {
+			if slices.Contains(n.Egress, addr) {
+				helo = n.HELO
+			}
+		}
+		add(addr, helo)
+	}
+	switch {
+	case len(egress) == 0:
+		return nil, usagef("no node is live: say with --egress which addresses receivers see")
+	case slices.ContainsFunc(egress, func(e queue.Egress) bool { return e.HELO == "" }):
+		return nil, usagef("no live node sends from %s: say with --helo which name it gives at EHLO", egress[0].Addr)
+	}
+	return egress, nil
+}
+
+// show prints the report in the form that was asked for.
+func (p *preflightFlags) show(r *preflight.Report) error {
+	w := bufio.NewWriter(p.stdout)
+	var err error
+	switch p.format {
+	case "json":
+		err = r.JSON(w)
+	case "html":
+		err = r.HTML(w)
+	default:
+		err = r.Text(w, p.colour(p.stdout))
+	}
+	if err != nil {
+		return err
+	}
+	return w.Flush()
+}
+
+// exit is what the report means for a script.
+func (p *preflightFlags) exit(r *preflight.Report) error {
+	switch {
+	case r.Summary.Verdict == preflight.Blocked:
+		return codeError{code: exitBlocked}
+	case r.Summary.Verdict == preflight.Doubts && p.strict:
+		return codeError{code: exitWarned}
+	default:
+		return nil
+	}
+}
