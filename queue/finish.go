@@ -60,12 +60,13 @@ ORDER BY lower(r.address)
 ON CONFLICT (address, client_id) DO NOTHING`
 
 // A batch that has finished takes nobody back: a late word that somebody was
-// not delivered to is then the end of it.
+// not delivered to is then the end of it. A late word may also come when its
+// domain has moved to another group.
 const deferSQL = `
 WITH f AS (
 	SELECT f.*, b.finished_at IS NULL AS open
-	FROM unnest($1::bigint[], $2::int[], $3::int[], $4::smallint[], $5::timestamptz[], $6::int[], $7::int[], $8::text[]::enotify.reply_class[],
-		$9::smallint[], $10::text[], $11::text[], $12::timestamptz[]) f (batch_id, seq, domain_id, grp, due_at, attempts, tries, class, code, enhanced, reply, at)
+	FROM unnest($1::bigint[], $2::int[], $3::int[], $4::timestamptz[], $5::int[], $6::int[], $7::text[]::enotify.reply_class[],
+		$8::smallint[], $9::text[], $10::text[], $11::timestamptz[]) f (batch_id, seq, domain_id, due_at, attempts, tries, class, code, enhanced, reply, at)
 	JOIN enotify.batch b ON b.id = f.batch_id
 ), known AS (
 	DELETE FROM enotify.outcome o USING f WHERE f.open AND o.batch_id = f.batch_id AND o.seq = f.seq AND o.state = 'unknown'
@@ -74,8 +75,8 @@ WITH f AS (
 	FROM f WHERE NOT f.open AND o.batch_id = f.batch_id AND o.seq = f.seq AND o.state = 'unknown'
 )
 INSERT INTO enotify.retry AS t (batch_id, seq, domain_id, grp, due_at, first_at, attempts, tries, class, code, enhanced, reply)
-SELECT f.batch_id, f.seq, f.domain_id, f.grp, f.due_at, f.at, f.attempts, f.tries, f.class, f.code, f.enhanced, f.reply
-FROM f
+SELECT f.batch_id, f.seq, f.domain_id, d.grp, f.due_at, f.at, f.attempts, f.tries, f.class, f.code, f.enhanced, f.reply
+FROM f JOIN enotify.batch_domain d ON d.batch_id = f.batch_id AND d.domain_id = f.domain_id
 WHERE f.open AND NOT EXISTS (SELECT FROM enotify.outcome o WHERE o.batch_id = f.batch_id AND o.seq = f.seq AND o.state <> 'unknown')
 ORDER BY f.batch_id, f.seq
 ON CONFLICT (batch_id, seq) DO UPDATE SET intent_at = NULL, due_at = excluded.due_at, attempts = excluded.attempts,
@@ -114,7 +115,7 @@ func (db *DB) finish(ctx context.Context, results []result) error {
 		b.Queue(suppressSQL, c.batch, c.seq, c.reply)
 	}
 	if c := &deferred; len(c.batch) > 0 {
-		b.Queue(deferSQL, c.batch, c.seq, c.domain, c.grp, c.due, c.attempts, c.try, c.class, c.code, c.enhanced, c.reply, c.at)
+		b.Queue(deferSQL, c.batch, c.seq, c.domain, c.due, c.attempts, c.try, c.class, c.code, c.enhanced, c.reply, c.at)
 	}
 	if c := &logged; len(c.batch) > 0 {
 		b.Queue(logAttemptsSQL, c.batch, c.seq, c.try, c.class, c.code, c.enhanced, c.reply, c.host, c.at)
@@ -136,7 +137,6 @@ func lockKeys(results []result) []int32 {
 type columns struct {
 	batch                      []int64
 	seq, domain, try, attempts []int32
-	grp                        []int16
 	state, reply               []string
 	class, enhanced, host      []*string
 	code                       []*int16
@@ -149,7 +149,6 @@ func (c *columns) add(r *result) {
 	c.domain = append(c.domain, r.domainID)
 	c.try = append(c.try, int32(r.try))
 	c.attempts = append(c.attempts, int32(r.attempts))
-	c.grp = append(c.grp, r.grp)
 	c.state = append(c.state, string(r.State))
 	c.class = append(c.class, orNull(string(r.Class)))
 	c.enhanced = append(c.enhanced, orNull(r.Reply.Enhanced))

@@ -13,6 +13,7 @@ type lane struct {
 	batch    int64
 	domainID int32
 	domain   string
+	site     string // "": not known yet
 	grp      int16
 	waiting  int
 	retry    bool
@@ -20,8 +21,8 @@ type lane struct {
 }
 
 const lanesSQL = `
-SELECT d.batch_id, d.domain_id, k.name, d.grp, d.last_seq - d.intent_seq
-FROM enotify.batch_domain d JOIN enotify.domain k ON k.id = d.domain_id
+SELECT d.batch_id, d.domain_id, k.name, coalesce(s.name, ''), d.grp, d.last_seq - d.intent_seq
+FROM enotify.batch_domain d JOIN enotify.domain k ON k.id = d.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
 WHERE d.batch_id = $1 AND d.intent_seq < d.last_seq AND d.grp = ANY ($2)
 ORDER BY d.last_seq - d.intent_seq DESC`
 
@@ -32,10 +33,10 @@ func (db *DB) lanes(ctx context.Context, batch int64, grps []int16) ([]lane, err
 }
 
 const retryLanesSQL = `
-SELECT t.batch_id, t.domain_id, k.name, t.grp, count(*)::int
-FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id JOIN enotify.domain k ON k.id = t.domain_id
+SELECT t.batch_id, t.domain_id, k.name, coalesce(s.name, ''), t.grp, count(*)::int
+FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id JOIN enotify.domain k ON k.id = t.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
 WHERE t.intent_at IS NULL AND t.due_at <= now() AND t.grp = ANY ($1) AND b.state IN ('sending', 'retrying') AND b.expires_at > now()
-GROUP BY t.batch_id, t.domain_id, k.name, t.grp`
+GROUP BY t.batch_id, t.domain_id, k.name, s.name, t.grp`
 
 // retryLanes lists the domains that have retries due, in the given groups.
 func (db *DB) retryLanes(ctx context.Context, grps []int16) ([]lane, error) {
@@ -49,7 +50,7 @@ func (db *DB) collectLanes(ctx context.Context, retry bool, sql string, args ...
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (lane, error) {
 		l := lane{retry: retry}
-		return l, row.Scan(&l.batch, &l.domainID, &l.domain, &l.grp, &l.waiting)
+		return l, row.Scan(&l.batch, &l.domainID, &l.domain, &l.site, &l.grp, &l.waiting)
 	})
 }
 

@@ -22,12 +22,16 @@ func (v *serving) keep(ctx context.Context) (idle bool, err error) {
 		return false, err
 	}
 	v.report(moves)
+	if err := v.survey(ctx); err != nil {
+		return false, err
+	}
 	turn, err := v.DB.takeTurn(ctx)
 	if err != nil {
 		return false, err
 	}
 	if turn != v.turn {
 		v.turn, v.stale = turn, true
+		clear(v.assigned)
 	}
 	if err := v.halt(ctx); err != nil {
 		return false, err
@@ -170,6 +174,7 @@ func (v *serving) load(ctx context.Context) error {
 }
 
 func (v *serving) put(ctx context.Context, lanes []lane) error {
+	now := time.Now()
 	for _, l := range lanes {
 		if v.runs[l.batch] == nil {
 			batch, err := v.DB.Content(ctx, l.batch)
@@ -180,6 +185,10 @@ func (v *serving) put(ctx context.Context, lanes []lane) error {
 			if !l.retry {
 				v.log.Info("batch has the turn", "batch", l.batch, "client", batch.Client, "domains", len(lanes))
 			}
+		}
+		if l.site != "" && v.assigned[l.domainID] != l.site {
+			v.assigned[l.domainID] = l.site
+			v.Admission.Assign(l.domain, l.site, now)
 		}
 		v.lanes.put(l)
 	}

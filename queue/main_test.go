@@ -181,6 +181,7 @@ func (f *fixture) states(batch int64) map[string]int {
 type unlimited struct{}
 
 func (unlimited) Admit(_ string, want int, _ time.Time) (int, queue.Wait) { return want, queue.Wait{} }
+func (unlimited) Assign(string, string, time.Time)                        {}
 func (unlimited) Done(string, queue.Outcome, time.Time) string            { return "" }
 
 func deliver(context.Context, queue.Message) queue.Outcome {

@@ -14,6 +14,8 @@ type Admission interface {
 	// Admit reserves the right to begin up to want messages to domain, and
 	// grants n of them. With n < want, w says when to ask again.
 	Admit(domain string, want int, now time.Time) (n int, w Wait)
+	// Assign tells which site serves a domain, before its first message.
+	Assign(domain, site string, now time.Time)
 	// Done is told of every admitted message when its attempt has ended, and
 	// returns the site whose place is free now.
 	Done(domain string, o Outcome, now time.Time) (site string)
@@ -28,6 +30,11 @@ type Server struct {
 	Handler   Handler
 	Admission Admission
 	Schedule  Schedule // of retries
+
+	// Survey finds the site of a recipient domain. It may wait for the network;
+	// an error says that nobody knows yet, and holds up nothing. Nil has each
+	// domain be its own site until Admission finds out.
+	Survey func(ctx context.Context, domain string) (Survey, error)
 
 	MaxInFlight int           // messages begun and not recorded; 0 is 2000
 	Grace       time.Duration // what transactions under way get to finish when Serve ends; 0 is 30 s

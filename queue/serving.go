@@ -18,27 +18,31 @@ type serving struct {
 	log      *slog.Logger
 	capacity int
 
-	held    map[int16]int64 // epoch of each group whose lease is ours
-	giving  map[int16]bool  // groups to be given back once nothing of them is in flight
-	expires atomic.Int64    // when the leases end, in nanoseconds since start
-	start   time.Time
-	turn    int64          // batch that is in state sending; 0 is none
-	runs    map[int64]*run // batches we have lanes or messages of
-	lanes   *lanes
-	stale   bool // the lanes of the turn must be read again
-	unsure  bool // an intent may have been written whose answer was lost
-	kept    time.Time
+	held     map[int16]int64 // epoch of each group whose lease is ours
+	giving   map[int16]bool  // groups to be given back once nothing of them is in flight
+	expires  atomic.Int64    // when the leases end, in nanoseconds since start
+	start    time.Time
+	turn     int64          // batch that is in state sending; 0 is none
+	runs     map[int64]*run // batches we have lanes or messages of
+	lanes    *lanes
+	assigned map[int32]string // site that Admission was told of, since the turn changed hands
+	stale    bool             // the lanes of the turn must be read again
+	unsure   bool             // an intent may have been written whose answer was lost
+	kept     time.Time
 
-	handlers sync.WaitGroup
-	work     context.Context // of the handlers; ends when Grace has run out
-	flush    *flusher
+	handlers  sync.WaitGroup
+	surveys   sync.WaitGroup
+	surveyCtx context.Context // of the surveys; ends with the loop
+	work      context.Context // of the handlers; ends when Grace has run out
+	flush     *flusher
 
-	mu       sync.Mutex
-	freed    []string            // sites with a place that is free
-	inFlight [groups]int         // messages picked and not recorded
-	total    int                 // their sum
-	flying   map[flight]struct{} // each of them
-	news     chan struct{}       // freed or inFlight changed
+	mu        sync.Mutex
+	freed     []string            // sites with a place that is free
+	inFlight  [groups]int         // messages picked and not recorded
+	total     int                 // their sum
+	flying    map[flight]struct{} // each of them
+	surveying map[int64]int       // priority of each batch whose domains we look at
+	news      chan struct{}       // freed or inFlight changed
 }
 
 // A run is a batch for as long as it may be sent.
@@ -51,8 +55,8 @@ type run struct {
 func newServing(s *Server, id int32, log *slog.Logger) *serving {
 	v := &serving{
 		Server: s, id: id, log: log, capacity: s.MaxInFlight,
-		held: map[int16]int64{}, giving: map[int16]bool{}, runs: map[int64]*run{}, lanes: newLanes(), start: time.Now(), news: make(chan struct{}, 1),
-		flying: map[flight]struct{}{},
+		held: map[int16]int64{}, giving: map[int16]bool{}, runs: map[int64]*run{}, assigned: map[int32]string{}, lanes: newLanes(), start: time.Now(), news: make(chan struct{}, 1),
+		flying: map[flight]struct{}{}, surveying: map[int64]int{},
 	}
 	if v.capacity <= 0 {
 		v.capacity = 2000
@@ -66,7 +70,11 @@ func (v *serving) run(ctx context.Context) error {
 	v.work = work
 	v.flush = startFlusher(work, v)
 
+	var end context.CancelFunc
+	v.surveyCtx, end = context.WithCancel(ctx)
 	err := v.loop(ctx)
+	end()
+	v.surveys.Wait()
 
 	for _, r := range v.runs {
 		r.halted.Store(true)

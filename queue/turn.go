@@ -11,10 +11,12 @@ import (
 const turnLock = 0x656e6f7475726e // "enoturn"
 
 // A batch may begin when the guard has found, for every address that any live
-// node sends from, that the client's SPF record lets it.
+// node sends from, that the client's SPF record lets it, and the
+// sites of its domains are known.
 const eligibleSQL = `
 SELECT b.id, b.priority FROM enotify.batch b
 WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND b.expires_at > now()
+  AND b.surveyed_at IS NOT NULL
   AND NOT EXISTS (
 	SELECT FROM enotify.node n CROSS JOIN unnest(n.egress) e (ip)
 	WHERE n.live_until > now()
@@ -42,6 +44,8 @@ func (db *DB) takeTurn(ctx context.Context) (batch int64, err error) {
 	if err != nil || !change {
 		return batch, err
 	}
+	// What cannot move to the group of its site now is safe where it is.
+	_ = db.inTx(ctx, func(tx pgx.Tx) error { return regroupBatch(ctx, tx, batch) })
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, turnLock); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"enotify/spfguard/dns"
 )
@@ -17,6 +18,7 @@ import (
 // A route is where mail for a domain may be handed over.
 type route struct {
 	site string
+	ttl  time.Duration // for which it holds
 	// mxs is in order of preference, those of equal preference in an order
 	// drawn anew for each route (RFC 5321 §5.1).
 	mxs []dns.MX
@@ -36,41 +38,42 @@ var (
 func (s *Sender) route(ctx context.Context, domain string) (route, error) {
 	if s.Smarthost != "" {
 		host, _, err := net.SplitHostPort(s.Smarthost)
-		return route{site: host, mxs: []dns.MX{{Host: host}}}, err
+		return route{site: host, ttl: fixedRoute, mxs: []dns.MX{{Host: host}}}, err
 	}
 	if host, ok := literal(domain); ok {
-		return route{site: host, mxs: []dns.MX{{Host: host}}}, nil
+		return route{site: host, ttl: fixedRoute, mxs: []dns.MX{{Host: host}}}, nil
 	}
 	answer, err := s.Resolver.MX(ctx, domain)
 	switch {
 	case errors.Is(err, dns.ErrNXDomain):
-		return route{site: domain}, errNoDomain
+		return route{site: domain, ttl: answer.TTL}, errNoDomain
 	case errors.Is(err, dns.ErrNoData):
-		return s.implicit(ctx, domain)
+		return s.implicit(ctx, domain, answer.TTL)
 	case err != nil:
 		return route{}, err
 	}
 	mxs := slices.DeleteFunc(answer.Records, func(mx dns.MX) bool { return mx.Host == "" })
 	if len(mxs) == 0 {
-		return route{site: domain}, errNullMX // RFC 7505 §3
+		return route{site: domain, ttl: answer.TTL}, errNullMX // RFC 7505 §3
 	}
-	return newRoute(mxs), nil
+	return newRoute(mxs, answer.TTL), nil
 }
 
-// implicit is the route to a domain without MX: its own addresses.
-func (s *Sender) implicit(ctx context.Context, domain string) (route, error) {
+// implicit is the route to a domain without MX, of which the DNS was sure for
+// ttl: its own addresses.
+func (s *Sender) implicit(ctx context.Context, domain string, ttl time.Duration) (route, error) {
 	_, err := s.addresses(ctx, domain)
 	switch {
 	case isDenial(err):
-		return route{site: domain}, errNoHost
+		return route{site: domain, ttl: ttl}, errNoHost
 	case err != nil:
 		return route{}, err
 	}
-	return newRoute([]dns.MX{{Host: domain}}), nil
+	return newRoute([]dns.MX{{Host: domain}}, ttl), nil
 }
 
 // newRoute takes mxs, of which there is one at least, and may reorder it.
-func newRoute(mxs []dns.MX) route {
+func newRoute(mxs []dns.MX, ttl time.Duration) route {
 	first := slices.MinFunc(mxs, func(a, b dns.MX) int {
 		return cmp.Or(cmp.Compare(a.Pref, b.Pref), strings.Compare(a.Host, b.Host))
 	})
@@ -78,7 +81,7 @@ func newRoute(mxs []dns.MX) route {
 		rand.Shuffle(len(mxs), func(i, j int) { mxs[i], mxs[j] = mxs[j], mxs[i] })
 		slices.SortStableFunc(mxs, func(a, b dns.MX) int { return cmp.Compare(a.Pref, b.Pref) })
 	}
-	return route{site: siteOf(first.Host), mxs: mxs}
+	return route{site: siteOf(first.Host), ttl: ttl, mxs: mxs}
 }
 
 // literal is the address in a domain like [192.0.2.1] (RFC 5321 §4.1.3).

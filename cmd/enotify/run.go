@@ -104,7 +104,7 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 		TLSRequired: s.tls == "required", MaxConnections: s.maxConns, Log: log,
 	}
 	server := &queue.Server{
-		DB: db, Node: node, Handler: monitor.watch(mail.Deliver), Admission: limits, Schedule: queue.Schedule{First: s.retryFirst, Max: s.retryMax},
+		DB: db, Node: node, Handler: monitor.watch(mail.Deliver), Admission: limits, Schedule: queue.Schedule{First: s.retryFirst, Max: s.retryMax}, Survey: mail.Survey,
 		MaxInFlight: s.maxInFlight, Grace: s.grace, UntilIdle: s.untilIdle, Log: a.logger(),
 	}
 	guard := &guard{db: db, resolver: resolver.Server, log: log, wake: make(chan struct{}, 1), every: s.recheck, judged: server.Wake}
