@@ -14,7 +14,9 @@ import (
 type Client struct {
 	Domain     string         `json:"domain"` // A-labels
 	ReturnPath string         `json:"return_path"`
-	Logins     []string       `json:"logins"` // those tied to it; none: every login that is tied to no client
+	Bounce     BounceMode     `json:"bounce"`        // where bounces go to
+	BounceAt   string         `json:"bounce_domain"` // when that is a domain of its own
+	Logins     []string       `json:"logins"`        // those tied to it; none: every login that is tied to no client
 	CreatedAt  time.Time      `json:"created_at"`
 	Batches    map[string]int `json:"batches"` // by state
 	Unfinished int            `json:"unfinished"`
@@ -104,7 +106,7 @@ func tie(ctx context.Context, tx pgx.Tx, domain, login string) (tied bool, err e
 }
 
 const clientsSQL = `
-SELECT c.domain, coalesce(c.return_path, '') AS return_path, c.created_at,
+SELECT c.domain, coalesce(c.return_path, '') AS return_path, c.bounce, coalesce(c.bounce_domain, '') AS bounce_at, c.created_at,
        ARRAY(SELECT l.login::text FROM enotify.client_login l WHERE l.client_id = c.id ORDER BY 1) AS logins,
        coalesce((SELECT jsonb_object_agg(s.state, s.n) FROM (
            SELECT b.state, count(*) AS n FROM enotify.batch b WHERE b.client_id = c.id GROUP BY 1) s), '{}') AS batches,
@@ -162,7 +164,7 @@ FROM enotify.client c WHERE c.domain = $1 FOR UPDATE`
 
 // perBatch are the tables without a foreign key to batch, which would cost
 // time for every recipient. The counts follow from the outcomes, by trigger.
-var perBatch = []string{"outcome", "retry", "attempt", "batch_domain", "recipient", "recipient_in", "batch_count"}
+var perBatch = []string{"outcome", "retry", "attempt", "batch_domain", "recipient", "recipient_in", "batch_count", "report"}
 
 // RemoveClient unregisters a client, with its logins, verdicts and
 // suppressions. Batches go only withBatches, and only when all have finished:
@@ -197,4 +199,25 @@ func (db *DB) RemoveClient(ctx context.Context, name string, withBatches bool) e
 		_, err := tx.Exec(ctx, removeClientSQL, id)
 		return refusal(err)
 	})
+}
+
+const setBounceSQL = `UPDATE enotify.client SET bounce = $2, bounce_domain = nullif($3, '') WHERE domain = $1`
+
+// SetBounce says where a client's bounces go to, from its next batch on. The
+// guard looks at the record of the new domain before that takes the turn.
+func (db *DB) SetBounce(ctx context.Context, client string, to Bounces) error {
+	domain, err := db.Domain(ctx, client)
+	if err != nil {
+		return err
+	}
+	if to.Mode != BounceOwn {
+		to.Domain = ""
+	} else if to.Domain, err = db.Domain(ctx, to.Domain); err != nil {
+		return err
+	}
+	tag, err := db.pool.Exec(ctx, setBounceSQL, domain, to.Mode, to.Domain)
+	if err == nil && tag.RowsAffected() == 0 {
+		return unregistered(domain)
+	}
+	return refusal(err)
 }

@@ -15,11 +15,17 @@ type Subject struct {
 	Client     string // the domain of its From: addresses
 	From       string // address of the From: field of its next batch
 	ReturnPath string // envelope sender; "" when it is From
+	Bounces    Bounces
 	Egress     []Egress
 }
 
-// MailFrom is the envelope sender of the client's mail.
-func (s Subject) MailFrom() string {
+// MailFrom is the envelope sender of the client's mail, or an address of the
+// same domain: operator is that of signed return paths where the client has
+// none of its own, "" when there is none.
+func (s Subject) MailFrom(operator string) string {
+	if domain := s.Bounces.At(operator); domain != "" {
+		return "b@" + domain
+	}
 	if s.ReturnPath != "" {
 		return s.ReturnPath
 	}
@@ -54,7 +60,7 @@ const unjudgedSQL = egressSQL + `, waiting AS (
 	WHERE b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'retrying', 'blocked')
 	ORDER BY b.client_id, b.priority DESC, b.submitted_at, b.id
 )
-SELECT c.id, c.domain, w.from_address, coalesce(c.return_path, ''),
+SELECT c.id, c.domain, w.from_address, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''),
        (SELECT array_agg(ip ORDER BY ip) FROM live), (SELECT array_agg(helo ORDER BY ip) FROM live)
 FROM waiting w JOIN enotify.client c ON c.id = w.client_id
 WHERE EXISTS (SELECT FROM live l WHERE NOT EXISTS (
@@ -64,7 +70,7 @@ WHERE EXISTS (SELECT FROM live l WHERE NOT EXISTS (
 // Clients with nothing to send are looked at as well, so that a record that
 // drifts is seen before the next campaign.
 const unseenSQL = egressSQL + `
-SELECT c.id, c.domain, 'postmaster@' || c.domain, coalesce(c.return_path, ''),
+SELECT c.id, c.domain, 'postmaster@' || c.domain, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''),
        (SELECT array_agg(ip ORDER BY ip) FROM live), (SELECT array_agg(helo ORDER BY ip) FROM live)
 FROM enotify.client c
 WHERE EXISTS (SELECT FROM live l WHERE NOT EXISTS (
@@ -96,7 +102,7 @@ func (db *DB) subjects(ctx context.Context, sql string, args ...any) ([]Subject,
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (s Subject, err error) {
 		var ips []netip.Prefix
 		var helos []string
-		err = row.Scan(&s.ClientID, &s.Client, &s.From, &s.ReturnPath, &ips, &helos)
+		err = row.Scan(&s.ClientID, &s.Client, &s.From, &s.ReturnPath, &s.Bounces.Mode, &s.Bounces.Domain, &ips, &helos)
 		for i, ip := range ips {
 			s.Egress = append(s.Egress, Egress{Addr: ip.Addr(), HELO: helos[i]})
 		}

@@ -34,10 +34,11 @@ type Batch struct {
 	ID     int64
 	Client string // the registered domain we send for, in A-labels
 
-	From            string // address of the From: field
-	FromName        string // display name of the From: field; may be ""
-	ReplyTo         string // address; may be ""
-	ReturnPath      string // envelope sender (RFC 5321 §2.3.1) when the client has one of its own; else From is used
+	From            string  // address of the From: field
+	FromName        string  // display name of the From: field; may be ""
+	ReplyTo         string  // address; may be ""
+	ReturnPath      string  // envelope sender (RFC 5321 §2.3.1) when the client has one of its own; else From is used
+	Bounces         Bounces // where it has a signed envelope sender per recipient instead
 	Subject         string
 	Text            string // body as text/plain; "" when there is only HTML
 	HTML            string // body as text/html; "" when there is only Text
@@ -55,6 +56,34 @@ type Attachment struct {
 	Filename    string
 	ContentType string // a media type; "" lets the file name decide
 	Content     []byte
+}
+
+// Bounces says what the envelope sender of a client's mail is, and so where
+// that comes to which cannot be delivered after all. The zero value is BounceOff.
+type Bounces struct {
+	Mode   BounceMode
+	Domain string // of the signed return paths, when Mode is BounceOwn
+}
+
+// BounceMode is off, operator or own.
+type BounceMode string
+
+const (
+	BounceOff      BounceMode = "off"      // the client's return path, or the From: address
+	BounceOperator BounceMode = "operator" // signed, at the domain of the node that sends
+	BounceOwn      BounceMode = "own"      // signed, at a domain of the client's, so that SPF and DMARC stay aligned
+)
+
+// At is the domain of the signed return paths, where the operator's is known;
+// "" when they are not signed.
+func (b Bounces) At(operator string) string {
+	switch b.Mode {
+	case BounceOwn:
+		return b.Domain
+	case BounceOperator:
+		return operator
+	}
+	return ""
 }
 
 // OnUnknown says what happens to a recipient of whom nobody knows whether the

@@ -12,6 +12,7 @@ import (
 
 	"enotify/queue"
 	"enotify/sender/throttle"
+	"enotify/sender/token"
 	"enotify/spfguard/dns"
 )
 
@@ -27,6 +28,12 @@ type Sender struct {
 
 	// Smarthost, HOST:PORT, gets all mail instead of the domains' mail hosts.
 	Smarthost string
+
+	// Keys sign the return paths of clients who have one per recipient, and
+	// BounceDomain is where those go to that have no domain of their own; ""
+	// sends their mail as if they had none.
+	Keys         token.Keys
+	BounceDomain string
 
 	// Bind are the local addresses to send from, the first of each family.
 	// A family of which there is none is not used: 0.0.0.0 alone is any IPv4
@@ -110,7 +117,7 @@ func (s *Sender) hand(ctx context.Context, r route, m queue.Message, wire []byte
 			s.pool().release(c, m.Domain)
 			return (&failure{stage: opening, site: r.site, err: errWithdrawn, ended: true}).outcome()
 		}
-		reply, f := c.send(ctx, returnPath(m.Batch), m.Address, wire)
+		reply, f := c.send(ctx, s.returnPath(m), m.Address, wire)
 		s.pool().release(c, m.Domain)
 		switch {
 		case f == nil:
@@ -170,8 +177,13 @@ func (s *Sender) pool() *pool {
 	return s.conns
 }
 
-// returnPath is the envelope sender of a batch; "<>" is the null one.
-func returnPath(b *queue.Batch) string {
+// returnPath is the envelope sender of a message: one that names the recipient
+// and is signed (VERP), or that of the batch; "<>" is the null one.
+func (s *Sender) returnPath(m queue.Message) string {
+	b := m.Batch
+	if domain := b.Bounces.At(s.BounceDomain); domain != "" && len(s.Keys) > 0 {
+		return s.Keys.Address(token.Bounce, token.Subject{Batch: b.ID, Seq: m.Seq}, domain)
+	}
 	switch b.ReturnPath {
 	case "":
 		return b.From

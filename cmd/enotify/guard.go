@@ -19,10 +19,13 @@ import (
 type guard struct {
 	db       *queue.DB
 	resolver string // DNS server; "" is the system's
-	log      *slog.Logger
-	wake     chan struct{}
-	every    time.Duration // between two looks at a client that has nothing to send
-	judged   func()        // called when a verdict may let a batch go on
+	// bounceDomain is where return paths of clients go to that leave them to us.
+	bounceDomain string
+
+	log    *slog.Logger
+	wake   chan struct{}
+	every  time.Duration // between two looks at a client that has nothing to send
+	judged func()        // called when a verdict may let a batch go on
 }
 
 func (g *guard) Wake() { nudge(g.wake) }
@@ -50,13 +53,13 @@ func (g *guard) run(ctx context.Context) {
 // not to wait for our cache as well.
 func (g *guard) judge(ctx context.Context, s queue.Subject) error {
 	checker := &spfguard.Checker{Resolver: &dns.Resolver{Server: g.resolver}}
-	identities := []queue.Verdict{{Identity: "mailfrom", Domain: domainOf(s.MailFrom())}}
+	identities := []queue.Verdict{{Identity: "mailfrom", Domain: domainOf(s.MailFrom(g.bounceDomain))}}
 	if identities[0].Domain != s.Client {
 		identities = append(identities, queue.Verdict{Identity: "from", Domain: s.Client})
 	}
 	var verdicts []queue.Verdict
 	for _, v := range identities {
-		from := s.MailFrom()
+		from := s.MailFrom(g.bounceDomain)
 		if v.Identity == "from" {
 			from = s.From
 		}

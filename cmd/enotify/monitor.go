@@ -23,6 +23,7 @@ type monitor struct {
 	registry *prometheus.Registry
 	attempts *prometheus.CounterVec
 	seconds  prometheus.Histogram
+	reports  *prometheus.CounterVec
 }
 
 // newMonitor takes the address at once, so that a port in use is known before
@@ -37,8 +38,11 @@ func newMonitor(db *queue.DB, addr string) (*monitor, error) {
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "enotify_attempt_seconds", Help: "Time of an attempt, the wait for a connection included.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
 		}),
+		reports: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "enotify_reports_total", Help: "Mail that came back and was recorded, by what it is and why.",
+		}, []string{"kind", "class"}),
 	}
-	m.registry.MustRegister(m.attempts, m.seconds, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), batchGauge{db})
+	m.registry.MustRegister(m.attempts, m.seconds, m.reports, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), batchGauge{db})
 	if addr == "" {
 		return m, nil
 	}

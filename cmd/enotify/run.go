@@ -35,6 +35,11 @@ type runSettings struct {
 	maxConns    int
 	listen      string
 	recheck     time.Duration
+
+	bounceListen []string
+	bounceDomain string
+	bounceCert   string
+	bounceKey    string
 }
 
 func (a *app) runCmd() *cobra.Command {
@@ -61,6 +66,10 @@ func (a *app) runCmd() *cobra.Command {
 	f.IntVar(&s.maxConns, "max-connections", 500, "SMTP connections open at once")
 	f.DurationVar(&s.recheck, "spf-recheck", 6*time.Hour, "how often to look at the SPF record of every client, batch or not")
 	f.StringVar(&s.listen, "listen", "", "serve /healthz and /metrics at `ADDR`, such as 127.0.0.1:9025")
+	f.StringArrayVar(&s.bounceListen, "bounce-listen", nil, "take in bounces at `ADDR`, such as :25 or lmtp://127.0.0.1:2424; may be repeated")
+	f.StringVar(&s.bounceDomain, "bounce-domain", "", "`NAME` of the signed return paths of clients that leave them to the operator; the same on all nodes")
+	f.StringVar(&s.bounceCert, "bounce-tls-cert", "", "offer STARTTLS to who brings bounces: `FILE` of the certificate, PEM")
+	f.StringVar(&s.bounceKey, "bounce-tls-key", "", "`FILE` of its key, PEM")
 	return cmd
 }
 
@@ -76,6 +85,9 @@ func (a *app) serve(ctx context.Context, s runSettings) error {
 		if _, _, err := net.SplitHostPort(s.smarthost); err != nil {
 			return usagef("--smarthost %s: it is HOST:PORT", s.smarthost)
 		}
+	}
+	if s.bounceDomain, err = bareDomain("--bounce-domain", s.bounceDomain); err != nil {
+		return err
 	}
 	databaseURL, stop, err := a.database(ctx)
 	if err != nil {
@@ -98,16 +110,30 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 	if err != nil {
 		return err
 	}
+	keys := &keyring{db: db}
+	signing, err := keys.load(ctx)
+	if err != nil {
+		return err
+	}
+	offered, err := certificate(s.bounceCert, s.bounceKey)
+	if err != nil {
+		return err
+	}
+	doors, err := listenForReturns(s.bounceListen)
+	if err != nil {
+		return err
+	}
+	returns := &returns{db: db, keys: keys, monitor: monitor, log: log, doors: doors}
 	limits := &throttle.Throttle{}
 	mail := &sender.Sender{
 		Resolver: resolver, Throttle: limits, HELO: node.HELO, Port: s.smtpPort, Smarthost: s.smarthost, Bind: bindable(node.Egress),
-		TLSRequired: s.tls == "required", MaxConnections: s.maxConns, Log: log,
+		TLSRequired: s.tls == "required", MaxConnections: s.maxConns, Keys: signing, BounceDomain: s.bounceDomain, Log: log,
 	}
 	server := &queue.Server{
 		DB: db, Node: node, Handler: monitor.watch(mail.Deliver), Admission: limits, Schedule: queue.Schedule{First: s.retryFirst, Max: s.retryMax}, Survey: mail.Survey,
 		MaxInFlight: s.maxInFlight, Grace: s.grace, UntilIdle: s.untilIdle, Log: a.logger(),
 	}
-	guard := &guard{db: db, resolver: resolver.Server, log: log, wake: make(chan struct{}, 1), every: s.recheck, judged: server.Wake}
+	guard := &guard{db: db, resolver: resolver.Server, bounceDomain: s.bounceDomain, log: log, wake: make(chan struct{}, 1), every: s.recheck, judged: server.Wake}
 	policies := &policies{db: db, throttle: limits, log: log, wake: make(chan struct{}, 1)}
 	if err := policies.load(ctx); err != nil {
 		return err
@@ -119,6 +145,7 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 	group.Go(func() error { return listen(around, db, log, server.Wake, guard.Wake, policies.Wake) })
 	group.Go(func() error { policies.run(around); return nil })
 	group.Go(func() error { return monitor.run(around) })
+	group.Go(func() error { return returns.run(around, node.HELO, offered, s.grace) })
 	group.Go(func() error {
 		select {
 		case <-server.Joined():

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"enotify/queue"
+	mail "enotify/sender/bounce/report"
+	"enotify/sender/inbound"
+	"enotify/sender/token"
+)
+
+// A keyring opens what the cluster has signed. Another node may have made a
+// key since: one that is unknown is looked up, at most every few seconds, so
+// that strangers cannot keep the database busy.
+type keyring struct {
+	db *queue.DB
+
+	mu     sync.Mutex
+	keys   token.Keys
+	loaded time.Time
+}
+
+const keysEvery = 5 * time.Second
+
+// load reads the keys; the first of them signs.
+func (k *keyring) load(ctx context.Context) (token.Keys, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	err := k.reload(ctx)
+	return k.keys, err
+}
+
+func (k *keyring) reload(ctx context.Context) error {
+	found, err := k.db.TokenKeys(ctx)
+	if err != nil {
+		return fmt.Errorf("keys of return paths: %w", err)
+	}
+	k.keys = nil
+	for _, key := range found {
+		k.keys = append(k.keys, token.Key{ID: key.ID, Secret: key.Secret})
+	}
+	k.loaded = time.Now()
+	return nil
+}
+
+func (k *keyring) open(ctx context.Context, p token.Purpose, text string) (token.Subject, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s, err := k.keys.Open(p, text)
+	if errors.Is(err, token.ErrUnknownKey) && time.Since(k.loaded) > keysEvery {
+		if err := k.reload(ctx); err != nil {
+			return s, err
+		}
+		s, err = k.keys.Open(p, text)
+	}
+	return s, err
+}
+
+// returns takes in what comes back, where --bounce-listen says.
+type returns struct {
+	db      *queue.DB
+	keys    *keyring
+	monitor *monitor
+	log     *slog.Logger
+	doors   []door
+}
+
+// A door is one of the addresses that take mail in.
+type door struct {
+	net.Listener
+	lmtp bool
+}
+
+// listenForReturns takes the addresses at once, so that a port in use is known
+// before anything is sent.
+func listenForReturns(addrs []string) (doors []door, err error) {
+	for _, addr := range addrs {
+		scheme, at, ok := strings.Cut(addr, "://")
+		if !ok {
+			scheme, at = "smtp", addr
+		}
+		if scheme != "smtp" && scheme != "lmtp" {
+			return nil, usagef("--bounce-listen %s: it is HOST:PORT, smtp://HOST:PORT or lmtp://HOST:PORT", addr)
+		}
+		l, err := net.Listen("tcp", at)
+		if err != nil {
+			for _, d := range doors {
+				_ = d.Close()
+			}
+			return nil, fmt.Errorf("--bounce-listen %s: %w; give another port, or end what uses it", addr, cmp.Or(errors.Unwrap(err), err))
+		}
+		doors = append(doors, door{l, scheme == "lmtp"})
+	}
+	return doors, nil
+}
+
+// certificate is that of STARTTLS, nil when there is none.
+func certificate(cert, key string) (*tls.Config, error) {
+	if cert == "" && key == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, usagef("--bounce-tls-cert and --bounce-tls-key: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// sweepEvery is how often reports are looked at whose mail has been kept long enough.
+const sweepEvery = time.Hour
+
+// run takes mail in until ctx ends.
+func (r *returns) run(ctx context.Context, name string, offered *tls.Config, grace time.Duration) error {
+	var group errgroup.Group
+	for _, d := range r.doors {
+		server := &inbound.Server{Name: name, LMTP: d.lmtp, TLS: offered, Open: r.keys.open, Known: r.known, Deliver: r.deliver, Log: r.log}
+		r.log.Info("takes in what comes back", "at", d.Addr(), "lmtp", d.lmtp)
+		group.Go(func() error { return server.Serve(ctx, d.Listener, grace) })
+	}
+	group.Go(func() error {
+		tick := time.NewTicker(sweepEvery)
+		defer tick.Stop()
+		for {
+			if _, err := r.db.ForgetReports(ctx); err != nil && ctx.Err() == nil {
+				r.log.Warn("old reports were not forgotten", "error", err)
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+			}
+		}
+	})
+	return group.Wait()
+}
+
+func (r *returns) known(ctx context.Context, s token.Subject) error {
+	_, err := r.db.Addressee(ctx, s.Batch, s.Seq)
+	return nobody(err)
+}
+
+// nobody tells package inbound what queue.ErrNotFound means.
+func nobody(err error) error {
+	if errors.Is(err, queue.ErrNotFound) {
+		return fmt.Errorf("%w: %w", inbound.ErrNobody, err)
+	}
+	return err
+}
+
+func (r *returns) deliver(ctx context.Context, m inbound.Mail) error {
+	log := r.log.With("batch", m.Subject.Batch, "seq", m.Subject.Seq)
+	if m.To == token.Unsubscribe {
+		who, err := r.db.Unsubscribe(ctx, m.Subject.Batch, m.Subject.Seq, "by mail")
+		if err == nil {
+			log.Info("unsubscribed by mail", "client", who.Client)
+			r.monitor.reports.WithLabelValues("unsubscribe", "").Inc()
+		}
+		return nobody(err)
+	}
+	who, err := r.db.Addressee(ctx, m.Subject.Batch, m.Subject.Seq)
+	if err != nil {
+		return nobody(err)
+	}
+	report := reportOn(m.Subject, who.Address, mail.Read(m.Data), m.Data)
+	report.Signed, report.Via = true, queue.ViaListener
+	done, err := r.db.RecordReport(ctx, report)
+	if err != nil {
+		return nobody(err)
+	}
+	log.Info("a report came back", "kind", report.Kind, "class", report.Class, "was", done.Was, "known", done.Known, "client", who.Client)
+	if !done.Known {
+		r.monitor.reports.WithLabelValues(string(report.Kind), string(report.Class)).Inc()
+	}
+	return nil
+}
+
+// reportOn is what a mail says of a recipient, whom it may call by another
+// address when mail is forwarded.
+func reportOn(about token.Subject, address string, said mail.Report, raw []byte) queue.Report {
+	r := queue.Report{Batch: about.Batch, Seq: about.Seq, Kind: queue.ReportKind(said.Kind), Raw: raw[:min(len(raw), mail.MaxBytes)]}
+	if who := recipientOf(said, address); who != nil {
+		r.Class, r.Reply, r.Host = who.Verdict.Class, who.Reply, who.Reported
+	}
+	if r.Class == "" && (r.Kind == queue.ReportBounce || r.Kind == queue.ReportExpired) {
+		r.Class = queue.Other
+	}
+	return r
+}
+
+// recipientOf is the one of a report's recipients that has an address, or else
+// the first that failed, or else the first.
+func recipientOf(said mail.Report, address string) (found *mail.Recipient) {
+	for i := range said.Recipients {
+		who := &said.Recipients[i]
+		switch {
+		case address != "" && (strings.EqualFold(who.Address, address) || strings.EqualFold(who.Was, address)):
+			return who
+		case found == nil, who.Action == "failed" && found.Action != "failed":
+			found = who
+		}
+	}
+	return found
+}
+
+// bareDomain checks a flag that names a domain, which may be empty.
+func bareDomain(flag, name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if len(name) > 189 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" || !strings.Contains(name, ".") {
+		return "", usagef("%s %s: it is a domain name, as in mail.host.example", flag, name)
+	}
+	return name, nil
+}

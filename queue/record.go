@@ -1,0 +1,209 @@
+package queue
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// A Report is mail that came back about a recipient.
+type Report struct {
+	Batch  int64
+	Seq    int32
+	Signed bool       // it came to, or returned, an address that we signed
+	Kind   ReportKind //
+	Class  Class      // why, of a bounce; "" when it gives no reason
+	Reply  Reply      // the same in the receiver's words
+	Host   string     // that gave the reply; "" when the report does not say
+	Via    string     // ViaListener or ViaIngest
+	Raw    []byte     // the mail, at most 1 MiB of it
+}
+
+// ReportKind is what a mail that came back is; package report has them as well.
+type ReportKind string
+
+const (
+	ReportBounce    ReportKind = "bounce"    // the recipient was given up: the outcome becomes Bounced
+	ReportExpired   ReportKind = "expired"   // the same since nobody answered for days: it becomes Expired
+	ReportDelay     ReportKind = "delay"     // means nothing yet
+	ReportComplaint ReportKind = "complaint" // called spam: suppresses the address for the client
+	ReportAutoReply ReportKind = "autoreply" // means nothing, like challenge and other
+	ReportChallenge ReportKind = "challenge"
+	ReportOther     ReportKind = "other"
+)
+
+// Ways on which reports come.
+const (
+	ViaListener = "listener"
+	ViaIngest   = "ingest"
+)
+
+// Recorded is what RecordReport did.
+type Recorded struct {
+	Known   bool  // the same was recorded before: nothing was done
+	Was     State // of a recipient whose state changed; "" when it did not
+	Address string
+	Client  string // domain
+	Alerts  []Alert
+}
+
+// keepReports is how long the mail of a report is kept.
+const keepReports = 30 * 24 * time.Hour
+
+// maxReports is how many different things may be said of one recipient. Whoever
+// got the message can say them; he is not to fill the database.
+const maxReports = 20
+
+const (
+	reportedSQL = `
+SELECT count(*) >= $3, EXISTS (SELECT FROM enotify.report r WHERE r.fingerprint = $4)
+FROM enotify.report r WHERE r.batch_id = $1 AND r.seq = $2`
+	keepReportSQL = `
+INSERT INTO enotify.report (fingerprint, batch_id, seq, signed, kind, was, class, code, enhanced, reply, via, raw)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+ON CONFLICT (fingerprint) DO NOTHING`
+	// Also of a recipient whose outcome is still on its way here, or who waits
+	// for another try that nobody needs; never of one who was not sent to.
+	lateBounceSQL = `
+WITH sent AS (
+	SELECT r.batch_id, r.seq, o.state AS was
+	FROM enotify.recipient r
+	JOIN enotify.batch_domain p ON p.batch_id = r.batch_id AND p.domain_id = r.domain_id AND r.seq BETWEEN p.first_seq AND p.intent_seq
+	LEFT JOIN enotify.outcome o ON o.batch_id = r.batch_id AND o.seq = r.seq
+	WHERE r.batch_id = $1 AND r.seq = $2 AND (o.state IS NULL AND $9 OR o.state IN ('delivered', 'unknown'))
+), waiting AS (
+	DELETE FROM enotify.retry t USING sent WHERE t.batch_id = sent.batch_id AND t.seq = sent.seq
+), changed AS (
+	INSERT INTO enotify.outcome AS o (batch_id, seq, state, class, code, enhanced, reply, at)
+	SELECT batch_id, seq, $3::enotify.recipient_state, $4::enotify.reply_class, $5, $6, $7, $8 FROM sent
+	ON CONFLICT (batch_id, seq) DO UPDATE
+	SET state = excluded.state, class = excluded.class, code = excluded.code, enhanced = excluded.enhanced, reply = excluded.reply, at = excluded.at
+	WHERE o.state IN ('delivered', 'unknown')
+	RETURNING o.batch_id
+)
+SELECT coalesce(sent.was::text, 'sending') FROM sent JOIN changed ON changed.batch_id = sent.batch_id`
+)
+
+// RecordReport records mail that came back, and what follows from it, in one
+// transaction: the outcome of a bounce, and suppression as if the receiver had
+// said so at once. The same report again, on whatever way, changes nothing. The
+// error wraps ErrNotFound when there is no such recipient, or not any more.
+func (db *DB) RecordReport(ctx context.Context, r Report) (done Recorded, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		done, err = record(ctx, tx, r)
+		return err
+	})
+	var no *pgconn.PgError
+	if errors.As(err, &no) && no.Code == "42501" { // insufficient_privilege
+		return Recorded{}, errors.New("this login may not record what comes back; it takes a member of enotify_sender")
+	}
+	return done, err
+}
+
+func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error) {
+	// Two copies of a report at once: the second waits for the first.
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1, hashint8($2) # $3)`, reportLock, r.Batch, r.Seq); err != nil {
+		return done, err
+	}
+	var a Addressee
+	if err := tx.QueryRow(ctx, addresseeSQL, r.Batch, r.Seq).Scan(&a.Address, &a.Client); err != nil {
+		return done, addresseeError(err, r.Batch, r.Seq)
+	}
+	done.Address, done.Client = a.Address, a.Client
+	var enough bool
+	if err := tx.QueryRow(ctx, reportedSQL, r.Batch, r.Seq, maxReports, r.fingerprint()).Scan(&enough, &done.Known); err != nil {
+		return done, err
+	}
+	if done.Known = done.Known || enough; done.Known {
+		return done, nil
+	}
+	switch r.Kind {
+	case ReportBounce:
+		done.Was, done.Alerts, err = r.bounce(ctx, tx, Bounced)
+	case ReportExpired:
+		done.Was, done.Alerts, err = r.bounce(ctx, tx, Expired)
+	case ReportComplaint:
+		_, err = turnAway(ctx, tx, "complaint", r.Batch, r.Seq, "a complaint of the reader's provider")
+	}
+	if err != nil {
+		return done, err
+	}
+	var was *string
+	if done.Was != "" && done.Was != Sending {
+		was = orNull(string(done.Was))
+	}
+	_, err = tx.Exec(ctx, keepReportSQL, r.fingerprint(), r.Batch, r.Seq, r.Signed, string(r.Kind), was, orNull(string(r.Class)), orNullCode(r.Reply.Code),
+		orNull(r.Reply.Enhanced), orNull(r.Reply.Text), r.Via, r.Raw)
+	return done, err
+}
+
+const reportLock = 0x656e7270 // "enrp"
+
+// bounce turns the outcome, and draws the consequences of the reply.
+func (r *Report) bounce(ctx context.Context, tx pgx.Tx, to State) (was State, alerts []Alert, err error) {
+	now := time.Now()
+	err = tx.QueryRow(ctx, lateBounceSQL, r.Batch, r.Seq, string(to), orNull(string(r.Class)), orNullCode(r.Reply.Code), orNull(r.Reply.Enhanced), storable(r.Reply.Text), now, r.Signed).Scan(&was)
+	if errors.Is(err, pgx.ErrNoRows) { // it had bounced already, or was never sent
+		return "", nil, nil
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("outcome of recipient %d of batch %d: %w", r.Seq, r.Batch, err)
+	}
+	if to == Bounced && r.Class == NoSuchUser {
+		_, err = tx.Exec(ctx, suppressSQL, []int64{r.Batch}, []int32{r.Seq}, []string{storable(r.Reply.Text)})
+	}
+	return was, alerts, err
+}
+
+// fingerprint is the same for two mails that say the same of a recipient: a
+// relay writes another Received: line, and a copy in a mailbox has more lines.
+func (r *Report) fingerprint() []byte {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %s %s %d %s", r.Batch, r.Seq, r.Kind, r.Class, r.Reply.Code, r.Reply.Enhanced))
+	return sum[:]
+}
+
+func orNullCode(code int) *int16 {
+	if code == 0 {
+		return nil
+	}
+	n := int16(code)
+	return &n
+}
+
+const forgetReportsSQL = `UPDATE enotify.report SET raw = NULL WHERE raw IS NOT NULL AND received_at < now() - $1::interval`
+
+// ForgetReports drops the mail of reports after 30 days; what was read in it stays.
+func (db *DB) ForgetReports(ctx context.Context) (n int64, err error) {
+	tag, err := db.pool.Exec(ctx, forgetReportsSQL, keepReports)
+	return tag.RowsAffected(), err
+}
+
+const (
+	byMessageIDSQL = `
+SELECT r.address FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id JOIN enotify.recipient r ON r.batch_id = b.id AND r.seq = $2
+WHERE b.id = $1 AND c.domain = lower($3) AND (extract(epoch FROM b.created_at) * 1000000)::bigint = $4`
+	latestToSQL = `SELECT l.batch_id, l.seq FROM enotify.latest_to($1, $2) l`
+)
+
+// AboutMessage reports to whom the message with an ID of ours went: number
+// seq of a batch of client's, created at so many microseconds since 1970. The
+// error wraps ErrNotFound when there was no such message.
+func (db *DB) AboutMessage(ctx context.Context, batch int64, seq int32, client string, created int64) (address string, err error) {
+	err = db.pool.QueryRow(ctx, byMessageIDSQL, batch, seq, client, created).Scan(&address)
+	return address, addresseeError(err, batch, seq)
+}
+
+// LatestTo finds the last message that an address was sent within a time. The
+// error wraps ErrNotFound when there was none.
+func (db *DB) LatestTo(ctx context.Context, address string, within time.Duration) (batch int64, seq int32, err error) {
+	err = db.pool.QueryRow(ctx, latestToSQL, address, within).Scan(&batch, &seq)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = fmt.Errorf("a message to %s: %w", address, ErrNotFound)
+	}
+	return batch, seq, refusal(err)
+}

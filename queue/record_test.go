@@ -1,0 +1,287 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"enotify/queue"
+	"enotify/queue/queuetest"
+)
+
+// returned is what a receiver says later of an address that is gone.
+func returned(batch int64, seq int32) queue.Report {
+	return queue.Report{
+		Batch: batch, Seq: seq, Signed: true, Kind: queue.ReportBounce, Class: queue.NoSuchUser, Via: queue.ViaListener,
+		Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such user"}, Raw: []byte("From: mailer-daemon@a.example\n\ngone\n"),
+	}
+}
+
+func (f *fixture) record(r queue.Report) queue.Recorded {
+	f.Helper()
+	done, err := f.db.RecordReport(f.Context(), r)
+	if err != nil {
+		f.Fatalf("RecordReport(%s): %v", r.Kind, err)
+	}
+	return done
+}
+
+// outcome is how recipient 1 of a batch stands, with what was said, and who is suppressed.
+func (f *fixture) outcome(batch int64) string {
+	f.Helper()
+	return query[string](f, `SELECT concat_ws(' ', d.state, d.class, d.code, d.reply, '/', s.address, s.cause, c.domain) FROM enotify.delivery d
+		LEFT JOIN enotify.suppression s ON s.batch_id = d.batch_id AND s.seq = d.seq LEFT JOIN enotify.client c ON c.id = s.client_id
+		WHERE d.batch_id = $1 AND d.seq = 1`, batch)
+}
+
+// counted checks that the counts of a batch are those of its outcomes.
+func (f *fixture) counted(batch int64) {
+	f.Helper()
+	if got := query[int](f, `SELECT count(*)::int FROM (SELECT state, n FROM (SELECT state, sum(n)::int AS n FROM enotify.batch_count WHERE batch_id = $1 GROUP BY 1) k WHERE n <> 0
+		EXCEPT SELECT state, count(*)::int FROM enotify.outcome WHERE batch_id = $1 GROUP BY 1) d`, batch); got != 0 {
+		f.Errorf("states of batch %d that are counted wrongly: got %d, want 0", batch, got)
+	}
+}
+
+func TestRecordReport(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		first queue.Outcome // of the attempt
+		said  func(r *queue.Report)
+		want  string
+		was   queue.State
+	}{
+		"gone after a delivery": {said: func(*queue.Report) {}, want: "bounced no_such_user 550 5.1.1 no such user / u@a.example no_such_user", was: queue.Delivered},
+		"gone, in doubt before": {first: queue.Outcome{State: queue.Unknown}, said: func(*queue.Report) {}, want: "bounced no_such_user 550 5.1.1 no such user / u@a.example no_such_user", was: queue.Unknown},
+		"had bounced already": {
+			first: queue.Outcome{State: queue.Bounced, Class: queue.Policy, Reply: queue.Reply{Code: 554, Text: "no"}}, said: func(*queue.Report) {}, want: "bounced policy 554 no /",
+		},
+		"refused for other reasons": {said: func(r *queue.Report) { r.Class = queue.Content }, want: "bounced content 550 5.1.1 no such user /", was: queue.Delivered},
+		"given up": {
+			said: func(r *queue.Report) {
+				r.Kind, r.Class, r.Reply = queue.ReportExpired, queue.Offline, queue.Reply{Text: "too long in the queue"}
+			},
+			want: "expired offline too long in the queue /", was: queue.Delivered,
+		},
+		"delayed":     {said: func(r *queue.Report) { r.Kind, r.Class = queue.ReportDelay, queue.Offline }, want: "delivered /"},
+		"on vacation": {said: func(r *queue.Report) { r.Kind, r.Class = queue.ReportAutoReply, "" }, want: "delivered /"},
+		"complained":  {said: func(r *queue.Report) { r.Kind, r.Class = queue.ReportComplaint, "" }, want: "delivered / u@a.example complaint town.example"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{U@a.example}')`)
+			f.serve(f.server("n1", func(context.Context, queue.Message) queue.Outcome {
+				if c.first.State == "" {
+					return queue.Outcome{State: queue.Delivered}
+				}
+				return c.first
+			}))
+			r := returned(batch, 1)
+			c.said(&r)
+			if got := f.record(r); got.Known || got.Was != c.was || got.Address != "U@a.example" {
+				t.Errorf("the first time: got %+v, want new, was %q", got, c.was)
+			}
+			if got := strings.TrimSpace(f.outcome(batch)); got != c.want {
+				t.Errorf("outcome: got %q, want %q", got, c.want)
+			}
+			f.counted(batch)
+
+			// the same, on another way
+			r.Raw, r.Via = append([]byte("Received: from elsewhere\n"), r.Raw...), queue.ViaIngest
+			if got := f.record(r); !got.Known || got.Was != "" {
+				t.Errorf("the second time: got %+v, want known", got)
+			}
+			if got := query[int](f, `SELECT count(*)::int FROM enotify.report`); got != 1 {
+				t.Errorf("reports kept: got %d, want 1", got)
+			}
+			f.counted(batch)
+		})
+	}
+}
+
+// A receiver may be quicker with its report than we with our own record.
+func TestReportOvertakesTheOutcome(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
+	f.serve(f.server("n1", func(_ context.Context, m queue.Message) queue.Outcome {
+		if got := f.record(returned(batch, m.Seq)); got.Was != queue.Sending {
+			t.Errorf("got %+v, want that it was sending", got)
+		}
+		return queue.Outcome{State: queue.Delivered}
+	}))
+	if got, want := f.outcome(batch), "bounced no_such_user 550 5.1.1 no such user / u@a.example no_such_user"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := query[string](f, `SELECT state::text FROM enotify.batch`); got != "done" {
+		t.Errorf("batch: got %s, want done", got)
+	}
+	f.counted(batch)
+}
+
+// Nobody bounces who was never sent to, whatever came in.
+func TestReportBeforeTheTry(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
+	if got := f.record(returned(batch, 1)); got.Was != "" {
+		t.Errorf("got %+v, want no change", got)
+	}
+	if got := strings.TrimSpace(f.outcome(batch)); got != "pending /" {
+		t.Errorf("got %q, want pending", got)
+	}
+}
+
+func TestReportOnNobody(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	if _, err := f.db.RecordReport(t.Context(), returned(7, 1)); !errors.Is(err, queue.ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound", err)
+	}
+}
+
+// Copies that come in at once, at several nodes, count once.
+func TestReportsAtOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
+	f.serve(f.server("n1", deliver))
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	fresh := 0
+	for range 10 {
+		wg.Go(func() {
+			done, err := f.db.RecordReport(context.Background(), returned(batch, 1))
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if !done.Known {
+				fresh++
+			}
+		})
+	}
+	wg.Wait()
+	if fresh != 1 {
+		t.Errorf("reports that were new: got %d, want 1", fresh)
+	}
+	f.counted(batch)
+}
+
+// Whoever got a message can say what he likes of himself, but not for ever.
+func TestReportsOnOneRecipientAreLimited(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
+	f.serve(f.server("n1", deliver))
+	for i := range 30 {
+		r := returned(batch, 1)
+		r.Kind, r.Reply.Enhanced = queue.ReportDelay, fmt.Sprintf("4.0.%d", i)
+		f.record(r)
+	}
+	if got := query[int](f, `SELECT count(*)::int FROM enotify.report`); got != 20 {
+		t.Errorf("reports kept: got %d, want 20", got)
+	}
+}
+
+// The mail goes after 30 days, the fact stays.
+func TestForgetReports(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
+	f.serve(f.server("n1", deliver))
+	f.record(returned(batch, 1))
+	for _, days := range []int{29, 31} {
+		f.exec(`UPDATE enotify.report SET received_at = now() - make_interval(days => $1)`, days)
+		n, err := f.db.ForgetReports(t.Context())
+		if err != nil || (n == 1) != (days > 30) {
+			t.Errorf("after %d days: forgot %d, %v", days, n, err)
+		}
+	}
+	if got := query[string](f, `SELECT concat_ws(' ', class, reply, raw) FROM enotify.report`); got != "no_such_user no such user" {
+		t.Errorf("left: got %q, want class and reply without the mail", got)
+	}
+}
+
+// A report without our signature is found by Message-ID or address.
+func TestFindRecipient(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.enqueue("older", 5, "a.example")
+	batch := f.enqueue("newer", 5, "a.example", "b.example")
+	f.serve(f.server("n1", deliver))
+	created := query[time.Time](f, `SELECT created_at FROM enotify.batch WHERE id = $1`, batch).UnixMicro()
+	want := query[string](f, `SELECT address FROM enotify.recipient WHERE batch_id = $1 AND seq = 3`, batch)
+	if got, err := f.db.AboutMessage(t.Context(), batch, 3, "Town.example", created); err != nil || got != want {
+		t.Errorf("AboutMessage: got %q, %v; want %q", got, err, want)
+	}
+	for _, c := range []struct {
+		client  string
+		created int64
+		seq     int32
+	}{{"city.example", created, 3}, {"town.example", created + 1, 3}, {"town.example", created, 30}} {
+		if _, err := f.db.AboutMessage(t.Context(), batch, c.seq, c.client, c.created); !errors.Is(err, queue.ErrNotFound) {
+			t.Errorf("AboutMessage(%+v): got %v, want ErrNotFound", c, err)
+		}
+	}
+	gotBatch, gotSeq, err := f.db.LatestTo(t.Context(), strings.ToUpper(want), time.Hour)
+	if err != nil || gotBatch != batch || gotSeq != 3 {
+		t.Errorf("LatestTo: got %d %d, %v; want %d 3", gotBatch, gotSeq, err, batch)
+	}
+	if _, _, err := f.db.LatestTo(t.Context(), "stranger@a.example", time.Hour); !errors.Is(err, queue.ErrNotFound) {
+		t.Errorf("LatestTo of a stranger: got %v, want ErrNotFound", err)
+	}
+	if _, _, err := f.db.LatestTo(t.Context(), want, 0); !errors.Is(err, queue.ErrNotFound) {
+		t.Errorf("LatestTo before the time: got %v, want ErrNotFound", err)
+	}
+}
+
+// A client's new return path is looked at before its next batch leaves.
+func TestSetBounceAsksTheGuard(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.exec(`INSERT INTO enotify.verdict (client_id, identity, domain, egress, result, blocks, valid_until) SELECT id, 'mailfrom', domain, '192.0.2.1', 'pass', false, now() + interval '1 hour' FROM enotify.client`)
+	if err := f.db.SetBounce(t.Context(), "Town.Example.", queue.Bounces{Mode: queue.BounceOwn, Domain: "Bounce.Town.example"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := query[bool](f, `SELECT valid_until <= now() FROM enotify.verdict`); !got {
+		t.Error("the verdict on the old return path: still valid, want asked again")
+	}
+	c, err := f.db.Client(t.Context(), "town.example")
+	if err != nil || c.Bounce != queue.BounceOwn || c.BounceAt != "bounce.town.example" {
+		t.Errorf("client: got %+v, %v; want own at bounce.town.example", c, err)
+	}
+	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
+	content, err := f.db.Content(t.Context(), batch)
+	if err != nil || content.Bounces.At("") != "bounce.town.example" {
+		t.Errorf("batch: got %+v, %v; want bounces at bounce.town.example", content.Bounces, err)
+	}
+	if err := f.db.SetBounce(t.Context(), "nobody.example", queue.Bounces{Mode: queue.BounceOff}); !errors.Is(err, queue.ErrNotFound) {
+		t.Errorf("a stranger: got %v, want ErrNotFound", err)
+	}
+}
+
+// A sender's login may record reports; an application's or admin's may not, and is told whose may.
+func TestWhoMayRecordReports(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
+	f.serve(f.server("n1", deliver))
+	admin := open(t, queuetest.Login(t, f.url, "enotify_admin"))
+	if _, err := admin.RecordReport(t.Context(), returned(batch, 1)); err == nil || !strings.Contains(err.Error(), "enotify_sender") {
+		t.Errorf("an admin: got %v, want an error that names enotify_sender", err)
+	}
+	sender := open(t, queuetest.Login(t, f.url, "enotify_sender"))
+	if got, err := sender.RecordReport(t.Context(), returned(batch, 1)); err != nil || got.Was != queue.Delivered {
+		t.Errorf("a sender: got %+v, %v; want it recorded", got, err)
+	}
+	if _, _, err := sender.LatestTo(t.Context(), "u@a.example", time.Hour); err != nil {
+		t.Errorf("a sender looks for an address: %v", err)
+	}
+}

@@ -1,0 +1,106 @@
+package inbound
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/emersion/go-smtp"
+	"golang.org/x/time/rate"
+
+	"enotify/sender/token"
+)
+
+// A Mail is one that came for an address that we signed.
+type Mail struct {
+	To      token.Purpose // what the address is for
+	Subject token.Subject // whom it names
+	Data    []byte        // as it came, cut at 1 MiB
+}
+
+// ErrNobody is wrapped by an error of Deliver or Known that says that the
+// recipient is not there any more. The remote is then told not to try again.
+var ErrNobody = errors.New("no such recipient")
+
+// A Server takes mail in. Open, Known and Deliver must be set; zero values of
+// the others are useful. Its fields must not change once it serves.
+type Server struct {
+	Name string      // ours, in banner and EHLO reply; "" is localhost
+	LMTP bool        // RFC 2033, for a mail server of ours in front
+	TLS  *tls.Config // offers STARTTLS (RFC 3207); nil does not
+
+	// Open returns whom a token names, as token.Keys.Open does.
+	Open func(ctx context.Context, p token.Purpose, text string) (token.Subject, error)
+	// Known reports whether that recipient is still known.
+	Known func(ctx context.Context, s token.Subject) error
+	// Deliver records a mail. When it returns nil, the mail is answered for. It
+	// may get the same mail again.
+	Deliver func(ctx context.Context, m Mail) error
+
+	MaxBytes       int64         // of a mail; 0 is 40 MiB, what our largest message comes back as
+	MaxConnections int           // at once; 0 is 100
+	MaxPerRemote   int           // connections at once from an address; 0 is 10. Loopback has no limit
+	Rate           rate.Limit    // mails per second from an address; 0 is 20, with a burst of 100. The same
+	Timeout        time.Duration // for a command, or a piece of a mail; 0 is 1 min
+
+	Log *slog.Logger // nil is none
+}
+
+const (
+	keptBytes   = 1 << 20  // of a mail
+	maxLine     = 64 << 10 // octets; returned messages are not always within RFC 5321 §4.5.3.1.6
+	maxTo       = 100      // RFC 5321 §4.5.3.1.8
+	databaseFor = 20 * time.Second
+)
+
+// Serve takes mail from l until ctx ends, and then lets the mails under way
+// finish for as long as grace. It closes l.
+func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
+	door := newDoor(l, cmp.Or(s.MaxConnections, 100), cmp.Or(s.MaxPerRemote, 10), cmp.Or(s.Rate, 20))
+	server := smtp.NewServer(&backend{Server: s, door: door, work: context.WithoutCancel(ctx)})
+	server.Domain = cmp.Or(s.Name, "localhost")
+	server.LMTP = s.LMTP
+	server.TLSConfig = s.TLS
+	server.MaxMessageBytes = cmp.Or(s.MaxBytes, 40<<20)
+	server.MaxRecipients = maxTo
+	server.MaxLineLength = maxLine
+	server.ReadTimeout = cmp.Or(s.Timeout, time.Minute)
+	server.WriteTimeout = cmp.Or(s.Timeout, time.Minute)
+	server.EnableSMTPUTF8 = true
+	server.ErrorLog = quiet{s.logger()}
+
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(door) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	_ = door.Close() // server.Shutdown does so too, and says why it failed
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	if err := server.Shutdown(stop); err != nil {
+		server.Close() // cuts those off that had their time
+	}
+	<-served
+	return nil
+}
+
+func (s *Server) logger() *slog.Logger {
+	if s.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return s.Log
+}
+
+// quiet logs at debug what strangers do to a connection.
+type quiet struct{ log *slog.Logger }
+
+func (q quiet) Printf(format string, v ...any) {
+	q.log.Debug("inbound connection", "what", format, "args", v)
+}
+func (q quiet) Println(v ...any) { q.log.Debug("inbound connection", "args", v) }
