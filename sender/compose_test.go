@@ -13,6 +13,7 @@ import (
 	"enotify/queue"
 	"enotify/sender"
 	"enotify/sender/smtptest"
+	"enotify/sender/token"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -297,6 +298,42 @@ func TestReturnPath(t *testing.T) {
 		b.ReturnPath = test.path
 		if got := received(t, to(&b, 1, "user@a.test")).From; got != test.want {
 			t.Errorf("return path %q: got envelope sender %q, want %q", test.path, got, test.want)
+		}
+	}
+}
+
+// With signed return paths the envelope sender names the recipient, at the
+// domain that the client, or else the operator, has for them.
+func TestSignedReturnPath(t *testing.T) {
+	t.Parallel()
+	keys := token.Keys{{ID: "1", Secret: []byte(strings.Repeat("secret", 6))}}
+	signed := "b-" + keys.Mint(token.Bounce, token.Subject{Batch: testBatch.ID, Seq: 7})
+	for _, test := range []struct {
+		bounces  queue.Bounces
+		keys     token.Keys
+		operator string
+		want     string
+	}{
+		{queue.Bounces{}, keys, "mail.host.test", "bounce@from.test"},
+		{queue.Bounces{Mode: queue.BounceOff}, keys, "mail.host.test", "bounce@from.test"},
+		{queue.Bounces{Mode: queue.BounceOwn, Domain: "b.from.test"}, keys, "mail.host.test", signed + "@b.from.test"},
+		{queue.Bounces{Mode: queue.BounceOperator}, keys, "mail.host.test", signed + "@mail.host.test"},
+		{queue.Bounces{Mode: queue.BounceOperator}, keys, "", "bounce@from.test"}, // the node has none
+		{queue.Bounces{Mode: queue.BounceOwn, Domain: "b.from.test"}, nil, "", "bounce@from.test"},
+	} {
+		w, host := one(t, smtptest.Config{})
+		w.sender.Keys, w.sender.BounceDomain = test.keys, test.operator
+		b := *testBatch
+		b.ReturnPath, b.Bounces = "bounce@from.test", test.bounces
+		for range 2 { // the same on every try
+			if o := w.deliver(t, to(&b, 7, "user@a.test")); o.State != queue.Delivered {
+				t.Fatalf("%+v: %+v", test.bounces, o)
+			}
+		}
+		for _, m := range host.Messages() {
+			if m.From != test.want {
+				t.Errorf("%+v, operator %q: got envelope sender %q, want %q", test.bounces, test.operator, m.From, test.want)
+			}
 		}
 	}
 }
