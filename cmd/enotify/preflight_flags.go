@@ -76,6 +76,8 @@ func (p *preflightFlags) input(ctx context.Context, db *queue.DB, from string) (
 	case errors.Is(err, queue.ErrNotFound):
 	case err != nil:
 		return nil, err
+	case c.Bounce == queue.BounceOwn:
+		in.MailFrom = "b@" + c.BounceAt
 	case c.ReturnPath == "<>":
 		in.MailFrom = ""
 	case c.ReturnPath != "":
