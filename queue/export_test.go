@@ -10,3 +10,8 @@ func (db *DB) Record(ctx context.Context, batch int64, seq, domainID int32, grp 
 	now := time.Now()
 	return db.finish(ctx, []result{{batch: batch, seq: seq, domainID: domainID, grp: grp, try: try, attempts: try, due: now, at: now, Outcome: o}})
 }
+
+// KeepMemos writes memos as the given node does.
+func (db *DB) KeepMemos(ctx context.Context, node int32, memos []Memo) ([]Memo, error) {
+	return db.keepMemos(ctx, node, memos)
+}

@@ -14,6 +14,9 @@ func (v *serving) keep(ctx context.Context) (idle bool, err error) {
 	if err := v.renew(ctx); err != nil {
 		return false, err
 	}
+	if err := v.remember(ctx); err != nil {
+		return false, err
+	}
 	if err := v.reclaim(ctx); err != nil {
 		return false, err
 	}
@@ -64,7 +67,7 @@ func (v *serving) renew(ctx context.Context) error {
 		}
 		held = append(held, taken...)
 		if len(taken) > 0 {
-			v.stale = true
+			v.stale, v.restored = true, time.Time{}
 			v.log.Info("leased", "groups", len(held), "nodes", alive)
 		}
 	}
@@ -97,6 +100,9 @@ func (v *serving) giveBack(ctx context.Context, share int) error {
 	v.mu.Unlock()
 	if len(drained) == 0 {
 		return nil
+	}
+	if err := v.remember(ctx); err != nil { // for whoever takes them
+		return err
 	}
 	if err := v.DB.release(ctx, v.id, drained); err != nil {
 		return err

@@ -1,6 +1,10 @@
 package queue
 
-import "time"
+import (
+	"strconv"
+	"strings"
+	"time"
+)
 
 // State is where one recipient stands. The states that an attempt can end in
 // are final, but for Deferred.
@@ -42,6 +46,19 @@ type Reply struct {
 	Code     int    // RFC 5321 §4.2; 0 when the receiver said nothing
 	Enhanced string // RFC 3463, as in "5.1.1"; "" if none was sent
 	Text     string // all lines without code and enhanced code, unquoted, joined by \n
+}
+
+// String is the reply on one line, as in "421 4.7.28 Too fast".
+func (r Reply) String() string {
+	var b strings.Builder
+	if r.Code != 0 {
+		b.WriteString(strconv.Itoa(r.Code) + " ")
+	}
+	if r.Enhanced != "" {
+		b.WriteString(r.Enhanced + " ")
+	}
+	b.WriteString(strings.ReplaceAll(r.Text, "\n", " "))
+	return strings.TrimSuffix(b.String(), " ")
 }
 
 // An Outcome is what came of one attempt.

@@ -29,6 +29,7 @@ type Server struct {
 	Node      Node // Name, Egress, HELO and Version
 	Handler   Handler
 	Admission Admission
+	Memory    Memory   // of Admission; nil keeps nothing
 	Schedule  Schedule // of retries
 
 	// Survey finds the site of a recipient domain. It may wait for the network;

@@ -29,6 +29,7 @@ type serving struct {
 	stale    bool             // the lanes of the turn must be read again
 	unsure   bool             // an intent may have been written whose answer was lost
 	kept     time.Time
+	restored time.Time // up to when, by the database's clock, Memory has what is kept; zero: all must be read
 
 	handlers  sync.WaitGroup
 	surveys   sync.WaitGroup
@@ -98,6 +99,9 @@ func (v *serving) leave(ctx context.Context) error {
 	}
 	if err := v.reclaim(ctx); err != nil {
 		return err // the same
+	}
+	if err := v.remember(ctx); err != nil {
+		return err
 	}
 	moves, err := v.DB.advance(ctx)
 	if err != nil {
@@ -231,7 +235,11 @@ func (v *serving) pick(now time.Time) []pick {
 func (v *serving) begin(ctx context.Context, picks []pick) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundTrip) // to end it half-way would leave it in doubt
 	defer cancel()
-	got, err := v.DB.intend(ctx, v.id, picks)
+	var got []picked
+	err := v.keepSpent(ctx)
+	if err == nil {
+		got, err = v.DB.intend(ctx, v.id, picks)
+	}
 	now := time.Now()
 	byDomain := make(map[laneKey]*pick, len(picks))
 	for i := range picks {

@@ -20,6 +20,7 @@ import (
 type conn struct {
 	host    string
 	site    string
+	egress  string   // that we come from, see egress.name
 	raw     net.Conn // as dialled: closing it ends everything
 	client  *smtp.Client
 	carried int       // messages handed over so far, refused ones with them
@@ -43,7 +44,7 @@ func (c *conn) send(ctx context.Context, from, to string, wire []byte) (queue.Re
 	if err == nil {
 		return reply, nil
 	}
-	f := &failure{stage: at, host: c.host, site: c.site, err: err, ended: ctx.Err() != nil}
+	f := &failure{stage: at, host: c.host, site: c.site, egress: c.egress, err: err, ended: ctx.Err() != nil}
 	gone := !isOurs(err) && !f.goesOn()
 	c.broken = c.broken || gone
 	f.stale = reused && gone && at == opening && !f.ended

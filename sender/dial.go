@@ -34,8 +34,9 @@ func (s *Sender) dial(ctx context.Context, r route, others func(host string) int
 			case f == nil:
 				s.bury(busy...) // now that we know of one that is not
 				return c, nil
-			case f.ended, f.crowded && others(mx.Host) > 0:
+			case f.ended, f.crowded && others(mx.Host) > 0, f.blocked:
 				return nil, f
+			case errors.Is(f.err, errAllHeld): // another host may be reached by the other family
 			case f.crowded:
 				busy = append(busy, f)
 			default:
@@ -65,15 +66,23 @@ func (s *Sender) dialHost(ctx context.Context, site, host string, others func(st
 	}
 	var f *failure
 	for _, addr := range addrs {
-		c, err := s.connect(ctx, host, netip.AddrPortFrom(addr, s.port()), true)
+		from, heldUntil := s.egress(site, addr.Is4(), time.Now())
+		if !heldUntil.IsZero() {
+			if f == nil {
+				f = &failure{stage: connecting, host: host, site: site, err: errAllHeld, after: wait(heldUntil)}
+			}
+			continue
+		}
+		c, err := s.connect(ctx, host, netip.AddrPortFrom(addr, s.port()), from.addr, true)
 		if err == nil {
-			c.site = site
+			c.site, c.egress = site, from.name
 			return c, nil
 		}
-		f = &failure{stage: connecting, host: host, site: site, err: err, ended: ctx.Err() != nil}
+		f = &failure{stage: connecting, host: host, site: site, egress: from.name, err: err, ended: ctx.Err() != nil}
 		reply, answered := f.reply()
-		f.crowded = answered && bounce.Classify(reply, site).Class == queue.Throttled ||
-			errors.Is(err, syscall.ECONNREFUSED) && others(host) > 0
+		class := bounce.Classify(reply, site).Class
+		f.blocked = answered && class == queue.SpamBlock
+		f.crowded = answered && class == queue.Throttled || errors.Is(err, syscall.ECONNREFUSED) && others(host) > 0
 		if answered || f.ended {
 			break
 		}
@@ -81,11 +90,11 @@ func (s *Sender) dialHost(ctx context.Context, site, host string, others func(st
 	return nil, f
 }
 
-// connect dials one address and goes through banner, EHLO and STARTTLS. Where
+// connect dials one address, from one of ours, and goes through banner, EHLO and STARTTLS. Where
 // TLS is not required and its handshake fails, it comes again without
 // (RFC 7435 §3); secure is false then.
-func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, secure bool) (*conn, error) {
-	raw, err := s.dialTCP(ctx, addr)
+func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, from netip.Addr, secure bool) (*conn, error) {
+	raw, err := s.dialTCP(ctx, addr, from)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +111,7 @@ func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, 
 			if s.TLSRequired || ctx.Err() != nil {
 				return nil, err
 			}
-			return s.connect(ctx, host, addr, false)
+			return s.connect(ctx, host, addr, from, false)
 		}
 	}
 	return &conn{
@@ -111,13 +120,11 @@ func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, 
 	}, nil
 }
 
-func (s *Sender) dialTCP(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
+// dialTCP connects from one of our addresses; the zero one lets the system choose.
+func (s *Sender) dialTCP(ctx context.Context, addr netip.AddrPort, from netip.Addr) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: cmp.Or(s.ConnectTimeout, 30*time.Second)}
-	for _, local := range s.Bind {
-		if local.Is4() == addr.Addr().Is4() {
-			dialer.LocalAddr = &net.TCPAddr{IP: local.AsSlice()}
-			break
-		}
+	if from.IsValid() {
+		dialer.LocalAddr = &net.TCPAddr{IP: from.AsSlice()}
 	}
 	raw, err := dialer.DialContext(ctx, "tcp", addr.String())
 	if err != nil {

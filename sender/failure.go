@@ -29,11 +29,14 @@ type failure struct {
 	stage stage
 	host  string // as far as one was chosen
 	site  string
-	err   error // wraps a *textproto.Error when the host gave a reply
+	// egress is the address that we came from; "" when no connection was tried.
+	egress string
+	err    error // wraps a *textproto.Error when the host gave a reply
 
 	after   time.Duration // when it makes sense to try again; 0 when unknown
 	ended   bool          // our own context ended the attempt
 	crowded bool          // the host turned the connection away because there are too many
+	blocked bool          // the host turned the connection away for what it thinks of us
 	stale   bool          // the connection had been idle, and was closed before anything was sent
 }
 
@@ -69,7 +72,7 @@ func (f *failure) outcome() queue.Outcome {
 	case f.ended:
 		o.Class = queue.NotBegun
 		o.Reply.Text = "stopped before the message was sent"
-	case errors.Is(f.err, errHeld):
+	case errors.Is(f.err, errHeld), errors.Is(f.err, errAllHeld):
 		o.Class = queue.NotBegun
 		o.Reply.Text = f.err.Error()
 	case errors.Is(f.err, errNullMX): // RFC 7505 §4.2

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"enotify/queue"
 	"enotify/sender/throttle"
 	"enotify/spfguard/dns"
 )
@@ -117,8 +118,8 @@ func (p *pool) failed(site string) {
 
 // refused gives back the place of a connection that the site turned away. The
 // time is that until which the site is closed, zero when others are open.
-func (p *pool) refused(site string) (closedUntil time.Time) {
-	closedUntil = p.throttle.Refused(site, time.Now())
+func (p *pool) refused(site string, r queue.Reply) (closedUntil time.Time) {
+	closedUntil = p.throttle.Refused(site, r, time.Now())
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.vacate(p.site(site))
@@ -127,7 +128,7 @@ func (p *pool) refused(site string) (closedUntil time.Time) {
 
 // release hands on a connection that has carried a message to domain.
 func (p *pool) release(c *conn, domain string) {
-	reuse := !c.broken && p.throttle.Reuse(c.site, domain, c.carried, time.Now())
+	reuse := !c.broken && p.throttle.Held(c.site, c.egress, time.Now()).IsZero() && p.throttle.Reuse(c.site, domain, c.carried, time.Now())
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.site(c.site)
@@ -151,7 +152,7 @@ func (p *pool) close() {
 // idle. Waiters who would go elsewhere get its place instead.
 func (p *pool) offer(s *siteConns, c *conn) {
 	for i, w := range s.waiters {
-		if p.prefers(w.route, c.host) {
+		if p.suits(w.route, c) {
 			s.waiters = slices.Delete(s.waiters, i, i+1)
 			w.grant <- grant{conn: c}
 			p.serve(s) // the site may bear more connections by now
@@ -242,12 +243,18 @@ func (p *pool) retireIdle(s *siteConns, i int) {
 // pickIdle takes the idle connection used last to a host where r would go.
 func (p *pool) pickIdle(s *siteConns, r route) *conn {
 	for i := len(s.idle) - 1; i >= 0; i-- {
-		if c := s.idle[i]; p.prefers(r, c.host) {
+		if c := s.idle[i]; p.suits(r, c) {
 			s.idle = slices.Delete(s.idle, i, i+1)
 			return c
 		}
 	}
 	return nil
+}
+
+// suits reports whether c goes to where r does, and comes from an address that
+// is not held.
+func (p *pool) suits(r route, c *conn) bool {
+	return p.prefers(r, c.host) && p.throttle.Held(c.site, c.egress, time.Now()).IsZero()
 }
 
 // prefers reports whether host is among the best hosts of r that are not dead.

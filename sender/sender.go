@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -35,8 +36,9 @@ type Sender struct {
 	Keys         token.Keys
 	BounceDomain string
 
-	// Bind are the local addresses to send from, the first of each family.
-	// A family of which there is none is not used: 0.0.0.0 alone is any IPv4
+	// Bind are the local addresses to send from. A site gets its mail from one
+	// of each family, always the same unless it blocks that one. A family of
+	// which there is none is not used: 0.0.0.0 alone is any IPv4
 	// address. None at all lets the system choose.
 	Bind []netip.Addr
 
@@ -111,22 +113,36 @@ func (s *Sender) hand(ctx context.Context, r route, m queue.Message, wire []byte
 	for {
 		c, f := s.connection(ctx, r)
 		if f != nil {
-			return f.outcome()
+			return s.outcome(ctx, f)
 		}
 		if ctx.Err() != nil || m.MayBegin != nil && !m.MayBegin() {
 			s.pool().release(c, m.Domain)
 			return (&failure{stage: opening, site: r.site, err: errWithdrawn, ended: true}).outcome()
 		}
 		reply, f := c.send(ctx, s.returnPath(m), m.Address, wire)
+		var o queue.Outcome
+		if f == nil {
+			o = queue.Outcome{State: queue.Delivered, Reply: reply, Host: c.host, Site: r.site}
+			s.Throttle.Unblock(c.site, c.egress, time.Now())
+		} else {
+			o = s.outcome(ctx, f)
+		}
 		s.pool().release(c, m.Domain)
-		switch {
-		case f == nil:
-			return queue.Outcome{State: queue.Delivered, Reply: reply, Host: c.host, Site: r.site}
-		case !f.stale:
-			return f.outcome()
+		if f == nil || !f.stale {
+			return o
 		}
 		// the host had closed an idle connection, which says nothing
 	}
+}
+
+// outcome turns a failed attempt into what became of the recipient, and holds
+// the address that it came from where the site blocks that.
+func (s *Sender) outcome(ctx context.Context, f *failure) queue.Outcome {
+	o := f.outcome()
+	if o.Class == queue.SpamBlock && f.egress != "" {
+		s.blocked(ctx, f.site, f.egress, o.Reply)
+	}
+	return o
 }
 
 // connection waits for an idle connection of the site, or for the right to
@@ -143,7 +159,7 @@ func (s *Sender) connection(ctx context.Context, r route) (*conn, *failure) {
 			if g.closedUntil.IsZero() {
 				return nil, &failure{stage: connecting, site: r.site, err: ctx.Err(), ended: true}
 			}
-			return nil, &failure{stage: connecting, site: r.site, err: errHeld, after: max(0, time.Until(g.closedUntil))}
+			return nil, &failure{stage: connecting, site: r.site, err: errHeld, after: wait(g.closedUntil)}
 		}
 		c, f := s.dial(ctx, r, func(host string) int { return p.openTo(r.site, host) })
 		switch {
@@ -151,15 +167,25 @@ func (s *Sender) connection(ctx context.Context, r route) (*conn, *failure) {
 			p.opened(c)
 			return c, nil
 		case !f.crowded:
+			if errors.Is(f.err, errAllHeld) {
+				s.Throttle.Shut(r.site, time.Now())
+			}
 			p.failed(r.site)
 			return nil, f
 		}
-		if closedUntil := p.refused(r.site); !closedUntil.IsZero() {
-			f.after = max(0, time.Until(closedUntil))
+		reply, _ := f.reply()
+		if closedUntil := p.refused(r.site, reply); !closedUntil.IsZero() {
+			f.after = wait(closedUntil)
 			return nil, f
 		}
 	}
 }
+
+// maxAfter is how long a message that was not begun is put aside at most. Then
+// it waits at the site, which may have opened sooner than was thought.
+const maxAfter = 5 * time.Minute
+
+func wait(until time.Time) time.Duration { return min(max(0, time.Until(until)), maxAfter) }
 
 // Close ends the idle connections. No message may be under way.
 func (s *Sender) Close() { s.pool().close() }

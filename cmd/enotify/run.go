@@ -130,7 +130,7 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 		TLSRequired: s.tls == "required", MaxConnections: s.maxConns, Keys: signing, BounceDomain: s.bounceDomain, Log: log,
 	}
 	server := &queue.Server{
-		DB: db, Node: node, Handler: monitor.watch(mail.Deliver), Admission: limits, Schedule: queue.Schedule{First: s.retryFirst, Max: s.retryMax}, Survey: mail.Survey,
+		DB: db, Node: node, Handler: monitor.watch(mail.Deliver), Admission: limits, Memory: limits, Schedule: queue.Schedule{First: s.retryFirst, Max: s.retryMax}, Survey: mail.Survey,
 		MaxInFlight: s.maxInFlight, Grace: s.grace, UntilIdle: s.untilIdle, Log: a.logger(),
 	}
 	guard := &guard{db: db, resolver: resolver.Server, bounceDomain: s.bounceDomain, log: log, wake: make(chan struct{}, 1), every: s.recheck, judged: server.Wake}

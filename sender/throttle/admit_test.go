@@ -18,6 +18,8 @@ var (
 	notBegun  = queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}
 	tooFast   = queue.Outcome{State: queue.Deferred, Class: queue.Throttled,
 		Reply: queue.Reply{Code: 451, Enhanced: "4.7.28", Text: "Too many messages from your address"}}
+	crowded = queue.Outcome{State: queue.Deferred, Class: queue.Throttled,
+		Reply: queue.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many concurrent connections"}}
 )
 
 // drain asks for as much as it can get for d, as the dispatcher would, with
@@ -246,7 +248,7 @@ func TestForget(t *testing.T) {
 	var th throttle.Throttle
 	th.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: 10, Burst: 10}})
 	th.Assign("a.test", "a", start)
-	later := start.Add(time.Hour)
+	later := start.Add(24 * time.Hour)
 	th.Admit("b.test", 1, later)
 	if n, w := th.Admit("a.test", 10, later); n != 0 || w.Until.Sub(later).Round(time.Millisecond) != 100*time.Millisecond {
 		t.Errorf("admitted again: got %d, %v, want an empty bucket", n, w.Until.Sub(later))

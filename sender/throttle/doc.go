@@ -7,7 +7,10 @@
 // when to ask again for the rest; [Throttle.Done] is told of every result. The
 // connections are asked for with [Throttle.Connect].
 //
-// The rate is policy alone, and exact: in any window no more than rate × window
-// + burst messages begin, also across a restart, since a bucket starts empty.
-// The number of connections is learned within the policy, see [Pace].
+// What an operator allows is exact: in any window no more than rate × window +
+// burst messages begin, to a domain, and to all domains of a site together. It
+// holds across a restart too, since a bucket starts empty, or, where the rate
+// is slow, as full as it was: see memory.go. Within that, the connections and
+// the rate that a site bears are learned, see [Pace]; an egress address that it
+// blocks is held, see [Hold].
 package throttle

@@ -1,10 +1,19 @@
 package throttle
 
-import "time"
+import (
+	"time"
+
+	"golang.org/x/time/rate"
+)
 
 const (
 	startConnections = 2 // to a site that is new to us
 	growAfter        = 4 // good replies for each connection allowed, before one more is
+
+	slowTo   = 0.8      // of the rate that a site was seen to bear, when it asks us to slow down
+	raiseBy  = 1.25     // of a rate that went well for a while; slowTo takes it back
+	leastOf  = 1.0 / 60 // messages a second: no site is slowed down to less
+	enoughOf = 100      // messages a second: a learned rate that has grown to it is none any more
 
 	firstBackoff = time.Second
 	maxBackoff   = time.Minute
@@ -14,14 +23,19 @@ const (
 	maxProbe   = time.Hour
 )
 
-// A Pace is what was learned of a site: how many connections it bears, and
-// whether it is closed to us just now. It is a plain value, to be kept as long
-// as wanted; its methods are pure and return the next one.
+// A Pace is what was learned of a site: how many connections it bears, how many
+// messages a second, and whether it is closed to us just now. It is a plain
+// value, to be kept as long as wanted; its methods are pure and return the next
+// one.
+//
+//	open --"too many connections"--> a ceiling of connections, tried again after a while
+//	open --"too fast"--> slow: a lower rate --again--> closed: backoff --> one probe --good--> open
 //
 // Connections grow by one while replies are good. A refusal is a fact worth
 // remembering: it sets a ceiling, which is tried again only after a while that
 // doubles each time it holds. A scheme that forgets the ceiling (halve, grow,
-// hit it again) costs about twenty times as many refusals.
+// hit it again) costs about twenty times as many refusals. A rate is found in
+// the same way: there is none until the site asks for one.
 type Pace struct {
 	Allowed int // connections at once; 0 is the start
 	Good    int // good replies since Allowed last changed
@@ -30,9 +44,20 @@ type Pace struct {
 	ProbeAt   time.Time     // when one more than Ceiling may be tried
 	ProbeWait time.Duration // from the last refusal to ProbeAt
 
-	Refusals    int       // in a row, while no connection was open
-	ClosedUntil time.Time // no connection before; then one, to see
+	Rate          rate.Limit    // messages a second; 0 while it has not asked for fewer
+	RateCeiling   rate.Limit    // at which it asked
+	RateProbeAt   time.Time     // when a higher Rate is tried
+	RateProbeWait time.Duration // between two such steps
+
+	Refusals    int       // in a row; while there are any, one message at a time goes to see
+	ClosedUntil time.Time // nothing begins before
+
+	Why   string    // the reply that slowed it down last
+	WhyAt time.Time // when that was
 }
+
+// Learned reports whether there is anything to remember.
+func (p Pace) Learned() bool { return p.Ceiling > 0 || p.Rate > 0 || p.Refusals > 0 }
 
 // Connections is how many the site may have now, 0 while it is closed; limit
 // is the policy's.
@@ -53,10 +78,21 @@ func (p Pace) allowed() int {
 	return p.Allowed
 }
 
-// Succeed counts a good reply. A site is allowed more only when it is busy,
-// that is, when it has all the connections that it may have.
+// Limit is how many messages a second may begin; policy is what the operator allows.
+func (p Pace) Limit(policy rate.Limit) rate.Limit {
+	if p.Rate > 0 {
+		return min(p.Rate, policy)
+	}
+	return policy
+}
+
+// Succeed counts a good reply. A site is allowed more connections only when it
+// is busy, that is, when it has all that it may have.
 func (p Pace) Succeed(busy bool, limit int, now time.Time) Pace {
 	p.Refusals, p.ClosedUntil = 0, time.Time{}
+	if p.Rate > 0 && !now.Before(p.RateProbeAt) {
+		p = p.raise(now)
+	}
 	if !busy {
 		return p
 	}
@@ -75,6 +111,19 @@ func (p Pace) Succeed(busy bool, limit int, now time.Time) Pace {
 	return p
 }
 
+// raise tries a higher rate after the present one went well for a while.
+func (p Pace) raise(now time.Time) Pace {
+	if p.Rate > p.RateCeiling { // the probe went well
+		p.RateProbeWait = firstProbe
+	}
+	p.Rate *= raiseBy
+	p.RateProbeAt = now.Add(p.RateProbeWait)
+	if p.Rate >= enoughOf {
+		p.Rate, p.RateCeiling, p.RateProbeAt = 0, 0, time.Time{}
+	}
+	return p
+}
+
 // Refuse notes that the site turned a connection away while others were open.
 // With none open it is closed to us for a while, that doubles from one second
 // to a minute; jitter is from [-1, 1).
@@ -90,15 +139,38 @@ func (p Pace) Refuse(others int, jitter float64, now time.Time) Pace {
 	return p
 }
 
-// Slow notes a reply that asks us to slow down while open connections were
-// there: half of them go. A site that says so on its only one is closed to us,
-// as by Refuse.
-func (p Pace) Slow(open int, jitter float64, now time.Time) Pace {
+// Crowd notes a reply that asks for fewer connections while so many were open:
+// half of them go. A site that says so on its only one is closed to us, as by
+// Refuse.
+func (p Pace) Crowd(open int, jitter float64, now time.Time) Pace {
 	if p.allowed() == 1 {
 		return p.Refuse(0, jitter, now)
 	}
 	p = p.lower(open-1, now)
 	p.Allowed = max(1, p.allowed()/2)
+	return p
+}
+
+// Slow notes a reply that asks for fewer messages; bore is how many a second
+// the site took lately. The rate goes a little below that. When it took none, or
+// asks again before it has taken another one, the rate is halved, and it is
+// closed to us for a while, as by Refuse.
+func (p Pace) Slow(bore rate.Limit, jitter float64, now time.Time) Pace {
+	if p.Rate > 0 {
+		bore = p.Rate // back to what went well before the last step
+	}
+	p.Refusals++
+	if p.Refusals == 1 && bore > 0 {
+		p.RateCeiling = bore
+		p.Rate = max(slowTo*bore, leastOf)
+		p.RateProbeWait = min(max(2*p.RateProbeWait, firstProbe), maxProbe)
+	} else {
+		if p.Rate > 0 {
+			p.Rate = max(p.Rate/2, leastOf)
+		}
+		p.ClosedUntil = now.Add(backoff(p.Refusals-1, jitter))
+	}
+	p.RateProbeAt = now.Add(p.RateProbeWait)
 	return p
 }
 
@@ -112,10 +184,15 @@ func (p Pace) lower(ceiling int, now time.Time) Pace {
 }
 
 // backoff is how long a site stays closed after its nth refusal in a row.
-func backoff(n int, jitter float64) time.Duration {
-	wait := maxBackoff
-	if n < 7 {
-		wait = min(firstBackoff<<(n-1), maxBackoff)
+func backoff(n int, jitter float64) time.Duration { return grown(firstBackoff, maxBackoff, n, jitter) }
+
+// grown is the nth of the waits that double from first to last, n from 1, moved
+// by up to spread either way; jitter is from [-1, 1).
+func grown(first, last time.Duration, n int, jitter float64) time.Duration {
+	wait := first
+	for ; n > 1 && wait < last; n-- {
+		wait *= 2
 	}
+	wait = min(wait, last)
 	return wait + time.Duration(spread*jitter*float64(wait))
 }

@@ -76,21 +76,21 @@ func TestPaceRemembersCeiling(t *testing.T) {
 	}
 }
 
-func TestPaceHalves(t *testing.T) {
+func TestPaceCrowded(t *testing.T) {
 	t.Parallel()
 	p := succeed(throttle.Pace{}, 1000, 10, start)
-	p = p.Slow(10, 0, start)
+	p = p.Crowd(10, 0, start)
 	if got := p.Connections(10, start); got != 5 {
-		t.Errorf("after a throttled reply: got %d, want 5", got)
+		t.Errorf("after a reply: got %d, want 5", got)
 	}
 	if got := succeed(p, 1000, 10, start).Connections(10, start); got != 9 {
 		t.Errorf("grown again: got %d, want one less than were open, 9", got)
 	}
-	p = p.Slow(5, 0, start).Slow(2, 0, start)
+	p = p.Crowd(5, 0, start).Crowd(2, 0, start)
 	if got := p.Connections(10, start); got != 1 {
 		t.Errorf("after three: got %d, want 1", got)
 	}
-	if p = p.Slow(1, 0, start); p.Connections(10, start) != 0 || p.Connections(10, start.Add(time.Second)) != 1 {
+	if p = p.Crowd(1, 0, start); p.Connections(10, start) != 0 || p.Connections(10, start.Add(time.Second)) != 1 {
 		t.Errorf("slowed down on the only connection: got %+v, want closed for 1s, then 1", p)
 	}
 }
@@ -130,7 +130,7 @@ func TestClosedSite(t *testing.T) {
 	th.Assign("a.test", "site", start)
 	th.Admit("a.test", 1, start)
 	th.Connect("site", start)
-	until := th.Refused("site", start)
+	until := th.Refused("site", queue.Reply{Code: 421, Text: "Too many connections"}, start)
 	th.Done("a.test", queue.Outcome{State: queue.Deferred, Class: queue.Throttled, Reply: queue.Reply{Code: 421}}, start)
 
 	n, w := th.Admit("a.test", 10, start)
@@ -165,7 +165,7 @@ func TestSlowedOnce(t *testing.T) {
 	grow(&th, 8)
 	n, _ := th.Admit("a.test", 16, start)
 	for range n {
-		th.Done("a.test", tooFast, start)
+		th.Done("a.test", crowded, start)
 	}
 	if got := th.Pace("site").Connections(8, start); n != 16 || got != 4 {
 		t.Errorf("%d throttled replies at once: got %d connections, want 4", n, got)
@@ -218,7 +218,7 @@ func TestLearnsLimit(t *testing.T) {
 				break
 			}
 			if open == 5 {
-				th.Refused("site", now)
+				th.Refused("site", queue.Reply{Code: 421}, now)
 				refused++
 				break
 			}

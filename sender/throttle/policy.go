@@ -11,14 +11,19 @@ import (
 // field that is zero says nothing, and the next in line decides: the figures
 // for well-known sites, the policy of [Everyone], [Default].
 type Policy struct {
-	Rate          rate.Limit // messages a second to one recipient domain; rate.Inf is no limit
-	Burst         int        // messages to one recipient domain that may begin at once
+	Rate          rate.Limit // messages a second: to a recipient domain; or to all domains of a site together; rate.Inf is no limit
+	Burst         int        // messages that may begin at once after a quiet time
 	Connections   int        // at once: to a site; or, for a domain that shares a site, messages of its own under way
 	PerConnection int        // messages that one connection carries before it is closed
 }
 
+// A name may be both: example.org is a recipient domain, and also the site of
+// all domains whose mail mx.example.org takes. Its policy holds for both, so
+// that the domain gets no more than what all of them together get.
+
 // Everyone is the name under which SetPolicies takes the policy of all domains
-// that have none of their own.
+// that have none of their own. Its rate is that of each recipient domain: a
+// site has one only if it is set for the site.
 const Everyone = "*"
 
 // Default is the policy of a destination that nobody configured: what KumoMTA's
@@ -63,14 +68,29 @@ func (p Policy) over(base Policy) Policy {
 	return p
 }
 
-// Policy is what holds for a domain or a site, by the last SetPolicies.
+// Policy is what holds for a recipient domain, by the last SetPolicies.
 func (t *Throttle) Policy(name string) Policy {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.policy(name)
 }
 
-// policy is what holds for a domain or a site.
+// SitePolicy is what holds for a site, by the last SetPolicies.
+func (t *Throttle) SitePolicy(name string) Policy {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sitePolicy(name)
+}
+
+func (t *Throttle) sitePolicy(name string) Policy {
+	own := t.policies[name].over(known[name])
+	p := t.policy(name)
+	if p.Rate = own.Rate; p.Rate == 0 {
+		p.Rate = rate.Inf
+	}
+	return p
+}
+
 func (t *Throttle) policy(name string) Policy {
 	return t.policies[name].over(known[name]).over(t.policies[Everyone]).over(Default)
 }

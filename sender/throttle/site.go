@@ -2,6 +2,7 @@ package throttle
 
 import (
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"time"
 
@@ -10,42 +11,69 @@ import (
 )
 
 const (
-	// A domain that nobody asked for is forgotten. Its next bucket starts empty,
-	// so that forgetting never gives it a token early.
-	forgetDomain = 10 * time.Minute
-	// What was learned of a site outlives its longest wait.
-	forgetSite = 2 * maxProbe
+	// A domain that nobody asked for is forgotten, with its site, but for a slow
+	// one. That is longer than the longest wait for a retry. Its next bucket
+	// starts empty, so that forgetting never gives it a token early.
+	forgetDomain = 6 * time.Hour
+	// So is a site of which nothing was learned.
+	forgetSite = 2 * time.Hour
 
 	sweepEvery = time.Minute
 )
 
 // A site is all domains served by the same mail servers.
 type site struct {
-	name     string
+	memory
+	domain   string // the last of its domains that was asked for
+	limits   Policy // that hold, by edition
+	edition  int
+	bucket   bucket // of all its domains together
 	pace     Pace
-	open     int // connections that are open, or being opened
-	inflight int // messages admitted, and not done
-	settling int // messages that were under way when it was last slowed down
+	holds    []Hold
+	allHeld  time.Time // while all our egress addresses are held
+	good     meter     // of good replies
+	open     int       // connections that are open, or being opened
+	inflight int       // messages admitted, and not done
+	settling int       // messages that were under way when it was last slowed down
 	domains  int
 	used     time.Time
 }
 
 // learn draws the lesson of one attempt. All messages under way when a site
 // was slowed down tell the same story, which counts once.
-func (s *site) learn(o queue.Outcome, limit int, now time.Time) {
+func (s *site) learn(o queue.Outcome, now time.Time) {
 	s.used = now
 	settling := s.settling > 0
 	s.settling = max(0, s.settling-1)
+	limit := s.limits.Connections
 	switch {
-	case o.Reply.Code == 0 || now.Before(s.pace.ClosedUntil):
+	case o.Reply.Code == 0, o.Class == queue.SpamBlock, now.Before(s.pace.ClosedUntil):
 	case o.Class == queue.Throttled && !greylisted(o.Reply, s.name):
-		if !settling {
-			s.pace = s.pace.Slow(s.open, jitter(), now)
-			s.settling = s.inflight
+		if settling {
+			return
 		}
+		if aboutConnections(o.Reply) || s.open > startConnections && !aboutMessages(o.Reply) {
+			s.pace = s.pace.Crowd(s.open, jitter(), now)
+		} else {
+			s.pace = s.pace.Slow(s.good.rate(now), jitter(), now)
+		}
+		s.settling = s.inflight
+		s.blame(o.Reply, now)
 	default:
+		s.good.count(now)
 		s.pace = s.pace.Succeed(s.open >= s.pace.Connections(limit, now), limit, now)
 	}
+}
+
+func (s *site) blame(r queue.Reply, now time.Time) { s.pace.Why, s.pace.WhyAt = r.String(), now }
+
+// closed is until when nothing may begin, for whatever reason; the zero time
+// or one in the past when something may.
+func (s *site) closed() time.Time {
+	if s.allHeld.After(s.pace.ClosedUntil) {
+		return s.allHeld
+	}
+	return s.pace.ClosedUntil
 }
 
 // greylisted reports whether the receiver wants this one message later (RFC
@@ -53,6 +81,16 @@ func (s *site) learn(o queue.Outcome, limit int, now time.Time) {
 func greylisted(r queue.Reply, site string) bool {
 	return r.Code != 421 && strings.HasSuffix(bounce.Classify(r, site).Rule, "greylist")
 }
+
+// What a receiver has too much of. Replies that name neither ("421 try again
+// later, closing connection") are about connections where there are many.
+var (
+	connectionWords = regexp.MustCompile(`(?i)(too many|concurrent|simultan|parallel|maximum|number of|trop de) (\w+ )*(connections?|connexions|sessions|threads)|(connections?|sessions?) (limit|count|rate|exceed)|同時接続`)
+	messageWords    = regexp.MustCompile(`(?i)\brate\b|rate.?limit|messages|e?mails\b|too (fast|quick|much)|slow down|volume|flood|per (second|minute|hour|day)|frequency`)
+)
+
+func aboutConnections(r queue.Reply) bool { return connectionWords.MatchString(r.Text) }
+func aboutMessages(r queue.Reply) bool    { return messageWords.MatchString(r.Text) }
 
 // Connect reserves a place for one more connection to a site, and reports
 // whether there was one. The place is given back by Refused or Closed. There is
@@ -62,10 +100,10 @@ func (t *Throttle) Connect(name string, now time.Time) (ok bool, closedUntil tim
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.site(name, now)
-	if now.Before(s.pace.ClosedUntil) {
-		return false, s.pace.ClosedUntil
+	if until := s.closed(); now.Before(until) {
+		return false, until
 	}
-	if s.open >= s.pace.Connections(t.policy(name).Connections, now) {
+	if s.open >= s.pace.Connections(s.limits.Connections, now) {
 		return false, time.Time{}
 	}
 	s.open++
@@ -75,12 +113,14 @@ func (t *Throttle) Connect(name string, now time.Time) (ok bool, closedUntil tim
 // Refused gives back the place of a connection that the site turned away
 // because there are too many, and learns from it. It returns until when the
 // site is closed to us; the zero time when other connections are open.
-func (t *Throttle) Refused(name string, now time.Time) (closedUntil time.Time) {
+func (t *Throttle) Refused(name string, r queue.Reply, now time.Time) (closedUntil time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.site(name, now)
 	s.open--
 	s.pace = s.pace.Refuse(s.open, jitter(), now)
+	s.blame(r, now)
+	t.change(s)
 	return s.pace.ClosedUntil
 }
 
@@ -96,13 +136,12 @@ func (t *Throttle) Closed(name string, now time.Time) {
 func (t *Throttle) Reuse(name, domain string, carried int, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	limit := t.policy(name)
 	s := t.site(name, now)
-	most := limit.PerConnection
+	most := s.limits.PerConnection
 	if own := t.policies[domain].PerConnection; own > 0 {
 		most = min(most, own)
 	}
-	return carried < most && s.open <= max(1, s.pace.Connections(limit.Connections, now))
+	return carried < most && s.open <= max(1, s.pace.Connections(s.limits.Connections, now))
 }
 
 // Pace is what was learned of a site.
@@ -115,17 +154,36 @@ func (t *Throttle) Pace(name string) Pace {
 	return Pace{}
 }
 
+// site finds or makes it, with the limits that hold now.
 func (t *Throttle) site(name string, now time.Time) *site {
 	s := t.sites[name]
 	if s == nil {
 		if t.sites == nil {
 			t.sites = make(map[string]*site)
 		}
-		s = &site{name: name}
+		s = &site{memory: memory{kind: queue.Site, name: name}, edition: t.edition - 1}
 		t.sites[name] = s
 	}
 	s.used = now
+	if s.edition != t.edition {
+		s.limits, s.edition = t.sitePolicy(name), t.edition
+	}
+	t.level(s, now)
 	return s
+}
+
+// level brings the bucket of a site to the limit that holds now. A rate that
+// was learned is exact, and lets no burst through that the policy does not.
+func (t *Throttle) level(s *site, now time.Time) {
+	limit, burst := s.pace.Limit(s.limits.Rate), s.limits.Burst
+	if limit != s.limits.Rate {
+		burst = min(burst, max(1, int(float64(limit)*step.Seconds())))
+	}
+	unlimited := s.bucket.limiter == nil
+	s.bucket.set(limit, burst, now)
+	if unlimited && s.bucket.slow() {
+		t.change(s) // it starts empty, once
+	}
 }
 
 // sweep forgets, now and then, what is out of use.
@@ -135,7 +193,7 @@ func (t *Throttle) sweep(now time.Time) {
 	}
 	t.swept = now
 	for name, d := range t.domains {
-		if d.inflight == 0 && now.Sub(d.used) > forgetDomain {
+		if d.inflight == 0 && !d.bucket.slow() && now.Sub(d.used) > forgetDomain {
 			if d.site != nil {
 				d.site.domains--
 			}
@@ -143,7 +201,7 @@ func (t *Throttle) sweep(now time.Time) {
 		}
 	}
 	for name, s := range t.sites {
-		if s.domains == 0 && s.open == 0 && now.Sub(s.used) > forgetSite {
+		if s.domains == 0 && s.open == 0 && !s.worthKeeping() && now.Sub(s.used) > forgetSite {
 			delete(t.sites, name)
 		}
 	}

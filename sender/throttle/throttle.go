@@ -1,13 +1,10 @@
 package throttle
 
 import (
-	"math"
 	"sync"
 	"time"
 
 	"enotify/queue"
-
-	"golang.org/x/time/rate"
 )
 
 const (
@@ -37,13 +34,17 @@ type Throttle struct {
 	domains  map[string]*domain
 	sites    map[string]*site
 	swept    time.Time
+
+	changed map[*memory]remembered // what is not kept as it is
+	spent   map[*memory]remembered // those of them from whose slow bucket messages are about to begin
 }
 
 // A domain is a recipient domain.
 type domain struct {
-	limiter     *rate.Limiter // messages that begin
-	connections int           // own limit of messages under way; 0 is none
-	edition     int           // of the policies that these two are from
+	memory
+	bucket      bucket
+	connections int // own limit of messages under way; 0 is none
+	edition     int // of the policies that these two are from
 
 	site     *site // nil until its MX are known
 	inflight int   // admitted, and not done
@@ -51,9 +52,10 @@ type domain struct {
 }
 
 // Admit reserves the right to begin up to want messages to domain, and grants
-// n of them. With n < want, w says when to ask again: at w.Until, or, where
-// w.Site is set, as soon as a message of that site is done. Until is set even
-// then, since the domain may move to another site meanwhile.
+// n of them: as many as the rate of the domain allows, and the rate of its site
+// over all its domains. With n < want, w says when to ask again: at w.Until,
+// or, where w.Site is set, as soon as a message of that site is done. Until is
+// set even then, since the domain may move to another site meanwhile.
 //
 // Of a domain whose site is not known yet, one message is admitted. Then it is
 // twice the connections that its site may have now, over all its domains: one
@@ -69,17 +71,15 @@ func (t *Throttle) Admit(name string, want int, now time.Time) (n int, w queue.W
 	if room < n {
 		n, w = max(0, room), queue.Wait{Until: until, Site: site}
 	}
-	if d.limiter.Limit() == rate.Inf {
-		t.begin(d, n)
-		return n, w
+	if granted, until := d.bucket.grant(n, now); granted < n {
+		n, w = granted, queue.Wait{Until: until}
 	}
-	tokens := d.limiter.TokensAt(now)
-	if int(tokens) < n {
-		n = max(0, int(tokens))
-		w = queue.Wait{Until: now.Add(refill(d.limiter, tokens-float64(n)))}
+	if d.site != nil {
+		if granted, until := d.site.bucket.grant(n, now); granted < n {
+			n, w = granted, queue.Wait{Until: until}
+		}
 	}
-	d.limiter.AllowN(now, n)
-	t.begin(d, n)
+	t.begin(d, n, now)
 	return n, w
 }
 
@@ -97,12 +97,18 @@ func (t *Throttle) Done(name string, o queue.Outcome, now time.Time) (site strin
 	if d.site == nil {
 		return ""
 	}
-	d.site.inflight--
-	d.site.learn(o, t.policy(d.site.name).Connections, now)
-	return d.site.name
+	s := d.site
+	s.inflight--
+	before := s.kept()
+	s.learn(o, now)
+	if s.kept() != before {
+		t.change(s)
+	}
+	return s.name
 }
 
-// Assign tells which site serves a domain.
+// Assign tells which site serves a domain. What is under way to the domain
+// counts at the site.
 func (t *Throttle) Assign(name, siteName string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -115,7 +121,9 @@ func (t *Throttle) Assign(name, siteName string, now time.Time) {
 		d.site.domains--
 	}
 	d.site = t.site(siteName, now)
+	d.site.domain = name
 	d.site.inflight += d.inflight
+	d.site.bucket.take(d.inflight, now)
 	d.site.domains++
 }
 
@@ -125,15 +133,13 @@ func (t *Throttle) room(d *domain, now time.Time) (n int, until time.Time, site 
 	if d.site == nil {
 		return 1 - d.inflight, now.Add(lookup), ""
 	}
-	s := d.site
-	connections := s.pace.Connections(t.policy(s.name).Connections, now)
-	switch {
-	case connections == 0:
-		return 0, earlier(s.pace.ClosedUntil, now.Add(maxWait)), ""
-	case s.pace.Refusals > 0:
+	s := t.site(d.site.name, now)
+	if until := s.closed(); now.Before(until) {
+		return 0, earlier(until, now.Add(maxWait)), ""
+	}
+	n = 2*s.pace.Connections(s.limits.Connections, now) - s.inflight
+	if s.pace.Refusals > 0 {
 		n = 1 - s.inflight
-	default:
-		n = 2*connections - s.inflight
 	}
 	if d.connections > 0 {
 		n = min(n, d.connections-d.inflight)
@@ -141,10 +147,23 @@ func (t *Throttle) room(d *domain, now time.Time) (n int, until time.Time, site 
 	return n, now.Add(maxWait), s.name
 }
 
-func (t *Throttle) begin(d *domain, n int) {
+func (t *Throttle) begin(d *domain, n int, now time.Time) {
+	if n == 0 {
+		return
+	}
 	d.inflight += n
-	if d.site != nil {
-		d.site.inflight += n
+	d.bucket.take(n, now)
+	if d.bucket.slow() {
+		t.spend(d)
+	}
+	s := d.site
+	if s == nil {
+		return
+	}
+	s.inflight += n
+	s.bucket.take(n, now)
+	if s.bucket.slow() {
+		t.spend(s)
 	}
 }
 
@@ -156,7 +175,7 @@ func (t *Throttle) domain(name string, now time.Time) *domain {
 		if t.domains == nil {
 			t.domains = make(map[string]*domain)
 		}
-		d = &domain{edition: t.edition - 1}
+		d = &domain{memory: memory{kind: queue.Domain, name: name}, edition: t.edition - 1}
 		t.domains[name] = d
 	}
 	d.used = now
@@ -164,34 +183,14 @@ func (t *Throttle) domain(name string, now time.Time) *domain {
 		return d
 	}
 	p := t.policy(name)
-	if d.limiter == nil || d.limiter.Limit() == rate.Inf || p.Rate == rate.Inf {
-		d.limiter = emptyBucket(p, now)
-	} else {
-		d.limiter.SetLimitAt(now, p.Rate)
-		d.limiter.SetBurstAt(now, p.Burst)
-	}
+	slow := d.bucket.slow()
+	d.bucket.set(p.Rate, p.Burst, now)
 	d.connections = t.policies[name].Connections
 	d.edition = t.edition
-	return d
-}
-
-// emptyBucket is a limiter without a token: after a restart a full one would
-// come on top of what the last process sent.
-func emptyBucket(p Policy, now time.Time) *rate.Limiter {
-	l := rate.NewLimiter(p.Rate, p.Burst)
-	l.AllowN(now, p.Burst)
-	return l
-}
-
-// refill is how long a bucket with so many tokens left needs until it is worth
-// asking again.
-func refill(l *rate.Limiter, tokens float64) time.Duration {
-	worth := math.Floor(min(float64(l.Limit())*step.Seconds(), float64(l.Burst())))
-	seconds := (max(1, worth) - tokens) / float64(l.Limit())
-	if seconds > maxWait.Seconds() {
-		return maxWait
+	if d.bucket.slow() && !slow {
+		t.change(d) // how full it is, is worth keeping from now on
 	}
-	return time.Duration(seconds*float64(time.Second)) + time.Microsecond // rounded up
+	return d
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -1,0 +1,80 @@
+package sender
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"hash/fnv"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"enotify/queue"
+)
+
+// An egress is an address that we send from.
+type egress struct {
+	addr netip.Addr // to bind to; the zero Addr lets the system choose
+	name string     // for holds: the address, or our name at EHLO
+}
+
+// errAllHeld stands for a site that blocks every address that we could come from.
+var errAllHeld = errors.New("the site blocks our egress addresses; nothing is sent there until the hold ends")
+
+// egress chooses the address from which we connect to a site by IPv4 or IPv6.
+// It is the same for a site as long as our addresses are: greylisting wants the
+// next try from where the first came (RFC 6647 §2.3). Sites spread over the
+// addresses, and an address that comes or goes moves few of them (rendezvous
+// hashing). One that is held at the site is passed over; when all are, until
+// says for how long.
+func (s *Sender) egress(site string, v4 bool, now time.Time) (e egress, until time.Time) {
+	var choices []egress
+	for _, addr := range s.Bind {
+		if addr.Is4() == v4 {
+			choices = append(choices, egress{addr, addr.String()})
+		}
+	}
+	if len(choices) == 0 { // the system chooses
+		choices = []egress{{name: s.helo()}}
+	}
+	slices.SortFunc(choices, func(a, b egress) int { return cmp.Compare(weight(site, b.name), weight(site, a.name)) })
+	for _, e := range choices {
+		held := s.Throttle.Held(site, e.name, now)
+		if held.IsZero() {
+			return e, time.Time{}
+		}
+		if until.IsZero() || held.Before(until) {
+			until = held
+		}
+	}
+	return egress{}, until
+}
+
+func weight(site, egress string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(egress))
+	h.Write([]byte{0})
+	h.Write([]byte(site)) // last: the end is mixed least, and sites differ more than addresses
+	return mix(h.Sum64())
+}
+
+// mix spreads what differs in few bits over all of them (the end of MurmurHash3, public domain).
+func mix(x uint64) uint64 {
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd
+	x ^= x >> 33
+	x *= 0xc4ceb9fe1a85ec53
+	return x ^ x>>33
+}
+
+// blocked holds the egress address of a connection, or of a try to open one,
+// at a site that answered with a block.
+func (s *Sender) blocked(ctx context.Context, site, egress string, r queue.Reply) {
+	hold, fresh := s.Throttle.Block(site, egress, r.String(), time.Now())
+	if fresh && s.Log != nil {
+		s.Log.LogAttrs(ctx, slog.LevelWarn, "the site blocks us; nothing is sent there from this address for a while",
+			slog.String("site", site), slog.String("egress", egress), slog.Time("until", hold.Until), slog.Int("times", hold.Times),
+			slog.String("reply", hold.Reply), slog.String("next", "enotify destination show "+site))
+	}
+}
