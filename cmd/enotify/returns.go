@@ -120,6 +120,18 @@ func certificate(cert, key string) (*tls.Config, error) {
 // sweepEvery is how often reports are looked at whose mail has been kept long enough.
 const sweepEvery = time.Hour
 
+// warn says which clients a node cannot serve as they are set.
+func (r *returns) warn(ctx context.Context, operator string) error {
+	clients, err := r.db.Clients(ctx)
+	for _, c := range clients {
+		if c.Bounce == queue.BounceOperator && operator == "" {
+			r.log.Warn("a client leaves its bounces to the operator, but this node has no domain for them: its mail goes out with its own return path", "client", c.Domain,
+				"next", "enotify run --bounce-domain NAME, on every node")
+		}
+	}
+	return err
+}
+
 // run takes mail in until ctx ends.
 func (r *returns) run(ctx context.Context, name string, offered *tls.Config, grace time.Duration) error {
 	var group errgroup.Group

@@ -124,6 +124,9 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 		return err
 	}
 	returns := &returns{db: db, keys: keys, monitor: monitor, log: log, doors: doors}
+	if err := returns.warn(ctx, s.bounceDomain); err != nil {
+		return err
+	}
 	limits := &throttle.Throttle{}
 	mail := &sender.Sender{
 		Resolver: resolver, Throttle: limits, HELO: node.HELO, Port: s.smtpPort, Smarthost: s.smarthost, Bind: bindable(node.Egress),

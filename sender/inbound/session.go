@@ -61,7 +61,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	subject, err := s.Open(ctx, purpose, text)
 	switch {
 	case errors.Is(err, token.ErrMalformed), errors.Is(err, token.ErrUnknownKey), errors.Is(err, token.ErrForged):
-		s.logger().Info("mail refused: its address is not signed by us", "remote", s.guest.from, "reason", err)
+		s.logger().Debug("mail refused: its address is not signed by us", "remote", s.guest.from, "reason", err)
 		return errNotOurs
 	case err != nil:
 		s.logger().Warn("mail put off: the keys cannot be read", "error", err)
