@@ -55,6 +55,9 @@ COMMENT ON COLUMN enotify.report.reply IS 'the receiver''s words';
 COMMENT ON COLUMN enotify.report.via IS 'listener: by SMTP or LMTP; ingest: by enotify bounce ingest';
 COMMENT ON COLUMN enotify.report.raw IS 'the mail, as far as it was kept; NULL after 30 days';
 
+COMMENT ON TABLE enotify.outcome IS
+    'the final result of a recipient, at most one each; appended, changed only by a late fact: about one that was unknown, or a report that one who was delivered has bounced after all';
+
 -- A late bounce finds the latest message to an address by its domain; the batches of a week are few.
 CREATE FUNCTION enotify.latest_to(address text, since interval) RETURNS TABLE (batch_id bigint, seq int)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$

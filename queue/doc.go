@@ -29,6 +29,10 @@
 // sent. A recipient at or below it has an outcome, or waits in retry, or is
 // under way, or is in doubt since the node that sent it died.
 //
+// What is delivered may come back: a [Report] turns the outcome, and what
+// follows from it is as if the receiver had refused at once. Each report
+// counts once, however often and on whatever way it comes.
+//
 // # Nodes
 //
 // Recipient domains belong to 64 groups, and each group is leased to one node,

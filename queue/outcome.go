@@ -18,7 +18,7 @@ const (
 	Bounced    State = "bounced"    // the receiver refused for good
 	Suppressed State = "suppressed" // never to be sent to, see the table suppression
 	Invalid    State = "invalid"    // not an address, or not a message: nothing was sent
-	Expired    State = "expired"    // deferred until the batch expired
+	Expired    State = "expired"    // deferred until the batch expired, or a host on the way gave up waiting
 	Unknown    State = "unknown"    // may or may not have been delivered
 	Cancelled  State = "cancelled"  // the batch was cancelled before the first try
 )

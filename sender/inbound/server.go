@@ -44,7 +44,7 @@ type Server struct {
 	MaxBytes       int64         // of a mail; 0 is 40 MiB, what our largest message comes back as
 	MaxConnections int           // at once; 0 is 100
 	MaxPerRemote   int           // connections at once from an address; 0 is 10. Loopback has no limit
-	Rate           rate.Limit    // mails per second from an address; 0 is 20, with a burst of 100. The same
+	Rate           rate.Limit    // mails per second from an address; 0 is 10, with a burst of 50. The same
 	Timeout        time.Duration // for a command, or a piece of a mail; 0 is 1 min
 
 	Log *slog.Logger // nil is none
@@ -60,7 +60,7 @@ const (
 // Serve takes mail from l until ctx ends, and then lets the mails under way
 // finish for as long as grace. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
-	door := newDoor(l, cmp.Or(s.MaxConnections, 100), cmp.Or(s.MaxPerRemote, 10), cmp.Or(s.Rate, 20))
+	door := newDoor(l, cmp.Or(s.MaxConnections, 100), cmp.Or(s.MaxPerRemote, 10), cmp.Or(s.Rate, 10))
 	server := smtp.NewServer(&backend{Server: s, door: door, work: context.WithoutCancel(ctx)})
 	server.Domain = cmp.Or(s.Name, "localhost")
 	server.LMTP = s.LMTP

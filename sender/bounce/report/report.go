@@ -47,10 +47,10 @@ type Original struct {
 
 // The limits. What lies beyond them is not looked at.
 const (
-	MaxBytes      = 1 << 20 // of a mail; a report comes before the message that it returns
-	maxParts      = 100     // of MIME, nested or not
-	maxDepth      = 20      // of their nesting
-	maxText       = 64 << 10
+	MaxBytes      = 1 << 20  // of a mail; a report comes before the message that it returns
+	maxParts      = 100      // of MIME, nested or not
+	maxDepth      = 20       // of their nesting
+	maxText       = 16 << 10 // of what it says in words
 	maxRecipients = 100
 )
 
