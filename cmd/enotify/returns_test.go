@@ -152,6 +152,34 @@ func TestBounceAfterDelivery(t *testing.T) {
 	}
 }
 
+// A bounce that cannot be recorded is not answered for: the other side keeps
+// it, and tries again.
+func TestBounceWaitsForTheDatabase(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, smtptest.Config{})
+	s.dns.PutTXT("bounce.town.example", "v=spf1 ip4:192.0.2.10 -all")
+	s.exec(`UPDATE enotify.client SET bounce = 'own', bounce_domain = 'bounce.town.example'`)
+	at := freePort(t)
+	s.start("run", "--bounce-listen", at)
+	batch := s.enqueue("menu", "Soup.", 1, 1)
+	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	m := s.smtp.Messages()[0]
+	s.exec(`ALTER TABLE enotify.report RENAME TO elsewhere`)
+	if code := s.bring(at, "", m.From, gone(m.From, m.To[0])); code != 451 {
+		t.Errorf("without a table to record it in: got %d, want 451", code)
+	}
+	if got, want := s.states(batch), "delivered 1"; got != want {
+		t.Errorf("half recorded: got %s, want %s", got, want)
+	}
+	s.exec(`ALTER TABLE enotify.elsewhere RENAME TO report`)
+	if code := s.bring(at, "", m.From, gone(m.From, m.To[0])); code != 250 {
+		t.Errorf("with the table: got %d, want 250", code)
+	}
+	if got, want := s.states(batch), "bounced 1"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // By LMTP, from a mail server in front; and the mail by which a reader unsubscribes.
 func TestUnsubscribeByMail(t *testing.T) {
 	t.Parallel()
