@@ -86,7 +86,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration)
 	if err := server.Shutdown(stop); err != nil {
 		server.Close() // cuts those off that had their time
 	}
-	<-served
+	_ = <-served // we ended it
 	return nil
 }
 
