@@ -93,8 +93,17 @@ func stage(ctx context.Context, tx pgx.Tx, batch int64, next func() (Recipient, 
 	if next == nil {
 		return 0, nil
 	}
+	return copyRecipients(ctx, tx, pgx.Identifier{"enotify", "recipient_in"}, &batch, next)
+}
+
+// copyRecipients copies them into a table, each with the batch if there is one.
+func copyRecipients(ctx context.Context, tx pgx.Tx, table pgx.Identifier, batch *int64, next func() (Recipient, error)) (n int, err error) {
+	columns := []string{"address", "data"}
+	if batch != nil {
+		columns = append(columns, "batch_id")
+	}
 	var failed error // the server only echoes it
-	copied, err := tx.CopyFrom(ctx, pgx.Identifier{"enotify", "recipient_in"}, []string{"batch_id", "address", "data"},
+	copied, err := tx.CopyFrom(ctx, table, columns,
 		pgx.CopyFromFunc(func() ([]any, error) {
 			r, err := next()
 			if errors.Is(err, io.EOF) {
@@ -104,7 +113,11 @@ func stage(ctx context.Context, tx pgx.Tx, batch int64, next func() (Recipient, 
 				failed = err
 				return nil, err
 			}
-			return []any{batch, r.Address, r.Data}, nil
+			row := []any{r.Address, r.Data}
+			if batch != nil {
+				row = append(row, *batch)
+			}
+			return row, nil
 		}))
 	if failed != nil {
 		return 0, failed

@@ -57,7 +57,7 @@ func (a *app) rootCmd() *cobra.Command {
 	f.StringVar(&a.resolver, "resolver", "", "DNS server, `HOST:PORT`; default: the system's")
 	f.StringVarP(&a.output, "output", "o", "table", "table or json")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log every attempt")
-	root.AddCommand(a.runCmd(), a.demoCmd(), a.clientCmd(), a.batchCmd(), a.destinationCmd(), a.suppressionCmd(), a.nodeCmd(),
+	root.AddCommand(a.runCmd(), a.demoCmd(), a.clientCmd(), a.batchCmd(), a.preflightCmd(), a.destinationCmd(), a.suppressionCmd(), a.nodeCmd(),
 		a.spfCmd(a.liveEgress), a.bounceCmd(), a.migrateCmd(), a.versionCmd())
 	return root
 }

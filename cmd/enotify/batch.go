@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"enotify/queue"
-	"enotify/sender"
 )
 
 func (a *app) batchCmd() *cobra.Command {
@@ -63,20 +62,6 @@ func tally(s queue.Status) string {
 		}
 	}
 	return strings.Join(parts, ", ")
-}
-
-func (a *app) batchSubmitCmd() *cobra.Command {
-	return a.batchVerb("submit", "Seal a draft and queue it", func(ctx context.Context, db *queue.DB, batch int64) error {
-		content, err := db.Content(ctx, batch)
-		if err != nil {
-			return err
-		}
-		if err := sender.CheckTemplates(content); err != nil {
-			return fmt.Errorf("batch %d cannot be sent: %w; cancel it and create it anew", batch, err)
-		}
-		_, err = db.Submit(ctx, batch)
-		return err
-	})
 }
 
 func (a *app) batchPauseCmd() *cobra.Command {

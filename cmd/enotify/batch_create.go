@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"enotify/queue"
 	"enotify/sender"
@@ -50,6 +51,18 @@ such as 2h or 3d.`,
 		},
 	}
 	f := cmd.Flags()
+	c.contentFlags(f)
+	f.IntVar(&c.priority, "priority", 0, "`NUMBER`, the higher goes first; an emergency interrupts a newsletter")
+	f.StringVar(&c.notBefore, "not-before", "", "`TIME` before which nothing is sent")
+	f.StringVar(&c.expires, "expires", "", "`TIME` after which nothing is tried any more; default: 3 days after it may begin")
+	f.StringVar(&c.onUnknown, "on-unknown", "hold", "`WHAT` to do with a recipient in doubt after a crash: hold or resend")
+	f.StringVar(&c.key, "key", "", "your `NAME` for the batch: created again under the same, it is the same batch; default: a new one")
+	f.BoolVar(&c.submit, "submit", false, "queue it at once")
+	return cmd
+}
+
+// contentFlags say what would be sent, and to whom.
+func (c *createFlags) contentFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.from, "from", "", "`ADDRESS` of the From: field; its domain is the client")
 	f.StringVar(&c.fromName, "from-name", "", "`NAME` shown with it")
 	f.StringVar(&c.replyTo, "reply-to", "", "`ADDRESS` that answers go to")
@@ -58,14 +71,7 @@ such as 2h or 3d.`,
 	f.StringVar(&c.html, "html", "", "HTML, a `FILE`; may hold merge fields")
 	f.StringArrayVar(&c.attach, "attach", nil, "`FILE` to attach; may be repeated")
 	f.StringVar(&c.recipients, "recipients", "", "recipients, a CSV `FILE`")
-	f.IntVar(&c.priority, "priority", 0, "`NUMBER`, the higher goes first; an emergency interrupts a newsletter")
-	f.StringVar(&c.notBefore, "not-before", "", "`TIME` before which nothing is sent")
-	f.StringVar(&c.expires, "expires", "", "`TIME` after which nothing is tried any more; default: 3 days after it may begin")
 	f.StringVar(&c.listUnsubscribe, "list-unsubscribe", "", "https: or mailto: `URI`; may hold merge fields")
-	f.StringVar(&c.onUnknown, "on-unknown", "hold", "`WHAT` to do with a recipient in doubt after a crash: hold or resend")
-	f.StringVar(&c.key, "key", "", "your `NAME` for the batch: created again under the same, it is the same batch; default: a new one")
-	f.BoolVar(&c.submit, "submit", false, "queue it at once")
-	return cmd
 }
 
 func (a *app) createBatch(cmd *cobra.Command, c createFlags) error {
@@ -143,6 +149,17 @@ func (c createFlags) check() error {
 
 // draft reads what the batch says, and checks that it can be composed.
 func (c createFlags) draft(stdin io.Reader, now time.Time) (d queue.Draft, err error) {
+	if d, err = c.read(stdin, now); err != nil {
+		return d, err
+	}
+	if err := sender.CheckTemplates(&d.Batch); err != nil {
+		return d, fmt.Errorf("%w; nothing was created", err)
+	}
+	return d, nil
+}
+
+// read reads what the batch says.
+func (c createFlags) read(stdin io.Reader, now time.Time) (d queue.Draft, err error) {
 	d = queue.Draft{Key: c.key, Submit: c.submit, Batch: queue.Batch{
 		From: c.from, FromName: c.fromName, ReplyTo: c.replyTo, Subject: c.subject, ListUnsubscribe: c.listUnsubscribe,
 		Priority: c.priority, CreatedAt: now, OnUnknown: queue.OnUnknown(c.onUnknown),
@@ -178,9 +195,6 @@ func (c createFlags) draft(stdin io.Reader, now time.Time) (d queue.Draft, err e
 			return d, err
 		}
 		d.Attachments = append(d.Attachments, queue.Attachment{Filename: filepath.Base(file), Content: content})
-	}
-	if err := sender.CheckTemplates(&d.Batch); err != nil {
-		return d, fmt.Errorf("%w; nothing was created", err)
 	}
 	return d, nil
 }

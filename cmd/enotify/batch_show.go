@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +27,8 @@ type batchReport struct {
 	Doubts   []queue.Doubt   `json:"doubts"`
 	NextDue  *time.Time      `json:"next_due"`
 	Verdicts []verdict       `json:"verdicts"` // those that block it
+
+	Preflight *queue.KeptPreflight `json:"preflight"` // the last one; nil: none was made
 }
 
 func (a *app) batchShowCmd() *cobra.Command {
@@ -64,6 +67,9 @@ func report(ctx context.Context, db *queue.DB, id int64) (r batchReport, err err
 		return r, err
 	}
 	if r.NextDue, err = db.NextDue(ctx, id); err != nil {
+		return r, err
+	}
+	if r.Preflight, err = db.LastPreflight(ctx, id); err != nil {
 		return r, err
 	}
 	r.Verdicts = []verdict{}
@@ -126,6 +132,12 @@ func (r batchReport) layHead(p *page) {
 	}{{"not before", r.NotBefore}, {"submitted", r.SubmittedAt}, {"started", r.StartedAt}, {"finished", r.FinishedAt}} {
 		if t.at != nil {
 			rows = append(rows, []string{t.label, p.ago(*t.at)})
+		}
+	}
+	if f := r.Preflight; f != nil {
+		rows = append(rows, []string{"preflight", fmt.Sprintf("%s, %s by %s; enotify preflight %d --last", f.Verdict, p.ago(f.At), f.By, r.ID)})
+		if f.Forced != "" {
+			rows = append(rows, []string{"", "submitted all the same: " + clip(f.Forced, 120)})
 		}
 	}
 	if r.FinishedAt == nil {

@@ -26,6 +26,8 @@ type preflightFlags struct {
 	mailFrom string
 	lists    []string
 	strict   bool
+
+	bounceDomain string
 }
 
 func (p *preflightFlags) add(cmd *cobra.Command) {
@@ -39,11 +41,12 @@ func (p *preflightFlags) addSources(f *pflag.FlagSet) {
 	f.StringSliceVar(&p.egress, "egress", nil, "`IP` addresses that receivers see; default: those of the live nodes")
 	f.StringVar(&p.helo, "helo", "", "our `NAME` at EHLO; default: that of the live nodes")
 	f.StringVar(&p.mailFrom, "mail-from", "", "envelope sender `ADDRESS`; default: the client's return path, else the From: address")
+	f.StringVar(&p.bounceDomain, "bounce-domain", "", "`NAME` of the signed return paths of clients that leave them to the operator")
 	f.StringSliceVar(&p.lists, "dnsbl", nil, "`ZONES` of DNS block lists to ask, such as zen.spamhaus.org")
 }
 
 func (p *preflightFlags) check() error {
-	if p.format != "text" && p.format != "table" && p.format != "json" && p.format != "html" {
+	if p.format != "" && p.format != "text" && p.format != "table" && p.format != "json" && p.format != "html" {
 		return usagef("-o %s: it is text, json or html", p.format)
 	}
 	for _, zone := range p.lists {
@@ -61,7 +64,7 @@ func (p *preflightFlags) input(ctx context.Context, db *queue.DB, from string) (
 		return nil, err
 	}
 	in := &preflight.Input{
-		Now: time.Now(), DNS: &dns.Resolver{Server: p.resolver, MaxEntries: 300_000}, Egress: egress, Lists: p.lists,
+		Now: time.Now(), DNS: &dns.Resolver{Server: p.resolver, MaxEntries: maxAnswers}, Egress: egress, Lists: p.lists,
 		From: from, MailFrom: from, Client: strings.ToLower(domainOf(from)),
 	}
 	if p.mailFrom != "" {
@@ -78,6 +81,10 @@ func (p *preflightFlags) input(ctx context.Context, db *queue.DB, from string) (
 		return nil, err
 	case c.Bounce == queue.BounceOwn:
 		in.MailFrom = "b@" + c.BounceAt
+	case c.Bounce == queue.BounceOperator && p.bounceDomain == "":
+		return nil, usagef("bounces of %s come back to the operator's domain: say with --bounce-domain which, as enotify run is told", in.Client)
+	case c.Bounce == queue.BounceOperator:
+		in.MailFrom = "b@" + p.bounceDomain
 	case c.ReturnPath == "<>":
 		in.MailFrom = ""
 	case c.ReturnPath != "":

@@ -17,12 +17,17 @@ type check struct {
 var checks = []check{
 	{[]string{"spf.pass", "spf.from", "spf.lookups", "spf.all", "spf.helo"}, checkSPF},
 	{[]string{"dkim.key"}, checkDKIM},
+	{[]string{"dkim.sign"}, checkSignature},
 	{[]string{"dmarc.record", "dmarc.align", "dmarc.rua"}, checkDMARC},
 	{[]string{"ptr.fcrdns", "ip.v6"}, checkNames},
 	{[]string{"dnsbl"}, checkLists},
 	{[]string{"mx.return"}, checkReturn},
 	{[]string{"tls.mtasts", "tls.rpt"}, checkTLS},
 	{[]string{"hdr.from"}, checkFrom},
+	{[]string{"hdr.5322", "hdr.merge", "body.size", "body.text", "unsub.header"}, checkMessage},
+	{[]string{"unsub.works"}, checkUnsubscribe},
+	{[]string{"rcpt.syntax", "rcpt.dup", "rcpt.suppressed", "rcpt.role", "rcpt.nomx", "rcpt.nullmx", "rcpt.typo", "rcpt.provider", "rcpt.new"}, checkRecipients},
+	{[]string{"hist.bounce", "warmup"}, checkHistory},
 }
 
 // Run makes all checks that in allows for, at once.
@@ -52,6 +57,10 @@ func Run(ctx context.Context, in *Input) (*Report, error) {
 	}
 	if r.Kind == kindClient {
 		r.Setup = setup(r)
+	} else {
+		r.Sites, r.Bounces = in.sites(), in.Bounces
+		r.Summary.Recipients, r.Summary.Sendable = in.Census.Given, in.sendable()
+		r.Summary.Uncertain = "it was not estimated"
 	}
 	r.conclude()
 	return r, nil

@@ -29,7 +29,14 @@ type Input struct {
 	BatchID int64        // 0 when there is none yet
 	State   string
 
-	SentToday int // messages that the client sent in the last 24 hours
+	// What follows is of a batch.
+
+	Census     *queue.Census
+	Rendering  Rendering
+	Directory  Directory
+	SentToday  int            // messages that the client sent in the last 24 hours
+	LargestDay int            // most messages that it sent on a day of the last 30
+	Bounces    []BatchBounces // of its last batches, the oldest first
 }
 
 func (in *Input) subject() Subject {
@@ -126,7 +133,17 @@ func denied(err error) bool {
 // bulk reports whether receivers hold the client to the rules for bulk senders.
 func (in *Input) bulk() bool { return in.Batch != nil && in.sendable()+in.SentToday >= bulk }
 
-func (in *Input) sendable() int { return 0 }
+// sendable is how many messages will be sent: who is at a domain that takes no
+// mail gets none.
+func (in *Input) sendable() int {
+	n := in.Census.Sendable
+	for _, c := range in.Census.Domains {
+		if in.Directory.Facts[c.Domain].NoMail != nil {
+			n -= c.N
+		}
+	}
+	return n
+}
 
 // signers are the domains that sign, d= of DKIM (RFC 6376 §3.5).
 func (in *Input) signers() []string {

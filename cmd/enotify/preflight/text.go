@@ -17,6 +17,18 @@ func (r *Report) JSON(w io.Writer) error {
 	return enc.Encode(r)
 }
 
+// Encode returns the report as JSON in one line, to be kept.
+func (r *Report) Encode() ([]byte, error) { return json.Marshal(r) }
+
+// Decode reads a report that was kept.
+func Decode(text []byte) (*Report, error) {
+	r := new(Report)
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, fmt.Errorf("a report that was kept: %w", err)
+	}
+	return r, nil
+}
+
 // marks tell severities apart without colour.
 var marks = map[Severity]string{Block: "BLOCK", Warn: "WARN", NotChecked: "NOT CHECKED", Info: "INFO", Pass: "PASS"}
 

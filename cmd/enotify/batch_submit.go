@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"enotify/cmd/enotify/preflight"
+	"enotify/queue"
+	"enotify/sender"
+)
+
+func (a *app) batchSubmitCmd() *cobra.Command {
+	p := &preflightFlags{app: a}
+	var look, force bool
+	var reason string
+	cmd := a.batchVerb("submit", "Seal a draft and queue it", func(ctx context.Context, db *queue.DB, batch int64) error {
+		switch {
+		case force && !look:
+			return usagef("--force is for --preflight")
+		case force && strings.TrimSpace(reason) == "":
+			return usagef("--force needs --reason: why it is sent all the same, for others to read")
+		}
+		if err := p.check(); err != nil {
+			return err
+		}
+		content, err := db.Content(ctx, batch)
+		if err != nil {
+			return err
+		}
+		if err := sender.CheckTemplates(content); err != nil {
+			return fmt.Errorf("batch %d cannot be sent: %w; cancel it and create it anew", batch, err)
+		}
+		if look {
+			if err := p.clear(ctx, db, batch, force, reason); err != nil {
+				return err
+			}
+		}
+		_, err = db.Submit(ctx, batch)
+		return err
+	})
+	cmd.Long = `Seals a draft and queues it. With --preflight it is checked first, as enotify
+preflight does, and not submitted when a row blocks: exit code 2, the findings
+on standard error. --force submits it all the same, and keeps who and why with
+the report.`
+	f := cmd.Flags()
+	f.BoolVar(&look, "preflight", false, "check it first, and submit it only if nothing blocks")
+	f.BoolVar(&force, "force", false, "with --preflight, submit it although a row blocks")
+	f.StringVar(&reason, "reason", "", "with --force, why, for others to `READ`")
+	p.addSources(f)
+	return cmd
+}
+
+// clear makes a report and keeps it. It refuses a batch of which a row blocks.
+func (p *preflightFlags) clear(ctx context.Context, db *queue.DB, batch int64, force bool, reason string) error {
+	s, err := db.Status(ctx, batch)
+	if err != nil {
+		return err
+	}
+	if s.State != "draft" {
+		return nil // it was submitted before; to submit it again changes nothing
+	}
+	_, r, err := p.report(ctx, db, campaign{id: batch})
+	if err != nil {
+		return err
+	}
+	blocked := r.Summary.Verdict == preflight.Blocked
+	if !blocked {
+		reason = ""
+	}
+	if err := p.keep(ctx, db, r, reason); err != nil {
+		return err
+	}
+	if blocked && !force {
+		return refused(p.app, r)
+	}
+	p.hint("%s", r.Line())
+	return nil
+}

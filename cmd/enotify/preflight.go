@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"enotify/cmd/enotify/preflight"
+	"enotify/queue"
+)
+
+func (a *app) preflightCmd() *cobra.Command {
+	p := &preflightFlags{app: a}
+	var c createFlags
+	var watch, last bool
+	var every time.Duration
+	cmd := &cobra.Command{
+		Use: "preflight [BATCH]", Short: "Say before a campaign: will it go, who will turn it away, what to paste into DNS, when it is done", Args: cobra.MaximumNArgs(1),
+		Long: `Checks a batch, draft or queued, as receivers will: the DNS of the client and of
+our servers, a message rendered for every set of merge fields, the recipients
+and their domains, what the client sent before, and how long it will take. The
+report is kept with the batch. Without a batch, --from, --recipients and --text
+or --html say what would be sent; nothing is created.
+
+With -o html it is one page that opens from disk.
+
+Exit codes: 0 ready; 2 a row blocks; 3 with --strict, warnings; 1 it could not
+be made.`,
+		Example: `  enotify preflight 42
+  enotify preflight 42 -o html > 42.html
+  enotify preflight 42 --watch
+  enotify preflight --from clerk@town.example --subject Agenda --text agenda.txt --recipients people.csv`,
+	}
+	p.add(cmd)
+	f := cmd.Flags()
+	f.BoolVar(&watch, "watch", false, "look again until nothing blocks any more")
+	f.DurationVar(&every, "every", 30*time.Second, "with --watch, how often")
+	f.BoolVar(&last, "last", false, "show the last report that was kept, and check nothing")
+	c.contentFlags(f)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := p.check(); err != nil {
+			return err
+		}
+		if every < time.Second {
+			return usagef("--every %s: it is a second or more", every)
+		}
+		what, err := p.campaign(args, c)
+		if err != nil {
+			return err
+		}
+		if what.close != nil {
+			defer what.close()
+		}
+		db, stop, err := a.open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer stop()
+		if last {
+			return p.showLast(cmd.Context(), db, what.id)
+		}
+		in, r, err := p.report(cmd.Context(), db, what)
+		if err != nil {
+			return err
+		}
+		if watch {
+			if r, err = p.watch(cmd.Context(), db, in, r, every); err != nil {
+				return err
+			}
+		}
+		if err := p.keep(cmd.Context(), db, r, ""); err != nil {
+			return err
+		}
+		if err := p.show(r); err != nil {
+			return err
+		}
+		return p.exit(r)
+	}
+	return cmd
+}
+
+// A campaign is what a report is about: a batch, or what is given on the
+// command line in place of one.
+type campaign struct {
+	id         int64
+	batch      queue.Batch
+	recipients func() (queue.Recipient, error)
+	close      func()
+}
+
+func (p *preflightFlags) campaign(args []string, c createFlags) (what campaign, err error) {
+	if len(args) > 0 {
+		if c.from != "" || c.recipients != "" || c.subject != "" || c.text != "" || c.html != "" {
+			return what, usagef("give a batch, or --from, --recipients and --text or --html, not both")
+		}
+		what.id, err = batchID(args[0])
+		return what, err
+	}
+	if c.from == "" {
+		return what, usagef("which batch? give its number, or --from, --recipients and --text or --html")
+	}
+	if c.recipients == "" {
+		return what, usagef("--recipients is missing: a CSV file")
+	}
+	c.onUnknown = string(queue.Hold)
+	if err := c.check(); err != nil {
+		return what, err
+	}
+	d, err := c.read(p.stdin, time.Now())
+	if err != nil {
+		return what, err
+	}
+	in, err := openFile(c.recipients, p.stdin)
+	if err != nil {
+		return what, err
+	}
+	list, err := newRecipients(in, c.recipients)
+	if err != nil {
+		in.Close()
+		return what, err
+	}
+	what.batch, what.recipients, what.close = d.Batch, list.Next, func() { in.Close() }
+	return what, nil
+}
+
+// report gathers all there is to know, and has it checked.
+func (p *preflightFlags) report(ctx context.Context, db *queue.DB, what campaign) (*preflight.Input, *preflight.Report, error) {
+	in, err := p.gather(ctx, db, what)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := preflight.Run(ctx, in)
+	return in, r, err
+}
+
+// keep keeps the report with its batch.
+func (p *preflightFlags) keep(ctx context.Context, db *queue.DB, r *preflight.Report, forced string) error {
+	if r.Subject.Batch == 0 {
+		return nil
+	}
+	text, err := r.Encode()
+	if err != nil {
+		return err
+	}
+	err = db.KeepPreflight(ctx, r.Subject.Batch, queue.KeptPreflight{Verdict: string(r.Summary.Verdict), Line: r.Line(), Forced: forced, Report: text})
+	if err != nil {
+		return fmt.Errorf("keep the report with batch %d: %w", r.Subject.Batch, err)
+	}
+	return nil
+}
+
+// showLast shows the report that was kept last.
+func (p *preflightFlags) showLast(ctx context.Context, db *queue.DB, batch int64) error {
+	if batch == 0 {
+		return usagef("--last is for a batch: give its number")
+	}
+	if _, err := db.Status(ctx, batch); err != nil {
+		return err
+	}
+	kept, err := db.LastPreflight(ctx, batch)
+	if err != nil {
+		return err
+	}
+	if kept == nil {
+		return fmt.Errorf("no report of batch %d was kept; make one: enotify preflight %d", batch, batch)
+	}
+	r, err := preflight.Decode(kept.Report)
+	if err != nil {
+		return err
+	}
+	if err := p.show(r); err != nil {
+		return err
+	}
+	return p.exit(r)
+}
+
+// watch looks again until nothing blocks and everything could be checked.
+func (p *preflightFlags) watch(ctx context.Context, db *queue.DB, in *preflight.Input, r *preflight.Report, every time.Duration) (*preflight.Report, error) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	said := ""
+	for r.Waiting() {
+		if line := r.Line() + waitingFor(r); line != said {
+			p.hint("%s  %s", clock(time.Now()), line)
+			said = line
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-tick.C:
+		}
+		p.renew(in)
+		if err := p.askDomains(ctx, db, in); err != nil {
+			return nil, err
+		}
+		var err error
+		if r, err = preflight.Run(ctx, in); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// waitingFor names the rows that keep a report from being green.
+func waitingFor(r *preflight.Report) string {
+	text := ""
+	for _, f := range r.Findings {
+		if f.Severity == preflight.Block || f.Unanswered {
+			text += " " + f.ID
+		}
+	}
+	return "; waits for" + text
+}
+
+// refused is why a batch is not submitted: the findings go to standard error.
+func refused(a *app, r *preflight.Report) error {
+	blocking := *r
+	blocking.Findings = r.Of(preflight.Block)
+	blocking.Sites = nil
+	if err := blocking.Text(a.stderr, a.colour(a.stderr)); err != nil {
+		return err
+	}
+	return codeError{exitBlocked, fmt.Errorf("batch %d was not submitted: %s blocks it; cure it, or submit it with --force --reason WHY",
+		r.Subject.Batch, some(len(blocking.Findings), "row"))}
+}
+
+var errOver = errors.New("there is nothing left to check")

@@ -1,0 +1,220 @@
+package preflight_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"enotify/cmd/enotify/preflight"
+	"enotify/queue"
+	"enotify/sender"
+)
+
+// campaign is an input with a batch in which nothing is wrong: a text and
+// HTML to 900 people whom the client has written to before.
+func campaign(in *preflight.Input) {
+	in.Batch = &queue.Batch{
+		ID: 42, Client: "town.example", From: "clerk@town.example", Subject: "Agenda", Text: "Come.", HTML: `<p>Come, <a href="https://town.example/">all</a>.</p>`,
+		ListUnsubscribe: "https://town.example/u", CreatedAt: at, ExpiresAt: at.Add(72 * time.Hour),
+	}
+	in.BatchID, in.State = 42, "draft"
+	in.Census = &queue.Census{Given: 900, Sendable: 900, Known: 890, EarlierBatches: 3, Domains: []queue.DomainCount{{Domain: "a.test", N: 600}, {Domain: "b.test", N: 300}}}
+	in.Directory = preflight.Directory{Facts: map[string]queue.Survey{"a.test": {Site: "google"}, "b.test": {Site: "google"}}}
+	in.Bounces = []preflight.BatchBounces{{Batch: 40, At: at.AddDate(0, -1, 0), Sent: 900, Bounced: 3}}
+	in.LargestDay = 900
+}
+
+// render makes the messages of in as the sender does.
+func renderBatch(t *testing.T, in *preflight.Input, alike ...string) {
+	t.Helper()
+	r, err := sender.NewRenderer(in.Batch)
+	if err != nil {
+		in.Rendering = preflight.Rendering{Err: err}
+		return
+	}
+	if in.Rendering, err = preflight.Render(in.Census, r.Render, func(queue.Shape, int) ([]string, error) { return alike, nil }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Each row of a batch: a campaign in which it passes, one in which it fails,
+// and one of which nobody can say.
+func TestBatchRows(t *testing.T) {
+	t.Parallel()
+	broken := func(in *preflight.Input) { in.Batch.Subject = "{{" }
+	subject := func(in *preflight.Input) { in.Batch.Subject = "Agenda for {{.ward}}" }
+	body := func(html string) func(*preflight.Input) {
+		return func(in *preflight.Input) { in.Batch.HTML = html }
+	}
+	no := func(domain, enhanced string) func(*preflight.Input) {
+		return func(in *preflight.Input) {
+			in.Census.Domains = append(in.Census.Domains, queue.DomainCount{Domain: domain, N: 7})
+			in.Directory.Facts[domain] = queue.Survey{Site: domain, NoMail: &queue.Outcome{State: queue.Bounced, Reply: queue.Reply{Enhanced: enhanced, Text: "takes no mail"}}}
+		}
+	}
+	silent := func(in *preflight.Input) {
+		delete(in.Directory.Facts, "b.test")
+		in.Directory.Unanswered, in.Directory.Trouble = []string{"b.test"}, errors.New("timeout")
+	}
+	past := func(sent, bounced int) func(*preflight.Input) {
+		return func(in *preflight.Input) {
+			in.Bounces = []preflight.BatchBounces{{Batch: 1, At: at, Sent: sent, Bounced: bounced}}
+		}
+	}
+	for _, c := range []struct {
+		rowCase
+		sample string // in place of what was rendered
+	}{
+		{rowCase: rowCase{name: "no fields", row: "hdr.merge", want: pass, says: "no merge fields"}},
+		{rowCase: rowCase{name: "filled", row: "hdr.merge", want: pass, says: "1 set", change: func(in *preflight.Input) {
+			subject(in)
+			in.Census.Shapes = []queue.Shape{{N: 900, Address: "a@a.test", Data: []byte(`{"ward": "North"}`)}}
+		}}},
+		{rowCase: rowCase{name: "missing", row: "hdr.merge", want: block, says: "12 recipients: the recipient's data has no value for the merge field \"ward\"", change: func(in *preflight.Input) {
+			subject(in)
+			in.Census.Shapes = []queue.Shape{{N: 888, Address: "a@a.test", Data: []byte(`{"ward": "North"}`)}, {N: 12, Address: "b@a.test", Data: []byte(`{"ward": null}`)}}
+		}}},
+		{rowCase: rowCase{name: "named", row: "hdr.merge", want: block, says: "    named@a.test\n    and 11 more", change: func(in *preflight.Input) {
+			subject(in)
+			in.Census.Shapes = []queue.Shape{{N: 12, Address: "b@a.test"}}
+		}}},
+		{rowCase: rowCase{name: "braces", row: "hdr.merge", want: block, says: "a {{ or }} is left", change: func(in *preflight.Input) {
+			subject(in)
+			in.Census.Shapes = []queue.Shape{{N: 12, Address: "b@a.test", Data: []byte(`{"ward": "{{name}}"}`)}}
+		}}},
+		{rowCase: rowCase{name: "too many shapes", row: "hdr.merge", want: warn, says: "5 recipients were not tried", change: func(in *preflight.Input) {
+			in.Census.Shapes, in.Census.OtherShapes = []queue.Shape{{N: 895, Address: "b@a.test"}}, 5
+		}}},
+		{rowCase: rowCase{name: "broken template", row: "hdr.merge", want: block, says: "No message can be composed", change: broken}},
+		{rowCase: rowCase{name: "nobody", row: "hdr.merge", want: notChecked, change: func(in *preflight.Input) { in.Census.Sendable, in.Census.Domains = 0, nil }}},
+
+		{rowCase: rowCase{name: "well formed", row: "hdr.5322", want: pass}},
+		{rowCase: rowCase{name: "two From", row: "hdr.5322", want: block, says: "From is there 2 times"}, sample: "From: a@a.test\r\nFrom: b@a.test\r\nSubject: x\r\nMessage-ID: <x@y>\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000\r\n\r\nx\r\n"},
+		{rowCase: rowCase{name: "bare LF", row: "hdr.5322", want: block, says: "line 6 ends in a bare CR or LF"}, sample: "From: a@a.test\r\nSubject: x\r\nMessage-ID: <x@y>\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000\r\n\r\nx\ny\r\n"},
+		{rowCase: rowCase{name: "long line", row: "hdr.5322", want: block, says: "has 1200 octets"}, sample: "From: a@a.test\r\nSubject: x\r\nMessage-ID: <x@y>\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000\r\n\r\n" + strings.Repeat("x", 1200) + "\r\n"},
+		{rowCase: rowCase{name: "nothing rendered", row: "hdr.5322", want: notChecked, change: broken, says: "see hdr.merge"}},
+
+		{rowCase: rowCase{name: "small", row: "body.size", want: pass, says: "1 KB"}},
+		{rowCase: rowCase{name: "clipped", row: "body.size", want: warn, says: "cuts off the rest", change: body("<p>" + strings.Repeat("long ", 25_000))}},
+		{rowCase: rowCase{name: "large", row: "body.size", want: block, says: "many receivers", change: func(in *preflight.Input) {
+			in.Batch.Attachments = []queue.Attachment{{Filename: "a.bin", Content: make([]byte, 9<<20)}}
+		}}},
+		{rowCase: rowCase{name: "nothing rendered", row: "body.size", want: notChecked, change: broken}},
+
+		{rowCase: rowCase{name: "both", row: "body.text", want: pass}},
+		{rowCase: rowCase{name: "text alone", row: "body.text", want: pass, change: body(""), says: "alone"}},
+		{rowCase: rowCase{name: "HTML alone", row: "body.text", want: warn, says: "no plain text", change: func(in *preflight.Input) { in.Batch.Text = "" }}},
+		{rowCase: rowCase{name: "plain links", row: "body.text", want: warn, says: "1 link without TLS", change: body(`<a href="http://town.example/">x</a>`)}},
+		{rowCase: rowCase{name: "mute pictures", row: "body.text", want: warn, says: "2 pictures without alt", change: body(`<img src="https://a.test/1"><img src="https://a.test/2"><img alt="" src="https://a.test/3">`)}},
+		{rowCase: rowCase{name: "script", row: "body.text", want: warn, says: "<script>", change: body(`<script>alert(1)</script>`)}},
+		{rowCase: rowCase{name: "nothing rendered", row: "body.text", want: notChecked, change: broken}},
+
+		{rowCase: rowCase{name: "one click", row: "unsub.header", want: pass, says: "One-Click"}},
+		{rowCase: rowCase{name: "mailto", row: "unsub.header", want: warn, says: "no https: address", change: func(in *preflight.Input) { in.Batch.ListUnsubscribe = "mailto:u@town.example" }}},
+		{rowCase: rowCase{name: "none, few", row: "unsub.header", want: warn, change: func(in *preflight.Input) { in.Batch.ListUnsubscribe = "" }}},
+		{rowCase: rowCase{name: "none, many", row: "unsub.header", want: block, change: func(in *preflight.Input) { in.Batch.ListUnsubscribe, in.SentToday = "", 4200 }}},
+		{rowCase: rowCase{name: "nothing rendered", row: "unsub.header", want: notChecked, change: broken}},
+		{rowCase: rowCase{name: "not ours", row: "unsub.works", want: notChecked, says: "Try it by hand"}},
+		{rowCase: rowCase{name: "none", row: "unsub.works", want: info, change: func(in *preflight.Input) { in.Batch.ListUnsubscribe = "" }}},
+
+		{rowCase: rowCase{name: "no DMARC, many", row: "dmarc.record", zone: `_dmarc.town.example. TXT "x"`, want: block, change: func(in *preflight.Input) { in.SentToday = 4200 }}},
+
+		{rowCase: rowCase{name: "fine", row: "rcpt.syntax", want: pass}},
+		{rowCase: rowCase{name: "some bad", row: "rcpt.syntax", want: info, says: `2 addresses: no @, as in "ada"`, change: func(in *preflight.Input) { in.Census.Invalid = []queue.Tally{{Reason: "no @", N: 2, Example: "ada"}} }}},
+		{rowCase: rowCase{name: "letters", row: "rcpt.syntax", want: info, says: "SMTPUTF8", change: func(in *preflight.Input) { in.Census.UTF8 = 3 }}},
+		{rowCase: rowCase{name: "nobody", row: "rcpt.syntax", want: block, change: func(in *preflight.Input) { in.Census.Sendable = 0 }}},
+		{rowCase: rowCase{name: "once", row: "rcpt.dup", want: pass}},
+		{rowCase: rowCase{name: "twice", row: "rcpt.dup", want: info, says: "1 line repeats", change: func(in *preflight.Input) { in.Census.Duplicates = 1 }}},
+		{rowCase: rowCase{name: "none", row: "rcpt.suppressed", want: pass}},
+		{rowCase: rowCase{name: "some", row: "rcpt.suppressed", want: info, says: "unsubscribe: 33, 24 h to 30 days old", change: func(in *preflight.Input) {
+			in.Census.Suppressed = []queue.Suppressions{{Cause: "unsubscribe", N: 33, Oldest: at.AddDate(0, 0, -30), Newest: at.AddDate(0, 0, -1)}}
+		}}},
+		{rowCase: rowCase{name: "none", row: "rcpt.role", want: pass}},
+		{rowCase: rowCase{name: "some", row: "rcpt.role", want: warn, says: "abuse@a.test", change: func(in *preflight.Input) { in.Census.Roles, in.Census.RoleExamples = 1, []string{"abuse@a.test"} }}},
+		{rowCase: rowCase{name: "all there", row: "rcpt.nomx", want: pass, says: "All 2 domains"}},
+		{rowCase: rowCase{name: "gone", row: "rcpt.nomx", want: warn, says: "gone.test: 7 recipients", change: no("gone.test", "5.1.2")}},
+		{rowCase: rowCase{name: "no answer", row: "rcpt.nomx", want: notChecked, says: "no answer for 1 of 2 domains", change: silent}},
+		{rowCase: rowCase{name: "none", row: "rcpt.nullmx", want: pass, change: no("gone.test", "5.1.2")}},
+		{rowCase: rowCase{name: "null", row: "rcpt.nullmx", want: warn, says: "null.test: 7 recipients", change: no("null.test", "5.1.10")}},
+		{rowCase: rowCase{name: "no answer", row: "rcpt.nullmx", want: notChecked, change: silent}},
+		{rowCase: rowCase{name: "none", row: "rcpt.typo", want: pass, change: no("gone.test", "5.1.2")}},
+		{rowCase: rowCase{name: "swapped", row: "rcpt.typo", want: info, says: "gmial.com: 7 recipients, probably gmail.com", change: no("gmial.com", "5.1.2")}},
+		{rowCase: rowCase{name: "no answer", row: "rcpt.typo", want: notChecked, change: silent}},
+		{rowCase: rowCase{name: "by site", row: "rcpt.provider", want: info, says: "900 recipients at 1 mail provider: google 100 %"}},
+		{rowCase: rowCase{name: "no answer", row: "rcpt.provider", want: info, says: "no answer for 1 domain", change: silent}},
+		{rowCase: rowCase{name: "known", row: "rcpt.new", want: pass, says: "1.1 % of the recipients"}},
+		{rowCase: rowCase{name: "bought", row: "rcpt.new", want: warn, says: "80 %", change: func(in *preflight.Input) { in.Census.Known = 180 }}},
+		{rowCase: rowCase{name: "the first", row: "rcpt.new", want: warn, says: "first batch", change: func(in *preflight.Input) { in.Census.Known, in.Census.EarlierBatches = 0, 0 }}},
+		{rowCase: rowCase{name: "nobody", row: "rcpt.new", want: notChecked, change: func(in *preflight.Input) { in.Census.Sendable, in.Census.Domains = 0, nil }}},
+
+		{rowCase: rowCase{name: "few", row: "hist.bounce", want: pass, says: "0.3 %"}},
+		{rowCase: rowCase{name: "some", row: "hist.bounce", want: warn, change: past(1000, 30)}},
+		{rowCase: rowCase{name: "many", row: "hist.bounce", want: block, change: past(1000, 60)}},
+		{rowCase: rowCase{name: "nothing sent", row: "hist.bounce", want: info, change: func(in *preflight.Input) { in.Bounces = nil }}},
+		{rowCase: rowCase{name: "few", row: "warmup", want: pass}},
+		{rowCase: rowCase{name: "as ever", row: "warmup", want: pass, change: func(in *preflight.Input) { in.Census.Sendable, in.LargestDay = 4000, 2000 }}},
+		{rowCase: rowCase{name: "a leap", row: "warmup", want: warn, change: func(in *preflight.Input) { in.Census.Sendable, in.LargestDay = 4001, 2000 }}},
+		{rowCase: rowCase{name: "from nothing", row: "warmup", want: warn, change: func(in *preflight.Input) { in.Census.Sendable, in.LargestDay = 4001, 0 }}},
+	} {
+		change := c.change
+		c.change = func(in *preflight.Input) {
+			campaign(in)
+			if change != nil {
+				change(in)
+			}
+			renderBatch(t, in, "named@a.test")
+			if c.sample != "" {
+				in.Rendering.Sample = []byte(c.sample)
+			}
+		}
+		t.Run(c.row+"/"+c.name, c.run)
+	}
+}
+
+// A report of a batch has every row, once, in order.
+func TestEveryRow(t *testing.T) {
+	t.Parallel()
+	in := input(t, "")
+	campaign(in)
+	renderBatch(t, in)
+	r, err := preflight.Run(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range r.Findings {
+		got = append(got, f.ID)
+	}
+	if want := preflight.IDs(); strings.Join(got, " ") != strings.Join(want, " ") {
+		t.Errorf("rows: got %v\nwant %v", got, want)
+	}
+}
+
+// Domains are asked for once, some at a time, and what is known is not asked for.
+func TestAskDomains(t *testing.T) {
+	t.Parallel()
+	var domains []queue.DomainCount
+	for i := range 1000 {
+		domains = append(domains, queue.DomainCount{Domain: fmt.Sprintf("d%d.test", i), N: 1000 - i})
+	}
+	known := []queue.DomainFact{{Domain: "d0.test", Survey: queue.Survey{Site: "google"}}}
+	steps := 0
+	d, found, err := preflight.AskDomains(t.Context(), domains, known, func(_ context.Context, domain string) (queue.Survey, error) {
+		if domain == "d7.test" || domain == "d5.test" {
+			return queue.Survey{}, errors.New("timeout")
+		}
+		return queue.Survey{Site: domain}, nil
+	}, func(done, all int) { steps++ })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Asked != 999 || steps != 999 || len(found) != 997 || len(d.Facts) != 998 || d.Facts["d0.test"].Site != "google" {
+		t.Errorf("asked %d in %d steps, found %d, know %d", d.Asked, steps, len(found), len(d.Facts))
+	}
+	if got := strings.Join(d.Unanswered, " "); got != "d5.test d7.test" {
+		t.Errorf("unanswered: got %s", got)
+	}
+}

@@ -1,0 +1,58 @@
+package preflight
+
+import (
+	"context"
+	"fmt"
+)
+
+// fewMessages raise no receiver's eyebrow, however new they are.
+const fewMessages = 1000
+
+// checkHistory compares the batch with what the client sent before.
+func checkHistory(_ context.Context, in *Input) []Finding {
+	return []Finding{bounces(in.Bounces), warmup(in)}
+}
+
+func bounces(batches []BatchBounces) Finding {
+	f := Finding{ID: "hist.bounce", Severity: Pass}
+	sent, bounced := 0, 0
+	for _, b := range batches {
+		sent, bounced = sent+b.Sent, bounced+b.Bounced
+		f.Evidence = append(f.Evidence, fmt.Sprintf("batch %d, %s: %s of %s (%s)", b.Batch, b.At.Format("2 Jan 2006"), count(b.Bounced), count(b.Sent), percent(b.Rate())))
+	}
+	if sent == 0 {
+		return Finding{ID: f.ID, Severity: Info, Found: "The client has sent nothing yet."}
+	}
+	rate := float64(bounced) / float64(sent)
+	f.Found = fmt.Sprintf("%s of the last %s messages bounced.", percent(rate), count(sent))
+	switch {
+	case rate > bounceBlock:
+		f.Severity = Block
+		f.Advice = "Clean the list first: everybody who did not ask for the mail, or has not been written to for a year. What bounced is suppressed already."
+	case rate > bounceWarn:
+		f.Severity = Warn
+		f.Advice = "Look at where the addresses come from; a sign-up form without confirmation is a common cause."
+	}
+	return f
+}
+
+func warmup(in *Input) Finding {
+	f := Finding{ID: "warmup", Severity: Pass}
+	n, most := in.sendable(), in.LargestDay
+	switch {
+	case n <= fewMessages:
+		f.Found = fmt.Sprintf("%s: no receiver minds.", some(n, "message"))
+	case most == 0:
+		f.Severity = Warn
+		f.Found = fmt.Sprintf("%s, and the client sent none in the last 30 days.", some(n, "message"))
+	case n > 2*most:
+		f.Severity = Warn
+		f.Found = fmt.Sprintf("%s; the most of a day in the last 30 was %s.", some(n, "message"), count(most))
+	default:
+		f.Found = fmt.Sprintf("%s; on the largest day of the last 30 it was %s.", some(n, "message"), count(most))
+	}
+	if f.Severity == Warn {
+		f.Advice = "Receivers slow down a sender that suddenly sends much more. Split the batch over several days, each about twice the last, or expect deferrals."
+	}
+	return f
+}

@@ -1,0 +1,79 @@
+package preflight
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// checkMessage looks at the messages that were rendered.
+func checkMessage(_ context.Context, in *Input) []Finding {
+	r := in.Rendering
+	found := []Finding{mergeFinding(in)}
+	if r.Sample == nil {
+		return append(found, unrendered("hdr.5322", "body.size", "body.text", "unsub.header")...)
+	}
+	p, err := readMessage(r.Sample)
+	found = append(found, wellFormed(r.Sample))
+	if err != nil {
+		return append(found, unrendered("body.size", "body.text", "unsub.header")...)
+	}
+	return append(found, sizes(p, r.Largest), content(p), offers(p, in.bulk()))
+}
+
+// mergeFinding names those who would get nothing.
+func mergeFinding(in *Input) Finding {
+	r := in.Rendering
+	f := Finding{ID: "hdr.merge", Severity: Pass}
+	switch {
+	case r.Err != nil:
+		f.Severity = Block
+		f.Found = fmt.Sprintf("No message can be composed: %v.", r.Err)
+		f.Advice = "Cancel the batch and create it anew with the part put right."
+		return f
+	case in.Census.Sendable == 0:
+		f.Severity, f.Found = NotChecked, "There is nobody to write to."
+		return f
+	}
+	n := 0
+	for _, gaps := range [][]Gap{r.Gaps, r.Left} {
+		for _, g := range gaps {
+			n += g.N
+			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s", some(g.N, "recipient"), g.Why))
+			for _, who := range g.Who {
+				f.Evidence = append(f.Evidence, "    "+who)
+			}
+			if more := g.N - len(g.Who); more > 0 && len(g.Who) > 0 {
+				f.Evidence = append(f.Evidence, fmt.Sprintf("    and %s more", count(more)))
+			}
+		}
+	}
+	switch {
+	case n > 0:
+		f.Severity = Block
+		f.Found = fmt.Sprintf("%s would get no message, or one with braces in it.", some(n, "recipient"))
+		f.Advice = "Give the field a value for everybody, or write {{with .field}}…{{end}} around it where it may be missing."
+	case in.Census.OtherShapes > 0:
+		f.Severity = Warn
+		f.Found = fmt.Sprintf("The first %s sets of merge fields can be filled; those of %s were not tried.", count(r.Written), some(in.Census.OtherShapes, "recipient"))
+	case len(in.Census.Shapes) == 0:
+		f.Found = "There are no merge fields."
+	default:
+		f.Found = fmt.Sprintf("All fields can be filled for everybody: %s of merge fields, each rendered.", some(len(in.Census.Shapes), "set"))
+	}
+	return f
+}
+
+// checkUnsubscribe is about the address behind the header.
+func checkUnsubscribe(_ context.Context, in *Input) []Finding {
+	f := Finding{ID: "unsub.works", Severity: NotChecked}
+	switch {
+	case in.Batch.ListUnsubscribe == "":
+		f.Severity, f.Found = Info, "There is no address to unsubscribe at."
+	default:
+		f.Found = "The address is not one of ours; to try it would unsubscribe somebody."
+		f.Advice = "Try it by hand with an address of your own: a GET must show a page and change nothing, since link scanners follow links; a POST must unsubscribe at once."
+		f.Evidence = []string{strings.TrimSpace(in.Batch.ListUnsubscribe)}
+	}
+	return []Finding{f}
+}

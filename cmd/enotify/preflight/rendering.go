@@ -1,0 +1,73 @@
+package preflight
+
+import (
+	"encoding/json"
+	"slices"
+
+	"enotify/queue"
+)
+
+// A Rendering is what came of writing one message for each shape of merge data.
+type Rendering struct {
+	Err     error  // why no message of the batch can be composed at all
+	Sample  []byte // the message for one of the recipients, as it would be sent; nil when there is none
+	Largest int    // octets of the largest message
+	Written int    // messages that were rendered
+	Gaps    []Gap  // recipients who would get nothing
+	Left    []Gap  // recipients whose message has braces left in it
+}
+
+// A Gap is why some recipients would get no message, or a broken one.
+type Gap struct {
+	Why string
+	N   int
+	Who []string // some of them
+}
+
+// namedPerGap recipients are named; the others are counted.
+const namedPerGap = 10
+
+// Render writes a message for each shape of the census by write; alike names
+// recipients of a shape.
+func Render(c *queue.Census, write func(m queue.Message) ([]byte, error), alike func(s queue.Shape, n int) ([]string, error)) (Rendering, error) {
+	shapes := c.Shapes
+	if len(shapes) == 0 { // nothing is merged, and all messages are one
+		shapes = []queue.Shape{{N: c.Sendable, Address: "somebody@example.com", Data: json.RawMessage("{}")}}
+	}
+	var r Rendering
+	note := func(gaps []Gap, why string, s queue.Shape) ([]Gap, error) {
+		i := slices.IndexFunc(gaps, func(g Gap) bool { return g.Why == why })
+		if i < 0 {
+			i, gaps = len(gaps), append(gaps, Gap{Why: why})
+		}
+		gaps[i].N += s.N
+		if len(c.Shapes) == 0 || len(gaps[i].Who) >= namedPerGap {
+			return gaps, nil
+		}
+		who, err := alike(s, namedPerGap-len(gaps[i].Who))
+		gaps[i].Who = append(gaps[i].Who, who...)
+		return gaps, err
+	}
+	for _, s := range shapes {
+		m := queue.Message{Seq: 1, Address: s.Address, Domain: s.Address[lastAt(s.Address)+1:], Data: s.Data}
+		message, failed := write(m)
+		var err error
+		if failed != nil {
+			if r.Gaps, err = note(r.Gaps, failed.Error(), s); err != nil {
+				return r, err
+			}
+			continue
+		}
+		r.Written++
+		r.Largest = max(r.Largest, len(message))
+		if r.Sample == nil {
+			r.Sample = message
+		}
+		if p, err := readMessage(message); err == nil && p.braces() {
+			if r.Left, err = note(r.Left, "a {{ or }} is left in the message", s); err != nil {
+				return r, err
+			}
+		}
+	}
+	return r, nil
+}

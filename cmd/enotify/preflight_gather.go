@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"enotify/cmd/enotify/preflight"
+	"enotify/queue"
+	"enotify/sender"
+	"enotify/spfguard/dns"
+)
+
+// gather finds out all that the checks look at.
+func (p *preflightFlags) gather(ctx context.Context, db *queue.DB, what campaign) (*preflight.Input, error) {
+	state := ""
+	if what.id != 0 {
+		s, err := db.Status(ctx, what.id)
+		if err != nil {
+			return nil, err
+		}
+		if s.State == "done" || s.State == "cancelled" {
+			return nil, fmt.Errorf("batch %d is %s: %w", s.ID, s.State, errOver)
+		}
+		content, err := db.Content(ctx, what.id)
+		if err != nil {
+			return nil, err
+		}
+		what.batch, state = *content, s.State
+	}
+	in, err := p.input(ctx, db, what.batch.From)
+	if err != nil {
+		return nil, err
+	}
+	in.Batch, in.BatchID, in.State = &what.batch, what.id, state
+	if what.batch.Client == "" {
+		what.batch.Client = in.Client
+	}
+	progress := newProgress(p.app)
+	defer progress.end()
+	if err := p.census(ctx, db, what, in, progress); err != nil {
+		return nil, err
+	}
+	if err := p.askDomains(ctx, db, in); err != nil {
+		return nil, err
+	}
+	return in, past(ctx, db, in)
+}
+
+// census counts the recipients and renders their messages.
+func (p *preflightFlags) census(ctx context.Context, db *queue.DB, what campaign, in *preflight.Input, progress *progress) error {
+	renderer, broken := sender.NewRenderer(&what.batch)
+	q := queue.CensusQuery{
+		Batch: what.id, Client: in.Client, Recipients: what.recipients, Shapes: broken == nil && merges(&what.batch), Step: progress.say,
+	}
+	return db.TakeCensus(ctx, q, func(c *queue.Census, alike func(queue.Shape, int) ([]string, error)) (err error) {
+		in.Census = c
+		if broken != nil {
+			in.Rendering = preflight.Rendering{Err: broken}
+			return nil
+		}
+		progress.say("rendering the messages")
+		in.Rendering, err = preflight.Render(c, renderer.Render, alike)
+		return err
+	})
+}
+
+// merges reports whether there are merge fields in the batch.
+func merges(b *queue.Batch) bool {
+	for _, part := range []string{b.Subject, b.ListUnsubscribe, b.Text, b.HTML} {
+		if sender.HasMergeFields(part) {
+			return true
+		}
+	}
+	return false
+}
+
+// renew forgets what the DNS said.
+func (p *preflightFlags) renew(in *preflight.Input) {
+	in.Now, in.DNS = time.Now(), &dns.Resolver{Server: p.resolver, MaxEntries: maxAnswers}
+}
+
+// maxAnswers of the DNS are remembered: three for each domain of a large batch.
+const maxAnswers = 100_000
+
+// factsAtOnce are read or written in one statement.
+const factsAtOnce = 5000
+
+// askDomains finds out who takes the mail of the recipients. What was found is
+// kept for the next time, and for the node that will send.
+func (p *preflightFlags) askDomains(ctx context.Context, db *queue.DB, in *preflight.Input) error {
+	progress := newProgress(p.app)
+	defer progress.end()
+	names := make([]string, len(in.Census.Domains))
+	for i, c := range in.Census.Domains {
+		names[i] = c.Domain
+	}
+	var known []queue.DomainFact
+	for some := range slices.Chunk(names, factsAtOnce) {
+		facts, err := db.DomainFacts(ctx, some)
+		if err != nil {
+			return err
+		}
+		known = append(known, facts...)
+	}
+	mail := &sender.Sender{Resolver: in.DNS}
+	directory, found, err := preflight.AskDomains(ctx, in.Census.Domains, known, mail.Survey, func(done, all int) {
+		progress.say(fmt.Sprintf("asking the DNS for recipient domains: %s of %s", count(done), count(all)))
+	})
+	if err != nil {
+		return err
+	}
+	in.Directory = directory
+	for some := range slices.Chunk(found, factsAtOnce) {
+		if err := db.NoteDomains(ctx, some); err != nil {
+			return fmt.Errorf("keep what the DNS said of recipient domains: %w", err)
+		}
+	}
+	return nil
+}
+
+// batchesShown are the last ones of the client whose bounces are shown.
+const batchesShown = 12
+
+// past looks at what the client sent before.
+func past(ctx context.Context, db *queue.DB, in *preflight.Input) error {
+	v, err := db.Volume(ctx, in.Client)
+	if err != nil {
+		return err
+	}
+	in.SentToday, in.LargestDay = v.LastDay, v.LargestDay
+	batches, err := db.LastBatches(ctx, in.Client, in.BatchID, batchesShown)
+	slices.Reverse(batches)
+	for _, b := range batches {
+		in.Bounces = append(in.Bounces, preflight.BatchBounces{Batch: b.ID, At: b.At.UTC(), Sent: b.Sent, Bounced: b.Bounced})
+	}
+	return err
+}
+
+// progress is a line on a terminal that is written over and over.
+type progress struct {
+	app   *app
+	shown bool
+	last  time.Time
+}
+
+func newProgress(a *app) *progress { return &progress{app: a} }
+
+// say shows what is being done, at most ten times a second where it is the same thing.
+func (p *progress) say(what string) {
+	if !terminal(p.app.stderr) || time.Since(p.last) < 100*time.Millisecond {
+		return
+	}
+	p.last, p.shown = time.Now(), true
+	fmt.Fprintf(p.app.stderr, "\r\x1b[K%s …", clip(what, 70))
+}
+
+func (p *progress) end() {
+	if p.shown {
+		fmt.Fprint(p.app.stderr, "\r\x1b[K")
+	}
+}

@@ -1,0 +1,51 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const clientDaysSQL = `
+WITH o AS (
+	SELECT o.at FROM enotify.outcome o JOIN enotify.batch b ON b.id = o.batch_id JOIN enotify.client c ON c.id = b.client_id
+	WHERE c.domain = $1 AND b.started_at > now() - interval '40 days' AND o.at > now() - interval '30 days' AND o.state IN ('delivered', 'bounced')
+)
+SELECT coalesce((SELECT max(n)::int FROM (SELECT count(*) AS n FROM o GROUP BY date_trunc('day', at)) d), 0),
+       (SELECT count(*)::int FROM o WHERE at > now() - interval '1 day')`
+
+// Volume is how much a client has sent.
+type Volume struct {
+	LargestDay int // most messages of a day in the last 30
+	LastDay    int // in the last 24 hours
+}
+
+// Volume counts what was sent for a client.
+func (db *DB) Volume(ctx context.Context, client string) (v Volume, err error) {
+	err = db.pool.QueryRow(ctx, clientDaysSQL, client).Scan(&v.LargestDay, &v.LastDay)
+	return v, refusal(err)
+}
+
+const lastBatchesSQL = `
+SELECT id, started_at, delivered + bounced, bounced FROM enotify.batch_status
+WHERE client = $1 AND id <> $2 AND started_at IS NOT NULL AND delivered + bounced > 0 ORDER BY id DESC LIMIT $3`
+
+// A PastBatch is what came of one.
+type PastBatch struct {
+	ID      int64
+	At      time.Time // when it began
+	Sent    int       // delivered or bounced
+	Bounced int
+}
+
+// LastBatches lists the last n batches of a client that were sent, the latest
+// first, but for one.
+func (db *DB) LastBatches(ctx context.Context, client string, but int64, n int) ([]PastBatch, error) {
+	rows, err := db.pool.Query(ctx, lastBatchesSQL, client, but, n)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	past, err := pgx.CollectRows(rows, pgx.RowToStructByPos[PastBatch])
+	return past, refusal(err)
+}
