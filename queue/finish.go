@@ -59,19 +59,26 @@ JOIN enotify.recipient r ON r.batch_id = f.batch_id AND r.seq = f.seq
 ORDER BY lower(r.address)
 ON CONFLICT (address, client_id) DO NOTHING`
 
-// A batch that has finished takes nobody back: a late word that somebody was
-// not delivered to is then the end of it. A late word may also come when its
-// domain has moved to another group.
+// Late word that somebody in doubt was not delivered to brings a batch back
+// that has ended without them. Its domains may have moved to other groups since.
+const reviveSQL = `
+UPDATE enotify.batch b SET state = 'queued', finished_at = NULL, requeues = requeues + 1, reason = 'a node said late whom it had not delivered to'
+WHERE b.id = ANY ($1) AND b.state = 'done' AND b.expires_at > now()
+  AND EXISTS (SELECT FROM unnest($1::bigint[], $2::int[]) f (batch_id, seq) JOIN enotify.outcome o USING (batch_id, seq) WHERE f.batch_id = b.id AND o.state = 'unknown')`
+
+// One that has expired or was cancelled takes nobody back: then that word is
+// the end of it. A late word may also come when its domain has moved to
+// another group.
 const deferSQL = `
 WITH f AS (
-	SELECT f.*, b.finished_at IS NULL AS open
+	SELECT f.*, b.finished_at IS NULL AS open, b.state = 'cancelled' AS cancelled
 	FROM unnest($1::bigint[], $2::int[], $3::int[], $4::timestamptz[], $5::int[], $6::int[], $7::text[]::enotify.reply_class[],
 		$8::smallint[], $9::text[], $10::text[], $11::timestamptz[]) f (batch_id, seq, domain_id, due_at, attempts, tries, class, code, enhanced, reply, at)
 	JOIN enotify.batch b ON b.id = f.batch_id
 ), known AS (
 	DELETE FROM enotify.outcome o USING f WHERE f.open AND o.batch_id = f.batch_id AND o.seq = f.seq AND o.state = 'unknown'
 ), late AS (
-	UPDATE enotify.outcome o SET state = 'expired', class = f.class, code = f.code, enhanced = f.enhanced, reply = f.reply
+	UPDATE enotify.outcome o SET state = CASE WHEN f.cancelled THEN 'cancelled' ELSE 'expired' END::enotify.recipient_state, class = f.class, code = f.code, enhanced = f.enhanced, reply = f.reply
 	FROM f WHERE NOT f.open AND o.batch_id = f.batch_id AND o.seq = f.seq AND o.state = 'unknown'
 )
 INSERT INTO enotify.retry AS t (batch_id, seq, domain_id, grp, due_at, first_at, attempts, tries, class, code, enhanced, reply)
@@ -115,6 +122,7 @@ func (db *DB) finish(ctx context.Context, results []result) error {
 		b.Queue(suppressSQL, c.batch, c.seq, c.reply)
 	}
 	if c := &deferred; len(c.batch) > 0 {
+		b.Queue(reviveSQL, c.batch, c.seq)
 		b.Queue(deferSQL, c.batch, c.seq, c.domain, c.due, c.attempts, c.try, c.class, c.code, c.enhanced, c.reply, c.at)
 	}
 	if c := &logged; len(c.batch) > 0 {

@@ -213,20 +213,27 @@ func TestLateResultsAfterARequeue(t *testing.T) {
 }
 
 // Word that comes after the batch has ended, that somebody in doubt was not
-// delivered to, takes the batch back to nowhere.
+// delivered to: they are, if there is time left.
 func TestLateDeferralOfAFinishedBatch(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	batch := f.enqueue("menu", 2, "a.example")
+	revived, expired := f.enqueue("revived", 2, "a.example"), f.enqueue("expired", 2, "a.example")
 	f.serve(f.server("n1", func(context.Context, queue.Message) queue.Outcome { return queue.Outcome{State: queue.Unknown} }))
-	domain := query[int32](f, `SELECT domain_id FROM enotify.batch_domain`)
-	grp := query[int16](f, `SELECT grp FROM enotify.batch_domain`)
-	if err := f.db.Record(t.Context(), batch, 1, domain, grp, 1, queue.Outcome{State: queue.Deferred, Class: queue.Offline}); err != nil {
-		t.Fatal(err)
+	f.exec(`UPDATE enotify.batch SET expires_at = now() WHERE id = $1`, expired)
+	domain := query[int32](f, `SELECT DISTINCT domain_id FROM enotify.batch_domain`)
+	grp := query[int16](f, `SELECT DISTINCT grp FROM enotify.batch_domain`)
+	for _, batch := range []int64{revived, expired} {
+		if err := f.db.Record(t.Context(), batch, 1, domain, grp, 1, queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}); err != nil {
+			t.Fatal(err)
+		}
+		f.balances()
 	}
+	f.serve(f.server("n2", deliver))
 	f.balances()
-	if got, want := f.states(batch), map[string]int{"expired": 1, "unknown": 1}; !cmp.Equal(got, want) {
-		t.Errorf("states: got %v, want %v", got, want)
+	for batch, want := range map[int64]map[string]int{revived: {"delivered": 1, "unknown": 1}, expired: {"expired": 1, "unknown": 1}} {
+		if got := f.states(batch); !cmp.Equal(got, want) {
+			t.Errorf("states of batch %d: got %v, want %v", batch, got, want)
+		}
 	}
 }
 

@@ -30,7 +30,13 @@ type site struct {
 
 func newSite(tb testing.TB, receiver smtptest.Config) *site {
 	tb.Helper()
-	s := &site{TB: tb, url: queuetest.New(tb)}
+	return newSiteOn(tb, queuetest.New(tb), receiver)
+}
+
+// newSiteOn is a site on a migrated database.
+func newSiteOn(tb testing.TB, url string, receiver smtptest.Config) *site {
+	tb.Helper()
+	s := &site{TB: tb, url: url}
 	s.dns = dnstest.New(tb, `
 town.example.  TXT "v=spf1 ip4:192.0.2.10 -all"
 mx.test.       A   127.0.0.1

@@ -76,6 +76,19 @@ func (s *Server) Open() int {
 	return len(s.conns)
 }
 
+// OpenFrom is the number of connections open now whose client named itself so.
+func (s *Server) OpenFrom(helo string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, name := range s.conns {
+		if name == helo {
+			n++
+		}
+	}
+	return n
+}
+
 func (s *Server) record(from *session, c content) {
 	s.delivered.Add(1)
 	s.octets.Add(int64(c.octets))

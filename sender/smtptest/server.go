@@ -79,7 +79,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	closed   bool
-	conns    map[net.Conn]struct{}
+	conns    map[net.Conn]string // how its client named itself
 	peak     int
 	seen     map[string]time.Time // recipients that Greylist knows
 	messages []Message
@@ -104,7 +104,7 @@ func Start(config Config) (*Server, error) {
 		Addr:     listener.Addr().String(),
 		config:   config,
 		listener: listener,
-		conns:    make(map[net.Conn]struct{}),
+		conns:    make(map[net.Conn]string),
 		seen:     make(map[string]time.Time),
 	}
 	s.done.Go(s.accept)
@@ -159,9 +159,18 @@ func (s *Server) enter(conn net.Conn) (admitted, ok bool) {
 		s.refused.Add(1)
 		return false, true
 	}
-	s.conns[conn] = struct{}{}
+	s.conns[conn] = ""
 	s.peak = max(s.peak, len(s.conns))
 	return true, true
+}
+
+// named is told how a client names itself.
+func (s *Server) named(conn net.Conn, helo string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, open := s.conns[conn]; open {
+		s.conns[conn] = helo
+	}
 }
 
 func (s *Server) leave(conn net.Conn) {

@@ -97,6 +97,7 @@ func (s *session) command(verb, arg string) bool {
 
 func (s *session) hello(verb, arg string) bool {
 	s.helo = arg
+	s.server.named(s.raw, arg)
 	s.reset()
 	lines := []string{s.server.config.Hostname}
 	if verb == "EHLO" {
