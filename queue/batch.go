@@ -41,6 +41,7 @@ type Status struct {
 	ExpiresAt   time.Time  `json:"expires_at"`
 	StartedAt   *time.Time `json:"started_at"`
 	FinishedAt  *time.Time `json:"finished_at"` // nil while anything may still happen
+	PrunedAt    *time.Time `json:"pruned_at"`   // when its recipients were dropped; the counts stay
 }
 
 // A Count is how many recipients of a batch are in a state.
@@ -66,7 +67,7 @@ type Filter struct {
 
 const statusSQL = `
 SELECT id, idem_key, client, state, reason, priority, total, pending, sending, deferred, delivered, bounced, suppressed, invalid, expired, unknown, cancelled,
-       duplicates, from_address, subject, on_unknown, created_by::text, created_at, submitted_at, not_before, expires_at, started_at, finished_at
+       duplicates, from_address, subject, on_unknown, created_by::text, created_at, submitted_at, not_before, expires_at, started_at, finished_at, pruned_at
 FROM enotify.batch_status `
 
 // Batches lists batches, the newest first.

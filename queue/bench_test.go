@@ -98,3 +98,39 @@ func BenchmarkServe(b *testing.B) {
 	}
 	b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "recipients/s")
 }
+
+// BenchmarkPrune drops a batch to a million recipients, each with an outcome.
+func BenchmarkPrune(b *testing.B) {
+	const n = 1_000_000
+	for b.Loop() {
+		b.StopTimer()
+		url := queuetest.New(b)
+		conn, err := pgx.Connect(b.Context(), url)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer conn.Close(context.Background())
+		batch := stage(b, conn, n)
+		for _, sql := range []string{
+			`SELECT enotify.submit_batch($1)`,
+			`INSERT INTO enotify.outcome (batch_id, seq, state) SELECT batch_id, seq, 'delivered' FROM enotify.recipient WHERE batch_id = $1`,
+			`UPDATE enotify.batch SET state = 'done', finished_at = now() WHERE id = $1`,
+		} {
+			if _, err := conn.Exec(b.Context(), sql, batch); err != nil {
+				b.Fatal(err)
+			}
+		}
+		db, err := queue.Open(b.Context(), url, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer db.Close()
+		b.StartTimer()
+		var longest time.Duration
+		last := time.Now()
+		if err := db.Prune(b.Context(), batch, func(int) { longest = max(longest, time.Since(last)); last = time.Now() }); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(longest.Milliseconds()), "ms/longest-step")
+	}
+}

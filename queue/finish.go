@@ -63,7 +63,7 @@ ON CONFLICT (address, client_id) DO NOTHING`
 // that has ended without them. Its domains may have moved to other groups since.
 const reviveSQL = `
 UPDATE enotify.batch b SET state = 'queued', finished_at = NULL, requeues = requeues + 1, reason = 'a node said late whom it had not delivered to'
-WHERE b.id = ANY ($1) AND b.state = 'done' AND b.expires_at > now()
+WHERE b.id = ANY ($1) AND b.state = 'done' AND b.expires_at > now() AND b.pruned_at IS NULL
   AND EXISTS (SELECT FROM unnest($1::bigint[], $2::int[]) f (batch_id, seq) JOIN enotify.outcome o USING (batch_id, seq) WHERE f.batch_id = b.id AND o.state = 'unknown')`
 
 // One that has expired or was cancelled takes nobody back: then that word is

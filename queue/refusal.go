@@ -29,6 +29,7 @@ var rules = map[string]string{
 	"attachment_filename_check":       "the file name of an attachment is empty, longer than 200 characters, or holds a quote, slash or line break",
 	"attachment_content_type_check":   "the content type of an attachment is no media type",
 	"attachment_content_check":        "an attachment is larger than 25 MiB",
+	"batch_pruned_check":              "the batch was pruned: whom it went to is not known any more",
 	"suppression_address_check":       "the address is longer than 320 characters",
 	"destination_rate_messages_check": "a rate is not negative",
 }

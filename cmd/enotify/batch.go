@@ -15,7 +15,7 @@ import (
 
 func (a *app) batchCmd() *cobra.Command {
 	return noun("batch", "Notifications to many recipients", a.batchCreateCmd(), a.batchSubmitCmd(), a.batchListCmd(), a.batchShowCmd(),
-		a.batchPauseCmd(), a.batchResumeCmd(), a.batchCancelCmd(), a.batchRequeueCmd(), a.batchAuditCmd())
+		a.batchPauseCmd(), a.batchResumeCmd(), a.batchCancelCmd(), a.batchRequeueCmd(), a.batchAuditCmd(), a.batchPruneCmd())
 }
 
 // batchVerb makes a verb that does one thing to one batch, and then says where

@@ -129,7 +129,7 @@ func (r batchReport) layHead(p *page) {
 	for _, t := range []struct {
 		label string
 		at    *time.Time
-	}{{"not before", r.NotBefore}, {"submitted", r.SubmittedAt}, {"started", r.StartedAt}, {"finished", r.FinishedAt}} {
+	}{{"not before", r.NotBefore}, {"submitted", r.SubmittedAt}, {"started", r.StartedAt}, {"finished", r.FinishedAt}, {"pruned", r.PrunedAt}} {
 		if t.at != nil {
 			rows = append(rows, []string{t.label, p.ago(*t.at)})
 		}

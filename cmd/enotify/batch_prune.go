@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"enotify/queue"
+)
+
+func (a *app) batchPruneCmd() *cobra.Command {
+	var olderThan, client string
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use: "prune", Short: "Drop the recipients of batches that finished long ago", Args: cobra.NoArgs,
+		Long: `Drops content, recipients, outcomes and attempts of batches that finished
+longer ago. The batch itself stays in the list with its counts and its log, and
+keeps its key: an application that submits it once more sends nothing twice.
+Suppressions and the history of verdicts stay too. It works in small steps
+beside the sending, and may be interrupted and called again.`,
+		Example: "  enotify batch prune --older-than 90d",
+	}
+	yes := yesFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if olderThan == "" {
+			return usagef("--older-than is missing: how long finished batches are kept, such as 90d")
+		}
+		keep, err := parseSpan(olderThan)
+		if err != nil {
+			return usagef("--older-than: %v, such as 90d", err)
+		}
+		db, stop, err := a.open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer stop()
+		batches, err := db.Prunable(cmd.Context(), keep, client)
+		if err != nil {
+			return err
+		}
+		recipients := 0
+		for _, b := range batches {
+			recipients += b.Total
+		}
+		if len(batches) == 0 {
+			a.hint("no batch finished longer ago than %s and is there in full", olderThan)
+		}
+		if dryRun || len(batches) == 0 {
+			return a.print(batches, func(p *page) { layPrunable(p, batches) })
+		}
+		if err := a.confirm(*yes, "drop for good what is kept of %s to %s, finished longer ago than %s?", some(len(batches), "batch"), some(recipients, "recipient"), olderThan); err != nil {
+			return err
+		}
+		if err := a.prune(cmd.Context(), db, batches, recipients); err != nil {
+			return err
+		}
+		a.hint("autovacuum makes their room free; to have it at once: VACUUM (ANALYZE) enotify.recipient, enotify.outcome, enotify.attempt")
+		return a.print(batches, func(p *page) {
+			p.line("pruned %s to %s", some(len(batches), "batch"), some(recipients, "recipient"))
+		})
+	}
+	f := cmd.Flags()
+	f.StringVar(&olderThan, "older-than", "", "those that finished longer ago than `DURATION`, such as 90d")
+	f.StringVar(&client, "client", "", "only those of a client, by `DOMAIN`")
+	f.BoolVar(&dryRun, "dry-run", false, "only show which those are")
+	return cmd
+}
+
+// prune does so, with a line on the terminal that tells how far it is.
+func (a *app) prune(ctx context.Context, db *queue.DB, batches []queue.Status, recipients int) error {
+	show := func(string, ...any) {}
+	if terminal(a.stderr) {
+		show = func(format string, args ...any) { fmt.Fprintf(a.stderr, "\r\x1b[K"+format, args...) }
+		defer show("")
+	}
+	done := 0
+	for i, b := range batches {
+		at := func(n int) {
+			show("batch %d (%d of %d): %s of %s", b.ID, i+1, len(batches), count(done+n), some(recipients, "recipient"))
+		}
+		at(0)
+		if err := db.Prune(ctx, b.ID, at); err != nil {
+			return fmt.Errorf("batch %d could not be pruned, those before it are: %w", b.ID, err)
+		}
+		done += b.Total
+	}
+	return nil
+}
+
+func layPrunable(p *page, batches []queue.Status) {
+	if len(batches) == 0 {
+		return
+	}
+	var rows [][]string
+	for _, b := range batches {
+		rows = append(rows, []string{fmt.Sprint(b.ID), b.State, b.Client, count(b.Total), clock(*b.FinishedAt), clip(b.Subject, 40)})
+	}
+	p.table([]string{"BATCH", "STATE", "CLIENT", "TOTAL", "FINISHED", "SUBJECT"}, rows...)
+}

@@ -1,0 +1,48 @@
+package queue
+
+import (
+	"context"
+	"time"
+)
+
+// pruneStep is how many recipients are dropped in one transaction: less than 0.1 s,
+// so that nobody waits long for its locks.
+const pruneStep = 20000
+
+const prunableSQL = statusSQL + `
+WHERE finished_at < now() - $1::interval AND ($2 = '' OR client = $2)
+  AND (pruned_at IS NULL OR EXISTS (SELECT FROM enotify.recipient r WHERE r.batch_id = id)) -- interrupted
+ORDER BY id`
+
+// Prunable lists the batches that finished longer ago than keep and have not
+// been pruned, the oldest first; with a client, its own.
+func (db *DB) Prunable(ctx context.Context, keep time.Duration, client string) ([]Status, error) {
+	if client != "" {
+		domain, err := db.Domain(ctx, client)
+		if err != nil {
+			return nil, err
+		}
+		client = domain
+	}
+	return collectStatus(ctx, db.pool, prunableSQL, keep, client)
+}
+
+const pruneSQL = `SELECT enotify.prune_batch($1, $2, $3)`
+
+// Prune drops the content of a finished batch, its recipients and what came of
+// each, and calls progress with how many of them are done with after each
+// transaction. The batch, its counts and its log stay; so does what became of
+// it, suppressions and verdicts. It may be interrupted, and called again.
+func (db *DB) Prune(ctx context.Context, batch int64, progress func(recipients int)) error {
+	for after := 0; ; {
+		var next *int
+		if err := db.pool.QueryRow(ctx, pruneSQL, batch, after, pruneStep).Scan(&next); err != nil {
+			return refusal(err)
+		}
+		if next == nil {
+			return nil
+		}
+		after = *next
+		progress(after)
+	}
+}
