@@ -39,7 +39,7 @@ func (a *auditor) receiver() smtptest.Config {
 			a.begun[domain] = append(a.begun[domain], time.Now())
 			a.tries[to]++
 			switch {
-			case gone(to):
+			case noSuchUser(to):
 				return "550 5.1.1 No such user"
 			case hash(to)%100 < 5 && a.tries[to] == 1:
 				return "450 4.2.1 Mailbox temporarily disabled"
@@ -49,7 +49,7 @@ func (a *auditor) receiver() smtptest.Config {
 	}
 }
 
-func gone(address string) bool { return hash(address)%100 == 99 }
+func noSuchUser(address string) bool { return hash(address)%100 == 99 }
 
 func hash(s string) uint64 {
 	h := fnv.New64a()

@@ -300,7 +300,7 @@ func (c *chaos) judge() {
 		sum++
 		copies := c.auditor.copies[address]
 		got += copies
-		if copies > 1 || state == "delivered" && copies != 1 || state == "bounced" && (copies != 0 || !gone(address)) {
+		if copies > 1 || state == "delivered" && copies != 1 || state == "bounced" && (copies != 0 || !noSuchUser(address)) {
 			c.Errorf("%s: %s, and got %d copies", address, state, copies)
 		}
 		return nil
