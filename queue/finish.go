@@ -21,6 +21,7 @@ type result struct {
 	attempts int       // tries that count, this one included if it does
 	due      time.Time // of a deferred one
 	at       time.Time
+	full     bool // its mailbox was full when it was read
 	Outcome
 }
 
@@ -50,14 +51,16 @@ ON CONFLICT (batch_id, seq) DO UPDATE
 SET state = excluded.state, class = excluded.class, code = excluded.code, enhanced = excluded.enhanced, reply = excluded.reply, at = excluded.at
 WHERE o.state = 'unknown'`
 
-// In the transaction of the outcome that causes it.
+// In the transaction of the outcome that causes it. It outlasts what would have ended.
 const suppressSQL = `
-INSERT INTO enotify.suppression (address, client_id, cause, batch_id, seq, note)
+INSERT INTO enotify.suppression AS s (address, client_id, cause, batch_id, seq, note)
 SELECT DISTINCT ON (lower(r.address)) lower(r.address), NULL::int, 'no_such_user', r.batch_id, r.seq, f.note
 FROM unnest($1::bigint[], $2::int[], $3::text[]) f (batch_id, seq, note)
 JOIN enotify.recipient r ON r.batch_id = f.batch_id AND r.seq = f.seq
 ORDER BY lower(r.address)
-ON CONFLICT (address, client_id) DO NOTHING`
+ON CONFLICT (address, client_id) DO UPDATE
+SET cause = excluded.cause, until = NULL, batch_id = excluded.batch_id, seq = excluded.seq, note = excluded.note, added_at = now(), added_by = session_user
+WHERE s.until IS NOT NULL`
 
 // Late word that somebody in doubt was not delivered to brings a batch back
 // that has ended without them. Its domains may have moved to other groups since.
@@ -94,10 +97,12 @@ const logAttemptsSQL = `
 INSERT INTO enotify.attempt (batch_id, seq, n, class, code, enhanced, reply, host, at)
 SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::text[]::enotify.reply_class[], $5::smallint[], $6::text[], $7::text[], $8::text[], $9::timestamptz[])`
 
-// finish records results in one transaction and one round trip. It may be
-// called again with the same results when nobody knows whether it committed.
-func (db *DB) finish(ctx context.Context, results []result) error {
-	var final, deferred, gone, logged columns
+// finish records results, and what follows from them, in one transaction: one
+// round trip, but for refusals of a client. It may be called again with the
+// same results when nobody knows whether it committed.
+func (db *DB) finish(ctx context.Context, results []result) (alerts []Alert, err error) {
+	var final, deferred, gone, full, emptied, logged columns
+	var refused []result
 	for i := range results {
 		r := &results[i]
 		switch {
@@ -108,6 +113,14 @@ func (db *DB) finish(ctx context.Context, results []result) error {
 			if r.State == Bounced && r.Class == NoSuchUser {
 				gone.add(r)
 			}
+		}
+		switch {
+		case r.Class == MailboxFull:
+			full.add(r)
+		case r.Class == AuthRejected:
+			refused = append(refused, *r)
+		case r.State == Delivered && r.full:
+			emptied.add(r)
 		}
 		if r.Class != NotBegun && (r.State != Delivered || r.try > 1) {
 			logged.add(r)
@@ -121,6 +134,13 @@ func (db *DB) finish(ctx context.Context, results []result) error {
 	if c := &gone; len(c.batch) > 0 {
 		b.Queue(suppressSQL, c.batch, c.seq, c.reply)
 	}
+	if c := &full; len(c.batch) > 0 {
+		b.Queue(countFullSQL, c.batch, c.seq, c.at, fullSpell)
+		b.Queue(suppressFullSQL, c.batch, c.seq, c.reply, fullReplies, fullSpan, fullPause)
+	}
+	if c := &emptied; len(c.batch) > 0 {
+		b.Queue(emptiedSQL, c.batch, c.seq)
+	}
 	if c := &deferred; len(c.batch) > 0 {
 		b.Queue(reviveSQL, c.batch, c.seq)
 		b.Queue(deferSQL, c.batch, c.seq, c.domain, c.due, c.attempts, c.try, c.class, c.code, c.enhanced, c.reply, c.at)
@@ -128,7 +148,17 @@ func (db *DB) finish(ctx context.Context, results []result) error {
 	if c := &logged; len(c.batch) > 0 {
 		b.Queue(logAttemptsSQL, c.batch, c.seq, c.try, c.class, c.code, c.enhanced, c.reply, c.host, c.at)
 	}
-	return db.pool.SendBatch(ctx, &b).Close()
+	if len(refused) == 0 {
+		return nil, db.pool.SendBatch(ctx, &b).Close()
+	}
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+			return err
+		}
+		alerts, err = refuse(ctx, tx, refused)
+		return err
+	})
+	return alerts, err
 }
 
 // lockKeys are the batches of the results as the advisory locks have them, in order.

@@ -63,8 +63,9 @@ func (f *flusher) write() {
 			return
 		}
 		for failures := 1; ; failures++ {
-			err := f.finish(rs)
+			alerts, err := f.finish(rs)
 			if err == nil {
+				f.v.alert(alerts)
 				break
 			}
 			f.v.log.Warn("outcomes could not be recorded; trying again", "outcomes", len(rs), "error", err)
@@ -84,7 +85,7 @@ func (f *flusher) write() {
 	}
 }
 
-func (f *flusher) finish(rs []result) error {
+func (f *flusher) finish(rs []result) ([]Alert, error) {
 	ctx, cancel := context.WithTimeout(f.ctx, roundTrip)
 	defer cancel()
 	return f.v.DB.finish(ctx, rs)

@@ -72,6 +72,7 @@ type picked struct {
 	tries      int     // so far, all
 	class      *Class  // of the suppression, if any
 	suppressed *string // why it is not to be sent to; nil: it is
+	full       bool    // its mailbox was full when last tried
 }
 
 // The intents of the chosen domains move, and their ranges are read by
@@ -88,7 +89,8 @@ WITH want AS (
 	  AND d.grp = w.grp AND l.grp = w.grp AND l.node_id = $6 AND l.epoch = w.epoch AND l.until > clock_timestamp()
 	RETURNING d.domain_id, d.intent_seq - w.n AS before, d.intent_seq AS upto, b.client_id
 )
-SELECT $1::bigint, r.seq, r.domain_id, r.address, r.data, 0, 0, s.class::text, s.reply
+SELECT $1::bigint, r.seq, r.domain_id, r.address, r.data, 0, 0, s.class::text, s.reply,
+       EXISTS (SELECT FROM enotify.full_mailbox f WHERE f.address = lower(r.address))
 FROM moved b CROSS JOIN LATERAL (
 	SELECT * FROM enotify.recipient r WHERE r.batch_id = $1 AND r.seq > b.before AND r.seq <= b.upto OFFSET 0 -- by primary key, whatever the planner thinks of sizes
 ) r LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true`
@@ -108,7 +110,8 @@ WITH want AS (
 	UPDATE enotify.retry t SET intent_at = now() FROM due WHERE t.batch_id = due.batch_id AND t.seq = due.seq AND t.intent_at IS NULL
 	RETURNING t.batch_id, t.seq, t.attempts, t.tries
 )
-SELECT r.batch_id, r.seq, r.domain_id, r.address, r.data, m.attempts, m.tries, s.class::text, s.reply
+SELECT r.batch_id, r.seq, r.domain_id, r.address, r.data, m.attempts, m.tries, s.class::text, s.reply,
+       EXISTS (SELECT FROM enotify.full_mailbox f WHERE f.address = lower(r.address))
 FROM moved m JOIN enotify.recipient r ON r.batch_id = m.batch_id AND r.seq = m.seq JOIN enotify.batch b ON b.id = m.batch_id
 LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true`
 
@@ -146,7 +149,7 @@ func (db *DB) intend(ctx context.Context, node int32, picks []pick) ([]picked, e
 		return nil, err
 	}
 	got, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p picked, err error) {
-		return p, row.Scan(&p.batch, &p.seq, &p.domainID, &p.address, &p.data, &p.attempts, &p.tries, &p.class, &p.suppressed)
+		return p, row.Scan(&p.batch, &p.seq, &p.domainID, &p.address, &p.data, &p.attempts, &p.tries, &p.class, &p.suppressed, &p.full)
 	})
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,9 +40,12 @@ WHERE client_id = $1 AND superseded_at IS NULL AND (identity, egress) NOT IN (SE
 
 	blockSQL   = `UPDATE enotify.batch SET state = 'blocked', reason = $2 WHERE client_id = $1 AND state IN ('queued', 'sending', 'retrying') RETURNING id`
 	reblockSQL = `UPDATE enotify.batch SET reason = $2 WHERE client_id = $1 AND state = 'blocked' AND reason <> $2`
-	unblockSQL = `UPDATE enotify.batch SET state = 'queued', reason = '' WHERE client_id = $1 AND state = 'blocked' RETURNING id`
-	waitSQL    = `UPDATE enotify.batch SET reason = $2 WHERE client_id = $1 AND state = 'queued' AND reason <> $2`
-	waitedSQL  = `UPDATE enotify.batch SET reason = '' WHERE client_id = $1 AND state = 'queued' AND reason LIKE 'waits for DNS%'`
+	unblockSQL = `
+UPDATE enotify.batch SET state = 'queued', reason = ''
+WHERE client_id = $1 AND state = 'blocked' AND NOT EXISTS (SELECT FROM enotify.client c WHERE c.id = $1 AND c.refused_at IS NOT NULL) RETURNING id`
+	clientDomainSQL = `SELECT domain FROM enotify.client WHERE id = $1`
+	waitSQL         = `UPDATE enotify.batch SET reason = $2 WHERE client_id = $1 AND state = 'queued' AND reason <> $2`
+	waitedSQL       = `UPDATE enotify.batch SET reason = '' WHERE client_id = $1 AND state = 'queued' AND reason LIKE 'waits for DNS%'`
 )
 
 // A Judgement is what followed from verdicts.
@@ -49,6 +53,7 @@ type Judgement struct {
 	Blocked []int64 // batches that were blocked just now
 	Freed   []int64 // batches that went back into the queue
 	Drifts  []Drift // what had been otherwise before
+	Alerts  []Alert
 }
 
 // A Drift is a verdict that has changed.
@@ -95,24 +100,57 @@ func (db *DB) Judge(ctx context.Context, client int32, verdicts []Verdict) (j Ju
 		if _, err := tx.Exec(ctx, dropOthersSQL, client, identities, egress); err != nil {
 			return err
 		}
-		switch {
-		case no != nil:
-			if j.Blocked, err = ids(ctx, tx, blockSQL, client, no.reason()); err != nil {
+		if no != nil || j.changed() { // the guard sees what is wrong, or that something was done about it
+			if err := pardon(ctx, tx, client); err != nil {
 				return err
 			}
-			_, err = tx.Exec(ctx, reblockSQL, client, no.reason())
+		}
+		switch {
+		case no != nil:
+			err = block(ctx, tx, client, no, &j)
 		case unsure != nil && lasting:
 		case unsure != nil:
 			_, err = tx.Exec(ctx, waitSQL, client, "waits for DNS: "+unsure.Explanation)
 		default:
-			if j.Freed, err = ids(ctx, tx, unblockSQL, client); err != nil {
-				return err
-			}
-			_, err = tx.Exec(ctx, waitedSQL, client)
+			err = free(ctx, tx, client, &j)
 		}
 		return err
 	})
 	return j, err
+}
+
+// block stops the client's batches.
+func block(ctx context.Context, tx pgx.Tx, client int32, no *Verdict, j *Judgement) (err error) {
+	if j.Blocked, err = ids(ctx, tx, blockSQL, client, no.reason()); err != nil {
+		return err
+	}
+	if len(j.Blocked) > 0 {
+		a := Alert{Kind: AlertClientBlocked, Batch: j.Blocked[0], Text: no.reason(), Next: "enotify spf check " + no.Domain}
+		if err := tx.QueryRow(ctx, clientDomainSQL, client).Scan(&a.Client); err != nil {
+			return err
+		}
+		if err := raise(ctx, tx, a); err != nil {
+			return err
+		}
+		j.Alerts = append(j.Alerts, a)
+	}
+	_, err = tx.Exec(ctx, reblockSQL, client, no.reason())
+	return err
+}
+
+// free lets the client's batches go on, unless receivers have refused them for
+// another reason than the guard can see.
+func free(ctx context.Context, tx pgx.Tx, client int32, j *Judgement) (err error) {
+	if j.Freed, err = ids(ctx, tx, unblockSQL, client); err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, waitedSQL, client)
+	return err
+}
+
+// changed reports whether something was done about the client's DNS.
+func (j *Judgement) changed() bool {
+	return slices.ContainsFunc(j.Drifts, func(d Drift) bool { return !d.Temporary() && d.WasResult != "temperror" })
 }
 
 // conclude keeps one verdict. It reports whether v could not be reached but

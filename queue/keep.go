@@ -25,6 +25,9 @@ func (v *serving) keep(ctx context.Context) (idle bool, err error) {
 		return false, err
 	}
 	v.report(moves)
+	if err := v.DB.stopRefused(ctx); err != nil {
+		return false, err
+	}
 	if err := v.survey(ctx); err != nil {
 		return false, err
 	}

@@ -42,6 +42,8 @@ type Server struct {
 	UntilIdle   bool          // Serve ends when nothing is due
 	Log         *slog.Logger  // nil is slog.Default
 
+	Alerted func(Alert) // told of alerts that outcomes raised, once they are recorded; nil is nobody
+
 	once  sync.Once
 	wake  chan struct{}
 	ready chan struct{}

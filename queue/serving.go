@@ -265,7 +265,7 @@ func (v *serving) hand(p picked, from *pick) {
 		Batch: r.batch, Seq: p.seq, Address: p.address, Domain: from.domain, Data: p.data, Attempt: p.attempts + 1,
 		MayBegin: r.mayBegin,
 	}
-	res := result{batch: p.batch, seq: p.seq, domainID: p.domainID, grp: from.grp, try: p.tries + 1, attempts: p.attempts}
+	res := result{batch: p.batch, seq: p.seq, domainID: p.domainID, grp: from.grp, try: p.tries + 1, attempts: p.attempts, full: p.full}
 	v.mu.Lock()
 	v.inFlight[from.grp]++
 	v.total++
@@ -337,6 +337,14 @@ func (v *serving) recorded(rs []result) {
 	v.tell()
 	if drained {
 		v.Wake() // perhaps the end of a batch
+	}
+}
+
+func (v *serving) alert(alerts []Alert) {
+	for _, a := range alerts {
+		if v.Alerted != nil {
+			v.Alerted(a)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ const eligibleSQL = `
 SELECT b.id, b.priority FROM enotify.batch b
 WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND b.expires_at > now()
   AND b.surveyed_at IS NOT NULL
+  AND NOT EXISTS (SELECT FROM enotify.client c WHERE c.id = b.client_id AND c.refused_at IS NOT NULL)
   AND NOT EXISTS (
 	SELECT FROM enotify.node n CROSS JOIN unnest(n.egress) e (ip)
 	WHERE n.live_until > now()
