@@ -8,7 +8,8 @@ import (
 // Record writes the result of a try, as a node does whose answer was late.
 func (db *DB) Record(ctx context.Context, batch int64, seq, domainID int32, grp int16, try int, o Outcome) error {
 	now := time.Now()
-	return db.finish(ctx, []result{{batch: batch, seq: seq, domainID: domainID, grp: grp, try: try, attempts: try, due: now, at: now, Outcome: o}})
+	_, err := db.finish(ctx, []result{{batch: batch, seq: seq, domainID: domainID, grp: grp, try: try, attempts: try, due: now, at: now, Outcome: o}})
+	return err
 }
 
 // KeepMemos writes memos as the given node does.

@@ -152,10 +152,14 @@ func (db *DB) finish(ctx context.Context, results []result) (alerts []Alert, err
 		return nil, db.pool.SendBatch(ctx, &b).Close()
 	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		clients, err := lockRefused(ctx, tx, refused)
+		if err != nil {
+			return err
+		}
 		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 			return err
 		}
-		alerts, err = refuse(ctx, tx, refused)
+		alerts, err = refuse(ctx, tx, clients, refused)
 		return err
 	})
 	return alerts, err

@@ -57,8 +57,30 @@ type refusedBy struct {
 	First   bool
 }
 
+// lockRefused locks the clients whose mail was refused, before anything else
+// is: that is the order in which others lock a client, a batch and its results.
+func lockRefused(ctx context.Context, tx pgx.Tx, refused []result) (clients []int32, err error) {
+	batches := make([]int64, len(refused))
+	for i := range refused {
+		batches[i] = refused[i].batch
+	}
+	rows, err := tx.Query(ctx, refusedClientsSQL, batches)
+	if err != nil {
+		return nil, err
+	}
+	if clients, err = pgx.CollectRows(rows, pgx.RowTo[int32]); err != nil {
+		return nil, err
+	}
+	for _, client := range clients {
+		if _, err := tx.Exec(ctx, lockClientSQL, clientLock, client); err != nil {
+			return nil, err
+		}
+	}
+	return clients, nil
+}
+
 // refuse draws the consequences of refusals for want of authorisation.
-func refuse(ctx context.Context, tx pgx.Tx, refused []result) (alerts []Alert, err error) {
+func refuse(ctx context.Context, tx pgx.Tx, clients []int32, refused []result) (alerts []Alert, err error) {
 	var c columns
 	var sites, codes []string
 	begun := refused[0].at
@@ -71,18 +93,7 @@ func refuse(ctx context.Context, tx pgx.Tx, refused []result) (alerts []Alert, e
 			begun = r.at
 		}
 	}
-	rows, err := tx.Query(ctx, refusedClientsSQL, c.batch)
-	if err != nil {
-		return nil, err
-	}
-	clients, err := pgx.CollectRows(rows, pgx.RowTo[int32])
-	if err != nil {
-		return nil, err
-	}
 	for _, client := range clients {
-		if _, err := tx.Exec(ctx, lockClientSQL, clientLock, client); err != nil {
-			return nil, err
-		}
 		if _, err := tx.Exec(ctx, endSpellsSQL, client, begun, refusedSpell); err != nil {
 			return nil, err
 		}

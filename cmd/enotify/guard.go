@@ -26,6 +26,7 @@ type guard struct {
 	wake   chan struct{}
 	every  time.Duration // between two looks at a client that has nothing to send
 	judged func()        // called when a verdict may let a batch go on
+	alert  func(queue.Alert)
 }
 
 func (g *guard) Wake() { nudge(g.wake) }
@@ -85,7 +86,10 @@ func (g *guard) judge(ctx context.Context, s queue.Subject) error {
 			"was_record", d.WasRecord, "record", d.Record, "next", "enotify client show "+s.Client)
 	}
 	for _, id := range found.Blocked {
-		g.log.Warn("batch blocked: the client's SPF record does not let us send", "batch", id, "client", s.Client, "next", "enotify spf check "+s.Client)
+		g.log.Info("batch blocked: the client's SPF record does not let us send", "batch", id, "client", s.Client)
+	}
+	for _, alert := range found.Alerts {
+		g.alert(alert)
 	}
 	for _, id := range found.Freed {
 		g.log.Info("batch freed: the client's SPF record lets us send again", "batch", id, "client", s.Client)

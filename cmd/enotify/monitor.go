@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -24,13 +25,16 @@ type monitor struct {
 	attempts *prometheus.CounterVec
 	seconds  prometheus.Histogram
 	reports  *prometheus.CounterVec
+	alerts   *prometheus.CounterVec
+	log      *slog.Logger
 }
 
 // newMonitor takes the address at once, so that a port in use is known before
 // anything is sent. With addr "" it only counts.
-func newMonitor(db *queue.DB, addr string) (*monitor, error) {
+func newMonitor(db *queue.DB, addr string, log *slog.Logger) (*monitor, error) {
 	m := &monitor{
 		db:       db,
+		log:      log,
 		registry: prometheus.NewRegistry(),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "enotify_attempts_total", Help: "SMTP attempts by their outcome, and by the class of the refusal.",
@@ -41,8 +45,11 @@ func newMonitor(db *queue.DB, addr string) (*monitor, error) {
 		reports: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "enotify_reports_total", Help: "Mail that came back and was recorded, by what it is and why.",
 		}, []string{"kind", "class"}),
+		alerts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "enotify_alerts_total", Help: "Facts that this node recorded and that somebody should act on, by kind; LISTEN enotify_alert tells them in words.",
+		}, []string{"kind"}),
 	}
-	m.registry.MustRegister(m.attempts, m.seconds, m.reports, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), batchGauge{db})
+	m.registry.MustRegister(m.attempts, m.seconds, m.alerts, m.reports, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), batchGauge{db})
 	if addr == "" {
 		return m, nil
 	}
@@ -62,6 +69,21 @@ func (m *monitor) watch(handle queue.Handler) queue.Handler {
 		m.seconds.Observe(time.Since(start).Seconds())
 		return o
 	}
+}
+
+// alert logs and counts what the database has told those who listen to it.
+func (m *monitor) alert(a queue.Alert) {
+	m.alerts.WithLabelValues(a.Kind).Inc()
+	attrs := []any{"kind", a.Kind}
+	for _, f := range []struct{ key, value string }{{"client", a.Client}, {"site", a.Site}} {
+		if f.value != "" {
+			attrs = append(attrs, f.key, f.value)
+		}
+	}
+	if a.Batch != 0 {
+		attrs = append(attrs, "batch", a.Batch)
+	}
+	m.log.Warn("alert", append(attrs, "text", a.Text, "next", a.Next)...)
 }
 
 // run serves until ctx ends.

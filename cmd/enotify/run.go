@@ -106,7 +106,7 @@ func (a *app) serve(ctx context.Context, s runSettings) error {
 // with untilIdle until nothing is due.
 func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSettings, resolver *dns.Resolver) error {
 	log := a.logger().With("node", node.Name)
-	monitor, err := newMonitor(db, s.listen)
+	monitor, err := newMonitor(db, s.listen, log)
 	if err != nil {
 		return err
 	}
@@ -134,9 +134,9 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 	}
 	server := &queue.Server{
 		DB: db, Node: node, Handler: monitor.watch(mail.Deliver), Admission: limits, Memory: limits, Schedule: queue.Schedule{First: s.retryFirst, Max: s.retryMax}, Survey: mail.Survey,
-		MaxInFlight: s.maxInFlight, Grace: s.grace, UntilIdle: s.untilIdle, Log: a.logger(),
+		MaxInFlight: s.maxInFlight, Grace: s.grace, UntilIdle: s.untilIdle, Log: a.logger(), Alerted: monitor.alert,
 	}
-	guard := &guard{db: db, resolver: resolver.Server, bounceDomain: s.bounceDomain, log: log, wake: make(chan struct{}, 1), every: s.recheck, judged: server.Wake}
+	guard := &guard{db: db, resolver: resolver.Server, bounceDomain: s.bounceDomain, log: log, wake: make(chan struct{}, 1), every: s.recheck, judged: server.Wake, alert: monitor.alert}
 	policies := &policies{db: db, throttle: limits, log: log, wake: make(chan struct{}, 1)}
 	if err := policies.load(ctx); err != nil {
 		return err
