@@ -14,9 +14,10 @@ import (
 type Client struct {
 	Domain     string         `json:"domain"` // A-labels
 	ReturnPath string         `json:"return_path"`
-	Bounce     BounceMode     `json:"bounce"`        // where bounces go to
-	BounceAt   string         `json:"bounce_domain"` // when that is a domain of its own
-	Logins     []string       `json:"logins"`        // those tied to it; none: every login that is tied to no client
+	Selectors  []string       `json:"dkim_selectors"` // of the keys that sign its mail
+	Bounce     BounceMode     `json:"bounce"`         // where bounces go to
+	BounceAt   string         `json:"bounce_domain"`  // when that is a domain of its own
+	Logins     []string       `json:"logins"`         // those tied to it; none: every login that is tied to no client
 	CreatedAt  time.Time      `json:"created_at"`
 	Batches    map[string]int `json:"batches"` // by state
 	Unfinished int            `json:"unfinished"`
@@ -106,15 +107,16 @@ func tie(ctx context.Context, tx pgx.Tx, domain, login string) (tied bool, err e
 }
 
 const clientsSQL = `
-SELECT c.domain, coalesce(c.return_path, '') AS return_path, c.bounce, coalesce(c.bounce_domain, '') AS bounce_at, c.created_at,
+SELECT c.domain, coalesce(c.return_path, '') AS return_path, c.bounce, coalesce(c.bounce_domain, '') AS bounce_at, c.dkim_selectors AS selectors, c.created_at,
        ARRAY(SELECT l.login::text FROM enotify.client_login l WHERE l.client_id = c.id ORDER BY 1) AS logins,
        coalesce((SELECT jsonb_object_agg(s.state, s.n) FROM (
            SELECT b.state, count(*) AS n FROM enotify.batch b WHERE b.client_id = c.id GROUP BY 1) s), '{}') AS batches,
        (SELECT count(*)::int FROM enotify.batch b WHERE b.client_id = c.id AND b.finished_at IS NULL) AS unfinished,
-       coalesce(v.result, '') AS spf, coalesce(v.blocks, false) AS blocks
+       coalesce(v.result, '') AS spf,
+       EXISTS (SELECT FROM enotify.verdict v WHERE v.client_id = c.id AND v.superseded_at IS NULL AND v.blocks) AS blocks
 FROM enotify.client c
 LEFT JOIN LATERAL (
-	SELECT * FROM enotify.verdict v WHERE v.client_id = c.id AND v.superseded_at IS NULL
+	SELECT * FROM enotify.verdict v WHERE v.client_id = c.id AND v.superseded_at IS NULL AND v.identity <> 'dkim'
 	ORDER BY v.blocks DESC, array_position('{temperror,softfail,neutral,none,pass}', v.result) LIMIT 1) v ON true
 WHERE $1 IN ('', c.domain) ORDER BY c.domain`
 
@@ -146,6 +148,32 @@ func (db *DB) clients(ctx context.Context, domain string) ([]Client, error) {
 	}
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Client])
 	return found, refusal(err)
+}
+
+const setClientSQL = `
+UPDATE enotify.client SET return_path = CASE WHEN $2::text IS NULL THEN return_path ELSE nullif($2, '') END, dkim_selectors = coalesce($3, dkim_selectors)
+WHERE domain = $1`
+
+// ClientChange is what SetClient changes; nil fields stay as they are.
+type ClientChange struct {
+	ReturnPath *string   // "" is the From: address of each batch
+	Selectors  *[]string // none: its mail is not signed
+}
+
+// SetClient changes how mail for a client is sent. It holds for batches that
+// take the turn from now on. The guard looks at the client again at once.
+func (db *DB) SetClient(ctx context.Context, name string, change ClientChange) (domain string, err error) {
+	if domain, err = db.Domain(ctx, name); err != nil {
+		return "", err
+	}
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, setClientSQL, domain, change.ReturnPath, change.Selectors)
+		if err == nil && tag.RowsAffected() == 0 {
+			return unregistered(domain)
+		}
+		return refusal(err)
+	})
+	return domain, err
 }
 
 func unregistered(domain string) error {

@@ -12,7 +12,7 @@ import (
 
 // A Draft is a batch to be created.
 type Draft struct {
-	Batch               // what it says; ID, Client, ReturnPath and CreatedAt are the database's
+	Batch               // what it says; ID, Client, ReturnPath, DKIMSelectors and CreatedAt are the database's
 	Key       string    // the caller's name for it: a second one of the same key and client is not created
 	NotBefore time.Time // takes no turn before; zero: at once
 	Submit    bool      // seal and queue it too

@@ -16,6 +16,7 @@ type Subject struct {
 	From       string // address of the From: field of its next batch
 	ReturnPath string // envelope sender; "" when it is From
 	Bounces    Bounces
+	Selectors  []string // of the DKIM keys that sign its mail
 	Egress     []Egress
 }
 
@@ -40,10 +41,10 @@ type Egress struct {
 
 // A Verdict is what the guard found for one identity and one egress address.
 type Verdict struct {
-	Identity    string // "mailfrom", or "from" where its domain differs
+	Identity    string // "mailfrom", or "from" where its domain differs; "dkim" for a key that cannot be used
 	Domain      string
 	Egress      netip.Addr
-	Result      string // RFC 7208 §2.6
+	Result      string // RFC 7208 §2.6; of dkim: fail
 	Blocks      bool   // nothing may be sent from Egress for this client
 	Record      string
 	Explanation string // one sentence
@@ -60,7 +61,7 @@ const unjudgedSQL = egressSQL + `, waiting AS (
 	WHERE b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'retrying', 'blocked')
 	ORDER BY b.client_id, b.priority DESC, b.submitted_at, b.id
 )
-SELECT c.id, c.domain, w.from_address, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''),
+SELECT c.id, c.domain, w.from_address, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''), c.dkim_selectors,
        (SELECT array_agg(ip ORDER BY ip) FROM live), (SELECT array_agg(helo ORDER BY ip) FROM live)
 FROM waiting w JOIN enotify.client c ON c.id = w.client_id
 WHERE EXISTS (SELECT FROM live l WHERE NOT EXISTS (
@@ -70,7 +71,7 @@ WHERE EXISTS (SELECT FROM live l WHERE NOT EXISTS (
 // Clients with nothing to send are looked at as well, so that a record that
 // drifts is seen before the next campaign.
 const unseenSQL = egressSQL + `
-SELECT c.id, c.domain, 'postmaster@' || c.domain, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''),
+SELECT c.id, c.domain, 'postmaster@' || c.domain, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''), c.dkim_selectors,
        (SELECT array_agg(ip ORDER BY ip) FROM live), (SELECT array_agg(helo ORDER BY ip) FROM live)
 FROM enotify.client c
 WHERE EXISTS (SELECT FROM live l WHERE NOT EXISTS (
@@ -102,7 +103,7 @@ func (db *DB) subjects(ctx context.Context, sql string, args ...any) ([]Subject,
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (s Subject, err error) {
 		var ips []netip.Prefix
 		var helos []string
-		err = row.Scan(&s.ClientID, &s.Client, &s.From, &s.ReturnPath, &s.Bounces.Mode, &s.Bounces.Domain, &ips, &helos)
+		err = row.Scan(&s.ClientID, &s.Client, &s.From, &s.ReturnPath, &s.Bounces.Mode, &s.Bounces.Domain, &s.Selectors, &ips, &helos)
 		for i, ip := range ips {
 			s.Egress = append(s.Egress, Egress{Addr: ip.Addr(), HELO: helos[i]})
 		}

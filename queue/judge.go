@@ -129,6 +129,9 @@ func block(ctx context.Context, tx pgx.Tx, client int32, no *Verdict, j *Judgeme
 		if err := tx.QueryRow(ctx, clientDomainSQL, client).Scan(&a.Client); err != nil {
 			return err
 		}
+		if no.Identity == "dkim" {
+			a.Next = "enotify client show " + a.Client
+		}
 		if err := raise(ctx, tx, a); err != nil {
 			return err
 		}
@@ -179,6 +182,9 @@ func conclude(ctx context.Context, tx pgx.Tx, client int32, v Verdict) (outlived
 
 func (v *Verdict) reason() string {
 	var b strings.Builder
+	if v.Identity == "dkim" {
+		return "DKIM: " + v.Explanation
+	}
 	fmt.Fprintf(&b, "SPF %s for %s from %s: %s", v.Result, v.Domain, v.Egress, v.Explanation)
 	if v.Fix != "" {
 		fmt.Fprintf(&b, "; publish %s", v.Fix)

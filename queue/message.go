@@ -34,11 +34,12 @@ type Batch struct {
 	ID     int64
 	Client string // the registered domain we send for, in A-labels
 
-	From            string  // address of the From: field
-	FromName        string  // display name of the From: field; may be ""
-	ReplyTo         string  // address; may be ""
-	ReturnPath      string  // envelope sender (RFC 5321 §2.3.1) when the client has one of its own; else From is used
-	Bounces         Bounces // where it has a signed envelope sender per recipient instead
+	From            string   // address of the From: field
+	FromName        string   // display name of the From: field; may be ""
+	ReplyTo         string   // address; may be ""
+	ReturnPath      string   // envelope sender (RFC 5321 §2.3.1) when the client has one of its own; else From is used
+	Bounces         Bounces  // where it has a signed envelope sender per recipient instead
+	DKIMSelectors   []string // of the client's keys (RFC 6376 §3.1): each signs the message
 	Subject         string
 	Text            string // body as text/plain; "" when there is only HTML
 	HTML            string // body as text/html; "" when there is only Text

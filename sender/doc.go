@@ -13,6 +13,7 @@
 // The files, in that order:
 //   - letter.go, merge.go, compose.go: what is the same for all recipients of
 //     a batch is rendered once, the rest for each.
+//   - sign.go, and package dkim: signatures, of the octets as they are sent.
 //   - route.go, site.go: MX by RFC 5321 §5.1, and the site they belong to.
 //   - pool.go: connections are kept and reused; a site has as many as package
 //     throttle allows. A message waits for one rather than being deferred.

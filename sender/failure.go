@@ -72,7 +72,7 @@ func (f *failure) outcome() queue.Outcome {
 	case f.ended:
 		o.Class = queue.NotBegun
 		o.Reply.Text = "stopped before the message was sent"
-	case errors.Is(f.err, errHeld), errors.Is(f.err, errAllHeld):
+	case errors.Is(f.err, errHeld), errors.Is(f.err, errAllHeld), errors.Is(f.err, errUnsigned):
 		o.Class = queue.NotBegun
 		o.Reply.Text = f.err.Error()
 	case errors.Is(f.err, errNullMX): // RFC 7505 §4.2

@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"mime"
@@ -26,6 +27,9 @@ type letter struct {
 	text, html  part
 
 	head, entity []byte // nil when they have merge fields
+
+	hashed   sync.Once
+	bodyHash [sha256.Size]byte // of the body in entity, for DKIM
 }
 
 // CheckTemplates reports why no message of the batch could be composed: a

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"enotify/queue"
+	"enotify/sender/dkim"
 	"enotify/sender/throttle"
 	"enotify/sender/token"
 	"enotify/spfguard/dns"
@@ -26,6 +28,10 @@ type Sender struct {
 
 	HELO string // our name in EHLO; "" is the host's name
 	Port int    // where mail hosts listen; 0 is 25
+
+	// DKIM holds the keys that sign messages (RFC 6376). A client that has selectors is never
+	// sent for without: where a key is missing, its messages are held.
+	DKIM dkim.Directory
 
 	// Smarthost, HOST:PORT, gets all mail instead of the domains' mail hosts.
 	Smarthost string
@@ -58,10 +64,11 @@ type Sender struct {
 
 	Log *slog.Logger // attempts at debug; nil is none
 
-	letters letters
-	dead    graveyard
-	start   sync.Once
-	conns   *pool
+	letters  letters
+	dead     graveyard
+	unsigned notices
+	start    sync.Once
+	conns    *pool
 }
 
 // Deliver makes one attempt to deliver m. It is a [queue.Handler]. When ctx
@@ -103,6 +110,12 @@ func (s *Sender) deliver(ctx context.Context, m queue.Message) queue.Outcome {
 	}
 	if err != nil {
 		return (&failure{stage: routing, err: err, ended: ctx.Err() != nil}).outcome()
+	}
+	if len(m.Batch.DKIMSelectors) > 0 {
+		if *buf, err = s.sign(*buf, l); err != nil {
+			s.warnUnsigned(ctx, m.Batch, err)
+			return (&failure{stage: routing, site: r.site, err: fmt.Errorf("%w: %w", errUnsigned, err), after: unsignedWait}).outcome()
+		}
 	}
 	*buf = stuffed(*buf)
 	return s.hand(ctx, r, m, *buf)

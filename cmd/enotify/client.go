@@ -12,7 +12,8 @@ import (
 )
 
 func (a *app) clientCmd() *cobra.Command {
-	return noun("client", "Domains that we send for", a.clientAddCmd(), a.clientListCmd(), a.clientShowCmd(), a.clientCheckCmd(), a.clientRemoveCmd())
+	return noun("client", "Domains that we send for", a.clientAddCmd(), a.clientListCmd(), a.clientShowCmd(),
+		a.clientSetCmd(), a.clientKeyCmd(), a.clientZoneCmd(), a.clientCheckCmd(), a.clientRemoveCmd())
 }
 
 func (a *app) clientAddCmd() *cobra.Command {
@@ -137,6 +138,7 @@ func layClient(p *page, c queue.Client) {
 	if c.ReturnPath != "" {
 		rows = append(rows, []string{"return path", c.ReturnPath})
 	}
+	rows = append(rows, []string{"DKIM", signedWith(c.Selectors)})
 	var states []string
 	for _, state := range slices.Sorted(maps.Keys(c.Batches)) {
 		states = append(states, count(c.Batches[state])+" "+state)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"enotify/queue"
+	"enotify/sender/dkim"
 	"enotify/spfguard"
 	"enotify/spfguard/dns"
 )
@@ -22,6 +23,7 @@ type guard struct {
 	// bounceDomain is where return paths of clients go to that leave them to us.
 	bounceDomain string
 
+	keys   *dkim.Directory
 	log    *slog.Logger
 	wake   chan struct{}
 	every  time.Duration // between two looks at a client that has nothing to send
@@ -80,24 +82,45 @@ func (g *guard) judge(ctx context.Context, s queue.Subject) error {
 			verdicts = append(verdicts, v)
 		}
 	}
+	if v, bad := g.unsignable(s); bad {
+		for i := range verdicts { // who waits for a key is looked at again soon
+			verdicts[i].ValidFor = min(verdicts[i].ValidFor, recheck)
+		}
+		for _, e := range s.Egress {
+			v.Egress = e.Addr
+			verdicts = append(verdicts, v)
+		}
+	}
 	found, err := g.db.Judge(ctx, s.ClientID, verdicts)
 	for _, d := range found.Drifts {
 		g.log.Warn("a client's SPF has changed", "client", s.Client, "domain", d.Domain, "egress", d.Egress, "was", d.WasResult, "since", d.WasSince, "is", d.Result,
 			"was_record", d.WasRecord, "record", d.Record, "next", "enotify client show "+s.Client)
 	}
 	for _, id := range found.Blocked {
-		g.log.Info("batch blocked: the client's SPF record does not let us send", "batch", id, "client", s.Client)
+		g.log.Info("batch blocked: the guard does not let it leave", "batch", id, "client", s.Client)
 	}
 	for _, alert := range found.Alerts {
 		g.alert(alert)
 	}
 	for _, id := range found.Freed {
-		g.log.Info("batch freed: the client's SPF record lets us send again", "batch", id, "client", s.Client)
+		g.log.Info("batch freed: the guard lets it leave", "batch", id, "client", s.Client)
 	}
 	if len(found.Blocked) == 0 {
 		g.judged()
 	}
 	return err
+}
+
+// unsignable is the verdict on a client whose mail is to be signed with a key
+// that this node cannot use. Its batches wait, and not for their turn to end.
+func (g *guard) unsignable(s queue.Subject) (v queue.Verdict, bad bool) {
+	for _, selector := range s.Selectors {
+		if _, err := g.keys.Key(s.Client, selector); err != nil {
+			return queue.Verdict{Identity: "dkim", Domain: dkim.Name(s.Client, selector), Result: "fail", Blocks: true,
+				Explanation: err.Error(), ValidFor: recheck}, true
+		}
+	}
+	return queue.Verdict{}, false
 }
 
 // fix is the zone line under which every egress address passes, "" when there
@@ -137,6 +160,10 @@ func (a *app) liveEgress(ctx context.Context) ([]netip.Addr, error) {
 		return nil, err
 	}
 	defer done()
+	return egressOf(ctx, db)
+}
+
+func egressOf(ctx context.Context, db *queue.DB) ([]netip.Addr, error) {
 	nodes, err := db.Nodes(ctx)
 	if err != nil {
 		return nil, err

@@ -27,6 +27,7 @@ type runSettings struct {
 	smtpPort    int
 	smarthost   string
 	tls         string
+	dkimDir     string
 	untilIdle   bool
 	grace       time.Duration
 	retryFirst  time.Duration
@@ -58,6 +59,7 @@ func (a *app) runCmd() *cobra.Command {
 	f.IntVar(&s.smtpPort, "smtp-port", 25, "where receivers listen")
 	f.StringVar(&s.smarthost, "smarthost", "", "deliver everything to `HOST:PORT`")
 	f.StringVar(&s.tls, "tls", "opportunistic", "opportunistic or required")
+	f.StringVar(&s.dkimDir, "dkim-dir", "", "`DIR` with the DKIM keys, DIR/DOMAIN/SELECTOR.pem")
 	f.BoolVar(&s.untilIdle, "until-idle", false, "end when nothing is due now")
 	f.DurationVar(&s.grace, "grace", 30*time.Second, "what transactions under way get to finish after a signal")
 	f.DurationVar(&s.retryFirst, "retry-first", 5*time.Minute, "wait before the first retry; each further one waits twice as long")
@@ -132,13 +134,17 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 		Resolver: resolver, Throttle: limits, HELO: node.HELO, Port: s.smtpPort, Smarthost: s.smarthost, Bind: bindable(node.Egress),
 		TLSRequired: s.tls == "required", MaxConnections: s.maxConns, Keys: signing, BounceDomain: s.bounceDomain, Log: log,
 	}
+	mail.DKIM.Path = s.dkimDir
 	server := &queue.Server{
 		DB: db, Node: node, Handler: monitor.watch(mail.Deliver), Admission: limits, Memory: limits, Schedule: queue.Schedule{First: s.retryFirst, Max: s.retryMax}, Survey: mail.Survey,
 		MaxInFlight: s.maxInFlight, Grace: s.grace, UntilIdle: s.untilIdle, Log: a.logger(), Alerted: monitor.alert,
 	}
-	guard := &guard{db: db, resolver: resolver.Server, bounceDomain: s.bounceDomain, log: log, wake: make(chan struct{}, 1), every: s.recheck, judged: server.Wake, alert: monitor.alert}
+	guard := &guard{db: db, resolver: resolver.Server, bounceDomain: s.bounceDomain, keys: &mail.DKIM, log: log, wake: make(chan struct{}, 1), every: s.recheck, judged: server.Wake, alert: monitor.alert}
 	policies := &policies{db: db, throttle: limits, log: log, wake: make(chan struct{}, 1)}
 	if err := policies.load(ctx); err != nil {
+		return err
+	}
+	if err := lookAtKeys(ctx, db, &mail.DKIM, log); err != nil {
 		return err
 	}
 

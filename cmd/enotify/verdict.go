@@ -39,7 +39,7 @@ func verdictsOn(ctx context.Context, db *queue.DB, client string) ([]verdict, er
 
 // layVerdicts prints the current verdicts with their cures, then the changes.
 func layVerdicts(p *page, found []verdict) {
-	p.heading("SPF")
+	p.heading("Guard")
 	var past [][]string
 	for _, v := range found {
 		if v.SupersededAt != nil {
@@ -63,7 +63,10 @@ func layVerdict(p *page, v verdict) {
 		effect = "blocks the client's batches"
 	}
 	p.line("%s for %s from %s: %s, since %s, checked %s ago", p.paint(v.Result, tones[v.Result]), v.Domain, v.Egress, effect, clock(v.Since), span(p.now.Sub(v.CheckedAt)))
-	rows := [][]string{{"  record", orElse(v.Record, "none")}}
+	var rows [][]string
+	if v.Identity != "dkim" {
+		rows = append(rows, []string{"  record", orElse(v.Record, "none")})
+	}
 	if v.Explanation != "" {
 		rows = append(rows, []string{"  why", v.Explanation})
 	}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"enotify/queue"
+	"enotify/sender/dkim"
+)
+
+func (a *app) clientSetCmd() *cobra.Command {
+	var returnPath string
+	var selectors []string
+	cmd := &cobra.Command{
+		Use: "set DOMAIN", Short: "Change how mail for a client is sent: its return path, its DKIM keys", Args: one("a domain"),
+		Long: `Changes how mail for a client is sent, for batches that take the turn from now
+on. With --dkim-selector its messages are signed, a signature for each selector:
+an RSA key that everybody can check, and an Ed25519 key beside it, say. Every
+node needs the private keys (enotify run --dkim-dir); one that lacks them holds
+the client's mail. Publish the records first: enotify client zone DOMAIN.`,
+		Example: `  enotify client set town.example --dkim-selector s2026,s2026ed
+  enotify client set town.example --dkim-selector none
+  enotify client set town.example --return-path bounces@town.example`,
+	}
+	f := cmd.Flags()
+	f.StringVar(&returnPath, "return-path", "", "envelope sender `ADDRESS` of its mail; none: the From: address of each batch")
+	f.StringSliceVar(&selectors, "dkim-selector", nil, "`SELECTOR` of a key that signs its mail; may be repeated; none: it is not signed")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var change queue.ClientChange
+		if f.Changed("return-path") {
+			if returnPath == "none" {
+				returnPath = ""
+			} else if !strings.Contains(returnPath, "@") || strings.ContainsAny(returnPath, " <>") {
+				return usagef("--return-path %s: it is an address, or none", returnPath)
+			}
+			change.ReturnPath = &returnPath
+		}
+		if f.Changed("dkim-selector") {
+			chosen, err := selectorsOf(selectors)
+			if err != nil {
+				return err
+			}
+			change.Selectors = &chosen
+		}
+		if change == (queue.ClientChange{}) {
+			return usagef("nothing to set: give --return-path or --dkim-selector")
+		}
+		db, stop, err := a.open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer stop()
+		domain, err := db.SetClient(cmd.Context(), args[0], change)
+		if err != nil {
+			return err
+		}
+		c, err := db.Client(cmd.Context(), domain)
+		if err != nil {
+			return err
+		}
+		a.hint("what it is to publish: enotify client zone %s", domain)
+		return a.print(c, func(p *page) {
+			p.line("client %s: return path %s, %s", c.Domain, orElse(c.ReturnPath, "the From: address"), signedWith(c.Selectors))
+		})
+	}
+	return cmd
+}
+
+// maxSelectors is how many signatures a message gets at most.
+const maxSelectors = 4
+
+func selectorsOf(given []string) ([]string, error) {
+	if slices.Equal(given, []string{"none"}) {
+		return []string{}, nil
+	}
+	chosen := []string{}
+	for _, selector := range given {
+		selector = strings.ToLower(strings.TrimSpace(selector))
+		if err := dkim.CheckSelector(selector); err != nil {
+			return nil, usagef("--dkim-selector: %w", err)
+		}
+		if !slices.Contains(chosen, selector) {
+			chosen = append(chosen, selector)
+		}
+	}
+	if len(chosen) == 0 || len(chosen) > maxSelectors {
+		return nil, usagef("--dkim-selector: it is 1 to %d selectors, or none", maxSelectors)
+	}
+	return chosen, nil
+}
+
+// signedWith says which keys sign.
+func signedWith(selectors []string) string {
+	if len(selectors) == 0 {
+		return "not signed"
+	}
+	return "signed with " + strings.Join(selectors, ", ")
+}

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/net/publicsuffix"
+
+	"enotify/queue"
+	"enotify/sender/dkim"
+	"enotify/spfguard"
+	"enotify/spfguard/dns"
+)
+
+// A zoneLine is a record that a client should publish.
+type zoneLine struct {
+	Name   string `json:"name"` // without the dot at the end
+	Type   string `json:"type"`
+	Value  string `json:"value"` // of TXT: the text, in one piece; "" when it is not known
+	Why    string `json:"why"`
+	Status string `json:"status"`
+}
+
+// What is to be done about a zoneLine.
+const (
+	zoneRight   = "right"   // published as it should be
+	zoneKeep    = "keep"    // published, and the client's own business
+	zonePublish = "publish" // to be added
+	zoneChange  = "change"  // to be put in the place of what is published
+	zoneUnknown = "unknown" // what it should be cannot be said here
+)
+
+// text is the line as a zone file has it.
+func (l zoneLine) text() string {
+	if l.Type == "TXT" {
+		return spfguard.ZoneLine(l.Name, l.Value)
+	}
+	return l.Name + ". IN " + l.Type + " " + l.Value
+}
+
+func (a *app) clientZoneCmd() *cobra.Command {
+	z := &zoneFile{app: a}
+	cmd := &cobra.Command{
+		Use: "zone DOMAIN", Short: "Print the DNS lines that a client should publish, and which of them it does", Args: one("a domain"),
+		Long: `Prints the lines for the client's zone file: SPF that lets the egress addresses
+of the live nodes send (or those of --ip), the keys of its DKIM selectors, a
+DMARC policy to begin with. Lines that are published as they should be are
+commented out, so that the rest can be pasted as it is.`,
+		Example: "  enotify client zone town.example --dkim-dir /etc/enotify/dkim",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			lines, err := z.lines(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return a.print(lines, func(p *page) { layZone(p, lines) })
+		},
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&z.ips, "ip", nil, "`IP` addresses that send; default: the egress addresses of the live nodes")
+	f.StringVar(&z.include, "include", "", "`DOMAIN` whose SPF record lists our addresses, to be included rather than the addresses themselves")
+	dkimDirFlag(f, &z.keys)
+	return cmd
+}
+
+func layZone(p *page, lines []zoneLine) {
+	for i, l := range lines {
+		if i > 0 {
+			p.line("")
+		}
+		p.line("; %s: %s", p.paint(strings.ToUpper(l.Status), zoneTones[l.Status]), l.Why)
+		switch {
+		case l.Value == "":
+		case l.Status == zoneRight || l.Status == zoneKeep:
+			p.line("; %s", l.text())
+		default:
+			p.line("%s", l.text())
+		}
+	}
+}
+
+var zoneTones = map[string]string{zoneRight: green, zoneKeep: green, zonePublish: yellow, zoneChange: yellow, zoneUnknown: red}
+
+// A zoneFile is what a client should publish.
+type zoneFile struct {
+	*app
+	ips     []string
+	include string
+	keys    dkim.Directory
+
+	dns *dns.Resolver
+}
+
+func (z *zoneFile) lines(ctx context.Context, name string) ([]zoneLine, error) {
+	db, stop, err := z.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	c, err := db.Client(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	spf := &spf{app: z.app, ips: z.ips, liveEgress: func(ctx context.Context) ([]netip.Addr, error) { return egressOf(ctx, db) }}
+	egress, err := spf.egress(ctx)
+	if err != nil {
+		return nil, err
+	}
+	z.dns = &dns.Resolver{Server: z.resolver}
+	var lines []zoneLine
+	for _, part := range []func(context.Context, queue.Client) ([]zoneLine, error){
+		func(ctx context.Context, c queue.Client) ([]zoneLine, error) { return z.spf(ctx, c, egress) },
+		z.dkim,
+		z.dmarc,
+	} {
+		found, err := part(ctx, c)
+		if err != nil {
+			return nil, fmt.Errorf("client %s: %w", c.Domain, err)
+		}
+		lines = append(lines, found...)
+	}
+	return lines, nil
+}
+
+// spf is a line for the client's domain, and for that of its return path.
+func (z *zoneFile) spf(ctx context.Context, c queue.Client, egress []netip.Addr) ([]zoneLine, error) {
+	domains := []string{c.Domain}
+	if c.ReturnPath != "" && domainOf(c.ReturnPath) != c.Domain {
+		domains = append(domains, domainOf(c.ReturnPath))
+	}
+	checker := &spfguard.Checker{Resolver: z.dns}
+	var lines []zoneLine
+	for _, domain := range domains {
+		who := "lets our addresses send"
+		if domain != c.Domain {
+			who = "lets our addresses send with the return path " + c.ReturnPath
+		}
+		l := zoneLine{Name: domain, Type: "TXT", Status: zonePublish, Why: "SPF, " + who}
+		f, err := checker.Fix(ctx, spfguard.FixQuery{Domain: domain, Egress: egress, Include: z.include})
+		switch {
+		case errors.Is(err, spfguard.ErrNoFix):
+			l.Status, l.Why = zoneUnknown, fmt.Sprintf("SPF: %v; see enotify spf check %s", err, domain)
+		case err != nil:
+			return nil, err
+		case !f.Changed():
+			l.Value, l.Status, l.Why = f.After, zoneRight, "SPF, already "+who
+		default:
+			l.Value = f.After
+			if f.Before != "" {
+				l.Status, l.Why = zoneChange, fmt.Sprintf("SPF, %s; in place of %q: %s", who, f.Before, strings.Join(f.Changes, "; "))
+			}
+		}
+		lines = append(lines, l)
+	}
+	return lines, nil
+}
+
+// dkim is a line for each selector.
+func (z *zoneFile) dkim(ctx context.Context, c queue.Client) ([]zoneLine, error) {
+	if len(c.Selectors) == 0 {
+		return []zoneLine{{Name: "_domainkey." + c.Domain, Type: "TXT", Status: zoneUnknown, Why: fmt.Sprintf(
+			"DKIM, no key signs for this client yet; make one: enotify client key %s --selector s1 --dkim-dir DIR", c.Domain)}}, nil
+	}
+	var lines []zoneLine
+	for _, selector := range c.Selectors {
+		l := zoneLine{Name: dkim.Name(c.Domain, selector), Type: "TXT", Status: zonePublish, Why: "DKIM, the public key of selector " + selector}
+		published, err := z.published(ctx, l.Name)
+		if err != nil {
+			return nil, err
+		}
+		key, err := z.keys.Key(c.Domain, selector)
+		switch {
+		case err != nil && len(published) > 0:
+			l.Value, l.Status, l.Why = published[0], zoneKeep, fmt.Sprintf("DKIM, published for selector %s; whether it fits the key cannot be said: %v", selector, err)
+		case err != nil:
+			l.Status, l.Why = zoneUnknown, fmt.Sprintf("DKIM: %v", err)
+		default:
+			l.Value = key.Record()
+			if slices.ContainsFunc(published, func(text string) bool { return tag(text, "p") == tag(l.Value, "p") }) {
+				l.Status, l.Why = zoneRight, "DKIM, already the public key of selector "+selector
+			} else if len(published) > 0 {
+				l.Status, l.Why = zoneChange, l.Why+", in place of another key; better: a new key with a new selector, since mail on its way is signed with the old one"
+			}
+		}
+		lines = append(lines, l)
+	}
+	return lines, nil
+}
+
+// dmarc is a policy to begin with (RFC 7489). One that is there, also that of
+// the organisation's domain, is the client's own business.
+func (z *zoneFile) dmarc(ctx context.Context, c queue.Client) ([]zoneLine, error) {
+	domains := []string{c.Domain}
+	if registered, err := publicsuffix.EffectiveTLDPlusOne(c.Domain); err == nil && registered != c.Domain {
+		domains = append(domains, registered)
+	}
+	for _, domain := range domains {
+		texts, err := z.published(ctx, "_dmarc."+domain)
+		if err != nil {
+			return nil, err
+		}
+		for _, text := range texts {
+			if tag(text, "v") == "DMARC1" {
+				return []zoneLine{{Name: "_dmarc." + domain, Type: "TXT", Value: text, Status: zoneKeep, Why: "DMARC, there is a policy; leave it as it is"}}, nil
+			}
+		}
+	}
+	return []zoneLine{{Name: "_dmarc." + c.Domain, Type: "TXT", Value: "v=DMARC1; p=none; rua=mailto:postmaster@" + c.Domain, Status: zonePublish,
+		Why: "DMARC, which big receivers ask for: only reports, to begin with; go on to p=quarantine when they show that all your mail passes"}}, nil
+}
+
+// published are the TXT records at a name; none is no error.
+func (z *zoneFile) published(ctx context.Context, name string) ([]string, error) {
+	answer, err := z.dns.TXT(ctx, name)
+	if errors.Is(err, dns.ErrNXDomain) || errors.Is(err, dns.ErrNoData) {
+		return nil, nil
+	}
+	return answer.Records, err
+}
+
+// tag is the value of a tag in a list of them (RFC 6376 §3.2), without white space.
+func tag(text, name string) string {
+	for part := range strings.SplitSeq(text, ";") {
+		if key, value, _ := strings.Cut(part, "="); strings.TrimSpace(key) == name {
+			return strings.Join(strings.Fields(value), "")
+		}
+	}
+	return ""
+}

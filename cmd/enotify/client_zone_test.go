@@ -1,0 +1,119 @@
+package main_test
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"enotify/sender/smtptest"
+)
+
+// publicKey is what differs from run to run in what client zone prints.
+var publicKey = regexp.MustCompile(`p=([A-Za-z0-9+/=]|" "){40,}`)
+
+// What a client is to publish, and what of it is there: nothing, all, something else.
+func TestClientZone(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, smtptest.Config{})
+	keys := t.TempDir()
+	for _, domain := range []string{"new.example", "all.example", "other.example", "news.org.example"} {
+		s.run("client", "add", domain)
+	}
+	for domain, selectors := range map[string][]string{"all.example": {"s1", "s2"}, "other.example": {"s1", "gone"}, "news.org.example": {"s1"}} {
+		for i, selector := range selectors {
+			if selector != "gone" {
+				line := s.run("client", "key", domain, "--selector", selector, "--type", []string{"rsa", "ed25519"}[i], "--dkim-dir", keys)
+				if domain == "all.example" {
+					s.dns.Put(line)
+				}
+			}
+		}
+		s.run("client", "set", domain, "--dkim-selector", strings.Join(selectors, ","))
+	}
+	s.run("client", "set", "other.example", "--return-path", "bounces@bounce.other.example")
+	s.dns.Put(`
+all.example.              TXT "v=spf1 ip4:192.0.2.0/24 -all"
+_dmarc.all.example.       TXT "v=DMARC1; p=reject"
+other.example.            TXT "v=spf1 mx ip4:198.51.100.1 -all"
+other.example.            MX  10 mx.test.
+s1._domainkey.other.example. TXT "v=DKIM1; p=AAAA"
+_dmarc.other.example.     TXT "no policy at all"
+_dmarc.org.example.       TXT "v=DMARC1; p=quarantine"
+`)
+	for _, domain := range []string{"new.example", "all.example", "other.example", "news.org.example"} {
+		args := []string{"client", "zone", domain, "--ip", "192.0.2.10,192.0.2.11", "--dkim-dir", keys}
+		got := strings.ReplaceAll(publicKey.ReplaceAllString(s.run(args...), "p=KEY"), keys, "DIR")
+		golden(t, "zone-"+domain+".txt", got)
+		var lines []struct{ Name, Type, Value, Why, Status string }
+		if err := json.Unmarshal([]byte(s.run(append(args, "-o", "json")...)), &lines); err != nil || len(lines) < 3 {
+			t.Errorf("%s: got %d lines of JSON, %v", domain, len(lines), err)
+		}
+	}
+	// what it prints can be pasted as it is, and then all is right
+	var before []string
+	for range 2 {
+		out := s.run("client", "zone", "new.example", "--ip", "192.0.2.10")
+		before = append(before, out)
+		s.dns.Put(out)
+	}
+	if strings.Contains(before[0], "SPF, already") || !strings.Contains(before[1], "RIGHT: SPF, already") || !strings.Contains(before[1], "KEEP: DMARC") {
+		t.Errorf("pasted: got first\n%s\nthen\n%s", before[0], before[1])
+	}
+}
+
+// golden compares with a file of testdata; -update of TestSPFOutput writes it.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", "client", name)
+	if flag.Lookup("update").Value.String() == "true" {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got)\n%s", name, diff)
+	}
+}
+
+// A node signs with the keys it has; without, the client's batches are blocked
+// and do not hold the turn, others go out, and the key sets them free.
+func TestRunSigns(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, smtptest.Config{})
+	s.dns.Put(`city.example. TXT "v=spf1 ip4:192.0.2.10 -all"`)
+	s.run("client", "add", "city.example")
+	keys, spare := t.TempDir(), t.TempDir()
+	s.run("client", "key", "town.example", "--selector", "s1", "--type", "ed25519", "--dkim-dir", spare)
+	s.run("client", "set", "town.example", "--dkim-selector", "s1")
+	signed := s.enqueue("signed", "soup", 3, 1)
+	s.start("run", "--dkim-dir", keys)
+	s.until(`SELECT state = 'blocked' AND reason LIKE 'DKIM: no DKIM key for town.example, selector s1: there is no file %/town.example/s1.pem; %' FROM enotify.batch WHERE id = $1`, signed)
+	other := ask[int64](s, `SELECT enotify.enqueue('other', 'info@city.example', 'Hello', 'x', ARRAY['a@d0.test'])`)
+	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, other)
+	if out := s.run("client", "show", "town.example"); !strings.Contains(out, "fail for s1._domainkey.town.example from 192.0.2.10: blocks the client's batches") {
+		t.Errorf("client show: got\n%s", out)
+	}
+	if out := s.run("client", "list"); !regexp.MustCompile(`(?m)^town.example +pass `).MatchString(out) {
+		t.Errorf("client list: got\n%s\nwant pass: SPF is not to blame", out)
+	}
+	if err := os.CopyFS(keys, os.DirFS(spare)); err != nil {
+		t.Fatal(err)
+	}
+	s.run("batch", "resume", "1")
+	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, signed)
+	for _, m := range s.smtp.Messages() {
+		if is, want := strings.HasPrefix(string(m.Data), "DKIM-Signature:"), m.From == "info@town.example"; is != want {
+			t.Errorf("message from %s is signed: %v, want %v", m.From, is, want)
+		}
+	}
+}
