@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -16,13 +17,14 @@ import (
 )
 
 func (a *app) destinationCmd() *cobra.Command {
-	return noun("destination", "How fast mail may go, and to where", a.destinationListCmd(), a.destinationSetCmd(), a.destinationResetCmd())
+	return noun("destination", "How fast mail may go, and to where", a.destinationListCmd(), a.destinationShowCmd(), a.destinationSetCmd(), a.destinationResetCmd())
 }
 
 // A destination is what holds for a recipient domain or site, wherever it
 // comes from.
 type destination struct {
 	Name          string     `json:"name"`
+	Site          bool       `json:"site"`                // all domains of a provider, whose rate is that of all of them together
 	Rate          string     `json:"rate"`                // as it was set, or in the shortest unit
 	PerSecond     *float64   `json:"messages_per_second"` // nil: no limit
 	Burst         int        `json:"burst"`
@@ -31,38 +33,80 @@ type destination struct {
 	Set           []string   `json:"set"` // the fields that an operator set for this name
 	UpdatedAt     *time.Time `json:"updated_at"`
 	UpdatedBy     string     `json:"updated_by"`
+	Learned       string     `json:"learned"` // what keeps a site slower than that, in short; "" when nothing does
 }
 
-// effective merges what was set with what is built in, as a node does: first
-// the row for all, then those that were set, then the sites known and what
-// else is asked for.
-func effective(set []queue.Destination, others ...string) []destination {
-	rows := map[string]queue.Destination{}
-	limits := map[string]throttle.Policy{}
-	names := []string{throttle.Everyone}
-	for _, d := range set {
-		rows[d.Name], limits[d.Name] = d, limitsOf(d)
-		names = append(names, d.Name)
+// effective lists what holds: first for all, then what was set, then the sites
+// known and those of which something was learned.
+func effective(ctx context.Context, db *queue.DB) ([]destination, error) {
+	l, err := readLimits(ctx, db)
+	if err != nil {
+		return nil, err
 	}
-	names = append(append(names, throttle.Sites()...), others...)
-	var node throttle.Throttle
-	node.SetPolicies(limits)
+	memos, _, err := db.Memos(ctx, time.Time{})
+	if err != nil {
+		return nil, err
+	}
+	names := append([]string{throttle.Everyone}, slices.Sorted(maps.Keys(l.rows))...)
+	names = append(names, throttle.Sites()...)
+	learned := map[string]string{}
+	for _, m := range memos {
+		if state, err := throttle.ReadState(m.State, m.At); err == nil && m.Kind == queue.Site {
+			if short := inShort(state, time.Now()); short != "" {
+				learned[m.Name] = short
+			}
+		}
+	}
+	names = append(names, slices.Sorted(maps.Keys(learned))...)
+	sites, err := db.AreSites(ctx, names)
+	if err != nil {
+		return nil, err
+	}
 	var all []destination
 	for i, name := range names {
 		if slices.Index(names, name) == i {
-			all = append(all, describe(rows[name], rows[throttle.Everyone], name, node.Policy(name)))
+			d := l.describe(name, isSite(name) || slices.Contains(sites, name))
+			d.Learned = learned[name]
+			all = append(all, d)
 		}
 	}
-	return all
+	return all, nil
 }
 
-func describe(own, everyone queue.Destination, name string, holds throttle.Policy) destination {
-	d := destination{Name: name, Rate: formatLimit(holds.Rate), Burst: holds.Burst, Connections: holds.Connections, PerConnection: holds.PerConnection, Set: []string{}}
+// limits is what was set, and a throttle that has taken it as a node would.
+type limits struct {
+	rows map[string]queue.Destination
+	node throttle.Throttle
+}
+
+func readLimits(ctx context.Context, db *queue.DB) (*limits, error) {
+	set, err := db.Destinations(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l := &limits{rows: map[string]queue.Destination{}}
+	policies := map[string]throttle.Policy{}
+	for _, d := range set {
+		l.rows[d.Name], policies[d.Name] = d, limitsOf(d)
+	}
+	l.node.SetPolicies(policies)
+	return l, nil
+}
+
+// isSite reports whether a name can be nothing but a site: domains have a dot.
+func isSite(name string) bool { return name != throttle.Everyone && !strings.Contains(name, ".") }
+
+func (l *limits) describe(name string, site bool) destination {
+	own, holds, rates := l.rows[name], l.node.Policy(name), []*queue.Rate{l.rows[name].Rate, l.rows[throttle.Everyone].Rate}
+	if site {
+		holds, rates = l.node.SitePolicy(name), rates[:1]
+	}
+	d := destination{Name: name, Site: site, Rate: formatLimit(holds.Rate), Burst: holds.Burst, Connections: holds.Connections, PerConnection: holds.PerConnection, Set: []string{}}
 	if holds.Rate != rate.Inf {
 		perSecond := float64(holds.Rate)
 		d.PerSecond = &perSecond
 	}
-	for _, r := range []*queue.Rate{own.Rate, everyone.Rate} {
+	for _, r := range rates {
 		if r != nil {
 			d.Rate = formatRate(*r)
 			break
@@ -91,11 +135,10 @@ func (a *app) destinationListCmd() *cobra.Command {
 				return err
 			}
 			defer stop()
-			set, err := db.Destinations(cmd.Context())
+			all, err := effective(cmd.Context(), db)
 			if err != nil {
 				return err
 			}
-			all := effective(set)
 			return a.print(all, func(p *page) { layDestinations(p, all) })
 		},
 	}
@@ -108,11 +151,12 @@ func layDestinations(p *page, all []destination) {
 		if d.UpdatedAt != nil {
 			origin = fmt.Sprintf("%s set by %s at %s", strings.Join(d.Set, ", "), d.UpdatedBy, clock(*d.UpdatedAt))
 		}
-		rows = append(rows, []string{d.Name, d.Rate, count(d.Burst), count(d.Connections), count(d.PerConnection), origin})
+		rows = append(rows, []string{d.Name, d.Rate, count(d.Burst), count(d.Connections), count(d.PerConnection), origin, d.Learned})
 	}
-	p.table([]string{"DESTINATION", "RATE PER DOMAIN", "BURST", "CONNECTIONS", "PER CONNECTION", "ORIGIN"}, rows...)
+	p.table([]string{"DESTINATION", "RATE", "BURST", "CONNECTIONS", "PER CONNECTION", "ORIGIN", "LEARNED"}, rows...)
 	p.line("")
-	p.line("* is every destination that has no line of its own, and what a line leaves open.")
+	p.line("* is every destination that has no line of its own, and what a line leaves open. A rate is that of one recipient domain;")
+	p.line("beside a site it is that of all its domains together. enotify destination show NAME tells more.")
 }
 
 func (a *app) destinationSetCmd() *cobra.Command {
@@ -122,13 +166,17 @@ func (a *app) destinationSetCmd() *cobra.Command {
 		Use: "set NAME", Short: "Set limits of a recipient domain, of a site, or with * of all", Args: one("a name"),
 		Long: `Sets limits of a recipient domain (gmail.com), of a site, which is all domains
 that one provider serves (google), or of everything else (*). Only the limits
-given change. Running nodes follow at once.`,
+given change. Running nodes follow at once.
+
+The rate of a domain is that of its messages; the rate of a site is that of all
+its domains together. Both hold. A name that is both, as of a domain whose mail
+hosts serve others too, sets both.`,
 		Example: `  enotify destination set gmail.com --rate 20/s --burst 5
   enotify destination set google --connections 8 --per-connection 50
   enotify destination set '*' --rate unlimited`,
 	}
 	f := cmd.Flags()
-	f.StringVar(&speed, "rate", "", "messages to a domain: 10/s, 300/min, 5000/h, 100000/day or unlimited")
+	f.StringVar(&speed, "rate", "", "messages to a domain, or to all domains of a site: 10/s, 300/min, 5000/h, 100000/day or unlimited")
 	f.IntVar(&d.Burst, "burst", 0, "messages that may go at once after a quiet time")
 	f.IntVar(&d.Connections, "connections", 0, "connections open at once")
 	f.IntVar(&d.PerConnection, "per-connection", 0, "messages before a connection is closed")
@@ -173,9 +221,17 @@ given change. Running nodes follow at once.`,
 }
 
 func (a *app) destinationResetCmd() *cobra.Command {
+	var learned bool
 	cmd := &cobra.Command{
-		Use: "reset NAME", Short: "Forget what was set for a destination", Args: one("a name"),
+		Use: "reset NAME", Short: "Forget what was set for a destination, or what was learned of it", Args: one("a name"),
+		Long: `Forgets the limits that were set for a recipient domain, a site or *. With
+--learned it forgets instead what the nodes learned of a site: how many
+connections and messages it bears, that it is closed, which of our egress
+addresses it blocks. They try it anew at once.`,
+		Example: `  enotify destination reset gmail.com
+  enotify destination reset outlook --learned`,
 	}
+	cmd.Flags().BoolVar(&learned, "learned", false, "forget what was learned, not what was set")
 	yes := yesFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		db, stop, err := a.open(cmd.Context())
@@ -187,6 +243,9 @@ func (a *app) destinationResetCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if learned {
+			return a.forgetLearned(cmd.Context(), db, name, *yes)
+		}
 		if err := a.confirm(*yes, "forget the limits set for %s?", name); err != nil {
 			return err
 		}
@@ -196,6 +255,23 @@ func (a *app) destinationResetCmd() *cobra.Command {
 		return a.sayLimits(cmd.Context(), db, name)
 	}
 	return cmd
+}
+
+func (a *app) forgetLearned(ctx context.Context, db *queue.DB, name string, yes bool) error {
+	standing, err := db.Standing(ctx, name)
+	if err != nil {
+		return err
+	}
+	if site := standing.Site; site != "" && site != name && !standing.IsSite {
+		return usagef("%s is a domain of the site %s, of which things are learned: enotify destination reset %s --learned", name, site, site)
+	}
+	if err := a.confirm(yes, "forget what was learned of %s, and try it anew at once?", name); err != nil {
+		return err
+	}
+	if err := db.ForgetLearned(ctx, name); err != nil {
+		return err
+	}
+	return a.say("%s: forgotten what was learned; the nodes try it anew now", name)
 }
 
 // destinationName is a name as the throttle knows it. A word without a dot is
@@ -214,11 +290,14 @@ func destinationName(ctx context.Context, db *queue.DB, name string) (string, er
 
 // sayLimits prints what holds for a destination now.
 func (a *app) sayLimits(ctx context.Context, db *queue.DB, name string) error {
-	set, err := db.Destinations(ctx)
+	l, err := readLimits(ctx, db)
 	if err != nil {
 		return err
 	}
-	all := effective(set, name)
-	d := all[slices.IndexFunc(all, func(d destination) bool { return d.Name == name })]
+	standing, err := db.Standing(ctx, name)
+	if err != nil {
+		return err
+	}
+	d := l.describe(name, isSite(name) || standing.IsSite && !standing.IsDomain)
 	return a.say("%s: rate %s, burst %s, %s, %s each", d.Name, d.Rate, count(d.Burst), some(d.Connections, "connection"), some(d.PerConnection, "message"))
 }

@@ -58,7 +58,7 @@ func TestNextNodeKnowsTheHold(t *testing.T) {
 	}})
 	batch := s.enqueue("menu", "Soup.", 50, 5)
 	node := s.start("run")
-	s.learned("holds.0.Until")
+	s.learned("holds.0.until")
 	s.kill(node.Process)
 	_ = node.Wait()
 	tried := s.smtp.Connections()

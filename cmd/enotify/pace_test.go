@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -51,5 +52,44 @@ func TestRateHoldsAndHoldsNobodyUp(t *testing.T) {
 		if most := perSecond + burst + 2; n > most {
 			t.Fatalf("messages within a second: got %d, want at most %d", n, most)
 		}
+	}
+}
+
+// The rate of a site holds for all its domains together, in every window and
+// over a kill; a change of it is in force within a second.
+func TestSiteRateHolds(t *testing.T) {
+	t.Parallel()
+	const perSecond, burst = 30, 5
+	s := newSite(t, smtptest.Config{})
+	s.run("destination", "set", "mx.test", "--rate", fmt.Sprintf("%d/min", 60*perSecond), "--burst", fmt.Sprint(burst))
+	batch := s.enqueue("menu", "Soup.", 400, 20) // all served by mx.test
+	for range 2 {
+		before := s.smtp.Delivered()
+		node := s.start("run")
+		for s.smtp.Delivered() < before+50 {
+			time.Sleep(5 * time.Millisecond)
+		}
+		s.kill(node.Process)
+		_ = node.Wait()
+	}
+	limited := s.smtp.Messages()
+	s.start("run")
+	s.until(`SELECT state = 'sending' FROM enotify.batch WHERE id = $1`, batch)
+	s.run("destination", "set", "mx.test", "--rate", "unlimited")
+	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+
+	slices.SortFunc(limited, func(a, b smtptest.Message) int { return a.At.Compare(b.At) })
+	for i := range limited {
+		n := 1
+		for n < len(limited)-i && limited[i+n].At.Sub(limited[i].At) < time.Second {
+			n++
+		}
+		// two more for what left before the window began and came within it
+		if most := perSecond + burst + 2; n > most {
+			t.Fatalf("messages to the site within a second: got %d, want at most %d", n, most)
+		}
+	}
+	if len(limited) < 100 {
+		t.Errorf("messages while the rate held: got %d, want 100", len(limited))
 	}
 }

@@ -15,12 +15,15 @@ import (
 // unlimited is how operators write that there is no limit.
 const unlimited = "unlimited"
 
-// rateUnits are the times a rate is given for, the shortest first.
-var rateUnits = []struct {
+// A rateUnit is a time that a rate is given for.
+type rateUnit struct {
 	name    string
 	aliases string // between spaces
 	per     time.Duration
-}{
+}
+
+// rateUnits are those there are, the shortest first.
+var rateUnits = []rateUnit{
 	{"s", " s sec second ", time.Second},
 	{"min", " m min minute ", time.Minute},
 	{"h", " h hour ", time.Hour},

@@ -59,6 +59,7 @@ type Command struct {
 	Arg  string // what follows the verb
 	From string // envelope sender, once MAIL was accepted
 	To   string // latest recipient that was accepted; of RCPT, the one in question
+	Peer string // IP address it came from
 	Conn int    // number of the connection, from 1 in the order of arrival
 	Nth  int    // number of the command on its connection, from 0 for CONNECT
 }

@@ -235,7 +235,7 @@ func (s *session) reply(verb, arg, usual string) string {
 	if config.Reply == nil {
 		return usual
 	}
-	c := Command{Verb: verb, Arg: arg, From: s.from, Conn: s.number, Nth: nth}
+	c := Command{Verb: verb, Arg: arg, From: s.from, Peer: s.peer(), Conn: s.number, Nth: nth}
 	if len(s.rcpts) > 0 {
 		c.To = s.rcpts[len(s.rcpts)-1]
 	}

@@ -15,11 +15,11 @@ const (
 // Each block in a row doubles the wait, from 15 minutes to 4 hours; a message
 // that the site takes after it ends it.
 type Hold struct {
-	Egress string    // an address, or the name at EHLO of a node that binds to none
-	Times  int       // blocks in a row
-	Until  time.Time // nothing begins before
-	Reply  string    // what the site said
-	At     time.Time // when
+	Egress string    `json:"egress"` // an address, or the name at EHLO of a node that binds to none
+	Times  int       `json:"times"`  // blocks in a row
+	Until  time.Time `json:"until"`  // nothing begins before
+	Reply  string    `json:"reply"`  // what the site said
+	At     time.Time `json:"at"`     // when
 }
 
 // Block notes that a site blocks an egress address, and returns the hold. It is

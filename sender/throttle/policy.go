@@ -48,6 +48,10 @@ var known = map[string]Policy{
 	"qq":          {Connections: 4, PerConnection: 8},
 }
 
+// Known is the part of a site's policy that is built in; the zero Policy when
+// there is none.
+func Known(site string) Policy { return known[site] }
+
 // Sites names the sites whose limits are built in.
 func Sites() []string { return slices.Sorted(maps.Keys(known)) }
 

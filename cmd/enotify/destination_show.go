@@ -1,0 +1,308 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/time/rate"
+
+	"enotify/queue"
+	"enotify/sender/throttle"
+)
+
+// A destinationReport tells all about one destination.
+type destinationReport struct {
+	Name     string     `json:"name"`
+	Domain   bool       `json:"domain"`       // it is a recipient domain
+	Site     string     `json:"site"`         // that serves it, or itself; "" when that is not known yet
+	Domains  int        `json:"site_domains"` // that it serves, when it is a site
+	Limits   []limit    `json:"limits"`
+	Learned  []string   `json:"learned"` // in words
+	State    *learned   `json:"state"`   // the same for programs; nil when nothing was learned
+	Deferred int        `json:"deferred"`
+	Untried  int        `json:"untried"`
+	NextDue  *time.Time `json:"next_due_at"`
+	Next     []string   `json:"next"` // commands
+}
+
+// A limit is one figure of a policy, and where it comes from.
+type limit struct {
+	Of    string `json:"of"` // the domain or site
+	What  string `json:"limit"`
+	Value string `json:"value"`
+	From  string `json:"from"`
+}
+
+// learned is what the nodes know of a site, by the clock of whoever looks.
+type learned struct {
+	ClosedUntil *time.Time      `json:"closed_until"`
+	Connections int             `json:"connections"` // 0: no ceiling was found
+	ConnProbeAt *time.Time      `json:"connections_probed_at"`
+	PerSecond   float64         `json:"messages_per_second"` // 0: it has not asked for fewer
+	RateProbeAt *time.Time      `json:"rate_probed_at"`
+	Why         string          `json:"last_refusal"`
+	WhyAt       *time.Time      `json:"last_refusal_at"`
+	Holds       []throttle.Hold `json:"holds"`
+}
+
+func (a *app) destinationShowCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "show NAME", Short: "Show the limits of a domain or site, what was learned of it, and why it is slow", Args: one("a name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			db, stop, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			name, err := destinationName(cmd.Context(), db, args[0])
+			if err != nil {
+				return err
+			}
+			r, err := destinationReportOn(cmd.Context(), db, name, time.Now())
+			if err != nil {
+				return err
+			}
+			return a.print(r, r.lay)
+		},
+	}
+}
+
+func destinationReportOn(ctx context.Context, db *queue.DB, name string, now time.Time) (*destinationReport, error) {
+	l, err := readLimits(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	s, err := db.Standing(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	r := &destinationReport{
+		Name: name, Domain: s.IsDomain, Site: s.Site, Domains: s.Domains, Deferred: s.Deferred, Untried: s.Untried, NextDue: s.NextDue,
+		Learned: []string{}, Next: []string{},
+	}
+	if s.IsSite || isSite(name) {
+		r.Site = name
+	}
+	if name != r.Site || s.IsDomain {
+		r.Limits = append(r.Limits, l.figures(name, false)...)
+	}
+	if r.Site != "" {
+		r.Limits = append(r.Limits, l.figures(r.Site, true)...)
+	}
+	for _, m := range s.Memos {
+		state, err := throttle.ReadState(m.State, m.At)
+		if err != nil {
+			return nil, fmt.Errorf("what was learned of %s: %w; a newer enotify wrote it, use that", m.Name, err)
+		}
+		if m.Kind == queue.Site && m.Name == r.Site {
+			r.tell(state, l.node.SitePolicy(m.Name), now)
+		}
+		r.tellNext(m, state, l, now)
+	}
+	return r, nil
+}
+
+// figures lists the limits of a domain or site with their origin.
+func (l *limits) figures(name string, site bool) []limit {
+	own, everyone := l.rows[name], l.rows[throttle.Everyone]
+	d := l.describe(name, site)
+	known, what := throttle.Known(name), "messages under way" // of a domain that shares a site
+	if site {
+		what = "connections"
+	}
+	from := func(set bool, builtIn bool, all bool) string {
+		switch {
+		case set:
+			return fmt.Sprintf("set by %s at %s", own.UpdatedBy, clock(own.UpdatedAt))
+		case builtIn:
+			return "built in for " + name
+		case all && name != throttle.Everyone:
+			return fmt.Sprintf("set for * by %s at %s", everyone.UpdatedBy, clock(everyone.UpdatedAt))
+		}
+		return "default"
+	}
+	figures := []limit{
+		{name, "rate", d.Rate, from(own.Rate != nil, known.Rate > 0, everyone.Rate != nil && !site)},
+		{name, "burst", count(d.Burst), from(own.Burst > 0, known.Burst > 0, everyone.Burst > 0)},
+	}
+	if site {
+		figures[0].What = "rate of all its domains"
+	}
+	if site || own.Connections > 0 {
+		figures = append(figures, limit{name, what, count(d.Connections), from(own.Connections > 0, known.Connections > 0, everyone.Connections > 0)})
+	}
+	if site || own.PerConnection > 0 {
+		figures = append(figures, limit{name, "messages per connection", count(d.PerConnection), from(own.PerConnection > 0, known.PerConnection > 0, everyone.PerConnection > 0)})
+	}
+	return figures
+}
+
+// tell puts what was learned of the site into words.
+func (r *destinationReport) tell(s throttle.State, policy throttle.Policy, now time.Time) {
+	p, site := s.Pace, r.Site
+	say := func(format string, args ...any) { r.Learned = append(r.Learned, fmt.Sprintf(format, args...)) }
+	if !p.Learned() && len(s.Holds) == 0 {
+		return
+	}
+	r.State = &learned{Connections: p.Ceiling, PerSecond: float64(p.Rate), Why: p.Why, Holds: s.Holds,
+		ClosedUntil: moment(p.ClosedUntil), ConnProbeAt: moment(p.ProbeAt), RateProbeAt: moment(p.RateProbeAt), WhyAt: moment(p.WhyAt)}
+	switch {
+	case now.Before(p.ClosedUntil):
+		say("%s is closed to us until %s: it refused %s in a row. Then one message goes to see.", site, until(p.ClosedUntil, now), some(p.Refusals, "message"))
+	case p.Refusals > 0:
+		say("%s has refused %s in a row: one message at a time goes to see, until it takes one.", site, some(p.Refusals, "message"))
+	}
+	if p.Ceiling > 0 {
+		say("%s bears %s at once: it refused one more. Another one is tried %s.", site, some(p.Ceiling, "connection"), soon(p.ProbeAt, now))
+	}
+	if p.Rate > 0 && p.Limit(policy.Rate) == p.Rate {
+		say("%s gets %s: it asked for fewer than %s. More is tried %s.", site, perTime(p.Rate), perTime(p.RateCeiling), soon(p.RateProbeAt, now))
+	}
+	if p.Why != "" {
+		say("It said at %s: %s", clock(p.WhyAt), clip(p.Why, 200))
+	}
+	for _, h := range s.Holds {
+		if now.Before(h.Until) {
+			say("%s blocks %s: nothing is sent from there until %s, the %s hold in a row. It said at %s: %s",
+				site, h.Egress, until(h.Until, now), ordinal(h.Times), clock(h.At), clip(h.Reply, 200))
+		} else {
+			say("%s blocked %s until %s; one message goes to see. It said at %s: %s", site, h.Egress, clock(h.Until), clock(h.At), clip(h.Reply, 200))
+		}
+	}
+	if len(s.Holds) > 0 {
+		r.Next = append(r.Next, fmt.Sprintf("enotify destination reset %s --learned   # when the cause is cured (delisted): tries it anew at once", site))
+	} else {
+		r.Next = append(r.Next, fmt.Sprintf("enotify destination reset %s --learned   # forgets this: tries it anew at once", site))
+		r.Next = append(r.Next, fmt.Sprintf("enotify destination set %s --connections %d --rate %s   # makes it the limit", site, max(1, cmp.Or(p.Ceiling, policy.Connections)), writable(p.Limit(policy.Rate))))
+	}
+}
+
+// tellNext says when the next message may begin where the rate is slow.
+func (r *destinationReport) tellNext(m queue.Memo, s throttle.State, l *limits, now time.Time) {
+	if s.Tokens == nil {
+		return
+	}
+	speed := l.node.Policy(m.Name).Rate
+	if m.Kind == queue.Site {
+		speed = s.Pace.Limit(l.node.SitePolicy(m.Name).Rate)
+	}
+	if wait := time.Duration((1 - *s.Tokens) / float64(speed) * float64(time.Second)); wait > 0 && s.At.Add(wait).After(now) {
+		r.Learned = append(r.Learned, fmt.Sprintf("The next message to %s may begin at %s: its rate is %s.", m.Name, until(s.At.Add(wait), now), perTime(speed)))
+	}
+}
+
+func (r *destinationReport) lay(p *page) {
+	switch {
+	case r.Name == throttle.Everyone:
+		p.line("* is every destination that has no limits of its own.")
+	case r.Domain && r.Site == r.Name:
+		p.line("%s is a recipient domain, and the site that serves %s: its limits hold for both.", r.Name, some(r.Domains, "domain"))
+	case r.Site == r.Name:
+		p.line("%s is a site: it serves %s.", r.Name, some(r.Domains, "domain"))
+	case r.Site != "":
+		p.line("%s is a recipient domain of the site %s. The limits of both hold.", r.Name, r.Site)
+	default:
+		p.line("%s is a recipient domain; its site is not known until a batch with recipients there is looked at.", r.Name)
+	}
+	p.heading("Limits")
+	var rows [][]string
+	for _, l := range r.Limits {
+		rows = append(rows, []string{l.Of, l.What, l.Value, l.From})
+	}
+	p.table([]string{"OF", "LIMIT", "VALUE", "FROM"}, rows...)
+	p.heading("Learned")
+	for _, line := range r.Learned {
+		p.line("%s", line)
+	}
+	if len(r.Learned) == 0 {
+		p.line("Nothing: it takes what it gets.")
+	}
+	if r.Deferred+r.Untried > 0 {
+		p.heading("Waiting")
+		p.line("%s deferred, %s not tried yet.", some(r.Deferred, "recipient"), count(r.Untried))
+		if r.NextDue != nil {
+			p.line("The next try is due at %s.", p.ago(*r.NextDue))
+		}
+	}
+	if len(r.Next) > 0 {
+		p.heading("Next")
+		for _, command := range r.Next {
+			p.line("  %s", command)
+		}
+	}
+}
+
+// inShort is what was learned of a site in a few words, for a table.
+func inShort(s throttle.State, now time.Time) string {
+	p := s.Pace
+	for _, h := range s.Holds {
+		if now.Before(h.Until) {
+			return fmt.Sprintf("blocks %s until %s", h.Egress, clock(h.Until))
+		}
+	}
+	switch {
+	case now.Before(p.ClosedUntil):
+		return "closed until " + clock(p.ClosedUntil)
+	case p.Rate > 0:
+		return "bears " + perTime(p.Rate)
+	case p.Ceiling > 0:
+		return "bears " + some(p.Ceiling, "connection")
+	}
+	return ""
+}
+
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func until(t, now time.Time) string { return clock(t) + " (in " + span(t.Sub(now)) + ")" }
+
+// soon is when something is tried that waits for a time and then for mail.
+func soon(t, now time.Time) string {
+	if now.Before(t) {
+		return "after " + until(t, now)
+	}
+	return "when there is more mail for it"
+}
+
+// perTime is a learned rate as people say it.
+func perTime(l rate.Limit) string {
+	for _, u := range rateUnits[:3] {
+		if n := float64(l) * u.per.Seconds(); n >= 1 {
+			return fmt.Sprintf("%.3g messages/%s", n, u.name)
+		}
+	}
+	return fmt.Sprintf("%.3g messages/day", float64(l)*86400)
+}
+
+// writable is a rate as destination set takes it.
+func writable(l rate.Limit) string {
+	if l == rate.Inf {
+		return unlimited
+	}
+	i := slices.IndexFunc(rateUnits, func(u rateUnit) bool { return float64(l)*u.per.Seconds() >= 10 })
+	if i < 0 {
+		i = len(rateUnits) - 1
+	}
+	u := rateUnits[i]
+	return fmt.Sprintf("%d/%s", max(1, int(float64(l)*u.per.Seconds())), u.name)
+}
+
+func ordinal(n int) string {
+	switch {
+	case n%100/10 != 1 && n%10 == 1:
+		return fmt.Sprintf("%dst", n)
+	case n%100/10 != 1 && n%10 == 2:
+		return fmt.Sprintf("%dnd", n)
+	case n%100/10 != 1 && n%10 == 3:
+		return fmt.Sprintf("%drd", n)
+	}
+	return fmt.Sprintf("%dth", n)
+}

@@ -1,0 +1,68 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A Standing is how things are at a recipient domain, or at a site.
+type Standing struct {
+	IsDomain bool   // some recipient is or was there
+	IsSite   bool   // it serves domains
+	Site     string // that serves the domain; "" when it is not known, or no domain
+	Domains  int    // that the site serves
+
+	Untried  int        // recipients there of the batches that are being sent, not tried yet
+	Deferred int        // recipients there who wait for the next try
+	NextDue  *time.Time // when the first of those is due; nil when there is none
+	Memos    []Memo     // what is kept of the domain, and of the site
+}
+
+const (
+	standingSQL = `
+WITH scope AS (
+	SELECT k.id, k.name, s.name AS site FROM enotify.domain k LEFT JOIN enotify.site s ON s.id = k.site_id WHERE k.name = $1 OR s.name = $1
+), waiting AS (
+	SELECT count(*)::int AS n, min(t.due_at) AS due
+	FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id AND b.finished_at IS NULL
+	WHERE t.intent_at IS NULL AND t.domain_id IN (SELECT id FROM scope)
+)
+SELECT EXISTS (SELECT FROM scope WHERE name = $1), EXISTS (SELECT FROM enotify.site s WHERE s.name = $1),
+       coalesce((SELECT site FROM scope WHERE name = $1), ''), (SELECT count(*)::int FROM scope WHERE site = $1),
+       coalesce((SELECT sum(d.last_seq - d.intent_seq) FROM enotify.batch b JOIN enotify.batch_domain d ON d.batch_id = b.id
+                 WHERE b.state::text IN ('sending', 'draining') AND d.domain_id IN (SELECT id FROM scope)), 0)::int,
+       w.n, w.due
+FROM waiting w`
+	memosOfSQL = `
+SELECT kind, name, domain, state, version, clock_timestamp() - learned_at, learned_at
+FROM enotify.pace WHERE kind = 'domain' AND name = $1 OR kind = 'site' AND name = ANY ($2)`
+	sitesOfSQL = `SELECT name FROM enotify.site WHERE name = ANY ($1)`
+)
+
+// Standing says how things are at the recipient domain or site of that name.
+func (db *DB) Standing(ctx context.Context, name string) (s Standing, err error) {
+	row := db.pool.QueryRow(ctx, standingSQL, name)
+	if err := row.Scan(&s.IsDomain, &s.IsSite, &s.Site, &s.Domains, &s.Untried, &s.Deferred, &s.NextDue); err != nil {
+		return s, refusal(err)
+	}
+	rows, err := db.pool.Query(ctx, memosOfSQL, name, []string{name, s.Site})
+	if err != nil {
+		return s, refusal(err)
+	}
+	s.Memos, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (m Memo, err error) {
+		return m, row.Scan(&m.Kind, &m.Name, &m.Domain, &m.State, &m.Version, &m.Age, &m.At)
+	})
+	return s, refusal(err)
+}
+
+// AreSites picks those of the names that serve recipient domains.
+func (db *DB) AreSites(ctx context.Context, names []string) (sites []string, err error) {
+	rows, err := db.pool.Query(ctx, sitesOfSQL, names)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	sites, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	return sites, refusal(err)
+}
