@@ -16,6 +16,8 @@ type result struct {
 	batch    int64
 	seq      int32
 	domainID int32
+	domain   string
+	first    bool // a first try of the batch, not of those that wait in retry
 	grp      int16
 	try      int       // number of the try, from 1
 	attempts int       // tries that count, this one included if it does

@@ -58,7 +58,7 @@ func (v Verdict) Temporary() bool { return v.Result == "temperror" }
 
 const unjudgedSQL = egressSQL + `, waiting AS (
 	SELECT DISTINCT ON (b.client_id) b.client_id, b.from_address FROM enotify.batch b
-	WHERE b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'retrying', 'blocked')
+	WHERE b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying', 'blocked')
 	ORDER BY b.client_id, b.priority DESC, b.submitted_at, b.id
 )
 SELECT c.id, c.domain, w.from_address, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''), c.dkim_selectors,

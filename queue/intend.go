@@ -35,7 +35,7 @@ func (db *DB) lanes(ctx context.Context, batch int64, grps []int16) ([]lane, err
 const retryLanesSQL = `
 SELECT t.batch_id, t.domain_id, k.name, coalesce(s.name, ''), t.grp, count(*)::int
 FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id JOIN enotify.domain k ON k.id = t.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
-WHERE t.intent_at IS NULL AND t.due_at <= now() AND t.grp = ANY ($1) AND b.state IN ('sending', 'retrying') AND b.expires_at > now()
+WHERE t.intent_at IS NULL AND t.due_at <= now() AND t.grp = ANY ($1) AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now()
 GROUP BY t.batch_id, t.domain_id, k.name, s.name, t.grp`
 
 // retryLanes lists the domains that have retries due, in the given groups.
@@ -78,15 +78,19 @@ type picked struct {
 // The intents of the chosen domains move, and their ranges are read by
 // primary key, in one statement. Fenced: the batch has the turn, the lease is
 // the caller's, in the same epoch, and has not run out.
-const intendSQL = `
+const intendSQL = intendMovedSQL + intendReadSQL
+
+const intendMovedSQL = `
 WITH want AS (
 	SELECT * FROM unnest($2::int[], $3::int[], $4::smallint[], $5::bigint[]) w (domain_id, n, grp, epoch)
 ), moved AS (
 	UPDATE enotify.batch_domain d SET intent_seq = d.intent_seq + w.n
 	FROM want w, enotify.batch b, enotify.lease l
 	WHERE d.batch_id = $1 AND d.domain_id = w.domain_id AND d.intent_seq + w.n <= d.last_seq
-	  AND b.id = $1 AND b.state = 'sending' AND b.expires_at > now()
-	  AND d.grp = w.grp AND l.grp = w.grp AND l.node_id = $6 AND l.epoch = w.epoch AND l.until > clock_timestamp()
+	  AND b.id = $1 AND b.state IN ('sending', 'draining') AND b.expires_at > now()
+	  AND d.grp = w.grp AND l.grp = w.grp AND l.node_id = $6 AND l.epoch = w.epoch AND l.until > clock_timestamp()`
+
+const intendReadSQL = `
 	RETURNING d.domain_id, d.intent_seq - w.n AS before, d.intent_seq AS upto, b.client_id
 )
 SELECT $1::bigint, r.seq, r.domain_id, r.address, r.data, 0, 0, s.class::text, s.reply,
@@ -95,13 +99,19 @@ FROM moved b CROSS JOIN LATERAL (
 	SELECT * FROM enotify.recipient r WHERE r.batch_id = $1 AND r.seq > b.before AND r.seq <= b.upto OFFSET 0 -- by primary key, whatever the planner thinks of sizes
 ) r LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true`
 
+// Nor does a batch begin in a domain where one that took the turn earlier has
+// recipients left.
+const intendBehindSQL = intendMovedSQL + `
+	  AND NOT EXISTS (SELECT FROM enotify.batch e JOIN enotify.batch_domain o ON o.batch_id = e.id
+	                  WHERE e.state = 'draining' AND e.turn_at < b.turn_at AND o.domain_id = w.domain_id AND o.intent_seq < o.last_seq)` + intendReadSQL
+
 const intendRetriesSQL = `
 WITH want AS (
 	SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::smallint[], $5::bigint[]) w (batch_id, domain_id, n, grp, epoch)
 ), due AS (
 	SELECT t.batch_id, t.seq FROM want w CROSS JOIN LATERAL (
 		SELECT t.batch_id, t.seq FROM enotify.retry t
-		JOIN enotify.batch b ON b.id = t.batch_id AND b.state IN ('sending', 'retrying') AND b.expires_at > now()
+		JOIN enotify.batch b ON b.id = t.batch_id AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now()
 		JOIN enotify.lease l ON l.grp = w.grp AND l.node_id = $6 AND l.epoch = w.epoch AND l.until > clock_timestamp()
 		WHERE t.batch_id = w.batch_id AND t.domain_id = w.domain_id AND t.grp = w.grp AND t.intent_at IS NULL AND t.due_at <= now()
 		ORDER BY t.due_at LIMIT w.n
@@ -117,10 +127,11 @@ LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true`
 
 // intend writes the intent of the picks and returns their recipients: all of
 // them, or, where a fence stopped a pick, none of that pick. First tries must
-// all be of one batch.
+// all be of one batch. With draining other batches may have first tries under
+// way.
 //
 // The shared lock lets a takeover wait for this transaction, see adopt.
-func (db *DB) intend(ctx context.Context, node int32, picks []pick) ([]picked, error) {
+func (db *DB) intend(ctx context.Context, node int32, picks []pick, draining bool) ([]picked, error) {
 	var batches []int64
 	var domains, counts []int32
 	var grps []int16
@@ -134,9 +145,12 @@ func (db *DB) intend(ctx context.Context, node int32, picks []pick) ([]picked, e
 	}
 	var b pgx.Batch
 	b.Queue(`SELECT pg_advisory_xact_lock_shared($1, $2)`, nodeLock, node)
-	if picks[0].retry {
+	switch {
+	case picks[0].retry:
 		b.Queue(intendRetriesSQL, batches, domains, counts, grps, epochs, node)
-	} else {
+	case draining:
+		b.Queue(intendBehindSQL, batches[0], domains, counts, grps, epochs, node)
+	default:
 		b.Queue(intendSQL, batches[0], domains, counts, grps, epochs, node)
 	}
 	results := db.pool.SendBatch(ctx, &b)

@@ -38,7 +38,7 @@ VALUES ($1, $2, $3, $4, $5, $6, now() + $7, $8, $9, $10)`
 UPDATE enotify.verdict SET superseded_at = now()
 WHERE client_id = $1 AND superseded_at IS NULL AND (identity, egress) NOT IN (SELECT * FROM unnest($2::text[], $3::inet[]))`
 
-	blockSQL   = `UPDATE enotify.batch SET state = 'blocked', reason = $2 WHERE client_id = $1 AND state IN ('queued', 'sending', 'retrying') RETURNING id`
+	blockSQL   = `UPDATE enotify.batch SET state = 'blocked', reason = $2 WHERE client_id = $1 AND state IN ('queued', 'sending', 'draining', 'retrying') RETURNING id`
 	reblockSQL = `UPDATE enotify.batch SET reason = $2 WHERE client_id = $1 AND state = 'blocked' AND reason <> $2`
 	unblockSQL = `
 UPDATE enotify.batch SET state = 'queued', reason = ''

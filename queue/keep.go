@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -31,14 +32,11 @@ func (v *serving) keep(ctx context.Context) (idle bool, err error) {
 	if err := v.survey(ctx); err != nil {
 		return false, err
 	}
-	turn, err := v.DB.takeTurn(ctx)
+	turns, err := v.DB.takeTurn(ctx)
 	if err != nil {
 		return false, err
 	}
-	if turn != v.turn {
-		v.turn, v.stale = turn, true
-		clear(v.assigned)
-	}
+	v.follow(turns)
 	if err := v.halt(ctx); err != nil {
 		return false, err
 	}
@@ -48,19 +46,41 @@ func (v *serving) keep(ctx context.Context) (idle bool, err error) {
 	v.mu.Lock()
 	busy := v.total > 0
 	v.mu.Unlock()
-	if busy || turn != 0 {
+	if busy || len(v.order) > 0 {
 		return false, nil
 	}
 	return v.DB.idle(ctx)
 }
 
+// follow takes note of how the turns stand.
+func (v *serving) follow(t turns) {
+	if t.sending.ID != v.turn {
+		v.turn = t.sending.ID
+		clear(v.assigned)
+	}
+	order := make([]int64, 0, len(t.draining)+1)
+	for _, d := range t.draining {
+		order = append(order, d.ID)
+	}
+	if v.turn != 0 {
+		order = append(order, v.turn)
+	}
+	if !slices.Equal(order, v.order) {
+		v.order, v.stale = order, true
+		v.mu.Lock()
+		v.shared = len(order) > 1
+		v.mu.Unlock()
+	}
+}
+
 // renew beats, and moves our share of the groups towards a fair one.
 func (v *serving) renew(ctx context.Context) error {
 	asked := time.Since(v.start)
-	held, alive, err := v.DB.beat(ctx, v.id)
+	held, alive, err := v.DB.beat(ctx, v.id, v.waitsFor)
 	if err != nil {
 		return err
 	}
+	v.waitsFor = 0
 	v.expires.Store((asked + leaseTTL - leaseMargin).Nanoseconds())
 	share := (groups + alive - 1) / alive
 	if len(held) < share {
@@ -118,7 +138,7 @@ func (v *serving) giveBack(ctx context.Context, share int) error {
 	return nil
 }
 
-const activeSQL = `SELECT id FROM enotify.batch WHERE id = ANY ($1) AND state IN ('sending', 'retrying')`
+const activeSQL = `SELECT id FROM enotify.batch WHERE id = ANY ($1) AND state IN ('sending', 'draining', 'retrying')`
 
 // halt stops the runs of batches that may not be sent any more.
 func (v *serving) halt(ctx context.Context) error {
@@ -164,14 +184,16 @@ func (v *serving) load(ctx context.Context) error {
 			grps = append(grps, grp)
 		}
 	}
-	if v.stale && v.turn != 0 {
-		lanes, err := v.DB.lanes(ctx, v.turn, grps)
-		if err != nil {
-			return err
-		}
+	if v.stale {
 		v.lanes.keep(func(l *lane) bool { return l.retry })
-		if err := v.put(ctx, lanes); err != nil {
-			return err
+		for _, batch := range v.order {
+			lanes, err := v.DB.lanes(ctx, batch, grps)
+			if err != nil {
+				return err
+			}
+			if err := v.put(ctx, lanes); err != nil {
+				return err
+			}
 		}
 	}
 	v.stale = false
@@ -191,7 +213,7 @@ func (v *serving) put(ctx context.Context, lanes []lane) error {
 				return err
 			}
 			v.runs[l.batch] = v.newRun(batch)
-			if !l.retry {
+			if !l.retry && l.batch == v.turn {
 				v.log.Info("batch has the turn", "batch", l.batch, "client", batch.Client, "domains", len(lanes))
 			}
 		}

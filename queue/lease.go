@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -33,17 +34,18 @@ type Node struct {
 	Version   string
 	StartedAt time.Time
 	LiveUntil time.Time
-	Groups    int // lease groups it holds
+	Groups    int  // lease groups it holds
+	Turn      Turn // "" is Strict
 }
 
 const joinSQL = `
 WITH swept AS (DELETE FROM enotify.node n WHERE n.live_until < now() - interval '1 day')
-INSERT INTO enotify.node (name, egress, helo, version, live_until)
-VALUES ($1, $2, $3, $4, now() + $5) RETURNING id`
+INSERT INTO enotify.node (name, egress, helo, version, live_until, turn)
+VALUES ($1, $2, $3, $4, now() + $5, $6) RETURNING id`
 
 // join registers a node; it holds no groups yet.
 func (db *DB) join(ctx context.Context, n Node) (id int32, err error) {
-	err = db.pool.QueryRow(ctx, joinSQL, n.Name, n.Egress, n.HELO, n.Version, leaseTTL).Scan(&id)
+	err = db.pool.QueryRow(ctx, joinSQL, n.Name, n.Egress, n.HELO, n.Version, leaseTTL, cmp.Or(n.Turn, Strict)).Scan(&id)
 	return id, err
 }
 
@@ -54,14 +56,15 @@ type lease struct {
 }
 
 const (
-	liveSQL  = `UPDATE enotify.node SET live_until = now() + $2 WHERE id = $1 RETURNING (SELECT count(*) FROM enotify.node o WHERE o.live_until > now() OR o.id = $1)`
+	liveSQL  = `UPDATE enotify.node SET live_until = now() + $2, waits_for = nullif($3::bigint, 0) WHERE id = $1 RETURNING (SELECT count(*) FROM enotify.node o WHERE o.live_until > now() OR o.id = $1)`
 	renewSQL = `UPDATE enotify.lease SET until = now() + $2 WHERE node_id = $1 RETURNING grp, epoch`
 )
 
-// beat renews the node's leases and says how many nodes are alive.
-func (db *DB) beat(ctx context.Context, node int32) (held []lease, alive int, err error) {
+// beat renews the node's leases and says how many nodes are alive. The node
+// only waits for slow sites of the batch waitsFor, if that is not 0.
+func (db *DB) beat(ctx context.Context, node int32, waitsFor int64) (held []lease, alive int, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		if err := tx.QueryRow(ctx, liveSQL, node, leaseTTL).Scan(&alive); err != nil {
+		if err := tx.QueryRow(ctx, liveSQL, node, leaseTTL, waitsFor).Scan(&alive); err != nil {
 			return fmt.Errorf("heartbeat of node %d: %w", node, err)
 		}
 		rows, err := tx.Query(ctx, renewSQL, node, leaseTTL)
@@ -184,7 +187,7 @@ func (db *DB) leave(ctx context.Context, node int32) error {
 }
 
 const nodesSQL = `
-SELECT n.id, n.name, n.egress, n.helo, n.version, n.started_at, n.live_until, (SELECT count(*)::int FROM enotify.lease l WHERE l.node_id = n.id)
+SELECT n.id, n.name, n.egress, n.helo, n.version, n.started_at, n.live_until, (SELECT count(*)::int FROM enotify.lease l WHERE l.node_id = n.id), n.turn
 FROM enotify.node n WHERE n.live_until > now() ORDER BY n.name, n.id`
 
 // Nodes lists the nodes that are alive.
@@ -195,7 +198,7 @@ func (db *DB) Nodes(ctx context.Context) ([]Node, error) {
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (n Node, err error) {
 		var egress []netip.Prefix // inet
-		err = row.Scan(&n.ID, &n.Name, &egress, &n.HELO, &n.Version, &n.StartedAt, &n.LiveUntil, &n.Groups)
+		err = row.Scan(&n.ID, &n.Name, &egress, &n.HELO, &n.Version, &n.StartedAt, &n.LiveUntil, &n.Groups, &n.Turn)
 		for _, e := range egress {
 			n.Egress = append(n.Egress, e.Addr())
 		}

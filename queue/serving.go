@@ -18,6 +18,9 @@ type serving struct {
 	log      *slog.Logger
 	capacity int
 
+	order    []int64 // batches whose first tries are under way, in the order of their turns: those that drain, then turn
+	waitsFor int64   // turn, if it only waited for slow sites at a moment since the last heartbeat; else 0
+
 	held     map[int16]int64 // epoch of each group whose lease is ours
 	giving   map[int16]bool  // groups to be given back once nothing of them is in flight
 	expires  atomic.Int64    // when the leases end, in nanoseconds since start
@@ -42,6 +45,8 @@ type serving struct {
 	inFlight  [groups]int         // messages picked and not recorded
 	total     int                 // their sum
 	flying    map[flight]struct{} // each of them
+	firsts    map[laneKey]int     // first tries among them
+	shared    bool                // several batches have first tries under way, and may wait for each other's domains
 	surveying map[int64]int       // priority of each batch whose domains we look at
 	news      chan struct{}       // freed or inFlight changed
 }
@@ -57,7 +62,7 @@ func newServing(s *Server, id int32, log *slog.Logger) *serving {
 	v := &serving{
 		Server: s, id: id, log: log, capacity: s.MaxInFlight,
 		held: map[int16]int64{}, giving: map[int16]bool{}, runs: map[int64]*run{}, assigned: map[int32]string{}, lanes: newLanes(), start: time.Now(), news: make(chan struct{}, 1),
-		flying: map[flight]struct{}{}, surveying: map[int64]int{},
+		flying: map[flight]struct{}{}, firsts: map[laneKey]int{}, surveying: map[int64]int{},
 	}
 	if v.capacity <= 0 {
 		v.capacity = 2000
@@ -123,7 +128,12 @@ func (v *serving) loop(ctx context.Context) error {
 	defer timer.Stop()
 	failures := 0
 	for due := true; ctx.Err() == nil; {
-		if due || time.Since(v.kept) >= poll {
+		select {
+		case <-v.wake: // also while there is always something to pick: an urgent batch does not wait a second for the turn
+			due = true
+		default:
+		}
+		if kept := time.Since(v.kept); kept >= poll || due && kept >= breath {
 			idle, err := v.keep(ctx)
 			switch {
 			case ctx.Err() != nil:
@@ -151,6 +161,9 @@ func (v *serving) loop(ctx context.Context) error {
 			}
 		}
 		wait := poll - time.Since(v.kept)
+		if due {
+			wait = breath - time.Since(v.kept)
+		}
 		if failures > 0 {
 			wait = min(time.Duration(failures)*poll/2, 10*time.Second)
 		} else if next := v.lanes.next(); !next.IsZero() {
@@ -163,7 +176,7 @@ func (v *serving) loop(ctx context.Context) error {
 			due = true
 		case <-v.news:
 		case <-timer.C:
-			due = failures > 0
+			due = due || failures > 0
 		}
 	}
 	return nil
@@ -181,7 +194,7 @@ func (v *serving) reap() {
 }
 
 // pick asks for as many messages as may begin now and fit into one round trip:
-// first tries of the one batch, or retries, not both.
+// first tries of one batch, or retries, not both.
 func (v *serving) pick(now time.Time) []pick {
 	v.mu.Lock()
 	room := min(maxTick, v.capacity-v.total)
@@ -204,8 +217,12 @@ func (v *serving) pick(now time.Time) []pick {
 			v.lanes.park(l, Wait{})
 			continue
 		}
-		if len(picks) > 0 && picks[0].retry != l.retry {
+		if len(picks) > 0 && (picks[0].retry != l.retry || !l.retry && picks[0].batch != l.batch) {
 			other = append(other, l)
+			continue
+		}
+		if v.behind(l) {
+			v.lanes.park(l, Wait{Until: now.Add(poll), Site: through(l.domain)})
 			continue
 		}
 		want := min(l.waiting, room, maxLane)
@@ -228,6 +245,9 @@ func (v *serving) pick(now time.Time) []pick {
 	for _, l := range other {
 		v.lanes.park(l, Wait{})
 	}
+	if len(picks) == 0 && !v.stale {
+		v.waitsFor = v.turn
+	}
 	return picks
 }
 
@@ -238,7 +258,7 @@ func (v *serving) begin(ctx context.Context, picks []pick) error {
 	var got []picked
 	err := v.keepSpent(ctx)
 	if err == nil {
-		got, err = v.DB.intend(ctx, v.id, picks)
+		got, err = v.DB.intend(ctx, v.id, picks, len(v.order) > 1)
 	}
 	now := time.Now()
 	byDomain := make(map[laneKey]*pick, len(picks))
@@ -265,11 +285,17 @@ func (v *serving) hand(p picked, from *pick) {
 		Batch: r.batch, Seq: p.seq, Address: p.address, Domain: from.domain, Data: p.data, Attempt: p.attempts + 1,
 		MayBegin: r.mayBegin,
 	}
-	res := result{batch: p.batch, seq: p.seq, domainID: p.domainID, grp: from.grp, try: p.tries + 1, attempts: p.attempts, full: p.full}
+	res := result{
+		batch: p.batch, seq: p.seq, domainID: p.domainID, domain: from.domain, first: !from.retry, grp: from.grp,
+		try: p.tries + 1, attempts: p.attempts, full: p.full,
+	}
 	v.mu.Lock()
 	v.inFlight[from.grp]++
 	v.total++
 	v.flying[flight{p.batch, p.seq}] = struct{}{}
+	if !from.retry {
+		v.firsts[from.key()]++
+	}
 	v.mu.Unlock()
 	if p.suppressed != nil {
 		o := Outcome{State: Suppressed, Reply: Reply{Text: *p.suppressed}}
@@ -330,6 +356,9 @@ func (v *serving) recorded(rs []result) {
 	for i := range rs {
 		v.inFlight[rs[i].grp]--
 		delete(v.flying, flight{rs[i].batch, rs[i].seq})
+		if rs[i].first {
+			v.tried(rs[i].batch, rs[i].domainID, rs[i].domain)
+		}
 	}
 	v.total -= len(rs)
 	drained := v.total == 0

@@ -118,7 +118,7 @@ WITH misplaced AS (
 	SELECT id, state FROM enotify.batch WHERE finished_at IS NULL AND state <> 'draft'
 ), busy AS (
 	SELECT DISTINCT d.domain_id FROM open b JOIN enotify.batch_domain d ON d.batch_id = b.id JOIN misplaced m ON m.id = d.domain_id
-	WHERE b.state = 'sending' AND d.intent_seq < d.last_seq
+	WHERE b.state IN ('sending', 'draining') AND d.intent_seq < d.last_seq
 	   OR d.intent_seq >= d.first_seq AND d.intent_seq - d.first_seq + 1 >
 		(SELECT count(*) FROM enotify.outcome o WHERE o.batch_id = d.batch_id AND o.seq BETWEEN d.first_seq AND d.intent_seq)
 		+ (SELECT count(*) FROM enotify.retry t WHERE t.batch_id = d.batch_id AND t.seq BETWEEN d.first_seq AND d.intent_seq AND t.intent_at IS NULL)
@@ -139,8 +139,8 @@ UPDATE enotify.retry t SET grp = m.grp FROM moved m WHERE t.domain_id = m.id`
 // be tried again. That stays so while this transaction runs, since it keeps the
 // intents of the groups' holders out (they take the same lock, shared), and the
 // groups from being adopted; an intent that comes after it finds the domain in
-// another group than it was picked for, and is fenced off. What the batch in
-// state sending has not tried stays too: the new holder would not know of it.
+// another group than it was picked for, and is fenced off. What a batch in
+// state sending or draining has not tried stays too: the new holder would not know of it.
 // Domains left behind are tried again when their next batch takes the turn.
 func regroup(ctx context.Context, tx pgx.Tx, domains []int32) error {
 	rows, err := tx.Query(ctx, misplacedSQL, domains)

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -28,76 +29,127 @@ WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND
 ORDER BY b.priority DESC, b.submitted_at, b.id LIMIT 1`
 
 const (
-	currentSQL = `SELECT id, priority FROM enotify.batch WHERE state = 'sending'`
-	yieldSQL   = `UPDATE enotify.batch SET state = 'queued', reason = $2 WHERE id = $1 AND state = 'sending'`
-	beginSQL   = `UPDATE enotify.batch SET state = 'sending', started_at = coalesce(started_at, now()), reason = '' WHERE id = $1 AND state = 'queued'`
+	activeTurnsSQL = `SELECT id, priority, state::text FROM enotify.batch WHERE finished_at IS NULL AND state IN ('sending', 'draining') ORDER BY turn_at, id`
+	yieldSQL       = `UPDATE enotify.batch SET state = 'queued', reason = 'waits for a batch of higher priority' WHERE id = $1 AND state IN ('sending', 'draining')`
+	drainSQL       = `UPDATE enotify.batch SET state = 'draining', reason = 'waits for slow sites' WHERE id = $1 AND state = 'sending'`
+	beginSQL       = `
+UPDATE enotify.batch SET state = 'sending', started_at = coalesce(started_at, now()), turn_at = clock_timestamp(), reason = '' WHERE id = $1 AND state = 'queued'`
 )
 
+// A turn is a batch that has the turn, had it and drains, or would have it next.
 type turn struct {
 	ID       int64
 	Priority int
 }
 
-// takeTurn gives the turn to the batch that should have it, and returns it; 0
-// when there is none. A batch of higher priority takes it at once.
-func (db *DB) takeTurn(ctx context.Context) (batch int64, err error) {
-	batch, change, err := nextTurn(ctx, db.pool)
-	if err != nil || !change {
-		return batch, err
+// turns are the batches whose first tries are under way.
+type turns struct {
+	sending  turn   // has the turn; ID 0: none
+	draining []turn // had it, and still go before it in their domains; the earliest first
+}
+
+// takeTurn gives the turn to the batch that should have it, and returns how
+// they stand. A batch of higher priority takes it at once.
+func (db *DB) takeTurn(ctx context.Context) (t turns, err error) {
+	t, c, err := db.decide(ctx, db.pool)
+	if err != nil || c.begin.ID == 0 {
+		return t, err
 	}
 	// What cannot move to the group of its site now is safe where it is.
-	_ = db.inTx(ctx, func(tx pgx.Tx) error { return regroupBatch(ctx, tx, batch) })
+	_ = db.inTx(ctx, func(tx pgx.Tx) error { return regroupBatch(ctx, tx, c.begin.ID) })
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, turnLock); err != nil {
 			return err
 		}
-		var current turn
-		if current, err = one(ctx, tx, currentSQL); err != nil {
+		if t, c, err = db.decide(ctx, tx); err != nil || c.begin.ID == 0 {
 			return err
 		}
-		if batch, change, err = nextTurn(ctx, tx); err != nil || !change {
-			return err
-		}
-		if current.ID != 0 {
-			if _, err := tx.Exec(ctx, yieldSQL, current.ID, "waits for a batch of higher priority"); err != nil {
+		for _, y := range c.yield {
+			if _, err := tx.Exec(ctx, yieldSQL, y.ID); err != nil {
 				return err
 			}
 		}
-		_, err = tx.Exec(ctx, beginSQL, batch)
+		if c.drain {
+			if _, err := tx.Exec(ctx, drainSQL, t.sending.ID); err != nil {
+				return err
+			}
+		}
+		if _, err = tx.Exec(ctx, beginSQL, c.begin.ID); err != nil {
+			return err
+		}
+		t, err = active(ctx, tx)
 		return err
 	})
-	return batch, err
+	return t, err
 }
 
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// nextTurn says whose turn it should be, and whether that is a change.
-func nextTurn(ctx context.Context, q querier) (batch int64, change bool, err error) {
-	current, err := one(ctx, q, currentSQL)
-	if err != nil {
-		return 0, false, err
-	}
-	next, err := one(ctx, q, eligibleSQL)
-	if err != nil {
-		return 0, false, err
-	}
-	if next.ID != 0 && (current.ID == 0 || next.Priority > current.Priority) {
-		return next.ID, true, nil
-	}
-	return current.ID, false, nil
+// A change of the turn.
+type change struct {
+	begin turn   // takes it; ID 0: there is no change
+	yield []turn // of lower priority: go back into the queue
+	drain bool   // the batch that has it drains
 }
 
-func one(ctx context.Context, q querier, sql string) (turn, error) {
-	rows, err := q.Query(ctx, sql)
+// decide says how the turns stand, and how they should change.
+func (db *DB) decide(ctx context.Context, q querier) (t turns, c change, err error) {
+	if t, err = active(ctx, q); err != nil {
+		return t, c, err
+	}
+	rows, err := q.Query(ctx, eligibleSQL)
 	if err != nil {
-		return turn{}, err
+		return t, c, err
 	}
-	t, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[turn])
+	next, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[turn])
 	if errors.Is(err, pgx.ErrNoRows) {
-		return turn{}, nil
+		return t, c, nil
 	}
+	if err != nil {
+		return t, c, err
+	}
+	var stay []turn
+	for _, d := range append(slices.Clip(t.draining), t.sending) {
+		switch {
+		case d.ID == 0:
+		case d.Priority < next.Priority:
+			c.yield = append(c.yield, d)
+		default:
+			stay = append(stay, d)
+			c.drain = d == t.sending
+		}
+	}
+	mayBegin := len(stay) == 0
+	if !mayBegin && len(stay) <= maxDraining {
+		if mayBegin, err = byDestination(ctx, q); err == nil && mayBegin && c.drain {
+			mayBegin, err = onlyWaits(ctx, q, t.sending.ID)
+		}
+	}
+	if err != nil || !mayBegin {
+		return t, change{}, err
+	}
+	c.begin = next
+	return t, c, nil
+}
+
+// active lists the batches whose first tries are under way.
+func active(ctx context.Context, q querier) (t turns, err error) {
+	rows, err := q.Query(ctx, activeTurnsSQL)
+	if err != nil {
+		return t, err
+	}
+	var b turn
+	var state string
+	_, err = pgx.ForEachRow(rows, []any{&b.ID, &b.Priority, &state}, func() error {
+		if state == "sending" {
+			t.sending = b
+		} else {
+			t.draining = append(t.draining, b)
+		}
+		return nil
+	})
 	return t, err
 }
 
@@ -130,7 +182,7 @@ WITH standing AS (
 	SELECT id, state, CASE
 		WHEN state <> 'cancelled' AND outcomes = total THEN 'done'
 		WHEN state <> 'cancelled' AND expired AND deferred = 0 AND intents = outcomes - (total - sendable) THEN 'done'
-		WHEN state = 'sending' AND outcomes + tried = total THEN 'retrying'
+		WHEN state IN ('sending', 'draining') AND outcomes + tried = total THEN 'retrying'
 		WHEN state = 'cancelled' AND deferred = 0 AND (total = 0 OR intents = outcomes - (total - sendable)) THEN 'cancelled'
 		END::enotify.batch_state AS next, outcomes < total AND expired AND state <> 'cancelled' AS late
 	FROM standing
@@ -194,7 +246,7 @@ func (db *DB) moveOn(ctx context.Context, batch int64) (moved []move, err error)
 
 // NOTIFY reaches no one who was not listening: this is asked each second too.
 const idleSQL = `
-SELECT NOT EXISTS (SELECT FROM enotify.batch b WHERE b.state = 'sending')
+SELECT NOT EXISTS (SELECT FROM enotify.batch b WHERE b.state IN ('sending', 'draining'))
    AND NOT EXISTS (SELECT FROM enotify.batch b WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND b.expires_at > now())
    AND NOT EXISTS (SELECT FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id WHERE b.state = 'retrying' AND (t.due_at <= now() OR t.intent_at IS NOT NULL))`
 

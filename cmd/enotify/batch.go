@@ -99,7 +99,7 @@ func (a *app) batchCancelCmd() *cobra.Command {
 }
 
 // batchStates are those that --state takes.
-var batchStates = []string{"draft", "queued", "sending", "retrying", "paused", "blocked", "done", "cancelled"}
+var batchStates = []string{"draft", "queued", "sending", "draining", "retrying", "paused", "blocked", "done", "cancelled"}
 
 // listed is how long a batch that has finished stays in the list without --all.
 const listed = 24 * time.Hour

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"enotify/queue"
 )
 
 func (a *app) nodeCmd() *cobra.Command {
@@ -20,6 +22,7 @@ type node struct {
 	HELO      string       `json:"helo"`
 	Version   string       `json:"version"`
 	Groups    int          `json:"groups"` // of recipient domains, of 64
+	Turn      queue.Turn   `json:"turn"`
 	StartedAt time.Time    `json:"started_at"`
 	LiveUntil time.Time    `json:"live_until"`
 }
@@ -39,7 +42,7 @@ func (a *app) nodeListCmd() *cobra.Command {
 			}
 			nodes := make([]node, len(alive))
 			for i, n := range alive {
-				nodes[i] = node{n.ID, n.Name, n.Egress, n.HELO, n.Version, n.Groups, n.StartedAt, n.LiveUntil}
+				nodes[i] = node{n.ID, n.Name, n.Egress, n.HELO, n.Version, n.Groups, n.Turn, n.StartedAt, n.LiveUntil}
 			}
 			if len(nodes) == 0 {
 				a.hint("no node is running; nothing is sent until one is: enotify run")
@@ -59,7 +62,7 @@ func layNodes(p *page, nodes []node) {
 		for _, ip := range n.Egress {
 			egress = append(egress, ip.String())
 		}
-		rows = append(rows, []string{n.Name, strings.Join(egress, ", "), n.HELO, n.Version, count(n.Groups), p.ago(n.StartedAt)})
+		rows = append(rows, []string{n.Name, strings.Join(egress, ", "), n.HELO, n.Version, count(n.Groups), string(n.Turn), p.ago(n.StartedAt)})
 	}
-	p.table([]string{"NODE", "EGRESS", "HELO", "VERSION", "GROUPS OF 64", "SINCE"}, rows...)
+	p.table([]string{"NODE", "EGRESS", "HELO", "VERSION", "GROUPS OF 64", "TURN", "SINCE"}, rows...)
 }

@@ -36,6 +36,7 @@ type runSettings struct {
 	maxConns    int
 	listen      string
 	recheck     time.Duration
+	turn        string
 
 	bounceListen []string
 	bounceDomain string
@@ -60,6 +61,7 @@ func (a *app) runCmd() *cobra.Command {
 	f.StringVar(&s.smarthost, "smarthost", "", "deliver everything to `HOST:PORT`")
 	f.StringVar(&s.tls, "tls", "opportunistic", "opportunistic or required")
 	f.StringVar(&s.dkimDir, "dkim-dir", "", "`DIR` with the DKIM keys, DIR/DOMAIN/SELECTOR.pem")
+	f.StringVar(&s.turn, "turn", "strict", "strict: one batch at a time; destination: the next begins while the last only waits for slow sites, if all nodes say so")
 	f.BoolVar(&s.untilIdle, "until-idle", false, "end when nothing is due now")
 	f.DurationVar(&s.grace, "grace", 30*time.Second, "what transactions under way get to finish after a signal")
 	f.DurationVar(&s.retryFirst, "retry-first", 5*time.Minute, "wait before the first retry; each further one waits twice as long")
@@ -82,6 +84,10 @@ func (a *app) serve(ctx context.Context, s runSettings) error {
 	}
 	if s.tls != "opportunistic" && s.tls != "required" {
 		return usagef("--tls %s: it is opportunistic or required", s.tls)
+	}
+	node.Turn = queue.Turn(s.turn)
+	if node.Turn != queue.Strict && node.Turn != queue.ByDestination {
+		return usagef("--turn %s: it is strict or destination", s.turn)
 	}
 	if s.smarthost != "" {
 		if _, _, err := net.SplitHostPort(s.smarthost); err != nil {

@@ -17,8 +17,8 @@ const (
 
 // tones are the words that are worth a colour wherever they fill a cell.
 var tones = map[string]string{
-	"sending": cyan,
-	"done":    green, "pass": green, "balances": green,
+	"sending": cyan, "draining": cyan,
+	"done": green, "pass": green, "balances": green,
 	"paused": yellow, "retrying": yellow, "softfail": yellow, "temperror": yellow,
 	"blocked": red, "fail": red, "permerror": red, "VIOLATED": red,
 }
