@@ -129,6 +129,38 @@ func TestTurnByDestination(t *testing.T) {
 	f.balanced()
 }
 
+// What is under way counts too: the next batch begins in a domain when the last
+// message of the first there is recorded, not when it has begun.
+func TestNextBatchWaitsForWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	slow := &gates{closed: map[string]bool{"slow.example": true}}
+	release := make(chan struct{})
+	var c crossing
+	s := f.server("n1", c.watch(func(ctx context.Context, m queue.Message) queue.Outcome {
+		if m.Domain == "far.example" {
+			<-release
+		}
+		return deliver(ctx, m)
+	}))
+	s.Admission, s.Node.Turn = slow, queue.ByDestination
+	first := f.enqueue("menu", 60, "slow.example", "quick.example", "far.example")
+	second := f.enqueue("agenda", 40, "quick.example", "far.example")
+	f.node(s)
+	f.await(`SELECT delivered = 20 FROM enotify.batch_status WHERE id = $1`, second)
+	if got := query[int](f, `SELECT sending FROM enotify.batch_status WHERE id = $1`, second); got != 0 {
+		t.Errorf("of the second batch under way where the first still is: got %d, want 0", got)
+	}
+	close(release)
+	f.await(`SELECT state = 'retrying' OR state = 'done' FROM enotify.batch WHERE id = $1`, second)
+	slow.set("slow.example", false)
+	f.await(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, first)
+	if len(c.met) > 0 {
+		t.Errorf("domains that served two batches at once: %d times, as %s", len(c.met), c.met[0])
+	}
+	f.balanced()
+}
+
 // Strict is the default, and one node that is strict makes all of them so.
 func TestOneStrictNodeMakesAllStrict(t *testing.T) {
 	t.Parallel()
