@@ -7,6 +7,7 @@
 // returns an [Outcome], there is no error.
 //
 //	keep      once a second: renew leases, move batches on, take the turn
+//	survey    beside it: the sites of the domains of the batch that is next
 //	pick      which domains may send how many just now, by [Admission]
 //	intend    write that intent, read those recipients: one round trip
 //	Handler   one SMTP attempt each
@@ -14,13 +15,23 @@
 //
 // # A batch
 //
+//	                        draining
+//	                         ^    v
 //	draft -> queued -> sending -> retrying -> done
 //	           ^ ^---------|          |
 //	           |           v          v
 //	           +------ paused, blocked            cancelled: final
 //
 // One is in state sending, by a unique index. It holds the turn until everyone
-// was tried; one of higher priority takes the turn at once.
+// was tried; one of higher priority takes the turn at once. A batch takes no
+// turn before its domains were surveyed: who serves them, and which take no mail
+// at all, whose recipients then fail at once.
+//
+// Under [ByDestination] a batch that only waits for slow sites drains: the next
+// one takes the turn, and stays behind it in every recipient domain where it has
+// first tries left or under way. So no domain serves two batches at once, but
+// for retries, which go when they are due. Draining is otherwise like sending,
+// and ends like it; a batch of higher priority sends both back into the queue.
 //
 // # A recipient
 //
@@ -36,8 +47,11 @@
 // # Nodes
 //
 // Recipient domains belong to 64 groups, and each group is leased to one node,
-// so that a rate kept in one process is exact for all. A lease has an epoch,
-// which every intent is fenced by. When it runs out, another node takes the
+// so that a rate kept in one process is exact for all. The domains of one site
+// are in one group, so its limits are exact too; one whose site the DNS did not
+// tell before the turn is in a group of its own until its next batch, and one
+// whose site has changed moves when nothing of it is under way. A lease has an
+// epoch, which every intent is fenced by. When it runs out, another node takes the
 // group, and settles what is in doubt there as the batch says: [Hold] or
 // [Resend]. Results of the old node that come late are facts, and welcome: they
 // replace unknown.
