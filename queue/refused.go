@@ -195,7 +195,7 @@ func pardon(ctx context.Context, tx pgx.Tx, client int32) error {
 const stopRefusedSQL = `
 UPDATE enotify.batch b SET state = 'blocked', reason = c.refused_why
 FROM enotify.client c
-WHERE c.id = b.client_id AND c.refused_at IS NOT NULL AND b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'retrying')`
+WHERE c.id = b.client_id AND c.refused_at IS NOT NULL AND b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying')`
 
 // stopRefused blocks the batches of clients that receivers refuse.
 func (db *DB) stopRefused(ctx context.Context) error {
