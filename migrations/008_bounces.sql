@@ -34,6 +34,7 @@ CREATE TABLE enotify.report (
     class       enotify.reply_class,
     enhanced    text,
     reply       text,
+    message_id  text   NOT NULL,
     via         text   NOT NULL CHECK (via IN ('listener', 'ingest')),
     raw         bytea CHECK (length(raw) <= 1048576)
 );
@@ -41,7 +42,8 @@ CREATE INDEX report_recipient ON enotify.report (batch_id, seq);
 CREATE INDEX report_raw ON enotify.report (received_at) WHERE raw IS NOT NULL;
 COMMENT ON TABLE  enotify.report IS 'mail that came back about a recipient: what it said, and for 30 days the mail itself. The same thing said twice is here once';
 COMMENT ON COLUMN enotify.report.id IS 'number';
-COMMENT ON COLUMN enotify.report.fingerprint IS 'SHA-256 of whom it is about, its kind and its codes; not of the mail, which is another on each way it takes';
+COMMENT ON COLUMN enotify.report.fingerprint IS
+    'SHA-256 of whom it is about, its kind and its codes, and of how often the batch had been requeued; not of the mail, which is another on each way it takes';
 COMMENT ON COLUMN enotify.report.batch_id IS 'the batch';
 COMMENT ON COLUMN enotify.report.received_at IS 'when it was first recorded';
 COMMENT ON COLUMN enotify.report.seq IS 'the recipient';
@@ -52,6 +54,7 @@ COMMENT ON COLUMN enotify.report.was IS 'state that the recipient had when it ca
 COMMENT ON COLUMN enotify.report.class IS 'why; NULL: it gave no reason';
 COMMENT ON COLUMN enotify.report.enhanced IS 'enhanced status code (RFC 3463)';
 COMMENT ON COLUMN enotify.report.reply IS 'the receiver''s words';
+COMMENT ON COLUMN enotify.report.message_id IS 'of the mail itself, or a hash of it: a copy that is read again after a requeue says nothing new';
 COMMENT ON COLUMN enotify.report.via IS 'listener: by SMTP or LMTP; ingest: by enotify bounce ingest';
 COMMENT ON COLUMN enotify.report.raw IS 'the mail, as far as it was kept; NULL after 30 days';
 

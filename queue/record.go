@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -15,13 +16,14 @@ import (
 type Report struct {
 	Batch  int64
 	Seq    int32
-	Signed bool       // it came to, or returned, an address that we signed
-	Kind   ReportKind //
-	Class  Class      // why, of a bounce; "" when it gives no reason
-	Reply  Reply      // the same in the receiver's words
-	Host   string     // that gave the reply; "" when the report does not say
-	Via    string     // ViaListener or ViaIngest
-	Raw    []byte     // the mail, at most 1 MiB of it
+	Signed bool // it came to, or returned, an address that we signed
+	Kind   ReportKind
+	ID     string // Message-ID of the mail; "" when it has none
+	Class  Class  // why, of a bounce; "" when it gives no reason
+	Reply  Reply  // the same in the receiver's words
+	Host   string // that gave the reply; "" when the report does not say
+	Via    string // ViaListener or ViaIngest
+	Raw    []byte // the mail, at most 1 MiB of it
 }
 
 // ReportKind is what a mail that came back is; package report has them as well.
@@ -61,14 +63,17 @@ const maxReports = 20
 
 const (
 	reportedSQL = `
-SELECT count(*) >= $3, EXISTS (SELECT FROM enotify.report r WHERE r.fingerprint = $4)
+SELECT count(*) >= $3 OR coalesce(bool_or(r.fingerprint = $4 OR r.message_id = $5), false)
 FROM enotify.report r WHERE r.batch_id = $1 AND r.seq = $2`
+	requeuesSQL   = `SELECT requeues FROM enotify.batch WHERE id = $1`
 	keepReportSQL = `
-INSERT INTO enotify.report (fingerprint, batch_id, seq, signed, kind, was, class, code, enhanced, reply, via, raw)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+INSERT INTO enotify.report (fingerprint, batch_id, seq, signed, kind, was, class, code, enhanced, reply, message_id, via, raw)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (fingerprint) DO NOTHING`
 	// Also of a recipient whose outcome is still on its way here, or who waits
-	// for another try that nobody needs; never of one who was not sent to.
+	// for another try that nobody needs; never of one who was not sent to. Who
+	// was requeued and not tried since has only an earlier try to be told of,
+	// and that counts when it says that there is no such user.
 	lateBounceSQL = `
 WITH sent AS (
 	SELECT r.batch_id, r.seq, o.state AS was
@@ -76,6 +81,7 @@ WITH sent AS (
 	JOIN enotify.batch_domain p ON p.batch_id = r.batch_id AND p.domain_id = r.domain_id AND r.seq BETWEEN p.first_seq AND p.intent_seq
 	LEFT JOIN enotify.outcome o ON o.batch_id = r.batch_id AND o.seq = r.seq
 	WHERE r.batch_id = $1 AND r.seq = $2 AND (o.state IS NULL AND $9 OR o.state IN ('delivered', 'unknown'))
+	  AND ($4 = 'no_such_user' OR NOT EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = r.batch_id AND t.seq = r.seq AND t.tries > 0 AND t.tries % 1000000 = 0))
 ), waiting AS (
 	DELETE FROM enotify.retry t USING sent WHERE t.batch_id = sent.batch_id AND t.seq = sent.seq
 ), changed AS (
@@ -106,6 +112,9 @@ func (db *DB) RecordReport(ctx context.Context, r Report) (done Recorded, err er
 }
 
 func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error) {
+	if _, err := tx.Exec(ctx, lockResultsSQL, resultsLock, lockKeys([]result{{batch: r.Batch}})); err != nil {
+		return done, err
+	}
 	// Two copies of a report at once: the second waits for the first.
 	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1, hashint8($2) # $3)`, reportLock, r.Batch, r.Seq); err != nil {
 		return done, err
@@ -115,12 +124,13 @@ func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error)
 		return done, addresseeError(err, r.Batch, r.Seq)
 	}
 	done.Address, done.Client = a.Address, a.Client
-	var enough bool
-	if err := tx.QueryRow(ctx, reportedSQL, r.Batch, r.Seq, maxReports, r.fingerprint()).Scan(&enough, &done.Known); err != nil {
+	var requeues int
+	if err := tx.QueryRow(ctx, requeuesSQL, r.Batch).Scan(&requeues); err != nil {
 		return done, err
 	}
-	if done.Known = done.Known || enough; done.Known {
-		return done, nil
+	fingerprint, id := r.fingerprint(requeues), r.id()
+	if err := tx.QueryRow(ctx, reportedSQL, r.Batch, r.Seq, maxReports, fingerprint, id).Scan(&done.Known); err != nil || done.Known {
+		return done, err
 	}
 	switch r.Kind {
 	case ReportBounce:
@@ -137,8 +147,8 @@ func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error)
 	if done.Was != "" && done.Was != Sending {
 		was = orNull(string(done.Was))
 	}
-	_, err = tx.Exec(ctx, keepReportSQL, r.fingerprint(), r.Batch, r.Seq, r.Signed, string(r.Kind), was, orNull(string(r.Class)), orNullCode(r.Reply.Code),
-		orNull(r.Reply.Enhanced), orNull(r.Reply.Text), r.Via, r.Raw)
+	_, err = tx.Exec(ctx, keepReportSQL, fingerprint, r.Batch, r.Seq, r.Signed, string(r.Kind), was, orNull(string(r.Class)), orNullCode(r.Reply.Code),
+		orNull(r.Reply.Enhanced), orNull(r.Reply.Text), id, r.Via, r.Raw)
 	return done, err
 }
 
@@ -162,9 +172,20 @@ func (r *Report) bounce(ctx context.Context, tx pgx.Tx, to State) (was State, al
 
 // fingerprint is the same for two mails that say the same of a recipient: a
 // relay writes another Received: line, and a copy in a mailbox has more lines.
-func (r *Report) fingerprint() []byte {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %s %s %d %s", r.Batch, r.Seq, r.Kind, r.Class, r.Reply.Code, r.Reply.Enhanced))
+// After a requeue the same may be said of another try.
+func (r *Report) fingerprint(requeues int) []byte {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %d %s %s %d %s", r.Batch, r.Seq, requeues, r.Kind, r.Class, r.Reply.Code, r.Reply.Enhanced))
 	return sum[:]
+}
+
+// id is the same for two copies of a mail, which have one Message-ID, or when
+// they have none at least one body.
+func (r *Report) id() string {
+	if r.ID != "" {
+		return storable(r.ID)
+	}
+	_, body, _ := bytes.Cut(bytes.ReplaceAll(r.Raw, []byte("\r\n"), []byte("\n")), []byte("\n\n"))
+	return fmt.Sprintf("sha256:%x", sha256.Sum256(bytes.TrimSpace(body)))
 }
 
 func orNullCode(code int) *int16 {

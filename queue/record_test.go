@@ -182,7 +182,7 @@ func TestReportsOnOneRecipientAreLimited(t *testing.T) {
 	f.serve(f.server("n1", deliver))
 	for i := range 30 {
 		r := returned(batch, 1)
-		r.Kind, r.Reply.Enhanced = queue.ReportDelay, fmt.Sprintf("4.0.%d", i)
+		r.Kind, r.ID, r.Reply.Enhanced = queue.ReportDelay, fmt.Sprintf("<%d@a.example>", i), fmt.Sprintf("4.0.%d", i)
 		f.record(r)
 	}
 	if got := query[int](f, `SELECT count(*)::int FROM enotify.report`); got != 20 {
@@ -284,4 +284,42 @@ func TestWhoMayRecordReports(t *testing.T) {
 	if _, _, err := sender.LatestTo(t.Context(), "u@a.example", time.Hour); err != nil {
 		t.Errorf("a sender looks for an address: %v", err)
 	}
+}
+
+// After a cure the same receiver may bounce the message again: that is another
+// fact, and the old mail read again is not.
+func TestReportsAfterARequeue(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
+	f.serve(f.server("n1", deliver))
+	first := returned(batch, 1)
+	first.ID, first.Class, first.Reply = "<1@a.example>", queue.AuthRejected, queue.Reply{Code: 550, Enhanced: "5.7.26", Text: "not authorised"}
+	f.record(first)
+	requeue := func() {
+		t.Helper()
+		if got := query[int](f, `SELECT requeued FROM enotify.requeue_batch($1, 'auth_rejected')`, batch); got != 1 {
+			t.Fatalf("requeued: got %d, want 1", got)
+		}
+	}
+	requeue()
+	late := first
+	late.ID, late.Reply.Enhanced = "<2@a.example>", "5.7.1" // of the first try too: nobody was sent to since
+	if got := f.record(late); got.Was != "" {
+		t.Errorf("a late word of the first try: got %+v, want no change", got)
+	}
+	f.exec(`UPDATE enotify.verdict SET blocks = false`)
+	f.serve(f.server("n2", deliver))
+	if got := f.record(first); !got.Known {
+		t.Errorf("the first mail, read again: got %+v, want known", got)
+	}
+	if got := strings.TrimSpace(f.outcome(batch)); got != "delivered 250 ok /" {
+		t.Errorf("after the second try: got %q, want delivered", got)
+	}
+	again := first
+	again.ID = "<3@a.example>"
+	if got := f.record(again); got.Known || got.Was != queue.Delivered {
+		t.Errorf("the bounce of the second try: got %+v, want new", got)
+	}
+	f.counted(batch)
 }

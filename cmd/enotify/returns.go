@@ -200,7 +200,7 @@ func (r *returns) deliver(ctx context.Context, m inbound.Mail) error {
 // reportOn is what a mail says of a recipient, whom it may call by another
 // address when mail is forwarded.
 func reportOn(about token.Subject, address string, said mail.Report, raw []byte) queue.Report {
-	r := queue.Report{Batch: about.Batch, Seq: about.Seq, Kind: queue.ReportKind(said.Kind), Raw: raw[:min(len(raw), mail.MaxBytes)]}
+	r := queue.Report{Batch: about.Batch, Seq: about.Seq, Kind: queue.ReportKind(said.Kind), ID: said.MessageID, Raw: raw[:min(len(raw), mail.MaxBytes)]}
 	if who := recipientOf(said, address); who != nil {
 		r.Class, r.Reply, r.Host = who.Verdict.Class, who.Reply, who.Reported
 	}
