@@ -151,13 +151,15 @@ func (db *DB) clients(ctx context.Context, domain string) ([]Client, error) {
 }
 
 const setClientSQL = `
-UPDATE enotify.client SET return_path = CASE WHEN $2::text IS NULL THEN return_path ELSE nullif($2, '') END, dkim_selectors = coalesce($3, dkim_selectors)
+UPDATE enotify.client SET return_path = CASE WHEN $2::text IS NULL THEN return_path ELSE nullif($2, '') END, dkim_selectors = coalesce($3, dkim_selectors),
+	bounce = coalesce($4, bounce), bounce_domain = CASE WHEN $4::text IS NULL THEN bounce_domain ELSE nullif($5, '') END
 WHERE domain = $1`
 
 // ClientChange is what SetClient changes; nil fields stay as they are.
 type ClientChange struct {
 	ReturnPath *string   // "" is the From: address of each batch
 	Selectors  *[]string // none: its mail is not signed
+	Bounces    *Bounces  // where its bounces go to
 }
 
 // SetClient changes how mail for a client is sent. It holds for batches that
@@ -166,8 +168,17 @@ func (db *DB) SetClient(ctx context.Context, name string, change ClientChange) (
 	if domain, err = db.Domain(ctx, name); err != nil {
 		return "", err
 	}
+	var mode, bounceDomain *string
+	if b := change.Bounces; b != nil {
+		mode, bounceDomain = (*string)(&b.Mode), new(string)
+		if b.Mode == BounceOwn {
+			if *bounceDomain, err = db.Domain(ctx, b.Domain); err != nil {
+				return "", err
+			}
+		}
+	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, setClientSQL, domain, change.ReturnPath, change.Selectors)
+		tag, err := tx.Exec(ctx, setClientSQL, domain, change.ReturnPath, change.Selectors, mode, bounceDomain)
 		if err == nil && tag.RowsAffected() == 0 {
 			return unregistered(domain)
 		}
@@ -227,25 +238,4 @@ func (db *DB) RemoveClient(ctx context.Context, name string, withBatches bool) e
 		_, err := tx.Exec(ctx, removeClientSQL, id)
 		return refusal(err)
 	})
-}
-
-const setBounceSQL = `UPDATE enotify.client SET bounce = $2, bounce_domain = nullif($3, '') WHERE domain = $1`
-
-// SetBounce says where a client's bounces go to, from its next batch on. The
-// guard looks at the record of the new domain before that takes the turn.
-func (db *DB) SetBounce(ctx context.Context, client string, to Bounces) error {
-	domain, err := db.Domain(ctx, client)
-	if err != nil {
-		return err
-	}
-	if to.Mode != BounceOwn {
-		to.Domain = ""
-	} else if to.Domain, err = db.Domain(ctx, to.Domain); err != nil {
-		return err
-	}
-	tag, err := db.pool.Exec(ctx, setBounceSQL, domain, to.Mode, to.Domain)
-	if err == nil && tag.RowsAffected() == 0 {
-		return unregistered(domain)
-	}
-	return refusal(err)
 }

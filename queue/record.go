@@ -112,7 +112,14 @@ func (db *DB) RecordReport(ctx context.Context, r Report) (done Recorded, err er
 }
 
 func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error) {
-	if _, err := tx.Exec(ctx, lockResultsSQL, resultsLock, lockKeys([]result{{batch: r.Batch}})); err != nil {
+	late := []result{r.result()}
+	var clients []int32
+	if r.Kind == ReportBounce && r.Class == AuthRejected {
+		if clients, err = lockRefused(ctx, tx, late); err != nil {
+			return done, err
+		}
+	}
+	if _, err := tx.Exec(ctx, lockResultsSQL, resultsLock, lockKeys(late)); err != nil {
 		return done, err
 	}
 	// Two copies of a report at once: the second waits for the first.
@@ -134,9 +141,11 @@ func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error)
 	}
 	switch r.Kind {
 	case ReportBounce:
-		done.Was, done.Alerts, err = r.bounce(ctx, tx, Bounced)
+		if done.Was, err = r.bounce(ctx, tx, Bounced); err == nil && done.Was != "" {
+			done.Alerts, err = r.act(ctx, tx, clients, late)
+		}
 	case ReportExpired:
-		done.Was, done.Alerts, err = r.bounce(ctx, tx, Expired)
+		done.Was, err = r.bounce(ctx, tx, Expired)
 	case ReportComplaint:
 		_, err = turnAway(ctx, tx, "complaint", r.Batch, r.Seq, "a complaint of the reader's provider")
 	}
@@ -154,20 +163,38 @@ func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error)
 
 const reportLock = 0x656e7270 // "enrp"
 
-// bounce turns the outcome, and draws the consequences of the reply.
-func (r *Report) bounce(ctx context.Context, tx pgx.Tx, to State) (was State, alerts []Alert, err error) {
-	now := time.Now()
-	err = tx.QueryRow(ctx, lateBounceSQL, r.Batch, r.Seq, string(to), orNull(string(r.Class)), orNullCode(r.Reply.Code), orNull(r.Reply.Enhanced), storable(r.Reply.Text), now, r.Signed).Scan(&was)
+// bounce turns the outcome.
+func (r *Report) bounce(ctx context.Context, tx pgx.Tx, to State) (was State, err error) {
+	err = tx.QueryRow(ctx, lateBounceSQL, r.Batch, r.Seq, string(to), orNull(string(r.Class)), orNullCode(r.Reply.Code), orNull(r.Reply.Enhanced), storable(r.Reply.Text), time.Now(), r.Signed).Scan(&was)
 	if errors.Is(err, pgx.ErrNoRows) { // it had bounced already, or was never sent
-		return "", nil, nil
+		return "", nil
 	}
 	if err != nil {
-		return "", nil, fmt.Errorf("outcome of recipient %d of batch %d: %w", r.Seq, r.Batch, err)
+		return "", fmt.Errorf("outcome of recipient %d of batch %d: %w", r.Seq, r.Batch, err)
 	}
-	if to == Bounced && r.Class == NoSuchUser {
-		_, err = tx.Exec(ctx, suppressSQL, []int64{r.Batch}, []int32{r.Seq}, []string{storable(r.Reply.Text)})
+	return was, nil
+}
+
+// act draws the consequences that the same reply would have had at once.
+func (r *Report) act(ctx context.Context, tx pgx.Tx, clients []int32, late []result) (alerts []Alert, err error) {
+	var c columns
+	c.add(&late[0])
+	switch r.Class {
+	case NoSuchUser:
+		_, err = tx.Exec(ctx, suppressSQL, c.batch, c.seq, c.reply)
+	case MailboxFull:
+		if _, err = tx.Exec(ctx, countFullSQL, c.batch, c.seq, c.at, fullSpell); err == nil {
+			_, err = tx.Exec(ctx, suppressFullSQL, c.batch, c.seq, c.reply, fullReplies, fullSpan, fullPause)
+		}
+	case AuthRejected:
+		alerts, err = refuse(ctx, tx, clients, late)
 	}
-	return was, alerts, err
+	return alerts, err
+}
+
+// result is the report as the outcome of an attempt would have had it.
+func (r *Report) result() result {
+	return result{batch: r.Batch, seq: r.Seq, at: time.Now(), Outcome: Outcome{State: Bounced, Class: r.Class, Reply: r.Reply, Host: r.Host}}
 }
 
 // fingerprint is the same for two mails that say the same of a recipient: a

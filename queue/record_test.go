@@ -247,7 +247,7 @@ func TestSetBounceAsksTheGuard(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.exec(`INSERT INTO enotify.verdict (client_id, identity, domain, egress, result, blocks, valid_until) SELECT id, 'mailfrom', domain, '192.0.2.1', 'pass', false, now() + interval '1 hour' FROM enotify.client`)
-	if err := f.db.SetBounce(t.Context(), "Town.Example.", queue.Bounces{Mode: queue.BounceOwn, Domain: "Bounce.Town.example"}); err != nil {
+	if _, err := f.db.SetClient(t.Context(), "Town.Example.", queue.ClientChange{Bounces: &queue.Bounces{Mode: queue.BounceOwn, Domain: "Bounce.Town.example"}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := query[bool](f, `SELECT valid_until <= now() FROM enotify.verdict`); !got {
@@ -262,8 +262,17 @@ func TestSetBounceAsksTheGuard(t *testing.T) {
 	if err != nil || content.Bounces.At("") != "bounce.town.example" {
 		t.Errorf("batch: got %+v, %v; want bounces at bounce.town.example", content.Bounces, err)
 	}
-	if err := f.db.SetBounce(t.Context(), "nobody.example", queue.Bounces{Mode: queue.BounceOff}); !errors.Is(err, queue.ErrNotFound) {
-		t.Errorf("a stranger: got %v, want ErrNotFound", err)
+	if _, err := f.db.SetClient(t.Context(), "town.example", queue.ClientChange{Selectors: &[]string{}}); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := f.db.Client(t.Context(), "town.example"); err != nil || c.BounceAt != "bounce.town.example" {
+		t.Errorf("after a change of something else: got %+v, %v; want it to stay", c, err)
+	}
+	if _, err := f.db.SetClient(t.Context(), "town.example", queue.ClientChange{Bounces: &queue.Bounces{Mode: queue.BounceOff}}); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := f.db.Client(t.Context(), "town.example"); err != nil || c.Bounce != queue.BounceOff || c.BounceAt != "" {
+		t.Errorf("off again: got %+v, %v", c, err)
 	}
 }
 
@@ -320,6 +329,37 @@ func TestReportsAfterARequeue(t *testing.T) {
 	again.ID = "<3@a.example>"
 	if got := f.record(again); got.Known || got.Was != queue.Delivered {
 		t.Errorf("the bounce of the second try: got %+v, want new", got)
+	}
+	f.counted(batch)
+}
+
+// What a receiver says late counts as if it had said so at once: a client
+// whose mail is not believed is stopped, a full mailbox is counted.
+func TestReportsHaveConsequences(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{a@a.example, b@b.example, c@c.example, full@c.example}')`)
+	f.serve(f.server("n1", deliver))
+	var alerts []string
+	for seq := range int32(3) {
+		r := returned(batch, seq+1)
+		r.Class, r.Reply, r.Host = queue.AuthRejected, queue.Reply{Code: 550, Enhanced: "5.7.26", Text: "not authorised"}, fmt.Sprintf("mx%d.example", seq)
+		for _, a := range f.record(r).Alerts {
+			alerts = append(alerts, a.Kind)
+		}
+	}
+	if want := queue.AlertClientBlocked; len(alerts) == 0 || alerts[len(alerts)-1] != want {
+		t.Errorf("alerts: got %q, want the last to be %s", alerts, want)
+	}
+	if got := query[bool](f, `SELECT refused_at IS NOT NULL FROM enotify.client`); !got {
+		t.Error("the client: not stopped")
+	}
+	r := returned(batch, 4)
+	r.Class, r.Reply = queue.MailboxFull, queue.Reply{Code: 552, Enhanced: "5.2.2", Text: "full"}
+	f.record(r)
+	f.record(r)
+	if got := query[string](f, `SELECT concat_ws(' ', address, replies) FROM enotify.full_mailbox`); got != "full@c.example 1" {
+		t.Errorf("full mailboxes: got %q, want full@c.example 1", got)
 	}
 	f.counted(batch)
 }

@@ -135,8 +135,8 @@ func (a *app) clientShowCmd() *cobra.Command {
 
 func layClient(p *page, c queue.Client) {
 	rows := [][]string{{"client", c.Domain}, {"registered", p.ago(c.CreatedAt)}, {"logins", loginsWord(c.Logins)}}
-	if c.ReturnPath != "" {
-		rows = append(rows, []string{"return path", c.ReturnPath})
+	if c.ReturnPath != "" || c.Bounce != queue.BounceOff {
+		rows = append(rows, []string{"return path", returnPathOf(c)})
 	}
 	rows = append(rows, []string{"DKIM", signedWith(c.Selectors)})
 	var states []string

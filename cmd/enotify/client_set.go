@@ -11,22 +11,29 @@ import (
 )
 
 func (a *app) clientSetCmd() *cobra.Command {
-	var returnPath string
+	var returnPath, bounce, bounceDomain string
 	var selectors []string
 	cmd := &cobra.Command{
-		Use: "set DOMAIN", Short: "Change how mail for a client is sent: its return path, its DKIM keys", Args: one("a domain"),
+		Use: "set DOMAIN", Short: "Change how mail for a client is sent: its return path, its DKIM keys, its bounces", Args: one("a domain"),
 		Long: `Changes how mail for a client is sent, for batches that take the turn from now
 on. With --dkim-selector its messages are signed, a signature for each selector:
 an RSA key that everybody can check, and an Ed25519 key beside it, say. Every
 node needs the private keys (enotify run --dkim-dir); one that lacks them holds
-the client's mail. Publish the records first: enotify client zone DOMAIN.`,
+the client's mail. Publish the records first: enotify client zone DOMAIN.
+
+With --bounce-domain its messages leave with a return path for each recipient,
+signed, at a domain of the client's that leads to enotify run --bounce-listen;
+with --bounce operator at the domain of run --bounce-domain.`,
 		Example: `  enotify client set town.example --dkim-selector s2026,s2026ed
   enotify client set town.example --dkim-selector none
-  enotify client set town.example --return-path bounces@town.example`,
+  enotify client set town.example --return-path bounces@town.example
+  enotify client set town.example --bounce-domain bounce.town.example`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&returnPath, "return-path", "", "envelope sender `ADDRESS` of its mail; none: the From: address of each batch")
 	f.StringSliceVar(&selectors, "dkim-selector", nil, "`SELECTOR` of a key that signs its mail; may be repeated; none: it is not signed")
+	f.StringVar(&bounceDomain, "bounce-domain", "", "`NAME` of its signed return paths, such as bounce.town.example")
+	f.StringVar(&bounce, "bounce", "", "`operator`: signed return paths at the operator's domain; off: none")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var change queue.ClientChange
 		if f.Changed("return-path") {
@@ -44,8 +51,12 @@ the client's mail. Publish the records first: enotify client zone DOMAIN.`,
 			}
 			change.Selectors = &chosen
 		}
+		var err error
+		if change.Bounces, err = bouncesOf(bounce, bounceDomain); err != nil {
+			return err
+		}
 		if change == (queue.ClientChange{}) {
-			return usagef("nothing to set: give --return-path or --dkim-selector")
+			return usagef("nothing to set: give --return-path, --dkim-selector, --bounce-domain or --bounce")
 		}
 		db, stop, err := a.open(cmd.Context())
 		if err != nil {
@@ -62,7 +73,7 @@ the client's mail. Publish the records first: enotify client zone DOMAIN.`,
 		}
 		a.hint("what it is to publish: enotify client zone %s", domain)
 		return a.print(c, func(p *page) {
-			p.line("client %s: return path %s, %s", c.Domain, orElse(c.ReturnPath, "the From: address"), signedWith(c.Selectors))
+			p.line("client %s: return path %s, %s", c.Domain, returnPathOf(c), signedWith(c.Selectors))
 		})
 	}
 	return cmd

@@ -49,7 +49,8 @@ func (a *app) clientZoneCmd() *cobra.Command {
 		Use: "zone DOMAIN", Short: "Print the DNS lines that a client should publish, and which of them it does", Args: one("a domain"),
 		Long: `Prints the lines for the client's zone file: SPF that lets the egress addresses
 of the live nodes send (or those of --ip), the keys of its DKIM selectors, a
-DMARC policy to begin with. Lines that are published as they should be are
+DMARC policy to begin with, and for signed return paths the MX and SPF of their
+domain. Lines that are published as they should be are
 commented out, so that the rest can be pasted as it is.`,
 		Example: "  enotify client zone town.example --dkim-dir /etc/enotify/dkim",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -63,6 +64,7 @@ commented out, so that the rest can be pasted as it is.`,
 	f := cmd.Flags()
 	f.StringSliceVar(&z.ips, "ip", nil, "`IP` addresses that send; default: the egress addresses of the live nodes")
 	f.StringVar(&z.include, "include", "", "`DOMAIN` whose SPF record lists our addresses, to be included rather than the addresses themselves")
+	f.StringSliceVar(&z.bounceHosts, "bounce-host", nil, "`NAME` of the hosts that listen for bounces; default: the names of the live nodes at EHLO")
 	dkimDirFlag(f, &z.keys)
 	return cmd
 }
@@ -92,6 +94,9 @@ type zoneFile struct {
 	include string
 	keys    dkim.Directory
 
+	bounceHosts []string // that listen for bounces
+	helo        []string // names of the live nodes
+
 	dns *dns.Resolver
 }
 
@@ -110,10 +115,20 @@ func (z *zoneFile) lines(ctx context.Context, name string) ([]zoneLine, error) {
 	if err != nil {
 		return nil, err
 	}
+	nodes, err := db.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range nodes {
+		if name := strings.ToLower(n.HELO); !slices.Contains(z.helo, name) {
+			z.helo = append(z.helo, name)
+		}
+	}
 	z.dns = &dns.Resolver{Server: z.resolver}
 	var lines []zoneLine
 	for _, part := range []func(context.Context, queue.Client) ([]zoneLine, error){
 		func(ctx context.Context, c queue.Client) ([]zoneLine, error) { return z.spf(ctx, c, egress) },
+		z.bounces,
 		z.dkim,
 		z.dmarc,
 	} {
@@ -129,7 +144,9 @@ func (z *zoneFile) lines(ctx context.Context, name string) ([]zoneLine, error) {
 // spf is a line for the client's domain, and for that of its return path.
 func (z *zoneFile) spf(ctx context.Context, c queue.Client, egress []netip.Addr) ([]zoneLine, error) {
 	domains := []string{c.Domain}
-	if c.ReturnPath != "" && domainOf(c.ReturnPath) != c.Domain {
+	if c.Bounce == queue.BounceOwn {
+		domains = append(domains, c.BounceAt)
+	} else if c.ReturnPath != "" && domainOf(c.ReturnPath) != c.Domain {
 		domains = append(domains, domainOf(c.ReturnPath))
 	}
 	checker := &spfguard.Checker{Resolver: z.dns}
@@ -138,6 +155,9 @@ func (z *zoneFile) spf(ctx context.Context, c queue.Client, egress []netip.Addr)
 		who := "lets our addresses send"
 		if domain != c.Domain {
 			who = "lets our addresses send with the return path " + c.ReturnPath
+			if c.Bounce == queue.BounceOwn {
+				who = "lets our addresses send with the signed return paths"
+			}
 		}
 		l := zoneLine{Name: domain, Type: "TXT", Status: zonePublish, Why: "SPF, " + who}
 		f, err := checker.Fix(ctx, spfguard.FixQuery{Domain: domain, Egress: egress, Include: z.include})

@@ -55,6 +55,14 @@ _dmarc.org.example.       TXT "v=DMARC1; p=quarantine"
 			t.Errorf("%s: got %d lines of JSON, %v", domain, len(lines), err)
 		}
 	}
+	// signed return paths have an MX and an SPF record of their own
+	s.run("client", "set", "new.example", "--bounce-domain", "bounce.new.example")
+	golden(t, "zone-bounce.txt", s.run("client", "zone", "new.example", "--ip", "192.0.2.10", "--bounce-host", "mail.host.example"))
+	s.dns.Put("bounce.new.example. MX 10 mx.elsewhere.example.")
+	if got := s.run("client", "zone", "new.example", "--ip", "192.0.2.10", "--bounce-host", "mail.host.example"); !strings.Contains(got, "CHANGE: MX") || !strings.Contains(got, "in place of mx.elsewhere.example") {
+		t.Errorf("another MX: got\n%s", got)
+	}
+	s.run("client", "set", "new.example", "--bounce", "off")
 	// what it prints can be pasted as it is, and then all is right
 	var before []string
 	for range 2 {

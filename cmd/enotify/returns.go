@@ -190,6 +190,9 @@ func (r *returns) deliver(ctx context.Context, m inbound.Mail) error {
 	if err != nil {
 		return nobody(err)
 	}
+	for _, a := range done.Alerts {
+		r.monitor.alert(a)
+	}
 	log.Info("a report came back", "kind", report.Kind, "class", report.Class, "was", done.Was, "known", done.Known, "client", who.Client)
 	if !done.Known {
 		r.monitor.reports.WithLabelValues(string(report.Kind), string(report.Class)).Inc()
