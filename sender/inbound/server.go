@@ -73,11 +73,15 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration)
 	server.EnableSMTPUTF8 = true
 	server.ErrorLog = quiet{s.logger()}
 
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(door) }()
+	var failed error
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		failed = server.Serve(door)
+	}()
 	select {
-	case err := <-served:
-		return err
+	case <-served:
+		return failed
 	case <-ctx.Done():
 	}
 	_ = door.Close() // server.Shutdown does so too, and says why it failed
@@ -86,7 +90,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration)
 	if err := server.Shutdown(stop); err != nil {
 		server.Close() // cuts those off that had their time
 	}
-	_ = <-served // we ended it
+	<-served
 	return nil
 }
 
