@@ -15,6 +15,8 @@ import (
 // A DB is a migrated enotify database. It is safe for concurrent use.
 type DB struct {
 	pool *pgxpool.Pool
+	life context.Context // until it is closed
+	end  context.CancelFunc
 }
 
 // Open connects to the database at url, a PostgreSQL connection URI or
@@ -37,7 +39,9 @@ func Open(ctx context.Context, url string, maxConns int32) (*DB, error) {
 		pool.Close()
 		return nil, unreachable(config.ConnConfig, err)
 	}
-	return &DB{pool: pool}, nil
+	db := &DB{pool: pool}
+	db.life, db.end = context.WithCancel(context.WithoutCancel(ctx))
+	return db, nil
 }
 
 func unreachable(c *pgx.ConnConfig, err error) error {
@@ -52,7 +56,10 @@ func unreachable(c *pgx.ConnConfig, err error) error {
 }
 
 // Close closes all connections.
-func (db *DB) Close() { db.pool.Close() }
+func (db *DB) Close() {
+	db.end()
+	db.pool.Close()
+}
 
 // Ping asks whether the database answers.
 func (db *DB) Ping(ctx context.Context) error { return db.pool.Ping(ctx) }

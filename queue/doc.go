@@ -55,4 +55,12 @@
 // group, and settles what is in doubt there as the batch says: [Hold] or
 // [Resend]. Results of the old node that come late are facts, and welcome: they
 // replace unknown.
+//
+// # Journal
+//
+// With a StateDir a node writes a line on its own disk before a message may
+// begin, and one with its outcome. They outlive a kill. The next node of that
+// host, or one that runs there already when the leases run out, replays them:
+// what has an outcome is recorded, what never began is sent, and what began and
+// has none stays in doubt. When a line cannot be written, nothing begins.
 package queue

@@ -19,9 +19,9 @@ type result struct {
 	domain   string
 	first    bool // a first try of the batch, not of those that wait in retry
 	grp      int16
-	try      int       // number of the try, from 1
-	attempts int       // tries that count, this one included if it does
-	due      time.Time // of a deferred one
+	try      int           // number of the try, from 1
+	attempts int           // tries that count, this one included if it does
+	wait     time.Duration // of a deferred one, from at
 	at       time.Time
 	full     bool // its mailbox was full when it was read
 	Outcome
@@ -204,7 +204,7 @@ func (c *columns) add(r *result) {
 		code = &n
 	}
 	c.code = append(c.code, code)
-	c.due = append(c.due, r.due)
+	c.due = append(c.due, r.at.Add(r.wait))
 	c.at = append(c.at, r.at)
 }
 

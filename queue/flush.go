@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,7 @@ type flusher struct {
 	writing int
 	closed  bool
 	done    sync.WaitGroup
+	failing atomic.Bool // the last write did not succeed
 }
 
 func startFlusher(ctx context.Context, v *serving) *flusher {
@@ -64,6 +66,7 @@ func (f *flusher) write() {
 		}
 		for failures := 1; ; failures++ {
 			alerts, err := f.finish(rs)
+			f.failing.Store(err != nil)
 			if err == nil {
 				f.v.alert(alerts)
 				break

@@ -12,11 +12,20 @@ import (
 func (v *serving) keep(ctx context.Context) (idle bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, roundTrip) // a database that is cut off without a word
 	defer cancel()
+	if err := v.journal.heal(); err != nil {
+		return false, err
+	}
 	if err := v.renew(ctx); err != nil {
 		return false, err
 	}
 	if err := v.remember(ctx); err != nil {
 		return false, err
+	}
+	if v.orphans {
+		if err := v.replay(ctx); err != nil {
+			return false, err
+		}
+		v.orphans = false
 	}
 	if err := v.reclaim(ctx); err != nil {
 		return false, err
@@ -76,7 +85,7 @@ func (v *serving) follow(t turns) {
 // renew beats, and moves our share of the groups towards a fair one.
 func (v *serving) renew(ctx context.Context) error {
 	asked := time.Since(v.start)
-	held, alive, err := v.DB.beat(ctx, v.id, v.waitsFor)
+	held, alive, err := v.DB.beat(ctx, v.node, v.waitsFor)
 	if err != nil {
 		return err
 	}
@@ -84,10 +93,11 @@ func (v *serving) renew(ctx context.Context) error {
 	v.expires.Store((asked + leaseTTL - leaseMargin).Nanoseconds())
 	share := (groups + alive - 1) / alive
 	if len(held) < share {
-		taken, err := v.DB.adopt(ctx, v.id, share-len(held))
+		taken, settled, err := v.DB.adopt(ctx, v.id, share-len(held))
 		if err != nil {
 			return err
 		}
+		v.orphans = v.orphans || settled
 		held = append(held, taken...)
 		if len(taken) > 0 {
 			v.stale, v.restored = true, time.Time{}

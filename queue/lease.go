@@ -3,8 +3,10 @@ package queue
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -36,16 +38,19 @@ type Node struct {
 	LiveUntil time.Time
 	Groups    int  // lease groups it holds
 	Turn      Turn // "" is Strict
+
+	incarnation string // names this run for good
 }
 
 const joinSQL = `
-WITH swept AS (DELETE FROM enotify.node n WHERE n.live_until < now() - interval '1 day')
-INSERT INTO enotify.node (name, egress, helo, version, live_until, turn)
-VALUES ($1, $2, $3, $4, now() + $5, $6) RETURNING id`
+WITH swept AS (DELETE FROM enotify.node n WHERE n.live_until < now() - interval '30 days')
+INSERT INTO enotify.node (name, egress, helo, version, incarnation, live_until, turn)
+VALUES ($1, $2, $3, $4, $5::uuid, now() + $6, $7) RETURNING id`
 
-// join registers a node; it holds no groups yet.
+// join registers a node; it holds no groups yet. A dead one is kept for a
+// month, in case its journal comes back.
 func (db *DB) join(ctx context.Context, n Node) (id int32, err error) {
-	err = db.pool.QueryRow(ctx, joinSQL, n.Name, n.Egress, n.HELO, n.Version, leaseTTL, cmp.Or(n.Turn, Strict)).Scan(&id)
+	err = db.pool.QueryRow(ctx, joinSQL, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, leaseTTL, cmp.Or(n.Turn, Strict)).Scan(&id)
 	return id, err
 }
 
@@ -56,18 +61,27 @@ type lease struct {
 }
 
 const (
-	liveSQL  = `UPDATE enotify.node SET live_until = now() + $2, waits_for = nullif($3::bigint, 0) WHERE id = $1 RETURNING (SELECT count(*) FROM enotify.node o WHERE o.live_until > now() OR o.id = $1)`
+	// A node whose row was removed, since the machine slept for long, has it back.
+	liveSQL = `
+INSERT INTO enotify.node AS n (id, name, egress, helo, version, incarnation, live_until, turn, waits_for) OVERRIDING SYSTEM VALUE
+VALUES ($1, $2, $3, $4, $5, $6::uuid, now() + $7, $8, nullif($9::bigint, 0))
+ON CONFLICT (id) DO UPDATE SET live_until = excluded.live_until, waits_for = excluded.waits_for WHERE n.incarnation = excluded.incarnation
+RETURNING (SELECT count(*) FROM enotify.node o WHERE o.live_until > now() AND o.id <> $1) + 1`
 	renewSQL = `UPDATE enotify.lease SET until = now() + $2 WHERE node_id = $1 RETURNING grp, epoch`
 )
 
 // beat renews the node's leases and says how many nodes are alive. The node
 // only waits for slow sites of the batch waitsFor, if that is not 0.
-func (db *DB) beat(ctx context.Context, node int32, waitsFor int64) (held []lease, alive int, err error) {
+func (db *DB) beat(ctx context.Context, n Node, waitsFor int64) (held []lease, alive int, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		if err := tx.QueryRow(ctx, liveSQL, node, leaseTTL, waitsFor).Scan(&alive); err != nil {
-			return fmt.Errorf("heartbeat of node %d: %w", node, err)
+		err := tx.QueryRow(ctx, liveSQL, n.ID, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, leaseTTL, cmp.Or(n.Turn, Strict), waitsFor).Scan(&alive)
+		if errors.Is(err, pgx.ErrNoRows) { // the database was set back to a state before we joined
+			return fmt.Errorf("another node has our number %d: start this one again", n.ID)
 		}
-		rows, err := tx.Query(ctx, renewSQL, node, leaseTTL)
+		if err != nil {
+			return fmt.Errorf("heartbeat of node %d: %w", n.ID, err)
+		}
+		rows, err := tx.Query(ctx, renewSQL, n.ID, leaseTTL)
 		if err != nil {
 			return err
 		}
@@ -86,33 +100,44 @@ const (
 SELECT grp, coalesce(node_id, 0) FROM enotify.lease
 WHERE until < clock_timestamp() AND node_id IS DISTINCT FROM $1
 ORDER BY grp LIMIT $2 FOR UPDATE SKIP LOCKED`
+	heldSQL     = `SELECT grp, node_id FROM enotify.lease WHERE node_id = $1 ORDER BY grp FOR UPDATE`
 	lockNodeSQL = `SELECT pg_advisory_xact_lock($1, $2)`
 	takeSQL     = `UPDATE enotify.lease SET node_id = $1, epoch = epoch + 1, until = now() + $2 WHERE grp = ANY ($3) RETURNING grp, epoch`
 )
 
 // adopt takes up to limit groups that nobody holds, or whose holder is dead,
 // and settles what a dead holder left in doubt.
-func (db *DB) adopt(ctx context.Context, node int32, limit int) (taken []lease, err error) {
+func (db *DB) adopt(ctx context.Context, node int32, limit int) (taken []lease, settled bool, err error) {
+	return db.take(ctx, node, vacantSQL, node, limit)
+}
+
+// inherit takes all groups of a node that is known to be dead, before its
+// leases run out, and settles what it left in doubt.
+func (db *DB) inherit(ctx context.Context, node, dead int32) (taken []lease, err error) {
+	taken, _, err = db.take(ctx, node, heldSQL, dead)
+	return taken, err
+}
+
+func (db *DB) take(ctx context.Context, node int32, whichSQL string, args ...any) (taken []lease, settled bool, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, vacantSQL, node, limit)
+		rows, err := tx.Query(ctx, whichSQL, args...)
 		if err != nil {
 			return err
 		}
 		var all, abandoned []int16
-		dead := map[int32]bool{}
+		var holders []int32 // of the abandoned ones
 		var grp int16
 		var holder int32
 		if _, err := pgx.ForEachRow(rows, []any{&grp, &holder}, func() error {
 			all = append(all, grp)
 			if holder != 0 {
-				abandoned = append(abandoned, grp)
-				dead[holder] = true
+				abandoned, holders = append(abandoned, grp), append(holders, holder)
 			}
 			return nil
 		}); err != nil || len(all) == 0 {
 			return err
 		}
-		for holder := range dead {
+		for _, holder := range slices.Compact(slices.Sorted(slices.Values(holders))) {
 			if _, err := tx.Exec(ctx, lockNodeSQL, nodeLock, holder); err != nil {
 				return err
 			}
@@ -124,46 +149,58 @@ func (db *DB) adopt(ctx context.Context, node int32, limit int) (taken []lease, 
 		if taken, err = pgx.CollectRows(rows, scanLease); err != nil || len(abandoned) == 0 {
 			return err
 		}
-		return settle(ctx, tx, abandoned)
+		settled = true
+		return settle(ctx, tx, abandoned, holders)
 	})
-	return taken, err
+	return taken, settled, err
 }
 
 // What lies under the intent without an outcome may have been delivered.
 const (
 	settleFirstSQL = `
 WITH doubt AS (
-	SELECT r.batch_id, r.seq, r.domain_id, d.grp, b.on_unknown
+	SELECT r.batch_id, r.seq, r.domain_id, d.grp, l.node_id, b.on_unknown
 	FROM enotify.batch b
-	JOIN enotify.batch_domain d ON d.batch_id = b.id AND d.grp = ANY ($1) AND d.intent_seq >= d.first_seq
+	CROSS JOIN unnest($1::smallint[], $2::int[]) l (grp, node_id)
+	JOIN enotify.batch_domain d ON d.batch_id = b.id AND d.grp = l.grp AND d.intent_seq >= d.first_seq
 	JOIN enotify.recipient r ON r.batch_id = d.batch_id AND r.seq BETWEEN d.first_seq AND d.intent_seq
 	LEFT JOIN enotify.outcome o ON o.batch_id = r.batch_id AND o.seq = r.seq
 	LEFT JOIN enotify.retry t ON t.batch_id = r.batch_id AND t.seq = r.seq
 	WHERE b.finished_at IS NULL AND b.state <> 'draft' AND o.seq IS NULL AND t.seq IS NULL
 ), again AS (
 	INSERT INTO enotify.retry (batch_id, seq, domain_id, grp, due_at, first_at, attempts, tries, class, reply)
-	SELECT batch_id, seq, domain_id, grp, now(), now(), 1, 1, 'other', $2 FROM doubt WHERE on_unknown = 'resend'
+	SELECT batch_id, seq, domain_id, grp, now(), now(), 1, 1, 'other', $3 FROM doubt WHERE on_unknown = 'resend'
+), whose AS (
+	INSERT INTO enotify.doubt (batch_id, seq, node_id, attempts, tries)
+	SELECT batch_id, seq, node_id, 0, 1 FROM doubt WHERE on_unknown = 'hold'
+	ON CONFLICT (batch_id, seq) DO UPDATE SET at = excluded.at, node_id = excluded.node_id, attempts = excluded.attempts, tries = excluded.tries
 )
 INSERT INTO enotify.outcome (batch_id, seq, state, reply)
-SELECT batch_id, seq, 'unknown', $2 FROM doubt WHERE on_unknown = 'hold'`
+SELECT batch_id, seq, 'unknown', $3 FROM doubt WHERE on_unknown = 'hold'`
 	settleRetrySQL = `
 WITH doubt AS (
-	SELECT t.batch_id, t.seq, b.on_unknown FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id
-	WHERE t.grp = ANY ($1) AND t.intent_at IS NOT NULL
+	SELECT t.batch_id, t.seq, t.attempts, t.tries, l.node_id, b.on_unknown
+	FROM unnest($1::smallint[], $2::int[]) l (grp, node_id)
+	JOIN enotify.retry t ON t.grp = l.grp AND t.intent_at IS NOT NULL JOIN enotify.batch b ON b.id = t.batch_id
 ), again AS (
 	UPDATE enotify.retry t SET intent_at = NULL, due_at = now(), tries = t.tries + 1 FROM doubt d
 	WHERE t.batch_id = d.batch_id AND t.seq = d.seq AND d.on_unknown = 'resend'
 ), gone AS (
 	DELETE FROM enotify.retry t USING doubt d WHERE t.batch_id = d.batch_id AND t.seq = d.seq AND d.on_unknown = 'hold'
+), whose AS (
+	INSERT INTO enotify.doubt (batch_id, seq, node_id, attempts, tries)
+	SELECT batch_id, seq, node_id, attempts, tries + 1 FROM doubt WHERE on_unknown = 'hold'
+	ON CONFLICT (batch_id, seq) DO UPDATE SET at = excluded.at, node_id = excluded.node_id, attempts = excluded.attempts, tries = excluded.tries
 )
 INSERT INTO enotify.outcome (batch_id, seq, state, reply)
-SELECT batch_id, seq, 'unknown', $2 FROM doubt WHERE on_unknown = 'hold'`
+SELECT batch_id, seq, 'unknown', $3 FROM doubt WHERE on_unknown = 'hold'`
 	inDoubt = "the sending process died while this was under way; it may have been delivered"
 )
 
-func settle(ctx context.Context, tx pgx.Tx, grps []int16) error {
+// settle decides about whom the holders of the groups left in doubt when they died.
+func settle(ctx context.Context, tx pgx.Tx, grps []int16, holders []int32) error {
 	for _, sql := range []string{settleRetrySQL, settleFirstSQL} {
-		if _, err := tx.Exec(ctx, sql, grps, inDoubt); err != nil {
+		if _, err := tx.Exec(ctx, sql, grps, holders, inDoubt); err != nil {
 			return fmt.Errorf("settle what a dead node left: %w", err)
 		}
 	}

@@ -25,7 +25,8 @@ type Message struct {
 	// MayBegin says whether the SMTP transaction may be begun; ask right before
 	// it. It is false once the batch is paused, cancelled or blocked, or the
 	// node has lost its lease: the outcome is then Deferred and NotBegun. A
-	// transaction that has begun is finished.
+	// transaction that has begun is finished. With a journal a message that was
+	// not asked about counts as not begun.
 	MayBegin func() bool
 }
 

@@ -11,7 +11,8 @@ import (
 // When the answer to an intent is lost, nobody knows whether it was written.
 // This node does know that it began none of those messages: what lies under
 // the intent of its groups, has no outcome, and is not in flight, goes back to
-// be tried. The fence is that of an intent.
+// be tried. The fence is that of an intent; and the lock, which intents share,
+// waits for the one whose answer was lost, should the server still be at it.
 const (
 	oursSQL = `
 WITH ours AS (
@@ -53,7 +54,7 @@ func (db *DB) reclaim(ctx context.Context, node int32, held map[int16]int64, fly
 		batches[i], seqs[i] = f.batch, f.seq
 	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock_shared($1, $2)`, nodeLock, node); err != nil {
+		if _, err := tx.Exec(ctx, lockNodeSQL, nodeLock, node); err != nil {
 			return err
 		}
 		for _, sql := range []string{reclaimRetriesSQL, reclaimFirstSQL} {

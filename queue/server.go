@@ -39,6 +39,7 @@ type Server struct {
 
 	MaxInFlight int           // messages begun and not recorded; 0 is 2000
 	Grace       time.Duration // what transactions under way get to finish when Serve ends; 0 is 30 s
+	StateDir    string        // folder of the node's journal, which may be shared by nodes of this host; "" is no journal
 	UntilIdle   bool          // Serve ends when nothing is due
 	Log         *slog.Logger  // nil is slog.Default
 
@@ -93,14 +94,23 @@ func (s *Server) Serve(ctx context.Context) error {
 	if log == nil {
 		log = slog.Default()
 	}
-	id, err := s.DB.join(ctx, s.Node)
-	if ctx.Err() != nil {
-		return nil // a row that was written all the same ends by its time
+	node := s.Node
+	node.incarnation = newIncarnation()
+	var kept *journal
+	if s.StateDir != "" {
+		var err error
+		if kept, err = openJournal(s.StateDir, node.incarnation); err != nil {
+			return fmt.Errorf("no journal can be kept in --state-dir %s: %w; name a folder that this user may write to", s.StateDir, err)
+		}
 	}
-	if err != nil {
+	var err error
+	if node.ID, err = s.DB.join(ctx, node); err != nil || ctx.Err() != nil {
+		kept.remove() // a row that was written all the same ends by its time
+		if ctx.Err() != nil {
+			return nil
+		}
 		return fmt.Errorf("join the nodes: %w", err)
 	}
 	close(s.ready)
-	v := newServing(s, id, log.With("node", s.Node.Name))
-	return v.run(ctx)
+	return newServing(s, node, kept, log.With("node", s.Node.Name)).run(ctx)
 }

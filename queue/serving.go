@@ -15,6 +15,7 @@ import (
 type serving struct {
 	*Server
 	id       int32
+	node     Node
 	log      *slog.Logger
 	capacity int
 
@@ -31,6 +32,7 @@ type serving struct {
 	assigned map[int32]string // site that Admission was told of, since the turn changed hands
 	stale    bool             // the lanes of the turn must be read again
 	unsure   bool             // an intent may have been written whose answer was lost
+	orphans  bool             // a dead node's doubts were settled, of which a journal here may know better
 	kept     time.Time
 	restored time.Time // up to when, by the database's clock, Memory has what is kept; zero: all must be read
 
@@ -39,6 +41,7 @@ type serving struct {
 	surveyCtx context.Context // of the surveys; ends with the loop
 	work      context.Context // of the handlers; ends when Grace has run out
 	flush     *flusher
+	journal   *journal // nil: none is kept
 
 	mu        sync.Mutex
 	freed     []string            // sites with a place that is free
@@ -58,9 +61,9 @@ type run struct {
 	mayBegin func() bool // one for all its messages
 }
 
-func newServing(s *Server, id int32, log *slog.Logger) *serving {
+func newServing(s *Server, node Node, kept *journal, log *slog.Logger) *serving {
 	v := &serving{
-		Server: s, id: id, log: log, capacity: s.MaxInFlight,
+		Server: s, id: node.ID, node: node, journal: kept, log: log, capacity: s.MaxInFlight,
 		held: map[int16]int64{}, giving: map[int16]bool{}, runs: map[int64]*run{}, assigned: map[int32]string{}, lanes: newLanes(), start: time.Now(), news: make(chan struct{}, 1),
 		flying: map[flight]struct{}{}, firsts: map[laneKey]int{}, surveying: map[int64]int{},
 	}
@@ -78,7 +81,12 @@ func (v *serving) run(ctx context.Context) error {
 
 	var end context.CancelFunc
 	v.surveyCtx, end = context.WithCancel(ctx)
-	err := v.loop(ctx)
+	err := v.replay(ctx)
+	if err == nil {
+		err = v.loop(ctx)
+	} else if ctx.Err() != nil {
+		err = nil
+	}
 	end()
 	v.surveys.Wait()
 
@@ -92,13 +100,19 @@ func (v *serving) run(ctx context.Context) error {
 	timer := time.AfterFunc(grace, cut)
 	defer timer.Stop()
 	v.handlers.Wait()
-	return errors.Join(err, v.leave(ctx))
+	if left := v.leave(ctx); left != nil {
+		v.journal.close() // what it says is for the next one
+		return errors.Join(err, left)
+	}
+	v.journal.remove()
+	return err
 }
 
 // leave records what is left and gives the leases back.
 func (v *serving) leave(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
+	defer context.AfterFunc(v.DB.life, cancel)() // nothing can be recorded any more
 	if err := v.flush.stop(ctx); err != nil {
 		return err // what is not recorded is in doubt: whoever takes the leases settles it
 	}
@@ -140,7 +154,7 @@ func (v *serving) loop(ctx context.Context) error {
 				return nil
 			case err != nil:
 				failures++
-				v.log.Warn("the database does not answer; sending waits", "error", err, "failures", failures)
+				v.log.Warn("sending waits until this works", "error", err, "failures", failures)
 			case idle && v.UntilIdle:
 				return nil
 			default:
@@ -151,7 +165,8 @@ func (v *serving) loop(ctx context.Context) error {
 		}
 		v.reap()
 		now := time.Now()
-		if failures == 0 {
+		able := failures == 0 && !v.journal.failed() && !v.flush.failing.Load() // nothing begins that cannot be recorded
+		if able {
 			if picks := v.pick(now); len(picks) > 0 {
 				if err := v.begin(ctx, picks); err != nil {
 					v.log.Warn("no intent could be written; sending waits", "error", err)
@@ -166,7 +181,7 @@ func (v *serving) loop(ctx context.Context) error {
 		}
 		if failures > 0 {
 			wait = min(time.Duration(failures)*poll/2, 10*time.Second)
-		} else if next := v.lanes.next(); !next.IsZero() {
+		} else if next := v.lanes.next(); able && !next.IsZero() {
 			wait = min(wait, next.Sub(now))
 		}
 		timer.Reset(max(0, wait))
@@ -289,6 +304,9 @@ func (v *serving) hand(p picked, from *pick) {
 		batch: p.batch, seq: p.seq, domainID: p.domainID, domain: from.domain, first: !from.retry, grp: from.grp,
 		try: p.tries + 1, attempts: p.attempts, full: p.full,
 	}
+	if v.journal != nil { // the line first: while it is written, the lease may run out
+		m.MayBegin = func() bool { return v.journal.begin(&res) && r.mayBegin() }
+	}
 	v.mu.Lock()
 	v.inFlight[from.grp]++
 	v.total++
@@ -328,14 +346,15 @@ func (v *serving) finish(m Message, r result, o Outcome) {
 	if o.State == Deferred {
 		switch o.Class {
 		case NotBegun:
-			r.due = now.Add(o.After)
+			r.wait = o.After
 		case Throttled:
-			r.due = now.Add(max(o.After, v.Schedule.Backoff(1, rand.Float64())))
+			r.wait = max(o.After, v.Schedule.Backoff(1, rand.Float64()))
 		default:
 			r.attempts++
-			r.due = now.Add(max(o.After, v.Schedule.Backoff(r.attempts, rand.Float64())))
+			r.wait = max(o.After, v.Schedule.Backoff(r.attempts, rand.Float64()))
 		}
 	}
+	v.journal.end(&r)
 	v.free(site)
 	v.flush.add(r)
 }
@@ -352,6 +371,7 @@ func (v *serving) free(site string) {
 
 // recorded is told of results that are in the database.
 func (v *serving) recorded(rs []result) {
+	v.journal.recorded(rs)
 	v.mu.Lock()
 	for i := range rs {
 		v.inFlight[rs[i].grp]--

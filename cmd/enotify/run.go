@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"enotify/queue"
+	"enotify/queue/localpg"
 	"enotify/sender"
 	"enotify/sender/throttle"
 	"enotify/spfguard/dns"
@@ -37,6 +39,7 @@ type runSettings struct {
 	listen      string
 	recheck     time.Duration
 	turn        string
+	stateDir    string // "": no journal
 
 	bounceListen []string
 	bounceDomain string
@@ -69,6 +72,7 @@ func (a *app) runCmd() *cobra.Command {
 	f.IntVar(&s.maxInFlight, "max-in-flight", 2000, "messages begun and not yet recorded")
 	f.IntVar(&s.maxConns, "max-connections", 500, "SMTP connections open at once")
 	f.DurationVar(&s.recheck, "spf-recheck", 6*time.Hour, "how often to look at the SPF record of every client, batch or not")
+	f.StringVar(&s.stateDir, "state-dir", "", "`FOLDER` of the journal, on a disk that outlives the process; nodes of one host may share it; default: in the user's state folder")
 	f.StringVar(&s.listen, "listen", "", "serve /healthz and /metrics at `ADDR`, such as 127.0.0.1:9025")
 	f.StringArrayVar(&s.bounceListen, "bounce-listen", nil, "take in bounces at `ADDR`, such as :25 or lmtp://127.0.0.1:2424; may be repeated")
 	f.StringVar(&s.bounceDomain, "bounce-domain", "", "`NAME` of the signed return paths of clients that leave them to the operator; the same on all nodes")
@@ -96,6 +100,11 @@ func (a *app) serve(ctx context.Context, s runSettings) error {
 	}
 	if s.bounceDomain, err = bareDomain("--bounce-domain", s.bounceDomain); err != nil {
 		return err
+	}
+	if s.stateDir == "" {
+		if s.stateDir, err = stateDir(); err != nil {
+			return err
+		}
 	}
 	databaseURL, stop, err := a.database(ctx)
 	if err != nil {
@@ -143,7 +152,7 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 	mail.DKIM.Path = s.dkimDir
 	server := &queue.Server{
 		DB: db, Node: node, Handler: monitor.watch(mail.Deliver), Admission: limits, Memory: limits, Schedule: queue.Schedule{First: s.retryFirst, Max: s.retryMax}, Survey: mail.Survey,
-		MaxInFlight: s.maxInFlight, Grace: s.grace, UntilIdle: s.untilIdle, Log: a.logger(), Alerted: monitor.alert,
+		MaxInFlight: s.maxInFlight, Grace: s.grace, StateDir: s.stateDir, UntilIdle: s.untilIdle, Log: a.logger(), Alerted: monitor.alert,
 	}
 	guard := &guard{db: db, resolver: resolver.Server, bounceDomain: s.bounceDomain, keys: &mail.DKIM, log: log, wake: make(chan struct{}, 1), every: s.recheck, judged: server.Wake, alert: monitor.alert}
 	policies := &policies{db: db, throttle: limits, log: log, wake: make(chan struct{}, 1)}
@@ -176,6 +185,15 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 	mail.Close()
 	log.Info("stopped")
 	return err
+}
+
+// stateDir is where the journals of this user's nodes are.
+func stateDir() (string, error) {
+	postgresql, err := localpg.DefaultDir() // beside the private PostgreSQL
+	if err != nil {
+		return "", fmt.Errorf("no state folder: %w; name one with --state-dir", err)
+	}
+	return filepath.Join(filepath.Dir(postgresql), "journals"), nil
 }
 
 // identity is what the settings say of this node.

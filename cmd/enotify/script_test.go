@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -27,6 +28,7 @@ func TestScripts(t *testing.T) {
 			env.Values[testKey{}] = tb
 			env.Setenv("DATABASE_URL", queuetest.New(tb))
 			env.Setenv("TZ", "UTC")
+			env.Setenv("ENOTIFY_STATE_DIR", filepath.Join(env.WorkDir, "journals"))
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // under -race a process waits a second before it ends
 			return nil
 		},
