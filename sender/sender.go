@@ -42,6 +42,10 @@ type Sender struct {
 	Keys         token.Keys
 	BounceDomain string
 
+	// PublicURL is where recipients unsubscribe, without a slash at its end: the
+	// page of one is PublicURL/u/TOKEN. "" is nowhere.
+	PublicURL string
+
 	// Bind are the local addresses to send from. A site gets its mail from one
 	// of each family, always the same unless it blocks that one. A family of
 	// which there is none is not used: 0.0.0.0 alone is any IPv4
@@ -99,7 +103,7 @@ func (s *Sender) deliver(ctx context.Context, m queue.Message) queue.Outcome {
 	}()
 	l, err := s.letters.of(m.Batch)
 	if err == nil {
-		*buf, err = l.write((*buf)[:0], m)
+		*buf, err = l.write(s.appendUnsubscribe((*buf)[:0], m), m)
 	}
 	if err != nil {
 		return queue.Outcome{State: queue.Invalid, Class: queue.Content, Reply: queue.Reply{Text: clean(err.Error())}}

@@ -27,6 +27,9 @@ type monitor struct {
 	reports  *prometheus.CounterVec
 	alerts   *prometheus.CounterVec
 	log      *slog.Logger
+
+	pages *unsubscribes // served beside the rest; nil: not
+	base  string        // --public-url
 }
 
 // newMonitor takes the address at once, so that a port in use is known before
@@ -94,7 +97,10 @@ func (m *monitor) run(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
 	mux.HandleFunc("GET /healthz", m.health)
-	server := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
+	if m.pages != nil {
+		m.pages.register(mux, m.base)
+	}
+	server := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	stop := context.AfterFunc(ctx, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"enotify/queue"
 	"enotify/queue/localpg"
@@ -37,6 +38,7 @@ type runSettings struct {
 	maxInFlight int
 	maxConns    int
 	listen      string
+	publicURL   string
 	recheck     time.Duration
 	turn        string
 	stateDir    string // "": no journal
@@ -73,7 +75,8 @@ func (a *app) runCmd() *cobra.Command {
 	f.IntVar(&s.maxConns, "max-connections", 500, "SMTP connections open at once")
 	f.DurationVar(&s.recheck, "spf-recheck", 6*time.Hour, "how often to look at the SPF record of every client, batch or not")
 	f.StringVar(&s.stateDir, "state-dir", "", "`FOLDER` of the journal, on a disk that outlives the process; nodes of one host may share it; default: in the user's state folder")
-	f.StringVar(&s.listen, "listen", "", "serve /healthz and /metrics at `ADDR`, such as 127.0.0.1:9025")
+	f.StringVar(&s.listen, "listen", "", "serve /healthz, /metrics and the unsubscribe page at `ADDR`, such as 127.0.0.1:9025")
+	f.StringVar(&s.publicURL, "public-url", "", "`URL`, https, at which readers reach the unsubscribe page of --listen; its /u/ is to be passed on there")
 	f.StringArrayVar(&s.bounceListen, "bounce-listen", nil, "take in bounces at `ADDR`, such as :25 or lmtp://127.0.0.1:2424; may be repeated")
 	f.StringVar(&s.bounceDomain, "bounce-domain", "", "`NAME` of the signed return paths of clients that leave them to the operator; the same on all nodes")
 	f.StringVar(&s.bounceCert, "bounce-tls-cert", "", "offer STARTTLS to who brings bounces: `FILE` of the certificate, PEM")
@@ -105,6 +108,9 @@ func (a *app) serve(ctx context.Context, s runSettings) error {
 		if s.stateDir, err = stateDir(); err != nil {
 			return err
 		}
+	}
+	if s.publicURL, err = publicBase(s.publicURL); err != nil {
+		return err
 	}
 	databaseURL, stop, err := a.database(ctx)
 	if err != nil {
@@ -140,6 +146,8 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 	if err != nil {
 		return err
 	}
+	monitor.pages = &unsubscribes{db: db, open: keys.open, log: log, lookups: rate.NewLimiter(lookupRate, lookupBurst)}
+	monitor.base = s.publicURL
 	returns := &returns{db: db, keys: keys, monitor: monitor, log: log, doors: doors}
 	if err := returns.warn(ctx, s.bounceDomain); err != nil {
 		return err
@@ -147,7 +155,7 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 	limits := &throttle.Throttle{}
 	mail := &sender.Sender{
 		Resolver: resolver, Throttle: limits, HELO: node.HELO, Port: s.smtpPort, Smarthost: s.smarthost, Bind: bindable(node.Egress),
-		TLSRequired: s.tls == "required", MaxConnections: s.maxConns, Keys: signing, BounceDomain: s.bounceDomain, Log: log,
+		TLSRequired: s.tls == "required", MaxConnections: s.maxConns, Keys: signing, BounceDomain: s.bounceDomain, PublicURL: s.publicURL, Log: log,
 	}
 	mail.DKIM.Path = s.dkimDir
 	server := &queue.Server{

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"errors"
+	"html/template"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"enotify/queue"
+	"enotify/sender/token"
+)
+
+// unsubscribes is the page behind the List-Unsubscribe field (RFC 8058): who
+// posts to a signed address unsubscribes its recipient, for that client alone.
+// A GET changes nothing, since programs that scan mail follow every link; it
+// shows a page with one button.
+type unsubscribes struct {
+	db   *queue.DB
+	open func(ctx context.Context, p token.Purpose, text string) (token.Subject, error)
+	log  *slog.Logger
+
+	// lookups bounds what strangers can ask of the database. A token that we did
+	// not sign asks nothing of it.
+	lookups *rate.Limiter
+}
+
+const (
+	lookupRate    = 100 // a second: a campaign's worth of readers who click at once is less
+	lookupBurst   = 500
+	maxPostOctets = 4 << 10 // of a form with one field
+	lookupTime    = 5 * time.Second
+)
+
+// publicBase checks --public-url: RFC 8058 §3.1 wants https.
+func publicBase(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || len(text) > 200 || strings.ContainsAny(text, "<> ,\"\\") {
+		return "", usagef("--public-url %s: it is https://HOST, perhaps with a path, of at most 200 characters", text)
+	}
+	return strings.TrimRight(text, "/"), nil
+}
+
+// register adds the page at the path that base ends in.
+func (u *unsubscribes) register(mux *http.ServeMux, base string) {
+	mux.Handle("/u/{token}", u)
+	if parsed, err := url.Parse(base); err == nil && parsed.Path != "" {
+		mux.Handle(parsed.Path+"/u/{token}", u)
+	}
+}
+
+//go:embed unsubscribe.html
+var unsubscribeHTML string
+
+//go:embed unsubscribe.css
+var unsubscribeCSS string
+
+var unsubscribePage = template.Must(template.New("unsubscribe").Parse(unsubscribeHTML))
+
+// The style is the page's own and nothing else of it is: no script, no image, nothing from elsewhere.
+var pagePolicy = func() string {
+	sum := sha256.Sum256([]byte(unsubscribeCSS))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+}()
+
+// A page says one of four things.
+type unsubscribeView struct {
+	Style           template.CSS
+	Client, Address string // of whom it is about; "" when that is not known
+	Done            bool
+	Title, Text     string // when it is about nobody
+}
+
+func (u *unsubscribes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	for _, field := range [][2]string{
+		{"Content-Security-Policy", pagePolicy}, {"Referrer-Policy", "no-referrer"}, {"X-Content-Type-Options", "nosniff"},
+		{"Cache-Control", "no-store"}, {"X-Robots-Tag", "noindex"}, {"Content-Type", "text/html; charset=utf-8"},
+	} {
+		h.Set(field[0], field[1])
+	}
+	post := r.Method == http.MethodPost
+	if !post && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		h.Set("Allow", "GET, HEAD, POST")
+		u.show(w, http.StatusMethodNotAllowed, unsubscribeView{Title: "That does not work", Text: "This page is to be looked at, or its button pressed."})
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), lookupTime)
+	defer cancel()
+	about, err := u.open(ctx, token.Unsubscribe, r.PathValue("token"))
+	if err != nil {
+		u.fail(w, err)
+		return
+	}
+	if !u.lookups.Allow() {
+		h.Set("Retry-After", "10")
+		u.show(w, http.StatusServiceUnavailable, unsubscribeView{Title: "Too busy just now", Text: "Nothing was changed. Please try again in a minute."})
+		return
+	}
+	var who queue.Addressee
+	if post {
+		// Whatever the form says: who posts has decided, and some programs spell its field in their own way.
+		if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxPostOctets)); err != nil {
+			u.show(w, http.StatusBadRequest, unsubscribeView{Title: "That does not work", Text: "The form could not be read. Nothing was changed."})
+			return
+		}
+		who, err = u.db.Unsubscribe(ctx, about.Batch, about.Seq, "one-click")
+	} else {
+		who, err = u.db.Addressee(ctx, about.Batch, about.Seq)
+	}
+	if err != nil {
+		u.fail(w, err)
+		return
+	}
+	if post {
+		u.log.Info("unsubscribed", "client", who.Client, "batch", about.Batch, "how", "one-click")
+	}
+	u.show(w, http.StatusOK, unsubscribeView{Client: who.Client, Address: masked(who.Address), Done: post})
+}
+
+func (u *unsubscribes) fail(w http.ResponseWriter, err error) {
+	switch {
+	case errors.Is(err, token.ErrMalformed), errors.Is(err, token.ErrForged), errors.Is(err, token.ErrUnknownKey), errors.Is(err, queue.ErrNotFound):
+		u.show(w, http.StatusNotFound, unsubscribeView{Title: "This link is not known here", Text: "It may have been cut short, or be very old. Please take it from the latest message, or answer that one."})
+	default:
+		u.log.Warn("nobody can unsubscribe", "error", err)
+		w.Header().Set("Retry-After", "60")
+		u.show(w, http.StatusServiceUnavailable, unsubscribeView{Title: "Not possible just now", Text: "Nothing was changed. Please try again in a minute."})
+	}
+}
+
+func (u *unsubscribes) show(w http.ResponseWriter, code int, v unsubscribeView) {
+	v.Style = template.CSS(unsubscribeCSS)
+	w.WriteHeader(code)
+	_ = unsubscribePage.Execute(w, v) // whoever asked has gone
+}
+
+// masked is an address as far as somebody else may see it who has the link.
+func masked(address string) string {
+	local, domain := address, ""
+	if at := strings.LastIndexByte(address, '@'); at >= 0 {
+		local, domain = address[:at], address[at:]
+	}
+	for _, first := range local {
+		return string(first) + "•••" + domain
+	}
+	return "•••" + domain
+}

@@ -1,0 +1,151 @@
+package main_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"enotify/sender/smtptest"
+)
+
+var unsubscribeField = regexp.MustCompile(`(?m)^List-Unsubscribe: <(https://news\.host\.example/m/u/[a-z0-9-]+)>\r$`)
+
+// From the message to the page, to the button, to the next batch.
+func TestUnsubscribe(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, smtptest.Config{})
+	addr := freePort(t)
+	s.enqueue("menu", "Soup.", 2, 1)
+	own := ask[int64](s, `SELECT enotify.enqueue('own', 'info@town.example', 's', 't', '{user1@d0.test}', list_unsubscribe => 'https://town.example/out')`)
+	logs := &strings.Builder{}
+	node := s.enotify("run", "--listen", addr, "--public-url", "https://news.host.example/m/")
+	node.Stderr = logs
+	if err := node.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = node.Process.Kill(); _ = node.Wait() })
+	s.until(`SELECT count(*) = 2 FROM enotify.batch WHERE state = 'done'`)
+
+	pages := map[string]string{} // by recipient
+	for _, m := range s.smtp.Messages() {
+		head, _, _ := strings.Cut(string(m.Data), "\r\n\r\n")
+		found := unsubscribeField.FindStringSubmatch(head + "\r\n")
+		if strings.Contains(head, "https://town.example/out") {
+			if found != nil {
+				t.Errorf("batch %d has an address of its own, and ours as well:\n%s", own, head)
+			}
+			continue
+		}
+		if found == nil || !strings.Contains(head, "\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n") {
+			t.Fatalf("the message has no one-click address:\n%s", head)
+		}
+		pages[m.To[0]] = "http://" + addr + strings.TrimPrefix(found[1], "https://news.host.example")
+	}
+	page := pages["user1@d0.test"]
+	if page == "" || len(pages) != 2 {
+		t.Fatalf("addresses: got %v, want one for each of two recipients", pages)
+	}
+
+	suppressed := func() int { return ask[int](s, `SELECT count(*)::int FROM enotify.suppression`) }
+	response, body := request(t, http.MethodGet, page, nil)
+	if response.StatusCode != http.StatusOK || suppressed() != 0 {
+		t.Errorf("GET: got %d and %d suppressions, want 200 and none", response.StatusCode, suppressed())
+	}
+	for _, want := range []string{"Unsubscribe from town.example?", "u•••@d0.test", `<form method="post">`, `<html lang="en">`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("page: got\n%s\nwant %q in it", body, want)
+		}
+	}
+	for _, foreign := range []string{"<script", "src=", "href=", "user1@"} {
+		if strings.Contains(body, foreign) {
+			t.Errorf("page: got %q in it", foreign)
+		}
+	}
+	if got := response.Header.Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'none'; style-src 'sha256-") {
+		t.Errorf("Content-Security-Policy: got %q", got)
+	}
+
+	oneClick := url.Values{"List-Unsubscribe": {"One-Click"}}
+	for range 2 { // as some do
+		if response, body := request(t, http.MethodPost, page, oneClick); response.StatusCode != http.StatusOK || !strings.Contains(body, "You are unsubscribed") {
+			t.Errorf("POST: got %d\n%s", response.StatusCode, body)
+		}
+	}
+	if got, want := ask[string](s, `SELECT string_agg(concat_ws(' ', s.address, c.domain, s.cause, s.note), ',') FROM enotify.suppression s LEFT JOIN enotify.client c ON c.id = s.client_id`), "user1@d0.test town.example unsubscribe one-click"; got != want {
+		t.Errorf("suppressions: got %q, want %q", got, want)
+	}
+
+	at := strings.LastIndexByte(page, '/') + 1
+	for what, try := range map[string]struct {
+		method, url string
+		body        url.Values
+		want        int
+	}{
+		"a forged token":  {http.MethodPost, page[:len(page)-2] + "aa", oneClick, http.StatusNotFound},
+		"no token at all": {http.MethodPost, page[:at] + "hello", oneClick, http.StatusNotFound},
+		"a bounce's name": {http.MethodGet, page[:at] + strings.Repeat("a", 200), nil, http.StatusNotFound},
+		"an endless form": {http.MethodPost, pages["user0@d0.test"], url.Values{"x": {strings.Repeat("x", 1<<16)}}, http.StatusBadRequest},
+		"another method":  {http.MethodDelete, page, nil, http.StatusMethodNotAllowed},
+	} {
+		if response, body := request(t, try.method, try.url, try.body); response.StatusCode != try.want || !strings.Contains(body, "<h1>") {
+			t.Errorf("%s: got %d\n%s\nwant %d and a page", what, response.StatusCode, body, try.want)
+		}
+	}
+	if got := suppressed(); got != 1 {
+		t.Errorf("suppressions after the rest: got %d, want 1", got)
+	}
+
+	next := s.enqueue("next", "Stew.", 2, 1)
+	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, next)
+	if got, want := s.states(next), "delivered 1, suppressed 1"; got != want {
+		t.Errorf("the next batch: got %s, want %s", got, want)
+	}
+	if err := node.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := node.Wait(); err != nil {
+		t.Errorf("run after SIGTERM: %v", err)
+	}
+	if text := logs.String(); !strings.Contains(text, "msg=unsubscribed") || strings.Contains(text, "user1@") {
+		t.Errorf("log: got\n%s\nwant the step in it and no address", text)
+	}
+}
+
+func TestPublicURL(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, smtptest.Config{})
+	for _, bad := range []string{"http://news.host.example", "news.host.example", "https://a@b", "https://a/?q"} {
+		out, err := s.enotify("run", "--public-url", bad).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "--public-url "+bad+": it is https://HOST") || strings.Count(string(out), "\n") != 1 {
+			t.Errorf("--public-url %s: got %v and %q, want one line that says what it is", bad, err, out)
+		}
+	}
+}
+
+func request(t *testing.T, method, address string, form url.Values) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dir := os.Getenv("PAGES"); dir != "" { // to look at
+		_ = os.WriteFile(fmt.Sprintf("%s/%s-%d.html", dir, method, response.StatusCode), body, 0o600)
+	}
+	return response, string(body)
+}
