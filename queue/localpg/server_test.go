@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -268,5 +269,26 @@ func write(t *testing.T, path, text string) {
 	}
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Anybody on the machine can read the arguments of all processes.
+func TestPasswordIsNoArgument(t *testing.T) {
+	t.Parallel()
+	s := start(t, localpg.Options{Dir: openDir(t, nil), Ephemeral: true, Unsafe: true})
+	u, err := url.Parse(s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := u.User.Password()
+	arguments, err := exec.Command("ps", "-A", "-ww", "-o", "args").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(arguments), "-p "+u.Port()) {
+		t.Errorf("ps does not show the server at port %s", u.Port())
+	}
+	if strings.Contains(string(arguments), password) {
+		t.Error("ps shows the password")
 	}
 }

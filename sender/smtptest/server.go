@@ -47,6 +47,10 @@ type Config struct {
 	// kept. It is called from many goroutines.
 	Received func(Message)
 
+	// Heard, when set, is handed all octets as they came, before any STARTTLS,
+	// in pieces. It is called from many goroutines.
+	Heard func(conn int, octets []byte)
+
 	// Reply decides what to say to a command: "" for the usual, Drop, or any
 	// text; lines are separated by \n, and CRLF is added. A reply of 4xx or 5xx
 	// refuses the command. It is called from many goroutines, and may sleep.

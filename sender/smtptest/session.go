@@ -28,11 +28,28 @@ type session struct {
 }
 
 func newSession(s *Server, conn net.Conn, number int) *session {
+	var from io.Reader = conn
+	if s.config.Heard != nil {
+		from = overheard{conn, number, s.config.Heard}
+	}
 	return &session{
 		server: s, raw: conn, conn: conn, number: number,
-		r: bufio.NewReaderSize(conn, 16<<10),
+		r: bufio.NewReaderSize(from, 16<<10),
 		w: bufio.NewWriterSize(conn, 1<<10),
 	}
+}
+
+// overheard is a reader that tells what it reads.
+type overheard struct {
+	io.Reader
+	number int
+	heard  func(conn int, octets []byte)
+}
+
+func (o overheard) Read(p []byte) (n int, err error) {
+	n, err = o.Reader.Read(p)
+	o.heard(o.number, p[:n])
+	return n, err
 }
 
 func (s *session) serve(admitted bool) {
