@@ -3,7 +3,6 @@ package sender_test
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -138,7 +137,7 @@ func TestNothingIsSmuggled(t *testing.T) {
 func bareEnd(octets []byte) string {
 	for i, c := range octets {
 		if c == '\r' && (i+1 == len(octets) || octets[i+1] != '\n') || c == '\n' && (i == 0 || octets[i-1] != '\r') {
-			return fmt.Sprintf("%s", octets[max(0, i-40):min(len(octets), i+40)])
+			return string(octets[max(0, i-40):min(len(octets), i+40)])
 		}
 	}
 	return ""
