@@ -223,9 +223,16 @@ func orNullCode(code int) *int16 {
 	return &n
 }
 
-const forgetReportsSQL = `UPDATE enotify.report SET raw = NULL WHERE raw IS NOT NULL AND received_at < now() - $1::interval`
+const forgetReportsSQL = `
+WITH pruned AS (
+	DELETE FROM enotify.report r USING enotify.batch b
+	WHERE b.id = r.batch_id AND b.pruned_at IS NOT NULL AND r.received_at < now() - $1::interval
+)
+UPDATE enotify.report r SET raw = NULL WHERE r.raw IS NOT NULL AND r.received_at < now() - $1::interval
+  AND NOT EXISTS (SELECT FROM enotify.batch b WHERE b.id = r.batch_id AND b.pruned_at IS NOT NULL)`
 
-// ForgetReports drops the mail of reports after 30 days; what was read in it stays.
+// ForgetReports drops the mail of reports after 30 days; what was read in it
+// stays as long as the outcomes of the batch do.
 func (db *DB) ForgetReports(ctx context.Context) (n int64, err error) {
 	tag, err := db.pool.Exec(ctx, forgetReportsSQL, keepReports)
 	return tag.RowsAffected(), err

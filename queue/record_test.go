@@ -207,6 +207,16 @@ func TestForgetReports(t *testing.T) {
 	if got := query[string](f, `SELECT concat_ws(' ', class, reply, raw) FROM enotify.report`); got != "no_such_user no such user" {
 		t.Errorf("left: got %q, want class and reply without the mail", got)
 	}
+	f.exec(`SELECT enotify.prune_batch($1)`, batch)
+	if _, err := f.db.ForgetReports(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := query[int](f, `SELECT count(*)::int FROM enotify.report`); got != 0 {
+		t.Errorf("reports of a pruned batch: got %d, want 0", got)
+	}
+	if _, err := f.db.RecordReport(t.Context(), returned(batch, 1)); !errors.Is(err, queue.ErrNotFound) {
+		t.Errorf("a report on a pruned batch: got %v, want ErrNotFound", err)
+	}
 }
 
 // A report without our signature is found by Message-ID or address.
