@@ -16,6 +16,7 @@ type Destination struct {
 	Burst         int    // messages that may begin at once after a quiet time
 	Connections   int    // open at once
 	PerConnection int    // messages before a connection is closed
+	TLS           string // opportunistic, required or verified; "" says nothing
 	UpdatedAt     time.Time
 	UpdatedBy     string
 }
@@ -27,7 +28,7 @@ type Rate struct {
 }
 
 const destinationsSQL = `
-SELECT name, coalesce(rate_messages, -1), coalesce(rate_per, '0'), coalesce(burst, 0), coalesce(connections, 0), coalesce(per_connection, 0), updated_at, updated_by
+SELECT name, coalesce(rate_messages, -1), coalesce(rate_per, '0'), coalesce(burst, 0), coalesce(connections, 0), coalesce(per_connection, 0), coalesce(tls, ''), updated_at, updated_by
 FROM enotify.destination ORDER BY name <> '*', name`
 
 // Destinations lists all that were set, * first.
@@ -38,7 +39,7 @@ func (db *DB) Destinations(ctx context.Context) ([]Destination, error) {
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (d Destination, err error) {
 		var r Rate
-		err = row.Scan(&d.Name, &r.Messages, &r.Per, &d.Burst, &d.Connections, &d.PerConnection, &d.UpdatedAt, &d.UpdatedBy)
+		err = row.Scan(&d.Name, &r.Messages, &r.Per, &d.Burst, &d.Connections, &d.PerConnection, &d.TLS, &d.UpdatedAt, &d.UpdatedBy)
 		if r.Messages >= 0 {
 			d.Rate = &r
 		}
@@ -47,12 +48,12 @@ func (db *DB) Destinations(ctx context.Context) ([]Destination, error) {
 }
 
 const setDestinationSQL = `
-INSERT INTO enotify.destination AS d (name, rate_messages, rate_per, burst, connections, per_connection)
-VALUES ($1, $2, $3, nullif($4, 0), nullif($5, 0), nullif($6, 0))
+INSERT INTO enotify.destination AS d (name, rate_messages, rate_per, burst, connections, per_connection, tls)
+VALUES ($1, $2, $3, nullif($4, 0), nullif($5, 0), nullif($6, 0), nullif($7, ''))
 ON CONFLICT (name) DO UPDATE
 SET rate_messages = coalesce(excluded.rate_messages, d.rate_messages), rate_per = coalesce(excluded.rate_per, d.rate_per),
     burst = coalesce(excluded.burst, d.burst), connections = coalesce(excluded.connections, d.connections),
-    per_connection = coalesce(excluded.per_connection, d.per_connection), updated_at = now(), updated_by = session_user`
+    per_connection = coalesce(excluded.per_connection, d.per_connection), tls = coalesce(excluded.tls, d.tls), updated_at = now(), updated_by = session_user`
 
 // SetDestination changes those limits of a destination that d names; its zero
 // fields leave what was set before. Running nodes follow at once.
@@ -62,7 +63,7 @@ func (db *DB) SetDestination(ctx context.Context, d Destination) error {
 	if d.Rate != nil {
 		messages, per = &d.Rate.Messages, &d.Rate.Per
 	}
-	_, err := db.pool.Exec(ctx, setDestinationSQL, d.Name, messages, per, d.Burst, d.Connections, d.PerConnection)
+	_, err := db.pool.Exec(ctx, setDestinationSQL, d.Name, messages, per, d.Burst, d.Connections, d.PerConnection, d.TLS)
 	return refusal(err)
 }
 

@@ -15,10 +15,12 @@ type graveyard struct {
 type dead struct {
 	until time.Time
 	why   *failure
+	least TLSPolicy // the mail that it is dead for; 0: all
 }
 
-// bury remembers the host of a failure for d.
-func (g *graveyard) bury(why *failure, d time.Duration, now time.Time) {
+// bury remembers the host of a failure for d, for mail that needs encryption by
+// least or more.
+func (g *graveyard) bury(why *failure, least TLSPolicy, d time.Duration, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.hosts == nil {
@@ -29,14 +31,18 @@ func (g *graveyard) bury(why *failure, d time.Duration, now time.Time) {
 			delete(g.hosts, host)
 		}
 	}
-	g.hosts[why.host] = dead{now.Add(d), why}
+	if known, ok := g.hosts[why.host]; ok && known.least < least {
+		return
+	}
+	g.hosts[why.host] = dead{now.Add(d), why, least}
 }
 
-// why is the reason why a host is passed over now, nil when it is not.
-func (g *graveyard) why(host string, now time.Time) *failure {
+// why is the reason why a host is passed over now by mail with a policy, nil
+// when it is not.
+func (g *graveyard) why(host string, policy TLSPolicy, now time.Time) *failure {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if d, ok := g.hosts[host]; ok && now.Before(d.until) {
+	if d, ok := g.hosts[host]; ok && now.Before(d.until) && d.least <= policy {
 		return d.why
 	}
 	return nil

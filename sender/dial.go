@@ -3,36 +3,54 @@ package sender
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
-	"net/textproto"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
 
 	"enotify/queue"
 	"enotify/sender/bounce"
+	"enotify/spfguard/dns"
 
 	"github.com/wneessen/go-mail/smtp"
 )
 
-// dial connects to the first host of a route that lets us. others tells of the
-// connections that are open to a host already: when it then turns one more
-// away, that is no reason to go elsewhere.
+// dial connects to the first host of a route that lets us, encrypted as the
+// route wants it. Where nothing but encryption failed, and the policy allows
+// it, it comes again in the clear (RFC 7435 §3), to the best host again.
+// others tells of the connections that are open to a host already: when it
+// then turns one more away, that is no reason to go elsewhere.
 func (s *Sender) dial(ctx context.Context, r route, others func(host string) int) (*conn, *failure) {
+	c, f := s.dialFirst(ctx, r, others)
+	if f == nil || f.ended || f.crowded || f.blocked || r.tls > Opportunistic {
+		return c, f
+	}
+	clear := r
+	clear.tls = 0
+	clear.mxs = slices.DeleteFunc(slices.Clone(r.mxs), func(mx dns.MX) bool {
+		why := s.dead.why(mx.Host, r.tls, time.Now())
+		return why == nil || !errors.Is(why.err, errNoTLS)
+	})
+	if len(clear.mxs) == 0 {
+		return nil, f
+	}
+	return s.dialFirst(ctx, clear, others)
+}
+
+func (s *Sender) dialFirst(ctx context.Context, r route, others func(host string) int) (*conn, *failure) {
 	var worst *failure
 	var busy []*failure
 	for _, mx := range r.mxs {
-		f := s.dead.why(mx.Host, time.Now())
+		f := s.dead.why(mx.Host, r.tls, time.Now())
 		if f == nil {
 			var c *conn
-			c, f = s.dialHost(ctx, r.site, mx.Host, others)
+			c, f = s.dialHost(ctx, r, mx.Host, others)
 			switch {
 			case f == nil:
-				s.bury(busy...) // now that we know of one that is not
+				s.bury(r.tls, busy...) // now that we know of one that is not
 				return c, nil
 			case f.ended, f.crowded && others(mx.Host) > 0, f.blocked:
 				return nil, f
@@ -40,7 +58,7 @@ func (s *Sender) dial(ctx context.Context, r route, others func(host string) int
 			case f.crowded:
 				busy = append(busy, f)
 			default:
-				s.bury(f)
+				s.bury(r.tls, f)
 			}
 		}
 		if worst == nil || f.crowded {
@@ -50,16 +68,22 @@ func (s *Sender) dial(ctx context.Context, r route, others func(host string) int
 	return nil, worst
 }
 
-// bury leaves hosts alone for a while.
-func (s *Sender) bury(why ...*failure) {
+// bury leaves hosts alone for a while, for all mail or, where only encryption
+// failed, for that which asks for as much.
+func (s *Sender) bury(policy TLSPolicy, why ...*failure) {
 	for _, f := range why {
-		s.dead.bury(f, cmp.Or(s.DeadTime, time.Minute), time.Now())
+		least := TLSPolicy(0)
+		if errors.Is(f.err, errNoTLS) {
+			least = policy
+		}
+		s.dead.bury(f, least, cmp.Or(s.DeadTime, time.Minute), time.Now())
 	}
 }
 
 // dialHost tries the addresses of one host. A reply ends the search: it is the
 // host's, whichever address gave it.
-func (s *Sender) dialHost(ctx context.Context, site, host string, others func(string) int) (*conn, *failure) {
+func (s *Sender) dialHost(ctx context.Context, r route, host string, others func(string) int) (*conn, *failure) {
+	site := r.site
 	addrs, err := s.addresses(ctx, host)
 	if err != nil {
 		return nil, &failure{stage: connecting, host: host, site: site, err: err, ended: ctx.Err() != nil}
@@ -73,7 +97,7 @@ func (s *Sender) dialHost(ctx context.Context, site, host string, others func(st
 			}
 			continue
 		}
-		c, err := s.connect(ctx, host, netip.AddrPortFrom(addr, s.port()), from.addr, true)
+		c, err := s.connect(ctx, host, netip.AddrPortFrom(addr, s.port()), from.addr, r.tls)
 		if err == nil {
 			c.site, c.egress = site, from.name
 			return c, nil
@@ -90,10 +114,9 @@ func (s *Sender) dialHost(ctx context.Context, site, host string, others func(st
 	return nil, f
 }
 
-// connect dials one address, from one of ours, and goes through banner, EHLO and STARTTLS. Where
-// TLS is not required and its handshake fails, it comes again without
-// (RFC 7435 §3); secure is false then.
-func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, from netip.Addr, secure bool) (*conn, error) {
+// connect dials one address, from one of ours, and goes through banner, EHLO
+// and STARTTLS; the zero policy is in the clear.
+func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, from netip.Addr, policy TLSPolicy) (*conn, error) {
 	raw, err := s.dialTCP(ctx, addr, from)
 	if err != nil {
 		return nil, err
@@ -105,17 +128,15 @@ func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, 
 		raw.Close() // the client leaves it open when EHLO fails
 		return nil, err
 	}
-	if secure {
-		if err := s.startTLS(client, host); err != nil {
+	secured := Opportunistic
+	if policy > 0 {
+		if secured, err = s.startTLS(client, host, policy); err != nil {
 			raw.Close()
-			if s.TLSRequired || ctx.Err() != nil {
-				return nil, err
-			}
-			return s.connect(ctx, host, addr, from, false)
+			return nil, err
 		}
 	}
 	return &conn{
-		host: host, raw: raw, client: client,
+		host: host, raw: raw, client: client, secured: secured,
 		commandTimeout: s.commandTimeout(), contentTimeout: cmp.Or(s.ContentTimeout, 10*time.Minute),
 	}, nil
 }
@@ -139,39 +160,6 @@ func (s *Sender) greet(ctx context.Context, host string, raw net.Conn) (*smtp.Cl
 		return nil, err
 	}
 	return client.DialToSMTPClientWithContext(ctx)
-}
-
-// startTLS encrypts when the host offers it (RFC 3207). A host that then
-// answers STARTTLS with a refusal can still be talked to, in the clear.
-func (s *Sender) startTLS(client *smtp.Client, host string) error {
-	if offered, _ := client.Extension("STARTTLS"); !offered {
-		if s.TLSRequired {
-			return fmt.Errorf("%s does not offer STARTTLS, which is required", host)
-		}
-		return nil
-	}
-	config := &tls.Config{}
-	if s.TLSConfig != nil {
-		config = s.TLSConfig.Clone()
-	} else {
-		// Between strangers, an unchecked certificate still beats no encryption.
-		config.InsecureSkipVerify = true
-	}
-	if config.ServerName == "" {
-		config.ServerName = host
-	}
-	if err := client.UpdateDeadline(s.commandTimeout()); err != nil {
-		return err
-	}
-	err := client.StartTLS(config)
-	if err == nil {
-		return nil
-	}
-	var refused *textproto.Error
-	if _, begun := client.TLSConnectionState(); !begun && !s.TLSRequired && errors.As(err, &refused) && refused.Code != 421 {
-		return nil
-	}
-	return fmt.Errorf("STARTTLS with %s: %w", host, err)
 }
 
 func (s *Sender) commandTimeout() time.Duration { return cmp.Or(s.CommandTimeout, 5*time.Minute) }

@@ -19,6 +19,7 @@ import (
 type route struct {
 	site string
 	ttl  time.Duration // for which it holds
+	tls  TLSPolicy
 	// mxs is in order of preference, those of equal preference in an order
 	// drawn anew for each route (RFC 5321 §5.1).
 	mxs []dns.MX

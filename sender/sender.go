@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"enotify/queue"
@@ -52,12 +54,10 @@ type Sender struct {
 	// address. None at all lets the system choose.
 	Bind []netip.Addr
 
-	// TLSRequired sends nothing in the clear. Else STARTTLS is used where it is
-	// offered and works.
-	TLSRequired bool
-	// TLSConfig is for STARTTLS; nil checks no certificate. Its ServerName is
-	// set to the host when empty.
-	TLSConfig *tls.Config
+	// TLS is what holds where SetTLS says nothing; 0 is Opportunistic.
+	TLS TLSPolicy
+	// RootCAs vouch for hosts where certificates are looked at; nil are the system's.
+	RootCAs *x509.CertPool
 
 	MaxConnections int           // open at once to all sites; 0 is 500
 	IdleTime       time.Duration // after which an unused connection is closed; 0 is 10 s
@@ -71,6 +71,8 @@ type Sender struct {
 	letters  letters
 	dead     graveyard
 	unsigned notices
+	tlsSet   atomic.Pointer[map[string]TLSPolicy]
+	sessions tls.ClientSessionCache
 	start    sync.Once
 	conns    *pool
 }
@@ -121,6 +123,7 @@ func (s *Sender) deliver(ctx context.Context, m queue.Message) queue.Outcome {
 			return (&failure{stage: routing, site: r.site, err: fmt.Errorf("%w: %w", errUnsigned, err), after: unsignedWait}).outcome()
 		}
 	}
+	r.tls = s.tlsPolicy(m.Domain, r.site)
 	*buf = stuffed(*buf)
 	return s.hand(ctx, r, m, *buf)
 }
@@ -209,6 +212,7 @@ func (s *Sender) Close() { s.pool().close() }
 
 func (s *Sender) pool() *pool {
 	s.start.Do(func() {
+		s.sessions = tls.NewLRUClientSessionCache(maxSessions)
 		s.conns = &pool{
 			throttle: s.Throttle,
 			limit:    cmp.Or(s.MaxConnections, 500),

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"enotify/queue"
+	"enotify/sender"
 	"enotify/sender/throttle"
 )
 
@@ -47,9 +48,10 @@ func each(ctx context.Context, wake <-chan struct{}, f func()) {
 	}
 }
 
-// policies keeps the throttle at what the operator has set.
+// policies keeps throttle and sender at what the operator has set.
 type policies struct {
 	db       *queue.DB
+	mail     *sender.Sender
 	throttle *throttle.Throttle
 	log      *slog.Logger
 	wake     chan struct{}
@@ -78,9 +80,14 @@ func (p *policies) load(ctx context.Context) error {
 		return err
 	}
 	limits := make(map[string]throttle.Policy, len(destinations))
+	encryption := make(map[string]sender.TLSPolicy)
 	for _, d := range destinations {
 		limits[d.Name] = limitsOf(d)
+		if policy, err := sender.ParseTLSPolicy(d.TLS); err == nil { // else it says nothing
+			encryption[d.Name] = policy
+		}
 	}
+	p.mail.SetTLS(encryption)
 	p.throttle.SetPolicies(limits)
 	return nil
 }

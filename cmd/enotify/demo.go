@@ -156,7 +156,7 @@ func (a *app) sendForDemo(ctx context.Context, d *demo) error {
 	node := queue.Node{Name: "demo", Egress: []netip.Addr{demoEgress}, HELO: "mail.hoster.example", Version: version}
 	settings := runSettings{
 		smtpPort: d.internet.port, retryFirst: d.settings.retryFirst, retryMax: time.Hour, grace: 3 * time.Second,
-		maxInFlight: 2000, maxConns: 500,
+		maxInFlight: 2000, maxConns: 500, tls: "opportunistic",
 	}
 	quiet := *a
 	if !a.verbose {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"enotify/queue"
+	"enotify/sender"
 	"enotify/sender/throttle"
 )
 
@@ -30,6 +32,7 @@ type destination struct {
 	Burst         int        `json:"burst"`
 	Connections   int        `json:"connections"`
 	PerConnection int        `json:"per_connection"`
+	TLS           string     `json:"tls"` // "": as enotify run --tls says
 	Set           []string   `json:"set"` // the fields that an operator set for this name
 	UpdatedAt     *time.Time `json:"updated_at"`
 	UpdatedBy     string     `json:"updated_by"`
@@ -101,7 +104,8 @@ func (l *limits) describe(name string, site bool) destination {
 	if site {
 		holds, rates = l.node.SitePolicy(name), rates[:1]
 	}
-	d := destination{Name: name, Site: site, Rate: formatLimit(holds.Rate), Burst: holds.Burst, Connections: holds.Connections, PerConnection: holds.PerConnection, Set: []string{}}
+	d := destination{Name: name, Site: site, Rate: formatLimit(holds.Rate), Burst: holds.Burst, Connections: holds.Connections, PerConnection: holds.PerConnection,
+		TLS: cmp.Or(own.TLS, l.rows[throttle.Everyone].TLS), Set: []string{}}
 	if holds.Rate != rate.Inf {
 		perSecond := float64(holds.Rate)
 		d.PerSecond = &perSecond
@@ -115,7 +119,7 @@ func (l *limits) describe(name string, site bool) destination {
 	for _, field := range []struct {
 		name string
 		set  bool
-	}{{"rate", own.Rate != nil}, {"burst", own.Burst > 0}, {"connections", own.Connections > 0}, {"per-connection", own.PerConnection > 0}} {
+	}{{"rate", own.Rate != nil}, {"burst", own.Burst > 0}, {"connections", own.Connections > 0}, {"per-connection", own.PerConnection > 0}, {"TLS " + own.TLS, own.TLS != ""}} {
 		if field.set {
 			d.Set = append(d.Set, field.name)
 		}
@@ -173,6 +177,7 @@ its domains together. Both hold. A name that is both, as of a domain whose mail
 hosts serve others too, sets both.`,
 		Example: `  enotify destination set gmail.com --rate 20/s --burst 5
   enotify destination set google --connections 8 --per-connection 50
+  enotify destination set bank.example --tls verified
   enotify destination set '*' --rate unlimited`,
 	}
 	f := cmd.Flags()
@@ -180,6 +185,8 @@ hosts serve others too, sets both.`,
 	f.IntVar(&d.Burst, "burst", 0, "messages that may go at once after a quiet time")
 	f.IntVar(&d.Connections, "connections", 0, "connections open at once")
 	f.IntVar(&d.PerConnection, "per-connection", 0, "messages before a connection is closed")
+	f.StringVar(&d.TLS, "tls", "", "opportunistic: encrypted where that works; required: never in the clear; verified: and only to hosts with a good certificate")
+	_ = cmd.RegisterFlagCompletionFunc("tls", cobra.FixedCompletions(sender.TLSPolicies(), cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		set := 0
 		for _, limit := range []struct {
@@ -201,8 +208,14 @@ hosts serve others too, sets both.`,
 			set++
 			d.Rate = &r
 		}
+		if f.Changed("tls") {
+			if _, err := sender.ParseTLSPolicy(d.TLS); err != nil {
+				return usagef("--tls: %w", err)
+			}
+			set++
+		}
 		if set == 0 {
-			return usagef("nothing to set: give --rate, --burst, --connections or --per-connection")
+			return usagef("nothing to set: give --rate, --burst, --connections, --per-connection or --tls")
 		}
 		db, stop, err := a.open(cmd.Context())
 		if err != nil {
@@ -299,5 +312,9 @@ func (a *app) sayLimits(ctx context.Context, db *queue.DB, name string) error {
 		return err
 	}
 	d := l.describe(name, isSite(name) || standing.IsSite && !standing.IsDomain)
-	return a.say("%s: rate %s, burst %s, %s, %s each", d.Name, d.Rate, count(d.Burst), some(d.Connections, "connection"), some(d.PerConnection, "message"))
+	encryption := ""
+	if d.TLS != "" {
+		encryption = ", TLS " + d.TLS
+	}
+	return a.say("%s: rate %s, burst %s, %s, %s each%s", d.Name, d.Rate, count(d.Burst), some(d.Connections, "connection"), some(d.PerConnection, "message"), encryption)
 }

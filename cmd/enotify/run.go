@@ -64,7 +64,7 @@ func (a *app) runCmd() *cobra.Command {
 	f.StringVar(&s.node, "node", "", "`NAME` of this node; default: the host's name and the process id")
 	f.IntVar(&s.smtpPort, "smtp-port", 25, "where receivers listen")
 	f.StringVar(&s.smarthost, "smarthost", "", "deliver everything to `HOST:PORT`")
-	f.StringVar(&s.tls, "tls", "opportunistic", "opportunistic or required")
+	f.StringVar(&s.tls, "tls", "opportunistic", "opportunistic; required: nothing in the clear; verified: and only to hosts with a good certificate; enotify destination set says otherwise for some")
 	f.StringVar(&s.dkimDir, "dkim-dir", "", "`DIR` with the DKIM keys, DIR/DOMAIN/SELECTOR.pem")
 	f.StringVar(&s.turn, "turn", "strict", "strict: one batch at a time; destination: the next begins while the last only waits for slow sites, if all nodes say so")
 	f.BoolVar(&s.untilIdle, "until-idle", false, "end when nothing is due now")
@@ -89,8 +89,8 @@ func (a *app) serve(ctx context.Context, s runSettings) error {
 	if err != nil {
 		return err
 	}
-	if s.tls != "opportunistic" && s.tls != "required" {
-		return usagef("--tls %s: it is opportunistic or required", s.tls)
+	if _, err := sender.ParseTLSPolicy(s.tls); err != nil {
+		return usagef("--tls: %w", err)
 	}
 	node.Turn = queue.Turn(s.turn)
 	if node.Turn != queue.Strict && node.Turn != queue.ByDestination {
@@ -153,9 +153,13 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 		return err
 	}
 	limits := &throttle.Throttle{}
+	encryption, err := sender.ParseTLSPolicy(s.tls)
+	if err != nil {
+		return err
+	}
 	mail := &sender.Sender{
 		Resolver: resolver, Throttle: limits, HELO: node.HELO, Port: s.smtpPort, Smarthost: s.smarthost, Bind: bindable(node.Egress),
-		TLSRequired: s.tls == "required", MaxConnections: s.maxConns, Keys: signing, BounceDomain: s.bounceDomain, PublicURL: s.publicURL, Log: log,
+		TLS: encryption, MaxConnections: s.maxConns, Keys: signing, BounceDomain: s.bounceDomain, PublicURL: s.publicURL, Log: log,
 	}
 	mail.DKIM.Path = s.dkimDir
 	server := &queue.Server{
@@ -163,7 +167,7 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 		MaxInFlight: s.maxInFlight, Grace: s.grace, StateDir: s.stateDir, UntilIdle: s.untilIdle, Log: a.logger(), Alerted: monitor.alert,
 	}
 	guard := &guard{db: db, resolver: resolver.Server, bounceDomain: s.bounceDomain, keys: &mail.DKIM, log: log, wake: make(chan struct{}, 1), every: s.recheck, judged: server.Wake, alert: monitor.alert}
-	policies := &policies{db: db, throttle: limits, log: log, wake: make(chan struct{}, 1)}
+	policies := &policies{db: db, mail: mail, throttle: limits, log: log, wake: make(chan struct{}, 1)}
 	if err := policies.load(ctx); err != nil {
 		return err
 	}
