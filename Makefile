@@ -4,13 +4,19 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: build test bench lint fmt demo
+.PHONY: build test chaos bench lint fmt demo
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/enotify ./cmd/enotify
 
 test:
 	go test -race -timeout 15m ./...
+
+# Nodes killed, stopped and cut off, PostgreSQL restarted, for five minutes. It
+# prints its seed and its figures; make test does the same for a few seconds.
+CHAOS ?= 5m
+chaos:
+	go test ./cmd/enotify -run '^TestChaos$$' -v -timeout 1h -chaos $(CHAOS)
 
 bench:
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
