@@ -187,3 +187,17 @@ func TestHeadersCannotBeInjected(t *testing.T) {
 		t.Errorf("batches with a line end: got %d, want 0", got)
 	}
 }
+
+// An application may enqueue several batches in one transaction.
+func TestSealTwiceInOneTransaction(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.exec(`BEGIN`)
+	first, second := f.enqueue("first", 3, "a.example"), f.enqueue("second", 2, "b.example")
+	f.exec(`COMMIT`)
+	for batch, want := range map[int64]int{first: 3, second: 2} {
+		if got := f.states(batch); got["pending"] != want {
+			t.Errorf("states of batch %d: got %v, want %d pending", batch, got, want)
+		}
+	}
+}
