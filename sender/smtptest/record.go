@@ -62,6 +62,9 @@ func (s *Server) Connections() int { return int(s.connections.Load()) }
 // Refused is the number of connections turned away for MaxConnections.
 func (s *Server) Refused() int { return int(s.refused.Load()) }
 
+// TooFast is the number of messages turned away for PerSecond.
+func (s *Server) TooFast() int { return int(s.tooFast.Load()) }
+
 // Peak is the highest number of connections that were open at once.
 func (s *Server) Peak() int {
 	s.mu.Lock()
@@ -127,6 +130,22 @@ func (s *Server) greylisted(to string) bool {
 		return true
 	}
 	return time.Since(first) < s.config.Greylist
+}
+
+// isTooFast reports whether one message more is too many, and counts it.
+func (s *Server) isTooFast(now time.Time) bool {
+	if s.config.PerSecond == 0 {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.begun = slices.DeleteFunc(s.begun, func(t time.Time) bool { return now.Sub(t) >= time.Second })
+	if len(s.begun) >= s.config.PerSecond {
+		s.tooFast.Add(1)
+		return true
+	}
+	s.begun = append(s.begun, now)
+	return false
 }
 
 // content is what followed a DATA command.

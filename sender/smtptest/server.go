@@ -29,6 +29,10 @@ type Config struct {
 	// MaxConnections at once; those above it get 421 as their banner. 0 is no limit.
 	MaxConnections int
 
+	// PerSecond is how many messages may be begun in any second; those above it
+	// get 450 4.7.28. 0 is no limit.
+	PerSecond int
+
 	// Greylist turns every recipient away with 451 4.7.1 until this long after
 	// its first try. 0 is off.
 	Greylist time.Duration
@@ -81,6 +85,7 @@ type Server struct {
 	bareEnds    atomic.Int64
 	connections atomic.Int64
 	refused     atomic.Int64
+	tooFast     atomic.Int64
 
 	mu       sync.Mutex
 	closed   bool
@@ -88,6 +93,7 @@ type Server struct {
 	peak     int
 	seen     map[string]time.Time // recipients that Greylist knows
 	messages []Message
+	begun    []time.Time // messages of the last second, where PerSecond counts
 }
 
 // Start listens and serves until Close.

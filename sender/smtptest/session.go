@@ -136,6 +136,8 @@ func (s *session) mailFrom(arg string) bool {
 	usual := "250 2.1.0 Ok"
 	if s.mail {
 		usual = "503 5.5.1 Nested MAIL command"
+	} else if s.server.isTooFast(time.Now()) {
+		usual = "450 4.7.28 Messages come at too high a rate, slow down"
 	}
 	return s.accepted("MAIL", arg, usual, func() { s.from, s.mail = path, true })
 }

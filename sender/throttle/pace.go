@@ -153,8 +153,9 @@ func (p Pace) Crowd(open int, jitter float64, now time.Time) Pace {
 
 // Slow notes a reply that asks for fewer messages; bore is how many a second
 // the site took lately. The rate goes a little below that. When it took none, or
-// asks again before it has taken another one, the rate is halved, and it is
-// closed to us for a while, as by Refuse.
+// asks again before it has taken another one, it is closed to us for a while,
+// as by Refuse: the time for which it counts is not over. From the third time
+// in a row on, the rate is halved too.
 func (p Pace) Slow(bore rate.Limit, jitter float64, now time.Time) Pace {
 	if p.Rate > 0 {
 		bore = p.Rate // back to what went well before the last step
@@ -165,7 +166,7 @@ func (p Pace) Slow(bore rate.Limit, jitter float64, now time.Time) Pace {
 		p.Rate = max(slowTo*bore, leastOf)
 		p.RateProbeWait = min(max(2*p.RateProbeWait, firstProbe), maxProbe)
 	} else {
-		if p.Rate > 0 {
+		if p.Rate > 0 && p.Refusals > 2 {
 			p.Rate = max(p.Rate/2, leastOf)
 		}
 		p.ClosedUntil = now.Add(backoff(p.Refusals-1, jitter))
