@@ -348,7 +348,8 @@ func (v *serving) finish(m Message, r result, o Outcome) {
 		case NotBegun:
 			r.wait = o.After
 		case Throttled:
-			r.wait = max(o.After, v.Schedule.Backoff(1, rand.Float64()))
+			// Not sooner than First: a host that greylists wants to see that we waited.
+			r.wait = max(o.After, v.Schedule.Backoff(1, (1+rand.Float64())/2))
 		default:
 			r.attempts++
 			r.wait = max(o.After, v.Schedule.Backoff(r.attempts, rand.Float64()))
