@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) bounceCmd() *cobra.Command {
-	return noun("bounce", "Understand refusals", a.bounceClassifyCmd(), a.bounceIngestCmd())
+	return noun("bounce", "Understand refusals", a.bounceReportCmd(), a.bounceClassifyCmd(), a.bounceIngestCmd())
 }
 
 func (a *app) bounceClassifyCmd() *cobra.Command {

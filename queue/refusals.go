@@ -1,0 +1,70 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A Said is what was said of one recipient who has not got his message, or not yet.
+type Said struct {
+	Class    Class
+	Deferred bool   // not given up
+	Domain   string // "" when the batch was pruned
+	Code     int    // 0: the receiver said nothing
+	Enhanced string
+	Text     string
+}
+
+// Scope chooses whose refusals are looked at; its zero value all there are.
+type Scope struct {
+	Client string    // domain; "" is all
+	Batch  int64     // 0 is all
+	Since  time.Time // of the reply
+}
+
+const refusalsOfSQL = `
+WITH scope AS (
+	SELECT b.id FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id
+	WHERE $1 IN ('', c.domain) AND ($2::bigint = 0 OR b.id = $2) AND b.state <> 'draft' AND (b.finished_at IS NULL OR b.finished_at >= $3
+	      OR EXISTS (SELECT FROM enotify.report r WHERE r.batch_id = b.id AND r.received_at >= $3))
+), said AS (
+	SELECT o.batch_id, o.seq, o.class, false AS deferred, o.code, o.enhanced, o.reply
+	FROM scope s JOIN enotify.outcome o ON o.batch_id = s.id
+	WHERE o.state IN ('bounced', 'expired') AND o.at >= $3
+	UNION ALL
+	SELECT t.batch_id, t.seq, t.class, true, t.code, t.enhanced, t.reply
+	FROM scope s JOIN enotify.retry t ON t.batch_id = s.id WHERE t.class <> 'not_begun'
+)
+SELECT coalesce(s.class::text, 'other'), s.deferred, coalesce(d.name, ''), coalesce(s.code, 0)::int, coalesce(s.enhanced, ''), coalesce(s.reply, '')
+FROM said s
+LEFT JOIN enotify.recipient r ON r.batch_id = s.batch_id AND r.seq = s.seq
+LEFT JOIN enotify.domain d ON d.id = r.domain_id`
+
+// Refusals calls each with what was said of every recipient in scope, in no
+// order. There may be millions.
+func (db *DB) Refusals(ctx context.Context, in Scope, each func(Said)) error {
+	if in.Client != "" {
+		c, err := db.Client(ctx, in.Client)
+		if err != nil {
+			return err
+		}
+		in.Client = c.Domain
+	}
+	if in.Batch != 0 {
+		if _, err := db.Status(ctx, in.Batch); err != nil {
+			return err
+		}
+	}
+	rows, err := db.pool.Query(ctx, refusalsOfSQL, in.Client, in.Batch, in.Since)
+	if err != nil {
+		return refusal(err)
+	}
+	var s Said
+	_, err = pgx.ForEachRow(rows, []any{&s.Class, &s.Deferred, &s.Domain, &s.Code, &s.Enhanced, &s.Text}, func() error {
+		each(s)
+		return nil
+	})
+	return refusal(err)
+}
