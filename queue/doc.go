@@ -56,6 +56,11 @@
 // [Resend]. Results of the old node that come late are facts, and welcome: they
 // replace unknown.
 //
+// The guard's verdict is on a client and an address. A batch begins when every
+// address of every live node may send for its client. A node that joins later
+// and may not, or was not looked at yet, sends nothing of it, and leaves the
+// groups to those that may while the batch is due.
+//
 // # Journal
 //
 // With a StateDir a node writes a line on its own disk before a message may

@@ -24,23 +24,25 @@ const lanesSQL = `
 SELECT d.batch_id, d.domain_id, k.name, coalesce(s.name, ''), d.grp, d.last_seq - d.intent_seq
 FROM enotify.batch_domain d JOIN enotify.domain k ON k.id = d.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
 WHERE d.batch_id = $1 AND d.intent_seq < d.last_seq AND d.grp = ANY ($2)
+  AND (SELECT enotify.may_send($3, b.client_id) FROM enotify.batch b WHERE b.id = $1)
 ORDER BY d.last_seq - d.intent_seq DESC`
 
 // lanes lists the domains of the batch that have untried recipients, in the
-// given groups; the longest first, since it ends last.
-func (db *DB) lanes(ctx context.Context, batch int64, grps []int16) ([]lane, error) {
-	return db.collectLanes(ctx, false, lanesSQL, batch, grps)
+// given groups, if the node may send it; the longest first, since it ends last.
+func (db *DB) lanes(ctx context.Context, node int32, batch int64, grps []int16) ([]lane, error) {
+	return db.collectLanes(ctx, false, lanesSQL, batch, grps, node)
 }
 
 const retryLanesSQL = `
 SELECT t.batch_id, t.domain_id, k.name, coalesce(s.name, ''), t.grp, count(*)::int
 FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id JOIN enotify.domain k ON k.id = t.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
-WHERE t.intent_at IS NULL AND t.due_at <= now() AND t.grp = ANY ($1) AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now()
+WHERE t.intent_at IS NULL AND t.due_at <= now() AND t.grp = ANY ($1) AND b.expires_at > now()
+  AND b.id IN (SELECT o.id FROM enotify.batch o WHERE o.finished_at IS NULL AND o.state IN ('sending', 'draining', 'retrying') AND enotify.may_send($2, o.client_id))
 GROUP BY t.batch_id, t.domain_id, k.name, s.name, t.grp`
 
 // retryLanes lists the domains that have retries due, in the given groups.
-func (db *DB) retryLanes(ctx context.Context, grps []int16) ([]lane, error) {
-	return db.collectLanes(ctx, true, retryLanesSQL, grps)
+func (db *DB) retryLanes(ctx context.Context, node int32, grps []int16) ([]lane, error) {
+	return db.collectLanes(ctx, true, retryLanesSQL, grps, node)
 }
 
 func (db *DB) collectLanes(ctx context.Context, retry bool, sql string, args ...any) ([]lane, error) {
@@ -77,7 +79,8 @@ type picked struct {
 
 // The intents of the chosen domains move, and their ranges are read by
 // primary key, in one statement. Fenced: the batch has the turn, the lease is
-// the caller's, in the same epoch, and has not run out.
+// the caller's, in the same epoch, and has not run out; the guard lets the
+// caller's addresses send for the client.
 const intendSQL = intendMovedSQL + intendReadSQL
 
 const intendMovedSQL = `
@@ -88,7 +91,8 @@ WITH want AS (
 	FROM want w, enotify.batch b, enotify.lease l
 	WHERE d.batch_id = $1 AND d.domain_id = w.domain_id AND d.intent_seq + w.n <= d.last_seq
 	  AND b.id = $1 AND b.state IN ('sending', 'draining') AND b.expires_at > now()
-	  AND d.grp = w.grp AND l.grp = w.grp AND l.node_id = $6 AND l.epoch = w.epoch AND l.until > clock_timestamp()`
+	  AND d.grp = w.grp AND l.grp = w.grp AND l.node_id = $6 AND l.epoch = w.epoch AND l.until > clock_timestamp()
+	  AND (SELECT enotify.may_send($6, x.client_id) FROM enotify.batch x WHERE x.id = $1)`
 
 const intendReadSQL = `
 	RETURNING d.domain_id, d.intent_seq - w.n AS before, d.intent_seq AS upto, b.client_id
@@ -108,10 +112,12 @@ const intendBehindSQL = intendMovedSQL + `
 const intendRetriesSQL = `
 WITH want AS (
 	SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::smallint[], $5::bigint[]) w (batch_id, domain_id, n, grp, epoch)
+), allowed AS MATERIALIZED (
+	SELECT b.id FROM enotify.batch b
+	WHERE b.id = ANY ($1) AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now() AND enotify.may_send($6, b.client_id)
 ), due AS (
-	SELECT t.batch_id, t.seq FROM want w CROSS JOIN LATERAL (
+	SELECT t.batch_id, t.seq FROM want w JOIN allowed a ON a.id = w.batch_id CROSS JOIN LATERAL (
 		SELECT t.batch_id, t.seq FROM enotify.retry t
-		JOIN enotify.batch b ON b.id = t.batch_id AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now()
 		JOIN enotify.lease l ON l.grp = w.grp AND l.node_id = $6 AND l.epoch = w.epoch AND l.until > clock_timestamp()
 		WHERE t.batch_id = w.batch_id AND t.domain_id = w.domain_id AND t.grp = w.grp AND t.intent_at IS NULL AND t.due_at <= now()
 		ORDER BY t.due_at LIMIT w.n

@@ -24,7 +24,6 @@ type wreck struct {
 	*fixture
 	batch    int64
 	stateDir string
-	stop     func()
 	mu       sync.Mutex
 	began    map[string]int // transactions by address, of all nodes
 }

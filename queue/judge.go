@@ -30,7 +30,7 @@ UPDATE enotify.verdict SET valid_until = now() + $4
 WHERE client_id = $1 AND identity = $2 AND egress = $3 AND superseded_at IS NULL AND result <> 'temperror' AND checked_at > now() - $5::interval`
 	supersedeSQL = `
 UPDATE enotify.verdict SET superseded_at = now() WHERE client_id = $1 AND identity = $2 AND egress = $3 AND superseded_at IS NULL
-RETURNING result, record, since`
+RETURNING result, record, since, blocks`
 	concludeSQL = `
 INSERT INTO enotify.verdict (client_id, identity, egress, domain, result, record, valid_until, explanation, fix, blocks)
 VALUES ($1, $2, $3, $4, $5, $6, now() + $7, $8, $9, $10)`
@@ -38,9 +38,11 @@ VALUES ($1, $2, $3, $4, $5, $6, now() + $7, $8, $9, $10)`
 UPDATE enotify.verdict SET superseded_at = now()
 WHERE client_id = $1 AND superseded_at IS NULL AND (identity, egress) NOT IN (SELECT * FROM unnest($2::text[], $3::inet[]))`
 
-	blockSQL   = `UPDATE enotify.batch SET state = 'blocked', reason = $2 WHERE client_id = $1 AND state IN ('queued', 'sending', 'draining', 'retrying') RETURNING id`
-	reblockSQL = `UPDATE enotify.batch SET reason = $2 WHERE client_id = $1 AND state = 'blocked' AND reason <> $2`
-	unblockSQL = `
+	blockSQL    = `UPDATE enotify.batch SET state = 'blocked', reason = $2 WHERE client_id = $1 AND state IN ('queued', 'sending', 'draining', 'retrying') RETURNING id`
+	blockNewSQL = `UPDATE enotify.batch SET state = 'blocked', reason = $2 WHERE client_id = $1 AND state = 'queued' AND started_at IS NULL RETURNING id`
+	anyMaySQL   = `SELECT EXISTS (SELECT FROM enotify.node n WHERE n.live_until > now() AND enotify.may_send(n.id, $1))`
+	reblockSQL  = `UPDATE enotify.batch SET reason = $2 WHERE client_id = $1 AND state = 'blocked' AND reason <> $2`
+	unblockSQL  = `
 UPDATE enotify.batch SET state = 'queued', reason = ''
 WHERE client_id = $1 AND state = 'blocked' AND NOT EXISTS (SELECT FROM enotify.client c WHERE c.id = $1 AND c.refused_at IS NOT NULL) RETURNING id`
 	clientDomainSQL = `SELECT domain FROM enotify.client WHERE id = $1`
@@ -50,9 +52,10 @@ WHERE client_id = $1 AND state = 'blocked' AND NOT EXISTS (SELECT FROM enotify.c
 
 // A Judgement is what followed from verdicts.
 type Judgement struct {
-	Blocked []int64 // batches that were blocked just now
-	Freed   []int64 // batches that went back into the queue
-	Drifts  []Drift // what had been otherwise before
+	Blocked []int64   // batches that were blocked just now
+	Freed   []int64   // batches that went back into the queue
+	Drifts  []Drift   // what had been otherwise before
+	Barred  []Verdict // of addresses that joined and may not send; batches under way go on without them
 	Alerts  []Alert
 }
 
@@ -60,6 +63,7 @@ type Judgement struct {
 type Drift struct {
 	Verdict
 	WasResult string
+	WasBlocks bool
 	WasRecord string
 	WasSince  time.Time
 }
@@ -86,13 +90,17 @@ func (db *DB) Judge(ctx context.Context, client int32, verdicts []Verdict) (j Ju
 		if _, err := tx.Exec(ctx, lockClientSQL, clientLock, client); err != nil {
 			return err
 		}
-		lasting := false // the last verdicts hold a while longer
+		lasting := false    // the last verdicts hold a while longer
+		var fresh []Verdict // those that block, of addresses never looked at
 		for _, v := range verdicts {
-			outlived, drift, err := conclude(ctx, tx, client, v)
+			outlived, first, drift, err := conclude(ctx, tx, client, v)
 			if err != nil {
 				return err
 			}
 			lasting = lasting || outlived
+			if first && v.Blocks {
+				fresh = append(fresh, v)
+			}
 			if drift != nil {
 				j.Drifts = append(j.Drifts, *drift)
 			}
@@ -107,7 +115,7 @@ func (db *DB) Judge(ctx context.Context, client int32, verdicts []Verdict) (j Ju
 		}
 		switch {
 		case no != nil:
-			err = block(ctx, tx, client, no, &j)
+			err = j.block(ctx, tx, client, no, fresh, verdicts)
 		case unsure != nil && lasting:
 		case unsure != nil:
 			_, err = tx.Exec(ctx, waitSQL, client, "waits for DNS: "+unsure.Explanation)
@@ -119,9 +127,21 @@ func (db *DB) Judge(ctx context.Context, client int32, verdicts []Verdict) (j Ju
 	return j, err
 }
 
-// block stops the client's batches.
-func block(ctx context.Context, tx pgx.Tx, client int32, no *Verdict, j *Judgement) (err error) {
-	if j.Blocked, err = ids(ctx, tx, blockSQL, client, no.reason()); err != nil {
+// block stops the client's batches. Those that have begun go on as long as
+// another node may send them, and no blocks where one had let them before.
+func (j *Judgement) block(ctx context.Context, tx pgx.Tx, client int32, no *Verdict, fresh, all []Verdict) error {
+	var others bool
+	err := tx.QueryRow(ctx, anyMaySQL, client).Scan(&others)
+	if err != nil {
+		return err
+	}
+	sql := blockSQL
+	turned := slices.ContainsFunc(j.Drifts, func(d Drift) bool { return d.Blocks && !d.WasBlocks })
+	everywhere := slices.ContainsFunc(all, func(v Verdict) bool { return v.Blocks && v.Identity == "dkim" })
+	if others && !turned && !everywhere {
+		sql, j.Barred = blockNewSQL, fresh
+	}
+	if j.Blocked, err = ids(ctx, tx, sql, client, no.reason()); err != nil {
 		return err
 	}
 	if len(j.Blocked) > 0 {
@@ -157,27 +177,27 @@ func (j *Judgement) changed() bool {
 }
 
 // conclude keeps one verdict. It reports whether v could not be reached but
-// the last one still holds, and what v has changed.
-func conclude(ctx context.Context, tx pgx.Tx, client int32, v Verdict) (outlived bool, drift *Drift, err error) {
+// the last one still holds, whether it is the first, and what v has changed.
+func conclude(ctx context.Context, tx pgx.Tx, client int32, v Verdict) (outlived, first bool, drift *Drift, err error) {
 	if v.Temporary() {
 		tag, err := tx.Exec(ctx, outliveSQL, client, v.Identity, v.Egress, v.ValidFor, temperrorGrace)
 		if err != nil || tag.RowsAffected() > 0 {
-			return true, nil, err
+			return true, false, nil, err
 		}
 	}
 	tag, err := tx.Exec(ctx, confirmSQL, client, v.Identity, v.Egress, v.Domain, v.Result, v.Record, v.ValidFor, v.Explanation, v.Fix)
 	if err != nil || tag.RowsAffected() > 0 {
-		return false, nil, err
+		return false, false, nil, err
 	}
 	was := Drift{Verdict: v}
-	switch err := tx.QueryRow(ctx, supersedeSQL, client, v.Identity, v.Egress).Scan(&was.WasResult, &was.WasRecord, &was.WasSince); {
+	switch err := tx.QueryRow(ctx, supersedeSQL, client, v.Identity, v.Egress).Scan(&was.WasResult, &was.WasRecord, &was.WasSince, &was.WasBlocks); {
 	case err == nil:
 		drift = &was
 	case !errors.Is(err, pgx.ErrNoRows):
-		return false, nil, err
+		return false, false, nil, err
 	}
 	_, err = tx.Exec(ctx, concludeSQL, client, v.Identity, v.Egress, v.Domain, v.Result, v.Record, v.ValidFor, v.Explanation, v.Fix, v.Blocks)
-	return false, drift, err
+	return false, drift == nil, drift, err
 }
 
 func (v *Verdict) reason() string {

@@ -91,7 +91,10 @@ func (v *serving) renew(ctx context.Context) error {
 	}
 	v.waitsFor = 0
 	v.expires.Store((asked + leaseTTL - leaseMargin).Nanoseconds())
-	share := (groups + alive - 1) / alive
+	share, err := v.share(ctx, alive)
+	if err != nil {
+		return err
+	}
 	if len(held) < share {
 		taken, settled, err := v.DB.adopt(ctx, v.id, share-len(held))
 		if err != nil {
@@ -148,9 +151,9 @@ func (v *serving) giveBack(ctx context.Context, share int) error {
 	return nil
 }
 
-const activeSQL = `SELECT id FROM enotify.batch WHERE id = ANY ($1) AND state IN ('sending', 'draining', 'retrying')`
+const activeSQL = `SELECT id FROM enotify.batch WHERE id = ANY ($1) AND state IN ('sending', 'draining', 'retrying') AND enotify.may_send($2, client_id)`
 
-// halt stops the runs of batches that may not be sent any more.
+// halt stops the runs of batches that may not be sent any more, or not from here.
 func (v *serving) halt(ctx context.Context) error {
 	if len(v.runs) == 0 {
 		return nil
@@ -160,7 +163,7 @@ func (v *serving) halt(ctx context.Context) error {
 		ids = append(ids, id)
 	}
 	active := make(map[int64]bool, len(ids))
-	rows, err := v.DB.pool.Query(ctx, activeSQL, ids)
+	rows, err := v.DB.pool.Query(ctx, activeSQL, ids, v.id)
 	if err != nil {
 		return err
 	}
@@ -194,10 +197,13 @@ func (v *serving) load(ctx context.Context) error {
 			grps = append(grps, grp)
 		}
 	}
+	for _, batch := range v.order {
+		v.stale = v.stale || v.runs[batch] == nil // perhaps it may be sent from here by now
+	}
 	if v.stale {
 		v.lanes.keep(func(l *lane) bool { return l.retry })
 		for _, batch := range v.order {
-			lanes, err := v.DB.lanes(ctx, batch, grps)
+			lanes, err := v.DB.lanes(ctx, v.id, batch, grps)
 			if err != nil {
 				return err
 			}
@@ -207,7 +213,7 @@ func (v *serving) load(ctx context.Context) error {
 		}
 	}
 	v.stale = false
-	lanes, err := v.DB.retryLanes(ctx, grps)
+	lanes, err := v.DB.retryLanes(ctx, v.id, grps)
 	if err != nil {
 		return err
 	}

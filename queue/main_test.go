@@ -28,6 +28,8 @@ type fixture struct {
 	db   *queue.DB
 	conn *pgx.Conn
 
+	verdict func(client string, egress netip.Addr) string // what the guard finds; nil: as the test says
+
 	mu     sync.Mutex
 	copies map[string]int // attempts per address
 }
@@ -83,11 +85,15 @@ func query[T any](f *fixture, sql string, args ...any) T {
 // enqueue submits a batch to n recipients spread over the domains.
 func (f *fixture) enqueue(key string, n int, domains ...string) int64 {
 	f.Helper()
-	addresses := make([]string, n)
-	for i := range addresses {
-		addresses[i] = fmt.Sprintf("user%d@%s", i, domains[i%len(domains)])
+	return query[int64](f, `SELECT enotify.enqueue($1, 'info@town.example', 'Lunch menu', 'Soup.', $2)`, key, addresses(n, domains))
+}
+
+func addresses(n int, domains []string) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf("user%d@%s", i, domains[i%len(domains)])
 	}
-	return query[int64](f, `SELECT enotify.enqueue($1, 'info@town.example', 'Lunch menu', 'Soup.', $2)`, key, addresses)
+	return all
 }
 
 // server is a node whose handler answers by the function.
@@ -144,6 +150,10 @@ func (f *fixture) judge(ctx context.Context, result string) {
 	for _, s := range subjects {
 		var verdicts []queue.Verdict
 		for _, e := range s.Egress {
+			result := result
+			if f.verdict != nil {
+				result = f.verdict(s.Client, e.Addr)
+			}
 			verdicts = append(verdicts, queue.Verdict{
 				Identity: "mailfrom", Domain: s.Client, Egress: e.Addr, Result: result, Blocks: result == "fail", Record: "v=spf1 -all", Explanation: "so says the test", ValidFor: time.Hour,
 			})

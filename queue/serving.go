@@ -32,6 +32,7 @@ type serving struct {
 	assigned map[int32]string // site that Admission was told of, since the turn changed hands
 	stale    bool             // the lanes of the turn must be read again
 	unsure   bool             // an intent may have been written whose answer was lost
+	barred   bool             // other nodes may send what is due, and this one may not
 	orphans  bool             // a dead node's doubts were settled, of which a journal here may know better
 	kept     time.Time
 	restored time.Time // up to when, by the database's clock, Memory has what is kept; zero: all must be read

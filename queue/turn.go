@@ -13,7 +13,8 @@ const turnLock = 0x656e6f7475726e // "enoturn"
 
 // A batch may begin when the guard has found, for every address that any live
 // node sends from, that the client's SPF record lets it, and the
-// sites of its domains are known.
+// sites of its domains are known. One that has begun before goes on as long as
+// any node may send it: a node that joined since and may not gets none of it.
 const eligibleSQL = `
 SELECT b.id, b.priority FROM enotify.batch b
 WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND b.expires_at > now()
@@ -25,7 +26,8 @@ WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND
 	  AND (NOT EXISTS (SELECT FROM enotify.verdict v
 	                   WHERE v.client_id = b.client_id AND v.identity = 'mailfrom' AND v.egress = e.ip AND v.superseded_at IS NULL AND v.valid_until > now())
 	       OR EXISTS (SELECT FROM enotify.verdict v
-	                  WHERE v.client_id = b.client_id AND v.egress = e.ip AND v.superseded_at IS NULL AND (v.blocks OR v.result = 'temperror'))))
+	                  WHERE v.client_id = b.client_id AND v.egress = e.ip AND v.superseded_at IS NULL AND (v.blocks AND b.started_at IS NULL OR v.result = 'temperror'))))
+  AND (b.started_at IS NULL OR EXISTS (SELECT FROM enotify.node n WHERE n.live_until > now() AND enotify.may_send(n.id, b.client_id)))
 ORDER BY b.priority DESC, b.submitted_at, b.id LIMIT 1`
 
 const (

@@ -102,6 +102,10 @@ func (g *guard) judge(ctx context.Context, s queue.Subject) error {
 	for _, alert := range found.Alerts {
 		g.alert(alert)
 	}
+	for _, v := range found.Barred {
+		g.log.Warn("a node's address may not send for a client; the other nodes send what is under way, and nothing new begins", "client", s.Client,
+			"egress", v.Egress, "result", v.Result, "fix", v.Fix, "next", "enotify spf check "+s.Client+" --ip "+v.Egress.String())
+	}
 	for _, id := range found.Freed {
 		g.log.Info("batch freed: the guard lets it leave", "batch", id, "client", s.Client)
 	}
