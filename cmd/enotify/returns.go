@@ -206,6 +206,12 @@ func reportOn(about token.Subject, address string, said mail.Report, raw []byte)
 	r := queue.Report{Batch: about.Batch, Seq: about.Seq, Kind: queue.ReportKind(said.Kind), ID: said.MessageID, Raw: raw[:min(len(raw), mail.MaxBytes)]}
 	if who := recipientOf(said, address); who != nil {
 		r.Class, r.Reply, r.Host = who.Verdict.Class, who.Reply, who.Reported
+		switch { // others of the report may have failed
+		case said.Kind == mail.Bounce && who.Action == "delayed":
+			r.Kind = queue.ReportDelay
+		case said.Kind == mail.Bounce && who.Action != "failed":
+			r.Kind = queue.ReportOther
+		}
 	}
 	if r.Class == "" && (r.Kind == queue.ReportBounce || r.Kind == queue.ReportExpired) {
 		r.Class = queue.Other
