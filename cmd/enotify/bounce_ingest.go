@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/spf13/cobra"
 
 	"enotify/queue"
@@ -49,7 +50,11 @@ ingest only one that you would believe yourself.`,
 			}
 			defer stop()
 			in.db = db
-			if in.keys, err = (&keyring{db: db}).load(cmd.Context()); err != nil {
+			in.keys, err = (&keyring{db: db}).load(cmd.Context())
+			if no := (*pgconn.PgError)(nil); errors.As(err, &no) && no.Code == "42501" { // insufficient_privilege
+				return errors.New("this login may not read the keys of return paths; bounce ingest takes a member of enotify_sender")
+			}
+			if err != nil {
 				return err
 			}
 		}

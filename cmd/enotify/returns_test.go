@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"enotify/queue/queuetest"
 	"enotify/sender/smtptest"
 	"enotify/sender/token"
 )
@@ -283,5 +284,19 @@ func TestIngestUnsigned(t *testing.T) {
 	cmd := s.enotify("bounce", "ingest", "--strict", dir)
 	if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 3 {
 		t.Errorf("--strict with one that matches nobody: got %v, want exit 3", err)
+	}
+}
+
+// Who may not record is told whose login it takes, before anything is read.
+func TestIngestNeedsASender(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, smtptest.Config{})
+	s.url = queuetest.Login(t, s.url, "enotify_admin")
+	cmd := s.enotify("bounce", "ingest", "-")
+	cmd.Stdin = strings.NewReader(gone("info@town.example", "user1@d0.test"))
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 1 || !strings.Contains(stderr.String(), "enotify_sender") {
+		t.Errorf("as an admin: got %v, %q; want exit 1 and a line that names enotify_sender", err, stderr.String())
 	}
 }
