@@ -51,14 +51,14 @@ type Server struct {
 }
 
 const (
-	maxTick  = 500                   // recipients read in one round trip
-	minTick  = 100                   // fewer are not worth one while the places of others come free
-	maxLane  = 50                    // of them in one domain
-	maxFlush = 1000                  // outcomes written in one
-	minFlush = 100                   // fewer wait for the write under way to return
-	flushers = 2                     // writers of outcomes
-	poll     = time.Second           // between two looks at the queue when nobody wakes us
-	breath   = 20 * time.Millisecond // and when somebody does, again and again
+	maxTick  = 500                    // recipients read in one round trip
+	minTick  = 100                    // fewer are not worth one while the places of others come free
+	maxLane  = 50                     // of them in one domain
+	maxFlush = 1000                   // outcomes written in one
+	minFlush = 100                    // fewer wait for the write under way to return
+	flushers = 2                      // writers of outcomes
+	poll     = time.Second            // between two looks at the queue when nobody wakes us
+	breath   = 250 * time.Millisecond // and when somebody does while there is something to send
 
 	roundTrip = 10 * time.Second // what the database gets to answer; then it is in doubt whether it heard us
 )

@@ -143,12 +143,7 @@ func (v *serving) loop(ctx context.Context) error {
 	defer timer.Stop()
 	failures := 0
 	for due := true; ctx.Err() == nil; {
-		select {
-		case <-v.wake: // also while there is always something to pick: an urgent batch does not wait a second for the turn
-			due = true
-		default:
-		}
-		if kept := time.Since(v.kept); kept >= poll || due && kept >= breath {
+		if due || time.Since(v.kept) >= poll {
 			idle, err := v.keep(ctx)
 			switch {
 			case ctx.Err() != nil:
@@ -173,13 +168,11 @@ func (v *serving) loop(ctx context.Context) error {
 					v.log.Warn("no intent could be written; sending waits", "error", err)
 					v.stale, v.unsure, failures = true, true, 1
 				}
+				due = time.Since(v.kept) >= breath && v.woken() // an urgent batch does not wait until there is nothing to pick
 				continue
 			}
 		}
 		wait := poll - time.Since(v.kept)
-		if due {
-			wait = breath - time.Since(v.kept)
-		}
 		if failures > 0 {
 			wait = min(time.Duration(failures)*poll/2, 10*time.Second)
 		} else if next := v.lanes.next(); able && !next.IsZero() {
@@ -192,10 +185,20 @@ func (v *serving) loop(ctx context.Context) error {
 			due = true
 		case <-v.news:
 		case <-timer.C:
-			due = due || failures > 0
+			due = failures > 0
 		}
 	}
 	return nil
+}
+
+// woken reports whether Wake was called.
+func (v *serving) woken() bool {
+	select {
+	case <-v.wake:
+		return true
+	default:
+		return false
+	}
 }
 
 // reap makes lanes ready whose site has a free place.
