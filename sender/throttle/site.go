@@ -24,7 +24,7 @@ const (
 // A site is all domains served by the same mail servers.
 type site struct {
 	memory
-	domain   string // the last of its domains that was asked for
+	domain   string // the last of its domains to which messages began
 	limits   Policy // that hold, by edition
 	edition  int
 	bucket   bucket // of all its domains together

@@ -14,7 +14,7 @@ const (
 
 	// maxWait is how far ahead Admit says to ask again, so that a change of
 	// policy is felt within it.
-	maxWait = time.Second
+	maxWait = time.Second / 2
 
 	// step is how much a bucket should fill between two calls of Admit that it
 	// turns away, so that quick domains are not asked for every single token.
@@ -160,6 +160,7 @@ func (t *Throttle) begin(d *domain, n int, now time.Time) {
 	if s == nil {
 		return
 	}
+	s.domain = d.name
 	s.inflight += n
 	s.bucket.take(n, now)
 	if s.bucket.slow() {
