@@ -37,6 +37,7 @@ be made.`,
 	p.add(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&watch, "watch", false, "look again until nothing blocks any more")
+	f.DurationVar(&p.message, "message-time", 0, "what a message takes in one connection, for the forecast; default: 300ms")
 	f.DurationVar(&every, "every", 30*time.Second, "with --watch, how often")
 	f.BoolVar(&last, "last", false, "show the last report that was kept, and check nothing")
 	c.contentFlags(f)
@@ -88,6 +89,7 @@ type campaign struct {
 	id         int64
 	batch      queue.Batch
 	recipients func() (queue.Recipient, error)
+	notBefore  time.Time
 	close      func()
 }
 
@@ -122,7 +124,7 @@ func (p *preflightFlags) campaign(args []string, c createFlags) (what campaign, 
 		in.Close()
 		return what, err
 	}
-	what.batch, what.recipients, what.close = d.Batch, list.Next, func() { in.Close() }
+	what.batch, what.notBefore, what.recipients, what.close = d.Batch, d.NotBefore, list.Next, func() { in.Close() }
 	return what, nil
 }
 

@@ -28,6 +28,7 @@ type preflightFlags struct {
 	strict   bool
 
 	bounceDomain string
+	message      time.Duration // in one connection; 0: nobody knows
 }
 
 func (p *preflightFlags) add(cmd *cobra.Command) {

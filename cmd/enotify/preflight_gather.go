@@ -6,9 +6,12 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"enotify/cmd/enotify/preflight"
 	"enotify/queue"
 	"enotify/sender"
+	"enotify/sender/throttle"
 	"enotify/spfguard/dns"
 )
 
@@ -28,12 +31,18 @@ func (p *preflightFlags) gather(ctx context.Context, db *queue.DB, what campaign
 			return nil, err
 		}
 		what.batch, state = *content, s.State
+		if s.NotBefore != nil {
+			what.notBefore = *s.NotBefore
+		}
 	}
 	in, err := p.input(ctx, db, what.batch.From)
 	if err != nil {
 		return nil, err
 	}
 	in.Batch, in.BatchID, in.State = &what.batch, what.id, state
+	if in.Plan, err = p.plan(ctx, db, what.id, what.notBefore, in.Now); err != nil {
+		return nil, err
+	}
 	if what.batch.Client == "" {
 		what.batch.Client = in.Client
 	}
@@ -118,6 +127,35 @@ func (p *preflightFlags) askDomains(ctx context.Context, db *queue.DB, in *prefl
 		}
 	}
 	return nil
+}
+
+// plan is what the forecast goes by: the limits that hold, what was learned of
+// sites, and the batches that have the turn before.
+func (p *preflightFlags) plan(ctx context.Context, db *queue.DB, batch int64, notBefore, now time.Time) (preflight.Plan, error) {
+	limits := &throttle.Throttle{}
+	plan := preflight.Plan{Limits: limits, Own: preflight.Load{NotBefore: notBefore}, Message: p.message}
+	if err := (&policies{db: db, throttle: limits}).load(ctx); err != nil {
+		return plan, err
+	}
+	memos, _, err := db.Memos(ctx, time.Time{})
+	if err != nil {
+		return plan, err
+	}
+	limits.Restore(memos, now)
+	ahead, err := db.Ahead(ctx, batch)
+	if err != nil {
+		return plan, err
+	}
+	for _, a := range ahead {
+		load := preflight.Load{NotBefore: a.NotBefore}
+		for _, d := range a.Domains {
+			load.Domains = append(load.Domains, preflight.Waiting{Domain: d.Domain, Site: d.Site, N: d.N})
+		}
+		plan.Ahead = append(plan.Ahead, load)
+	}
+	nodes, err := db.Nodes(ctx)
+	plan.Most = preflight.MostPerNode * rate.Limit(max(1, len(nodes)))
+	return plan, err
 }
 
 // batchesShown are the last ones of the client whose bounces are shown.

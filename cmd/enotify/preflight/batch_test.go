@@ -11,6 +11,7 @@ import (
 	"enotify/cmd/enotify/preflight"
 	"enotify/queue"
 	"enotify/sender"
+	"enotify/sender/throttle"
 )
 
 // campaign is an input with a batch in which nothing is wrong: a text and
@@ -25,6 +26,7 @@ func campaign(in *preflight.Input) {
 	in.Directory = preflight.Directory{Facts: map[string]queue.Survey{"a.test": {Site: "google"}, "b.test": {Site: "google"}}}
 	in.Bounces = []preflight.BatchBounces{{Batch: 40, At: at.AddDate(0, -1, 0), Sent: 900, Bounced: 3}}
 	in.LargestDay = 900
+	in.Plan.Limits = limits(nil)
 }
 
 // render makes the messages of in as the sender does.
@@ -149,6 +151,16 @@ func TestBatchRows(t *testing.T) {
 		{rowCase: rowCase{name: "bought", row: "rcpt.new", want: warn, says: "80 %", change: func(in *preflight.Input) { in.Census.Known = 180 }}},
 		{rowCase: rowCase{name: "the first", row: "rcpt.new", want: warn, says: "first batch", change: func(in *preflight.Input) { in.Census.Known, in.Census.EarlierBatches = 0, 0 }}},
 		{rowCase: rowCase{name: "nobody", row: "rcpt.new", want: notChecked, change: func(in *preflight.Input) { in.Census.Sendable, in.Census.Domains = 0, nil }}},
+
+		{rowCase: rowCase{name: "in time", row: "eta", want: info, says: "google: 900 messages in 56 s"}},
+		{rowCase: rowCase{name: "too late", row: "eta", want: warn, says: "about 780 recipients would not be tried", change: func(in *preflight.Input) {
+			in.Plan.Limits = limits(map[string]throttle.Policy{"*": {Rate: 1, Burst: 1}})
+			in.Batch.ExpiresAt = at.Add(time.Minute)
+		}}},
+		{rowCase: rowCase{name: "never", row: "eta", want: warn, says: "two months", change: func(in *preflight.Input) {
+			in.Plan.Limits = limits(map[string]throttle.Policy{"*": {Rate: 1e-6, Burst: 1}})
+		}}},
+		{rowCase: rowCase{name: "limits unknown", row: "eta", want: notChecked, change: func(in *preflight.Input) { in.Plan.Limits = nil }}},
 
 		{rowCase: rowCase{name: "few", row: "hist.bounce", want: pass, says: "0.3 %"}},
 		{rowCase: rowCase{name: "some", row: "hist.bounce", want: warn, change: past(1000, 30)}},

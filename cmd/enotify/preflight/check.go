@@ -49,6 +49,13 @@ func Run(ctx context.Context, in *Input) (*Report, error) {
 		return nil, err
 	}
 	r.Findings = slices.Concat(found...)
+	if r.Kind == kindClient {
+		r.Findings = slices.DeleteFunc(r.Findings, func(f Finding) bool { return !clientRows[f.ID] })
+	} else {
+		r.Sites, r.Bounces = in.sites(), in.Bounces
+		r.Summary.Recipients, r.Summary.Sendable = in.Census.Given, in.sendable()
+		r.Findings = append(r.Findings, in.forecast(r))
+	}
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int {
 		return slices.Index(IDs(), a.ID) - slices.Index(IDs(), b.ID)
 	})
@@ -57,10 +64,6 @@ func Run(ctx context.Context, in *Input) (*Report, error) {
 	}
 	if r.Kind == kindClient {
 		r.Setup = setup(r)
-	} else {
-		r.Sites, r.Bounces = in.sites(), in.Bounces
-		r.Summary.Recipients, r.Summary.Sendable = in.Census.Given, in.sendable()
-		r.Summary.Uncertain = "it was not estimated"
 	}
 	r.conclude()
 	return r, nil

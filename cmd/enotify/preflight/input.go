@@ -31,6 +31,7 @@ type Input struct {
 
 	// What follows is of a batch.
 
+	Plan       Plan // all but Start and the messages of Own
 	Census     *queue.Census
 	Rendering  Rendering
 	Directory  Directory

@@ -1,0 +1,153 @@
+package preflight
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"enotify/sender/throttle"
+)
+
+// curvesShown are the slowest sites that have a curve of their own.
+const curvesShown = 3
+
+// forecast simulates the batch, and puts what came of it into the report.
+func (in *Input) forecast(r *Report) Finding {
+	f := Finding{ID: "eta", Severity: Info}
+	if in.Plan.Limits == nil {
+		f.Severity, f.Found = NotChecked, "Nobody told the limits of the receivers."
+		r.Summary.Uncertain = "it was not estimated"
+		return f
+	}
+	p := in.Plan
+	p.Start, p.Own.Domains = in.Now, in.waiting()
+	c := Simulate(p)
+	in.draw(r, c)
+	if c.Late {
+		f.Severity, f.Found = Warn, "At these limits it takes over two months."
+		r.Summary.Uncertain = "over two months"
+		return f
+	}
+	r.Summary.Seconds = int(c.End.Round(time.Second) / time.Second)
+	f.Found = fmt.Sprintf("Everybody is tried within about %s.", span(c.End))
+	switch {
+	case len(p.Ahead) > 0:
+		f.Found += fmt.Sprintf(" It begins in %s, after %s that has the turn before.", span(c.Begin), some(len(p.Ahead), "batch"))
+	case c.Begin > 0:
+		f.Found += fmt.Sprintf(" It begins in %s.", span(c.Begin))
+	}
+	for i, s := range c.Sites {
+		if i == curvesShown || s.End < c.End/4 {
+			break
+		}
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s in %s, held back by %s", s.Name, some(s.N, "message"), span(s.End), in.heldBy(s)))
+	}
+	f.Evidence = append(f.Evidence, fmt.Sprintf("assumed: a message takes %s in one connection; nobody is deferred", cmp.Or(p.Message, defaultMessage)))
+	if len(c.Sites) > 1 && c.Sites[0].End > 0 {
+		r.Summary.Slowest = c.Sites[0].Name
+	}
+	if expires := in.Batch.ExpiresAt; !expires.IsZero() && in.Now.Add(c.End).After(expires) {
+		f.Severity = Warn
+		left := float64(in.sendable()) - sentBy(c.Points, expires.Sub(in.Now))
+		f.Found = fmt.Sprintf("It takes %s, but the batch expires in %s: about %s would not be tried.", span(c.End), span(expires.Sub(in.Now)), some(int(left), "recipient"))
+		f.Advice = "Let it expire later, begin earlier, or raise the limits of the slowest destinations (enotify destination set) where their operators allow it."
+	}
+	return f
+}
+
+// sentBy reads a curve at a time.
+func sentBy(points []Point, at time.Duration) float64 {
+	for i, p := range points {
+		switch {
+		case p.At < at:
+		case i == 0:
+			return 0
+		default:
+			from := points[i-1]
+			return from.Sent + (p.Sent-from.Sent)*float64(at-from.At)/float64(p.At-from.At)
+		}
+	}
+	return points[len(points)-1].Sent
+}
+
+func (in *Input) waiting() []Waiting {
+	var own []Waiting
+	for _, c := range in.Census.Domains {
+		if in.Directory.Facts[c.Domain].NoMail == nil {
+			own = append(own, Waiting{Domain: c.Domain, Site: in.Directory.site(c.Domain), N: c.N})
+		}
+	}
+	return own
+}
+
+// draw puts the forecast into the table of sites and the curves.
+func (in *Input) draw(r *Report, c Forecast) {
+	by := map[string]SiteForecast{}
+	for _, s := range c.Sites {
+		by[s.Name] = s
+	}
+	for i := range r.Sites {
+		s := &r.Sites[i]
+		s.Seconds = int(by[s.Name].End.Round(time.Second) / time.Second)
+		s.Limit = in.heldBy(by[s.Name])
+	}
+	r.Curve = []Curve{newCurve("", 1, Point{c.Begin, 0}, c.Points)}
+	for _, s := range c.Sites[:min(len(c.Sites), curvesShown)] {
+		r.Curve = append(r.Curve, newCurve(s.Name, float64(s.N)/float64(max(1, in.sendable())), Point{c.Begin, 0}, s.Points))
+	}
+}
+
+func newCurve(name string, share float64, first Point, points []Point) Curve {
+	c := Curve{Name: name, Share: share}
+	for _, p := range append([]Point{first}, points...) {
+		at := int(p.At.Round(time.Second) / time.Second)
+		if n := len(c.Seconds); n > 0 && c.Seconds[n-1] == at {
+			c.Sent[n-1] = int(p.Sent + 0.5)
+			continue
+		}
+		c.Seconds, c.Sent = append(c.Seconds, at), append(c.Sent, int(p.Sent+0.5))
+	}
+	return c
+}
+
+// heldBy says in words what holds a site back, with the figure.
+func (in *Input) heldBy(s SiteForecast) string {
+	policy, pace := in.Plan.Limits.SitePolicy(s.Name), in.Plan.Limits.Pace(s.Name)
+	switch s.Held {
+	case byConnections:
+		return some(policy.Connections, "connection")
+	case byLearned:
+		return withReason("learned: "+some(pace.Ceiling, "connection"), pace)
+	case byRate:
+		return "rate " + speed(policy.Rate)
+	case byLearnedRate:
+		return withReason("learned: "+speed(pace.Rate), pace)
+	case byClosed:
+		return withReason("closed until "+pace.ClosedUntil.Format("15:04 MST"), pace)
+	case byDomains:
+		return "rate per domain"
+	}
+	return ""
+}
+
+func withReason(text string, p throttle.Pace) string {
+	if p.Why == "" {
+		return text
+	}
+	return text + "; " + p.Why
+}
+
+// speed is a rate as one says it.
+func speed(r rate.Limit) string {
+	for _, unit := range []struct {
+		seconds float64
+		name    string
+	}{{1, "s"}, {60, "min"}, {3600, "h"}} {
+		if n := float64(r) * unit.seconds; n >= 1 {
+			return fmt.Sprintf("%.3g/%s", n, unit.name)
+		}
+	}
+	return fmt.Sprintf("%.3g/day", float64(r)*86400)
+}
