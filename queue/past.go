@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -48,4 +49,35 @@ func (db *DB) LastBatches(ctx context.Context, client string, but int64, n int) 
 	}
 	past, err := pgx.CollectRows(rows, pgx.RowToStructByPos[PastBatch])
 	return past, refusal(err)
+}
+
+// A RecipientID names a recipient of a batch.
+type RecipientID struct {
+	Batch int64
+	Seq   int32
+}
+
+const someRecipientSQL = `
+SELECT r.batch_id, r.seq FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id JOIN enotify.recipient r ON r.batch_id = b.id AND r.seq <= b.sendable
+WHERE c.domain = $1 AND NOT EXISTS (SELECT FROM enotify.suppressed(r.address, b.client_id)) ORDER BY r.batch_id DESC, r.seq LIMIT 1`
+
+// SomeRecipient returns a recipient of the client's latest batch who is not
+// suppressed, nil when there is none.
+func (db *DB) SomeRecipient(ctx context.Context, client string) (*RecipientID, error) {
+	var r RecipientID
+	err := db.pool.QueryRow(ctx, someRecipientSQL, client).Scan(&r.Batch, &r.Seq)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	return &r, refusal(err)
+}
+
+const suppressedNowSQL = `
+SELECT EXISTS (SELECT FROM enotify.recipient r JOIN enotify.batch b ON b.id = r.batch_id CROSS JOIN LATERAL enotify.suppressed(r.address, b.client_id)
+WHERE r.batch_id = $1 AND r.seq = $2)`
+
+// Suppressed reports whether a recipient is suppressed by now.
+func (db *DB) Suppressed(ctx context.Context, r RecipientID) (yes bool, err error) {
+	err = db.pool.QueryRow(ctx, suppressedNowSQL, r.Batch, r.Seq).Scan(&yes)
+	return yes, refusal(err)
 }

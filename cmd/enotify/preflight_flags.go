@@ -14,6 +14,7 @@ import (
 
 	"enotify/cmd/enotify/preflight"
 	"enotify/queue"
+	"enotify/sender/dkim"
 	"enotify/spfguard/dns"
 )
 
@@ -28,6 +29,8 @@ type preflightFlags struct {
 	strict   bool
 
 	bounceDomain string
+	publicURL    string
+	keys         dkim.Directory
 	message      time.Duration // in one connection; 0: nobody knows
 }
 
@@ -43,6 +46,8 @@ func (p *preflightFlags) addSources(f *pflag.FlagSet) {
 	f.StringVar(&p.helo, "helo", "", "our `NAME` at EHLO; default: that of the live nodes")
 	f.StringVar(&p.mailFrom, "mail-from", "", "envelope sender `ADDRESS`; default: the client's return path, else the From: address")
 	f.StringVar(&p.bounceDomain, "bounce-domain", "", "`NAME` of the signed return paths of clients that leave them to the operator")
+	f.StringVar(&p.publicURL, "public-url", "", "`URL`, https, of our unsubscribe page, as enotify run has it")
+	dkimDirFlag(f, &p.keys)
 	f.StringSliceVar(&p.lists, "dnsbl", nil, "`ZONES` of DNS block lists to ask, such as zen.spamhaus.org")
 }
 
@@ -68,18 +73,18 @@ func (p *preflightFlags) input(ctx context.Context, db *queue.DB, from string) (
 		Now: time.Now(), DNS: &dns.Resolver{Server: p.resolver, MaxEntries: maxAnswers}, Egress: egress, Lists: p.lists,
 		From: from, MailFrom: from, Client: strings.ToLower(domainOf(from)),
 	}
-	if p.mailFrom != "" {
-		in.MailFrom = p.mailFrom
-		return in, nil
-	}
 	if db == nil {
+		in.MailFrom = orElse(p.mailFrom, from)
 		return in, nil
 	}
 	c, err := db.Client(ctx, in.Client)
-	switch {
-	case errors.Is(err, queue.ErrNotFound):
-	case err != nil:
+	if err != nil && !errors.Is(err, queue.ErrNotFound) {
 		return nil, err
+	}
+	p.readKeys(in, c)
+	switch {
+	case p.mailFrom != "":
+		in.MailFrom = p.mailFrom
 	case c.Bounce == queue.BounceOwn:
 		in.MailFrom = "b@" + c.BounceAt
 	case c.Bounce == queue.BounceOperator && p.bounceDomain == "":
@@ -92,6 +97,22 @@ func (p *preflightFlags) input(ctx context.Context, db *queue.DB, from string) (
 		in.MailFrom = c.ReturnPath
 	}
 	return in, nil
+}
+
+// readKeys finds the keys that sign for a client.
+func (p *preflightFlags) readKeys(in *preflight.Input, c queue.Client) {
+	switch {
+	case len(c.Selectors) == 0 && c.Domain != "":
+		in.Keys = []preflight.Key{} // it is known that there is none
+		return
+	case p.keys.Path == "":
+		return
+	}
+	keys, err := p.keys.Keys(in.Client, c.Selectors)
+	in.KeyTrouble = err
+	for _, k := range keys {
+		in.Keys = append(in.Keys, preflight.Key{Domain: k.Domain, Selector: k.Selector, Public: k.Public()})
+	}
 }
 
 // addresses are those of --egress, else of the live nodes, with their names.

@@ -12,6 +12,7 @@ import (
 	"enotify/queue"
 	"enotify/sender"
 	"enotify/sender/throttle"
+	"enotify/sender/token"
 	"enotify/spfguard/dns"
 )
 
@@ -43,8 +44,11 @@ func (p *preflightFlags) gather(ctx context.Context, db *queue.DB, what campaign
 	if in.Plan, err = p.plan(ctx, db, what.id, what.notBefore, in.Now); err != nil {
 		return nil, err
 	}
-	if what.batch.Client == "" {
+	if what.id == 0 {
 		what.batch.Client = in.Client
+		for _, k := range in.Keys {
+			what.batch.DKIMSelectors = append(what.batch.DKIMSelectors, k.Selector)
+		}
 	}
 	progress := newProgress(p.app)
 	defer progress.end()
@@ -59,7 +63,11 @@ func (p *preflightFlags) gather(ctx context.Context, db *queue.DB, what campaign
 
 // census counts the recipients and renders their messages.
 func (p *preflightFlags) census(ctx context.Context, db *queue.DB, what campaign, in *preflight.Input, progress *progress) error {
-	renderer, broken := sender.NewRenderer(&what.batch)
+	broken := sender.CheckTemplates(&what.batch)
+	mail, err := p.renderer(ctx, db, in)
+	if err != nil {
+		return err
+	}
 	q := queue.CensusQuery{
 		Batch: what.id, Client: in.Client, Recipients: what.recipients, Shapes: broken == nil && merges(&what.batch), Step: progress.say,
 	}
@@ -70,9 +78,38 @@ func (p *preflightFlags) census(ctx context.Context, db *queue.DB, what campaign
 			return nil
 		}
 		progress.say("rendering the messages")
-		in.Rendering, err = preflight.Render(c, renderer.Render, alike)
+		in.Rendering, err = preflight.Render(&what.batch, c, mail.Render, alike)
 		return err
 	})
+}
+
+// renderer writes messages as a node does that has the same settings. It also
+// says where one unsubscribes.
+func (p *preflightFlags) renderer(ctx context.Context, db *queue.DB, in *preflight.Input) (*sender.Sender, error) {
+	mail := &sender.Sender{BounceDomain: p.bounceDomain}
+	if in.KeyTrouble == nil {
+		mail.DKIM.Path = p.keys.Path
+	}
+	if p.publicURL == "" {
+		return mail, nil
+	}
+	base, err := publicBase(p.publicURL)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := (&keyring{db: db}).load(ctx)
+	if err != nil {
+		in.OneClick = &preflight.OneClick{Trouble: err}
+		return mail, nil
+	}
+	mail.PublicURL, mail.Keys = base, keys
+	in.OneClick = &preflight.OneClick{Unknown: base + "/u/" + keys.Mint(token.Unsubscribe, token.Subject{Batch: max(1, in.BatchID)})}
+	who, err := db.SomeRecipient(ctx, in.Client)
+	if err == nil && who != nil {
+		in.OneClick.Known = base + "/u/" + keys.Mint(token.Unsubscribe, token.Subject{Batch: who.Batch, Seq: who.Seq})
+		in.OneClick.Acted = func(ctx context.Context) (bool, error) { return db.Suppressed(ctx, *who) }
+	}
+	return mail, err
 }
 
 // merges reports whether there are merge fields in the batch.
@@ -134,9 +171,15 @@ func (p *preflightFlags) askDomains(ctx context.Context, db *queue.DB, in *prefl
 func (p *preflightFlags) plan(ctx context.Context, db *queue.DB, batch int64, notBefore, now time.Time) (preflight.Plan, error) {
 	limits := &throttle.Throttle{}
 	plan := preflight.Plan{Limits: limits, Own: preflight.Load{NotBefore: notBefore}, Message: p.message}
-	if err := (&policies{db: db, throttle: limits}).load(ctx); err != nil {
+	destinations, err := db.Destinations(ctx)
+	if err != nil {
 		return plan, err
 	}
+	policies := make(map[string]throttle.Policy, len(destinations))
+	for _, d := range destinations {
+		policies[d.Name] = limitsOf(d)
+	}
+	limits.SetPolicies(policies)
 	memos, _, err := db.Memos(ctx, time.Time{})
 	if err != nil {
 		return plan, err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"enotify/cmd/enotify/preflight"
 	"enotify/queue"
 	"enotify/sender"
+	"enotify/sender/dkim"
 	"enotify/sender/throttle"
 )
 
@@ -30,14 +33,16 @@ func campaign(in *preflight.Input) {
 }
 
 // render makes the messages of in as the sender does.
-func renderBatch(t *testing.T, in *preflight.Input, alike ...string) {
+func renderBatch(t *testing.T, in *preflight.Input, keyDir string, alike ...string) {
 	t.Helper()
-	r, err := sender.NewRenderer(in.Batch)
-	if err != nil {
+	if err := sender.CheckTemplates(in.Batch); err != nil {
 		in.Rendering = preflight.Rendering{Err: err}
 		return
 	}
-	if in.Rendering, err = preflight.Render(in.Census, r.Render, func(queue.Shape, int) ([]string, error) { return alike, nil }); err != nil {
+	mail := &sender.Sender{}
+	mail.DKIM.Path = keyDir
+	var err error
+	if in.Rendering, err = preflight.Render(in.Batch, in.Census, mail.Render, func(queue.Shape, int) ([]string, error) { return alike, nil }); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -66,10 +71,57 @@ func TestBatchRows(t *testing.T) {
 			in.Bounces = []preflight.BatchBounces{{Batch: 1, At: at, Sent: sent, Bounced: bounced}}
 		}
 	}
+	dir := &dkim.Directory{Path: t.TempDir()}
+	ours, err := dir.Generate("town.example", "e1", dkim.Ed25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	published := fmt.Sprintf("e1._domainkey.town.example. TXT %q", ours.Record())
+	signed := func(in *preflight.Input) {
+		in.Batch.DKIMSelectors = []string{"e1"}
+		in.Keys = []preflight.Key{{Domain: "town.example", Selector: "e1", Public: ours.Public()}}
+	}
+	page := func(get, post int, acts bool) func(in *preflight.Input) {
+		return func(in *preflight.Input) {
+			acted := false
+			server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				status := get
+				if r.Method == http.MethodPost {
+					status = post
+				}
+				acted = acted || acts && r.Method == http.MethodGet
+				w.WriteHeader(status)
+			}))
+			t.Cleanup(server.Close)
+			in.Batch.ListUnsubscribe = ""
+			in.OneClick = &preflight.OneClick{Known: server.URL + "/u/known", Unknown: server.URL + "/u/unknown", Client: server.Client(),
+				Acted: func(context.Context) (bool, error) { return acted, nil }}
+		}
+	}
 	for _, c := range []struct {
 		rowCase
 		sample string // in place of what was rendered
 	}{
+		{rowCase: rowCase{name: "verifies", row: "dkim.sign", zone: published, want: pass, says: "verifies", change: signed}},
+		{rowCase: rowCase{name: "not published", row: "dkim.sign", want: block, says: "No signature", change: signed}},
+		{rowCase: rowCase{name: "another key", row: "dkim.sign", zone: `e1._domainkey.town.example. TXT "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="`, want: block, change: signed}},
+		{rowCase: rowCase{name: "not signed", row: "dkim.sign", zone: published, want: block, says: "no signature", change: func(in *preflight.Input) {
+			signed(in)
+			in.Batch.DKIMSelectors = nil
+		}}},
+		{rowCase: rowCase{name: "no directory", row: "dkim.sign", want: notChecked, says: "--dkim-dir"}},
+		{rowCase: rowCase{name: "no answer", row: "dkim.sign", failing: []string{"e1._domainkey.town.example"}, want: notChecked, change: signed}},
+		{rowCase: rowCase{name: "key cannot be read", row: "dkim.key", want: block, says: "permission denied", change: func(in *preflight.Input) { in.KeyTrouble = errors.New("permission denied") }}},
+
+		{rowCase: rowCase{name: "acts", row: "unsub.works", want: pass, change: page(200, 404, false)}},
+		{rowCase: rowCase{name: "GET acts", row: "unsub.works", want: warn, says: "link scanner", change: page(200, 404, true)}},
+		{rowCase: rowCase{name: "POST refused", row: "unsub.works", want: warn, says: "405", change: page(200, 405, false)}},
+		{rowCase: rowCase{name: "another site", row: "unsub.works", want: warn, says: "502", change: page(502, 502, false)}},
+		{rowCase: rowCase{name: "not reached", row: "unsub.works", want: notChecked, says: "Nobody could say", change: func(in *preflight.Input) {
+			in.Batch.ListUnsubscribe = ""
+			in.OneClick = &preflight.OneClick{Unknown: "https://127.0.0.1:9/u/x"}
+		}}},
+
 		{rowCase: rowCase{name: "no fields", row: "hdr.merge", want: pass, says: "no merge fields"}},
 		{rowCase: rowCase{name: "filled", row: "hdr.merge", want: pass, says: "1 set", change: func(in *preflight.Input) {
 			subject(in)
@@ -177,7 +229,7 @@ func TestBatchRows(t *testing.T) {
 			if change != nil {
 				change(in)
 			}
-			renderBatch(t, in, "named@a.test")
+			renderBatch(t, in, dir.Path, "named@a.test")
 			if c.sample != "" {
 				in.Rendering.Sample = []byte(c.sample)
 			}
@@ -191,7 +243,7 @@ func TestEveryRow(t *testing.T) {
 	t.Parallel()
 	in := input(t, "")
 	campaign(in)
-	renderBatch(t, in)
+	renderBatch(t, in, "")
 	r, err := preflight.Run(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)

@@ -45,6 +45,9 @@ const (
 func checkDKIM(ctx context.Context, in *Input) []Finding {
 	f := Finding{ID: "dkim.key", Severity: Pass}
 	switch {
+	case in.KeyTrouble != nil:
+		f.Severity, f.Found = Block, fmt.Sprintf("The mail cannot be signed, and a node would hold it: %v.", in.KeyTrouble)
+		return []Finding{f}
 	case in.Keys == nil:
 		f.Severity, f.Found = NotChecked, "No directory of keys was named, so nobody knows here whether the mail will be signed."
 		f.Advice = "Name the one that enotify run has: --dkim-dir DIR."
@@ -52,7 +55,7 @@ func checkDKIM(ctx context.Context, in *Input) []Finding {
 	case len(in.Keys) == 0:
 		f.Severity = Warn
 		f.Found = fmt.Sprintf("There is no key for %s: its mail is not signed.", in.Client)
-		f.Advice = "Put a key into the directory and name its selector: enotify client set " + in.Client
+		f.Advice = fmt.Sprintf("Make one, enotify client key %s --selector s1 --dkim-dir DIR, publish it, then enotify client set %s --dkim-selector s1.", in.Client, in.Client)
 		return []Finding{f}
 	}
 	for _, k := range in.Keys {

@@ -109,7 +109,7 @@ func dmarcAlign(ctx context.Context, in *Input, walk []published, p published) F
 	case len(yes) == 0:
 		f.Severity = Block
 		f.Found = fmt.Sprintf("Nothing proves that %s sends this mail: DMARC fails everywhere.", in.Client)
-		f.Advice = fmt.Sprintf("Sign with d=%s (enotify client set), or take an envelope sender within %s.", in.Client, fromOrg)
+		f.Advice = fmt.Sprintf("Sign with d=%s (enotify client key, client set), or take an envelope sender within %s.", in.Client, fromOrg)
 	case len(no) > 0 || undecided != nil:
 		f.Severity = Warn
 		f.Found = "One of two proofs holds. A forwarder that breaks it leaves none: SPF does not survive forwarding."

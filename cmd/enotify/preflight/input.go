@@ -24,6 +24,8 @@ type Input struct {
 	Egress   []queue.Egress
 	Lists    []string // zones of DNS block lists
 	Keys     []Key    // that sign for the client; nil when nobody knows which do
+	// KeyTrouble is why a key that should sign cannot be read.
+	KeyTrouble error
 
 	Batch   *queue.Batch // what it says; nil checks the client alone
 	BatchID int64        // 0 when there is none yet
@@ -31,7 +33,8 @@ type Input struct {
 
 	// What follows is of a batch.
 
-	Plan       Plan // all but Start and the messages of Own
+	OneClick   *OneClick // our own unsubscribe page; nil when nobody said where it is
+	Plan       Plan      // all but Start and the messages of Own
 	Census     *queue.Census
 	Rendering  Rendering
 	Directory  Directory

@@ -3,7 +3,6 @@ package preflight
 import (
 	"context"
 	"fmt"
-	"strings"
 )
 
 // checkMessage looks at the messages that were rendered.
@@ -62,18 +61,4 @@ func mergeFinding(in *Input) Finding {
 		f.Found = fmt.Sprintf("All fields can be filled for everybody: %s of merge fields, each rendered.", some(len(in.Census.Shapes), "set"))
 	}
 	return f
-}
-
-// checkUnsubscribe is about the address behind the header.
-func checkUnsubscribe(_ context.Context, in *Input) []Finding {
-	f := Finding{ID: "unsub.works", Severity: NotChecked}
-	switch {
-	case in.Batch.ListUnsubscribe == "":
-		f.Severity, f.Found = Info, "There is no address to unsubscribe at."
-	default:
-		f.Found = "The address is not one of ours; to try it would unsubscribe somebody."
-		f.Advice = "Try it by hand with an address of your own: a GET must show a page and change nothing, since link scanners follow links; a POST must unsubscribe at once."
-		f.Evidence = []string{strings.TrimSpace(in.Batch.ListUnsubscribe)}
-	}
-	return []Finding{f}
 }

@@ -27,9 +27,9 @@ type Gap struct {
 // namedPerGap recipients are named; the others are counted.
 const namedPerGap = 10
 
-// Render writes a message for each shape of the census by write; alike names
-// recipients of a shape.
-func Render(c *queue.Census, write func(m queue.Message) ([]byte, error), alike func(s queue.Shape, n int) ([]string, error)) (Rendering, error) {
+// Render writes a message of the batch for each shape of the census by write;
+// alike names recipients of a shape.
+func Render(b *queue.Batch, c *queue.Census, write func(m queue.Message) ([]byte, error), alike func(s queue.Shape, n int) ([]string, error)) (Rendering, error) {
 	shapes := c.Shapes
 	if len(shapes) == 0 { // nothing is merged, and all messages are one
 		shapes = []queue.Shape{{N: c.Sendable, Address: "somebody@example.com", Data: json.RawMessage("{}")}}
@@ -49,7 +49,7 @@ func Render(c *queue.Census, write func(m queue.Message) ([]byte, error), alike 
 		return gaps, err
 	}
 	for _, s := range shapes {
-		m := queue.Message{Seq: 1, Address: s.Address, Domain: s.Address[lastAt(s.Address)+1:], Data: s.Data}
+		m := queue.Message{Batch: b, Seq: 1, Address: s.Address, Domain: s.Address[lastAt(s.Address)+1:], Data: s.Data}
 		message, failed := write(m)
 		var err error
 		if failed != nil {

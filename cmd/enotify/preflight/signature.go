@@ -15,6 +15,9 @@ import (
 func checkSignature(ctx context.Context, in *Input) []Finding {
 	f := Finding{ID: "dkim.sign", Severity: NotChecked}
 	switch {
+	case in.KeyTrouble != nil:
+		f.Found = "The key cannot be read; see dkim.key."
+		return []Finding{f}
 	case in.Keys == nil:
 		f.Found = "No directory of keys was named, so the message could not be signed here."
 		f.Advice = "Name the one that enotify run has: --dkim-dir DIR."

@@ -1,0 +1,103 @@
+package preflight
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// OneClick is our own page behind the List-Unsubscribe field (RFC 8058).
+type OneClick struct {
+	Known   string // address that would unsubscribe somebody; "" when there is nobody yet
+	Unknown string // address, signed like others, of a recipient that does not exist
+	// Acted reports whether the recipient of Known is unsubscribed by now, and
+	// was not before.
+	Acted   func(ctx context.Context) (bool, error)
+	Client  *http.Client // nil is one that takes at most 10 s
+	Trouble error        // why no address could be signed
+}
+
+// checkUnsubscribe is about the address behind the header.
+func checkUnsubscribe(ctx context.Context, in *Input) []Finding {
+	f := Finding{ID: "unsub.works", Severity: NotChecked}
+	switch {
+	case in.Batch.ListUnsubscribe != "":
+		f.Found = "The address is not one of ours; to try it would unsubscribe somebody."
+		f.Advice = "Try it by hand with an address of your own: a GET must show a page and change nothing, since link scanners follow links; a POST must unsubscribe at once."
+		f.Evidence = []string{strings.TrimSpace(in.Batch.ListUnsubscribe)}
+	case in.OneClick == nil:
+		f.Severity, f.Found = Info, "There is no address to unsubscribe at; with --public-url, as enotify run has it, there is."
+	case in.OneClick.Trouble != nil:
+		return []Finding{unsure(f.ID, in.OneClick.Trouble)}
+	default:
+		return []Finding{in.OneClick.try(ctx, f)}
+	}
+	return []Finding{f}
+}
+
+// try follows the link of a real recipient, as scanners do, and posts to one
+// that nobody has.
+func (o *OneClick) try(ctx context.Context, f Finding) Finding {
+	if o.Known != "" {
+		status, err := o.ask(ctx, http.MethodGet, o.Known)
+		if err != nil {
+			return unsure(f.ID, err)
+		}
+		f.Evidence = append(f.Evidence, fmt.Sprintf("GET, for a recipient of an earlier batch: %d", status))
+		acted, err := o.Acted(ctx)
+		switch {
+		case err != nil:
+			return unsure(f.ID, err)
+		case acted:
+			f.Severity, f.Found = Warn, "Who only looks at the page is unsubscribed: a link scanner takes people off the list who want the mail."
+			return f
+		case status != http.StatusOK:
+			f.Severity, f.Found = Warn, fmt.Sprintf("The page answers %d; whoever clicks does not get to unsubscribe.", status)
+			f.Advice = "See that the web server in front passes /u/ on to enotify run --listen."
+			return f
+		}
+	}
+	status, err := o.ask(ctx, http.MethodPost, o.Unknown)
+	if err != nil {
+		return unsure(f.ID, err)
+	}
+	f.Evidence = append(f.Evidence, fmt.Sprintf("POST, for nobody: %d", status))
+	if status != http.StatusNotFound {
+		f.Severity, f.Found = Warn, fmt.Sprintf("A POST is answered with %d, where our page says 404 of a recipient that does not exist: mail programs cannot unsubscribe.", status)
+		f.Advice = "See that the web server in front passes POST /u/ on to enotify run --listen, without redirecting it."
+		return f
+	}
+	f.Severity, f.Found = Pass, "The page answers; to look at it changes nothing, and a POST reaches it."
+	return f
+}
+
+// ask makes one request, and follows no redirect (RFC 8058 §3.1).
+func (o *OneClick) ask(ctx context.Context, method, url string) (status int, err error) {
+	client := o.Client
+	if client == nil {
+		client = &http.Client{Timeout: 10 * time.Second}
+	}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	var body io.Reader
+	if method == http.MethodPost {
+		body = strings.NewReader("List-Unsubscribe=One-Click")
+	}
+	r, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		return 0, err
+	}
+	r.Header.Set("User-Agent", "enotify-preflight")
+	if body != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Body.Close()
+	_, err = io.Copy(io.Discard, io.LimitReader(answer.Body, 1<<20))
+	return answer.StatusCode, err
+}
