@@ -46,20 +46,12 @@ func effective(ctx context.Context, db *queue.DB) ([]destination, error) {
 	if err != nil {
 		return nil, err
 	}
-	memos, _, err := db.Memos(ctx, time.Time{})
+	learned, err := learnedInShort(ctx, db)
 	if err != nil {
 		return nil, err
 	}
 	names := append([]string{throttle.Everyone}, slices.Sorted(maps.Keys(l.rows))...)
 	names = append(names, throttle.Sites()...)
-	learned := map[string]string{}
-	for _, m := range memos {
-		if state, err := throttle.ReadState(m.State, m.At); err == nil && m.Kind == queue.Site {
-			if short := inShort(state, time.Now()); short != "" {
-				learned[m.Name] = short
-			}
-		}
-	}
 	names = append(names, slices.Sorted(maps.Keys(learned))...)
 	sites, err := db.AreSites(ctx, names)
 	if err != nil {
@@ -74,6 +66,23 @@ func effective(ctx context.Context, db *queue.DB) ([]destination, error) {
 		}
 	}
 	return all, nil
+}
+
+// learnedInShort says of each site what keeps it slower than its limits.
+func learnedInShort(ctx context.Context, db *queue.DB) (map[string]string, error) {
+	memos, _, err := db.Memos(ctx, time.Time{})
+	if err != nil {
+		return nil, err
+	}
+	learned := map[string]string{}
+	for _, m := range memos {
+		if state, err := throttle.ReadState(m.State, m.At); err == nil && m.Kind == queue.Site {
+			if short := inShort(state, time.Now()); short != "" {
+				learned[m.Name] = short
+			}
+		}
+	}
+	return learned, nil
 }
 
 // limits is what was set, and a throttle that has taken it as a node would.

@@ -1,0 +1,28 @@
+package queue
+
+import "context"
+
+// A Waiting is how many recipients of a batch one site still has to get.
+type Waiting struct {
+	Site     string `json:"site"` // or the recipient domain, when its site is not known yet
+	Domains  int    `json:"domains"`
+	Untried  int    `json:"untried"`
+	Deferred int    `json:"deferred"`
+}
+
+const waitingSQL = `
+WITH deferred AS (
+	SELECT domain_id, count(*) AS n FROM enotify.retry WHERE batch_id = $1 AND intent_at IS NULL GROUP BY 1
+)
+SELECT coalesce(s.name, k.name), count(*)::int, sum(d.last_seq - d.intent_seq)::int AS untried, coalesce(sum(t.n), 0)::int AS deferred
+FROM enotify.batch_domain d
+JOIN enotify.domain k ON k.id = d.domain_id
+LEFT JOIN enotify.site s ON s.id = k.site_id
+LEFT JOIN deferred t ON t.domain_id = d.domain_id
+WHERE d.batch_id = $1 AND (d.last_seq > d.intent_seq OR t.n > 0)
+GROUP BY 1 ORDER BY sum(d.last_seq - d.intent_seq) + coalesce(sum(t.n), 0) DESC, 1 LIMIT $2`
+
+// Waiting lists the sites that most recipients of a batch wait for, up to limit.
+func (db *DB) Waiting(ctx context.Context, batch int64, limit int) ([]Waiting, error) {
+	return collect[Waiting](ctx, db, waitingSQL, batch, limit)
+}
