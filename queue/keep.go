@@ -85,11 +85,12 @@ func (v *serving) follow(t turns) {
 // renew beats, and moves our share of the groups towards a fair one.
 func (v *serving) renew(ctx context.Context) error {
 	asked := time.Since(v.start)
-	held, alive, err := v.DB.beat(ctx, v.node, v.waitsFor)
+	held, alive, now, err := v.DB.beat(ctx, v.node, v.waitsFor)
 	if err != nil {
 		return err
 	}
 	v.waitsFor = 0
+	v.clock.Store(&now)
 	v.expires.Store((asked + leaseTTL - leaseMargin).Nanoseconds())
 	share, err := v.share(ctx, alive)
 	if err != nil {
@@ -107,14 +108,14 @@ func (v *serving) renew(ctx context.Context) error {
 			v.log.Info("leased", "groups", len(held), "nodes", alive)
 		}
 	}
-	now := make(map[int16]int64, len(held))
+	epochs := make(map[int16]int64, len(held))
 	for _, l := range held {
-		now[l.grp] = l.epoch
+		epochs[l.grp] = l.epoch
 		if v.held[l.grp] != l.epoch {
 			v.stale = true
 		}
 	}
-	v.held = now
+	v.held = epochs
 	return v.giveBack(ctx, share)
 }
 

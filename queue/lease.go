@@ -45,13 +45,14 @@ type Node struct {
 const joinSQL = `
 WITH swept AS (DELETE FROM enotify.node n WHERE n.live_until < now() - interval '30 days')
 INSERT INTO enotify.node (name, egress, helo, version, incarnation, live_until, turn)
-VALUES ($1, $2, $3, $4, $5::uuid, now() + $6, $7) RETURNING id`
+VALUES ($1, $2, $3, $4, $5::uuid, now() + $6, $7) RETURNING id, clock_timestamp()`
 
 // join registers a node; it holds no groups yet. A dead one is kept for a
 // month, in case its journal comes back.
-func (db *DB) join(ctx context.Context, n Node) (id int32, err error) {
-	err = db.pool.QueryRow(ctx, joinSQL, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, leaseTTL, cmp.Or(n.Turn, Strict)).Scan(&id)
-	return id, err
+func (db *DB) join(ctx context.Context, n Node) (id int32, c clock, err error) {
+	c.here = time.Now()
+	err = db.pool.QueryRow(ctx, joinSQL, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, leaseTTL, cmp.Or(n.Turn, Strict)).Scan(&id, &c.there)
+	return id, c, err
 }
 
 // A lease is one group of domains, held until the node's next heartbeat fails.
@@ -66,15 +67,16 @@ const (
 INSERT INTO enotify.node AS n (id, name, egress, helo, version, incarnation, live_until, turn, waits_for) OVERRIDING SYSTEM VALUE
 VALUES ($1, $2, $3, $4, $5, $6::uuid, now() + $7, $8, nullif($9::bigint, 0))
 ON CONFLICT (id) DO UPDATE SET live_until = excluded.live_until, waits_for = excluded.waits_for WHERE n.incarnation = excluded.incarnation
-RETURNING (SELECT count(*) FROM enotify.node o WHERE o.live_until > now() AND o.id <> $1) + 1`
+RETURNING (SELECT count(*) FROM enotify.node o WHERE o.live_until > now() AND o.id <> $1) + 1, clock_timestamp()`
 	renewSQL = `UPDATE enotify.lease SET until = now() + $2 WHERE node_id = $1 RETURNING grp, epoch`
 )
 
 // beat renews the node's leases and says how many nodes are alive. The node
 // only waits for slow sites of the batch waitsFor, if that is not 0.
-func (db *DB) beat(ctx context.Context, n Node, waitsFor int64) (held []lease, alive int, err error) {
+func (db *DB) beat(ctx context.Context, n Node, waitsFor int64) (held []lease, alive int, c clock, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, liveSQL, n.ID, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, leaseTTL, cmp.Or(n.Turn, Strict), waitsFor).Scan(&alive)
+		c.here = time.Now()
+		err := tx.QueryRow(ctx, liveSQL, n.ID, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, leaseTTL, cmp.Or(n.Turn, Strict), waitsFor).Scan(&alive, &c.there)
 		if errors.Is(err, pgx.ErrNoRows) { // the database was set back to a state before we joined
 			return fmt.Errorf("another node has our number %d: start this one again", n.ID)
 		}
@@ -88,7 +90,7 @@ func (db *DB) beat(ctx context.Context, n Node, waitsFor int64) (held []lease, a
 		held, err = pgx.CollectRows(rows, scanLease)
 		return err
 	})
-	return held, alive, err
+	return held, alive, c, err
 }
 
 func scanLease(row pgx.CollectableRow) (l lease, err error) {

@@ -29,6 +29,7 @@ type fixture struct {
 	conn *pgx.Conn
 
 	verdict func(client string, egress netip.Addr) string // what the guard finds; nil: as the test says
+	deaf    bool                                          // the guard says nothing of a database that is away
 
 	mu     sync.Mutex
 	copies map[string]int // attempts per address
@@ -160,7 +161,7 @@ func (f *fixture) judge(ctx context.Context, result string) {
 		}
 		_, err = f.db.Judge(ctx, s.ClientID, verdicts)
 	}
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil && !f.deaf {
 		f.Errorf("guard: %v", err)
 	}
 }

@@ -180,7 +180,7 @@ func (v *serving) replayOne(ctx context.Context, dir string) error {
 func (v *serving) succeed(ctx context.Context, node int32, l legacy) (sent int, err error) {
 	results := make([]result, 0, len(l.results))
 	for _, r := range l.results {
-		r.at, r.full = time.Now(), true // when it was is not known by a clock that we trust, and whether it was full not at all
+		r.at, r.full = v.clock.Load().at(time.Now()), true // when it was, and whether the mailbox was full, is not known
 		results = append(results, r)
 	}
 	for chunk := range slices.Chunk(results, maxFlush) {

@@ -104,7 +104,8 @@ func (s *Server) Serve(ctx context.Context) error {
 		}
 	}
 	var err error
-	if node.ID, err = s.DB.join(ctx, node); err != nil || ctx.Err() != nil {
+	var now clock
+	if node.ID, now, err = s.DB.join(ctx, node); err != nil || ctx.Err() != nil {
 		kept.remove() // a row that was written all the same ends by its time
 		if ctx.Err() != nil {
 			return nil
@@ -112,5 +113,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		return fmt.Errorf("join the nodes: %w", err)
 	}
 	close(s.ready)
-	return newServing(s, node, kept, log.With("node", s.Node.Name)).run(ctx)
+	v := newServing(s, node, kept, log.With("node", s.Node.Name))
+	v.clock.Store(&now)
+	return v.run(ctx)
 }

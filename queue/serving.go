@@ -42,7 +42,8 @@ type serving struct {
 	surveyCtx context.Context // of the surveys; ends with the loop
 	work      context.Context // of the handlers; ends when Grace has run out
 	flush     *flusher
-	journal   *journal // nil: none is kept
+	clock     atomic.Pointer[clock] // the database's
+	journal   *journal              // nil: none is kept
 
 	mu        sync.Mutex
 	freed     []string            // sites with a place that is free
@@ -346,7 +347,7 @@ func (v *serving) finish(m Message, r result, o Outcome) {
 	if o.State == Unknown && m.Batch.OnUnknown == Resend {
 		o.State, o.Class = Deferred, Other
 	}
-	r.Outcome, r.at = o, now
+	r.Outcome, r.at = o, v.clock.Load().at(now)
 	if o.State == Deferred {
 		switch o.Class {
 		case NotBegun:
