@@ -61,6 +61,9 @@ func isIPv6(word string) bool {
 }
 
 func isAddrPort(word string) bool {
+	if strings.Contains(word, "]:") && word[0] != '[' { // taken off its front as punctuation
+		word = "[" + word
+	}
 	_, err := netip.ParseAddrPort(word)
 	return err == nil
 }
