@@ -11,7 +11,8 @@ import (
 )
 
 func (a *app) suppressionCmd() *cobra.Command {
-	return noun("suppression", "Addresses never to be sent to", a.suppressionListCmd(), a.suppressionAddCmd(), a.suppressionRemoveCmd())
+	return noun("suppression", "Addresses never to be sent to", a.suppressionListCmd(), a.suppressionAddCmd(), a.suppressionRemoveCmd(),
+		a.suppressionImportCmd(), a.suppressionExportCmd())
 }
 
 func (a *app) suppressionListCmd() *cobra.Command {

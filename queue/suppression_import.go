@@ -1,0 +1,113 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A Suppressible is a row to import: an address not to be sent to.
+type Suppressible struct {
+	Line    int    // in its file
+	Address string // as it stands there
+	Client  string // domain; "" is all
+	Cause   string // of a Suppression; "" is operator
+	Until   *time.Time
+	Note    string
+}
+
+// A BadRow is one that cannot be imported.
+type BadRow struct {
+	Line    int    `json:"line"`
+	Problem string `json:"problem"`
+}
+
+const (
+	importTableSQL = `CREATE TEMP TABLE suppression_in (line int, address text, client text, cause text, until timestamptz, note text) ON COMMIT DROP`
+	badRowsSQL     = `
+SELECT i.line, coalesce(
+	quote_nullable(i.address) || ' is no address: ' || enotify.mailbox_problem(enotify.mailbox(i.address)),
+	CASE WHEN i.client <> '' AND c.id IS NULL THEN 'client ' || i.client || ' is not registered' END,
+	quote_literal(i.cause) || ' is no cause: it is one of no_such_user, mailbox_full, complaint, unsubscribe, operator')
+FROM pg_temp.suppression_in i LEFT JOIN enotify.client c ON c.domain = enotify.a_labels(i.client)
+WHERE enotify.mailbox_problem(enotify.mailbox(i.address)) IS NOT NULL OR i.client <> '' AND c.id IS NULL
+   OR i.cause <> ALL ('{no_such_user,mailbox_full,complaint,unsubscribe,operator}')
+ORDER BY i.line LIMIT $1`
+	// As when an operator adds one: what a receiver or a reader said for good stays as it is.
+	importSQL = `
+INSERT INTO enotify.suppression AS s (address, client_id, cause, until, note)
+SELECT DISTINCT ON (address, client_id) * FROM (
+	SELECT lower(enotify.mailbox(i.address)) AS address, c.id AS client_id, i.cause, i.until, i.note
+	FROM pg_temp.suppression_in i LEFT JOIN enotify.client c ON c.domain = enotify.a_labels(i.client)
+) i ORDER BY address, client_id, until DESC NULLS FIRST
+ON CONFLICT (address, client_id) DO UPDATE
+SET cause = excluded.cause, until = excluded.until, note = excluded.note, added_at = now(), added_by = session_user, batch_id = NULL, seq = NULL
+WHERE s.until IS NOT NULL OR s.cause = 'operator'`
+)
+
+// ImportSuppressions adds all rows that next gives, until it returns false or
+// an error, in one transaction. When any is bad none is added, and the first
+// limit of those are returned.
+func (db *DB) ImportSuppressions(ctx context.Context, limit int, next func() (Suppressible, bool, error)) (read int, added int64, bad []BadRow, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, importTableSQL); err != nil {
+			return refusal(err)
+		}
+		var failed error
+		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"pg_temp", "suppression_in"}, []string{"line", "address", "client", "cause", "until", "note"},
+			pgx.CopyFromFunc(func() ([]any, error) {
+				s, more, err := next()
+				if err != nil || !more {
+					failed = err
+					return nil, err
+				}
+				read++
+				if s.Cause == "" {
+					s.Cause = "operator"
+				}
+				return []any{s.Line, s.Address, s.Client, s.Cause, s.Until, s.Note}, nil
+			})); failed != nil || err != nil {
+			if failed != nil {
+				return failed // not in the words of COPY
+			}
+			return refusal(err)
+		}
+		rows, err := tx.Query(ctx, badRowsSQL, limit)
+		if err != nil {
+			return refusal(err)
+		}
+		if bad, err = pgx.CollectRows(rows, pgx.RowToStructByPos[BadRow]); err != nil || len(bad) > 0 {
+			return refusal(err)
+		}
+		tag, err := tx.Exec(ctx, importSQL)
+		added = tag.RowsAffected()
+		return refusal(err)
+	})
+	return read, added, bad, err
+}
+
+const exportSQL = `
+SELECT s.address, coalesce(c.domain, ''), s.cause, s.until, s.note, s.added_at
+FROM enotify.suppression s LEFT JOIN enotify.client c ON c.id = s.client_id
+WHERE (s.until IS NULL OR s.until > now()) AND ($1 = '' OR s.client_id IS NULL OR c.domain = $1)
+ORDER BY s.address, 2`
+
+// ExportSuppressions calls each with every suppression in force, by address;
+// with a client, those that hold for it: its own and those for all.
+func (db *DB) ExportSuppressions(ctx context.Context, client string, each func(Suppression) error) error {
+	if client != "" {
+		c, err := db.Client(ctx, client)
+		if err != nil {
+			return err
+		}
+		client = c.Domain
+	}
+	rows, err := db.pool.Query(ctx, exportSQL, client)
+	if err != nil {
+		return refusal(err)
+	}
+	var s Suppression
+	_, err = pgx.ForEachRow(rows, []any{&s.Address, &s.Client, &s.Cause, &s.Until, &s.Note, &s.AddedAt}, func() error { return each(s) })
+	return refusal(err)
+}
