@@ -162,7 +162,11 @@ func migrate(ctx context.Context, databaseURL string) ([]string, error) {
 		return nil, fmt.Errorf("database: %w", withoutPassword(err, databaseURL))
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	return migrations.Up(ctx, conn)
+	applied, err := migrations.Up(ctx, conn)
+	if err != nil && conn.IsClosed() { // it went away, and said nothing of the schema
+		err = fmt.Errorf("the database went away while its schema was looked at: %w; try again", err)
+	}
+	return applied, err
 }
 
 // withoutPassword takes the password of the URL out of an error's text.

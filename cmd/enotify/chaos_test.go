@@ -340,12 +340,16 @@ type chaosNode struct {
 	ends  atomic.Bool   // it is meant to
 }
 
-// start starts the process, as often as it takes: it ends, with a line that
-// says so, while there is no database.
+// start starts the process, as often as it takes until it sends: while the
+// database goes away and comes back, it ends with a line that says so.
 func (n *chaosNode) start() {
-	for began := false; !began && !n.Failed(); {
-		began = n.startOnce()
+	const patience = 200
+	for range patience {
+		if n.startOnce() || n.Failed() {
+			return
+		}
 	}
+	n.Errorf("node %s does not start:\n%s", n.name, n.logEnd())
 }
 
 func (n *chaosNode) startOnce() (began bool) {
@@ -380,14 +384,14 @@ func (n *chaosNode) startOnce() (began bool) {
 	n.Cleanup(func() { n.ends.Store(true); _ = cmd.Process.Kill(); <-gone })
 	for {
 		said, _ := os.ReadFile(n.log)
-		if strings.Contains(string(said[before.Size():]), "msg=started") {
+		if strings.Contains(string(said[before.Size():]), "msg=leased") {
 			n.ends.Store(false)
 			return true
 		}
 		select {
 		case <-gone:
-			if said := n.logEnd(); !strings.Contains(said[strings.LastIndex(strings.TrimSpace(said), "\n")+1:], "database") {
-				n.Errorf("node %s does not start:\n%s", n.name, said)
+			if said := strings.TrimSpace(n.logEnd()); !strings.HasPrefix(said[strings.LastIndex(said, "\n")+1:], "enotify: ") {
+				n.Errorf("node %s ended at its start:\n%s", n.name, said)
 			}
 			return false
 		case <-time.After(10 * time.Millisecond):

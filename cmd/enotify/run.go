@@ -136,7 +136,7 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 	keys := &keyring{db: db}
 	signing, err := keys.load(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("keys could not be read from the database: %w", err)
 	}
 	offered, err := certificate(s.bounceCert, s.bounceKey)
 	if err != nil {
@@ -169,7 +169,7 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 	guard := &guard{db: db, resolver: resolver.Server, bounceDomain: s.bounceDomain, keys: &mail.DKIM, log: log, wake: make(chan struct{}, 1), every: s.recheck, judged: server.Wake, alert: monitor.alert}
 	policies := &policies{db: db, mail: mail, throttle: limits, log: log, wake: make(chan struct{}, 1)}
 	if err := policies.load(ctx); err != nil {
-		return err
+		return fmt.Errorf("limits could not be read from the database: %w", err)
 	}
 	if err := lookAtKeys(ctx, db, &mail.DKIM, log); err != nil {
 		return err
