@@ -26,7 +26,7 @@ import (
 )
 
 var (
-	chaosFor  = flag.Duration("chaos", 9*time.Second, "how long TestChaos makes trouble")
+	chaosFor  = flag.Duration("chaos", 7*time.Second, "how long TestChaos makes trouble")
 	chaosSeed = flag.Uint64("seed", 0, "of the trouble that TestChaos makes; 0: a new one")
 )
 
@@ -47,11 +47,14 @@ const (
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	c := newChaos(t)
-	var calm sync.WaitGroup
+	var begin, calm sync.WaitGroup
+	for _, n := range c.nodes {
+		begin.Go(n.start)
+	}
+	begin.Wait()
 	trouble, over := context.WithTimeout(t.Context(), *chaosFor)
 	defer over()
 	for i, n := range c.nodes {
-		n.start()
 		calm.Go(func() { c.troubleNode(trouble, n, rand.New(rand.NewPCG(c.seed, uint64(i))), i) })
 	}
 	calm.Go(func() { c.troubleDatabase(trouble, rand.New(rand.NewPCG(c.seed, 99))) })
@@ -235,8 +238,12 @@ func (c *chaos) troubleNode(ctx context.Context, n *chaosNode, r *rand.Rand, fir
 
 // troubleDatabase stops the server as a crash does, and starts it again.
 func (c *chaos) troubleDatabase(ctx context.Context, r *rand.Rand) {
-	for {
-		pause(ctx, between(r, 2*time.Second, 8*time.Second))
+	for first := true; ; first = false {
+		longest := 8 * time.Second
+		if first {
+			longest = 4 * time.Second
+		}
+		pause(ctx, between(r, 2*time.Second, longest))
 		if ctx.Err() != nil {
 			return
 		}
@@ -382,9 +389,10 @@ func (n *chaosNode) startOnce() (began bool) {
 		}
 	}()
 	n.Cleanup(func() { n.ends.Store(true); _ = cmd.Process.Kill(); <-gone })
-	for {
+	for waited := time.Now(); ; {
 		said, _ := os.ReadFile(n.log)
-		if strings.Contains(string(said[before.Size():]), "msg=leased") {
+		text := string(said[before.Size():])
+		if strings.Contains(text, "msg=leased") || strings.Contains(text, "replayed the journal") || time.Since(waited) > 5*time.Second && strings.Contains(text, "msg=started") {
 			n.ends.Store(false)
 			return true
 		}
