@@ -350,11 +350,12 @@ type chaosNode struct {
 // start starts the process, as often as it takes until it sends: while the
 // database goes away and comes back, it ends with a line that says so.
 func (n *chaosNode) start() {
-	const patience = 200
+	const patience = 600 // of a recovery on a slow disk
 	for range patience {
 		if n.startOnce() || n.Failed() {
 			return
 		}
+		time.Sleep(200 * time.Millisecond)
 	}
 	n.Errorf("node %s does not start:\n%s", n.name, n.logEnd())
 }
