@@ -91,7 +91,7 @@ func (s *Sender) startTLS(client *smtp.Client, host string, policy TLSPolicy) (T
 	case errors.As(err, &said) && said.Code == 421:
 		return 0, fmt.Errorf("STARTTLS with %s: %w", host, err)
 	case policy > Opportunistic:
-		return 0, fmt.Errorf("%w with %s, which is required: %v", errNoTLS, host, err)
+		return 0, fmt.Errorf("%w with %s, which is required: %s", errNoTLS, host, err.Error()) // its words alone: it is no reply to the message
 	}
-	return 0, fmt.Errorf("%w with %s: %v", errNoTLS, host, err)
+	return 0, fmt.Errorf("%w with %s: %s", errNoTLS, host, err.Error())
 }
