@@ -1,12 +1,18 @@
 package main_test
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 
 	"enotify/cmd/enotify/preflight"
+	"enotify/sender/dkim"
 	"enotify/sender/smtptest"
 )
 
@@ -51,5 +57,82 @@ func TestForecastComesTrue(t *testing.T) {
 	}
 	if r.Summary.Slowest != "slow.test" {
 		t.Errorf("slowest: got %s, want slow.test", r.Summary.Slowest)
+	}
+}
+
+// named gives the site's address its name, and the client a place for answers.
+const named = `
+10.2.0.192.in-addr.arpa.  PTR mail.host.example.
+mail.host.example.        A   192.0.2.10
+town.example.             MX  10 mail.host.example.
+`
+
+// A watch goes on until the DNS is right, and says what it waits for.
+func TestWatchUntilGreen(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, smtptest.Config{})
+	batch := s.enqueue("menu", "Soup.", 10, 2)
+	cmd := s.enotify("preflight", fmt.Sprint(batch), "--watch", "--every", "1s")
+	var stdout bytes.Buffer
+	cmd.Stdout = &stdout
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stderr)
+	if !lines.Scan() || !strings.Contains(lines.Text(), "BLOCKED: 2 block") || !strings.HasSuffix(lines.Text(), "; waits for ptr.fcrdns hdr.from") {
+		t.Errorf("first line: got %q", lines.Text())
+	}
+	if err := s.dns.Put(named); err != nil {
+		t.Fatal(err)
+	}
+	for lines.Scan() {
+		t.Errorf("said %q as well", lines.Text())
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("got %v, want exit code 0", err)
+	}
+	if !strings.Contains(stdout.String(), "\nWARNINGS: 0 block") {
+		t.Errorf("got %s", stdout.String())
+	}
+	if got := ask[string](s, `SELECT string_agg(verdict, ' ') FROM enotify.preflight WHERE batch_id = $1`, batch); got != "warnings" {
+		t.Errorf("kept: got %s, want the last report", got)
+	}
+}
+
+// The message is rendered as the node does: signed with the client's key, and
+// with an address to unsubscribe at.
+func TestPreflightRendersAsTheNodeDoes(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, smtptest.Config{})
+	keys := dkim.Directory{Path: t.TempDir()}
+	key, err := keys.Generate("town.example", "e1", dkim.Ed25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.dns.Put(named + fmt.Sprintf("e1._domainkey.town.example. TXT %q\n_dmarc.town.example. TXT \"v=DMARC1; p=none\"\n", key.Record())); err != nil {
+		t.Fatal(err)
+	}
+	s.run("client", "set", "town.example", "--dkim-selector", "e1")
+	batch := s.enqueue("menu", "Soup.", 10, 2)
+	text, err := s.enotify("preflight", fmt.Sprint(batch), "-o", "json", "--dkim-dir", keys.Path, "--public-url", "https://127.0.0.1:9").Output()
+	var r preflight.Report
+	if jsonErr := json.Unmarshal(text, &r); jsonErr != nil {
+		t.Fatalf("%v, %v: %s", err, jsonErr, text)
+	}
+	for id, want := range map[string]preflight.Severity{
+		"dkim.key": preflight.Pass, "dkim.sign": preflight.Pass, "dmarc.align": preflight.Pass, "unsub.header": preflight.Pass, "unsub.works": preflight.NotChecked,
+	} {
+		if f := r.Row(id); f.Severity != want {
+			t.Errorf("%s: got %s (%s %q), want %s", id, f.Severity, f.Found, f.Evidence, want)
+		}
+	}
+
+	out, err := s.enotify("preflight", fmt.Sprint(batch), "--dkim-dir", t.TempDir()).Output()
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(string(out), "cannot be signed") {
+		t.Errorf("without the key: got %v and %s, want exit code 2", err, out)
 	}
 }

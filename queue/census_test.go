@@ -1,0 +1,211 @@
+package queue_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"enotify/queue"
+)
+
+// take counts without naming anybody.
+func take(f *fixture, q queue.CensusQuery) *queue.Census {
+	f.Helper()
+	var taken *queue.Census
+	q.Client, q.Shapes = "town.example", true
+	if err := f.db.TakeCensus(f.Context(), q, func(c *queue.Census, _ func(queue.Shape, int) ([]string, error)) error {
+		taken = c
+		return nil
+	}); err != nil {
+		f.Fatal(err)
+	}
+	return taken
+}
+
+var mixed = []string{
+	"Ada@A.example", "ada@a.example", "bob@b.example", "gone@b.example", "unwilling@b.example", "no address", "", "postmaster@a.example",
+	"jürgen@münchen.example", "x@y@z.example", "eve@a.example",
+}
+
+// A census finds what the seal finds, changes nothing, and finds the same once
+// it is sealed.
+func TestCensusForetellsTheSeal(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.exec(`INSERT INTO enotify.suppression (address, client_id, cause) VALUES ('gone@b.example', NULL, 'no_such_user'), ('unwilling@b.example', 1, 'unsubscribe'), ('eve@a.example', NULL, 'operator')`)
+	f.exec(`UPDATE enotify.suppression SET until = now() - interval '1 s' WHERE address = 'eve@a.example'`)
+	id := query[int64](f, `SELECT enotify.create_batch('k', 'info@town.example', 's', 't')`)
+	f.exec(`SELECT enotify.add_recipients($1, $2)`, id, mixed)
+
+	draft := take(f, queue.CensusQuery{Batch: id})
+	if state := query[string](f, `SELECT state::text FROM enotify.batch WHERE id = $1`, id); state != "draft" {
+		t.Errorf("the batch is %s after a census", state)
+	}
+	f.exec(`SELECT enotify.submit_batch($1)`, id)
+	s, err := f.db.Status(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	invalid, suppressed := 0, 0
+	for _, i := range draft.Invalid {
+		invalid += i.N
+	}
+	for _, i := range draft.Suppressed {
+		suppressed += i.N
+	}
+	if got, want := []int{draft.Given, draft.Duplicates, invalid, suppressed, draft.Sendable}, []int{len(mixed), s.Duplicates, s.Invalid, s.Suppressed, s.Pending}; !cmp.Equal(got, want) {
+		t.Errorf("given, duplicates, invalid, suppressed, sendable: the census says %v, the seal %v", got, want)
+	}
+	if draft.Roles != 1 || draft.RoleExamples[0] != "postmaster@a.example" || draft.UTF8 != 1 {
+		t.Errorf("roles %d %v, UTF-8 %d; want 1 and 1", draft.Roles, draft.RoleExamples, draft.UTF8)
+	}
+	want := []queue.DomainCount{{Domain: "a.example", N: 3}, {Domain: "b.example", N: 1}, {Domain: "xn--mnchen-3ya.example", N: 1}}
+	if !cmp.Equal(draft.Domains, want) {
+		t.Errorf("domains (-want +got):\n%s", cmp.Diff(want, draft.Domains))
+	}
+	sealed := take(f, queue.CensusQuery{Batch: id})
+	if diff := cmp.Diff(draft, sealed, cmp.FilterPath(func(p cmp.Path) bool { return strings.Contains(p.String(), "Invalid") || strings.Contains(p.String(), "Shapes") }, cmp.Ignore())); diff != "" {
+		t.Errorf("sealed it is another (-draft +sealed):\n%s", diff)
+	}
+}
+
+// Who was written to before is known.
+func TestCensusKnowsEarlierRecipients(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.enqueue("first", 10, "a.example")
+	f.serve(f.server("n1", deliver))
+	c := take(f, queue.CensusQuery{Recipients: each("USER1@a.example", "user2@a.example", "new@a.example")})
+	if c.EarlierBatches != 1 || c.Known != 2 || c.Sendable != 3 {
+		t.Errorf("got %d of %d known, from %d batches", c.Known, c.Sendable, c.EarlierBatches)
+	}
+}
+
+func each(addresses ...string) func() (queue.Recipient, error) {
+	return func() (r queue.Recipient, err error) {
+		if len(addresses) == 0 {
+			return r, io.EOF
+		}
+		r.Address, addresses = addresses[0], addresses[1:]
+		return r, nil
+	}
+}
+
+// Recipients with values for the same fields, and the same of them empty, have one shape.
+func TestShapes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	id := query[int64](f, `SELECT enotify.create_batch('k', 'info@town.example', 's', 't')`)
+	for i, data := range []string{
+		`{"a": "x", "b": 1}`, `{"b": 2, "a": "y"}`, `{"a": "", "b": 1}`, `{"a": "x"}`, `{"a": "x", "b": null}`, `{"a": {"c": 1}}`, `{"a": {"c": ""}}`, `{"a": [1]}`, `{"a": []}`, `{}`,
+	} {
+		f.exec(`SELECT enotify.add_recipients($1, ARRAY[$2], ARRAY[$3]::jsonb[])`, id, fmt.Sprintf("u%d@a.example", i), data)
+	}
+	f.exec(`SELECT enotify.add_recipients($1, '{none@a.example}')`, id)
+	var got []string
+	err := f.db.TakeCensus(t.Context(), queue.CensusQuery{Batch: id, Client: "town.example", Shapes: true}, func(c *queue.Census, alike func(queue.Shape, int) ([]string, error)) error {
+		for _, s := range c.Shapes {
+			who, err := alike(s, 10)
+			if err != nil {
+				return err
+			}
+			got = append(got, fmt.Sprintf("%d %s", s.N, strings.Join(who, " ")))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"2 none@a.example u9@a.example", "2 u0@a.example u1@a.example", "2 u3@a.example u4@a.example",
+		"1 u2@a.example", "1 u5@a.example", "1 u6@a.example", "1 u7@a.example", "1 u8@a.example",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("shapes (-want +got):\n%s", diff)
+	}
+}
+
+// What the DNS said of domains is kept, and lasts by its TTL.
+func TestNoteDomains(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	no := queue.Outcome{State: queue.Bounced, Class: queue.Policy, Reply: queue.Reply{Code: 556, Enhanced: "5.1.10", Text: "null MX"}}
+	facts := []queue.DomainFact{
+		{Domain: "a.example", Survey: queue.Survey{Site: "google", TTL: 3600e9}},
+		{Domain: "b.example", Survey: queue.Survey{Site: "b.example", TTL: 3600e9, NoMail: &no}},
+	}
+	if err := f.db.NoteDomains(t.Context(), facts); err != nil {
+		t.Fatal(err)
+	}
+	got, err := f.db.DomainFacts(t.Context(), []string{"a.example", "b.example", "c.example"})
+	if err != nil || len(got) != 2 {
+		t.Fatalf("got %v, %v; want two", got, err)
+	}
+	for i := range got {
+		if got[i].Domain != facts[i].Domain || got[i].Site != facts[i].Site || !cmp.Equal(got[i].NoMail, facts[i].NoMail) || got[i].TTL > facts[i].TTL || got[i].TTL < facts[i].TTL-60e9 {
+			t.Errorf("got %+v, want %+v", got[i], facts[i])
+		}
+	}
+	f.exec(`UPDATE enotify.domain SET surveyed_until = now()`)
+	if got, err := f.db.DomainFacts(t.Context(), []string{"a.example"}); err != nil || len(got) != 0 {
+		t.Errorf("when its time has run out: got %v, %v; want none", got, err)
+	}
+}
+
+// Who comes before: the batch under way, the higher priority, the earlier one.
+func TestAhead(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	first, second := f.enqueue("first", 10, "a.example"), f.enqueue("second", 4, "a.example", "b.example")
+	urgent := query[int64](f, `SELECT enotify.enqueue('urgent', 'info@town.example', 's', 't', '{x@c.example}', priority => 10)`)
+	later := query[int64](f, `SELECT enotify.enqueue('later', 'info@town.example', 's', 't', '{x@c.example}', not_before => now() + interval '1 day', priority => 10)`)
+	paused := f.enqueue("paused", 1, "a.example")
+	f.exec(`SELECT enotify.pause_batch($1)`, paused)
+	draft := query[int64](f, `SELECT enotify.create_batch('draft', 'info@town.example', 's', 't')`)
+	for batch, want := range map[int64][]int64{first: {urgent}, second: {urgent, first}, urgent: nil, draft: {urgent, first, second}, 0: {urgent, first, second}, later: {urgent}} {
+		ahead, err := f.db.Ahead(t.Context(), batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int64
+		for _, a := range ahead {
+			got = append(got, a.Batch)
+		}
+		if !cmp.Equal(got, want) {
+			t.Errorf("ahead of batch %d: got %v, want %v", batch, got, want)
+		}
+	}
+	ahead, err := f.db.Ahead(t.Context(), draft)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []queue.SiteCount{{Domain: "a.example", Site: "a.example", N: 2}, {Domain: "b.example", Site: "b.example", N: 2}}; !cmp.Equal(ahead[2].Domains, want) {
+		t.Errorf("of the second: got %v, want %v", ahead[2].Domains, want)
+	}
+}
+
+// A report is kept with its batch; the last one counts.
+func TestKeepPreflight(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("first", 1, "a.example")
+	if last, err := f.db.LastPreflight(t.Context(), batch); err != nil || last != nil {
+		t.Fatalf("before: got %v, %v", last, err)
+	}
+	for _, p := range []queue.KeptPreflight{{Verdict: "blocked", Line: "BLOCKED", Forced: "flood", Report: []byte(`{"schema": 1}`)}, {Verdict: "ready", Line: "READY", Report: []byte(`{"schema": 1}`)}} {
+		if err := f.db.KeepPreflight(t.Context(), batch, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last, err := f.db.LastPreflight(t.Context(), batch)
+	if err != nil || last.Verdict != "ready" || last.Forced != "" || last.By == "" || string(last.Report) != `{"schema": 1}` {
+		t.Errorf("got %+v, %v", last, err)
+	}
+	if err := f.db.TakeCensus(t.Context(), queue.CensusQuery{Batch: 99}, nil); !errors.Is(err, queue.ErrNotFound) {
+		t.Errorf("census of no batch: got %v", err)
+	}
+}
