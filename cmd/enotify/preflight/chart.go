@@ -23,9 +23,7 @@ func siteRows(sites []Site) []siteRow {
 	line := func(name, limit string, domains, recipients, seconds int) siteRow {
 		r := siteRow{Name: name, Recipients: count(recipients), Done: span(time.Duration(seconds) * time.Second), Limit: limit}
 		r.Width = fmt.Sprintf("%.1f", 100*float64(recipients)/float64(max(1, total)))
-		if domains > 1 {
-			r.Domains = some(domains, "domain")
-		}
+		r.Domains = count(domains)
 		return r
 	}
 	var out []siteRow
@@ -60,6 +58,7 @@ type gridRow struct {
 type gridColumn struct {
 	X             int
 	Label, Anchor string
+	Minor         bool // is left out where there is little room
 }
 
 type curveLine struct{ Class, Points, Name string }
@@ -77,7 +76,7 @@ func newCurveChart(r *Report) *curveChart {
 	last := max(1, r.Summary.Seconds)
 	c := &curveChart{Caption: fmt.Sprintf("All %s messages are sent after about %s.", count(r.Summary.Sendable), span(time.Duration(last)*time.Second))}
 	if r.Summary.Slowest != "" {
-		c.Caption += fmt.Sprintf(" %s is the last to be done.", r.Summary.Slowest)
+		c.Caption += fmt.Sprintf(" The last to be done is %s.", r.Summary.Slowest)
 	}
 	for _, part := range []int{0, 25, 50, 75, 100} {
 		c.Rows = append(c.Rows, gridRow{chartBottom - part*(chartBottom-chartTop)/100, fmt.Sprintf("%d %%", part)})
@@ -91,7 +90,7 @@ func newCurveChart(r *Report) *curveChart {
 		if last < 4 && i > 0 && i < 4 {
 			continue
 		}
-		c.Columns = append(c.Columns, gridColumn{chartLeft + i*(chartRight-chartLeft)/4, label, anchor})
+		c.Columns = append(c.Columns, gridColumn{chartLeft + i*(chartRight-chartLeft)/4, label, anchor, i%2 == 1})
 	}
 	for i, curve := range r.Curve[:min(len(r.Curve), maxCurves)] {
 		line := curveLine{Class: fmt.Sprintf("c%d", i), Name: fmt.Sprintf("%s (%s of all)", curve.Name, percent(curve.Share))}
