@@ -94,6 +94,30 @@ func TestSpamBlockHoldsEgress(t *testing.T) {
 	}
 }
 
+// A receiver that calls one message spam is done with that message; where it
+// came from is not held, and the next one goes out from there.
+func TestSpamOfOneMessageHoldsNothing(t *testing.T) {
+	t.Parallel()
+	once := true
+	w, _ := one(t, smtptest.Config{Reply: func(c smtptest.Command) string {
+		if c.Verb == "." && once {
+			once = false
+			return "550 5.7.1 Message considered as spam"
+		}
+		return ""
+	}})
+	w.sender.Bind = []netip.Addr{netip.MustParseAddr("127.0.0.50")}
+	if o := w.deliver(t, to(testBatch, 0, "u@a.test")); o.State != queue.Bounced || o.Class != queue.SpamBlock {
+		t.Errorf("the message that was called spam: got %+v, want bounced", o)
+	}
+	if until := w.throttle.Held("a.test", "127.0.0.50", time.Now()); !until.IsZero() {
+		t.Errorf("held until %v, want not at all", until)
+	}
+	if o := w.deliver(t, to(testBatch, 1, "u@a.test")); o.State != queue.Delivered {
+		t.Errorf("the next message: got %+v, want delivered", o)
+	}
+}
+
 // Greylisting wants the next try from where the first came.
 func TestEgressStays(t *testing.T) {
 	t.Parallel()

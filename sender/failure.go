@@ -106,6 +106,17 @@ func (f *failure) refusal(o queue.Outcome, reply queue.Reply) queue.Outcome {
 	return o
 }
 
+// holds reports whether the host blocks the address that we came from. Whoever
+// calls it spam before there was a message can mean nothing else.
+func (f *failure) holds() bool {
+	reply, answered := f.reply()
+	if !answered || reply.Code < 400 {
+		return false
+	}
+	verdict := bounce.Classify(reply, f.site)
+	return verdict.Action == bounce.HoldEgress || f.stage == connecting && verdict.Class == queue.SpamBlock
+}
+
 // final is an end that we know without asking, put in the words in which a
 // receiver would have said it. Never as queue.NoSuchUser: that would suppress
 // the address, though nobody knows whether there is such a user.

@@ -156,10 +156,11 @@ func (s *Sender) hand(ctx context.Context, r route, m queue.Message, wire []byte
 }
 
 // outcome turns a failed attempt into what became of the recipient, and holds
-// the address that it came from where the site blocks that.
+// the address that it came from where the site blocks that, and not only the
+// message.
 func (s *Sender) outcome(ctx context.Context, f *failure) queue.Outcome {
 	o := f.outcome()
-	if o.Class == queue.SpamBlock && f.egress != "" {
+	if f.holds() && f.egress != "" {
 		s.blocked(ctx, f.site, f.egress, o.Reply)
 	}
 	return o

@@ -54,14 +54,14 @@ func Classify(r queue.Reply, site string) Verdict {
 
 	for i := range t.rules {
 		if c := &t.rules[i]; c.fits(&q) {
-			a := action(c.class, q.digit == '5', r.Code)
+			a := action(c.class, c.id, q.digit == '5', r.Code)
 			if a == StopSmarthost && c.id == "anonymous-refused" {
 				a = AskGuard // 530 of an MX, which knows nothing of our smarthost
 			}
 			return Verdict{Class: c.class, Action: a, Rule: c.id}
 		}
 	}
-	return Verdict{Class: queue.Other, Action: action(queue.Other, q.digit == '5', r.Code), Rule: "unmatched"}
+	return Verdict{Class: queue.Other, Action: action(queue.Other, "", q.digit == '5', r.Code), Rule: "unmatched"}
 }
 
 // Rules lists the ids of all rules, in the order in which they are asked.

@@ -90,6 +90,10 @@ func TestActions(t *testing.T) {
 		{"530 5.7.57 Anonymous mail refused", bounce.AskGuard, true},
 		{"554 Blocked using zen.spamhaus.org", bounce.HoldEgress, false},
 		{"450 Blocked using zen.spamhaus.org", bounce.HoldEgress, false},
+		{"554 192.0.2.1 has a poor reputation for spam", bounce.HoldEgress, false},
+		{"550 5.7.1 Message considered spam", bounce.Fail, true}, // this message, not where it came from
+		{"550 DT:SPM see our help", bounce.Fail, true},
+		{"451 4.7.1 Message suspected of phishing", bounce.Retry, false},
 		{"550 Administrative prohibition", bounce.Fail, true},
 		{"450 Administrative prohibition", bounce.Retry, false},
 		{"552 5.3.4 Message too large", bounce.Fail, true},

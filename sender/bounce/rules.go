@@ -47,8 +47,11 @@ var providerRules = []rule{
 	{"unusual-rate", throttled, "4xx", "unusual rate of | unusual traffic | unexpected volume", ""},
 	{"unusual-rate-blocked", spam, "5xx", "unusual rate of | unusual traffic", ""},
 	{"no-ptr-code", auth, "x.7.25", "", ""},
-	{"auth-codes", auth, "x.7.20 x.7.21 x.7.22 x.7.23 x.7.24 x.7.26 x.7.27 x.7.30 x.7.32 x.7.40", "", ""},
+	{"auth-codes", auth, "x.7.20 x.7.21 x.7.22 x.7.23 x.7.24 x.7.26 x.7.30 x.7.32 x.7.40", "", ""},
+	{"sender-null-mx", auth, "x.7.27", "", "host does not accept mail"}, // where it is the recipient's, by a mistake of sendmail
 	{"google-no-tls", auth, "x.7.29", "tls$", ""},
+	{"google-blocked-content", policy, "x.7.0", `
+		blocked because its content | presents a potential security issue`, ""},
 	{"google-recipient-rate", throttled, "x.2.1", `
 		receiving mail too quickly | receiving mail at a rate | receiving mail too`, ""},
 	{"sending-limit", throttled, "", `
@@ -98,7 +101,8 @@ var providerRules = []rule{
 
 	// NetEase 163/126 "return codes": the letters before the colon name the stage, those after it the reason
 	{"netease-auth", auth, "", "mi spf | mi dma | mi dkm | dt sum", ""},
-	{"netease-spam", spam, "", "dt spm | dt rbl | mi spb | hl rep | hl mep | wm bli | wm blu | mi stc | mi pbl", ""},
+	{"netease-spam", spam, "", "dt spm", ""},
+	{"netease-blocked", spam, "", "dt rbl | mi spb | hl rep | hl mep | wm bli | wm blu | mi stc | mi pbl", ""},
 	{"netease-rate", throttled, "", `
 		hl icc | hl ifc | mi dmc | mi sfq | mi ccl | mi cel | rp drc | rp ccl | rp cel | rp qrc | rp trc
 		| rp rcl | mi qrc | mi rmc`, ""},
@@ -111,8 +115,9 @@ var providerRules = []rule{
 
 	// Orange (OFR), La Poste (LPN), SFR: the number after the code is the same with all three, made by one software
 	{"french-sites-rate", throttled, "", "trop de connexions | trop de sessions | trop de messages | ralenti", ""},
-	{"french-sites-blocked", spam, "", `
-		ofr 506 | lpn007 510 | ofr 103 | mail rejete | service refuse | contenu non sollicite`, ""},
+	{"french-sites-trouble", offline, "4xx", "service refuse & 505$", ""},
+	{"french-sites-spam", spam, "", "ofr 506 | lpn007 510 | mail rejete | contenu non sollicite", ""},
+	{"french-sites-blocked", spam, "", "ofr 103 | service refuse", ""},
 
 	// T-Online and GMX, web.de, 1&1 postmaster pages
 	{"tonline-reputation", spam, "", `
@@ -126,6 +131,7 @@ var providerRules = []rule{
 	{"mimecast-policy", policy, "", `
 		header based | blocked senders | sender blocked | sender address blocked | anti spoofing policy
 		| blocked sender | envelope blocked | administrative lockout`, "spf$ | dkim | dmarc"},
+	{"mimecast-signature", content, "", "mcspamsignature | mcmalware | mcvirus", ""},
 	{"mimecast-full-load", throttled, "421", "unable to process connection at this time", ""},
 
 	// Amazon SES, SendGrid: what a smarthost says of itself

@@ -63,6 +63,7 @@ var messageRules = []rule{
 		host not found | dns error | dns fail | dns lookup | dns timeout | dns query | dns server
 		| name service | name server | nameserver | servfail | server failure | lookup fail | lookup error
 		| cannot resolve | unable to resolve | cannot look up`, ""},
+	{"trouble-unsaid", other, "4.0.0 4.3.0", "temporary failure$$ | temporary error$$", server + " | lookup | local | dns$"},
 	{"their-disk", offline, "", `
 		system storage | insufficient storage | insufficient disk | insufficient resource
 		| insufficient system | insufficient memory | disk full | disk is full | disk space | no space left

@@ -131,7 +131,7 @@ var senderRules = []rule{
 		& blocked | is listed | been listed | listed in | listed on | listed at | listed by | blacklisted
 		| blocklisted | banned | denied | rejected | refused | not allowed | not authorized | not permitted
 		| not accepted | has been block | prohibited | filtered | suspicious | untrusted | gesperrt | bloque
-		| bloquead`, "recipient address rejected | rate limit | too many | throttl | temporarily rejected message"},
+		| bloquead`, "recipient address rejected | rate limit | too many | throttl | slower | temporarily rejected message"},
 
 	{"spam-plain", spam, "", `
 		judged to be spam | considered spam | considered as spam | identified as spam | detected as spam
@@ -182,10 +182,12 @@ var senderRules = []rule{
 		| antispam | high probability | offensive | advertis | nicht erwuenscht | unerwuenscht
 		| courrier indesirable | pourriel | correo no deseado | no deseado | nao solicitad | lixo eletronico
 		| 垃圾 | 迷惑メール | スパム | 疑似`, "to protect our users | sent to gmail"},
-	{"blocked-word", spam, "", `
+	{"content-refused", content, "", `
+		content reject | content denied | content refused | content was rejected | content blocked
+		| content judged`, ""},
+	{"blocked-word", policy, "", `
 		message filtered | mail filtered | email filtered | content filter | blocked see | message blocked
 		| mail blocked | email blocked | message was blocked | message is blocked | been blocked
-		| content reject | content denied | content refused | content was rejected | content blocked
-		| content judged | filtered$`, "recipient | size | attachment | inactiv"},
+		| filtered$`, "recipient | size | attachment | inactiv"},
 	{"nothing-to-yourself", spam, "", "redundant & yourself", ""},
 }

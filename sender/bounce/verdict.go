@@ -1,6 +1,10 @@
 package bounce
 
-import "enotify/queue"
+import (
+	"slices"
+
+	"enotify/queue"
+)
 
 // The actions. They are words for people, logs and scripts, and do not change.
 const (
@@ -33,9 +37,20 @@ func (v Verdict) Final() bool {
 	return false
 }
 
+// ofTheMessage are the rules of spam_block by which a receiver speaks of one
+// message and not of where it came from. No egress is held for these: the next
+// message from there, to that recipient too, may be welcome.
+var ofTheMessage = []string{"spam-plain", "spam-word", "bad-link", "rejected-unclear", "tencent-spam", "netease-spam", "french-sites-spam", "nothing-to-yourself"}
+
 // action is the table of the classes: what to do about each, given whether
 // the receiver called the failure permanent.
-func action(class queue.Class, permanent bool, code int) string {
+func action(class queue.Class, rule string, permanent bool, code int) string {
+	switch {
+	case class == queue.SpamBlock && slices.Contains(ofTheMessage, rule) && permanent:
+		return Fail
+	case class == queue.SpamBlock && slices.Contains(ofTheMessage, rule):
+		return Retry
+	}
 	switch class {
 	case queue.Throttled:
 		return SlowDown

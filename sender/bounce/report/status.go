@@ -101,7 +101,11 @@ func action(group fields) string {
 // means nothing to anybody, what the report says in words.
 func (m *message) reason(group fields, r Recipient, said []block) (queue.Reply, bounce.Verdict) {
 	status := firstWord(group.value("Status"))
-	reply, verdict := judge(bounce.Parse(group.value("Diagnostic-Code")), status, r)
+	diagnostic := group.value("Diagnostic-Code")
+	if code := exitStatus.FindStringSubmatch(diagnostic); code != nil {
+		diagnostic = "server failure: the program that delivers ended with status " + code[1]
+	}
+	reply, verdict := judge(bounce.Parse(diagnostic), status, r)
 	if verdict.Class != queue.Other {
 		return reply, verdict
 	}
@@ -140,6 +144,11 @@ func judge(r queue.Reply, status string, of Recipient) (queue.Reply, bounce.Verd
 	}
 	return r, bounce.Classify(r, of.Reported)
 }
+
+// exitStatus is the diagnostic of a host that delivers by a program which failed
+// (sysexits.h), but for 67 and 68, an unknown user and an unknown host. That is
+// trouble of the host's own.
+var exitStatus = regexp.MustCompile(`(?i)^x-unix;\s*(6[4-69]|7[0-8])$`)
 
 // isHedged is what a host says that does not tell an unknown address from a
 // closed one. The address is not given up for it.
