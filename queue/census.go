@@ -80,10 +80,19 @@ const (
 	censusTableSQL = `
 CREATE TEMP TABLE census (key text COLLATE "C", m text, problem text, shape bigint, place tid, cause text, since timestamptz) ON COMMIT DROP`
 	censusInSQL = `CREATE TEMP TABLE census_in (address text, data jsonb) ON COMMIT DROP`
-	// As submit_batch looks at them. %s is where they are.
+	// As submit_batch looks at them. %s is where they are. The shape is what
+	// data_shape() says: written out for the outermost object, which most often is
+	// all there is, it takes half the time.
 	censusSQL = `
 INSERT INTO pg_temp.census (key, m, problem, shape, place)
-SELECT DISTINCT ON (key) key, m, problem, CASE WHEN $1 THEN hashtextextended(coalesce(enotify.data_shape(data), ''), 0) END, place
+SELECT DISTINCT ON (key) key, m, problem,
+       CASE WHEN $1 THEN hashtextextended(CASE WHEN jsonb_typeof(data) = 'object' THEN coalesce((
+           SELECT string_agg(f.key || CASE
+               WHEN value IN ('""', 'false', '0', '[]', '{}') THEN '-'
+               WHEN jsonb_typeof(value) = 'object' THEN '{' || coalesce(enotify.data_shape(value), '') || '}'
+               WHEN jsonb_typeof(value) = 'array' THEN '['
+               ELSE '+' END, E'\n')
+           FROM jsonb_each(data) f WHERE value <> 'null'), '') ELSE '' END, 0) END, place
 FROM (SELECT lower(coalesce(m, '')) COLLATE "C" AS key, m, data, place,
              CASE WHEN jsonb_typeof(data) <> 'object' THEN 'data is not a JSON object' ELSE enotify.mailbox_problem(m) END AS problem
       FROM (SELECT enotify.mailbox(r.address) AS m, r.data, r.place FROM (%s) r OFFSET 0) s) s
