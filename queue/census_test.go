@@ -68,7 +68,9 @@ func TestCensusForetellsTheSeal(t *testing.T) {
 		t.Errorf("domains (-want +got):\n%s", cmp.Diff(want, draft.Domains))
 	}
 	sealed := take(f, queue.CensusQuery{Batch: id})
-	if diff := cmp.Diff(draft, sealed, cmp.FilterPath(func(p cmp.Path) bool { return strings.Contains(p.String(), "Invalid") || strings.Contains(p.String(), "Shapes") }, cmp.Ignore())); diff != "" {
+	if diff := cmp.Diff(draft, sealed, cmp.FilterPath(func(p cmp.Path) bool {
+		return strings.Contains(p.String(), "Invalid") || strings.Contains(p.String(), "Shapes")
+	}, cmp.Ignore())); diff != "" {
 		t.Errorf("sealed it is another (-draft +sealed):\n%s", diff)
 	}
 }

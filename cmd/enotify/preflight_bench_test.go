@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"errors"
 	"fmt"
 	"os/exec"
 	"syscall"
@@ -25,7 +26,8 @@ func BenchmarkPreflight(b *testing.B) {
 			begun := time.Now()
 			cmd := s.enotify("preflight", fmt.Sprint(id), "-o", "html")
 			if _, err := cmd.Output(); err != nil {
-				if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 2 { // our addresses have no names here
+				exit := (*exec.ExitError)(nil)
+				if !errors.As(err, &exit) || exit.ExitCode() != 2 { // our addresses have no names here
 					b.Fatal(err)
 				}
 			}
