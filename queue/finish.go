@@ -24,6 +24,7 @@ type result struct {
 	wait     time.Duration // of a deferred one, from at
 	at       time.Time
 	full     bool // its mailbox was full when it was read
+	aside    bool // deferred since its site is closed: there was no attempt
 	Outcome
 }
 
@@ -124,7 +125,7 @@ func (db *DB) finish(ctx context.Context, results []result) (alerts []Alert, err
 		case r.State == Delivered && r.full:
 			emptied.add(r)
 		}
-		if r.Class != NotBegun && (r.State != Delivered || r.try > 1) {
+		if r.Class != NotBegun && !r.aside && (r.State != Delivered || r.try > 1) {
 			logged.add(r)
 		}
 	}

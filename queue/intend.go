@@ -16,12 +16,13 @@ type lane struct {
 	site     string // "": not known yet
 	grp      int16
 	waiting  int
+	untried  int // of a retry lane: those who were not tried yet
 	retry    bool
 	parkings int // see lanes.park
 }
 
 const lanesSQL = `
-SELECT d.batch_id, d.domain_id, k.name, coalesce(s.name, ''), d.grp, d.last_seq - d.intent_seq
+SELECT d.batch_id, d.domain_id, k.name, coalesce(s.name, ''), d.grp, d.last_seq - d.intent_seq, 0
 FROM enotify.batch_domain d JOIN enotify.domain k ON k.id = d.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
 WHERE d.batch_id = $1 AND d.intent_seq < d.last_seq AND d.grp = ANY ($2)
   AND (SELECT enotify.may_send($3, b.client_id) FROM enotify.batch b WHERE b.id = $1)
@@ -34,7 +35,7 @@ func (db *DB) lanes(ctx context.Context, node int32, batch int64, grps []int16) 
 }
 
 const retryLanesSQL = `
-SELECT t.batch_id, t.domain_id, k.name, coalesce(s.name, ''), t.grp, count(*)::int
+SELECT t.batch_id, t.domain_id, k.name, coalesce(s.name, ''), t.grp, count(*)::int, (count(*) FILTER (WHERE t.class = 'not_begun'))::int
 FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id JOIN enotify.domain k ON k.id = t.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
 WHERE t.intent_at IS NULL AND t.due_at <= now() AND t.grp = ANY ($1) AND b.expires_at > now()
   AND b.id IN (SELECT o.id FROM enotify.batch o WHERE o.finished_at IS NULL AND o.state IN ('sending', 'draining', 'retrying') AND enotify.may_send($2, o.client_id))
@@ -52,7 +53,7 @@ func (db *DB) collectLanes(ctx context.Context, retry bool, sql string, args ...
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (lane, error) {
 		l := lane{retry: retry}
-		return l, row.Scan(&l.batch, &l.domainID, &l.domain, &l.site, &l.grp, &l.waiting)
+		return l, row.Scan(&l.batch, &l.domainID, &l.domain, &l.site, &l.grp, &l.waiting, &l.untried)
 	})
 }
 

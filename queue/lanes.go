@@ -31,7 +31,7 @@ func newLanes() *lanes {
 // put adds a lane, or brings the one that is there up to date.
 func (ls *lanes) put(l lane) {
 	if old := ls.known[l.key()]; old != nil {
-		old.waiting, old.grp, old.site = l.waiting, l.grp, l.site
+		old.waiting, old.untried, old.grp, old.site = l.waiting, l.untried, l.grp, l.site
 		return
 	}
 	ls.known[l.key()] = &l

@@ -192,6 +192,7 @@ func (f *fixture) states(batch int64) map[string]int {
 type unlimited struct{}
 
 func (unlimited) Admit(_ string, want int, _ time.Time) (int, queue.Wait) { return want, queue.Wait{} }
+func (unlimited) Closure(string, time.Time) queue.Closure                 { return queue.Closure{} }
 func (unlimited) Assign(string, string, time.Time)                        {}
 func (unlimited) Done(string, queue.Outcome, time.Time) string            { return "" }
 

@@ -16,6 +16,8 @@ type Admission interface {
 	Admit(domain string, want int, now time.Time) (n int, w Wait)
 	// Assign tells which site serves a domain, before its first message.
 	Assign(domain, site string, now time.Time)
+	// Closure says whether a domain takes nothing from us, and why.
+	Closure(domain string, now time.Time) Closure
 	// Done is told of every admitted message when its attempt has ended, and
 	// returns the site whose place is free now.
 	Done(domain string, o Outcome, now time.Time) (site string)

@@ -32,6 +32,8 @@ type serving struct {
 	assigned map[int32]string // site that Admission was told of, since the turn changed hands
 	stale    bool             // the lanes of the turn must be read again
 	unsure   bool             // an intent may have been written whose answer was lost
+	asides   []aside          // whom pick found to wait for a site that is closed
+	aside    int              // how many those are
 	barred   bool             // other nodes may send what is due, and this one may not
 	orphans  bool             // a dead node's doubts were settled, of which a journal here may know better
 	kept     time.Time
@@ -164,7 +166,12 @@ func (v *serving) loop(ctx context.Context) error {
 		now := time.Now()
 		able := failures == 0 && !v.journal.failed() && !v.flush.failing.Load() // nothing begins that cannot be recorded
 		if able {
-			if picks := v.pick(now); len(picks) > 0 {
+			picks := v.pick(now)
+			if err := v.putAside(ctx); err != nil {
+				v.log.Warn("nobody could be put aside; sending waits", "error", err)
+				v.stale, failures = true, 1
+			}
+			if len(picks) > 0 {
 				if err := v.begin(ctx, picks); err != nil {
 					v.log.Warn("no intent could be written; sending waits", "error", err)
 					v.stale, v.unsure, failures = true, true, 1
@@ -256,6 +263,9 @@ func (v *serving) pick(now time.Time) []pick {
 			}
 			l.waiting -= n
 			room -= n
+		}
+		if n == 0 {
+			v.shut(l, epoch, now)
 		}
 		if n == want {
 			w = Wait{}
@@ -352,6 +362,10 @@ func (v *serving) finish(m Message, r result, o Outcome) {
 		switch o.Class {
 		case NotBegun:
 			r.wait = o.After
+			if c, wait, closed := v.closed(m.Domain, now); closed {
+				r.Class, r.Reply, r.aside = c.Class, c.Reply, true
+				r.wait = wait + rand.N(v.jitter())
+			}
 		case Throttled:
 			// Not sooner than First: a host that greylists wants to see that we waited.
 			r.wait = max(o.After, v.Schedule.Backoff(1, (1+rand.Float64())/2))

@@ -249,7 +249,8 @@ func (a *app) destinationResetCmd() *cobra.Command {
 		Long: `Forgets the limits that were set for a recipient domain, a site or *. With
 --learned it forgets instead what the nodes learned of a site: how many
 connections and messages it bears, that it is closed, which of our egress
-addresses it blocks. They try it anew at once.`,
+addresses it blocks. They try it anew at once, with those who were deferred
+since it blocks us.`,
 		Example: `  enotify destination reset gmail.com
   enotify destination reset outlook --learned`,
 	}

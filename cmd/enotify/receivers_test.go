@@ -60,7 +60,7 @@ func newCrowd(t *testing.T, receivers ...*receiver) *site {
 	t.Helper()
 	s := newSite(t, smtptest.Config{})
 	_, port, _ := net.SplitHostPort(s.smtp.Addr)
-	zone := "town.example. TXT \"v=spf1 ip4:192.0.2.10 -all\"\n"
+	zone := "town.example. TXT \"v=spf1 ip4:192.0.2.10 -all\"\ncity.example. TXT \"v=spf1 ip4:192.0.2.10 -all\"\n"
 	var addresses []string
 	for i, r := range receivers {
 		ip := fmt.Sprintf("127.0.1.%d", i+1)

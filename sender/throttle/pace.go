@@ -49,8 +49,9 @@ type Pace struct {
 	RateProbeAt   time.Time     // when a higher Rate is tried
 	RateProbeWait time.Duration // between two such steps
 
-	Refusals    int       // in a row; while there are any, one message at a time goes to see
-	ClosedUntil time.Time // nothing begins before
+	Refusals     int       // in a row; while there are any, one message at a time goes to see
+	RefusedSince time.Time // when the first of them was
+	ClosedUntil  time.Time // nothing begins before
 
 	Why   string    // the reply that slowed it down last
 	WhyAt time.Time // when that was
@@ -89,7 +90,7 @@ func (p Pace) Limit(policy rate.Limit) rate.Limit {
 // Succeed counts a good reply. A site is allowed more connections only when it
 // is busy, that is, when it has all that it may have.
 func (p Pace) Succeed(busy bool, limit int, now time.Time) Pace {
-	p.Refusals, p.ClosedUntil = 0, time.Time{}
+	p.Refusals, p.RefusedSince, p.ClosedUntil = 0, time.Time{}, time.Time{}
 	if p.Rate > 0 && !now.Before(p.RateProbeAt) {
 		p = p.raise(now)
 	}
@@ -133,7 +134,7 @@ func (p Pace) Refuse(others int, jitter float64, now time.Time) Pace {
 		p.Allowed = min(p.allowed(), p.Ceiling)
 		return p
 	}
-	p.Refusals++
+	p = p.refused(now)
 	p.Allowed, p.Good = 1, 0
 	p.ClosedUntil = now.Add(backoff(p.Refusals, jitter))
 	return p
@@ -160,7 +161,7 @@ func (p Pace) Slow(bore rate.Limit, jitter float64, now time.Time) Pace {
 	if p.Rate > 0 {
 		bore = p.Rate // back to what went well before the last step
 	}
-	p.Refusals++
+	p = p.refused(now)
 	if p.Refusals == 1 && bore > 0 {
 		p.RateCeiling = bore
 		p.Rate = max(slowTo*bore, leastOf)
@@ -172,6 +173,13 @@ func (p Pace) Slow(bore rate.Limit, jitter float64, now time.Time) Pace {
 		p.ClosedUntil = now.Add(backoff(p.Refusals-1, jitter))
 	}
 	p.RateProbeAt = now.Add(p.RateProbeWait)
+	return p
+}
+
+func (p Pace) refused(now time.Time) Pace {
+	if p.Refusals++; p.RefusedSince.IsZero() {
+		p.RefusedSince = now
+	}
 	return p
 }
 

@@ -240,3 +240,38 @@ func TestLearnsLimit(t *testing.T) {
 		t.Errorf("tenths of a second with five connections: got %d of 36000", atFive)
 	}
 }
+
+// A site is closed while all our addresses are held there, or while it turns
+// away whatever goes to see; one that was so yesterday is asked first.
+func TestClosure(t *testing.T) {
+	t.Parallel()
+	var th throttle.Throttle
+	th.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf}})
+	th.Assign("a.test", "site", start)
+	want := func(now time.Time, want queue.Closure) {
+		t.Helper()
+		if got := th.Closure("a.test", now); got != want {
+			t.Errorf("closure: got %+v, want %+v", got, want)
+		}
+	}
+	want(start, queue.Closure{})
+	now := start
+	for now.Before(start.Add(6 * time.Minute)) {
+		th.Connect("site", now)
+		until := th.Refused("site", crowded.Reply, now)
+		want(now, queue.Closure{Until: until, Since: start, Class: queue.Throttled, Reply: crowded.Reply})
+		now = until
+	}
+	last := th.Pace("site")
+	want(now, queue.Closure{Until: last.ClosedUntil, Since: start, Class: queue.Throttled, Reply: crowded.Reply}) // while the next one goes to see
+	want(now.Add(time.Hour), queue.Closure{})
+	th.Admit("a.test", 1, now)
+	th.Done("a.test", delivered, now)
+	want(now, queue.Closure{})
+
+	hold, _ := th.Block("site", "192.0.2.1", "554 5.7.1 Listed", now)
+	want(now, queue.Closure{}) // another address may be free
+	th.Shut("site", now)
+	want(now, queue.Closure{Until: hold.Until, Class: queue.SpamBlock, Reply: queue.Reply{Code: 554, Enhanced: "5.7.1", Text: "Listed"}})
+	want(hold.Until, queue.Closure{})
+}

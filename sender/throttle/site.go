@@ -76,6 +76,35 @@ func (s *site) closed() time.Time {
 	return s.pace.ClosedUntil
 }
 
+// freshRefusal is how old the last refusal may be of a site that is still
+// taken for closed when one message goes to see.
+const freshRefusal = 2 * maxBackoff
+
+// Closure says whether the site of a domain is closed to us, and why: since all
+// our egress addresses are held there, or since it refuses whatever goes to see.
+func (t *Throttle) Closure(name string, now time.Time) queue.Closure {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	d := t.domains[name]
+	if d == nil || d.site == nil {
+		return queue.Closure{}
+	}
+	s, p := d.site, d.site.pace
+	switch {
+	case now.Before(s.allHeld):
+		c := queue.Closure{Until: s.allHeld, Class: queue.SpamBlock}
+		for _, h := range s.holds {
+			if h.Until.Equal(s.allHeld) {
+				c.Reply = bounce.Parse(h.Reply)
+			}
+		}
+		return c
+	case now.Before(p.ClosedUntil), p.Refusals > 0 && now.Sub(p.WhyAt) < freshRefusal:
+		return queue.Closure{Until: p.ClosedUntil, Since: p.RefusedSince, Class: queue.Throttled, Reply: bounce.Parse(p.Why)}
+	}
+	return queue.Closure{}
+}
+
 // greylisted reports whether the receiver wants this one message later (RFC
 // 6647 §2), which is no reason to send it fewer of the others.
 func greylisted(r queue.Reply, site string) bool {
