@@ -6,6 +6,7 @@ import (
 	"fmt"
 	netmail "net/mail"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -59,9 +60,9 @@ func listUnsubscribe(m *mail.Msg, uri string) error {
 	return nil
 }
 
-// renderEntity writes the body: text, HTML, or both as alternatives (RFC 2046
-// §5.1.4), with the attachments.
-func renderEntity(b *queue.Batch, text, html string) ([]byte, error) {
+// renderBody writes text, HTML, or both as alternatives (RFC 2046 §5.1.4),
+// with the fields that describe them.
+func renderBody(b *queue.Batch, text, html string) ([]byte, error) {
 	m := newMsg(b.CreatedAt)
 	if text != "" || html == "" {
 		m.SetBodyString(mail.TypeTextPlain, text)
@@ -69,21 +70,41 @@ func renderEntity(b *queue.Batch, text, html string) ([]byte, error) {
 	if html != "" {
 		m.AddAlternativeString(mail.TypeTextHTML, html)
 	}
+	return renderEntity(m)
+}
+
+// renderAround writes what comes before and after a body so that it is followed
+// by the attachments (RFC 2046 §5.1.3): nothing where there are none.
+func renderAround(b *queue.Batch) (before, after []byte, err error) {
+	if len(b.Attachments) == 0 {
+		return nil, nil, nil
+	}
+	m := newMsg(b.CreatedAt)
+	m.SetBodyString(mail.TypeTextPlain, "")
 	for _, a := range b.Attachments {
 		if err := attach(m, a.Filename, a.ContentType, a.Content); err != nil {
-			return nil, fmt.Errorf("attachment %q: %w", a.Filename, err)
+			return nil, nil, fmt.Errorf("attachment %q: %w", a.Filename, err)
 		}
 	}
+	entity, err := renderEntity(m)
+	if err != nil {
+		return nil, nil, err
+	}
+	head, rest, _ := bytes.Cut(entity, []byte("\r\n\r\n--"))
+	boundary, rest, _ := bytes.Cut(rest, []byte("\r\n"))
+	before = slices.Concat(head, []byte("\r\n\r\n--"), boundary, []byte("\r\n"))
+	next := slices.Concat([]byte("\r\n--"), boundary)
+	return before, rest[bytes.Index(rest, next):], nil
+}
+
+// renderEntity leaves out all fields but those that describe the body (RFC 2045
+// §2.4), which come last.
+func renderEntity(m *mail.Msg) ([]byte, error) {
 	rendered, err := render(m)
 	if err != nil {
 		return nil, err
 	}
-	// the entity begins with the first of the Content- fields, which come last
-	entity := rendered[bytes.Index(rendered, []byte("\r\nContent-"))+2:]
-	if !bytes.HasSuffix(entity, []byte("\r\n")) {
-		entity = append(entity, "\r\n"...)
-	}
-	return entity, nil
+	return rendered[bytes.Index(rendered, []byte("\r\nContent-"))+2:], nil
 }
 
 // render writes m and makes sure that it may be sent: whatever the fields are

@@ -7,6 +7,7 @@ import (
 	"mime/multipart"
 	"mime/quotedprintable"
 	"net/mail"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -338,15 +339,55 @@ func TestSignedReturnPath(t *testing.T) {
 	}
 }
 
+// What is the same for all recipients is rendered for the first of them: the
+// batch is not looked at again. Attachments are, whatever has merge fields.
+func TestRenderedOnce(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, subject, text, html string }{
+		{"nothing merged", "News", "Hi", "<p>Hi</p>"},
+		{"subject merged", "News for {{.name}}", "Hi", "<p>Hi</p>"},
+		{"body merged", "News", "Hi {{.name}}", "<p>Hi {{.name}}</p>"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := *testBatch
+			b.Subject, b.Text, b.HTML = test.subject, test.text, test.html
+			b.Attachments = []queue.Attachment{{Filename: "plan.pdf", Content: []byte("%PDF of the first")}}
+			w, host := one(t, smtptest.Config{})
+			for range 2 {
+				if o := w.deliver(t, to(&b, 1, "user@a.test", `{"name":"Ada"}`)); o.State != queue.Delivered {
+					t.Fatalf("outcome: got %+v, want delivered", o)
+				}
+				copy(b.Attachments[0].Content, "%XYZ")
+				b.Text, b.HTML = "other", "<p>other</p>"
+			}
+			sent := host.Messages()
+			boundary := regexp.MustCompile("[0-9a-f]{60}") // of the alternatives of a merged body
+			first, second := boundary.ReplaceAll(sent[0].Data, nil), boundary.ReplaceAll(sent[1].Data, nil)
+			if diff := cmp.Diff(string(first), string(second)); diff != "" {
+				t.Errorf("the second message (-first +second):\n%s", diff)
+			}
+		})
+	}
+}
+
 func BenchmarkCompose(b *testing.B) {
-	for _, bench := range []struct{ name, text, subject string }{
-		{"plain", strings.Repeat("A line of text in a newsletter, of ordinary length and content.\n", 160), "News"},
-		{"subject merged", strings.Repeat("A line of text in a newsletter, of ordinary length and content.\n", 160), "News for {{.name}}"},
-		{"body merged", "Dear {{.name}}\n" + strings.Repeat("A line of text in a newsletter, of ordinary length and content.\n", 160), "News"},
+	text := strings.Repeat("A line of text in a newsletter, of ordinary length and content.\n", 160)
+	for _, bench := range []struct {
+		name, subject, text string
+		attached            int // octets
+	}{
+		{"plain", "News", text, 0},
+		{"subject merged", "News for {{.name}}", text, 0},
+		{"body merged", "News", "Dear {{.name}}\n" + text, 0},
+		{"body merged, 1 MB attached", "News", "Dear {{.name}}\n" + text, 1 << 20},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			batch := *testBatch
 			batch.Text, batch.Subject = bench.text, bench.subject
+			if bench.attached > 0 {
+				batch.Attachments = []queue.Attachment{{Filename: "plan.pdf", Content: make([]byte, bench.attached)}}
+			}
 			l, err := sender.NewLetter(&batch)
 			if err != nil {
 				b.Fatal(err)

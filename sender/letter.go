@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -16,20 +17,22 @@ import (
 // A letter is a batch made ready to be written to anyone: its templates are
 // parsed, and what is the same for all recipients is rendered and encoded.
 //
-// It is written in three pieces: the head, all fields that the batch decides;
-// the fields of the recipient, To and Message-ID; the entity, which is the
-// body with the fields that describe it (RFC 2045 §2.4). Head and entity are
-// rendered once per batch, unless merge fields are in them.
+// It is written in pieces: the head, all fields that the batch decides; the
+// fields of the recipient, To and Message-ID; the body with the fields that
+// describe it (RFC 2045 §2.4), and around it what adds the attachments. Each is
+// rendered once per batch, but head and body for each recipient if merge fields
+// are in them.
 type letter struct {
 	batch       *queue.Batch
 	subject     part
 	unsubscribe part
 	text, html  part
 
-	head, entity []byte // nil when they have merge fields
+	head, body    []byte // nil when they have merge fields
+	before, after []byte // the body
 
 	hashed   sync.Once
-	bodyHash [sha256.Size]byte // of the body in entity, for DKIM
+	bodyHash [sha256.Size]byte // where body is not nil, for DKIM
 }
 
 // CheckTemplates reports why no message of the batch could be composed: a
@@ -60,9 +63,12 @@ func newLetter(b *queue.Batch) (*letter, error) {
 		}
 	}
 	if l.text.merge == nil && l.html.merge == nil {
-		if l.entity, err = renderEntity(b, b.Text, b.HTML); err != nil {
+		if l.body, err = renderBody(b, b.Text, b.HTML); err != nil {
 			return nil, err
 		}
+	}
+	if l.before, l.after, err = renderAround(b); err != nil {
+		return nil, err
 	}
 	return l, nil
 }
@@ -106,8 +112,8 @@ func checkAddress(name, address string) error {
 // write appends the message for one recipient to buf: CRLF at the end of every
 // line, no line over 998 octets (RFC 5322 §2.1.1), not dot-stuffed.
 func (l *letter) write(buf []byte, m queue.Message) ([]byte, error) {
-	head, entity := l.head, l.entity
-	if head == nil || entity == nil {
+	head, body := l.head, l.body
+	if head == nil || body == nil {
 		data, err := mergeData(m)
 		if err != nil {
 			return nil, err
@@ -117,8 +123,8 @@ func (l *letter) write(buf []byte, m queue.Message) ([]byte, error) {
 				return nil, err
 			}
 		}
-		if entity == nil {
-			if entity, err = l.fillEntity(data); err != nil {
+		if body == nil {
+			if body, err = l.fillBody(data); err != nil {
 				return nil, err
 			}
 		}
@@ -132,7 +138,13 @@ func (l *letter) write(buf []byte, m queue.Message) ([]byte, error) {
 	buf = append(buf, ">\r\nMessage-ID: "...)
 	buf = appendMessageID(buf, l.batch, m.Seq)
 	buf = append(buf, "\r\n"...)
-	return append(buf, entity...), nil
+	buf = append(buf, l.before...)
+	buf = append(buf, body...)
+	buf = append(buf, l.after...)
+	if !bytes.HasSuffix(buf, []byte("\r\n")) {
+		buf = append(buf, "\r\n"...)
+	}
+	return buf, nil
 }
 
 func (l *letter) fillHead(data map[string]any) ([]byte, error) {
@@ -147,7 +159,7 @@ func (l *letter) fillHead(data map[string]any) ([]byte, error) {
 	return renderHead(l.batch, subject, unsubscribe)
 }
 
-func (l *letter) fillEntity(data map[string]any) ([]byte, error) {
+func (l *letter) fillBody(data map[string]any) ([]byte, error) {
 	text, err := l.text.fill(data)
 	if err != nil {
 		return nil, err
@@ -156,7 +168,7 @@ func (l *letter) fillEntity(data map[string]any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return renderEntity(l.batch, text, html)
+	return renderBody(l.batch, text, html)
 }
 
 // appendMessageID derives the Message-ID (RFC 5322 §3.6.4) from the batch and

@@ -43,7 +43,7 @@ func (s *Sender) sign(buf []byte, l *letter) ([]byte, error) {
 // hashBody takes the hash of the body, which is that of all messages of the
 // batch where it has no merge fields.
 func (l *letter) hashBody(body []byte) [sha256.Size]byte {
-	if l.entity == nil {
+	if l.body == nil {
 		return dkim.HashBody(body)
 	}
 	l.hashed.Do(func() { l.bodyHash = dkim.HashBody(body) })

@@ -37,8 +37,12 @@ type Config struct {
 	// its first try. 0 is off.
 	Greylist time.Duration
 
-	// Delay before each reply, as of a receiver far away or busy.
+	// Delay before each reply, as of a receiver that is busy.
 	Delay time.Duration
+
+	// RoundTrip is the time to the client and back, as of a receiver far away:
+	// what one packet asked for waits for it once, however many commands it is.
+	RoundTrip time.Duration
 
 	// Prompt sends each reply at once. Else those to commands that came in one
 	// packet leave in one packet too.

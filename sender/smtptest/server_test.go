@@ -183,6 +183,25 @@ func TestStartTLS(t *testing.T) {
 	}
 }
 
+// A receiver far away makes each packet wait, not each command.
+func TestRoundTrip(t *testing.T) {
+	t.Parallel()
+	const trip = 50 * time.Millisecond
+	s := start(t, smtptest.Config{RoundTrip: trip})
+	quickest := time.Hour
+	for range 3 {
+		begun := time.Now()
+		got := talk(t, s, "EHLO client.test", "MAIL FROM:<a@from.test>", "RCPT TO:<b@to.test>", "DATA", "Subject: x", "", ".", "QUIT")
+		quickest = min(quickest, time.Since(begun))
+		if len(got) != 11 {
+			t.Fatalf("replies: got %q, want 11 lines", got)
+		}
+	}
+	if quickest < trip || quickest > 5*trip {
+		t.Errorf("seven commands in one packet: got %v, want one or two round trips of %v", quickest, trip)
+	}
+}
+
 // Close must not return while a connection is still served.
 func TestClose(t *testing.T) {
 	t.Parallel()

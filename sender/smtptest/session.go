@@ -77,12 +77,20 @@ func (s *session) serve(admitted bool) {
 // sent its commands in one (RFC 2920 §3.2).
 func (s *session) read() (string, error) {
 	if s.r.Buffered() == 0 {
-		if err := s.w.Flush(); err != nil {
+		if err := s.flush(); err != nil {
 			return "", err
 		}
 	}
 	line, err := s.r.ReadString('\n')
 	return strings.TrimRight(line, "\r\n"), err
+}
+
+// flush sends the replies to what came in one packet.
+func (s *session) flush() error {
+	if s.w.Buffered() > 0 {
+		time.Sleep(s.server.config.RoundTrip)
+	}
+	return s.w.Flush()
 }
 
 // command carries out one command and reports whether the session goes on.
@@ -172,7 +180,7 @@ func (s *session) data() bool {
 	if !begun {
 		return true
 	}
-	if err := s.w.Flush(); err != nil {
+	if err := s.flush(); err != nil {
 		return false
 	}
 	content, err := readData(s.r, !s.server.config.Discard)
