@@ -362,8 +362,11 @@ func TestRenderedOnce(t *testing.T) {
 				b.Text, b.HTML = "other", "<p>other</p>"
 			}
 			sent := host.Messages()
-			boundary := regexp.MustCompile("[0-9a-f]{60}") // of the alternatives of a merged body
-			first, second := boundary.ReplaceAll(sent[0].Data, nil), boundary.ReplaceAll(sent[1].Data, nil)
+			first, second := sent[0].Data, sent[1].Data
+			if sender.HasMergeFields(test.text) {
+				boundary := regexp.MustCompile("[0-9a-f]{60}") // a new one at each rendering
+				first, second = boundary.ReplaceAll(first, nil), boundary.ReplaceAll(second, nil)
+			}
 			if diff := cmp.Diff(string(first), string(second)); diff != "" {
 				t.Errorf("the second message (-first +second):\n%s", diff)
 			}
