@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) suppressionCmd() *cobra.Command {
-	return noun("suppression", "Addresses never to be sent to", a.suppressionListCmd(), a.suppressionAddCmd(), a.suppressionRemoveCmd(),
+	return noun("suppression", "Addresses never to be sent to", a.suppressionListCmd(), a.suppressionExplainCmd(), a.suppressionAddCmd(), a.suppressionRemoveCmd(),
 		a.suppressionImportCmd(), a.suppressionExportCmd())
 }
 

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"enotify/queue"
+)
+
+// causes say what put an address on the list, and when it may be taken off.
+var causes = map[string]struct{ said, undo string }{
+	"no_such_user": {"a receiver said that there is no such address", "if you know that the mailbox exists by now"},
+	"mailbox_full": {"the mailbox stayed full", "if its owner has made room"},
+	"complaint":    {"the reader called our mail spam", "if the reader asks for it, and nobody else"},
+	"unsubscribe":  {"the reader unsubscribed", "if the reader asks for it, and nobody else"},
+	"operator":     {"an operator wrote it down", "when what was written is over"},
+}
+
+// An explanation is what suppression explain prints.
+type explanation struct {
+	queue.Explanation
+	Undo  []string  `json:"undo"`  // commands, one for each suppression in force
+	Since time.Time `json:"since"` // of the messages
+	Site  string    `json:"site"`  // who serves the domain; "" when no batch to it has begun of late
+	// NoMail is why the domain takes none; "" when it does, or nobody has looked.
+	NoMail string `json:"no_mail"`
+}
+
+func (a *app) suppressionExplainCmd() *cobra.Command {
+	var since string
+	var limit int
+	cmd := &cobra.Command{
+		Use: "explain ADDRESS", Short: "Say why an address is not sent to, and who undoes it", Args: one("an address"),
+		Long: `Tells everything that is known of an address: what suppresses it, for whom,
+since when, by whose word and until when, and the command that undoes it; how
+often its mailbox was full; the last messages to it, with every reply and every
+mail that came back. Of batches that were pruned only the suppression is left.`,
+		Example: "  enotify suppression explain ann@example.org",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if limit < 1 {
+				return usagef("--limit %d: it is 1 or more", limit)
+			}
+			window, err := parseSpan(since)
+			if err != nil {
+				return usagef("--since %s: it is a duration such as 90d or 12h", since)
+			}
+			db, stop, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			e, err := explain(cmd.Context(), db, args[0], time.Now().Add(-window), limit)
+			if err != nil {
+				return err
+			}
+			return a.print(e, e.lay)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&since, "since", "90d", "messages of batches created no longer ago than `DURATION`")
+	f.IntVar(&limit, "limit", 10, "at most `N` messages, the latest first")
+	return cmd
+}
+
+func explain(ctx context.Context, db *queue.DB, address string, since time.Time, limit int) (*explanation, error) {
+	e := &explanation{Since: since, Undo: []string{}}
+	var err error
+	if e.Explanation, err = db.Explain(ctx, address, since, limit); err != nil {
+		return nil, err
+	}
+	for _, s := range e.inForce() {
+		e.Undo = append(e.Undo, undo(s))
+	}
+	_, domain, _ := strings.Cut(e.Address[strings.LastIndexByte(e.Address, '@'):], "@")
+	facts, err := db.DomainFacts(ctx, []string{domain})
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range facts {
+		e.Site = f.Site
+		if f.NoMail != nil {
+			e.NoMail = f.NoMail.Reply.String()
+		}
+	}
+	return e, nil
+}
+
+// undo is the command that takes a suppression off.
+func undo(s queue.SuppressedBy) string {
+	command := "enotify suppression rm " + shellWord(s.Address)
+	if s.Client != "" {
+		command += " --client " + s.Client
+	}
+	return command
+}
+
+// shellWord quotes what a shell would not take for one word.
+func shellWord(text string) string {
+	if strings.IndexFunc(text, func(r rune) bool {
+		return r > '~' || !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || strings.ContainsRune("@._+-=/%", r))
+	}) < 0 {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+func (e *explanation) inForce() []queue.SuppressedBy {
+	return slices.DeleteFunc(slices.Clone(e.Suppressions), func(s queue.SuppressedBy) bool { return s.Ended })
+}
+
+func (e *explanation) lay(p *page) {
+	inForce := e.inForce()
+	p.line("%s", p.paint(e.verdict(inForce), bold))
+	for i, s := range inForce {
+		p.line("")
+		e.laySuppression(p, s, e.Undo[i])
+	}
+	for _, s := range e.Suppressions {
+		if s.Ended {
+			p.line("")
+			p.line("it was suppressed for %s (%s) from %s to %s; that has ended by itself", whom(s), s.Cause, clock(s.AddedAt), clock(*s.Until))
+		}
+	}
+	if len(inForce) == 0 || inForce[0].Client != "" {
+		e.layRoute(p)
+	}
+	if f := e.Full; f != nil {
+		p.line("")
+		p.line("its mailbox was full %s, from %s to %s, and took nothing since; after %d over three days or more it is left alone for 30 days",
+			some(f.Replies, "time"), clock(f.FirstAt), p.ago(f.LastAt), f.Limit)
+	}
+	e.layMessages(p)
+}
+
+// verdict is the first line.
+func (e *explanation) verdict(inForce []queue.SuppressedBy) string {
+	switch {
+	case len(inForce) == 0:
+		return e.Address + " is not suppressed: the next message to it is sent"
+	case inForce[0].Client == "":
+		return e.Address + " is suppressed: no client sends to it"
+	}
+	var clients []string
+	for _, s := range inForce {
+		clients = append(clients, s.Client)
+	}
+	return e.Address + " is suppressed for " + strings.Join(clients, ", ") + " alone: other clients send to it"
+}
+
+func whom(s queue.SuppressedBy) string { return cmp.Or(s.Client, "all clients") }
+
+func (e *explanation) laySuppression(p *page, s queue.SuppressedBy, command string) {
+	cause := causes[s.Cause]
+	rows := [][]string{{"for", whom(s)}, {"why", s.Cause + ": " + cause.said}, {"since", p.ago(s.AddedAt) + ", written by " + s.AddedBy}}
+	if s.Note != "" {
+		rows = append(rows, []string{"words", clip(s.Note, 300)})
+	}
+	if s.BatchID != nil {
+		from := fmt.Sprintf("batch %d", *s.BatchID)
+		if s.Seq != nil {
+			from += fmt.Sprintf(", recipient %d", *s.Seq)
+		}
+		if s.Kept {
+			from += fmt.Sprintf("; enotify batch show %d", *s.BatchID)
+		} else {
+			from += ", which was pruned since: the words above are what is left"
+		}
+		rows = append(rows, []string{"from", from})
+	}
+	until := "for good"
+	if s.Until != nil {
+		until = p.ago(*s.Until) + "; it ends by itself then"
+	}
+	rows = append(rows, []string{"until", until}, []string{"undo", command}, []string{"", "an operator (enotify_admin), " + cause.undo + "; from the next batch on"})
+	p.table(nil, rows...)
+}
+
+// layRoute says where a message would go.
+func (e *explanation) layRoute(p *page) {
+	p.line("")
+	switch {
+	case e.NoMail != "":
+		p.line("but its domain takes no mail: %s", clip(e.NoMail, 200))
+	case e.Site != "":
+		p.line("it goes to the mail hosts of %s; enotify destination show %s says how fast, and whether they take ours", e.Site, e.Site)
+	default:
+		p.line("its mail hosts are looked up when a batch to it begins")
+	}
+}
+
+func (e *explanation) layMessages(p *page) {
+	if len(e.Messages) == 0 {
+		p.line("")
+		p.line("no message to it in batches created since %s that are kept; --since 365d looks further back", clock(e.Since))
+		return
+	}
+	p.heading("Messages to it, the latest first")
+	var rows [][]string
+	for _, m := range e.Messages {
+		at, what := "", m.State
+		switch {
+		case m.At != nil:
+			at = clock(*m.At)
+		case m.NextTryAt != nil && m.State == "deferred":
+			what += ", next try " + clock(*m.NextTryAt)
+		}
+		rows = append(rows, []string{fmt.Sprint(m.BatchID), m.Client, at, what, m.Class, replyText(m.Code, m.Reply)})
+		for _, r := range m.Reports {
+			what := "report: " + r.Kind
+			if r.Was != "" {
+				what += ", was " + r.Was
+			}
+			if !r.Signed {
+				what += ", not signed"
+			}
+			rows = append(rows, []string{"", "", clock(r.At), what, r.Class, replyText(r.Code, r.Reply)})
+		}
+		for _, t := range m.Attempts {
+			what := fmt.Sprintf("try %d", t.N)
+			if t.Host != "" {
+				what += " at " + t.Host
+			}
+			rows = append(rows, []string{"", "", clock(t.At), what, t.Class, replyText(t.Code, t.Reply)})
+		}
+		if more := m.Tries - len(m.Attempts); more > 0 {
+			rows = append(rows, []string{"", "", "", fmt.Sprintf("and %s before", count(more)), "", ""})
+		}
+	}
+	p.table([]string{"BATCH", "CLIENT", "AT", "WHAT", "CLASS", "REPLY"}, rows...)
+	if e.More {
+		p.line("there are more; --limit %d shows them", 10*len(e.Messages))
+	}
+}
+
+// replyText is a reply on one line.
+func replyText(code int, text string) string {
+	if code != 0 {
+		text = fmt.Sprint(code, " ", text)
+	}
+	return clip(text, 140)
+}
