@@ -102,7 +102,7 @@ CROSS JOIN LATERAL (
 		WHERE x.batch_id = b.id AND x.seq BETWEEN p.first_seq AND p.last_seq AND x.domain_id IS NOT NULL AND lower(x.address) = $1
 	) x LIMIT 1
 ) r
-CROSS JOIN LATERAL (SELECT * FROM enotify.delivery d WHERE d.batch_id = b.id AND d.seq = r.seq) d
+CROSS JOIN LATERAL (SELECT * FROM enotify.delivery d WHERE d.batch_id = b.id AND d.seq = r.seq OFFSET 0) d -- OFFSET: for that one row, not of all and then joined
 ORDER BY b.id DESC LIMIT $3`
 	triesSQL = `
 SELECT t.at, t.n, coalesce(t.class::text, ''), coalesce(t.code, 0)::int, concat_ws(' ', t.enhanced, t.reply), coalesce(t.host, '')
