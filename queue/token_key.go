@@ -2,9 +2,8 @@ package queue
 
 import (
 	"context"
-	"crypto/rand"
-
-	"github.com/jackc/pgx/v5"
+	"fmt"
+	"time"
 )
 
 // A TokenKey signs return paths and unsubscribe addresses.
@@ -13,58 +12,64 @@ type TokenKey struct {
 	Secret []byte
 }
 
-const (
-	tokenLock    = 0x656e6f746b6579 // "enotkey"
-	tokenKeysSQL = `SELECT id, secret FROM enotify.token_key WHERE retired_at IS NULL ORDER BY created_at DESC, id DESC`
-	// The name is the next number: a short one keeps tokens short.
-	addTokenKeySQL = `INSERT INTO enotify.token_key (id, secret) SELECT (count(*) + 1)::text, $1 FROM enotify.token_key`
-)
+const tokenKeysSQL = `SELECT id, secret FROM enotify.token_key WHERE retired_at IS NULL ORDER BY created_at DESC, id DESC`
 
 // TokenKeys returns the keys in use, the newest first. When there is none, it
-// makes the first.
+// makes the first. It takes a member of enotify_sender.
 func (db *DB) TokenKeys(ctx context.Context) ([]TokenKey, error) {
-	keys, err := tokenKeys(ctx, db.pool)
+	keys, err := collect[TokenKey](ctx, db, tokenKeysSQL)
 	if err != nil || len(keys) > 0 {
 		return keys, err
 	}
-	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, tokenLock); err != nil {
-			return err
-		}
-		if keys, err = tokenKeys(ctx, tx); err != nil || len(keys) > 0 {
-			return err
-		}
-		if err := addTokenKey(ctx, tx); err != nil {
-			return err
-		}
-		keys, err = tokenKeys(ctx, tx)
-		return err
-	})
-	return keys, err
-}
-
-// RotateTokenKey adds a key, which signs from now on. Those before it verify
-// until they are retired.
-func (db *DB) RotateTokenKey(ctx context.Context) error {
-	return db.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, tokenLock); err != nil {
-			return err
-		}
-		return addTokenKey(ctx, tx)
-	})
-}
-
-func addTokenKey(ctx context.Context, tx pgx.Tx) error {
-	secret := make([]byte, 32)
-	_, _ = rand.Read(secret) // never fails
-	_, err := tx.Exec(ctx, addTokenKeySQL, secret)
-	return err
-}
-
-func tokenKeys(ctx context.Context, q querier) ([]TokenKey, error) {
-	rows, err := q.Query(ctx, tokenKeysSQL)
-	if err != nil {
-		return nil, err
+	if _, err := db.pool.Exec(ctx, `SELECT enotify.make_token_key(true)`); err != nil {
+		return nil, refusal(err)
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[TokenKey])
+	return collect[TokenKey](ctx, db, tokenKeysSQL)
+}
+
+// A KeyState is what may be known of a TokenKey. It signs when nothing of it
+// has ended, and what it signed counts until it is retired.
+type KeyState struct {
+	ID         string     `json:"id"`
+	Since      time.Time  `json:"since"`
+	SignedTill *time.Time `json:"signed_until"` // nil: it signs
+	RetiredAt  *time.Time `json:"retired_at"`   // nil: it verifies
+}
+
+const keyStatesSQL = `
+SELECT id, created_at, lead(created_at) OVER (ORDER BY created_at, id), retired_at
+FROM enotify.token_key ORDER BY created_at DESC, id DESC`
+
+// TokenKeyStates lists all keys that there ever were, the newest first.
+func (db *DB) TokenKeyStates(ctx context.Context) ([]KeyState, error) {
+	return collect[KeyState](ctx, db, keyStatesSQL)
+}
+
+// TokenKeyState finds a key. The error wraps [ErrNotFound] when there is none.
+func (db *DB) TokenKeyState(ctx context.Context, id string) (KeyState, error) {
+	states, err := db.TokenKeyStates(ctx)
+	if err != nil {
+		return KeyState{}, err
+	}
+	for _, k := range states {
+		if k.ID == id {
+			return k, nil
+		}
+	}
+	return KeyState{}, fmt.Errorf("%w: there is no key %s; enotify bounce key list shows those there are", ErrNotFound, id)
+}
+
+// RotateTokenKey adds a key, which signs from now on, and returns its name.
+// Those before it verify until they are retired.
+func (db *DB) RotateTokenKey(ctx context.Context) (id string, err error) {
+	err = db.pool.QueryRow(ctx, `SELECT enotify.make_token_key()`).Scan(&id)
+	return id, refusal(err)
+}
+
+// RetireTokenKey has what a key signed refused from now on, and returns since
+// when that is so: earlier, where it was retired before. The key that signs is
+// not retired.
+func (db *DB) RetireTokenKey(ctx context.Context, id string) (since time.Time, err error) {
+	err = db.pool.QueryRow(ctx, `SELECT enotify.retire_token_key($1)`, id).Scan(&since)
+	return since, refusal(err)
 }

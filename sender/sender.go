@@ -38,8 +38,8 @@ type Sender struct {
 	// Smarthost, HOST:PORT, gets all mail instead of the domains' mail hosts.
 	Smarthost string
 
-	// Keys sign the return paths of clients who have one per recipient, and
-	// BounceDomain is where those go to that have no domain of their own; ""
+	// Keys sign the return paths of clients who have one per recipient, unless
+	// SetKeys gave others, and BounceDomain is where those go to that have no domain of their own; ""
 	// sends their mail as if they had none.
 	Keys         token.Keys
 	BounceDomain string
@@ -72,6 +72,7 @@ type Sender struct {
 	dead     graveyard
 	unsigned notices
 	tlsSet   atomic.Pointer[map[string]TLSPolicy]
+	keySet   atomic.Pointer[token.Keys]
 	sessions tls.ClientSessionCache
 	start    sync.Once
 	conns    *pool
@@ -229,8 +230,8 @@ func (s *Sender) pool() *pool {
 // and is signed (VERP), or that of the batch; "<>" is the null one.
 func (s *Sender) returnPath(m queue.Message) string {
 	b := m.Batch
-	if domain := b.Bounces.At(s.BounceDomain); domain != "" && len(s.Keys) > 0 {
-		return s.Keys.Address(token.Bounce, token.Subject{Batch: b.ID, Seq: m.Seq}, domain)
+	if domain, keys := b.Bounces.At(s.BounceDomain), s.signing(); domain != "" && len(keys) > 0 {
+		return keys.Address(token.Bounce, token.Subject{Batch: b.ID, Seq: m.Seq}, domain)
 	}
 	switch b.ReturnPath {
 	case "":
@@ -239,6 +240,17 @@ func (s *Sender) returnPath(m queue.Message) string {
 		return ""
 	}
 	return b.ReturnPath
+}
+
+// SetKeys takes other keys for return paths and unsubscribe addresses. They
+// hold from the next message on.
+func (s *Sender) SetKeys(keys token.Keys) { s.keySet.Store(&keys) }
+
+func (s *Sender) signing() token.Keys {
+	if set := s.keySet.Load(); set != nil {
+		return *set
+	}
+	return s.Keys
 }
 
 // helo is our name in EHLO (RFC 5321 §4.1.1.1).

@@ -9,8 +9,8 @@ import (
 // the client (RFC 2369 §3.2, RFC 8058 §3.1), unless the batch has its own, or
 // there is nobody who would hear of it.
 func (s *Sender) appendUnsubscribe(buf []byte, m queue.Message) []byte {
-	domain := m.Batch.Bounces.At(s.BounceDomain)
-	if m.Batch.ListUnsubscribe != "" || len(s.Keys) == 0 || s.PublicURL == "" && domain == "" {
+	domain, keys := m.Batch.Bounces.At(s.BounceDomain), s.signing()
+	if m.Batch.ListUnsubscribe != "" || len(keys) == 0 || s.PublicURL == "" && domain == "" {
 		return buf
 	}
 	who := token.Subject{Batch: m.Batch.ID, Seq: m.Seq}
@@ -19,7 +19,7 @@ func (s *Sender) appendUnsubscribe(buf []byte, m queue.Message) []byte {
 		buf = append(buf, '<')
 		buf = append(buf, s.PublicURL...)
 		buf = append(buf, "/u/"...)
-		buf = append(buf, s.Keys.Mint(token.Unsubscribe, who)...)
+		buf = append(buf, keys.Mint(token.Unsubscribe, who)...)
 		buf = append(buf, '>')
 		if domain != "" {
 			buf = append(buf, ",\r\n "...)
@@ -27,7 +27,7 @@ func (s *Sender) appendUnsubscribe(buf []byte, m queue.Message) []byte {
 	}
 	if domain != "" {
 		buf = append(buf, "<mailto:"...)
-		buf = append(buf, s.Keys.Address(token.Unsubscribe, who, domain)...)
+		buf = append(buf, keys.Address(token.Unsubscribe, who, domain)...)
 		buf = append(buf, "?subject=unsubscribe>"...)
 	}
 	buf = append(buf, "\r\n"...)

@@ -48,9 +48,11 @@ func each(ctx context.Context, wake <-chan struct{}, f func()) {
 	}
 }
 
-// policies keeps throttle and sender at what the operator has set.
+// policies keeps throttle and sender at what the operator has set, and at the
+// keys that sign.
 type policies struct {
 	db       *queue.DB
+	keys     *keyring
 	mail     *sender.Sender
 	throttle *throttle.Throttle
 	log      *slog.Logger
@@ -70,6 +72,11 @@ func (p *policies) run(ctx context.Context) {
 	each(ctx, p.wake, func() {
 		if err := p.load(ctx); err != nil && ctx.Err() == nil {
 			p.log.Warn("limits could not be read; the last ones hold", "error", err)
+		}
+		if keys, err := p.keys.load(ctx); err == nil {
+			p.mail.SetKeys(keys)
+		} else if ctx.Err() == nil {
+			p.log.Warn("keys could not be read; the last ones hold", "error", err)
 		}
 	})
 }

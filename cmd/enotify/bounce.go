@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) bounceCmd() *cobra.Command {
-	return noun("bounce", "Understand refusals", a.bounceReportCmd(), a.bounceClassifyCmd(), a.bounceIngestCmd())
+	return noun("bounce", "Understand refusals", a.bounceReportCmd(), a.bounceClassifyCmd(), a.bounceIngestCmd(), a.bounceKeyCmd())
 }
 
 func (a *app) bounceClassifyCmd() *cobra.Command {

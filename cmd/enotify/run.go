@@ -167,7 +167,7 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 		MaxInFlight: s.maxInFlight, Grace: s.grace, StateDir: s.stateDir, UntilIdle: s.untilIdle, Log: a.logger(), Alerted: monitor.alert,
 	}
 	guard := &guard{db: db, resolver: resolver.Server, bounceDomain: s.bounceDomain, keys: &mail.DKIM, log: log, wake: make(chan struct{}, 1), every: s.recheck, judged: server.Wake, alert: monitor.alert}
-	policies := &policies{db: db, mail: mail, throttle: limits, log: log, wake: make(chan struct{}, 1)}
+	policies := &policies{db: db, keys: keys, mail: mail, throttle: limits, log: log, wake: make(chan struct{}, 1)}
 	if err := policies.load(ctx); err != nil {
 		return fmt.Errorf("limits could not be read from the database: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ type door struct {
 	net.Listener
 	most, perRemote int
 	rate            rate.Limit
+	trusted         []netip.Prefix // have no limits of their own
 	closed          sync.Once
 	failed          error
 
@@ -79,7 +81,7 @@ func (d *door) enter(g *guest) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r := d.remote(g.from)
-	if d.shut || len(d.guests) >= d.most || r.open >= d.perRemote && !g.from.IsLoopback() {
+	if d.shut || len(d.guests) >= d.most || r.open >= d.perRemote && !d.trusts(g.from) {
 		return false
 	}
 	d.guests[g] = struct{}{}
@@ -100,7 +102,11 @@ func (d *door) leave(g *guest) {
 func (d *door) allow(from netip.Addr) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return from.IsLoopback() || d.remote(from).limiter.Allow()
+	return d.trusts(from) || d.remote(from).limiter.Allow()
+}
+
+func (d *door) trusts(from netip.Addr) bool {
+	return slices.ContainsFunc(d.trusted, func(p netip.Prefix) bool { return p.Contains(from) })
 }
 
 // remote is what is known of an address. Those long gone are forgotten.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -43,12 +44,18 @@ type Server struct {
 
 	MaxBytes       int64         // of a mail; 0 is 40 MiB, what our largest message comes back as
 	MaxConnections int           // at once; 0 is 100
-	MaxPerRemote   int           // connections at once from an address; 0 is 10. Loopback has no limit
-	Rate           rate.Limit    // mails per second from an address; 0 is 10, with a burst of 50. The same
+	MaxPerRemote   int           // connections at once from an address; 0 is 10
+	Rate           rate.Limit    // mails per second from an address; 0 is 10, with a burst of 50
 	Timeout        time.Duration // for a command, or a piece of a mail; 0 is 1 min
+
+	// Trusted remotes have neither of the limits of an address, as a mail server
+	// of ours in front that hands in what all the world sends; nil is loopback.
+	Trusted []netip.Prefix
 
 	Log *slog.Logger // nil is none
 }
+
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
 const (
 	keptBytes   = 1 << 20  // of a mail
@@ -61,6 +68,9 @@ const (
 // finish for as long as grace. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
 	door := newDoor(l, cmp.Or(s.MaxConnections, 100), cmp.Or(s.MaxPerRemote, 10), cmp.Or(s.Rate, 10))
+	if door.trusted = s.Trusted; s.Trusted == nil {
+		door.trusted = loopback
+	}
 	server := smtp.NewServer(&backend{Server: s, door: door, work: context.WithoutCancel(ctx)})
 	server.Domain = cmp.Or(s.Name, "localhost")
 	server.LMTP = s.LMTP

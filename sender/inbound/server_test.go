@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/textproto"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -82,7 +84,17 @@ func (b *box) mails() []inbound.Mail {
 // dial connects and reads the banner.
 func (b *box) dial() *textproto.Conn {
 	b.t.Helper()
-	c, err := net.Dial("tcp", b.addr)
+	return b.dialFrom("127.0.0.1")
+}
+
+// front is a mail server of ours.
+var front = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+
+// dialFrom connects from an address of this host's loopback.
+func (b *box) dialFrom(local string) *textproto.Conn {
+	b.t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(local)}}
+	c, err := d.Dial("tcp", b.addr)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -237,6 +249,43 @@ func TestLimits(t *testing.T) {
 			if time.Now().After(deadline) {
 				t.Fatal("after one has left: still 421")
 			}
+		}
+	})
+	t.Run("connections from a remote", func(t *testing.T) {
+		t.Parallel()
+		b := newBox(t, inbound.Server{MaxPerRemote: 2, Trusted: front})
+		for i, want := range []int{220, 220, 421} {
+			if got := b.talk(b.dialFrom("127.0.0.2")); got[0] != want {
+				t.Errorf("connection %d of a remote: got %d, want %d", i+1, got[0], want)
+			}
+		}
+		if got := b.talk(b.dialFrom("127.0.0.3")); got[0] != 220 {
+			t.Errorf("another remote: got %d, want 220", got[0])
+		}
+		for range 4 {
+			if got := b.talk(b.dial()); got[0] != 220 {
+				t.Errorf("one that is trusted: got %d, want 220", got[0])
+			}
+		}
+	})
+	t.Run("mails from a remote", func(t *testing.T) {
+		t.Parallel()
+		b := newBox(t, inbound.Server{Rate: 1e-3, Trusted: front}) // a burst of one, the next in a quarter of an hour
+		mail := []string{"MAIL FROM:<>", to, "DATA", "hi\r\n."}
+		codes := b.talk(b.dialFrom("127.0.0.2"), slices.Concat([]string{"EHLO mx.test"}, mail, mail)...)
+		if diff := cmp.Diff([]int{220, 250, 250, 250, 354, 250, 250, 250, 354, 450}, codes); diff != "" {
+			t.Errorf("two mails in one connection (-want +got):\n%s", diff)
+		}
+		if got := b.talk(b.dialFrom("127.0.0.2"), slices.Concat([]string{"EHLO mx.test"}, mail)...); got[5] != 450 {
+			t.Errorf("one more in another connection: got %d, want 450", got[5])
+		}
+		for _, other := range []*textproto.Conn{b.dialFrom("127.0.0.3"), b.dial(), b.dial()} {
+			if got := b.talk(other, slices.Concat([]string{"EHLO mx.test"}, mail)...); got[5] != 250 {
+				t.Errorf("another remote, or one that is trusted: got %d, want 250", got[5])
+			}
+		}
+		if got := len(b.mails()); got != 4 {
+			t.Errorf("came in: got %d, want 4", got)
 		}
 	})
 	t.Run("time", func(t *testing.T) {

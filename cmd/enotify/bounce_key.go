@@ -1,0 +1,114 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"enotify/queue"
+)
+
+func (a *app) bounceKeyCmd() *cobra.Command {
+	return noun("key", "Keys of signed return paths and unsubscribe addresses", a.bounceKeyListCmd(), a.bounceKeyRotateCmd(), a.bounceKeyRetireCmd())
+}
+
+func (a *app) bounceKeyListCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the keys, the newest first; never their secrets", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			db, stop, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			keys, err := db.TokenKeyStates(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if keys == nil {
+				keys = []queue.KeyState{}
+			}
+			return a.print(keys, func(p *page) { layKeys(p, keys) })
+		},
+	}
+}
+
+func layKeys(p *page, keys []queue.KeyState) {
+	if len(keys) == 0 {
+		p.line("no key; the first enotify run makes one")
+		return
+	}
+	moment := func(t *time.Time) string {
+		if t == nil {
+			return "-"
+		}
+		return p.ago(*t)
+	}
+	var rows [][]string
+	for _, k := range keys {
+		does := "signs"
+		switch {
+		case k.RetiredAt != nil:
+			does = "retired"
+		case k.SignedTill != nil:
+			does = "verifies"
+		}
+		rows = append(rows, []string{k.ID, does, clock(k.Since), moment(k.SignedTill), moment(k.RetiredAt)})
+	}
+	p.table([]string{"KEY", "DOES", "SINCE", "SIGNED UNTIL", "RETIRED"}, rows...)
+}
+
+func (a *app) bounceKeyRotateCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "rotate", Short: "Make a key, which signs from now on", Args: cobra.NoArgs,
+		Long: `Makes a key, with which all nodes sign within a second. What the keys before it
+signed counts on: bounces and the unsubscribe links in mail that has left. Where
+a secret got out, retire its key afterwards.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			db, stop, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			id, err := db.RotateTokenKey(cmd.Context())
+			if err != nil {
+				return err
+			}
+			a.hint("what the others signed counts until they are retired: enotify bounce key list")
+			return a.say("key %s signs from now on", id)
+		},
+	}
+}
+
+func (a *app) bounceKeyRetireCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "retire ID", Short: "Refuse what a key signed", Args: one("a key of enotify bounce key list"),
+		Long: `Has all nodes refuse, within a second and for good, what a key signed: bounces
+that still come back, and the unsubscribe links in mail that readers have kept,
+perhaps for years. The key that signs cannot be retired; rotate first.`,
+	}
+	yes := yesFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		db, stop, err := a.open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer stop()
+		key, err := db.TokenKeyState(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		if key.SignedTill != nil && key.RetiredAt == nil { // else there is nothing to ask
+			p := page{now: time.Now()}
+			if err := a.confirm(*yes, "key %s has signed nothing since %s; refuse for good the bounces and unsubscribe links of the mail before?", key.ID, p.ago(*key.SignedTill)); err != nil {
+				return err
+			}
+		}
+		since, err := db.RetireTokenKey(cmd.Context(), key.ID)
+		if err != nil {
+			return err
+		}
+		return a.say("key %s is retired since %s", key.ID, clock(since))
+	}
+	return cmd
+}
