@@ -36,10 +36,20 @@ type Node struct {
 	Version   string
 	StartedAt time.Time
 	LiveUntil time.Time
-	Groups    int  // lease groups it holds
-	Turn      Turn // "" is Strict
+	Heartbeat time.Duration // since its last one, by the database's clock
+	Groups    int           // lease groups it holds
+	Turn      Turn          // "" is Strict
+	Barred    []Barred      // for whom it may not send
 
 	incarnation string // names this run for good
+}
+
+// A Barred is a client that an address of a node may not send for.
+type Barred struct {
+	Client string     `json:"client"`
+	Egress netip.Addr `json:"egress"`
+	Reason string     `json:"reason"`
+	Fix    string     `json:"fix,omitempty"` // line for the client's zone; "" where none is known
 }
 
 const joinSQL = `
@@ -226,18 +236,23 @@ func (db *DB) leave(ctx context.Context, node int32) error {
 }
 
 const nodesSQL = `
-SELECT n.id, n.name, n.egress, n.helo, n.version, n.started_at, n.live_until, (SELECT count(*)::int FROM enotify.lease l WHERE l.node_id = n.id), n.turn
+SELECT n.id, n.name, n.egress, n.helo, n.version, n.started_at, n.live_until, clock_timestamp() - (n.live_until - $1::interval),
+       (SELECT count(*)::int FROM enotify.lease l WHERE l.node_id = n.id), n.turn,
+       coalesce((SELECT jsonb_agg(to_jsonb(b) ORDER BY b.client, b.egress) FROM (
+           SELECT DISTINCT ON (c.domain, v.egress) c.domain AS client, host(v.egress) AS egress, v.explanation AS reason, v.fix
+           FROM enotify.verdict v JOIN enotify.client c ON c.id = v.client_id
+           WHERE v.superseded_at IS NULL AND v.blocks AND v.egress = ANY (n.egress) ORDER BY c.domain, v.egress, v.id) b), '[]')
 FROM enotify.node n WHERE n.live_until > now() ORDER BY n.name, n.id`
 
 // Nodes lists the nodes that are alive.
 func (db *DB) Nodes(ctx context.Context) ([]Node, error) {
-	rows, err := db.pool.Query(ctx, nodesSQL)
+	rows, err := db.pool.Query(ctx, nodesSQL, leaseTTL)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (n Node, err error) {
 		var egress []netip.Prefix // inet
-		err = row.Scan(&n.ID, &n.Name, &egress, &n.HELO, &n.Version, &n.StartedAt, &n.LiveUntil, &n.Groups, &n.Turn)
+		err = row.Scan(&n.ID, &n.Name, &egress, &n.HELO, &n.Version, &n.StartedAt, &n.LiveUntil, &n.Heartbeat, &n.Groups, &n.Turn, &n.Barred)
 		for _, e := range egress {
 			n.Egress = append(n.Egress, e.Addr())
 		}

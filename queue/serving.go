@@ -101,6 +101,9 @@ func (v *serving) run(ctx context.Context) error {
 	if grace <= 0 {
 		grace = 30 * time.Second
 	}
+	v.mu.Lock()
+	v.log.Info("stopping", "under_way", v.total, "grace", grace) // a count of transactions, and of those about to begin, which do not
+	v.mu.Unlock()
 	timer := time.AfterFunc(grace, cut)
 	defer timer.Stop()
 	v.handlers.Wait()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -25,6 +26,9 @@ type node struct {
 	Turn      queue.Turn   `json:"turn"`
 	StartedAt time.Time    `json:"started_at"`
 	LiveUntil time.Time    `json:"live_until"`
+	Heartbeat float64      `json:"heartbeat_seconds"` // since the last one
+
+	Barred []queue.Barred `json:"barred,omitempty"` // clients that it may not send for
 }
 
 func (a *app) nodeListCmd() *cobra.Command {
@@ -42,7 +46,7 @@ func (a *app) nodeListCmd() *cobra.Command {
 			}
 			nodes := make([]node, len(alive))
 			for i, n := range alive {
-				nodes[i] = node{n.ID, n.Name, n.Egress, n.HELO, n.Version, n.Groups, n.Turn, n.StartedAt, n.LiveUntil}
+				nodes[i] = node{n.ID, n.Name, n.Egress, n.HELO, n.Version, n.Groups, n.Turn, n.StartedAt, n.LiveUntil, n.Heartbeat.Seconds(), n.Barred}
 			}
 			if len(nodes) == 0 {
 				a.hint("no node is running; nothing is sent until one is: enotify run")
@@ -62,7 +66,16 @@ func layNodes(p *page, nodes []node) {
 		for _, ip := range n.Egress {
 			egress = append(egress, ip.String())
 		}
-		rows = append(rows, []string{n.Name, strings.Join(egress, ", "), n.HELO, n.Version, count(n.Groups), string(n.Turn), p.ago(n.StartedAt)})
+		rows = append(rows, []string{n.Name, strings.Join(egress, ", "), n.HELO, n.Version, count(n.Groups), string(n.Turn), fmt.Sprintf("%.1f s ago", n.Heartbeat), p.ago(n.StartedAt)})
 	}
-	p.table([]string{"NODE", "EGRESS", "HELO", "VERSION", "GROUPS OF 64", "TURN", "SINCE"}, rows...)
+	p.table([]string{"NODE", "EGRESS", "HELO", "VERSION", "GROUPS OF 64", "TURN", "HEARTBEAT", "SINCE"}, rows...)
+	for _, n := range nodes {
+		for _, b := range n.Barred {
+			p.line("")
+			p.line("%s may not send for %s from %s, and leaves that to other nodes: %s", n.Name, b.Client, b.Egress, clip(b.Reason, 300))
+			if b.Fix != "" {
+				p.line("  publish  %s", b.Fix)
+			}
+		}
+	}
 }

@@ -19,7 +19,8 @@ import (
 )
 
 // A site is a database, an internet of one receiver for all domains, and the
-// client town.example, whose record authorises 192.0.2.10.
+// client town.example, whose record authorises 192.0.2.10. To the sender the
+// domains in .test are one site, those in .alone one each.
 type site struct {
 	testing.TB
 	url  string
@@ -42,6 +43,7 @@ func newSiteOn(tb testing.TB, url string, receiver smtptest.Config) *site {
 town.example.  TXT "v=spf1 ip4:192.0.2.10 -all"
 mx.test.       A   127.0.0.1
 *.test.        MX  10 mx.test.
+*.alone.       A   127.0.0.1
 `)
 	var err error
 	if s.smtp, err = smtptest.Start(receiver); err != nil {
