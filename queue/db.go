@@ -31,6 +31,9 @@ func Open(ctx context.Context, url string, maxConns int32) (*DB, error) {
 		config.MaxConns = maxConns
 	}
 	config.ConnConfig.RuntimeParams["application_name"] = "enotify"
+	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		return keepAlive(ctx, c, config.ConnConfig.RuntimeParams)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
@@ -42,6 +45,31 @@ func Open(ctx context.Context, url string, maxConns int32) (*DB, error) {
 	db := &DB{pool: pool}
 	db.life, db.end = context.WithCancel(context.WithoutCancel(ctx))
 	return db, nil
+}
+
+// keepAlives have the server notice within a lease that our host is gone, which
+// says nothing when it loses power: else its transactions, and the locks that
+// its successor waits for, last for two hours (tcp_keepalive_time in tcp(7)).
+// The last is for an answer that nobody acknowledges, the others for when
+// nothing is under way (runtime-config-connection.html of PostgreSQL).
+var keepAlives = []struct{ setting, value string }{
+	{"tcp_keepalives_idle", "2"},     // s
+	{"tcp_keepalives_interval", "1"}, // s
+	{"tcp_keepalives_count", "2"},
+	{"tcp_user_timeout", "4000"}, // ms
+}
+
+// keepAlive sets what the database URL does not. They are no parameters of the
+// start of a session: poolers such as PgBouncer refuse those that they do not know.
+func keepAlive(ctx context.Context, c *pgx.Conn, set map[string]string) error {
+	var sql strings.Builder
+	for _, k := range keepAlives {
+		if _, ok := set[k.setting]; !ok {
+			fmt.Fprintf(&sql, "SET %s = %s;", k.setting, k.value)
+		}
+	}
+	_, err := c.Exec(ctx, sql.String())
+	return err
 }
 
 func unreachable(c *pgx.ConnConfig, err error) error {

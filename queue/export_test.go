@@ -38,3 +38,8 @@ func WriteJournal(dir string, more func() bool) error {
 func (db *DB) KeepMemos(ctx context.Context, node int32, memos []Memo) ([]Memo, error) {
 	return db.keepMemos(ctx, node, memos)
 }
+
+// Setting asks for one of the server, as it is on a connection of the pool.
+func (db *DB) Setting(ctx context.Context, name string) (value string, err error) {
+	return value, db.pool.QueryRow(ctx, `SELECT current_setting($1)`, name).Scan(&value)
+}

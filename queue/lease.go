@@ -236,7 +236,7 @@ func (db *DB) leave(ctx context.Context, node int32) error {
 }
 
 const nodesSQL = `
-SELECT n.id, n.name, n.egress, n.helo, n.version, n.started_at, n.live_until, clock_timestamp() - (n.live_until - $1::interval),
+SELECT n.id, n.name, n.egress, n.helo, n.version, n.started_at, n.live_until, greatest(clock_timestamp() - (n.live_until - $1::interval), interval '0'),
        (SELECT count(*)::int FROM enotify.lease l WHERE l.node_id = n.id), n.turn,
        coalesce((SELECT jsonb_agg(to_jsonb(b) ORDER BY b.client, b.egress) FROM (
            SELECT DISTINCT ON (c.domain, v.egress) c.domain AS client, host(v.egress) AS egress, v.explanation AS reason, v.fix

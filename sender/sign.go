@@ -29,9 +29,10 @@ func (s *Sender) sign(buf []byte, l *letter) ([]byte, error) {
 	header, body := buf[:end+2], buf[end+4:]
 	hash := l.hashBody(body)
 	var signatures []byte
-	now := time.Now()
 	for _, key := range keys {
-		signature, err := key.Sign(header, hash, now)
+		// As of the Date that it signs: a clock of ours that is ahead would date it
+		// into the future, and such a one may be ignored (RFC 6376 §3.5).
+		signature, err := key.Sign(header, hash, l.batch.CreatedAt)
 		if err != nil {
 			return buf, err
 		}
