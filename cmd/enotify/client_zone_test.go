@@ -75,6 +75,37 @@ _dmarc.org.example.       TXT "v=DMARC1; p=quarantine"
 	}
 }
 
+// All of it at once, DKIM, the domain of signed return paths and DMARC, is one
+// piece of a zone file: pasted as it is, nothing is left to be done.
+func TestClientZoneWhole(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, smtptest.Config{})
+	keys := t.TempDir()
+	s.run("client", "add", "new.example")
+	s.run("client", "key", "new.example", "--selector", "s1", "--dkim-dir", keys)
+	s.run("client", "set", "new.example", "--dkim-selector", "s1", "--bounce-domain", "bounce.new.example")
+	zone := func() string {
+		return s.run("client", "zone", "new.example", "--ip", "192.0.2.10", "--bounce-host", "mail.host.example", "--dkim-dir", keys)
+	}
+	var got []string
+	out := zone()
+	for line := range strings.Lines(out) {
+		if f := strings.Fields(line); len(f) >= 4 && line[0] != ';' {
+			got = append(got, strings.Join(f[:3], " "))
+		}
+	}
+	want := []string{"new.example. IN TXT", "bounce.new.example. IN TXT", "bounce.new.example. IN MX", "s1._domainkey.new.example. IN TXT", "_dmarc.new.example. IN TXT"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+	s.dns.Put(out)
+	for line := range strings.Lines(zone()) {
+		if line != "\n" && line[0] != ';' {
+			t.Errorf("pasted, and still to be published: %s", line)
+		}
+	}
+}
+
 // golden compares with a file of testdata; -update of TestSPFOutput writes it.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
