@@ -55,6 +55,10 @@ func (p *preflightFlags) check() error {
 	if p.format != "" && p.format != "text" && p.format != "table" && p.format != "json" && p.format != "html" {
 		return usagef("-o %s: it is text, json or html", p.format)
 	}
+	var err error
+	if p.bounceDomain, err = bareDomain("--bounce-domain", p.bounceDomain); err != nil {
+		return err
+	}
 	for _, zone := range p.lists {
 		if !strings.Contains(zone, ".") || strings.ContainsAny(zone, " /:@") {
 			return usagef("--dnsbl %s: it is a domain, such as zen.spamhaus.org", zone)
