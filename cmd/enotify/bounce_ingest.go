@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/spf13/cobra"
 
 	"enotify/queue"
@@ -51,7 +50,7 @@ ingest only one that you would believe yourself.`,
 			defer stop()
 			in.db = db
 			in.keys, err = (&keyring{db: db}).load(cmd.Context())
-			if no := (*pgconn.PgError)(nil); errors.As(err, &no) && no.Code == "42501" { // insufficient_privilege
+			if denied(err) {
 				return errors.New("this login may not read the keys of return paths; bounce ingest takes a member of enotify_sender")
 			}
 			if err != nil {

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/time/rate"
 
 	"enotify/cmd/enotify/preflight"
@@ -83,10 +86,11 @@ func (p *preflightFlags) census(ctx context.Context, db *queue.DB, what campaign
 	})
 }
 
-// renderer writes messages as a node does that has the same settings. It also
-// says where one unsubscribes.
+// renderer writes messages as a node does that has the same settings. What it
+// signs addresses with is good for nothing: a report is handed around, and a
+// link in it must not unsubscribe anybody. It also says where one unsubscribes.
 func (p *preflightFlags) renderer(ctx context.Context, db *queue.DB, in *preflight.Input) (*sender.Sender, error) {
-	mail := &sender.Sender{BounceDomain: p.bounceDomain}
+	mail := &sender.Sender{BounceDomain: p.bounceDomain, Keys: token.Keys{{ID: "0", Secret: []byte(rand.Text() + rand.Text())}}}
 	if in.KeyTrouble == nil {
 		mail.DKIM.Path = p.keys.Path
 	}
@@ -97,19 +101,40 @@ func (p *preflightFlags) renderer(ctx context.Context, db *queue.DB, in *preflig
 	if err != nil {
 		return nil, err
 	}
-	keys, err := (&keyring{db: db}).load(ctx)
-	if err != nil {
-		in.OneClick = &preflight.OneClick{Trouble: err}
-		return mail, nil
-	}
-	mail.PublicURL, mail.Keys = base, keys
-	in.OneClick = &preflight.OneClick{Unknown: base + "/u/" + keys.Mint(token.Unsubscribe, token.Subject{Batch: max(1, in.BatchID)})}
-	who, err := db.SomeRecipient(ctx, in.Client)
-	if err == nil && who != nil {
-		in.OneClick.Known = base + "/u/" + keys.Mint(token.Unsubscribe, token.Subject{Batch: who.Batch, Seq: who.Seq})
-		in.OneClick.Acted = func(ctx context.Context) (bool, error) { return db.Suppressed(ctx, *who) }
-	}
+	mail.PublicURL = base
+	in.OneClick, err = oneClick(ctx, db, base, mail.Keys, in)
 	return mail, err
+}
+
+// oneClick is how to try the unsubscribe page. Who may not read the keys of the
+// nodes can only try it for nobody, with an address that no node signed.
+func oneClick(ctx context.Context, db *queue.DB, base string, worthless token.Keys, in *preflight.Input) (*preflight.OneClick, error) {
+	nobody := token.Subject{Batch: max(1, in.BatchID)}
+	try := &preflight.OneClick{Says: linkUnknown}
+	keys, err := (&keyring{db: db}).load(ctx)
+	switch {
+	case denied(err):
+		try.Unknown = base + "/u/" + worthless.Mint(token.Unsubscribe, nobody)
+		try.Untried = "this login may not sign addresses as nodes do (that takes a member of enotify_sender), so the link of a recipient was not followed"
+		return try, nil
+	case err != nil:
+		return &preflight.OneClick{Trouble: err}, nil
+	}
+	try.Unknown = base + "/u/" + keys.Mint(token.Unsubscribe, nobody)
+	who, err := db.SomeRecipient(ctx, in.Client)
+	if err != nil || who == nil {
+		try.Untried = "no batch of this client was sent before, so the link of a recipient was not followed"
+		return try, err
+	}
+	try.Known = base + "/u/" + keys.Mint(token.Unsubscribe, token.Subject{Batch: who.Batch, Seq: who.Seq})
+	try.Acted = func(ctx context.Context) (bool, error) { return db.Suppressed(ctx, *who) }
+	return try, nil
+}
+
+// denied reports whether the login lacks a privilege.
+func denied(err error) bool {
+	var no *pgconn.PgError
+	return errors.As(err, &no) && no.Code == "42501" // insufficient_privilege
 }
 
 // merges reports whether there are merge fields in the batch.

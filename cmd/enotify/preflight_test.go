@@ -4,16 +4,25 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"enotify/cmd/enotify/preflight"
+	"enotify/queue/queuetest"
 	"enotify/sender/dkim"
 	"enotify/sender/smtptest"
+	"enotify/sender/token"
 )
 
 // What is simulated comes true: a batch is forecast, and then really sent. Its
@@ -134,5 +143,54 @@ func TestPreflightRendersAsTheNodeDoes(t *testing.T) {
 	out, err := s.enotify("preflight", fmt.Sprint(batch), "--dkim-dir", t.TempDir()).Output()
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(string(out), "cannot be signed") {
 		t.Errorf("without the key: got %v and %s, want exit code 2", err, out)
+	}
+}
+
+// A login that is only an admin gets the rows about unsubscribing as well,
+// though it may not sign as nodes do. No link in a report unsubscribes anybody.
+func TestPreflightAsAnAdmin(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, smtptest.Config{})
+	addr := freePort(t)
+	first := s.enqueue("first", "Soup.", 2, 1)
+	s.start("run", "--listen", addr, "--public-url", "https://news.host.example")
+	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, first)
+	front := httptest.NewTLSServer(httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: addr}))
+	t.Cleanup(front.Close)
+	trusted := filepath.Join(t.TempDir(), "front.pem")
+	if err := os.WriteFile(trusted, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	draft := ask[int64](s, `SELECT enotify.create_batch('second', 'info@town.example', 'Menu', 'Soup.')`)
+	s.exec(`SELECT enotify.add_recipients($1, '{user1@d0.test}')`, draft)
+
+	keys := token.Keys{{ID: ask[string](s, `SELECT id FROM enotify.token_key`), Secret: ask[[]byte](s, `SELECT secret FROM enotify.token_key`)}}
+	all := s.url
+	for _, c := range []struct{ login, url, says string }{
+		{"an admin", queuetest.Login(t, all, "enotify_admin"), "not tried: this login may not sign addresses"},
+		{"everything", all, "GET, for a recipient of an earlier batch: 200"},
+	} {
+		s.url = c.url
+		cmd := s.enotify("preflight", fmt.Sprint(draft), "-o", "json", "--public-url", front.URL)
+		cmd.Env = append(cmd.Env, "SSL_CERT_FILE="+trusted)
+		text, exit := cmd.Output() // our addresses have no names here: 2
+		var r preflight.Report
+		if err := json.Unmarshal(text, &r); err != nil {
+			t.Fatalf("as %s: %v, %v: %s", c.login, err, exit, text)
+		}
+		if f := r.Row("unsub.works"); f.Severity != preflight.Pass || !strings.Contains(strings.Join(f.Evidence, "\n"), c.says) {
+			t.Errorf("as %s: unsub.works: got %s (%s %q), want pass and %q", c.login, f.Severity, f.Found, f.Evidence, c.says)
+		}
+		f := r.Row("unsub.header")
+		link := regexp.MustCompile(`/u/([a-z0-9-]+)>`).FindStringSubmatch(strings.Join(f.Evidence, "\n"))
+		if f.Severity != preflight.Pass || link == nil {
+			t.Fatalf("as %s: unsub.header: got %s (%s %q), want pass", c.login, f.Severity, f.Found, f.Evidence)
+		}
+		if who, err := keys.Open(token.Unsubscribe, link[1]); err == nil {
+			t.Errorf("as %s: the report has a link that unsubscribes recipient %d of batch %d", c.login, who.Seq, who.Batch)
+		}
+	}
+	if n := ask[int](s, `SELECT count(*)::int FROM enotify.suppression`); n != 0 {
+		t.Errorf("got %d suppressed, want none by looking", n)
 	}
 }

@@ -130,10 +130,13 @@ func (u *unsubscribes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u.show(w, http.StatusOK, unsubscribeView{Client: who.Client, Address: masked(who.Address), Done: post})
 }
 
+// linkUnknown is what the page says of an address that nobody has.
+const linkUnknown = "This link is not known here"
+
 func (u *unsubscribes) fail(w http.ResponseWriter, err error) {
 	switch {
 	case errors.Is(err, token.ErrMalformed), errors.Is(err, token.ErrForged), errors.Is(err, token.ErrUnknownKey), errors.Is(err, queue.ErrNotFound):
-		u.show(w, http.StatusNotFound, unsubscribeView{Title: "This link is not known here", Text: "It may have been cut short, or be very old. Please take it from the latest message, or answer that one."})
+		u.show(w, http.StatusNotFound, unsubscribeView{Title: linkUnknown, Text: "It may have been cut short, or be very old. Please take it from the latest message, or answer that one."})
 	default:
 		u.log.Warn("nobody can unsubscribe", "error", err)
 		w.Header().Set("Retry-After", "60")

@@ -91,10 +91,11 @@ func TestBatchRows(t *testing.T) {
 				}
 				acted = acted || acts && r.Method == http.MethodGet
 				w.WriteHeader(status)
+				fmt.Fprint(w, "<h1>no such link</h1>")
 			}))
 			t.Cleanup(server.Close)
 			in.Batch.ListUnsubscribe = ""
-			in.OneClick = &preflight.OneClick{Known: server.URL + "/u/known", Unknown: server.URL + "/u/unknown", Client: server.Client(),
+			in.OneClick = &preflight.OneClick{Known: server.URL + "/u/known", Unknown: server.URL + "/u/unknown", Says: "no such link", Client: server.Client(),
 				Acted: func(context.Context) (bool, error) { return acted, nil }}
 		}
 	}
@@ -114,6 +115,14 @@ func TestBatchRows(t *testing.T) {
 		{rowCase: rowCase{name: "key cannot be read", row: "dkim.key", want: block, says: "permission denied", change: func(in *preflight.Input) { in.KeyTrouble = errors.New("permission denied") }}},
 
 		{rowCase: rowCase{name: "acts", row: "unsub.works", want: pass, change: page(200, 404, false)}},
+		{rowCase: rowCase{name: "nobody to try", row: "unsub.works", want: pass, says: "not tried: no batch", change: func(in *preflight.Input) {
+			page(200, 404, true)(in)
+			in.OneClick.Known, in.OneClick.Untried = "", "no batch"
+		}}},
+		{rowCase: rowCase{name: "another page", row: "unsub.works", want: warn, says: "another page than ours", change: func(in *preflight.Input) {
+			page(200, 404, false)(in)
+			in.OneClick.Says = "not known here"
+		}}},
 		{rowCase: rowCase{name: "GET acts", row: "unsub.works", want: warn, says: "link scanner", change: page(200, 404, true)}},
 		{rowCase: rowCase{name: "POST refused", row: "unsub.works", want: warn, says: "405", change: page(200, 405, false)}},
 		{rowCase: rowCase{name: "another site", row: "unsub.works", want: warn, says: "502", change: page(502, 502, false)}},

@@ -12,7 +12,9 @@ import (
 // OneClick is our own page behind the List-Unsubscribe field (RFC 8058).
 type OneClick struct {
 	Known   string // address that would unsubscribe somebody; "" when there is nobody yet
-	Unknown string // address, signed like others, of a recipient that does not exist
+	Unknown string // address of a recipient that does not exist
+	Says    string // what our page says of Unknown, with 404
+	Untried string // why there is no Known
 	// Acted reports whether the recipient of Known is unsubscribed by now, and
 	// was not before.
 	Acted   func(ctx context.Context) (bool, error)
@@ -42,7 +44,7 @@ func checkUnsubscribe(ctx context.Context, in *Input) []Finding {
 // that nobody has.
 func (o *OneClick) try(ctx context.Context, f Finding) Finding {
 	if o.Known != "" {
-		status, err := o.ask(ctx, http.MethodGet, o.Known)
+		status, _, err := o.ask(ctx, http.MethodGet, o.Known)
 		if err != nil {
 			return unsure(f.ID, err)
 		}
@@ -60,7 +62,7 @@ func (o *OneClick) try(ctx context.Context, f Finding) Finding {
 			return f
 		}
 	}
-	status, err := o.ask(ctx, http.MethodPost, o.Unknown)
+	status, body, err := o.ask(ctx, http.MethodPost, o.Unknown)
 	if err != nil {
 		return unsure(f.ID, err)
 	}
@@ -70,34 +72,46 @@ func (o *OneClick) try(ctx context.Context, f Finding) Finding {
 		f.Advice = "See that the web server in front passes POST /u/ on to enotify run --listen, without redirecting it."
 		return f
 	}
+	if !strings.Contains(body, o.Says) {
+		f.Severity, f.Found = Warn, "A POST is answered with 404, but by another page than ours: mail programs cannot unsubscribe."
+		f.Advice = "See that the web server in front passes /u/ on to enotify run --listen, under the path of --public-url."
+		return f
+	}
 	f.Severity, f.Found = Pass, "The page answers; to look at it changes nothing, and a POST reaches it."
+	if o.Known == "" {
+		f.Found = "The page is ours, and a POST reaches it."
+		f.Evidence = append(f.Evidence, "not tried: "+o.Untried)
+	}
 	return f
 }
 
+// maxPage is what is read of an answer, in octets.
+const maxPage = 1 << 20
+
 // ask makes one request, and follows no redirect (RFC 8058 §3.1).
-func (o *OneClick) ask(ctx context.Context, method, url string) (status int, err error) {
+func (o *OneClick) ask(ctx context.Context, method, url string) (status int, body string, err error) {
 	client := o.Client
 	if client == nil {
 		client = &http.Client{Timeout: 10 * time.Second}
 	}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	var body io.Reader
+	var form io.Reader
 	if method == http.MethodPost {
-		body = strings.NewReader("List-Unsubscribe=One-Click")
+		form = strings.NewReader("List-Unsubscribe=One-Click")
 	}
-	r, err := http.NewRequestWithContext(ctx, method, url, body)
+	r, err := http.NewRequestWithContext(ctx, method, url, form)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	r.Header.Set("User-Agent", "enotify-preflight")
-	if body != nil {
+	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	answer, err := client.Do(r)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	defer answer.Body.Close()
-	_, err = io.Copy(io.Discard, io.LimitReader(answer.Body, 1<<20))
-	return answer.StatusCode, err
+	page, err := io.ReadAll(io.LimitReader(answer.Body, maxPage))
+	return answer.StatusCode, string(page), err
 }
