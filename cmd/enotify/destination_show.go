@@ -93,6 +93,7 @@ func destinationReportOn(ctx context.Context, db *queue.DB, name string, now tim
 	if r.Site != "" {
 		r.Limits = append(r.Limits, l.figures(r.Site, true)...)
 	}
+	r.Limits = append(r.Limits, l.encryption(name, r.Site))
 	for _, m := range s.Memos {
 		state, err := throttle.ReadState(m.State, m.At)
 		if err != nil {
@@ -139,6 +140,21 @@ func (l *limits) figures(name string, site bool) []limit {
 		figures = append(figures, limit{name, "messages per connection", count(d.PerConnection), from(own.PerConnection > 0, known.PerConnection > 0, everyone.PerConnection > 0)})
 	}
 	return figures
+}
+
+// encryption is how mail to a domain or site is encrypted, with its origin: the
+// name's own setting, else its site's, else that of all.
+func (l *limits) encryption(name, site string) limit {
+	for _, of := range []string{name, site, throttle.Everyone} {
+		if d := l.rows[of]; d.TLS != "" {
+			from := fmt.Sprintf("set by %s at %s", d.UpdatedBy, clock(d.UpdatedAt))
+			if of != name {
+				from = fmt.Sprintf("set for %s by %s at %s", of, d.UpdatedBy, clock(d.UpdatedAt))
+			}
+			return limit{name, "TLS", d.TLS, from}
+		}
+	}
+	return limit{name, "TLS", "opportunistic", "default, unless run --tls says more"}
 }
 
 // tell puts what was learned of the site into words.

@@ -1,0 +1,106 @@
+package main_test
+
+import (
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"enotify/sender/smtptest"
+)
+
+// Each limit of a site that an operator sets is felt by a node that runs.
+func TestLimitsChangeWhileSending(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, smtptest.Config{Delay: 5 * time.Millisecond})
+	s.run("destination", "set", "mx.test", "--rate", "1/day", "--burst", "1")
+	batch := s.enqueue("menu", "Soup.", 50_000, 50)
+	s.start("run")
+	s.until(`SELECT state = 'sending' FROM enotify.batch WHERE id = $1`, batch)
+	beat := func() { // twice, and it has looked at everything since
+		at := ask[time.Time](s, `SELECT live_until FROM enotify.node`)
+		s.until(`SELECT live_until > $1::timestamptz + interval '2 s' FROM enotify.node`, at)
+	}
+	beat()
+	if got := s.smtp.Delivered(); got > 0 {
+		t.Errorf("at one a day, whose bucket starts empty: got %d messages, want none", got)
+	}
+	set := func(felt func() bool, args ...string) {
+		t.Helper()
+		s.run(append([]string{"destination", "set", "mx.test"}, args...)...)
+		said := time.Now()
+		for !felt() {
+			time.Sleep(2 * time.Millisecond)
+		}
+		took := time.Since(said).Round(time.Millisecond)
+		t.Logf("%v was felt after %v", args, took)
+		if took > 10*time.Second { // it is under 1 s where nobody else has the machine
+			t.Errorf("%v was felt after %v, want 1 s", args, took)
+		}
+	}
+	// turns is how often the connection changes in the last n messages.
+	turns := func(n int) (turns int) {
+		all := s.smtp.Messages()
+		last := all[max(0, len(all)-n):]
+		for i := range last[1:] {
+			if last[i].Conn != last[i+1].Conn {
+				turns++
+			}
+		}
+		return turns
+	}
+	set(func() bool { return s.smtp.Delivered() > 0 }, "--rate", "unlimited")
+	for s.smtp.Peak() < 4 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	set(func() bool { return turns(30) == 0 }, "--connections", "1")
+	set(func() bool { return turns(16) >= 3 }, "--per-connection", "5")
+	s.run("destination", "set", "mx.test", "--rate", "1/day")
+	beat()
+	before := s.smtp.Delivered()
+	beat()
+	if got := s.smtp.Delivered() - before; got > 0 {
+		t.Errorf("at one a day again: got %d messages, want none", got)
+	}
+}
+
+// A node that joins gets sites from one that lives on, and with them what was
+// learned there: it leaves alone the site that blocks us.
+func TestSiteMovesWithWhatWasLearned(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, smtptest.Config{Reply: func(c smtptest.Command) string {
+		if c.Verb == "MAIL" {
+			return "554 5.7.1 Service unavailable; client host [192.0.2.10] blocked using zen.spamhaus.org"
+		}
+		return ""
+	}})
+	first := s.enqueue("menu", "Soup.", 50, 5)
+	s.start("run", "--node", "n1")
+	s.until(`SELECT state = 'retrying' FROM enotify.batch WHERE id = $1`, first)
+	tried := s.smtp.Connections()
+
+	const holder = `SELECT n.name FROM enotify.site s JOIN enotify.lease l USING (grp) JOIN enotify.node n ON n.id = l.node_id WHERE s.name = 'mx.test'`
+	for { // until the site is among those that go over
+		second := s.start("run", "--node", "n2")
+		s.until(`SELECT count(*) = 2 AND bool_and(n = 32) FROM (SELECT count(*) AS n FROM enotify.lease WHERE node_id IS NOT NULL GROUP BY node_id) x`)
+		if ask[string](s, holder) == "n2" {
+			break
+		}
+		if err := second.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		_ = second.Wait()
+	}
+	next := s.enqueue("agenda", "Dear all.", 50, 5)
+	s.until(`SELECT state = 'retrying' FROM enotify.batch WHERE id = $1`, next)
+	if got := s.smtp.Connections() - tried; got > 0 {
+		t.Errorf("connections of the next node to a site that blocks us: got %d, want none", got)
+	}
+	if got := ask[int](s, `SELECT count(*)::int FROM enotify.retry WHERE batch_id = $1 AND class = 'spam_block' AND attempts = 0`, next); got != 50 {
+		t.Errorf("deferred by what the first node had learned: got %d, want 50", got)
+	}
+	nodes := ask[[]string](s, `SELECT array_agg(name ORDER BY name) FROM enotify.node WHERE live_until > now()`)
+	if !slices.Equal(nodes, []string{"n1", "n2"}) {
+		t.Errorf("nodes that live: got %v, want both", nodes)
+	}
+}
