@@ -63,6 +63,61 @@ func TestTakeoverHoldsWhatIsInDoubt(t *testing.T) {
 	}
 }
 
+// A node that was only held up writes a result while its successor settles what
+// it left: of that recipient the result counts, and nothing else.
+func TestTakeoverWaitsForLateResults(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 30, "a.example")
+	stop := f.hang(10)
+	defer stop()
+	tx, err := connect(t, f.url).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		`SELECT pg_advisory_xact_lock_shared(1701736306, $1::bigint::int)`, // resultsLock
+		`INSERT INTO enotify.retry (batch_id, seq, domain_id, grp, due_at, first_at, attempts, tries, class)
+		 SELECT batch_id, first_seq, domain_id, grp, now() + interval '1 hour', now(), 1, 1, 'offline' FROM enotify.batch_domain WHERE batch_id = $1`,
+	} {
+		if _, err := tx.Exec(t.Context(), sql, batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		f.serve(f.server("heir", deliver))
+	}()
+	f.until(func() {}, `SELECT EXISTS (SELECT FROM enotify.outcome WHERE state = 'unknown')
+		OR EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = 1701736306 AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`)
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-served
+	if got, want := f.states(batch), map[string]int{"deferred": 1, "unknown": 9, "delivered": 20}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+	f.balances()
+}
+
+// What can not be, a recipient with an outcome that waits to be tried again,
+// must not keep all other batches from ending.
+func TestExpiryPassesOverWhoHasAnOutcome(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 2, "a.example")
+	f.serve(f.server("n1", func(context.Context, queue.Message) queue.Outcome {
+		return queue.Outcome{State: queue.Deferred, Class: queue.Offline, After: time.Hour}
+	}))
+	f.exec(`INSERT INTO enotify.outcome (batch_id, seq, state) VALUES ($1, 1, 'delivered')`, batch)
+	f.exec(`UPDATE enotify.batch SET expires_at = now()`)
+	f.serveUntil(f.server("n1", deliver), `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	if got, want := f.states(batch), map[string]int{"delivered": 1, "expired": 1}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+}
+
 func TestTakeoverResendsWhereTheBatchSaysSo(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -129,15 +129,7 @@ func (w *wreck) want(states map[string]int) {
 			w.Errorf("%s: got %d transactions, want 1", address, n)
 		}
 	}
-	audits, err := w.db.Audit(w.Context(), 0)
-	if err != nil {
-		w.Fatal(err)
-	}
-	for _, a := range audits {
-		if len(a.Problems) > 0 {
-			w.Errorf("audit: %v", a.Problems)
-		}
-	}
+	w.balances()
 }
 
 // The next node of the host does not wait for the leases of the dead one: what

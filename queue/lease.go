@@ -209,8 +209,23 @@ SELECT batch_id, seq, 'unknown', $3 FROM doubt WHERE on_unknown = 'hold'`
 	inDoubt = "the sending process died while this was under way; it may have been delivered"
 )
 
-// settle decides about whom the holders of the groups left in doubt when they died.
+// A requeue may hold the results of a batch for long; meanwhile our own leases
+// must not run out.
+const (
+	patienceSQL    = `SELECT set_config('lock_timeout', '2s', true)`
+	openResultsSQL = `SELECT pg_advisory_xact_lock($1, b) FROM (SELECT DISTINCT (id % 2147483647)::int AS b FROM enotify.batch WHERE finished_at IS NULL AND state <> 'draft' ORDER BY 1) b`
+)
+
+// settle decides about whom the holders of the groups left in doubt when they
+// died. One that was only held up may be writing results at this moment: they
+// are waited for, and what comes later finds what was settled.
 func settle(ctx context.Context, tx pgx.Tx, grps []int16, holders []int32) error {
+	if _, err := tx.Exec(ctx, patienceSQL); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, openResultsSQL, resultsLock); err != nil {
+		return fmt.Errorf("wait for late results: %w", err)
+	}
 	for _, sql := range []string{settleRetrySQL, settleFirstSQL} {
 		if _, err := tx.Exec(ctx, sql, grps, holders, inDoubt); err != nil {
 			return fmt.Errorf("settle what a dead node left: %w", err)

@@ -188,6 +188,20 @@ func (f *fixture) states(batch int64) map[string]int {
 	return states
 }
 
+// balances fails unless the books of all batches balance.
+func (f *fixture) balances() {
+	f.Helper()
+	audits, err := f.db.Audit(f.Context(), 0)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, a := range audits {
+		if len(a.Problems) > 0 {
+			f.Errorf("audit of batch %d: %v", a.Batch, a.Problems)
+		}
+	}
+}
+
 // unlimited admits everything.
 type unlimited struct{}
 

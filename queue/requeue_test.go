@@ -20,20 +20,6 @@ func refusing(ctx context.Context, m queue.Message) queue.Outcome {
 	return answerByDomain(ctx, m)
 }
 
-// balances audits every batch.
-func (f *fixture) balances() {
-	f.Helper()
-	audits, err := f.db.Audit(f.Context(), 0)
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, a := range audits {
-		for _, problem := range a.Problems {
-			f.Errorf("batch %d: %s", a.Batch, problem)
-		}
-	}
-}
-
 func (f *fixture) requeue(batch int64, class string) (requeued, suppressed int) {
 	f.Helper()
 	requeued, suppressed, err := f.db.Requeue(f.Context(), batch, class, nil)

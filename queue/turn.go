@@ -165,7 +165,8 @@ WITH ended AS (
 )
 INSERT INTO enotify.outcome (batch_id, seq, state, class, code, enhanced, reply)
 SELECT batch_id, seq, CASE WHEN state = 'cancelled' THEN 'cancelled' ELSE 'expired' END::enotify.recipient_state, class, code, enhanced, reply
-FROM ended ORDER BY batch_id, seq`
+FROM ended ORDER BY batch_id, seq
+ON CONFLICT (batch_id, seq) DO NOTHING` // one that has an outcome must not hold up all others
 
 // Every batch that is under way moves on by its counts: to retrying when
 // everyone was tried, to done when everyone has an outcome or it expired with
