@@ -37,9 +37,12 @@ func (db *DB) barred(ctx context.Context, node int32) (barred bool, others int, 
 
 // share is how many groups this node should have, of so many nodes alive.
 func (v *serving) share(ctx context.Context, alive int) (int, error) {
-	barred, may, err := v.DB.barred(ctx, v.id)
-	if err != nil {
-		return 0, err
+	barred, may := false, 0
+	if alive > 1 { // else there is nobody to leave them to
+		var err error
+		if barred, may, err = v.DB.barred(ctx, v.id); err != nil {
+			return 0, err
+		}
 	}
 	if barred != v.barred {
 		v.barred = barred

@@ -32,7 +32,7 @@ func Open(ctx context.Context, url string, maxConns int32) (*DB, error) {
 	}
 	config.ConnConfig.RuntimeParams["application_name"] = "enotify"
 	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
-		return keepAlive(ctx, c, config.ConnConfig.RuntimeParams)
+		return prepare(ctx, c, config.ConnConfig.RuntimeParams)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
@@ -47,23 +47,29 @@ func Open(ctx context.Context, url string, maxConns int32) (*DB, error) {
 	return db, nil
 }
 
-// keepAlives have the server notice within a lease that our host is gone, which
+// session is what our connections are set to.
+//
+// The keepalives have the server notice within a lease that our host is gone, which
 // says nothing when it loses power: else its transactions, and the locks that
 // its successor waits for, last for two hours (tcp_keepalive_time in tcp(7)).
 // The last is for an answer that nobody acknowledges, the others for when
 // nothing is under way (runtime-config-connection.html of PostgreSQL).
-var keepAlives = []struct{ setting, value string }{
+//
+// Our statements take a millisecond or so, and are planned for the worst case:
+// to compile them takes a hundred.
+var session = []struct{ setting, value string }{
 	{"tcp_keepalives_idle", "2"},     // s
 	{"tcp_keepalives_interval", "1"}, // s
 	{"tcp_keepalives_count", "2"},
 	{"tcp_user_timeout", "4000"}, // ms
+	{"jit", "off"},
 }
 
-// keepAlive sets what the database URL does not. They are no parameters of the
+// prepare sets what the database URL does not. They are no parameters of the
 // start of a session: poolers such as PgBouncer refuse those that they do not know.
-func keepAlive(ctx context.Context, c *pgx.Conn, set map[string]string) error {
+func prepare(ctx context.Context, c *pgx.Conn, set map[string]string) error {
 	var sql strings.Builder
-	for _, k := range keepAlives {
+	for _, k := range session {
 		if _, ok := set[k.setting]; !ok {
 			fmt.Fprintf(&sql, "SET %s = %s;", k.setting, k.value)
 		}

@@ -189,6 +189,36 @@ func TestJournalOfACancelledBatch(t *testing.T) {
 	w.want(map[string]int{"delivered": 30, "unknown": 30, "cancelled": 240})
 }
 
+// Of a batch that was pruned nothing is recorded any more: its counts stand.
+func TestJournalOfAPrunedBatch(t *testing.T) {
+	t.Parallel()
+	w := newWreck(t, "hold")
+	w.serve(w.server("other host", w.deliver))
+	w.exec(`SELECT enotify.prune_batch($1)`, w.batch)
+	w.heir("heir")
+	s, err := w.db.Status(t.Context(), w.batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Delivered != 210 || s.Unknown != 90 {
+		t.Errorf("counts: got %d delivered and %d unknown, want 210 and 90", s.Delivered, s.Unknown)
+	}
+	w.balances()
+}
+
+// A node that has been dead for a month is forgotten, and what only it knew.
+func TestOldDoubtsAreForgotten(t *testing.T) {
+	t.Parallel()
+	w := newWreck(t, "hold")
+	w.serve(w.server("other host", w.deliver))
+	w.exec(`UPDATE enotify.node SET live_until = now() - interval '31 days'`)
+	w.serve(w.server("other host", w.deliver))
+	if got := query[int](w.fixture, `SELECT count(*)::int FROM enotify.doubt`); got != 0 {
+		t.Errorf("doubts left: got %d, want 0", got)
+	}
+	w.want(map[string]int{"delivered": 210, "unknown": 90})
+}
+
 // Under resend the journal spares those who have got it.
 func TestJournalSparesWhoHasIt(t *testing.T) {
 	t.Parallel()

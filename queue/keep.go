@@ -7,8 +7,8 @@ import (
 )
 
 // keep does what is due about once a second: renew the leases and share them
-// fairly, move batches on, take the turn, look for retries that are due. It
-// says whether nothing is due.
+// fairly, move batches on, take the turn, look for retries that are due. With
+// UntilIdle it says whether nothing is due.
 func (v *serving) keep(ctx context.Context) (idle bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, roundTrip) // a database that is cut off without a word
 	defer cancel()
@@ -55,8 +55,8 @@ func (v *serving) keep(ctx context.Context) (idle bool, err error) {
 	v.mu.Lock()
 	busy := v.total > 0
 	v.mu.Unlock()
-	if busy || len(v.order) > 0 {
-		return false, nil
+	if busy || len(v.order) > 0 || !v.UntilIdle {
+		return false, nil // or nobody asks
 	}
 	return v.DB.idle(ctx)
 }

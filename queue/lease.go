@@ -53,12 +53,13 @@ type Barred struct {
 }
 
 const joinSQL = `
-WITH swept AS (DELETE FROM enotify.node n WHERE n.live_until < now() - interval '30 days')
+WITH swept AS (DELETE FROM enotify.node n WHERE n.live_until < now() - interval '30 days' RETURNING n.id),
+     forgotten AS (DELETE FROM enotify.doubt d USING swept WHERE d.node_id = swept.id)
 INSERT INTO enotify.node (name, egress, helo, version, incarnation, live_until, turn)
 VALUES ($1, $2, $3, $4, $5::uuid, now() + $6, $7) RETURNING id, clock_timestamp()`
 
 // join registers a node; it holds no groups yet. A dead one is kept for a
-// month, in case its journal comes back.
+// month, in case its journal comes back; then it stays unknown what it had begun.
 func (db *DB) join(ctx context.Context, n Node) (id int32, c clock, err error) {
 	c.here = time.Now()
 	err = db.pool.QueryRow(ctx, joinSQL, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, leaseTTL, cmp.Or(n.Turn, Strict)).Scan(&id, &c.there)

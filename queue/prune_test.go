@@ -25,6 +25,8 @@ func TestPruneKeepsCountsAndKey(t *testing.T) {
 	f.serve(f.server("n2", answerByDomain))
 	unfinished := f.enqueue("next", 2, "a.example")
 
+	f.exec(`INSERT INTO enotify.doubt (batch_id, seq, node_id, attempts, tries) VALUES ($1, 1, 1, 0, 1)`, batch) // of a node whose journal never came
+
 	before := f.statuses()
 	for batch, want := range map[int64]bool{batch: true, 2: true, late: true} {
 		steps := 0
@@ -39,7 +41,7 @@ func TestPruneKeepsCountsAndKey(t *testing.T) {
 			t.Errorf("steps: got %d, want several", steps)
 		}
 	}
-	for _, table := range []string{"recipient", "outcome", "attempt", "batch_domain", "attachment"} {
+	for _, table := range []string{"recipient", "outcome", "attempt", "batch_domain", "attachment", "doubt"} {
 		if got := query[int](f, `SELECT count(*)::int FROM enotify.`+table+` WHERE batch_id <> $1`, unfinished); got != 0 {
 			t.Errorf("%s: got %d rows left, want 0", table, got)
 		}

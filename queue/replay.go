@@ -178,8 +178,19 @@ func (v *serving) replayOne(ctx context.Context, dir string) error {
 // succeed does for a dead node what it did not get round to. First come its
 // results, so that nothing is settled as doubtful that is known.
 func (v *serving) succeed(ctx context.Context, node int32, l legacy) (sent int, err error) {
+	batches := make([]int64, 0, len(l.results))
+	for f := range l.results {
+		batches = append(batches, f.batch)
+	}
+	kept, err := v.DB.unpruned(ctx, batches)
+	if err != nil {
+		return 0, err
+	}
 	results := make([]result, 0, len(l.results))
 	for _, r := range l.results {
+		if !slices.Contains(kept, r.batch) {
+			continue // it comes after the books were closed
+		}
 		r.at, r.full = v.clock.Load().at(time.Now()), true // when it was, and whether the mailbox was full, is not known
 		results = append(results, r)
 	}
@@ -197,6 +208,17 @@ func (v *serving) succeed(ctx context.Context, node int32, l legacy) (sent int, 
 		return 0, err
 	}
 	return v.DB.restore(ctx, node, l.begun)
+}
+
+const unprunedSQL = `SELECT id FROM enotify.batch WHERE id = ANY ($1) AND pruned_at IS NULL`
+
+// unpruned picks the batches that have their recipients.
+func (db *DB) unpruned(ctx context.Context, batches []int64) ([]int64, error) {
+	rows, err := db.pool.Query(ctx, unprunedSQL, batches)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }
 
 const incarnationSQL = `SELECT id FROM enotify.node WHERE incarnation = $1::uuid`

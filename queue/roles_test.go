@@ -120,6 +120,25 @@ func TestSenderRoleSuffices(t *testing.T) {
 	}
 }
 
+// A node moves batches and domains, and changes nothing else of them.
+func TestSenderChangesNoBatch(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.enqueue("menu", 1, "a.example")
+	sender := connect(t, queuetest.Login(t, f.url, "enotify_sender"))
+	for _, sql := range []string{
+		`UPDATE enotify.batch SET body_text = 'else'`,
+		`UPDATE enotify.batch SET from_address = 'mayor@town.example'`,
+		`UPDATE enotify.batch_domain SET last_seq = 7`,
+		`UPDATE enotify.domain SET name = 'b.example'`,
+		`UPDATE enotify.recipient SET address = 'x@b.example'`,
+		`UPDATE enotify.client SET return_path = 'x@b.example'`,
+		`INSERT INTO enotify.recipient_in (batch_id, address) VALUES (1, 'x@b.example')`,
+	} {
+		refusedBy(t, sender, sql, "permission denied")
+	}
+}
+
 // PUBLIC has nothing: a function is executable by all when it is made.
 func TestPublicHasNothing(t *testing.T) {
 	t.Parallel()

@@ -177,8 +177,12 @@ WITH standing AS (
 	SELECT b.id, b.state, b.total, b.sendable, b.expires_at <= now() AS expired, o.n AS outcomes, r.tried, r.n AS deferred, d.intents
 	FROM enotify.batch b
 	CROSS JOIN LATERAL (SELECT coalesce(sum(c.n), 0) AS n FROM enotify.batch_count c WHERE c.batch_id = b.id) o
-	CROSS JOIN LATERAL (SELECT count(*) AS n, count(*) FILTER (WHERE t.class <> 'not_begun') AS tried FROM enotify.retry t WHERE t.batch_id = b.id) r
-	CROSS JOIN LATERAL (SELECT CASE WHEN b.state = 'cancelled' OR b.expires_at <= now() THEN
+	CROSS JOIN LATERAL (SELECT b.state = 'cancelled' OR b.expires_at <= now() AS ends) e
+	CROSS JOIN LATERAL ( -- there may be many: they are counted when it matters
+		SELECT count(*) AS n, count(*) FILTER (WHERE t.class <> 'not_begun') AS tried FROM enotify.retry t
+		WHERE t.batch_id = b.id AND (e.ends OR b.state IN ('sending', 'draining')
+			AND NOT EXISTS (SELECT FROM enotify.batch_domain p WHERE p.batch_id = b.id AND p.intent_seq < p.last_seq))) r
+	CROSS JOIN LATERAL (SELECT CASE WHEN e.ends THEN
 		(SELECT coalesce(sum(p.intent_seq - p.first_seq + 1), 0) FROM enotify.batch_domain p WHERE p.batch_id = b.id) END AS intents) d
 	WHERE b.finished_at IS NULL AND b.state <> 'draft'
 ), moves AS (
