@@ -101,6 +101,24 @@ func TestTakeoverWaitsForLateResults(t *testing.T) {
 	f.balances()
 }
 
+// A node that does not know whether its last intent was written keeps its
+// groups: only who holds them can take it back, and of groups that were given
+// back nothing is settled.
+func TestNothingIsGivenBackInDoubt(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.exec(`UPDATE enotify.lease SET node_id = 7, epoch = 1, until = now() + interval '1 hour'`)
+	for unsure, want := range map[bool]int{true: 64, false: 0} {
+		if err := f.db.GiveBack(t.Context(), 7, unsure); err != nil {
+			t.Fatal(err)
+		}
+		if got := query[int](f, `SELECT count(*)::int FROM enotify.lease WHERE node_id = 7`); got != want {
+			t.Errorf("groups held, unsure %v: got %d, want %d", unsure, got, want)
+		}
+		f.exec(`UPDATE enotify.lease SET node_id = 7`)
+	}
+}
+
 // What can not be, a recipient with an outcome that waits to be tried again,
 // must not keep all other batches from ending.
 func TestExpiryPassesOverWhoHasAnOutcome(t *testing.T) {

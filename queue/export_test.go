@@ -2,6 +2,9 @@ package queue
 
 import (
 	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -42,4 +45,38 @@ func (db *DB) KeepMemos(ctx context.Context, node int32, memos []Memo) ([]Memo, 
 // Setting asks for one of the server, as it is on a connection of the pool.
 func (db *DB) Setting(ctx context.Context, name string) (value string, err error) {
 	return value, db.pool.QueryRow(ctx, `SELECT current_setting($1)`, name).Scan(&value)
+}
+
+// GiveBack has a node give back all groups that it holds; unsure is whether it
+// does not know if its last intent was written.
+func (db *DB) GiveBack(ctx context.Context, node int32, unsure bool) error {
+	v := newServing(&Server{DB: db}, Node{ID: node}, nil, slog.New(slog.DiscardHandler))
+	for grp := range int16(groups) {
+		v.held[grp] = 1
+	}
+	v.unsure = unsure
+	return v.giveBack(ctx, 0)
+}
+
+// TriesBegun writes a journal on tries of one recipient, and returns those that
+// whoever reads it must take for begun.
+func TriesBegun(dir string, write func(begin, end, recorded func(try int))) (tries []int, err error) {
+	j, err := openJournal(dir, newIncarnation())
+	if err != nil {
+		return nil, err
+	}
+	defer j.remove()
+	of := func(try int) *result {
+		return &result{batch: 1, seq: 1, try: try, Outcome: Outcome{State: Bounced, Class: AuthRejected}}
+	}
+	write(func(try int) { j.begin(of(try)) }, func(try int) { j.end(of(try)) }, func(try int) { j.recorded([]result{*of(try)}) })
+	text, err := os.ReadFile(filepath.Join(j.dir, journalFile))
+	if err != nil {
+		return nil, err
+	}
+	l, err := parseJournal(text, bootID())
+	for f := range l.begun {
+		tries = append(tries, int(f.try))
+	}
+	return tries, err
 }

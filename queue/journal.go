@@ -23,7 +23,7 @@ import (
 //
 //   - batch seq try                           may have begun
 //     = batch seq try domain grp attempts wait  {outcome}
-//   - batch seq batch seq …                   recorded
+//   - batch seq try batch seq try …           recorded
 //
 // Each line ends with its checksum. Lines are written, not synced: what was
 // written outlives the process, but not the machine. So the first line names
@@ -51,7 +51,7 @@ const (
 	journalFolder  = ".journal" // ends the name of a folder in use
 	draftFolder    = "new-"     // begins that of one in the making
 	journalFile    = "lines"
-	journalVersion = "enotify-journal-1"
+	journalVersion = "enotify-journal-2"
 	minRewrite     = 1 << 20 // octets
 )
 
@@ -88,7 +88,7 @@ func (j *journal) begin(r *result) bool {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	key := flight{r.batch, r.seq}
+	key := r.flight()
 	if j.err != nil {
 		return false
 	}
@@ -113,7 +113,7 @@ func (j *journal) end(r *result) {
 	outcome, err := json.Marshal(&r.Outcome)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	key := flight{r.batch, r.seq}
+	key := r.flight()
 	begun, ok := j.open[key]
 	if !ok || err != nil {
 		return // never begun: to be tried again is all that could be said
@@ -134,11 +134,12 @@ func (j *journal) recorded(rs []result) {
 	defer j.mu.Unlock()
 	j.line('-')
 	for i := range rs {
-		key := flight{rs[i].batch, rs[i].seq}
+		key := rs[i].flight()
 		if _, ok := j.open[key]; ok {
 			delete(j.open, key)
 			j.number(key.batch)
 			j.number(int64(key.seq))
+			j.number(int64(key.try))
 		}
 	}
 	if len(j.buf) > 1 {

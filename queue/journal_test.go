@@ -287,6 +287,22 @@ func TestJournalOfOthersIsLeftAlone(t *testing.T) {
 	w.want(map[string]int{"delivered": 270, "unknown": 30})
 }
 
+// A result is written again since the answer of the database was lost, and its
+// recipient was requeued meanwhile: the try that began then stays noted when the
+// result before it is recorded at last.
+func TestJournalTellsTriesApart(t *testing.T) {
+	t.Parallel()
+	got, err := queue.TriesBegun(t.TempDir(), func(begin, end, recorded func(try int)) {
+		begin(1)
+		end(1)
+		begin(1_000_001)
+		recorded(1)
+	})
+	if want := []int{1_000_001}; err != nil || !cmp.Equal(got, want) {
+		t.Errorf("tries that may have begun: got %v (%v), want %v", got, err, want)
+	}
+}
+
 // A journal does not grow with what was sent.
 func TestJournalStaysSmall(t *testing.T) {
 	t.Parallel()

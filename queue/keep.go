@@ -135,7 +135,7 @@ func (v *serving) giveBack(ctx context.Context, share int) error {
 		}
 	}
 	v.mu.Unlock()
-	if len(drained) == 0 {
+	if len(drained) == 0 || v.unsure { // an intent that nobody answered for must be taken back first, and that takes the lease
 		return nil
 	}
 	if err := v.remember(ctx); err != nil { // for whoever takes them

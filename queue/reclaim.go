@@ -36,11 +36,15 @@ WHERE b.finished_at IS NULL AND b.state <> 'draft' AND o.seq IS NULL AND t.seq I
   AND (r.batch_id, r.seq) NOT IN (SELECT batch_id, seq FROM flying)`
 )
 
-// flight names a message that is under way or not recorded yet.
+// flight names a try that is under way or not recorded yet. One recipient may
+// have two: a try that was requeued while its result was written again.
 type flight struct {
 	batch int64
 	seq   int32
+	try   int32
 }
+
+func (r *result) flight() flight { return flight{r.batch, r.seq, int32(r.try)} }
 
 // reclaim gives back what the node intended and did not begin.
 func (db *DB) reclaim(ctx context.Context, node int32, held map[int16]int64, flying []flight) (n int64, err error) {

@@ -20,7 +20,7 @@ import (
 // A legacy is what the journal of a node that died says.
 type legacy struct {
 	incarnation string
-	begun       map[flight]int // number of the try that may have begun
+	begun       map[flight]bool // tries that may have begun
 	results     map[flight]result
 	complete    bool // who has no line was not begun
 }
@@ -31,7 +31,7 @@ var errNoJournal = errors.New("no journal of a node")
 // is believed, and after one nobody is taken for not begun; but the last line
 // may be cut off: the transaction that it was to announce did not begin.
 func parseJournal(text []byte, boot string) (legacy, error) {
-	l := legacy{begun: map[flight]int{}, results: map[flight]result{}}
+	l := legacy{begun: map[flight]bool{}, results: map[flight]result{}}
 	head, rest, _ := bytes.Cut(text, []byte("\n"))
 	fields := strings.Fields(string(unsum(head)))
 	if len(fields) != 3 || fields[0] != journalVersion {
@@ -82,19 +82,16 @@ func (l *legacy) read(line []byte) bool {
 	}
 	switch kind := line[0]; {
 	case kind == '+' && len(n) == 3:
-		key := flight{n[0], int32(n[1])}
-		l.begun[key] = int(n[2])
-		delete(l.results, key)
+		l.begun[flight{n[0], int32(n[1]), int32(n[2])}] = true
 	case kind == '=' && len(n) == 7:
-		key := flight{n[0], int32(n[1])}
 		r := result{batch: n[0], seq: int32(n[1]), try: int(n[2]), domainID: int32(n[3]), grp: int16(n[4]), attempts: int(n[5]), wait: time.Duration(n[6])}
 		if json.Unmarshal(append([]byte("{"), outcome...), &r.Outcome) != nil {
 			return false
 		}
-		l.results[key] = r
-	case kind == '-' && len(n)%2 == 0:
-		for pair := range slices.Chunk(n, 2) {
-			key := flight{pair[0], int32(pair[1])}
+		l.results[r.flight()] = r
+	case kind == '-' && len(n)%3 == 0:
+		for of := range slices.Chunk(n, 3) {
+			key := flight{of[0], int32(of[1]), int32(of[2])}
 			delete(l.begun, key)
 			delete(l.results, key)
 		}
@@ -259,7 +256,7 @@ WHERE id = ANY ($1) AND state = 'done' AND EXISTS (SELECT FROM enotify.retry t W
 
 // restore takes back what was settled as in doubt, of a dead node that had not
 // begun it, and removes the node.
-func (db *DB) restore(ctx context.Context, node int32, begun map[flight]int) (n int, err error) {
+func (db *DB) restore(ctx context.Context, node int32, begun map[flight]bool) (n int, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, doubtsOfSQL, node)
 		if err != nil {
@@ -269,9 +266,8 @@ func (db *DB) restore(ctx context.Context, node int32, begun map[flight]int) (n 
 		var batches []int64
 		var seqs []int32
 		var f flight
-		var try int
-		if _, err := pgx.ForEachRow(rows, []any{&f.batch, &f.seq, &try}, func() error {
-			if begun[f] != try {
+		if _, err := pgx.ForEachRow(rows, []any{&f.batch, &f.seq, &f.try}, func() error {
+			if !begun[f] {
 				never = append(never, result{batch: f.batch})
 				batches, seqs = append(batches, f.batch), append(seqs, f.seq)
 			}

@@ -328,7 +328,7 @@ func (v *serving) hand(p picked, from *pick) {
 	v.mu.Lock()
 	v.inFlight[from.grp]++
 	v.total++
-	v.flying[flight{p.batch, p.seq}] = struct{}{}
+	v.flying[res.flight()] = struct{}{}
 	if !from.retry {
 		v.firsts[from.key()]++
 	}
@@ -398,7 +398,7 @@ func (v *serving) recorded(rs []result) {
 	v.mu.Lock()
 	for i := range rs {
 		v.inFlight[rs[i].grp]--
-		delete(v.flying, flight{rs[i].batch, rs[i].seq})
+		delete(v.flying, rs[i].flight())
 		if rs[i].first {
 			v.tried(rs[i].batch, rs[i].domainID, rs[i].domain)
 		}
