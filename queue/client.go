@@ -150,6 +150,8 @@ func (db *DB) clients(ctx context.Context, domain string) ([]Client, error) {
 	return found, refusal(err)
 }
 
+const lockNamedSQL = `SELECT pg_advisory_xact_lock($1, id) FROM enotify.client WHERE domain = $2`
+
 const setClientSQL = `
 UPDATE enotify.client SET return_path = CASE WHEN $2::text IS NULL THEN return_path ELSE nullif($2, '') END, dkim_selectors = coalesce($3, dkim_selectors),
 	bounce = coalesce($4, bounce), bounce_domain = CASE WHEN $4::text IS NULL THEN bounce_domain ELSE nullif($5, '') END
@@ -178,6 +180,9 @@ func (db *DB) SetClient(ctx context.Context, name string, change ClientChange) (
 		}
 	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, lockNamedSQL, clientLock, domain); err != nil {
+			return refusal(err)
+		}
 		tag, err := tx.Exec(ctx, setClientSQL, domain, change.ReturnPath, change.Selectors, mode, bounceDomain)
 		if err == nil && tag.RowsAffected() == 0 {
 			return unregistered(domain)

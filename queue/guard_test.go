@@ -85,7 +85,7 @@ func TestGuardSeesDrift(t *testing.T) {
 		t.Fatalf("unseen: got %+v, want town.example with one address", subjects)
 	}
 	judge := func(result, record string) []queue.Drift {
-		j, err := f.db.Judge(t.Context(), subjects[0].ClientID, []queue.Verdict{
+		j, err := f.db.Judge(t.Context(), subjects[0], []queue.Verdict{
 			{Identity: "mailfrom", Domain: "town.example", Egress: egress, Result: result, Record: record, ValidFor: time.Minute},
 		})
 		if err != nil {
@@ -118,5 +118,47 @@ func TestGuardSeesDrift(t *testing.T) {
 	stored, err := f.db.Verdicts(t.Context(), "town.example", 10)
 	if err != nil || len(stored) != 2 {
 		t.Errorf("verdicts kept: got %d (%v), want 2", len(stored), err)
+	}
+}
+
+// The envelope sender of a client changes while the guard looks at the old one:
+// what it finds lets nothing leave, and the client is looked at again.
+func TestGuardDropsVerdictsOnAnotherSender(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
+	f.enqueue("menu", 1, "a.example")
+	unjudged := func() []queue.Subject {
+		subjects, err := f.db.Unjudged(t.Context())
+		if err != nil || len(subjects) != 1 {
+			t.Fatalf("unjudged: got %+v (%v), want town.example", subjects, err)
+		}
+		return subjects
+	}
+	judge := func(s queue.Subject) {
+		if _, err := f.db.Judge(t.Context(), s, []queue.Verdict{{Identity: "mailfrom", Domain: "town.example", Egress: egress, Result: "pass", ValidFor: time.Hour}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, change := range []queue.ClientChange{
+		{ReturnPath: new(string)},
+		{Selectors: &[]string{"s1"}},
+		{Bounces: &queue.Bounces{Mode: queue.BounceOperator}},
+	} {
+		old := unjudged()[0]
+		if change.ReturnPath != nil {
+			*change.ReturnPath = "bounces@elsewhere.example"
+		}
+		if _, err := f.db.SetClient(t.Context(), "town.example", change); err != nil {
+			t.Fatal(err)
+		}
+		judge(old)
+		if got := query[int](f, `SELECT count(*)::int FROM enotify.verdict`); got != 0 {
+			t.Fatalf("verdicts on what was changed: got %d, want 0", got)
+		}
+	}
+	judge(unjudged()[0])
+	if got := query[int](f, `SELECT count(*)::int FROM enotify.verdict`); got != 1 {
+		t.Errorf("verdicts: got %d, want 1", got)
 	}
 }

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,8 +71,11 @@ type Drift struct {
 
 // Judge records the verdicts on a client, one for each identity and egress
 // address, and draws the consequence in the same transaction: batches are
-// blocked, or go back into the queue, or wait for DNS.
-func (db *DB) Judge(ctx context.Context, client int32, verdicts []Verdict) (j Judgement, err error) {
+// blocked, or go back into the queue, or wait for DNS. Verdicts on a client
+// whose envelope sender or selectors were changed since s was listed are on
+// mail that nobody will send: they are dropped, and the client is listed again.
+func (db *DB) Judge(ctx context.Context, s Subject, verdicts []Verdict) (j Judgement, err error) {
+	client := s.ClientID
 	var identities []string
 	var egress []netip.Addr
 	var no, unsure *Verdict
@@ -88,6 +92,9 @@ func (db *DB) Judge(ctx context.Context, client int32, verdicts []Verdict) (j Ju
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		j = Judgement{}
 		if _, err := tx.Exec(ctx, lockClientSQL, clientLock, client); err != nil {
+			return err
+		}
+		if same, err := s.current(ctx, tx); err != nil || !same {
 			return err
 		}
 		lasting := false    // the last verdicts hold a while longer
@@ -125,6 +132,22 @@ func (db *DB) Judge(ctx context.Context, client int32, verdicts []Verdict) (j Ju
 		return err
 	})
 	return j, err
+}
+
+// The row before its verdicts: that is the order in which SetClient locks them.
+const subjectSQL = `
+SELECT coalesce(return_path, ''), bounce, coalesce(bounce_domain, ''), dkim_selectors FROM enotify.client WHERE id = $1 FOR NO KEY UPDATE`
+
+// current reports whether the client still sends as it did when s was listed,
+// and keeps it so until the end of the transaction.
+func (s *Subject) current(ctx context.Context, tx pgx.Tx) (bool, error) {
+	var now Subject
+	err := tx.QueryRow(ctx, subjectSQL, s.ClientID).Scan(&now.ReturnPath, &now.Bounces.Mode, &now.Bounces.Domain, &now.Selectors)
+	if errors.Is(err, pgx.ErrNoRows) { // removed
+		return false, nil
+	}
+	was := Bounces{cmp.Or(s.Bounces.Mode, BounceOff), s.Bounces.Domain}
+	return now.ReturnPath == s.ReturnPath && now.Bounces == was && slices.Equal(now.Selectors, s.Selectors), err
 }
 
 // block stops the client's batches. Those that have begun go on as long as

@@ -159,7 +159,7 @@ func (f *fixture) judge(ctx context.Context, result string) {
 				Identity: "mailfrom", Domain: s.Client, Egress: e.Addr, Result: result, Blocks: result == "fail", Record: "v=spf1 -all", Explanation: "so says the test", ValidFor: time.Hour,
 			})
 		}
-		_, err = f.db.Judge(ctx, s.ClientID, verdicts)
+		_, err = f.db.Judge(ctx, s, verdicts)
 	}
 	if err != nil && ctx.Err() == nil && !f.deaf {
 		f.Errorf("guard: %v", err)

@@ -27,7 +27,7 @@ func unauthorised(ctx context.Context, m queue.Message) queue.Outcome {
 // judgeNow is one look of the guard at the client; each record is its own.
 func (f *fixture) judgeNow(result, record string) queue.Judgement {
 	f.Helper()
-	j, err := f.db.Judge(f.Context(), 1, []queue.Verdict{{
+	j, err := f.db.Judge(f.Context(), queue.Subject{ClientID: 1}, []queue.Verdict{{
 		Identity: "mailfrom", Domain: "town.example", Egress: egress, Result: result, Blocks: result == "fail", Record: record, Explanation: "so says the test", ValidFor: time.Hour,
 	}})
 	if err != nil {

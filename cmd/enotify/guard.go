@@ -91,7 +91,7 @@ func (g *guard) judge(ctx context.Context, s queue.Subject) error {
 			verdicts = append(verdicts, v)
 		}
 	}
-	found, err := g.db.Judge(ctx, s.ClientID, verdicts)
+	found, err := g.db.Judge(ctx, s, verdicts)
 	for _, d := range found.Drifts {
 		g.log.Warn("a client's SPF has changed", "client", s.Client, "domain", d.Domain, "egress", d.Egress, "was", d.WasResult, "since", d.WasSince, "is", d.Result,
 			"was_record", d.WasRecord, "record", d.Record, "next", "enotify client show "+s.Client)
