@@ -219,6 +219,9 @@ func (db *DB) RemoveClient(ctx context.Context, name string, withBatches bool) e
 		return err
 	}
 	return db.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, lockNamedSQL, clientLock, domain); err != nil {
+			return refusal(err)
+		}
 		var id int32
 		var batches, unfinished int
 		switch err := tx.QueryRow(ctx, clientLockSQL, domain).Scan(&id, &batches, &unfinished); {

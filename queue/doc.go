@@ -15,12 +15,19 @@
 //
 // # A batch
 //
-//	                        draining
-//	                         ^    v
-//	draft -> queued -> sending -> retrying -> done
-//	           ^ ^---------|          |
-//	           |           v          v
-//	           +------ paused, blocked            cancelled: final
+//	draft    -> queued cancelled
+//	queued   -> sending paused blocked cancelled done
+//	sending  -> draining retrying queued paused blocked cancelled done
+//	draining -> retrying queued paused blocked cancelled done
+//	retrying -> queued paused blocked cancelled done
+//	paused   -> queued cancelled done
+//	blocked  -> queued paused cancelled done
+//	done     -> queued
+//
+// Its way is draft, queued, sending, retrying, done. Done comes from anywhere
+// when everyone has an outcome or the batch expires; from done there is a way
+// back by a requeue, or when a node says late whom it had not sent to.
+// Cancelled is final.
 //
 // One is in state sending, by a unique index. It holds the turn until everyone
 // was tried; one of higher priority takes the turn at once. A batch takes no
@@ -60,6 +67,27 @@
 // address of every live node may send for its client. A node that joins later
 // and may not, or was not looked at yet, sends nothing of it, and leaves the
 // groups to those that may while the batch is due.
+//
+// # Locks
+//
+// Whoever takes several of these takes them in this order, and of one kind the
+// lowest number first:
+//
+//	clientLock             guard, resume, requeue, refusals, changes of a client
+//	turnLock, surveyLock   who has the turn; which domain is in which group
+//	domain rows, leases    survey and regroup; heartbeat and takeover
+//	nodeLock               intents, shared; takeover, reclaim and regroup alone
+//	resultsLock            of a batch: outcomes, shared; alone who counts them or takes them back
+//	client, verdict rows   guard
+//	batch rows             every change of state
+//	batch_domain, retry, outcome, batch_count, suppression rows
+//
+// Three take less than it seems. A node that cancels or expires those who wait
+// for a retry holds no resultsLock: nobody writes results of who waits. A batch
+// that is done is revived after the outcomes were written, and under their
+// lock. And [DB.Judge] has the client's row before its verdicts and these before
+// its batches, while resume_batch has them the other way: both hold the
+// clientLock.
 //
 // # Journal
 //

@@ -39,6 +39,8 @@ VALUES ($1, $2, $3, $4, $5, $6, now() + $7, $8, $9, $10)`
 UPDATE enotify.verdict SET superseded_at = now()
 WHERE client_id = $1 AND superseded_at IS NULL AND (identity, egress) NOT IN (SELECT * FROM unnest($2::text[], $3::inet[]))`
 
+	lockBatchesSQL = `SELECT FROM enotify.batch WHERE client_id = $1 AND finished_at IS NULL AND state <> 'draft' ORDER BY id FOR NO KEY UPDATE`
+
 	blockSQL    = `UPDATE enotify.batch SET state = 'blocked', reason = $2 WHERE client_id = $1 AND state IN ('queued', 'sending', 'draining', 'retrying') RETURNING id`
 	blockNewSQL = `UPDATE enotify.batch SET state = 'blocked', reason = $2 WHERE client_id = $1 AND state = 'queued' AND started_at IS NULL RETURNING id`
 	anyMaySQL   = `SELECT EXISTS (SELECT FROM enotify.node n WHERE n.live_until > now() AND enotify.may_send(n.id, $1))`
@@ -119,6 +121,9 @@ func (db *DB) Judge(ctx context.Context, s Subject, verdicts []Verdict) (j Judge
 			if err := pardon(ctx, tx, client); err != nil {
 				return err
 			}
+		}
+		if _, err := tx.Exec(ctx, lockBatchesSQL, client); err != nil {
+			return err
 		}
 		switch {
 		case no != nil:

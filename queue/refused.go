@@ -144,6 +144,9 @@ func weigh(ctx context.Context, tx pgx.Tx, client int32, since time.Time) (*Aler
 		if _, err := tx.Exec(ctx, stopClientSQL, client, why); err != nil {
 			return nil, err
 		}
+		if _, err := tx.Exec(ctx, lockBatchesSQL, client); err != nil {
+			return nil, err
+		}
 		if _, err := tx.Exec(ctx, blockSQL, client, why); err != nil {
 			return nil, err
 		}
@@ -193,9 +196,12 @@ func pardon(ctx context.Context, tx pgx.Tx, client int32) error {
 
 // Batches that came into the queue after their client was refused.
 const stopRefusedSQL = `
-UPDATE enotify.batch b SET state = 'blocked', reason = c.refused_why
-FROM enotify.client c
-WHERE c.id = b.client_id AND c.refused_at IS NOT NULL AND b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying')`
+WITH late AS MATERIALIZED (
+	SELECT b.id, c.refused_why FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id
+	WHERE c.refused_at IS NOT NULL AND b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying')
+	ORDER BY b.id FOR NO KEY UPDATE OF b
+)
+UPDATE enotify.batch b SET state = 'blocked', reason = late.refused_why FROM late WHERE b.id = late.id`
 
 // stopRefused blocks the batches of clients that receivers refuse.
 func (db *DB) stopRefused(ctx context.Context) error {

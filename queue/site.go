@@ -59,9 +59,10 @@ WHERE n <> '' AND NOT EXISTS (SELECT FROM enotify.site k WHERE k.name = s.n) ORD
 ON CONFLICT (name) DO NOTHING`
 	// Who is not known now is where it was, as far as it was known.
 	recordSQL = `
-WITH f AS (
-	SELECT * FROM unnest($1::int[], $2::text[], $3::float8[], $4::text[]::enotify.reply_class[], $5::smallint[], $6::text[], $7::text[])
+WITH f AS MATERIALIZED (
+	SELECT f.* FROM unnest($1::int[], $2::text[], $3::float8[], $4::text[]::enotify.reply_class[], $5::smallint[], $6::text[], $7::text[])
 	f (domain_id, site, seconds, class, code, enhanced, reply)
+	JOIN enotify.domain k ON k.id = f.domain_id ORDER BY k.id FOR NO KEY UPDATE OF k
 )
 UPDATE enotify.domain k
 SET site_id = CASE WHEN f.site = '' THEN k.site_id ELSE s.id END, surveyed_at = clock_timestamp(), surveyed_until = clock_timestamp() + make_interval(secs => f.seconds),
@@ -106,7 +107,8 @@ func (db *DB) record(ctx context.Context, findings []finding) error {
 
 const (
 	misplacedSQL = `
-SELECT k.id, k.grp FROM enotify.domain k JOIN enotify.site s ON s.id = k.site_id WHERE k.id = ANY ($1) AND k.grp <> s.grp`
+SELECT k.id, k.grp FROM enotify.domain k JOIN enotify.site s ON s.id = k.site_id WHERE k.id = ANY ($1) AND k.grp <> s.grp
+ORDER BY k.id FOR NO KEY UPDATE OF k`
 	// A lock that an adoption passes over, and that neither a heartbeat nor a
 	// release waits for: no group of these gets a new holder meanwhile.
 	holdersSQL = `

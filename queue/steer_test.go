@@ -2,7 +2,10 @@ package queue_test
 
 import (
 	"context"
+	"os"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -211,5 +214,24 @@ func TestSuppressedAfterTheSeal(t *testing.T) {
 		if f.sent()[address] != 0 {
 			t.Errorf("%s was sent to", address)
 		}
+	}
+}
+
+// The ways of a batch that doc.go shows are those that the schema allows.
+func TestDocShowsTheMovesOfABatch(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string][]string{}
+	for _, m := range regexp.MustCompile(`(?m)^//\t([a-z]+) +-> ([a-z ]+)$`).FindAllStringSubmatch(string(doc), -1) {
+		shown[m[1]] = slices.Sorted(slices.Values(strings.Fields(m[2])))
+	}
+	allowed := query[map[string][]string](f, `SELECT jsonb_object_agg(f, t) FROM (
+		SELECT from_state::text, array_agg(to_state::text ORDER BY to_state::text COLLATE "C") FROM enotify.batch_moves() GROUP BY 1) m (f, t)`)
+	if diff := cmp.Diff(allowed, shown); diff != "" {
+		t.Errorf("moves (-batch_moves() +doc.go):\n%s", diff)
 	}
 }

@@ -31,6 +31,7 @@ WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND
 ORDER BY b.priority DESC, b.submitted_at, b.id LIMIT 1`
 
 const (
+	lockTurnsSQL   = `SELECT FROM enotify.batch WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE`
 	activeTurnsSQL = `SELECT id, priority, state::text FROM enotify.batch WHERE finished_at IS NULL AND state IN ('sending', 'draining') ORDER BY turn_at, id`
 	yieldSQL       = `UPDATE enotify.batch SET state = 'queued', reason = 'waits for a batch of higher priority' WHERE id = $1 AND state IN ('sending', 'draining')`
 	drainSQL       = `UPDATE enotify.batch SET state = 'draining', reason = 'waits for slow sites' WHERE id = $1 AND state = 'sending'`
@@ -64,6 +65,13 @@ func (db *DB) takeTurn(ctx context.Context) (t turns, err error) {
 			return err
 		}
 		if t, c, err = db.decide(ctx, tx); err != nil || c.begin.ID == 0 {
+			return err
+		}
+		ids := []int64{c.begin.ID, t.sending.ID}
+		for _, y := range c.yield {
+			ids = append(ids, y.ID)
+		}
+		if _, err := tx.Exec(ctx, lockTurnsSQL, ids); err != nil {
 			return err
 		}
 		for _, y := range c.yield {
