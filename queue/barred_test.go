@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -112,15 +113,56 @@ func TestVerdictThatTurnsBlocksWhatIsUnderWay(t *testing.T) {
 	})
 	s.UntilIdle, s.MaxInFlight = false, 1
 	ctx, cancel := context.WithCancel(t.Context())
-	go f.until(func() {
-		turned.Store(true)
-		conn := connect(t, f.url)
-		if _, err := conn.Exec(t.Context(), `UPDATE enotify.verdict SET valid_until = now()`); err != nil {
-			t.Error(err)
-		}
-	}, `SELECT delivered > 0 FROM enotify.batch_status WHERE id = $1`, batch)
-	go f.until(cancel, `SELECT state = 'blocked' FROM enotify.batch WHERE id = $1`, batch)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		f.until(func() {
+			turned.Store(true)
+			conn := connect(t, f.url)
+			if _, err := conn.Exec(t.Context(), `UPDATE enotify.verdict SET valid_until = now()`); err != nil {
+				t.Error(err)
+			}
+		}, `SELECT delivered > 0 FROM enotify.batch_status WHERE id = $1`, batch)
+	})
+	watch.Go(func() { f.until(cancel, `SELECT state = 'blocked' FROM enotify.batch WHERE id = $1`, batch) })
 	if err := f.run(ctx, s, "pass"); err != nil {
 		t.Fatal(err)
+	}
+	watch.Wait()
+}
+
+// In whatever moments a node hears that it may not send, and however soon after
+// that it may: those not tried yet, and those to be tried again, are sent to.
+func TestMayNotForAMoment(t *testing.T) {
+	t.Parallel()
+	const asked = 5 // times; more than a node asks in one look at the queue
+	for no := 1; no < 1<<asked; no++ {
+		t.Run(fmt.Sprintf("%05b", no), func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			batch := f.enqueue("menu", 4, "a.example")
+			f.exec(`CREATE SEQUENCE public.asked MINVALUE 0`)
+			var n atomic.Int32
+			s := f.server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+				switch n.Add(1) {
+				case 1:
+					return queue.Outcome{State: queue.Deferred, Class: queue.Offline}
+				case 2:
+					f.exec(fmt.Sprintf(`CREATE OR REPLACE FUNCTION enotify.may_send(node int, client int) RETURNS boolean LANGUAGE sql VOLATILE
+						AS 'SELECT (%d >> least(nextval(''public.asked''), 30)::int) & 1 = 0'`, no))
+					f.until(func() {}, `SELECT last_value > $1 FROM public.asked`, asked)
+				}
+				return deliver(ctx, m)
+			})
+			s.MaxInFlight = 1
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // for a test that fails
+			defer cancel()
+			if err := f.run(ctx, s, "pass"); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := f.states(batch), map[string]int{"delivered": 4}; !cmp.Equal(got, want) {
+				t.Errorf("states: got %v, want %v", got, want)
+			}
+			f.balances()
+		})
 	}
 }

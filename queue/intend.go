@@ -25,13 +25,12 @@ const lanesSQL = `
 SELECT d.batch_id, d.domain_id, k.name, coalesce(s.name, ''), d.grp, d.last_seq - d.intent_seq, 0
 FROM enotify.batch_domain d JOIN enotify.domain k ON k.id = d.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
 WHERE d.batch_id = $1 AND d.intent_seq < d.last_seq AND d.grp = ANY ($2)
-  AND (SELECT enotify.may_send($3, b.client_id) FROM enotify.batch b WHERE b.id = $1)
 ORDER BY d.last_seq - d.intent_seq DESC`
 
 // lanes lists the domains of the batch that have untried recipients, in the
-// given groups, if the node may send it; the longest first, since it ends last.
-func (db *DB) lanes(ctx context.Context, node int32, batch int64, grps []int16) ([]lane, error) {
-	return db.collectLanes(ctx, false, lanesSQL, batch, grps, node)
+// given groups; the longest first, since it ends last.
+func (db *DB) lanes(ctx context.Context, batch int64, grps []int16) ([]lane, error) {
+	return db.collectLanes(ctx, false, lanesSQL, batch, grps)
 }
 
 const retryLanesSQL = `

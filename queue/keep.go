@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // keep does what is due about once a second: renew the leases and share them
@@ -154,29 +156,25 @@ func (v *serving) giveBack(ctx context.Context, share int) error {
 
 const activeSQL = `SELECT id FROM enotify.batch WHERE id = ANY ($1) AND state IN ('sending', 'draining', 'retrying') AND enotify.may_send($2, client_id)`
 
-// halt stops the runs of batches that may not be sent any more, or not from here.
+// halt asks which batches may be sent from here just now, and stops the runs of
+// the others. That may be otherwise than takeTurn said: whoever requeues or
+// pauses a batch does not wait for us.
 func (v *serving) halt(ctx context.Context) error {
-	if len(v.runs) == 0 {
-		return nil
-	}
-	ids := make([]int64, 0, len(v.runs))
+	ids := slices.Clone(v.order)
 	for id := range v.runs {
 		ids = append(ids, id)
 	}
-	active := make(map[int64]bool, len(ids))
+	if len(ids) == 0 {
+		v.active = nil
+		return nil
+	}
 	rows, err := v.DB.pool.Query(ctx, activeSQL, ids, v.id)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return err
-		}
-		active[id] = true
-	}
-	if err := rows.Err(); err != nil {
+	active := make(map[int64]bool, len(ids))
+	var id int64
+	if _, err := pgx.ForEachRow(rows, []any{&id}, func() error { active[id] = true; return nil }); err != nil {
 		return err
 	}
 	for id, r := range v.runs {
@@ -186,6 +184,10 @@ func (v *serving) halt(ctx context.Context) error {
 		}
 	}
 	v.lanes.keep(func(l *lane) bool { return active[l.batch] })
+	for _, batch := range v.order {
+		v.stale = v.stale || active[batch] && !v.active[batch] // its lanes were dropped, though it has kept its turn
+	}
+	v.active = active
 	return nil
 }
 
@@ -198,13 +200,13 @@ func (v *serving) load(ctx context.Context) error {
 			grps = append(grps, grp)
 		}
 	}
-	for _, batch := range v.order {
-		v.stale = v.stale || v.runs[batch] == nil // perhaps it may be sent from here by now
-	}
 	if v.stale {
 		v.lanes.keep(func(l *lane) bool { return l.retry })
 		for _, batch := range v.order {
-			lanes, err := v.DB.lanes(ctx, v.id, batch, grps)
+			if !v.active[batch] {
+				continue
+			}
+			lanes, err := v.DB.lanes(ctx, batch, grps)
 			if err != nil {
 				return err
 			}

@@ -30,6 +30,7 @@ type serving struct {
 	runs     map[int64]*run // batches we have lanes or messages of
 	lanes    *lanes
 	assigned map[int32]string // site that Admission was told of, since the turn changed hands
+	active   map[int64]bool   // batches that may be sent from here, when halt last asked
 	stale    bool             // the lanes of the turn must be read again
 	unsure   bool             // an intent may have been written whose answer was lost
 	asides   []aside          // whom pick found to wait for a site that is closed
