@@ -25,7 +25,7 @@ import (
 // then turns one more away, that is no reason to go elsewhere.
 func (s *Sender) dial(ctx context.Context, r route, others func(host string) int) (*conn, *failure) {
 	c, f := s.dialFirst(ctx, r, others)
-	if f == nil || f.ended || f.crowded || f.blocked || r.tls > Opportunistic {
+	if f == nil || f.ended || f.crowded || f.blocked || s.refusesUs(f) || r.tls > Opportunistic {
 		return c, f
 	}
 	clear := r
@@ -52,7 +52,7 @@ func (s *Sender) dialFirst(ctx context.Context, r route, others func(host string
 			case f == nil:
 				s.bury(r.tls, busy...) // now that we know of one that is not
 				return c, nil
-			case f.ended, f.crowded && others(mx.Host) > 0, f.blocked:
+			case f.ended, f.crowded && others(mx.Host) > 0, f.blocked, s.refusesUs(f):
 				return nil, f
 			case errors.Is(f.err, errAllHeld): // another host may be reached by the other family
 			case f.crowded:
@@ -134,6 +134,10 @@ func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, 
 			raw.Close()
 			return nil, err
 		}
+	}
+	if err := s.login(client, host); err != nil {
+		raw.Close()
+		return nil, err
 	}
 	return &conn{
 		host: host, raw: raw, client: client, secured: secured,

@@ -20,6 +20,7 @@
 //   - dial.go: TCP, banner, EHLO, STARTTLS; dead.go: hosts not worth a time-out.
 //   - conn.go: one mail transaction, and how far it came; envelope.go: what it
 //     says before the message, together where the host offers PIPELINING.
+//   - smarthost.go: our login there, and what happens while it is not accepted.
 //   - failure.go: the one place where a failed attempt becomes an outcome.
 //
 // What it cannot know: whether a message arrived whose connection broke after

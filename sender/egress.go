@@ -72,7 +72,11 @@ func mix(x uint64) uint64 {
 // at a site that answered with a block.
 func (s *Sender) blocked(ctx context.Context, site, egress string, r queue.Reply) {
 	hold, fresh := s.Throttle.Block(site, egress, r.String(), time.Now())
-	if fresh && s.Log != nil {
+	if !fresh {
+		return
+	}
+	s.alert(ctx, queue.Alert{Kind: queue.AlertSpamBlock, Site: site, Text: site + " blocks mail from " + egress + "; nothing is sent there from it for a while", Next: "enotify destination show " + site})
+	if s.Log != nil {
 		s.Log.LogAttrs(ctx, slog.LevelWarn, "the site blocks us; nothing is sent there from this address for a while",
 			slog.String("site", site), slog.String("egress", egress), slog.Time("until", hold.Until), slog.Int("times", hold.Times),
 			slog.String("reply", hold.Reply), slog.String("next", "enotify destination show "+site))

@@ -97,7 +97,9 @@ func (f *failure) refusal(o queue.Outcome, reply queue.Reply) queue.Outcome {
 	o.Reply, o.Class = reply, verdict.Class
 	switch {
 	case f.stage != connecting:
-		if reply.Code >= 500 && verdict.Final() {
+		// A mail host of the domain knows nothing of a login of ours: 530 from it
+		// is a refusal of the client's mail like others. See refusesUs.
+		if reply.Code >= 500 && (verdict.Final() || verdict.Action == bounce.StopSmarthost) {
 			o.State = queue.Bounced
 		}
 	case verdict.Class == queue.NoSuchUser, verdict.Class == queue.MailboxFull:

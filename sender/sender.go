@@ -35,8 +35,11 @@ type Sender struct {
 	// sent for without: where a key is missing, its messages are held.
 	DKIM dkim.Directory
 
-	// Smarthost, HOST:PORT, gets all mail instead of the domains' mail hosts.
-	Smarthost string
+	// Smarthost, HOST:PORT, gets all mail instead of the domains' mail hosts, as
+	// SmarthostLogin where that is set. One that does not accept us gets nothing
+	// for a growing while, and nobody is given up for it.
+	Smarthost      string
+	SmarthostLogin Login
 
 	// Keys sign the return paths of clients who have one per recipient, unless
 	// SetKeys gave others, and BounceDomain is where those go to that have no domain of their own; ""
@@ -68,9 +71,14 @@ type Sender struct {
 
 	Log *slog.Logger // attempts at debug; nil is none
 
+	// Alerted is told of what somebody should act on, once; nil is nobody. It
+	// must return soon: a message waits for it.
+	Alerted func(context.Context, queue.Alert)
+
 	letters  letters
 	dead     graveyard
 	unsigned notices
+	halt     halt
 	tlsSet   atomic.Pointer[map[string]TLSPolicy]
 	keySet   atomic.Pointer[token.Keys]
 	sessions tls.ClientSessionCache
@@ -124,7 +132,7 @@ func (s *Sender) deliver(ctx context.Context, m queue.Message) queue.Outcome {
 			return (&failure{stage: routing, site: r.site, err: fmt.Errorf("%w: %w", errUnsigned, err), after: unsignedWait}).outcome()
 		}
 	}
-	r.tls = s.tlsPolicy(m.Domain, r.site)
+	r.tls = s.loginTLS(s.tlsPolicy(m.Domain, r.site), r.site)
 	*buf = stuffed(*buf)
 	return s.hand(ctx, r, m, *buf)
 }
@@ -145,6 +153,7 @@ func (s *Sender) hand(ctx context.Context, r route, m queue.Message, wire []byte
 		if f == nil {
 			o = queue.Outcome{State: queue.Delivered, Reply: reply, Host: c.host, Site: r.site}
 			s.Throttle.Unblock(c.site, c.egress, time.Now())
+			s.accepted(ctx)
 		} else {
 			o = s.outcome(ctx, f)
 		}
@@ -160,6 +169,9 @@ func (s *Sender) hand(ctx context.Context, r route, m queue.Message, wire []byte
 // the address that it came from where the site blocks that, and not only the
 // message.
 func (s *Sender) outcome(ctx context.Context, f *failure) queue.Outcome {
+	if s.refusesUs(f) {
+		return s.halted(ctx, f)
+	}
 	o := f.outcome()
 	if f.holds() && f.egress != "" {
 		s.blocked(ctx, f.site, f.egress, o.Reply)

@@ -29,6 +29,7 @@ type runSettings struct {
 	node        string
 	smtpPort    int
 	smarthost   string
+	login       sender.Login // at the smarthost; its password is never an argument
 	tls         string
 	dkimDir     string
 	untilIdle   bool
@@ -55,6 +56,7 @@ func (a *app) runCmd() *cobra.Command {
 		Use: "run", Short: "Send what is queued, until a signal", Args: cobra.NoArgs,
 		Example: "  enotify run --egress 192.0.2.10 --helo mail.host.example",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			s.login.Password = a.getenv("ENOTIFY_SMARTHOST_PASSWORD")
 			return a.serve(cmd.Context(), s)
 		},
 	}
@@ -64,6 +66,7 @@ func (a *app) runCmd() *cobra.Command {
 	f.StringVar(&s.node, "node", "", "`NAME` of this node; default: the host's name and the process id")
 	f.IntVar(&s.smtpPort, "smtp-port", 25, "where receivers listen")
 	f.StringVar(&s.smarthost, "smarthost", "", "deliver everything to `HOST:PORT`")
+	f.StringVar(&s.login.User, "smarthost-user", "", "`NAME` to log in with there, with the password in ENOTIFY_SMARTHOST_PASSWORD; needs STARTTLS with a good certificate, or --tls required")
 	f.StringVar(&s.tls, "tls", "opportunistic", "opportunistic; required: nothing in the clear; verified: and only to hosts with a good certificate; enotify destination set says otherwise for some")
 	f.StringVar(&s.dkimDir, "dkim-dir", "", "`DIR` with the DKIM keys, DIR/DOMAIN/SELECTOR.pem")
 	f.StringVar(&s.turn, "turn", "strict", "strict: one batch at a time; destination: the next begins while the last only waits for slow sites, if all nodes say so")
@@ -100,6 +103,12 @@ func (a *app) serve(ctx context.Context, s runSettings) error {
 		if _, _, err := net.SplitHostPort(s.smarthost); err != nil {
 			return usagef("--smarthost %s: it is HOST:PORT", s.smarthost)
 		}
+	}
+	switch {
+	case s.login.User != "" && s.smarthost == "":
+		return usagef("--smarthost-user is for a smarthost: add --smarthost HOST:PORT")
+	case s.login.User != "" && s.login.Password == "":
+		return usagef("--smarthost-user %s: its password is missing; put it into ENOTIFY_SMARTHOST_PASSWORD", s.login.User)
 	}
 	if s.bounceDomain, err = bareDomain("--bounce-domain", s.bounceDomain); err != nil {
 		return err
@@ -158,10 +167,16 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 		return err
 	}
 	mail := &sender.Sender{
-		Resolver: resolver, Throttle: limits, HELO: node.HELO, Port: s.smtpPort, Smarthost: s.smarthost, Bind: bindable(node.Egress),
+		Resolver: resolver, Throttle: limits, HELO: node.HELO, Port: s.smtpPort, Smarthost: s.smarthost, SmarthostLogin: s.login, Bind: bindable(node.Egress),
 		TLS: encryption, MaxConnections: s.maxConns, Keys: signing, BounceDomain: s.bounceDomain, PublicURL: s.publicURL, Log: log,
 	}
 	mail.DKIM.Path = s.dkimDir
+	mail.Alerted = func(ctx context.Context, alert queue.Alert) {
+		monitor.alert(alert)
+		if err := db.Raise(ctx, alert); err != nil {
+			log.Warn("an alert did not reach those who listen", "kind", alert.Kind, "error", err)
+		}
+	}
 	server := &queue.Server{
 		DB: db, Node: node, Handler: monitor.watch(mail.Deliver), Admission: limits, Memory: limits, Schedule: queue.Schedule{First: s.retryFirst, Max: s.retryMax}, Survey: mail.Survey,
 		MaxInFlight: s.maxInFlight, Grace: s.grace, StateDir: s.stateDir, UntilIdle: s.untilIdle, Log: a.logger(), Alerted: monitor.alert,

@@ -72,6 +72,15 @@ func (t *Throttle) Held(name, egress string, now time.Time) time.Time {
 	return time.Time{}
 }
 
+// Halt closes a site until a time, for what is wrong with us and not with its
+// pace; then one message goes to see. It is not kept for the next node.
+func (t *Throttle) Halt(name string, until, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.site(name, now)
+	s.halted, s.pace.Refusals = until, max(1, s.pace.Refusals)
+}
+
 // Shut closes a site because all addresses that could be used are held, until
 // the first of them is free; then one message goes to see.
 func (t *Throttle) Shut(name string, now time.Time) {

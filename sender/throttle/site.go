@@ -31,6 +31,7 @@ type site struct {
 	pace     Pace
 	holds    []Hold
 	allHeld  time.Time // while all our egress addresses are held
+	halted   time.Time // see Halt
 	good     meter     // of good replies
 	open     int       // connections that are open, or being opened
 	inflight int       // messages admitted, and not done
@@ -70,10 +71,13 @@ func (s *site) blame(r queue.Reply, now time.Time) { s.pace.Why, s.pace.WhyAt = 
 // closed is until when nothing may begin, for whatever reason; the zero time
 // or one in the past when something may.
 func (s *site) closed() time.Time {
-	if s.allHeld.After(s.pace.ClosedUntil) {
-		return s.allHeld
+	until := s.pace.ClosedUntil
+	for _, t := range []time.Time{s.allHeld, s.halted} {
+		if t.After(until) {
+			until = t
+		}
 	}
-	return s.pace.ClosedUntil
+	return until
 }
 
 // freshRefusal is how old the last refusal may be of a site that is still
@@ -91,6 +95,8 @@ func (t *Throttle) Closure(name string, now time.Time) queue.Closure {
 	}
 	s, p := d.site, d.site.pace
 	switch {
+	case now.Before(s.halted): // all that there is waits: nobody need be put aside for others
+		return queue.Closure{}
 	case now.Before(s.allHeld):
 		c := queue.Closure{Until: s.allHeld, Class: queue.SpamBlock}
 		for _, h := range s.holds {
