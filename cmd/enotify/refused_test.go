@@ -1,0 +1,118 @@
+package main_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
+	"enotify/sender/smtptest"
+)
+
+// Two providers refuse the client's mail though SPF passes. Its batch is
+// blocked with their words, somebody hears of it, and once the fault is cured
+// exactly those who were refused get their message.
+func TestRefusalsBlockAndAreCured(t *testing.T) {
+	t.Parallel()
+	const words = "550 5.7.26 This mail is unauthenticated, SPF and DKIM did not pass"
+	var cured atomic.Bool
+	s := newSite(t, smtptest.Config{Reply: func(c smtptest.Command) string {
+		if c.Verb == "RCPT" && !cured.Load() && !strings.Contains(c.To, ".test") {
+			return words
+		}
+		return ""
+	}})
+	if err := s.dns.Put("mx.alpha.example. A 127.0.0.1\n*.alpha.example. MX 10 mx.alpha.example.\nmx.beta.example. A 127.0.0.1\n*.beta.example. MX 10 mx.beta.example.\n"); err != nil {
+		t.Fatal(err)
+	}
+	app, err := pgx.Connect(t.Context(), s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { app.Close(context.Background()) })
+	if _, err := app.Exec(t.Context(), `LISTEN enotify_alert`); err != nil {
+		t.Fatal(err)
+	}
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := free.Addr().String()
+	free.Close()
+
+	batch := ask[int64](s, `SELECT enotify.enqueue('agenda', 'info@town.example', 'Agenda', 'Come.', ARRAY(
+		SELECT format('user%s@%s', i, (ARRAY['d.test', 'news.alpha.example', 'beta.beta.example', 'e.test'])[1 + i % 4]) FROM generate_series(1, 40) i))`)
+	id := fmt.Sprint(batch)
+	s.start("run", "--listen", addr)
+	s.until(`SELECT state = 'blocked' FROM enotify.batch WHERE id = $1`, batch)
+
+	// Somebody hears of it.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var alert queue.Alert
+	for alert.Kind != queue.AlertClientBlocked {
+		n, err := app.WaitForNotification(ctx)
+		if err != nil {
+			t.Fatalf("no alert that the client is blocked: %v", err)
+		}
+		if err := json.Unmarshal([]byte(n.Payload), &alert); err != nil {
+			t.Fatalf("alert %s: %v", n.Payload, err)
+		}
+	}
+	if alert.Client != "town.example" || alert.Batch != batch || alert.Next != "enotify batch show "+id {
+		t.Errorf("alert: got %+v, want client, batch and the next command", alert)
+	}
+	for counted := ""; !strings.Contains(counted, `enotify_alerts_total{kind="client_blocked"} 1`); {
+		if ctx.Err() != nil {
+			t.Fatalf("/metrics never counts the alert: %s", counted)
+		}
+		_, counted = get(t, "http://"+addr+"/metrics")
+	}
+
+	// Whoever looks sees the evidence.
+	show := s.run("batch", "show", id)
+	for _, want := range []string{"blocked", "alpha.example", "beta.example", "This mail is unauthenticated", "enotify client zone town.example"} {
+		if !strings.Contains(show, want) {
+			t.Errorf("batch show lacks %q:\n%s", want, show)
+		}
+	}
+
+	// The fault is cured: the batch goes on, and is done.
+	cured.Store(true)
+	s.run("batch", "resume", id)
+	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	refused := ask[[]string](s, `SELECT array_agg(address ORDER BY address) FROM enotify.delivery WHERE batch_id = $1 AND class = 'auth_rejected'`, batch)
+	if len(refused) < 3 {
+		t.Errorf("refused: got %v, want three at least", refused)
+	}
+	before := s.smtp.Copies()
+	if got, want := len(before), 40-len(refused); got != want {
+		t.Errorf("had it before the requeue: got %d, want %d, all but those refused", got, want)
+	}
+
+	s.run("batch", "requeue", id, "--class", "auth_rejected", "--yes")
+	s.until(`SELECT delivered = 40 AND state = 'done' FROM enotify.batch_status WHERE id = $1`, batch)
+	var again []string
+	for address, n := range s.smtp.Copies() {
+		if n != 1 {
+			t.Errorf("%s: got %d copies, want 1", address, n)
+		}
+		if before[address] == 0 {
+			again = append(again, address)
+		}
+	}
+	slices.Sort(again)
+	if diff := cmp.Diff(refused, again); diff != "" {
+		t.Errorf("sent to by the requeue, not to those refused (-want +got):\n%s", diff)
+	}
+	s.run("batch", "audit", id)
+}
