@@ -49,6 +49,8 @@ func TestRefusalsBlockAndAreCured(t *testing.T) {
 	addr := free.Addr().String()
 	free.Close()
 
+	// So that there is something left to block.
+	s.exec(`INSERT INTO enotify.destination (name, rate_messages, rate_per, burst) VALUES ('e.test', 1, '1 min', 1)`)
 	batch := ask[int64](s, `SELECT enotify.enqueue('agenda', 'info@town.example', 'Agenda', 'Come.', ARRAY(
 		SELECT format('user%s@%s', i, (ARRAY['d.test', 'news.alpha.example', 'beta.beta.example', 'e.test'])[1 + i % 4]) FROM generate_series(1, 40) i))`)
 	id := fmt.Sprint(batch)
@@ -88,6 +90,7 @@ func TestRefusalsBlockAndAreCured(t *testing.T) {
 
 	// The fault is cured: the batch goes on, and is done.
 	cured.Store(true)
+	s.exec(`DELETE FROM enotify.destination WHERE name = 'e.test'`)
 	s.run("batch", "resume", id)
 	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 	refused := ask[[]string](s, `SELECT array_agg(address ORDER BY address) FROM enotify.delivery WHERE batch_id = $1 AND class = 'auth_rejected'`, batch)
