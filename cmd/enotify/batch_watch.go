@@ -46,7 +46,8 @@ Exit codes, with ID: 0 done; 2 blocked; 1 cancelled, or an error.`,
 
 const (
 	watchEvery   = 500 * time.Millisecond // between two looks
-	detailsEvery = 2 * time.Second        // between two looks at sites and failures
+	detailsEvery = 2 * time.Second        // between two looks at sites and failures, at least
+	detailsShare = 20                     // they take no more than one part in so many of the time
 	tellEvery    = 5 * time.Second        // between two lines about one state
 	paceFor      = 15 * time.Second       // that the rate is measured over
 	sitesShown   = 5
@@ -63,6 +64,7 @@ type watch struct {
 	samples   []sample
 	details   batchProgress // as looked at last in full, which takes the database longer
 	detailsAt time.Time
+	took      time.Duration // that look
 
 	told   string
 	toldAt time.Time
@@ -156,9 +158,10 @@ func (w *watch) look(ctx context.Context) (*batchProgress, error) {
 		p.ETA = &eta
 	}
 	p.NextDue, p.Sites, p.Failures = w.details.NextDue, w.details.Sites, w.details.Failures
-	if w.details.ID == p.ID && w.details.State == p.State && time.Since(w.detailsAt) < detailsEvery {
+	if w.details.ID == p.ID && w.details.State == p.State && time.Since(w.detailsAt) < max(detailsEvery, detailsShare*w.took) {
 		return p, nil
 	}
+	asked := time.Now()
 	if p.NextDue, err = w.db.NextDue(ctx, p.ID); err != nil {
 		return nil, err
 	}
@@ -166,7 +169,7 @@ func (w *watch) look(ctx context.Context) (*batchProgress, error) {
 		return nil, err
 	}
 	p.Sites, err = w.sites(ctx, p.ID)
-	w.details, w.detailsAt = *p, time.Now()
+	w.details, w.detailsAt, w.took = *p, time.Now(), time.Since(asked)
 	return p, err
 }
 
