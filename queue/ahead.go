@@ -14,6 +14,17 @@ type Ahead struct {
 	Domains   []SiteCount
 }
 
+const retriesSQL = `
+SELECT k.name, coalesce(s.name, k.name), count(*)::int
+FROM enotify.retry t JOIN enotify.domain k ON k.id = t.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
+WHERE t.batch_id <> $1 AND t.intent_at IS NULL GROUP BY 1, 2`
+
+// Retries counts the recipients of other batches than one that wait for
+// another try.
+func (db *DB) Retries(ctx context.Context, but int64) ([]SiteCount, error) {
+	return collect[SiteCount](ctx, db, retriesSQL, but)
+}
+
 // A SiteCount is how many messages wait for a recipient domain, and who takes
 // its mail; the domain itself while nobody knows.
 type SiteCount struct {

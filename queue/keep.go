@@ -86,6 +86,9 @@ func (v *serving) follow(t turns) {
 
 // renew beats, and moves our share of the groups towards a fair one.
 func (v *serving) renew(ctx context.Context) error {
+	if v.MessageTime != nil {
+		v.node.MessageTime = v.MessageTime()
+	}
 	asked := time.Since(v.start)
 	held, alive, now, err := v.DB.beat(ctx, v.node, v.waitsFor)
 	if err != nil {

@@ -41,6 +41,8 @@ type Node struct {
 	Turn      Turn          // "" is Strict
 	Barred    []Barred      // for whom it may not send
 
+	MessageTime time.Duration // that a message took in one connection lately; 0: it has sent none
+
 	incarnation string // names this run for good
 }
 
@@ -75,9 +77,9 @@ type lease struct {
 const (
 	// A node whose row was removed, since the machine slept for long, has it back.
 	liveSQL = `
-INSERT INTO enotify.node AS n (id, name, egress, helo, version, incarnation, live_until, turn, waits_for) OVERRIDING SYSTEM VALUE
-VALUES ($1, $2, $3, $4, $5, $6::uuid, now() + $7, $8, nullif($9::bigint, 0))
-ON CONFLICT (id) DO UPDATE SET live_until = excluded.live_until, waits_for = excluded.waits_for WHERE n.incarnation = excluded.incarnation
+INSERT INTO enotify.node AS n (id, name, egress, helo, version, incarnation, live_until, turn, waits_for, message_time) OVERRIDING SYSTEM VALUE
+VALUES ($1, $2, $3, $4, $5, $6::uuid, now() + $7, $8, nullif($9::bigint, 0), nullif($10::interval, '0'))
+ON CONFLICT (id) DO UPDATE SET live_until = excluded.live_until, waits_for = excluded.waits_for, message_time = excluded.message_time WHERE n.incarnation = excluded.incarnation
 RETURNING (SELECT count(*) FROM enotify.node o WHERE o.live_until > now() AND o.id <> $1) + 1, clock_timestamp()`
 	renewSQL = `UPDATE enotify.lease SET until = now() + $2 WHERE node_id = $1 RETURNING grp, epoch`
 )
@@ -87,7 +89,7 @@ RETURNING (SELECT count(*) FROM enotify.node o WHERE o.live_until > now() AND o.
 func (db *DB) beat(ctx context.Context, n Node, waitsFor int64) (held []lease, alive int, c clock, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		c.here = time.Now()
-		err := tx.QueryRow(ctx, liveSQL, n.ID, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, leaseTTL, cmp.Or(n.Turn, Strict), waitsFor).Scan(&alive, &c.there)
+		err := tx.QueryRow(ctx, liveSQL, n.ID, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, leaseTTL, cmp.Or(n.Turn, Strict), waitsFor, n.MessageTime).Scan(&alive, &c.there)
 		if errors.Is(err, pgx.ErrNoRows) { // the database was set back to a state before we joined
 			return fmt.Errorf("another node has our number %d: start this one again", n.ID)
 		}
@@ -257,7 +259,8 @@ SELECT n.id, n.name, n.egress, n.helo, n.version, n.started_at, n.live_until, gr
        coalesce((SELECT jsonb_agg(to_jsonb(b) ORDER BY b.client, b.egress) FROM (
            SELECT DISTINCT ON (c.domain, v.egress) c.domain AS client, host(v.egress) AS egress, v.explanation AS reason, v.fix
            FROM enotify.verdict v JOIN enotify.client c ON c.id = v.client_id
-           WHERE v.superseded_at IS NULL AND v.blocks AND v.egress = ANY (n.egress) ORDER BY c.domain, v.egress, v.id) b), '[]')
+           WHERE v.superseded_at IS NULL AND v.blocks AND v.egress = ANY (n.egress) ORDER BY c.domain, v.egress, v.id) b), '[]'),
+       coalesce(n.message_time, '0')
 FROM enotify.node n WHERE n.live_until > now() ORDER BY n.name, n.id`
 
 // Nodes lists the nodes that are alive.
@@ -268,7 +271,7 @@ func (db *DB) Nodes(ctx context.Context) ([]Node, error) {
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (n Node, err error) {
 		var egress []netip.Prefix // inet
-		err = row.Scan(&n.ID, &n.Name, &egress, &n.HELO, &n.Version, &n.StartedAt, &n.LiveUntil, &n.Heartbeat, &n.Groups, &n.Turn, &n.Barred)
+		err = row.Scan(&n.ID, &n.Name, &egress, &n.HELO, &n.Version, &n.StartedAt, &n.LiveUntil, &n.Heartbeat, &n.Groups, &n.Turn, &n.Barred, &n.MessageTime)
 		for _, e := range egress {
 			n.Egress = append(n.Egress, e.Addr())
 		}

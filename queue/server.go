@@ -39,6 +39,10 @@ type Server struct {
 	// domain be its own site until Admission finds out.
 	Survey func(ctx context.Context, domain string) (Survey, error)
 
+	// MessageTime says what a message takes in one connection lately, for the
+	// forecasts of others; 0, and nil, is that nobody knows.
+	MessageTime func() time.Duration
+
 	MaxInFlight int           // messages begun and not recorded; 0 is 2000
 	Grace       time.Duration // what transactions under way get to finish when Serve ends; 0 is 30 s
 	StateDir    string        // folder of the node's journal, which may be shared by nodes of this host; "" is no journal

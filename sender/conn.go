@@ -23,11 +23,13 @@ type conn struct {
 	egress  string   // that we come from, see egress.name
 	raw     net.Conn // as dialled: closing it ends everything
 	client  *smtp.Client
-	carried int       // messages handed over so far, refused ones with them
-	open    bool      // a transaction was begun and not ended: RSET before the next
-	secured TLSPolicy // Opportunistic is in the clear
-	broken  bool      // nothing more can be said on it
-	idleAt  time.Time // when it was last put aside; zero when it never was
+	carried int           // messages handed over so far, refused ones with them
+	open    bool          // a transaction was begun and not ended: RSET before the next
+	secured TLSPolicy     // Opportunistic is in the clear
+	broken  bool          // nothing more can be said on it
+	idleAt  time.Time     // when it was last put aside; zero when it never was
+	begunAt time.Time     // when it began to be opened
+	took    time.Duration // by the last message it took
 
 	commandTimeout time.Duration
 	contentTimeout time.Duration
@@ -38,11 +40,16 @@ type conn struct {
 func (c *conn) send(ctx context.Context, from, to string, wire []byte) (queue.Reply, *failure) {
 	stop := context.AfterFunc(ctx, func() { c.raw.Close() })
 	defer stop()
+	begun := time.Now()
+	if c.carried == 0 {
+		begun = c.begunAt // the first message bears what it takes to open it
+	}
 	at := opening
 	reply, err := c.transact(from, to, wire, &at)
 	reused := !c.idleAt.IsZero()
 	c.carried++
 	if err == nil {
+		c.took = time.Since(begun)
 		return reply, nil
 	}
 	f := &failure{stage: at, host: c.host, site: c.site, egress: c.egress, err: err, ended: ctx.Err() != nil}

@@ -117,6 +117,7 @@ func (s *Sender) dialHost(ctx context.Context, r route, host string, others func
 // connect dials one address, from one of ours, and goes through banner, EHLO
 // and STARTTLS; the zero policy is in the clear.
 func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, from netip.Addr, policy TLSPolicy) (*conn, error) {
+	begun := time.Now()
 	raw, err := s.dialTCP(ctx, addr, from)
 	if err != nil {
 		return nil, err
@@ -140,7 +141,7 @@ func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, 
 		return nil, err
 	}
 	return &conn{
-		host: host, raw: raw, client: client, secured: secured,
+		host: host, raw: raw, client: client, secured: secured, begunAt: begun,
 		commandTimeout: s.commandTimeout(), contentTimeout: cmp.Or(s.ContentTimeout, 10*time.Minute),
 	}, nil
 }

@@ -84,7 +84,12 @@ type Sender struct {
 	sessions tls.ClientSessionCache
 	start    sync.Once
 	conns    *pool
+	took     average
 }
+
+// MessageTime is what a message that was taken took in one connection lately,
+// over all sites, with its part of opening the connection; 0 when there was none.
+func (s *Sender) MessageTime() time.Duration { return s.took.mean() }
 
 // Deliver makes one attempt to deliver m. It is a [queue.Handler]. When ctx
 // ends, transactions under way are cut off: let them finish first.
@@ -152,6 +157,7 @@ func (s *Sender) hand(ctx context.Context, r route, m queue.Message, wire []byte
 		var o queue.Outcome
 		if f == nil {
 			o = queue.Outcome{State: queue.Delivered, Reply: reply, Host: c.host, Site: r.site}
+			s.took.note(c.took)
 			s.Throttle.Unblock(c.site, c.egress, time.Now())
 			s.accepted(ctx)
 		} else {

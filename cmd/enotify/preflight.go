@@ -37,7 +37,7 @@ be made.`,
 	p.add(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&watch, "watch", false, "look again until nothing blocks any more")
-	f.DurationVar(&p.message, "message-time", 0, "what a message takes in one connection, for the forecast; default: 300ms")
+	f.DurationVar(&p.message, "message-time", 0, "what a message takes in one connection, for the forecast; default: what the live nodes measured, else 300ms")
 	f.DurationVar(&every, "every", 30*time.Second, "with --watch, how often")
 	f.BoolVar(&last, "last", false, "show the last report that was kept, and check nothing")
 	c.contentFlags(f)

@@ -221,9 +221,37 @@ func (p *preflightFlags) plan(ctx context.Context, db *queue.DB, batch int64, no
 		}
 		plan.Ahead = append(plan.Ahead, load)
 	}
+	retries, err := db.Retries(ctx, batch)
+	if err != nil {
+		return plan, err
+	}
+	for _, r := range retries {
+		plan.Retries = append(plan.Retries, preflight.Waiting{Domain: r.Domain, Site: r.Site, N: r.N})
+	}
 	nodes, err := db.Nodes(ctx)
+	if err != nil {
+		return plan, err
+	}
 	plan.Most = preflight.MostPerNode * rate.Limit(max(1, len(nodes)))
-	return plan, err
+	plan.Overlap = len(nodes) > 0 && !slices.ContainsFunc(nodes, func(n queue.Node) bool { return n.Turn != queue.ByDestination })
+	if plan.Message == 0 {
+		plan.Message = measured(nodes)
+		plan.Measured = plan.Message > 0
+	}
+	return plan, nil
+}
+
+// measured is what a message takes in one connection, by the nodes that have
+// sent any; 0 when none has.
+func measured(nodes []queue.Node) (mean time.Duration) {
+	n := time.Duration(0)
+	for _, node := range nodes {
+		if node.MessageTime > 0 {
+			n++
+			mean += node.MessageTime
+		}
+	}
+	return mean / max(1, n)
 }
 
 // batchesShown are the last ones of the client whose bounces are shown.

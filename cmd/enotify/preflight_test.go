@@ -161,6 +161,7 @@ func TestPreflightAsAnAdmin(t *testing.T) {
 	if err := os.WriteFile(trusted, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	s.until(`SELECT message_time > '0' FROM enotify.node`)
 	draft := ask[int64](s, `SELECT enotify.create_batch('second', 'info@town.example', 'Menu', 'Soup.')`)
 	s.exec(`SELECT enotify.add_recipients($1, '{user1@d0.test}')`, draft)
 
@@ -180,6 +181,9 @@ func TestPreflightAsAnAdmin(t *testing.T) {
 		}
 		if f := r.Row("unsub.works"); f.Severity != preflight.Pass || !strings.Contains(strings.Join(f.Evidence, "\n"), c.says) {
 			t.Errorf("as %s: unsub.works: got %s (%s %q), want pass and %q", c.login, f.Severity, f.Found, f.Evidence, c.says)
+		}
+		if f := r.Row("eta"); !strings.Contains(strings.Join(f.Evidence, "\n"), "in one connection (what the nodes measured lately, over all sites)") {
+			t.Errorf("as %s: eta: got %q, want the time that the node measured", c.login, f.Evidence)
 		}
 		f := r.Row("unsub.header")
 		link := regexp.MustCompile(`/u/([a-z0-9-]+)>`).FindStringSubmatch(strings.Join(f.Evidence, "\n"))

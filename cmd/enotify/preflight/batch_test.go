@@ -214,6 +214,16 @@ func TestBatchRows(t *testing.T) {
 		{rowCase: rowCase{name: "nobody", row: "rcpt.new", want: notChecked, change: func(in *preflight.Input) { in.Census.Sendable, in.Census.Domains = 0, nil }}},
 
 		{rowCase: rowCase{name: "in time", row: "eta", want: info, says: "google: 900 messages in 56 s"}},
+		{rowCase: rowCase{name: "measured", row: "eta", want: info, says: "12.3ms in one connection (what the nodes measured", change: func(in *preflight.Input) {
+			in.Plan.Message, in.Plan.Measured = 12345*time.Microsecond, true
+		}}},
+		{rowCase: rowCase{name: "nothing measured", row: "eta", want: info, says: "300ms in one connection (nothing was measured", change: func(in *preflight.Input) { in.Plan.Message = 0 }}},
+		{rowCase: rowCase{name: "retries", row: "eta", want: info, says: "not counted: 7 recipients of earlier batches", change: func(in *preflight.Input) {
+			in.Plan.Retries = []preflight.Waiting{{Domain: "a.test", Site: "google", N: 7}, {Domain: "b.test", Site: "elsewhere", N: 5}}
+		}}},
+		{rowCase: rowCase{name: "by destination", row: "eta", want: info, says: "it may begin sooner", change: func(in *preflight.Input) {
+			in.Plan.Overlap, in.Plan.Ahead = true, []preflight.Load{{Domains: []preflight.Waiting{{Domain: "a.test", Site: "google", N: 10}}}}
+		}}},
 		{rowCase: rowCase{name: "too late", row: "eta", want: warn, says: "about 780 recipients would not be tried", change: func(in *preflight.Input) {
 			in.Plan.Limits = limits(map[string]throttle.Policy{"*": {Rate: 1, Burst: 1}})
 			in.Batch.ExpiresAt = at.Add(time.Minute)

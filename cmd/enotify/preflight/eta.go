@@ -3,6 +3,7 @@ package preflight
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -44,7 +45,7 @@ func (in *Input) forecast(r *Report) Finding {
 		}
 		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s in %s, held back by %s", s.Name, some(s.N, "message"), span(s.End), in.heldBy(s)))
 	}
-	f.Evidence = append(f.Evidence, fmt.Sprintf("assumed: a message takes %s in one connection; nobody is deferred", cmp.Or(p.Message, defaultMessage)))
+	f.Evidence = append(f.Evidence, p.assumed(c)...)
 	if len(c.Sites) > 1 && c.Sites[0].End > 0 {
 		r.Summary.Slowest = c.Sites[0].Name
 	}
@@ -55,6 +56,31 @@ func (in *Input) forecast(r *Report) Finding {
 		f.Advice = "Let it expire later, begin earlier, or raise the limits of the slowest destinations (enotify destination set) where their operators allow it."
 	}
 	return f
+}
+
+// assumed says what a forecast rests on, and what it leaves out.
+func (p Plan) assumed(c Forecast) []string {
+	how := ""
+	switch {
+	case p.Measured:
+		how = " (what the nodes measured lately, over all sites)"
+	case p.Message == 0:
+		how = " (nothing was measured yet; --message-time says otherwise)"
+	}
+	said := []string{fmt.Sprintf("assumed: a message takes %s in one connection%s; nobody is deferred", cmp.Or(p.Message, defaultMessage).Round(time.Millisecond/10), how)}
+	retries := 0
+	for _, w := range p.Retries {
+		if slices.ContainsFunc(c.Sites, func(s SiteForecast) bool { return s.Name == w.Site }) {
+			retries += w.N
+		}
+	}
+	if retries > 0 {
+		said = append(said, fmt.Sprintf("not counted: %s of earlier batches at the same sites that will be tried again meanwhile", some(retries, "recipient")))
+	}
+	if p.Overlap && len(p.Ahead) > 0 {
+		said = append(said, "not counted: the nodes run with --turn destination, so it may begin sooner, while the batch before only waits for slow sites")
+	}
+	return said
 }
 
 // sentBy reads a curve at a time.

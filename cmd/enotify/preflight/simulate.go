@@ -34,12 +34,15 @@ type Waiting struct {
 
 // A Plan is what is simulated.
 type Plan struct {
-	Start   time.Time
-	Limits  Limits
-	Ahead   []Load // have the turn before, one after the other
-	Own     Load
-	Message time.Duration // that one message takes in one connection; 0 is defaultMessage
-	Most    rate.Limit    // messages a second that all nodes together get through; 0 is MostPerNode
+	Start    time.Time
+	Limits   Limits
+	Ahead    []Load // have the turn before, one after the other
+	Own      Load
+	Message  time.Duration // that one message takes in one connection; 0 is defaultMessage
+	Measured bool          // Message is what nodes measured
+	Retries  []Waiting     // of other batches; they are not simulated
+	Overlap  bool          // a batch may begin while the one ahead only waits for slow sites; that is not simulated
+	Most     rate.Limit    // messages a second that all nodes together get through; 0 is MostPerNode
 }
 
 const (
