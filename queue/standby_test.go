@@ -99,23 +99,17 @@ func standby(t *testing.T, data string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := os.Stat(data)
-	if err != nil {
-		t.Fatal(err)
-	}
 	signal := filepath.Join(data, "standby.signal")
-	owner := info.Sys().(*syscall.Stat_t)
 	if err := os.WriteFile(signal, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("sh", "-c", "exec "+string(command))
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
-	if os.Getuid() == 0 {
-		if err := os.Chown(signal, int(owner.Uid), int(owner.Gid)); err != nil {
+	if cmd.SysProcAttr = asOwner(t, data); cmd.SysProcAttr != nil {
+		if err := os.Chown(signal, int(cmd.SysProcAttr.Credential.Uid), int(cmd.SysProcAttr.Credential.Gid)); err != nil {
 			t.Fatal(err)
 		}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}}
 	}
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
@@ -129,6 +123,21 @@ func standby(t *testing.T, data string) {
 			t.Log(log.String())
 		}
 	})
+}
+
+// asOwner has root start a process as the user that the server runs as; another
+// user is that already.
+func asOwner(t *testing.T, data string) *syscall.SysProcAttr {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}}
 }
 
 func connectWhenUp(t *testing.T, url string) *pgx.Conn {
