@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -30,6 +31,7 @@ type preflightFlags struct {
 
 	bounceDomain string
 	publicURL    string
+	smarthost    string // HOST:PORT; "" is none
 	keys         dkim.Directory
 	message      time.Duration // in one connection; 0: nobody knows
 }
@@ -47,6 +49,7 @@ func (p *preflightFlags) addSources(f *pflag.FlagSet) {
 	f.StringVar(&p.mailFrom, "mail-from", "", "envelope sender `ADDRESS`; default: the client's return path, else the From: address")
 	f.StringVar(&p.bounceDomain, "bounce-domain", "", "`NAME` of the signed return paths of clients that leave them to the operator")
 	f.StringVar(&p.publicURL, "public-url", "", "`URL`, https, of our unsubscribe page, as enotify run has it")
+	f.StringVar(&p.smarthost, "smarthost", "", "`HOST:PORT` that gets all mail, as enotify run has it")
 	dkimDirFlag(f, &p.keys)
 	f.StringSliceVar(&p.lists, "dnsbl", nil, "`ZONES` of DNS block lists to ask, such as zen.spamhaus.org")
 }
@@ -62,6 +65,11 @@ func (p *preflightFlags) check() error {
 	for _, zone := range p.lists {
 		if !strings.Contains(zone, ".") || strings.ContainsAny(zone, " /:@") {
 			return usagef("--dnsbl %s: it is a domain, such as zen.spamhaus.org", zone)
+		}
+	}
+	if p.smarthost != "" {
+		if _, _, err := net.SplitHostPort(p.smarthost); err != nil {
+			return usagef("--smarthost %s: it is HOST:PORT", p.smarthost)
 		}
 	}
 	return nil

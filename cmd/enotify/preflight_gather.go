@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
@@ -183,6 +184,10 @@ func (p *preflightFlags) askDomains(ctx context.Context, db *queue.DB, in *prefl
 		return err
 	}
 	in.Directory = directory
+	if p.smarthost != "" {
+		in.Directory.Smarthost, _, _ = net.SplitHostPort(p.smarthost) // p.check has
+		return nil                                                    // a node with a smarthost has another answer
+	}
 	for some := range slices.Chunk(found, factsAtOnce) {
 		if err := db.NoteDomains(ctx, some); err != nil {
 			return fmt.Errorf("keep what the DNS said of recipient domains: %w", err)

@@ -140,6 +140,15 @@ func TestPreflightRendersAsTheNodeDoes(t *testing.T) {
 		}
 	}
 
+	// with a smarthost, its limits are all there is
+	text, err = s.enotify("preflight", fmt.Sprint(batch), "-o", "json", "--smarthost", "relay.test:25").Output()
+	if jsonErr := json.Unmarshal(text, &r); jsonErr != nil {
+		t.Fatalf("%v, %v: %s", err, jsonErr, text)
+	}
+	if len(r.Sites) != 1 || r.Sites[0].Name != "relay.test" || r.Sites[0].Recipients != 10 {
+		t.Errorf("with a smarthost: got %+v, want relay.test with all 10 recipients", r.Sites)
+	}
+
 	out, err := s.enotify("preflight", fmt.Sprint(batch), "--dkim-dir", t.TempDir()).Output()
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(string(out), "cannot be signed") {
 		t.Errorf("without the key: got %v and %s, want exit code 2", err, out)

@@ -213,6 +213,8 @@ func TestBatchRows(t *testing.T) {
 		{rowCase: rowCase{name: "the first", row: "rcpt.new", want: warn, says: "first batch", change: func(in *preflight.Input) { in.Census.Known, in.Census.EarlierBatches = 0, 0 }}},
 		{rowCase: rowCase{name: "nobody", row: "rcpt.new", want: notChecked, change: func(in *preflight.Input) { in.Census.Sendable, in.Census.Domains = 0, nil }}},
 
+		{rowCase: rowCase{name: "smarthost", row: "rcpt.provider", want: info, says: "All mail goes to relay.test", change: func(in *preflight.Input) { in.Directory.Smarthost = "relay.test" }}},
+		{rowCase: rowCase{name: "smarthost", row: "eta", want: info, says: "relay.test: ", change: func(in *preflight.Input) { in.Directory.Smarthost = "relay.test" }}},
 		{rowCase: rowCase{name: "in time", row: "eta", want: info, says: "google: 900 messages in 56 s"}},
 		{rowCase: rowCase{name: "measured", row: "eta", want: info, says: "12.3ms in one connection (what the nodes measured", change: func(in *preflight.Input) {
 			in.Plan.Message, in.Plan.Measured = 12345*time.Microsecond, true

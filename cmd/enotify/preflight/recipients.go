@@ -20,6 +20,7 @@ const maxAsking = 200
 // A Directory says who takes the mail of each recipient domain.
 type Directory struct {
 	Facts      map[string]queue.Survey
+	Smarthost  string   // host that takes all mail in place of the domains' own; "" is none
 	Unanswered []string // domains of which the DNS said nothing, the most recipients first
 	Trouble    error    // of one of them
 	Asked      int      // were not known before
@@ -75,7 +76,10 @@ func AskDomains(ctx context.Context, domains []queue.DomainCount, known []queue.
 }
 
 // site is who takes the mail of a domain; who is not known is its own.
-func (d Directory) site(domain string) string { return either(d.Facts[domain].Site, domain) }
+// site is who takes the mail of a domain from us.
+func (d Directory) site(domain string) string {
+	return either(d.Smarthost, either(d.Facts[domain].Site, domain))
+}
 
 // sites groups the recipients by who takes their mail, the largest first.
 // Domains that take none are left out.
@@ -272,6 +276,9 @@ func providers(in *Input) Finding {
 		shares = append(shares, fmt.Sprintf("%s %s", s.Name, percent(float64(s.Recipients)/float64(max(1, total)))))
 	}
 	f.Found = fmt.Sprintf("%s at %s: %s.", some(total, "recipient"), some(len(sites), "mail provider"), strings.Join(shares, ", "))
+	if in.Directory.Smarthost != "" {
+		f.Found = fmt.Sprintf("All mail goes to %s; what it does with it is not seen from here.", in.Directory.Smarthost)
+	}
 	if n := len(in.Directory.Unanswered); n > 0 {
 		f.Evidence = append(f.Evidence, "the DNS gave no answer for "+some(n, "domain"))
 	}
