@@ -80,13 +80,13 @@ WITH sent AS (
 	FROM enotify.recipient r
 	JOIN enotify.batch_domain p ON p.batch_id = r.batch_id AND p.domain_id = r.domain_id AND r.seq BETWEEN p.first_seq AND p.intent_seq
 	LEFT JOIN enotify.outcome o ON o.batch_id = r.batch_id AND o.seq = r.seq
-	WHERE r.batch_id = $1 AND r.seq = $2 AND (o.state IS NULL AND $9 OR o.state IN ('delivered', 'unknown'))
+	WHERE r.batch_id = $1 AND r.seq = $2 AND (o.state IS NULL AND $8 OR o.state IN ('delivered', 'unknown'))
 	  AND ($4 = 'no_such_user' OR NOT EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = r.batch_id AND t.seq = r.seq AND t.tries > 0 AND t.tries % 1000000 = 0))
 ), waiting AS (
 	DELETE FROM enotify.retry t USING sent WHERE t.batch_id = sent.batch_id AND t.seq = sent.seq
 ), changed AS (
 	INSERT INTO enotify.outcome AS o (batch_id, seq, state, class, code, enhanced, reply, at)
-	SELECT batch_id, seq, $3::enotify.recipient_state, $4::enotify.reply_class, $5, $6, $7, $8 FROM sent
+	SELECT batch_id, seq, $3::enotify.recipient_state, $4::enotify.reply_class, $5, $6, $7, now() FROM sent
 	ON CONFLICT (batch_id, seq) DO UPDATE
 	SET state = excluded.state, class = excluded.class, code = excluded.code, enhanced = excluded.enhanced, reply = excluded.reply, at = excluded.at
 	WHERE o.state IN ('delivered', 'unknown')
@@ -112,7 +112,11 @@ func (db *DB) RecordReport(ctx context.Context, r Report) (done Recorded, err er
 }
 
 func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error) {
-	late := []result{r.result()}
+	var now time.Time // the database's: ours may be wrong
+	if err := tx.QueryRow(ctx, `SELECT now()`).Scan(&now); err != nil {
+		return done, err
+	}
+	late := []result{r.result(now)}
 	var clients []int32
 	if r.Kind == ReportBounce && r.Class == AuthRejected {
 		if clients, err = lockRefused(ctx, tx, late); err != nil {
@@ -165,7 +169,7 @@ const reportLock = 0x656e7270 // "enrp"
 
 // bounce turns the outcome.
 func (r *Report) bounce(ctx context.Context, tx pgx.Tx, to State) (was State, err error) {
-	err = tx.QueryRow(ctx, lateBounceSQL, r.Batch, r.Seq, string(to), orNull(string(r.Class)), orNullCode(r.Reply.Code), orNull(r.Reply.Enhanced), storable(r.Reply.Text), time.Now(), r.Signed).Scan(&was)
+	err = tx.QueryRow(ctx, lateBounceSQL, r.Batch, r.Seq, string(to), orNull(string(r.Class)), orNullCode(r.Reply.Code), orNull(r.Reply.Enhanced), storable(r.Reply.Text), r.Signed).Scan(&was)
 	if errors.Is(err, pgx.ErrNoRows) { // it had bounced already, or was never sent
 		return "", nil
 	}
@@ -193,8 +197,8 @@ func (r *Report) act(ctx context.Context, tx pgx.Tx, clients []int32, late []res
 }
 
 // result is the report as the outcome of an attempt would have had it.
-func (r *Report) result() result {
-	return result{batch: r.Batch, seq: r.Seq, at: time.Now(), Outcome: Outcome{State: Bounced, Class: r.Class, Reply: r.Reply, Host: r.Host}}
+func (r *Report) result(at time.Time) result {
+	return result{batch: r.Batch, seq: r.Seq, at: at, Outcome: Outcome{State: Bounced, Class: r.Class, Reply: r.Reply, Host: r.Host}}
 }
 
 // fingerprint is the same for two mails that say the same of a recipient: a
