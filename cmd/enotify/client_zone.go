@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/net/publicsuffix"
 
+	"enotify/cmd/enotify/preflight"
 	"enotify/queue"
 	"enotify/sender/dkim"
 	"enotify/spfguard"
@@ -200,7 +200,7 @@ func (z *zoneFile) dkim(ctx context.Context, c queue.Client) ([]zoneLine, error)
 			l.Status, l.Why = zoneUnknown, fmt.Sprintf("DKIM: %v", err)
 		default:
 			l.Value = key.Record()
-			if slices.ContainsFunc(published, func(text string) bool { return tag(text, "p") == tag(l.Value, "p") }) {
+			if preflight.Publishes(published, key.Public()) {
 				l.Status, l.Why = zoneRight, "DKIM, already the public key of selector "+selector
 			} else if len(published) > 0 {
 				l.Status, l.Why = zoneChange, l.Why+", in place of another key; better: a new key with a new selector, since mail on its way is signed with the old one"
@@ -211,25 +211,18 @@ func (z *zoneFile) dkim(ctx context.Context, c queue.Client) ([]zoneLine, error)
 	return lines, nil
 }
 
-// dmarc is a policy to begin with (RFC 7489). One that is there, also that of
-// the organisation's domain, is the client's own business.
+// dmarc is a policy to begin with. One that is there, also that of the
+// organisation's domain, is the client's own business.
 func (z *zoneFile) dmarc(ctx context.Context, c queue.Client) ([]zoneLine, error) {
-	domains := []string{c.Domain}
-	if registered, err := publicsuffix.EffectiveTLDPlusOne(c.Domain); err == nil && registered != c.Domain {
-		domains = append(domains, registered)
+	name, text, err := preflight.PublishedDMARC(ctx, c.Domain, z.published)
+	if err != nil {
+		return nil, err
 	}
-	for _, domain := range domains {
-		texts, err := z.published(ctx, "_dmarc."+domain)
-		if err != nil {
-			return nil, err
-		}
-		for _, text := range texts {
-			if tag(text, "v") == "DMARC1" {
-				return []zoneLine{{Name: "_dmarc." + domain, Type: "TXT", Value: text, Status: zoneKeep, Why: "DMARC, there is a policy; leave it as it is"}}, nil
-			}
-		}
+	if name != "" {
+		return []zoneLine{{Name: name, Type: "TXT", Value: text, Status: zoneKeep, Why: "DMARC, there is a policy; leave it as it is"}}, nil
 	}
-	return []zoneLine{{Name: "_dmarc." + c.Domain, Type: "TXT", Value: "v=DMARC1; p=none; rua=mailto:postmaster@" + c.Domain, Status: zonePublish,
+	name, text = preflight.FirstDMARC(c.Domain)
+	return []zoneLine{{Name: name, Type: "TXT", Value: text, Status: zonePublish,
 		Why: "DMARC, which big receivers ask for: only reports, to begin with; go on to p=quarantine when they show that all your mail passes"}}, nil
 }
 
@@ -240,14 +233,4 @@ func (z *zoneFile) published(ctx context.Context, name string) ([]string, error)
 		return nil, nil
 	}
 	return answer.Records, err
-}
-
-// tag is the value of a tag in a list of them (RFC 6376 §3.2), without white space.
-func tag(text, name string) string {
-	for part := range strings.SplitSeq(text, ";") {
-		if key, value, _ := strings.Cut(part, "="); strings.TrimSpace(key) == name {
-			return strings.Join(strings.Fields(value), "")
-		}
-	}
-	return ""
 }

@@ -6,11 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"enotify/cmd/enotify/preflight"
 	"enotify/sender/smtptest"
 )
 
@@ -53,6 +55,20 @@ _dmarc.org.example.       TXT "v=DMARC1; p=quarantine"
 		var lines []struct{ Name, Type, Value, Why, Status string }
 		if err := json.Unmarshal([]byte(s.run(append(args, "-o", "json")...)), &lines); err != nil || len(lines) < 3 {
 			t.Errorf("%s: got %d lines of JSON, %v", domain, len(lines), err)
+		}
+	}
+	// and client check says the same of the lines that both look at
+	s.run("client", "set", "other.example", "--dkim-selector", "s1")
+	for domain, want := range map[string][]string{"new.example": {"missing", "_dmarc.new.example"}, "other.example": {"wrong", "s1._domainkey.other.example"}} {
+		zone := s.run("client", "zone", domain, "--ip", "192.0.2.10", "--dkim-dir", keys)
+		text, exit := s.enotify("client", "check", domain, "--egress", "192.0.2.10", "--helo", "mail.host.example", "--dkim-dir", keys, "-o", "json").Output() // it blocks: 2
+		var r preflight.Report
+		if err := json.Unmarshal(text, &r); err != nil {
+			t.Fatalf("%v, %v: %s", err, exit, text)
+		}
+		i := slices.IndexFunc(r.Setup, func(l preflight.Line) bool { return l.Name == want[1] })
+		if i < 0 || r.Setup[i].State != want[0] || !strings.Contains(zone, "\n"+r.Setup[i].Zone+"\n") {
+			t.Errorf("client check %s: got %+v, want %s %s as in\n%s", domain, r.Setup, want[0], want[1], zone)
 		}
 	}
 	// signed return paths have an MX and an SPF record of their own

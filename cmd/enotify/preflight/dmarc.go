@@ -52,7 +52,7 @@ func dmarcRecordFinding(ctx context.Context, in *Input, p published, ok bool) Fi
 		}
 		org = in.Client
 	}
-	f.Fix = []string{zoneTXT("_dmarc."+org, "v=DMARC1; p=none; rua=mailto:dmarc@"+org)}
+	f.Fix = []string{zoneTXT("_dmarc."+org, firstDMARC(org))}
 	f.Advice = "p=none asks receivers for reports and changes nothing else: a safe beginning. The address behind rua= must exist."
 	return f
 }

@@ -25,7 +25,7 @@ const sound = `
 town.example.                 TXT "v=spf1 ip4:192.0.2.10 ip6:2001:db8::10 -all"
 town.example.                 MX  10 mail.town.example.
 mail.town.example.            A   198.51.100.5
-_dmarc.town.example.          TXT "v=DMARC1; p=quarantine; rua=mailto:dmarc@town.example"
+_dmarc.town.example.          TXT "v=DMARC1; p=quarantine; rua=mailto:postmaster@town.example"
 mail.host.example.            A    192.0.2.10
 mail.host.example.            AAAA 2001:db8::10
 mail.host.example.            TXT "v=spf1 a -all"
@@ -180,7 +180,7 @@ func TestDNSRows(t *testing.T) {
 
 		{name: "quarantine", row: "dmarc.record", want: pass, says: "quarantine"},
 		{name: "none", row: "dmarc.record", zone: `_dmarc.town.example. TXT "v=DMARC2; p=none"`, want: warn,
-			fix: `_dmarc.town.example. IN TXT "v=DMARC1; p=none; rua=mailto:dmarc@town.example"`},
+			fix: `_dmarc.town.example. IN TXT "v=DMARC1; p=none; rua=mailto:postmaster@town.example"`},
 		{name: "of the parent", row: "dmarc.record", change: client("alerts.town.example"), want: pass, says: "policy of town.example is quarantine"},
 		{name: "without policy", row: "dmarc.record", zone: `_dmarc.town.example. TXT "v=DMARC1; rua=mailto:a@town.example"`, want: warn, says: "states no policy",
 			fix: `_dmarc.town.example. IN TXT "v=DMARC1; p=none; rua=mailto:a@town.example"`},
@@ -193,7 +193,7 @@ func TestDNSRows(t *testing.T) {
 		{name: "strict", row: "dmarc.align", change: mailFrom("b@bounce.town.example"), zone: `_dmarc.town.example. TXT "v=DMARC1; p=none; aspf=s"`, want: block},
 		{name: "no answer", row: "dmarc.align", failing: []string{"_dmarc.town.example"}, want: notChecked},
 
-		{name: "own address", row: "dmarc.rua", want: info, says: "Reports go to mailto:dmarc@town.example"},
+		{name: "own address", row: "dmarc.rua", want: info, says: "Reports go to mailto:postmaster@town.example"},
 		{name: "nobody", row: "dmarc.rua", zone: `_dmarc.town.example. TXT "v=DMARC1; p=none"`, want: info, says: "Nobody gets"},
 		{name: "foreign, refused", row: "dmarc.rua", zone: `_dmarc.town.example. TXT "v=DMARC1; p=none; rua=mailto:a@reports.test!10m"`, want: info, says: "has not agreed",
 			fix: `town.example._report._dmarc.reports.test. IN TXT "v=DMARC1"`},
@@ -257,7 +257,7 @@ func TestSetup(t *testing.T) {
 	}
 	want := map[string]string{
 		"TXT town.example":        `wrong "v=spf1 ip4:192.0.2.10 ip6:2001:db8::10 -all"`,
-		"TXT _dmarc.town.example": `wrong "v=DMARC1; p=none; rua=mailto:dmarc@town.example"`,
+		"TXT _dmarc.town.example": `wrong "v=DMARC1; p=none; rua=mailto:postmaster@town.example"`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("what to publish (-want +got):\n%s", diff)

@@ -35,7 +35,7 @@ func sample() *preflight.Report {
 				Evidence: []string{"ada@example.org", "bob@example.net", "and 10 more"}, Advice: "Give the field a value in the list, or write {{with .ward}}…{{end}} around it.", Recheck: "enotify preflight 42"},
 			{ID: "dmarc.record", Severity: warn, Title: "The DMARC policy is missing or incomplete", Found: "town.example has no DMARC record. Whoever sends over 5,000 messages a day needs one.",
 				Rejects: []preflight.Rejection{{Who: "Gmail", Reply: "421 4.7.31 no DMARC record, or none that states a policy"}},
-				Fix:     []string{`_dmarc.town.example. IN TXT "v=DMARC1; p=none; rua=mailto:dmarc@town.example"`}, Advice: "p=none asks receivers for reports and changes nothing else: a safe beginning. The address behind rua= must exist.",
+				Fix:     []string{`_dmarc.town.example. IN TXT "v=DMARC1; p=none; rua=mailto:postmaster@town.example"`}, Advice: "p=none asks receivers for reports and changes nothing else: a safe beginning. The address behind rua= must exist.",
 				Recheck: "enotify client check town.example --egress 192.0.2.10"},
 			{ID: "rcpt.role", Severity: warn, Title: "There are role accounts on the list", Found: "21 addresses are read by nobody in particular, and are known for complaints.", Evidence: []string{"postmaster@example.org", "abuse@example.net", "noreply@example.com"}},
 			{ID: "warmup", Severity: warn, Title: "The batch is larger than receivers are used to", Found: "8,412 messages; the most of a day in the last 30 was 2,100.", Advice: "Send a quarter today and the rest over the next days, or expect deferrals."},
@@ -87,8 +87,8 @@ func clientSample() *preflight.Report {
 			Zone: `town.example. IN TXT "v=spf1 ip4:192.0.2.10 ip6:2001:db8::10 -all"`, Found: `town.example. IN TXT "v=spf1 ip4:192.0.2.10 -all"`},
 		{For: "Holds the key that proves your signature (DKIM)", Name: "e1._domainkey.town.example", Type: "TXT", Value: `"v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="`, State: "right",
 			Zone: `e1._domainkey.town.example. IN TXT "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="`},
-		{For: "Tells receivers what to do with forgeries, and whom to report to (DMARC)", Name: "_dmarc.town.example", Type: "TXT", Value: `"v=DMARC1; p=none; rua=mailto:dmarc@town.example"`, State: "missing",
-			Zone: `_dmarc.town.example. IN TXT "v=DMARC1; p=none; rua=mailto:dmarc@town.example"`},
+		{For: "Tells receivers what to do with forgeries, and whom to report to (DMARC)", Name: "_dmarc.town.example", Type: "TXT", Value: `"v=DMARC1; p=none; rua=mailto:postmaster@town.example"`, State: "missing",
+			Zone: `_dmarc.town.example. IN TXT "v=DMARC1; p=none; rua=mailto:postmaster@town.example"`},
 	}
 	return r
 }
