@@ -33,10 +33,27 @@ const (
 var version = "dev"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal kills
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
+	err := run(interruptible(), os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
 	os.Exit(exitCode(err, os.Stderr))
+}
+
+// interruptible returns a context that the first SIGINT or SIGTERM ends. The
+// second kills, however soon it comes after the first.
+func interruptible() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		again := <-signals
+		signal.Reset(os.Interrupt, syscall.SIGTERM)
+		self, err := os.FindProcess(os.Getpid())
+		if err != nil || self.Signal(again) != nil {
+			os.Exit(exitError)
+		}
+	}()
+	return ctx
 }
 
 // run is the whole program but for the process around it.
