@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 )
 
@@ -55,10 +56,10 @@ func batchID(text string) (int64, error) {
 
 // tally counts recipients by state, those that there are.
 func tally(s queue.Status) string {
-	parts := []string{some(s.Total, "recipient")}
+	parts := []string{figures.Some(s.Total, "recipient")}
 	for _, c := range s.Counts() {
 		if c.N != 0 {
-			parts = append(parts, count(c.N)+" "+string(c.State))
+			parts = append(parts, figures.Count(c.N)+" "+string(c.State))
 		}
 	}
 	return strings.Join(parts, ", ")
@@ -146,8 +147,8 @@ func layBatches(p *page, batches []queue.Status) {
 	var rows [][]string
 	for _, s := range batches {
 		rows = append(rows, []string{
-			strconv.FormatInt(s.ID, 10), s.State, s.Client, strconv.Itoa(s.Priority), count(s.Total), count(s.Pending + s.Sending), count(s.Deferred),
-			count(s.Delivered), count(s.Bounced + s.Expired + s.Invalid), count(s.Suppressed + s.Cancelled), count(s.Unknown), clip(s.Subject, 30), clip(s.Reason, 60),
+			strconv.FormatInt(s.ID, 10), s.State, s.Client, strconv.Itoa(s.Priority), figures.Count(s.Total), figures.Count(s.Pending + s.Sending), figures.Count(s.Deferred),
+			figures.Count(s.Delivered), figures.Count(s.Bounced + s.Expired + s.Invalid), figures.Count(s.Suppressed + s.Cancelled), figures.Count(s.Unknown), clip(s.Subject, 30), clip(s.Reason, 60),
 		})
 	}
 	p.table([]string{"BATCH", "STATE", "CLIENT", "PRIO", "TOTAL", "WAITING", "DEFERRED", "DELIVERED", "FAILED", "NOT SENT", "UNKNOWN", "SUBJECT", "WHY"}, rows...)
@@ -185,7 +186,7 @@ recipient may be in two states or in none. Exits with 2 where that is not so.`,
 				}
 			}
 			if violated > 0 {
-				return codeError{exitBlocked, fmt.Errorf("%s of %d violated; keep the database as it is and report this", some(violated, "batch"), len(audits))}
+				return codeError{exitBlocked, fmt.Errorf("%s of %d violated; keep the database as it is and report this", figures.Some(violated, "batch"), len(audits))}
 			}
 			return nil
 		},
@@ -197,14 +198,14 @@ func layAudits(p *page, audits []queue.Audit) {
 		var sum []string
 		for _, c := range (queue.Status{}).Counts() {
 			if n := audit.States[string(c.State)]; n > 0 {
-				sum = append(sum, count(n)+" "+string(c.State))
+				sum = append(sum, figures.Count(n)+" "+string(c.State))
 			}
 		}
 		word := "balances"
 		if len(audit.Problems) > 0 {
 			word = "VIOLATED"
 		}
-		p.line("batch %d %s %s: %s sealed = %s", audit.Batch, audit.State, p.paint(word, tones[word]), count(audit.Total), orElse(strings.Join(sum, " + "), "0"))
+		p.line("batch %d %s %s: %s sealed = %s", audit.Batch, audit.State, p.paint(word, tones[word]), figures.Count(audit.Total), orElse(strings.Join(sum, " + "), "0"))
 		for _, problem := range audit.Problems {
 			p.line("  %s", problem)
 		}

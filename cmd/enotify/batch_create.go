@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 	"enotify/sender"
 )
@@ -114,7 +115,7 @@ func (a *app) createBatch(cmd *cobra.Command, c createFlags) error {
 	case made.Existed:
 		a.hint("batch %d has the key %q already and is %s; nothing was added to it", s.ID, d.Key, s.State)
 	case s.State == "draft":
-		a.hint("batch %d is a draft with %s; next: enotify batch submit %d", s.ID, some(made.Recipients, "staged recipient"), s.ID)
+		a.hint("batch %d is a draft with %s; next: enotify batch submit %d", s.ID, figures.Some(made.Recipients, "staged recipient"), s.ID)
 	default:
 		a.hint("batch %d is %s: %s; see enotify batch show %d", s.ID, s.State, tally(s), s.ID)
 	}

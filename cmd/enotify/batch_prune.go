@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 )
 
@@ -49,7 +50,7 @@ beside the sending, and may be interrupted and called again.`,
 		if dryRun || len(batches) == 0 {
 			return a.print(batches, func(p *page) { layPrunable(p, batches) })
 		}
-		if err := a.confirm(*yes, "drop for good what is kept of %s to %s, finished longer ago than %s?", some(len(batches), "batch"), some(recipients, "recipient"), olderThan); err != nil {
+		if err := a.confirm(*yes, "drop for good what is kept of %s to %s, finished longer ago than %s?", figures.Some(len(batches), "batch"), figures.Some(recipients, "recipient"), olderThan); err != nil {
 			return err
 		}
 		if err := a.prune(cmd.Context(), db, batches, recipients); err != nil {
@@ -57,7 +58,7 @@ beside the sending, and may be interrupted and called again.`,
 		}
 		a.hint("autovacuum makes their room free; to have it at once: VACUUM (ANALYZE) enotify.recipient, enotify.outcome, enotify.attempt")
 		return a.print(batches, func(p *page) {
-			p.line("pruned %s to %s", some(len(batches), "batch"), some(recipients, "recipient"))
+			p.line("pruned %s to %s", figures.Some(len(batches), "batch"), figures.Some(recipients, "recipient"))
 		})
 	}
 	f := cmd.Flags()
@@ -77,7 +78,7 @@ func (a *app) prune(ctx context.Context, db *queue.DB, batches []queue.Status, r
 	done := 0
 	for i, b := range batches {
 		at := func(n int) {
-			show("batch %d (%d of %d): %s of %s", b.ID, i+1, len(batches), count(done+n), some(recipients, "recipient"))
+			show("batch %d (%d of %d): %s of %s", b.ID, i+1, len(batches), figures.Count(done+n), figures.Some(recipients, "recipient"))
 		}
 		at(0)
 		if err := db.Prune(ctx, b.ID, at); err != nil {
@@ -94,7 +95,7 @@ func layPrunable(p *page, batches []queue.Status) {
 	}
 	var rows [][]string
 	for _, b := range batches {
-		rows = append(rows, []string{fmt.Sprint(b.ID), b.State, b.Client, count(b.Total), clock(*b.FinishedAt), clip(b.Subject, 40)})
+		rows = append(rows, []string{fmt.Sprint(b.ID), b.State, b.Client, figures.Count(b.Total), clock(*b.FinishedAt), clip(b.Subject, 40)})
 	}
 	p.table([]string{"BATCH", "STATE", "CLIENT", "TOTAL", "FINISHED", "SUBJECT"}, rows...)
 }

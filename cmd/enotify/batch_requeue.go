@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 )
 
@@ -109,7 +110,7 @@ func (a *app) requeue(ctx context.Context, db *queue.DB, id int64, f requeueFlag
 	switch {
 	case f.mark != "":
 		if before.Unknown > 0 {
-			if err := a.confirm(yes, "take %s of batch %d who are in doubt for delivered, without sending?", some(before.Unknown, "recipient"), id); err != nil {
+			if err := a.confirm(yes, "take %s of batch %d who are in doubt for delivered, without sending?", figures.Some(before.Unknown, "recipient"), id); err != nil {
 				return err
 			}
 		}
@@ -132,7 +133,7 @@ func (a *app) requeue(ctx context.Context, db *queue.DB, id int64, f requeueFlag
 }
 
 func requeueQuestion(s queue.Status, found queue.Requeueable) string {
-	question := fmt.Sprintf("send batch %d (%s, %s) again to %s who ended as %s?", s.ID, s.State, s.Client, some(found.Alike-found.AlikeSuppressed, "recipient"), found.Class)
+	question := fmt.Sprintf("send batch %d (%s, %s) again to %s who ended as %s?", s.ID, s.State, s.Client, figures.Some(found.Alike-found.AlikeSuppressed, "recipient"), found.Class)
 	if found.Class == "unknown" {
 		question = "those in doubt may have got it already; " + question
 	}
@@ -142,17 +143,17 @@ func requeueQuestion(s queue.Status, found queue.Requeueable) string {
 func (r requeued) lay(p *page, f requeueFlags) {
 	switch {
 	case f.mark != "":
-		p.line("%s taken for delivered", some(r.Marked, "recipient"))
+		p.line("%s taken for delivered", figures.Some(r.Marked, "recipient"))
 	case r.Requeued == 0:
 		p.line("nobody to send to again as %s; enotify batch requeue %d --dry-run shows who there is", f.class, r.ID)
 	default:
-		p.line("%s to be sent to again%s", some(r.Requeued, "recipient"), map[string]string{
+		p.line("%s to be sent to again%s", figures.Some(r.Requeued, "recipient"), map[string]string{
 			"paused":  fmt.Sprintf(" once it goes on: enotify batch resume %d", r.ID),
 			"blocked": " once it is no longer blocked: " + r.Reason,
 		}[r.State])
 	}
 	if r.LeftOut > 0 {
-		p.line("%s left out, suppressed meanwhile; enotify suppression list shows why", some(r.LeftOut, "recipient"))
+		p.line("%s left out, suppressed meanwhile; enotify suppression list shows why", figures.Some(r.LeftOut, "recipient"))
 	}
 	p.line("batch %d is %s: %s", r.ID, r.State, tally(r.Status))
 }
@@ -166,13 +167,13 @@ func layRequeueable(p *page, batch int64, class string, found []queue.Requeueabl
 		first, n := found[0], 0
 		var rows [][]string
 		for n < len(found) && found[n].Class == first.Class {
-			rows = append(rows, []string{count(found[n].N - found[n].Suppressed), count(found[n].Suppressed), found[n].Domain})
+			rows = append(rows, []string{figures.Count(found[n].N - found[n].Suppressed), figures.Count(found[n].Suppressed), found[n].Domain})
 			n++
 		}
-		p.heading("%s: %s; enotify batch requeue %d --class %s", first.Class, some(first.Alike-first.AlikeSuppressed, "recipient"), batch, first.Class)
+		p.heading("%s: %s; enotify batch requeue %d --class %s", first.Class, figures.Some(first.Alike-first.AlikeSuppressed, "recipient"), batch, first.Class)
 		p.table([]string{"RECIPIENTS", "SUPPRESSED", "DOMAIN"}, rows...)
 		if more := first.Domains - n; more > 0 {
-			p.line("and %s", some(more, "more domain"))
+			p.line("and %s", figures.Some(more, "more domain"))
 		}
 		found = found[n:]
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 )
 
@@ -101,7 +102,7 @@ func (r batchReport) lay(p *page) {
 		}
 		p.table([]string{"SINCE", "ADDRESS", "WHY"}, rows...)
 		if more := r.Unknown - len(r.Doubts); more > 0 {
-			p.line("and %s more", count(more))
+			p.line("and %s more", figures.Count(more))
 		}
 		p.line("send to them again: enotify batch requeue %d --class unknown; take them for delivered: the same with --mark delivered", r.ID)
 	}
@@ -162,13 +163,13 @@ func (r batchReport) layCounts(p *page) {
 			note = "in doubt after a crash or a lost connection"
 		}
 		if c.N > 0 || c.State == queue.Delivered {
-			rows = append(rows, []string{string(c.State), count(c.N), note})
+			rows = append(rows, []string{string(c.State), figures.Count(c.N), note})
 		}
 	}
-	rows = append(rows, []string{"total", count(r.Total), ""})
+	rows = append(rows, []string{"total", figures.Count(r.Total), ""})
 	p.table(nil, rows...)
 	if r.Duplicates > 0 {
-		p.line("%s repeated an address and were left out", some(r.Duplicates, "line"))
+		p.line("%s repeated an address and were left out", figures.Some(r.Duplicates, "line"))
 	}
 }
 
@@ -185,12 +186,12 @@ func (r batchReport) layFailures(p *page) {
 		domains := map[string]bool{}
 		for _, f := range r.Failures[:n] {
 			domains[f.Domain] = true
-			rows = append(rows, []string{count(f.N), orElse(f.Domain, "-"), clip(f.Reply, 110)})
+			rows = append(rows, []string{figures.Count(f.N), orElse(f.Domain, "-"), clip(f.Reply, 110)})
 		}
-		p.heading("%s: %s", strings.TrimSuffix(first.State+", "+first.Class, ", "), some(first.Alike, "recipient"))
+		p.heading("%s: %s", strings.TrimSuffix(first.State+", "+first.Class, ", "), figures.Some(first.Alike, "recipient"))
 		p.table([]string{"RECIPIENTS", "DOMAIN", "ONE OF THE REPLIES"}, rows...)
 		if more := first.Domains - len(domains); more > 0 {
-			p.line("and %s", some(more, "more domain"))
+			p.line("and %s", figures.Some(more, "more domain"))
 		}
 		if first.Class == string(queue.AuthRejected) && first.State != string(queue.Deferred) {
 			p.line("once the record is right: enotify batch requeue %d --class %s", r.ID, first.Class)

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"enotify/cmd/enotify/figures"
 )
 
 // frame is the picture for a terminal so wide.
@@ -28,10 +30,10 @@ func (w *watch) frame(p *batchProgress, width int) []string {
 		frame = append(frame, paint("most is left at", bold))
 	}
 	for _, s := range p.Sites {
-		line := pad(clip(s.Site, column), column) + fmt.Sprintf(" %9s left", count(s.Untried+s.Deferred))
+		line := pad(clip(s.Site, column), column) + fmt.Sprintf(" %9s left", figures.Count(s.Untried+s.Deferred))
 		said := []string{}
 		if s.Deferred > 0 {
-			said = append(said, count(s.Deferred)+" deferred")
+			said = append(said, figures.Count(s.Deferred)+" deferred")
 		}
 		if s.Why != "" {
 			said = append(said, s.Why)
@@ -45,7 +47,7 @@ func (w *watch) frame(p *batchProgress, width int) []string {
 		if i == whyShown {
 			break
 		}
-		frame = append(frame, cut(pad(clip(orElse(f.Class, f.State), column), column)+fmt.Sprintf(" %9s %-8s  %s", count(f.Alike), f.State, f.Reply), width))
+		frame = append(frame, cut(pad(clip(orElse(f.Class, f.State), column), column)+fmt.Sprintf(" %9s %-8s  %s", figures.Count(f.Alike), f.State, f.Reply), width))
 	}
 	return frame
 }
@@ -88,7 +90,7 @@ func perTimeShort(perSecond float64) string {
 	if perSecond < 10 {
 		return fmt.Sprintf("%.1f/s", perSecond)
 	}
-	return count(int(perSecond+0.5)) + "/s"
+	return figures.Count(int(perSecond+0.5)) + "/s"
 }
 
 // pad fills text up with spaces to a width in characters.

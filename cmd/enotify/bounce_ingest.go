@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 	mail "enotify/sender/bounce/report"
 	"enotify/sender/token"
@@ -62,7 +63,7 @@ ingest only one that you would believe yourself.`,
 				return err
 			}
 			if in.sum.Read%100 == 0 && terminal(a.stderr) {
-				fmt.Fprintf(a.stderr, "\r%s read ", count(in.sum.Read))
+				fmt.Fprintf(a.stderr, "\r%s read ", figures.Count(in.sum.Read))
 			}
 		}
 		if in.sum.Read >= 100 && terminal(a.stderr) {
@@ -72,7 +73,7 @@ ingest only one that you would believe yourself.`,
 			return err
 		}
 		if strict && in.sum.Unmatched > 0 {
-			return codeError{exitWarned, fmt.Errorf("%s matched no recipient of ours", some(in.sum.Unmatched, "report"))}
+			return codeError{exitWarned, fmt.Errorf("%s matched no recipient of ours", figures.Some(in.sum.Unmatched, "report"))}
 		}
 		return nil
 	}
@@ -140,7 +141,7 @@ func (in *ingest) MarshalJSON() ([]byte, error) {
 // take reads one mail, and records it.
 func (in *ingest) take(ctx context.Context, l letter) error {
 	if l.err != nil {
-		return fmt.Errorf("%w; %s read before it, which stays recorded", l.err, some(in.sum.Read, "mail"))
+		return fmt.Errorf("%w; %s read before it, which stays recorded", l.err, figures.Some(in.sum.Read, "mail"))
 	}
 	said := mail.Read(l.raw)
 	done := ingested{Mail: l.name, Kind: string(said.Kind), Recipients: []ingestedFor{}}
@@ -149,7 +150,7 @@ func (in *ingest) take(ctx context.Context, l letter) error {
 	}
 	if in.db != nil {
 		if err := in.record(ctx, said, l.raw, &done); err != nil {
-			return fmt.Errorf("%s: %w; %s read before it, which stays recorded", l.name, err, some(in.sum.Read, "mail"))
+			return fmt.Errorf("%s: %w; %s read before it, which stays recorded", l.name, err, figures.Some(in.sum.Read, "mail"))
 		}
 	}
 	in.count(done)
@@ -302,9 +303,9 @@ func (in *ingest) lay(p *page, dry bool) {
 		return
 	}
 	s := in.sum
-	p.table(nil, []string{"read", count(s.Read)}, []string{"bounces", count(s.Bounces)}, []string{"expired", count(s.Expired)}, []string{"delays", count(s.Delays)},
-		[]string{"complaints", count(s.Complaints)}, []string{"unsubscribed", count(s.Unsubscribes)}, []string{"auto-replies", count(s.AutoReplies)},
-		[]string{"challenges", count(s.Challenges)}, []string{"other mail", count(s.Other)})
+	p.table(nil, []string{"read", figures.Count(s.Read)}, []string{"bounces", figures.Count(s.Bounces)}, []string{"expired", figures.Count(s.Expired)}, []string{"delays", figures.Count(s.Delays)},
+		[]string{"complaints", figures.Count(s.Complaints)}, []string{"unsubscribed", figures.Count(s.Unsubscribes)}, []string{"auto-replies", figures.Count(s.AutoReplies)},
+		[]string{"challenges", figures.Count(s.Challenges)}, []string{"other mail", figures.Count(s.Other)})
 	p.line("")
-	p.table(nil, []string{"matched", count(s.Matched)}, []string{"already known", count(s.Known)}, []string{"outcomes changed", count(s.Changed)}, []string{"unmatched", count(s.Unmatched)})
+	p.table(nil, []string{"matched", figures.Count(s.Matched)}, []string{"already known", figures.Count(s.Known)}, []string{"outcomes changed", figures.Count(s.Changed)}, []string{"unmatched", figures.Count(s.Unmatched)})
 }

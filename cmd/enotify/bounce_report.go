@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 	"enotify/sender/bounce"
 )
@@ -187,13 +188,13 @@ func (r *bounceReport) scope() string {
 }
 
 func (r *bounceReport) lay(p *page) {
-	p.line("Not delivered: %s (%s)", some(r.Recipients, "recipient"), r.scope())
+	p.line("Not delivered: %s (%s)", figures.Some(r.Recipients, "recipient"), r.scope())
 	var rows [][]string
 	for i, s := range r.Segments {
 		if i >= mainSegments && s.Recipients == 0 {
 			continue
 		}
-		rows = append(rows, []string{s.Title, count(s.Recipients), portion(s.Recipients, r.Recipients), count(s.Waiting)})
+		rows = append(rows, []string{s.Title, figures.Count(s.Recipients), portion(s.Recipients, r.Recipients), figures.Count(s.Waiting)})
 	}
 	p.line("")
 	p.table([]string{"WHY", "RECIPIENTS", "SHARE", "TRIED AGAIN"}, rows...)
@@ -201,16 +202,16 @@ func (r *bounceReport) lay(p *page) {
 		if s.Recipients == 0 {
 			continue
 		}
-		p.heading("%s: %s", s.Title, some(s.Recipients, "recipient"))
+		p.heading("%s: %s", s.Title, figures.Some(s.Recipients, "recipient"))
 		p.line("%s", s.Advice)
 		var rows [][]string
 		for _, reply := range s.Replies {
-			rows = append(rows, []string{count(reply.N), clip(orElse(reply.Text, "no reply"), 140)})
+			rows = append(rows, []string{figures.Count(reply.N), clip(orElse(reply.Text, "no reply"), 140)})
 		}
 		p.table([]string{"RECIPIENTS", "REPLY"}, rows...)
 		var domains []string
 		for _, d := range s.Domains {
-			domains = append(domains, fmt.Sprintf("%s (%s)", d.Text, count(d.N)))
+			domains = append(domains, fmt.Sprintf("%s (%s)", d.Text, figures.Count(d.N)))
 		}
 		if len(domains) > 0 {
 			p.line("most at: %s", strings.Join(domains, ", "))

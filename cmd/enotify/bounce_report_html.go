@@ -4,6 +4,8 @@ import (
 	_ "embed"
 	"html/template"
 	"io"
+
+	"enotify/cmd/enotify/figures"
 )
 
 //go:embed bounce_report.html
@@ -13,7 +15,7 @@ var bounceReportHTML string
 var bounceReportCSS string
 
 var bounceReportPage = template.Must(template.New("bounce report").Funcs(template.FuncMap{
-	"count": count, "some": some, "share": portion, "clock": clock,
+	"count": figures.Count, "some": figures.Some, "share": portion, "clock": clock,
 	// width is that of a bar in a drawing 100 wide; something is always to be seen of what is there.
 	"width": func(n, of int) float64 {
 		if n == 0 || of == 0 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 )
 
@@ -73,7 +74,7 @@ func (a *app) clientListCmd() *cobra.Command {
 				}
 				var rows [][]string
 				for _, c := range clients {
-					rows = append(rows, []string{c.Domain, spfWord(c.SPF), count(batchTotal(c)), count(c.Unfinished), loginsWord(c.Logins)})
+					rows = append(rows, []string{c.Domain, spfWord(c.SPF), figures.Count(batchTotal(c)), figures.Count(c.Unfinished), loginsWord(c.Logins)})
 				}
 				p.table([]string{"CLIENT", "SPF", "BATCHES", "UNFINISHED", "LOGINS"}, rows...)
 			})
@@ -141,7 +142,7 @@ func layClient(p *page, c queue.Client) {
 	rows = append(rows, []string{"DKIM", signedWith(c.Selectors)})
 	var states []string
 	for _, state := range slices.Sorted(maps.Keys(c.Batches)) {
-		states = append(states, count(c.Batches[state])+" "+state)
+		states = append(states, figures.Count(c.Batches[state])+" "+state)
 	}
 	p.table(nil, append(rows, []string{"batches", orElse(strings.Join(states, ", "), "none")})...)
 }
@@ -168,7 +169,7 @@ all have finished: the record of what was sent to whom is then deleted too.`,
 		}
 		what := "remove client " + c.Domain
 		if withBatches && batchTotal(c) > 0 {
-			what += " and the record of " + some(batchTotal(c), "batch")
+			what += " and the record of " + figures.Some(batchTotal(c), "batch")
 		}
 		if err := a.confirm(*yes, "%s?", what); err != nil {
 			return err

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"enotify/cmd/enotify/figures"
 )
 
 // An application enqueues what is to be sent. It has a login with the role
@@ -51,12 +53,12 @@ func (a *application) stage(ctx context.Context, b demoBatch) error {
 	if err != nil {
 		return err
 	}
-	a.answer("%s", some(int(n), "row"))
+	a.answer("%s", figures.Some(int(n), "row"))
 	total, err := a.call(ctx, submitSQL, id, n)
 	if err != nil {
 		return err
 	}
-	a.answer("%s; %d repeated an address", some(total, "recipient"), int(n)-total)
+	a.answer("%s; %d repeated an address", figures.Some(total, "recipient"), int(n)-total)
 	return nil
 }
 
@@ -102,7 +104,7 @@ func literal(value any) string {
 		}
 		return "'" + strings.ReplaceAll(clip(line, 32), "'", "''") + "'"
 	case []string:
-		return fmt.Sprintf("ARRAY[%s, … %s addresses]", literal(v[0]), count(len(v)))
+		return fmt.Sprintf("ARRAY[%s, … %s addresses]", literal(v[0]), figures.Count(len(v)))
 	case []json.RawMessage:
 		return fmt.Sprintf("ARRAY[%s, …]::jsonb[]", literal(string(v[0])))
 	default:

@@ -6,6 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 )
 
@@ -57,7 +58,7 @@ func remarksOn(b queue.Status) (said []string) {
 		case queue.Pending, queue.Sending, queue.Delivered:
 		default:
 			if c.N > 0 {
-				said = append(said, count(c.N)+" "+string(c.State))
+				said = append(said, figures.Count(c.N)+" "+string(c.State))
 			}
 		}
 	}
@@ -71,11 +72,11 @@ func (s *screen) remarksAt(h hostStanding) (said []string) {
 			said = append(said, fmt.Sprintf("%.0f/s", perSecond))
 		}
 		if h.open > 0 {
-			said = append(said, some(h.open, "connection"))
+			said = append(said, figures.Some(h.open, "connection"))
 		}
 	}
 	if h.deferred > 0 {
-		said = append(said, count(h.deferred)+" deferred")
+		said = append(said, figures.Count(h.deferred)+" deferred")
 	}
 	return said
 }
@@ -117,7 +118,7 @@ func (s *screen) pace(h hostStanding) float64 {
 	return p.perSecond
 }
 
-func share(n, of int) string { return count(n) + "/" + count(of) }
+func share(n, of int) string { return figures.Count(n) + "/" + figures.Count(of) }
 
 // gauge is a bar: full for what is done, half for what is deferred.
 func gauge(width, done, deferred, total int) string {

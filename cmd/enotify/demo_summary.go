@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 )
 
@@ -59,7 +60,7 @@ func (d *demo) tabulate(now standing) error {
 	rows = nil
 	for _, h := range now.hosts {
 		if s := h.host.server; s != nil {
-			rows = append(rows, []string{h.host.domain, count(s.Delivered()), strconv.Itoa(s.Peak()), strconv.Itoa(s.Refused())})
+			rows = append(rows, []string{h.host.domain, figures.Count(s.Delivered()), strconv.Itoa(s.Peak()), strconv.Itoa(s.Refused())})
 		}
 	}
 	p.table([]string{"RECEIVER", "RECEIVED", "CONNECTIONS AT MOST", "TURNED AWAY"}, rows...)
@@ -81,7 +82,7 @@ func tallyOf(b queue.Status) tallied {
 func (t tallied) row(name string) []string {
 	row := []string{name}
 	for _, n := range t {
-		row = append(row, count(n))
+		row = append(row, figures.Count(n))
 	}
 	return row
 }
@@ -105,7 +106,7 @@ func (d *demo) explainBlocked(ctx context.Context, now standing) error {
 func (d *demo) explainUntried(_ context.Context, now standing) error {
 	for _, b := range now.batches {
 		if n := b.Pending + b.Sending; n > 0 && b.State != "blocked" {
-			d.remark("%s of %s: not tried yet.", some(n, "recipient"), b.IdemKey)
+			d.remark("%s of %s: not tried yet.", figures.Some(n, "recipient"), b.IdemKey)
 		}
 	}
 	return nil
@@ -141,7 +142,7 @@ func (d *demo) explainFailures(ctx context.Context, now standing) error {
 			case f.Class == string(queue.NoSuchUser):
 				err = d.explainGone(ctx, b, f)
 			case f.State == string(queue.Bounced):
-				d.remark("%s of %s: refused at %s.", some(f.N, "recipient"), b.IdemKey, f.Domain)
+				d.remark("%s of %s: refused at %s.", figures.Some(f.N, "recipient"), b.IdemKey, f.Domain)
 				d.screen.fact("why", f.Reply)
 			}
 			if err != nil {
@@ -157,7 +158,7 @@ func (d *demo) explainDeferred(ctx context.Context, b queue.Status, f queue.Fail
 	if err != nil || due == nil {
 		return err
 	}
-	d.remark("%s of %s: deferred at %s.", some(f.N, "recipient"), b.IdemKey, f.Domain)
+	d.remark("%s of %s: deferred at %s.", figures.Some(f.N, "recipient"), b.IdemKey, f.Domain)
 	d.screen.fact("why", f.Reply)
 	d.screen.fact("next", fmt.Sprintf("nothing to do: tried again from %s on, less and less often, until the batch expires at %s",
 		due.Local().Format("15:04:05"), b.ExpiresAt.Local().Format("2006-01-02 15:04")))
@@ -175,9 +176,9 @@ func (d *demo) explainGone(ctx context.Context, b queue.Status, f queue.Failure)
 	}
 	later := ""
 	if spared > 0 {
-		later = "; later messages not even tried: " + count(spared)
+		later = "; later messages not even tried: " + figures.Count(spared)
 	}
-	d.remark("%s of %s: no such user at %s. Suppressed at once, for all clients%s.", some(f.N, "recipient"), b.IdemKey, f.Domain, later)
+	d.remark("%s of %s: no such user at %s. Suppressed at once, for all clients%s.", figures.Some(f.N, "recipient"), b.IdemKey, f.Domain, later)
 	d.screen.fact("why", f.Reply)
 	d.screen.fact("next", fmt.Sprintf("have %s take them off its lists:", b.Client))
 	d.screen.fact("", "enotify suppression list --match "+f.Domain)
@@ -194,7 +195,7 @@ func (d *demo) explainInvalid(ctx context.Context, now standing) error {
 	if n == 0 {
 		return nil
 	}
-	d.remark("%s: no usable address or data. The others were sent to.", some(n, "recipient"))
+	d.remark("%s: no usable address or data. The others were sent to.", figures.Some(n, "recipient"))
 	rows, err := d.operator.Query(ctx, invalidSQL)
 	if err != nil {
 		return err
@@ -215,9 +216,9 @@ func (d *demo) account(ctx context.Context, now standing) error {
 	}
 	received, again := d.bag.received()
 	if received == delivered && again == 0 {
-		d.remark("The receivers have all %s that are recorded as delivered, and none of them twice.", some(delivered, "message"))
+		d.remark("The receivers have all %s that are recorded as delivered, and none of them twice.", figures.Some(delivered, "message"))
 	} else {
-		d.remark("%s recorded as delivered, but the receivers have %s, and %s of them twice.", some(delivered, "message"), count(received), count(again))
+		d.remark("%s recorded as delivered, but the receivers have %s, and %s of them twice.", figures.Some(delivered, "message"), figures.Count(received), figures.Count(again))
 	}
 	audits, err := d.db.Audit(ctx, 0)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 	"enotify/sender"
 	"enotify/sender/throttle"
@@ -164,7 +165,7 @@ func layDestinations(p *page, all []destination) {
 		if d.UpdatedAt != nil {
 			origin = fmt.Sprintf("%s set by %s at %s", strings.Join(d.Set, ", "), d.UpdatedBy, clock(*d.UpdatedAt))
 		}
-		rows = append(rows, []string{d.Name, d.Rate, count(d.Burst), count(d.Connections), count(d.PerConnection), origin, d.Learned})
+		rows = append(rows, []string{d.Name, d.Rate, figures.Count(d.Burst), figures.Count(d.Connections), figures.Count(d.PerConnection), origin, d.Learned})
 	}
 	p.table([]string{"DESTINATION", "RATE", "BURST", "CONNECTIONS", "PER CONNECTION", "ORIGIN", "LEARNED"}, rows...)
 	p.line("")
@@ -326,5 +327,5 @@ func (a *app) sayLimits(ctx context.Context, db *queue.DB, name string) error {
 	if d.TLS != "" {
 		encryption = ", TLS " + d.TLS
 	}
-	return a.say("%s: rate %s, burst %s, %s, %s each%s", d.Name, d.Rate, count(d.Burst), some(d.Connections, "connection"), some(d.PerConnection, "message"), encryption)
+	return a.say("%s: rate %s, burst %s, %s, %s each%s", d.Name, d.Rate, figures.Count(d.Burst), figures.Some(d.Connections, "connection"), figures.Some(d.PerConnection, "message"), encryption)
 }

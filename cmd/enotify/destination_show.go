@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 	"enotify/sender/throttle"
 )
@@ -88,10 +89,10 @@ func destinationReportOn(ctx context.Context, db *queue.DB, name string, now tim
 		r.Site = name
 	}
 	if name != r.Site || s.IsDomain {
-		r.Limits = append(r.Limits, l.figures(name, false)...)
+		r.Limits = append(r.Limits, l.list(name, false)...)
 	}
 	if r.Site != "" {
-		r.Limits = append(r.Limits, l.figures(r.Site, true)...)
+		r.Limits = append(r.Limits, l.list(r.Site, true)...)
 	}
 	r.Limits = append(r.Limits, l.encryption(name, r.Site))
 	for _, m := range s.Memos {
@@ -107,8 +108,8 @@ func destinationReportOn(ctx context.Context, db *queue.DB, name string, now tim
 	return r, nil
 }
 
-// figures lists the limits of a domain or site with their origin.
-func (l *limits) figures(name string, site bool) []limit {
+// list lists the limits of a domain or site with their origin.
+func (l *limits) list(name string, site bool) []limit {
 	own, everyone := l.rows[name], l.rows[throttle.Everyone]
 	d := l.describe(name, site)
 	known, what := throttle.Known(name), "messages under way" // of a domain that shares a site
@@ -126,20 +127,20 @@ func (l *limits) figures(name string, site bool) []limit {
 		}
 		return "default"
 	}
-	figures := []limit{
+	all := []limit{
 		{name, "rate", d.Rate, from(own.Rate != nil, known.Rate > 0, everyone.Rate != nil && !site)},
-		{name, "burst", count(d.Burst), from(own.Burst > 0, known.Burst > 0, everyone.Burst > 0)},
+		{name, "burst", figures.Count(d.Burst), from(own.Burst > 0, known.Burst > 0, everyone.Burst > 0)},
 	}
 	if site {
-		figures[0].What = "rate of all its domains"
+		all[0].What = "rate of all its domains"
 	}
 	if site || own.Connections > 0 {
-		figures = append(figures, limit{name, what, count(d.Connections), from(own.Connections > 0, known.Connections > 0, everyone.Connections > 0)})
+		all = append(all, limit{name, what, figures.Count(d.Connections), from(own.Connections > 0, known.Connections > 0, everyone.Connections > 0)})
 	}
 	if site || own.PerConnection > 0 {
-		figures = append(figures, limit{name, "messages per connection", count(d.PerConnection), from(own.PerConnection > 0, known.PerConnection > 0, everyone.PerConnection > 0)})
+		all = append(all, limit{name, "messages per connection", figures.Count(d.PerConnection), from(own.PerConnection > 0, known.PerConnection > 0, everyone.PerConnection > 0)})
 	}
-	return figures
+	return all
 }
 
 // encryption is how mail to a domain or site is encrypted, with its origin: the
@@ -168,12 +169,12 @@ func (r *destinationReport) tell(s throttle.State, policy throttle.Policy, now t
 		ClosedUntil: moment(p.ClosedUntil), ConnProbeAt: moment(p.ProbeAt), RateProbeAt: moment(p.RateProbeAt), WhyAt: moment(p.WhyAt)}
 	switch {
 	case now.Before(p.ClosedUntil):
-		say("%s is closed to us until %s: it refused %s in a row. Then one message goes to see.", site, until(p.ClosedUntil, now), some(p.Refusals, "message"))
+		say("%s is closed to us until %s: it refused %s in a row. Then one message goes to see.", site, until(p.ClosedUntil, now), figures.Some(p.Refusals, "message"))
 	case p.Refusals > 0:
-		say("%s has refused %s in a row: one message at a time goes to see, until it takes one.", site, some(p.Refusals, "message"))
+		say("%s has refused %s in a row: one message at a time goes to see, until it takes one.", site, figures.Some(p.Refusals, "message"))
 	}
 	if p.Ceiling > 0 {
-		say("%s bears %s at once: it refused one more. Another one is tried %s.", site, some(p.Ceiling, "connection"), soon(p.ProbeAt, now))
+		say("%s bears %s at once: it refused one more. Another one is tried %s.", site, figures.Some(p.Ceiling, "connection"), soon(p.ProbeAt, now))
 	}
 	if p.Rate > 0 && p.Limit(policy.Rate) == p.Rate {
 		say("%s gets %s: it asked for fewer than %s. More is tried %s.", site, perTime(p.Rate), perTime(p.RateCeiling), soon(p.RateProbeAt, now))
@@ -216,9 +217,9 @@ func (r *destinationReport) lay(p *page) {
 	case r.Name == throttle.Everyone:
 		p.line("* is every destination that has no limits of its own.")
 	case r.Domain && r.Site == r.Name:
-		p.line("%s is a recipient domain, and the site that serves %s: its limits hold for both.", r.Name, some(r.Domains, "domain"))
+		p.line("%s is a recipient domain, and the site that serves %s: its limits hold for both.", r.Name, figures.Some(r.Domains, "domain"))
 	case r.Site == r.Name:
-		p.line("%s is a site: it serves %s.", r.Name, some(r.Domains, "domain"))
+		p.line("%s is a site: it serves %s.", r.Name, figures.Some(r.Domains, "domain"))
 	case r.Site != "":
 		p.line("%s is a recipient domain of the site %s. The limits of both hold.", r.Name, r.Site)
 	default:
@@ -239,7 +240,7 @@ func (r *destinationReport) lay(p *page) {
 	}
 	if r.Deferred+r.Untried > 0 {
 		p.heading("Waiting")
-		p.line("%s deferred, %s not tried yet.", some(r.Deferred, "recipient"), count(r.Untried))
+		p.line("%s deferred, %s not tried yet.", figures.Some(r.Deferred, "recipient"), figures.Count(r.Untried))
 		if r.NextDue != nil {
 			p.line("The next try is due at %s.", p.ago(*r.NextDue))
 		}
@@ -266,7 +267,7 @@ func inShort(s throttle.State, now time.Time) string {
 	case p.Rate > 0:
 		return "bears " + perTime(p.Rate)
 	case p.Ceiling > 0:
-		return "bears " + some(p.Ceiling, "connection")
+		return "bears " + figures.Some(p.Ceiling, "connection")
 	}
 	return ""
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 )
 
@@ -66,7 +67,7 @@ func layNodes(p *page, nodes []node) {
 		for _, ip := range n.Egress {
 			egress = append(egress, ip.String())
 		}
-		rows = append(rows, []string{n.Name, strings.Join(egress, ", "), n.HELO, n.Version, count(n.Groups), string(n.Turn), fmt.Sprintf("%.1f s ago", n.Heartbeat), p.ago(n.StartedAt)})
+		rows = append(rows, []string{n.Name, strings.Join(egress, ", "), n.HELO, n.Version, figures.Count(n.Groups), string(n.Turn), fmt.Sprintf("%.1f s ago", n.Heartbeat), p.ago(n.StartedAt)})
 	}
 	p.table([]string{"NODE", "EGRESS", "HELO", "VERSION", "GROUPS OF 64", "TURN", "HEARTBEAT", "SINCE"}, rows...)
 	for _, n := range nodes {

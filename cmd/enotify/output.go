@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -77,27 +76,6 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%d h", d.Round(time.Hour)/time.Hour)
 	default:
 		return fmt.Sprintf("%d days", d.Round(24*time.Hour)/(24*time.Hour))
-	}
-}
-
-// count is a number with its digits in groups of three.
-func count(n int) string {
-	digits := strconv.Itoa(n)
-	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
-
-// some is a number of things in words: 1 recipient, 2,000 recipients.
-func some(n int, thing string) string {
-	switch {
-	case n == 1:
-		return "1 " + thing
-	case strings.HasSuffix(thing, "ch"):
-		return count(n) + " " + thing + "es"
-	default:
-		return count(n) + " " + thing + "s"
 	}
 }
 

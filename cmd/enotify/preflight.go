@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/preflight"
 	"enotify/queue"
 )
@@ -226,7 +227,7 @@ func refused(a *app, r *preflight.Report) error {
 		return err
 	}
 	return codeError{exitBlocked, fmt.Errorf("batch %d was not submitted: %s blocks it; cure it, or submit it with --force --reason WHY",
-		r.Subject.Batch, some(len(blocking.Findings), "row"))}
+		r.Subject.Batch, figures.Some(len(blocking.Findings), "row"))}
 }
 
 var errOver = errors.New("there is nothing left to check")

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/time/rate"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/preflight"
 	"enotify/queue"
 	"enotify/sender"
@@ -178,7 +179,7 @@ func (p *preflightFlags) askDomains(ctx context.Context, db *queue.DB, in *prefl
 	}
 	mail := &sender.Sender{Resolver: in.DNS}
 	directory, found, err := preflight.AskDomains(ctx, in.Census.Domains, known, mail.Survey, func(done, all int) {
-		progress.say(fmt.Sprintf("asking the DNS for recipient domains: %s of %s", count(done), count(all)))
+		progress.say(fmt.Sprintf("asking the DNS for recipient domains: %s of %s", figures.Count(done), figures.Count(all)))
 	})
 	if err != nil {
 		return err

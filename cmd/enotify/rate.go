@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 )
 
@@ -53,10 +54,10 @@ func formatRate(r queue.Rate) string {
 	}
 	for _, u := range rateUnits {
 		if r.Per == u.per {
-			return count(r.Messages) + "/" + u.name
+			return figures.Count(r.Messages) + "/" + u.name
 		}
 	}
-	return count(r.Messages) + "/" + r.Per.String()
+	return figures.Count(r.Messages) + "/" + r.Per.String()
 }
 
 // formatLimit writes a limit in the shortest unit in which it is a whole number.
@@ -67,7 +68,7 @@ func formatLimit(l rate.Limit) string {
 	for _, u := range rateUnits {
 		n := float64(l) * u.per.Seconds()
 		if whole := math.Round(n); whole >= 1 && math.Abs(n-whole) < 1e-6*whole {
-			return count(int(whole)) + "/" + u.name
+			return figures.Count(int(whole)) + "/" + u.name
 		}
 	}
 	return fmt.Sprintf("%.3g/s", float64(l))

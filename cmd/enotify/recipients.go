@@ -12,6 +12,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 )
 
@@ -129,7 +130,7 @@ func (f *recipients) record() ([]string, error) {
 	switch {
 	case errors.Is(err, csv.ErrFieldCount):
 		line, _ := f.csv.FieldPos(0)
-		return nil, fmt.Errorf("%s line %d: %s, but line 1 names %s", f.name, line, some(len(record), "field"), some(len(f.columns), "column"))
+		return nil, fmt.Errorf("%s line %d: %s, but line 1 names %s", f.name, line, figures.Some(len(record), "field"), figures.Some(len(f.columns), "column"))
 	case errors.As(err, &broken) && errors.Is(err, csv.ErrQuote):
 		return nil, fmt.Errorf("%s line %d: a quote that is not closed, or not doubled within quotes", f.name, broken.StartLine)
 	case errors.As(err, &broken) && errors.Is(err, csv.ErrBareQuote):

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 )
 
@@ -39,7 +40,7 @@ func (a *app) suppressionListCmd() *cobra.Command {
 			}
 			if limit > 0 && len(found) > limit {
 				found = found[:limit]
-				a.hint("there are more than %s; --limit 0 shows all", count(limit))
+				a.hint("there are more than %s; --limit 0 shows all", figures.Count(limit))
 			}
 			if len(found) == 0 {
 				a.hint("no address is suppressed that fits")

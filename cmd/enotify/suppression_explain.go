@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 )
 
@@ -133,7 +134,7 @@ func (e *explanation) lay(p *page) {
 	if f := e.Full; f != nil {
 		p.line("")
 		p.line("its mailbox was full %s, from %s to %s, and took nothing since; after %d over three days or more it is left alone for 30 days",
-			some(f.Replies, "time"), clock(f.FirstAt), p.ago(f.LastAt), f.Limit)
+			figures.Some(f.Replies, "time"), clock(f.FirstAt), p.ago(f.LastAt), f.Limit)
 	}
 	e.layMessages(p)
 }
@@ -229,7 +230,7 @@ func (e *explanation) layMessages(p *page) {
 			rows = append(rows, []string{"", "", clock(t.At), what, t.Class, replyText(t.Code, t.Reply)})
 		}
 		if more := m.Tries - len(m.Attempts); more > 0 {
-			rows = append(rows, []string{"", "", "", fmt.Sprintf("and %s before", count(more)), "", ""})
+			rows = append(rows, []string{"", "", "", fmt.Sprintf("and %s before", figures.Count(more)), "", ""})
 		}
 	}
 	p.table([]string{"BATCH", "CLIENT", "AT", "WHAT", "CLASS", "REPLY"}, rows...)

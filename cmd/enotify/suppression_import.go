@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 )
 
@@ -65,7 +66,7 @@ a receiver or a reader said for good stays as it is.`,
 				}
 				return fmt.Errorf("%s line %d: %s; nothing was added", name, bad[0].Line, clip(bad[0].Problem, 200))
 			}
-			return a.say("%s read, %s added; the rest was suppressed for good already, or repeated", some(read, "line"), count(int(added)))
+			return a.say("%s read, %s added; the rest was suppressed for good already, or repeated", figures.Some(read, "line"), figures.Count(int(added)))
 		},
 	}
 }

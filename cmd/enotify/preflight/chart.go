@@ -5,6 +5,8 @@ import (
 	"math"
 	"strings"
 	"time"
+
+	"enotify/cmd/enotify/figures"
 )
 
 // A siteRow is a line of the table of sites, with its bar.
@@ -21,9 +23,9 @@ func siteRows(sites []Site) []siteRow {
 		total += s.Recipients
 	}
 	line := func(name, limit string, domains, recipients, seconds int) siteRow {
-		r := siteRow{Name: name, Recipients: count(recipients), Done: span(time.Duration(seconds) * time.Second), Limit: limit}
+		r := siteRow{Name: name, Recipients: figures.Count(recipients), Done: span(time.Duration(seconds) * time.Second), Limit: limit}
 		r.Width = fmt.Sprintf("%.1f", 100*float64(recipients)/float64(max(1, total)))
-		r.Domains = count(domains)
+		r.Domains = figures.Count(domains)
 		return r
 	}
 	var out []siteRow
@@ -74,7 +76,7 @@ func newCurveChart(r *Report) *curveChart {
 		return nil
 	}
 	last := max(1, r.Summary.Seconds)
-	c := &curveChart{Caption: fmt.Sprintf("All %s messages are sent after about %s.", count(r.Summary.Sendable), span(time.Duration(last)*time.Second))}
+	c := &curveChart{Caption: fmt.Sprintf("All %s messages are sent after about %s.", figures.Count(r.Summary.Sendable), span(time.Duration(last)*time.Second))}
 	if r.Summary.Slowest != "" {
 		c.Caption += fmt.Sprintf(" The last to be done is %s.", r.Summary.Slowest)
 	}

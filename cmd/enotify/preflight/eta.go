@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/sender/throttle"
 )
 
@@ -35,7 +36,7 @@ func (in *Input) forecast(r *Report) Finding {
 	f.Found = fmt.Sprintf("Everybody is tried within about %s.", span(c.End))
 	switch {
 	case len(p.Ahead) > 0:
-		f.Found += fmt.Sprintf(" It begins in %s, after %s that has the turn before.", span(c.Begin), some(len(p.Ahead), "batch"))
+		f.Found += fmt.Sprintf(" It begins in %s, after %s that has the turn before.", span(c.Begin), figures.Some(len(p.Ahead), "batch"))
 	case c.Begin > 0:
 		f.Found += fmt.Sprintf(" It begins in %s.", span(c.Begin))
 	}
@@ -43,7 +44,7 @@ func (in *Input) forecast(r *Report) Finding {
 		if i == curvesShown || s.End < c.End/4 {
 			break
 		}
-		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s in %s, held back by %s", s.Name, some(s.N, "message"), span(s.End), in.heldBy(s)))
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s in %s, held back by %s", s.Name, figures.Some(s.N, "message"), span(s.End), in.heldBy(s)))
 	}
 	f.Evidence = append(f.Evidence, p.assumed(c)...)
 	if len(c.Sites) > 1 && c.Sites[0].End > 0 {
@@ -52,7 +53,7 @@ func (in *Input) forecast(r *Report) Finding {
 	if expires := in.Batch.ExpiresAt; !expires.IsZero() && in.Now.Add(c.End).After(expires) {
 		f.Severity = Warn
 		left := float64(in.sendable()) - sentBy(c.Points, expires.Sub(in.Now))
-		f.Found = fmt.Sprintf("It takes %s, but the batch expires in %s: about %s would not be tried.", span(c.End), span(expires.Sub(in.Now)), some(int(left), "recipient"))
+		f.Found = fmt.Sprintf("It takes %s, but the batch expires in %s: about %s would not be tried.", span(c.End), span(expires.Sub(in.Now)), figures.Some(int(left), "recipient"))
 		f.Advice = "Let it expire later, begin earlier, or raise the limits of the slowest destinations (enotify destination set) where their operators allow it."
 	}
 	return f
@@ -75,7 +76,7 @@ func (p Plan) assumed(c Forecast) []string {
 		}
 	}
 	if retries > 0 {
-		said = append(said, fmt.Sprintf("not counted: %s of earlier batches at the same sites that will be tried again meanwhile", some(retries, "recipient")))
+		said = append(said, fmt.Sprintf("not counted: %s of earlier batches at the same sites that will be tried again meanwhile", figures.Some(retries, "recipient")))
 	}
 	if p.Overlap && len(p.Ahead) > 0 {
 		said = append(said, "not counted: the nodes run with --turn destination, so it may begin sooner, while the batch before only waits for slow sites")
@@ -143,9 +144,9 @@ func (in *Input) heldBy(s SiteForecast) string {
 	policy, pace := in.Plan.Limits.SitePolicy(s.Name), in.Plan.Limits.Pace(s.Name)
 	switch s.Held {
 	case byConnections:
-		return some(policy.Connections, "connection")
+		return figures.Some(policy.Connections, "connection")
 	case byLearned:
-		return withReason("learned: "+some(pace.Ceiling, "connection"), pace)
+		return withReason("learned: "+figures.Some(pace.Ceiling, "connection"), pace)
 	case byRate:
 		return "rate " + speed(policy.Rate)
 	case byLearnedRate:

@@ -3,6 +3,8 @@ package preflight
 import (
 	"context"
 	"fmt"
+
+	"enotify/cmd/enotify/figures"
 )
 
 // fewMessages raise no receiver's eyebrow, however new they are.
@@ -18,13 +20,13 @@ func bounces(batches []BatchBounces) Finding {
 	sent, bounced := 0, 0
 	for _, b := range batches {
 		sent, bounced = sent+b.Sent, bounced+b.Bounced
-		f.Evidence = append(f.Evidence, fmt.Sprintf("batch %d, %s: %s of %s (%s)", b.Batch, b.At.Format("2 Jan 2006"), count(b.Bounced), count(b.Sent), percent(b.Rate())))
+		f.Evidence = append(f.Evidence, fmt.Sprintf("batch %d, %s: %s of %s (%s)", b.Batch, b.At.Format("2 Jan 2006"), figures.Count(b.Bounced), figures.Count(b.Sent), percent(b.Rate())))
 	}
 	if sent == 0 {
 		return Finding{ID: f.ID, Severity: Info, Found: "The client has sent nothing yet."}
 	}
 	rate := float64(bounced) / float64(sent)
-	f.Found = fmt.Sprintf("%s of the last %s messages bounced.", percent(rate), count(sent))
+	f.Found = fmt.Sprintf("%s of the last %s messages bounced.", percent(rate), figures.Count(sent))
 	switch {
 	case rate > bounceBlock:
 		f.Severity = Block
@@ -41,15 +43,15 @@ func warmup(in *Input) Finding {
 	n, most := in.sendable(), in.LargestDay
 	switch {
 	case n <= fewMessages:
-		f.Found = fmt.Sprintf("%s: no receiver minds.", some(n, "message"))
+		f.Found = fmt.Sprintf("%s: no receiver minds.", figures.Some(n, "message"))
 	case most == 0:
 		f.Severity = Warn
-		f.Found = fmt.Sprintf("%s, and the client sent none in the last 30 days.", some(n, "message"))
+		f.Found = fmt.Sprintf("%s, and the client sent none in the last 30 days.", figures.Some(n, "message"))
 	case n > 2*most:
 		f.Severity = Warn
-		f.Found = fmt.Sprintf("%s; the most of a day in the last 30 was %s.", some(n, "message"), count(most))
+		f.Found = fmt.Sprintf("%s; the most of a day in the last 30 was %s.", figures.Some(n, "message"), figures.Count(most))
 	default:
-		f.Found = fmt.Sprintf("%s; on the largest day of the last 30 it was %s.", some(n, "message"), count(most))
+		f.Found = fmt.Sprintf("%s; on the largest day of the last 30 it was %s.", figures.Some(n, "message"), figures.Count(most))
 	}
 	if f.Severity == Warn {
 		f.Advice = "Receivers slow down a sender that suddenly sends much more. Split the batch over several days, each about twice the last, or expect deferrals."

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"enotify/cmd/enotify/figures"
 )
 
 //go:embed page.html.tmpl
@@ -59,10 +61,10 @@ func (r *Report) page() pageView {
 	v.Tone = map[Verdict]string{Ready: "pass", Doubts: "warn", Blocked: "block"}[r.Summary.Verdict]
 	v.Word, v.Say = r.words()
 	v.Foot = fmt.Sprintf("Checked on %s. What the DNS shows can change at any time; check again before you send.", r.At.Format("2 January 2006 at 15:04 MST"))
-	words := map[Severity]string{Block: "blocking", Warn: "to look at", NotChecked: "not checked", Info: "for information", Pass: "as they should be"}
+	tallies := map[Severity]string{Block: "blocking", Warn: "to look at", NotChecked: "not checked", Info: "for information", Pass: "as they should be"}
 	for _, s := range severities {
 		if n := r.Summary.Counts[s]; n > 0 {
-			v.Tally = append(v.Tally, tally{n, words[s], severityTones[s]})
+			v.Tally = append(v.Tally, tally{n, tallies[s], severityTones[s]})
 		}
 	}
 	headings := map[Severity]string{Block: "What blocks it", Warn: "What to look at", NotChecked: "What could not be checked"}
@@ -74,7 +76,7 @@ func (r *Report) page() pageView {
 	folds := map[Severity]string{Info: "Good to know", Pass: "As it should be"}
 	for _, s := range []Severity{Info, Pass} {
 		if found := r.Of(s); len(found) > 0 {
-			v.Folds = append(v.Folds, part{Heading: folds[s], Note: some(len(found), "check"), Tone: severityTones[s], Findings: found})
+			v.Folds = append(v.Folds, part{Heading: folds[s], Note: figures.Some(len(found), "check"), Tone: severityTones[s], Findings: found})
 		}
 	}
 	v.SiteRows, v.Chart, v.Bars = siteRows(r.Sites), newCurveChart(r), newBounceChart(r.Bounces)
@@ -97,7 +99,7 @@ func (r *Report) words() (word, say string) {
 			said += fmt.Sprintf(", but %s a look", needs2(n[Warn]))
 		}
 		if n[NotChecked] > 0 {
-			said += fmt.Sprintf("; %s could not be checked", some(n[NotChecked], "thing"))
+			said += fmt.Sprintf("; %s could not be checked", figures.Some(n[NotChecked], "thing"))
 		}
 		return "It can go, with doubts", said + "."
 	default:
@@ -109,14 +111,14 @@ func needs(n int) string {
 	if n == 1 {
 		return "One thing has"
 	}
-	return some(n, "thing") + " have"
+	return figures.Some(n, "thing") + " have"
 }
 
 func needs2(n int) string {
 	if n == 1 {
 		return "one thing deserves"
 	}
-	return some(n, "thing") + " deserve"
+	return figures.Some(n, "thing") + " deserve"
 }
 
 func (r *Report) facts() []fact {
@@ -126,9 +128,9 @@ func (r *Report) facts() []fact {
 		left := s.Recipients - s.Sendable
 		note := "nobody is left out"
 		if left > 0 {
-			note = count(left) + " are left out, see below"
+			note = figures.Count(left) + " are left out, see below"
 		}
-		facts = append(facts, fact{"Will be sent to", count(s.Sendable) + " of " + count(s.Recipients), note})
+		facts = append(facts, fact{"Will be sent to", figures.Count(s.Sendable) + " of " + figures.Count(s.Recipients), note})
 		switch {
 		case s.Uncertain != "":
 			facts = append(facts, fact{"Done in about", "unknown", s.Uncertain})

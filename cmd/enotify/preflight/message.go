@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/html"
+
+	"enotify/cmd/enotify/figures"
 )
 
 // A parsed message is one of ours, read as a receiver reads it.
@@ -187,10 +189,10 @@ func content(p parsed) Finding {
 		}
 	}
 	if plain > 0 {
-		f.Evidence = append(f.Evidence, some(plain, "link")+" without TLS (http:)")
+		f.Evidence = append(f.Evidence, figures.Some(plain, "link")+" without TLS (http:)")
 	}
 	if mute > 0 {
-		f.Evidence = append(f.Evidence, some(mute, "picture")+" without alt text")
+		f.Evidence = append(f.Evidence, figures.Some(mute, "picture")+" without alt text")
 	}
 	if len(f.Evidence) > 0 {
 		f.Severity, f.Found = Warn, "Filters and readers will like the message less than they could."
@@ -216,7 +218,7 @@ func offers(p parsed, bulky bool) Finding {
 	if bulky {
 		f.Severity = Block
 	}
-	f.Found = fmt.Sprintf("Gmail and Yahoo want one-click unsubscribing of whoever sends over %s messages a day.", count(bulk))
+	f.Found = fmt.Sprintf("Gmail and Yahoo want one-click unsubscribing of whoever sends over %s messages a day.", figures.Count(bulk))
 	if uris != "" {
 		f.Found += " The header has no https: address for it."
 	}

@@ -3,6 +3,8 @@ package preflight
 import (
 	"context"
 	"fmt"
+
+	"enotify/cmd/enotify/figures"
 )
 
 // checkMessage looks at the messages that were rendered.
@@ -38,27 +40,27 @@ func mergeFinding(in *Input) Finding {
 	for _, gaps := range [][]Gap{r.Gaps, r.Left} {
 		for _, g := range gaps {
 			n += g.N
-			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s", some(g.N, "recipient"), g.Why))
+			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s", figures.Some(g.N, "recipient"), g.Why))
 			for _, who := range g.Who {
 				f.Evidence = append(f.Evidence, "    "+who)
 			}
 			if more := g.N - len(g.Who); more > 0 && len(g.Who) > 0 {
-				f.Evidence = append(f.Evidence, fmt.Sprintf("    and %s more", count(more)))
+				f.Evidence = append(f.Evidence, fmt.Sprintf("    and %s more", figures.Count(more)))
 			}
 		}
 	}
 	switch {
 	case n > 0:
 		f.Severity = Block
-		f.Found = fmt.Sprintf("%s would get no message, or one with braces in it.", some(n, "recipient"))
+		f.Found = fmt.Sprintf("%s would get no message, or one with braces in it.", figures.Some(n, "recipient"))
 		f.Advice = "Give the field a value for everybody, or write {{with .field}}…{{end}} around it where it may be missing."
 	case in.Census.OtherShapes > 0:
 		f.Severity = Warn
-		f.Found = fmt.Sprintf("The first %s sets of merge fields can be filled; those of %s were not tried.", count(r.Written), some(in.Census.OtherShapes, "recipient"))
+		f.Found = fmt.Sprintf("The first %s sets of merge fields can be filled; those of %s were not tried.", figures.Count(r.Written), figures.Some(in.Census.OtherShapes, "recipient"))
 	case len(in.Census.Shapes) == 0:
 		f.Found = "There are no merge fields."
 	default:
-		f.Found = fmt.Sprintf("All fields can be filled for everybody: %s of merge fields, each rendered.", some(len(in.Census.Shapes), "set"))
+		f.Found = fmt.Sprintf("All fields can be filled for everybody: %s of merge fields, each rendered.", figures.Some(len(in.Census.Shapes), "set"))
 	}
 	return f
 }

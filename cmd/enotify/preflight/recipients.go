@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 )
 
@@ -121,7 +122,7 @@ func syntax(c *queue.Census) Finding {
 	n := 0
 	for _, t := range c.Invalid {
 		n += t.N
-		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s, as in %q", some(t.N, "address"), t.Reason, t.Example))
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s, as in %q", figures.Some(t.N, "address"), t.Reason, t.Example))
 	}
 	if n > 0 {
 		f.Severity = Info
@@ -129,7 +130,7 @@ func syntax(c *queue.Census) Finding {
 	}
 	if c.UTF8 > 0 {
 		f.Severity = Info
-		f.Evidence = append(f.Evidence, some(c.UTF8, "address")+" with letters outside ASCII before the @: only receivers with SMTPUTF8 (RFC 6531) take them")
+		f.Evidence = append(f.Evidence, figures.Some(c.UTF8, "address")+" with letters outside ASCII before the @: only receivers with SMTPUTF8 (RFC 6531) take them")
 	}
 	if c.Sendable == 0 {
 		f.Severity = Block
@@ -138,13 +139,13 @@ func syntax(c *queue.Census) Finding {
 	return f
 }
 
-func will(n int, thing string) string { return some(n, thing) + " will" }
+func will(n int, thing string) string { return figures.Some(n, thing) + " will" }
 
 func duplicates(c *queue.Census) Finding {
 	if c.Duplicates == 0 {
 		return Finding{ID: "rcpt.dup", Severity: Pass, Found: "No address is there twice."}
 	}
-	return Finding{ID: "rcpt.dup", Severity: Info, Found: fmt.Sprintf("%s an address; everybody gets one message.", map[bool]string{true: "1 line repeats", false: some(c.Duplicates, "line") + " repeat"}[c.Duplicates == 1])}
+	return Finding{ID: "rcpt.dup", Severity: Info, Found: fmt.Sprintf("%s an address; everybody gets one message.", map[bool]string{true: "1 line repeats", false: figures.Some(c.Duplicates, "line") + " repeat"}[c.Duplicates == 1])}
 }
 
 func suppressed(c *queue.Census, now time.Time) Finding {
@@ -152,7 +153,7 @@ func suppressed(c *queue.Census, now time.Time) Finding {
 	n := 0
 	for _, s := range c.Suppressed {
 		n += s.N
-		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s, %s to %s old", s.Cause, count(s.N), span(now.Sub(s.Newest)), span(now.Sub(s.Oldest))))
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s, %s to %s old", s.Cause, figures.Count(s.N), span(now.Sub(s.Newest)), span(now.Sub(s.Oldest))))
 	}
 	if n > 0 {
 		f.Severity = Info
@@ -166,7 +167,7 @@ func roles(c *queue.Census) Finding {
 		return Finding{ID: "rcpt.role", Severity: Pass, Found: "No postmaster, abuse, noreply and the like."}
 	}
 	return Finding{ID: "rcpt.role", Severity: Warn, Evidence: c.RoleExamples,
-		Found:  fmt.Sprintf("%s of role accounts, which nobody in particular reads and which are often traps for spam.", some(c.Roles, "address")),
+		Found:  fmt.Sprintf("%s of role accounts, which nobody in particular reads and which are often traps for spam.", figures.Some(c.Roles, "address")),
 		Advice: "Ask yourself who subscribed them; take them off the list if nobody did."}
 }
 
@@ -184,30 +185,30 @@ func noMail(in *Input, id string) Finding {
 			continue
 		}
 		n += c.N
-		domains = append(domains, fmt.Sprintf("%s: %s, %s", c.Domain, some(c.N, "recipient"), no.Reply.Text))
+		domains = append(domains, fmt.Sprintf("%s: %s, %s", c.Domain, figures.Some(c.N, "recipient"), no.Reply.Text))
 	}
 	f := Finding{ID: id, Severity: Pass}
 	open := in.Directory.Unanswered
 	switch {
 	case n > 0:
 		f.Severity = Warn
-		f.Found = fmt.Sprintf("%s at %s would bounce at once: the domains take no mail.", some(n, "recipient"), some(len(domains), "domain"))
+		f.Found = fmt.Sprintf("%s at %s would bounce at once: the domains take no mail.", figures.Some(n, "recipient"), figures.Some(len(domains), "domain"))
 		f.Evidence = domains[:min(len(domains), 10)]
 		if more := len(domains) - len(f.Evidence); more > 0 {
-			f.Evidence = append(f.Evidence, "and "+some(more, "more domain"))
+			f.Evidence = append(f.Evidence, "and "+figures.Some(more, "more domain"))
 		}
 		f.Advice = "Take them off the list; they count as bounces."
 	case len(open) > 0:
 		f = unsure(id, in.Directory.Trouble)
-		f.Found = fmt.Sprintf("The DNS gave no answer for %s of %s.", count(len(open)), some(len(in.Census.Domains), "domain"))
+		f.Found = fmt.Sprintf("The DNS gave no answer for %s of %s.", figures.Count(len(open)), figures.Some(len(in.Census.Domains), "domain"))
 		f.Evidence = []string{in.Directory.Trouble.Error()}
 	case id == "rcpt.nullmx":
 		f.Found = "No domain declares that it takes no mail."
 	default:
-		f.Found = fmt.Sprintf("All %s take mail.", some(len(in.Census.Domains), "domain"))
+		f.Found = fmt.Sprintf("All %s take mail.", figures.Some(len(in.Census.Domains), "domain"))
 	}
 	if n > 0 && len(open) > 0 {
-		f.Evidence = append(f.Evidence, "no answer for "+some(len(open), "more domain"))
+		f.Evidence = append(f.Evidence, "no answer for "+figures.Some(len(open), "more domain"))
 	}
 	return f
 }
@@ -227,13 +228,13 @@ func typos(in *Input) Finding {
 		for _, b := range big {
 			if oneEdit(c.Domain, b) {
 				n += c.N
-				f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s, probably %s", c.Domain, some(c.N, "recipient"), b))
+				f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s, probably %s", c.Domain, figures.Some(c.N, "recipient"), b))
 				break
 			}
 		}
 	}
 	if n > 0 {
-		f.Severity, f.Found = Info, fmt.Sprintf("%s probably misspelt.", map[bool]string{true: "1 address is", false: some(n, "address") + " are"}[n == 1])
+		f.Severity, f.Found = Info, fmt.Sprintf("%s probably misspelt.", map[bool]string{true: "1 address is", false: figures.Some(n, "address") + " are"}[n == 1])
 		f.Evidence = f.Evidence[:min(len(f.Evidence), 20)]
 	} else if len(in.Directory.Unanswered) > 0 {
 		f = unsure(f.ID, in.Directory.Trouble)
@@ -275,12 +276,12 @@ func providers(in *Input) Finding {
 	for _, s := range sites[:min(len(sites), 5)] {
 		shares = append(shares, fmt.Sprintf("%s %s", s.Name, percent(float64(s.Recipients)/float64(max(1, total)))))
 	}
-	f.Found = fmt.Sprintf("%s at %s: %s.", some(total, "recipient"), some(len(sites), "mail provider"), strings.Join(shares, ", "))
+	f.Found = fmt.Sprintf("%s at %s: %s.", figures.Some(total, "recipient"), figures.Some(len(sites), "mail provider"), strings.Join(shares, ", "))
 	if in.Directory.Smarthost != "" {
 		f.Found = fmt.Sprintf("All mail goes to %s; what it does with it is not seen from here.", in.Directory.Smarthost)
 	}
 	if n := len(in.Directory.Unanswered); n > 0 {
-		f.Evidence = append(f.Evidence, "the DNS gave no answer for "+some(n, "domain"))
+		f.Evidence = append(f.Evidence, "the DNS gave no answer for "+figures.Some(n, "domain"))
 	}
 	return f
 }
@@ -297,7 +298,7 @@ func newcomers(c *queue.Census) Finding {
 	}
 	fresh := c.Sendable - c.Known
 	share := float64(fresh) / float64(c.Sendable)
-	f.Found = fmt.Sprintf("%s of the recipients were on none of the client's last %s.", percent(share), map[bool]string{true: "batches", false: some(c.EarlierBatches, "batch")}[c.EarlierBatches == 1])
+	f.Found = fmt.Sprintf("%s of the recipients were on none of the client's last %s.", percent(share), map[bool]string{true: "batches", false: figures.Some(c.EarlierBatches, "batch")}[c.EarlierBatches == 1])
 	switch {
 	case c.EarlierBatches == 0:
 		f.Severity = Warn

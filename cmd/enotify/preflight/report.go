@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"enotify/cmd/enotify/figures"
 )
 
 // Schema is the version of the model. It changes when a field changes its
@@ -200,7 +202,7 @@ func (r *Report) Line() string {
 	if r.Kind == kindClient {
 		return b.String()
 	}
-	fmt.Fprintf(&b, " - %s of %s will be sent", count(s.Sendable), count(s.Recipients))
+	fmt.Fprintf(&b, " - %s of %s will be sent", figures.Count(s.Sendable), figures.Count(s.Recipients))
 	switch {
 	case s.Uncertain != "":
 	case s.Slowest == "":

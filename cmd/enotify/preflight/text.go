@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"enotify/cmd/enotify/figures"
 )
 
 // JSON writes the report for programs.
@@ -154,14 +156,14 @@ func (t *textPage) sites(sites []Site) {
 	t.line("%-28s %12s %9s %12s  %s", "SITE", "RECIPIENTS", "DOMAINS", "DONE AFTER", "HELD BACK BY")
 	shown := sites[:min(len(sites), 10)]
 	for _, s := range shown {
-		t.line("%-28s %12s %9s %12s  %s", s.Name, count(s.Recipients), count(s.Domains), span(time.Duration(s.Seconds)*time.Second), s.Limit)
+		t.line("%-28s %12s %9s %12s  %s", s.Name, figures.Count(s.Recipients), figures.Count(s.Domains), span(time.Duration(s.Seconds)*time.Second), s.Limit)
 	}
 	if rest := sites[len(shown):]; len(rest) > 0 {
 		n, last := 0, 0
 		for _, s := range rest {
 			n, last = n+s.Recipients, max(last, s.Seconds)
 		}
-		t.line("%-28s %12s %9s %12s", "and "+some(len(rest), "more site"), count(n), "", span(time.Duration(last)*time.Second))
+		t.line("%-28s %12s %9s %12s", "and "+figures.Some(len(rest), "more site"), figures.Count(n), "", span(time.Duration(last)*time.Second))
 	}
 }
 

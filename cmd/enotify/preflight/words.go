@@ -5,27 +5,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"enotify/cmd/enotify/figures"
 )
-
-// count is a number with its digits in groups of three.
-func count(n int) string {
-	digits := strconv.Itoa(n)
-	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
-
-// some is a number of things in words.
-func some(n int, thing string) string {
-	switch {
-	case n == 1:
-		return "1 " + thing
-	case strings.HasSuffix(thing, "s") || strings.HasSuffix(thing, "ch"):
-		return count(n) + " " + thing + "es"
-	}
-	return count(n) + " " + thing + "s"
-}
 
 // span is a duration as one plans by it.
 func span(d time.Duration) string {
@@ -59,7 +41,7 @@ func few(things []string, n int) string {
 	if len(things) <= n {
 		return strings.Join(things, ", ")
 	}
-	return strings.Join(things[:n], ", ") + fmt.Sprintf(" and %s more", count(len(things)-n))
+	return strings.Join(things[:n], ", ") + fmt.Sprintf(" and %s more", figures.Count(len(things)-n))
 }
 
 // either is a where it is not empty, else b.
