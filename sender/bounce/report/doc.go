@@ -21,6 +21,13 @@
 // when the mail also comes the way that bounces come: from no one or a mail
 // system (RFC 5321 §4.5.5), not from a person.
 //
+// # Why enmime
+//
+// MIME is parsed by enmime because it reads what real hosts send: it failed on
+// none of 702 real bounces, go-message on 99 of them. It brings 15 of the 33
+// indirect modules of this repository, so no other package imports it: the
+// linter refuses that.
+//
 // # What it cannot know
 //
 // Whether any of it is true: everything in a mail can be forged. Who asks must
