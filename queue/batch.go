@@ -58,6 +58,9 @@ func (s Status) Counts() []Count {
 	}
 }
 
+// Settled is the number of recipients that have an outcome.
+func (s Status) Settled() int { return s.Total - s.Pending - s.Sending - s.Deferred }
+
 // Filter chooses batches; its zero value chooses all.
 type Filter struct {
 	State  string        // one state

@@ -7,14 +7,12 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"enotify/migrations"
 	"enotify/queue"
@@ -188,12 +186,3 @@ func (a *app) logger() *slog.Logger {
 	}
 	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
 }
-
-// terminal reports whether w is one that a person looks at.
-func terminal(w any) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-// colour reports whether w may get colours (no-color.org).
-func (a *app) colour(w io.Writer) bool { return a.getenv("NO_COLOR") == "" && terminal(w) }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
 
@@ -41,7 +42,7 @@ func (a *app) batchVerb(use, short string, do func(ctx context.Context, db *queu
 			if err != nil {
 				return err
 			}
-			return a.print(s, func(p *page) { p.line("batch %d is %s: %s", id, s.State, tally(s)) })
+			return a.print(s, func(p *term.Page) { p.Line("batch %d is %s: %s", id, s.State, tally(s)) })
 		},
 	}
 }
@@ -56,12 +57,7 @@ func batchID(text string) (int64, error) {
 
 // tally counts recipients by state, those that there are.
 func tally(s queue.Status) string {
-	parts := []string{figures.Some(s.Total, "recipient")}
-	for _, c := range s.Counts() {
-		if c.N != 0 {
-			parts = append(parts, figures.Count(c.N)+" "+string(c.State))
-		}
-	}
+	parts := append([]string{figures.Some(s.Total, "recipient")}, figures.Counts(s.Counts())...)
 	return strings.Join(parts, ", ")
 }
 
@@ -129,7 +125,7 @@ func (a *app) batchListCmd() *cobra.Command {
 			if len(batches) == 0 {
 				a.hint("no batches; --all shows those that finished more than a day ago too")
 			}
-			return a.print(batches, func(p *page) { layBatches(p, batches) })
+			return a.print(batches, func(p *term.Page) { layBatches(p, batches) })
 		},
 	}
 	fl := cmd.Flags()
@@ -140,7 +136,7 @@ func (a *app) batchListCmd() *cobra.Command {
 	return cmd
 }
 
-func layBatches(p *page, batches []queue.Status) {
+func layBatches(p *term.Page, batches []queue.Status) {
 	if len(batches) == 0 {
 		return
 	}
@@ -148,10 +144,10 @@ func layBatches(p *page, batches []queue.Status) {
 	for _, s := range batches {
 		rows = append(rows, []string{
 			strconv.FormatInt(s.ID, 10), s.State, s.Client, strconv.Itoa(s.Priority), figures.Count(s.Total), figures.Count(s.Pending + s.Sending), figures.Count(s.Deferred),
-			figures.Count(s.Delivered), figures.Count(s.Bounced + s.Expired + s.Invalid), figures.Count(s.Suppressed + s.Cancelled), figures.Count(s.Unknown), clip(s.Subject, 30), clip(s.Reason, 60),
+			figures.Count(s.Delivered), figures.Count(s.Bounced + s.Expired + s.Invalid), figures.Count(s.Suppressed + s.Cancelled), figures.Count(s.Unknown), term.Clip(s.Subject, 30), term.Clip(s.Reason, 60),
 		})
 	}
-	p.table([]string{"BATCH", "STATE", "CLIENT", "PRIO", "TOTAL", "WAITING", "DEFERRED", "DELIVERED", "FAILED", "NOT SENT", "UNKNOWN", "SUBJECT", "WHY"}, rows...)
+	p.Table([]string{"BATCH", "STATE", "CLIENT", "PRIO", "TOTAL", "WAITING", "DEFERRED", "DELIVERED", "FAILED", "NOT SENT", "UNKNOWN", "SUBJECT", "WHY"}, rows...)
 }
 
 func (a *app) batchAuditCmd() *cobra.Command {
@@ -176,7 +172,7 @@ recipient may be in two states or in none. Exits with 2 where that is not so.`,
 			if err != nil {
 				return err
 			}
-			if err := a.print(audits, func(p *page) { layAudits(p, audits) }); err != nil {
+			if err := a.print(audits, func(p *term.Page) { layAudits(p, audits) }); err != nil {
 				return err
 			}
 			violated := 0
@@ -193,7 +189,7 @@ recipient may be in two states or in none. Exits with 2 where that is not so.`,
 	}
 }
 
-func layAudits(p *page, audits []queue.Audit) {
+func layAudits(p *term.Page, audits []queue.Audit) {
 	for _, audit := range audits {
 		var sum []string
 		for _, c := range (queue.Status{}).Counts() {
@@ -205,9 +201,9 @@ func layAudits(p *page, audits []queue.Audit) {
 		if len(audit.Problems) > 0 {
 			word = "VIOLATED"
 		}
-		p.line("batch %d %s %s: %s sealed = %s", audit.Batch, audit.State, p.paint(word, tones[word]), figures.Count(audit.Total), orElse(strings.Join(sum, " + "), "0"))
+		p.Line("batch %d %s %s: %s sealed = %s", audit.Batch, audit.State, p.Paint(word, term.StyleOf(word)), figures.Count(audit.Total), orElse(strings.Join(sum, " + "), "0"))
 		for _, problem := range audit.Problems {
-			p.line("  %s", problem)
+			p.Line("  %s", problem)
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	"enotify/sender"
 )
@@ -119,7 +120,7 @@ func (a *app) createBatch(cmd *cobra.Command, c createFlags) error {
 	default:
 		a.hint("batch %d is %s: %s; see enotify batch show %d", s.ID, s.State, tally(s), s.ID)
 	}
-	return a.print(s, func(p *page) { p.line("%d", s.ID) })
+	return a.print(s, func(p *term.Page) { p.Line("%d", s.ID) })
 }
 
 // check looks at the flags alone.
@@ -175,7 +176,7 @@ func (c createFlags) read(stdin io.Reader, now time.Time) (d queue.Draft, err er
 		if t.text == "" {
 			continue
 		}
-		if *t.at, err = momentIn(t.text, now); err != nil {
+		if *t.at, err = figures.ParseMoment(t.text, now); err != nil {
 			return d, usagef("%s: %w", t.flag, err)
 		}
 	}
@@ -208,7 +209,7 @@ func checkFields(d queue.Draft, list *recipients) error {
 		for _, field := range mergeFields(part.content) {
 			if !list.has(field) {
 				return fmt.Errorf("the %s asks for {{.%s}}, but %s has no column %s: it has %s; nothing was created",
-					part.name, field, list.name, field, clip(strings.Join(list.columns, ", "), 200))
+					part.name, field, list.name, field, term.Clip(strings.Join(list.columns, ", "), 200))
 			}
 		}
 	}

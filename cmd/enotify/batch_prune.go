@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
 
@@ -27,7 +28,7 @@ beside the sending, and may be interrupted and called again.`,
 		if olderThan == "" {
 			return usagef("--older-than is missing: how long finished batches are kept, such as 90d")
 		}
-		keep, err := parseSpan(olderThan)
+		keep, err := figures.ParseSpan(olderThan)
 		if err != nil {
 			return usagef("--older-than: %v, such as 90d", err)
 		}
@@ -48,7 +49,7 @@ beside the sending, and may be interrupted and called again.`,
 			a.hint("no batch finished longer ago than %s and is there in full", olderThan)
 		}
 		if dryRun || len(batches) == 0 {
-			return a.print(batches, func(p *page) { layPrunable(p, batches) })
+			return a.print(batches, func(p *term.Page) { layPrunable(p, batches) })
 		}
 		if err := a.confirm(*yes, "drop for good what is kept of %s to %s, finished longer ago than %s?", figures.Some(len(batches), "batch"), figures.Some(recipients, "recipient"), olderThan); err != nil {
 			return err
@@ -57,8 +58,8 @@ beside the sending, and may be interrupted and called again.`,
 			return err
 		}
 		a.hint("autovacuum makes their room free; to have it at once: VACUUM (ANALYZE) enotify.recipient, enotify.outcome, enotify.attempt")
-		return a.print(batches, func(p *page) {
-			p.line("pruned %s to %s", figures.Some(len(batches), "batch"), figures.Some(recipients, "recipient"))
+		return a.print(batches, func(p *term.Page) {
+			p.Line("pruned %s to %s", figures.Some(len(batches), "batch"), figures.Some(recipients, "recipient"))
 		})
 	}
 	f := cmd.Flags()
@@ -70,15 +71,12 @@ beside the sending, and may be interrupted and called again.`,
 
 // prune does so, with a line on the terminal that tells how far it is.
 func (a *app) prune(ctx context.Context, db *queue.DB, batches []queue.Status, recipients int) error {
-	show := func(string, ...any) {}
-	if terminal(a.stderr) {
-		show = func(format string, args ...any) { fmt.Fprintf(a.stderr, "\r\x1b[K"+format, args...) }
-		defer show("")
-	}
+	progress := term.NewProgress(a.stderr)
+	defer progress.End()
 	done := 0
 	for i, b := range batches {
 		at := func(n int) {
-			show("batch %d (%d of %d): %s of %s", b.ID, i+1, len(batches), figures.Count(done+n), figures.Some(recipients, "recipient"))
+			progress.Say("batch %d (%d of %d): %s of %s", b.ID, i+1, len(batches), figures.Count(done+n), figures.Some(recipients, "recipient"))
 		}
 		at(0)
 		if err := db.Prune(ctx, b.ID, at); err != nil {
@@ -89,13 +87,13 @@ func (a *app) prune(ctx context.Context, db *queue.DB, batches []queue.Status, r
 	return nil
 }
 
-func layPrunable(p *page, batches []queue.Status) {
+func layPrunable(p *term.Page, batches []queue.Status) {
 	if len(batches) == 0 {
 		return
 	}
 	var rows [][]string
 	for _, b := range batches {
-		rows = append(rows, []string{fmt.Sprint(b.ID), b.State, b.Client, figures.Count(b.Total), clock(*b.FinishedAt), clip(b.Subject, 40)})
+		rows = append(rows, []string{fmt.Sprint(b.ID), b.State, b.Client, figures.Count(b.Total), figures.Clock(*b.FinishedAt), term.Clip(b.Subject, 40)})
 	}
-	p.table([]string{"BATCH", "STATE", "CLIENT", "TOTAL", "FINISHED", "SUBJECT"}, rows...)
+	p.Table([]string{"BATCH", "STATE", "CLIENT", "TOTAL", "FINISHED", "SUBJECT"}, rows...)
 }

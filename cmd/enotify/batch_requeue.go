@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
 
@@ -79,7 +80,7 @@ func (f requeueFlags) check() (expires *time.Time, err error) {
 	case f.expires == "":
 		return nil, nil
 	}
-	t, err := momentIn(f.expires, time.Now())
+	t, err := figures.ParseMoment(f.expires, time.Now())
 	if err != nil {
 		return nil, usagef("--expires: %v", err)
 	}
@@ -104,7 +105,7 @@ func (a *app) requeue(ctx context.Context, db *queue.DB, id int64, f requeueFlag
 		return err
 	}
 	if f.dryRun {
-		return a.print(found, func(p *page) { layRequeueable(p, id, f.class, found) })
+		return a.print(found, func(p *term.Page) { layRequeueable(p, id, f.class, found) })
 	}
 	r := requeued{}
 	switch {
@@ -129,7 +130,7 @@ func (a *app) requeue(ctx context.Context, db *queue.DB, id int64, f requeueFlag
 	if r.Status, err = db.Status(ctx, id); err != nil {
 		return err
 	}
-	return a.print(r, func(p *page) { r.lay(p, f) })
+	return a.print(r, func(p *term.Page) { r.lay(p, f) })
 }
 
 func requeueQuestion(s queue.Status, found queue.Requeueable) string {
@@ -140,28 +141,28 @@ func requeueQuestion(s queue.Status, found queue.Requeueable) string {
 	return question
 }
 
-func (r requeued) lay(p *page, f requeueFlags) {
+func (r requeued) lay(p *term.Page, f requeueFlags) {
 	switch {
 	case f.mark != "":
-		p.line("%s taken for delivered", figures.Some(r.Marked, "recipient"))
+		p.Line("%s taken for delivered", figures.Some(r.Marked, "recipient"))
 	case r.Requeued == 0:
-		p.line("nobody to send to again as %s; enotify batch requeue %d --dry-run shows who there is", f.class, r.ID)
+		p.Line("nobody to send to again as %s; enotify batch requeue %d --dry-run shows who there is", f.class, r.ID)
 	default:
-		p.line("%s to be sent to again%s", figures.Some(r.Requeued, "recipient"), map[string]string{
+		p.Line("%s to be sent to again%s", figures.Some(r.Requeued, "recipient"), map[string]string{
 			"paused":  fmt.Sprintf(" once it goes on: enotify batch resume %d", r.ID),
 			"blocked": " once it is no longer blocked: " + r.Reason,
 		}[r.State])
 	}
 	if r.LeftOut > 0 {
-		p.line("%s left out, suppressed meanwhile; enotify suppression list shows why", figures.Some(r.LeftOut, "recipient"))
+		p.Line("%s left out, suppressed meanwhile; enotify suppression list shows why", figures.Some(r.LeftOut, "recipient"))
 	}
-	p.line("batch %d is %s: %s", r.ID, r.State, tally(r.Status))
+	p.Line("batch %d is %s: %s", r.ID, r.State, tally(r.Status))
 }
 
 // layRequeueable prints a section per class, with the domains hit most.
-func layRequeueable(p *page, batch int64, class string, found []queue.Requeueable) {
+func layRequeueable(p *term.Page, batch int64, class string, found []queue.Requeueable) {
 	if len(found) == 0 {
-		p.line("nobody of batch %d can be sent to again%s", batch, map[bool]string{true: " as " + class}[class != ""])
+		p.Line("nobody of batch %d can be sent to again%s", batch, map[bool]string{true: " as " + class}[class != ""])
 	}
 	for len(found) > 0 {
 		first, n := found[0], 0
@@ -170,10 +171,10 @@ func layRequeueable(p *page, batch int64, class string, found []queue.Requeueabl
 			rows = append(rows, []string{figures.Count(found[n].N - found[n].Suppressed), figures.Count(found[n].Suppressed), found[n].Domain})
 			n++
 		}
-		p.heading("%s: %s; enotify batch requeue %d --class %s", first.Class, figures.Some(first.Alike-first.AlikeSuppressed, "recipient"), batch, first.Class)
-		p.table([]string{"RECIPIENTS", "SUPPRESSED", "DOMAIN"}, rows...)
+		p.Heading("%s: %s; enotify batch requeue %d --class %s", first.Class, figures.Some(first.Alike-first.AlikeSuppressed, "recipient"), batch, first.Class)
+		p.Table([]string{"RECIPIENTS", "SUPPRESSED", "DOMAIN"}, rows...)
 		if more := first.Domains - n; more > 0 {
-			p.line("and %s", figures.Some(more, "more domain"))
+			p.Line("and %s", figures.Some(more, "more domain"))
 		}
 		found = found[n:]
 	}

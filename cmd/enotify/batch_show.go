@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
 
@@ -84,10 +85,10 @@ func report(ctx context.Context, db *queue.DB, id int64) (r batchReport, err err
 	return r, nil
 }
 
-func (r batchReport) lay(p *page) {
+func (r batchReport) lay(p *term.Page) {
 	r.layHead(p)
 	if len(r.Verdicts) > 0 {
-		p.heading("Why it is blocked; it goes on by itself once the record is right")
+		p.Heading("Why it is blocked; it goes on by itself once the record is right")
 		for _, v := range r.Verdicts {
 			layVerdict(p, v)
 		}
@@ -95,26 +96,26 @@ func (r batchReport) lay(p *page) {
 	r.layCounts(p)
 	r.layFailures(p)
 	if len(r.Doubts) > 0 {
-		p.heading("In doubt: it may or may not have been delivered, and is not sent again")
+		p.Heading("In doubt: it may or may not have been delivered, and is not sent again")
 		var rows [][]string
 		for _, d := range r.Doubts {
-			rows = append(rows, []string{clock(d.At), d.Address, clip(d.Reply, 90)})
+			rows = append(rows, []string{figures.Clock(d.At), d.Address, term.Clip(d.Reply, 90)})
 		}
-		p.table([]string{"SINCE", "ADDRESS", "WHY"}, rows...)
+		p.Table([]string{"SINCE", "ADDRESS", "WHY"}, rows...)
 		if more := r.Unknown - len(r.Doubts); more > 0 {
-			p.line("and %s more", figures.Count(more))
+			p.Line("and %s more", figures.Count(more))
 		}
-		p.line("send to them again: enotify batch requeue %d --class unknown; take them for delivered: the same with --mark delivered", r.ID)
+		p.Line("send to them again: enotify batch requeue %d --class unknown; take them for delivered: the same with --mark delivered", r.ID)
 	}
-	p.heading("Log")
+	p.Heading("Log")
 	var rows [][]string
 	for _, c := range r.Log {
-		rows = append(rows, []string{clock(c.At), c.To, c.By, c.Reason})
+		rows = append(rows, []string{figures.Clock(c.At), c.To, c.By, c.Reason})
 	}
-	p.table([]string{"AT", "STATE", "BY", "WHY"}, rows...)
+	p.Table([]string{"AT", "STATE", "BY", "WHY"}, rows...)
 }
 
-func (r batchReport) layHead(p *page) {
+func (r batchReport) layHead(p *term.Page) {
 	rows := [][]string{
 		{"batch", strconv.FormatInt(r.ID, 10)},
 		{"state", r.State},
@@ -122,43 +123,43 @@ func (r batchReport) layHead(p *page) {
 	if r.Reason != "" {
 		rows = append(rows, []string{"why", r.Reason})
 	}
-	rows = append(rows, []string{"client", r.Client}, []string{"from", r.FromAddress}, []string{"subject", clip(r.Subject, 120)}, []string{"key", r.IdemKey})
+	rows = append(rows, []string{"client", r.Client}, []string{"from", r.FromAddress}, []string{"subject", term.Clip(r.Subject, 120)}, []string{"key", r.IdemKey})
 	if r.Priority != 0 {
 		rows = append(rows, []string{"priority", strconv.Itoa(r.Priority)})
 	}
-	rows = append(rows, []string{"created", p.ago(r.CreatedAt) + " by " + r.CreatedBy})
+	rows = append(rows, []string{"created", p.Ago(r.CreatedAt) + " by " + r.CreatedBy})
 	for _, t := range []struct {
 		label string
 		at    *time.Time
 	}{{"not before", r.NotBefore}, {"submitted", r.SubmittedAt}, {"started", r.StartedAt}, {"finished", r.FinishedAt}, {"pruned", r.PrunedAt}} {
 		if t.at != nil {
-			rows = append(rows, []string{t.label, p.ago(*t.at)})
+			rows = append(rows, []string{t.label, p.Ago(*t.at)})
 		}
 	}
 	if f := r.Preflight; f != nil {
-		rows = append(rows, []string{"preflight", fmt.Sprintf("%s, %s by %s; enotify preflight %d --last", f.Verdict, p.ago(f.At), f.By, r.ID)})
+		rows = append(rows, []string{"preflight", fmt.Sprintf("%s, %s by %s; enotify preflight %d --last", f.Verdict, p.Ago(f.At), f.By, r.ID)})
 		if f.Forced != "" {
-			rows = append(rows, []string{"", "submitted all the same: " + clip(f.Forced, 120)})
+			rows = append(rows, []string{"", "submitted all the same: " + term.Clip(f.Forced, 120)})
 		}
 	}
 	if r.FinishedAt == nil {
-		rows = append(rows, []string{"expires", p.ago(r.ExpiresAt)})
+		rows = append(rows, []string{"expires", p.Ago(r.ExpiresAt)})
 	}
-	p.table(nil, rows...)
+	p.Table(nil, rows...)
 }
 
-func (r batchReport) layCounts(p *page) {
+func (r batchReport) layCounts(p *term.Page) {
 	if r.State == "draft" {
-		p.heading("Not submitted yet: enotify batch submit %d", r.ID)
+		p.Heading("Not submitted yet: enotify batch submit %d", r.ID)
 		return
 	}
-	p.heading("Recipients")
+	p.Heading("Recipients")
 	rows := [][]string{}
 	for _, c := range r.Counts() {
 		note := ""
 		switch {
 		case c.State == queue.Deferred && r.NextDue != nil:
-			note = "next try " + p.ago(*r.NextDue)
+			note = "next try " + p.Ago(*r.NextDue)
 		case c.State == queue.Unknown && c.N > 0:
 			note = "in doubt after a crash or a lost connection"
 		}
@@ -167,15 +168,15 @@ func (r batchReport) layCounts(p *page) {
 		}
 	}
 	rows = append(rows, []string{"total", figures.Count(r.Total), ""})
-	p.table(nil, rows...)
+	p.Table(nil, rows...)
 	if r.Duplicates > 0 {
-		p.line("%s repeated an address and were left out", figures.Some(r.Duplicates, "line"))
+		p.Line("%s repeated an address and were left out", figures.Some(r.Duplicates, "line"))
 	}
 }
 
 // layFailures prints what receivers say: a section per state and class, with
 // the domains hit most.
-func (r batchReport) layFailures(p *page) {
+func (r batchReport) layFailures(p *term.Page) {
 	for len(r.Failures) > 0 {
 		first := r.Failures[0]
 		n := 1
@@ -186,15 +187,15 @@ func (r batchReport) layFailures(p *page) {
 		domains := map[string]bool{}
 		for _, f := range r.Failures[:n] {
 			domains[f.Domain] = true
-			rows = append(rows, []string{figures.Count(f.N), orElse(f.Domain, "-"), clip(f.Reply, 110)})
+			rows = append(rows, []string{figures.Count(f.N), orElse(f.Domain, "-"), term.Clip(f.Reply, 110)})
 		}
-		p.heading("%s: %s", strings.TrimSuffix(first.State+", "+first.Class, ", "), figures.Some(first.Alike, "recipient"))
-		p.table([]string{"RECIPIENTS", "DOMAIN", "ONE OF THE REPLIES"}, rows...)
+		p.Heading("%s: %s", strings.TrimSuffix(first.State+", "+first.Class, ", "), figures.Some(first.Alike, "recipient"))
+		p.Table([]string{"RECIPIENTS", "DOMAIN", "ONE OF THE REPLIES"}, rows...)
 		if more := first.Domains - len(domains); more > 0 {
-			p.line("and %s", figures.Some(more, "more domain"))
+			p.Line("and %s", figures.Some(more, "more domain"))
 		}
 		if first.Class == string(queue.AuthRejected) && first.State != string(queue.Deferred) {
-			p.line("once the record is right: enotify batch requeue %d --class %s", r.ID, first.Class)
+			p.Line("once the record is right: enotify batch requeue %d --class %s", r.ID, first.Class)
 		}
 		r.Failures = r.Failures[n:]
 	}

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
 
@@ -31,7 +34,13 @@ invalid: 2 recipients
 RECIPIENTS  DOMAIN  ONE OF THE REPLIES
          2  -       no @
 `
-	if diff := cmp.Diff(want, onPage(false, r.layFailures)); diff != "" {
+	var got strings.Builder
+	p := term.NewPage(&got, false, time.Now())
+	r.layFailures(p)
+	if err := p.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
 
@@ -58,7 +59,7 @@ const (
 type watch struct {
 	*app
 	db     *queue.DB
-	screen *screen
+	screen *term.Screen
 	id     int64 // 0: whichever has the turn
 
 	samples   []sample
@@ -127,9 +128,9 @@ func (w *watch) run(ctx context.Context) error {
 func ending(p *batchProgress) error {
 	switch p.State {
 	case "blocked":
-		return codeError{exitBlocked, fmt.Errorf("batch %d is blocked: %s; see enotify batch show %d", p.ID, clip(p.Reason, 200), p.ID)}
+		return codeError{exitBlocked, fmt.Errorf("batch %d is blocked: %s; see enotify batch show %d", p.ID, term.Clip(p.Reason, 200), p.ID)}
 	case "cancelled":
-		return fmt.Errorf("batch %d was cancelled: %s", p.ID, orElse(clip(p.Reason, 200), "no reason was given"))
+		return fmt.Errorf("batch %d was cancelled: %s", p.ID, orElse(term.Clip(p.Reason, 200), "no reason was given"))
 	}
 	return nil
 }
@@ -213,16 +214,16 @@ func (w *watch) pace(p *batchProgress) float64 {
 func (w *watch) idle() {
 	if w.told != "idle" {
 		w.told = "idle"
-		w.screen.clear()
+		w.screen.Redraw(nil)
 		w.hint("no batch is under way; waiting for one (Ctrl-C ends)")
 	}
 }
 
 // show draws the picture, or writes a line when it has something new to say.
 func (w *watch) show(p *batchProgress) error {
-	if w.screen.file != nil && w.output != "json" {
+	if w.screen.Draws() && w.output != "json" {
 		w.told = ""
-		w.screen.redraw(w.frame(p, w.screen.width()))
+		w.screen.Redraw(w.frame(p, w.screen.Width()))
 		return nil
 	}
 	over := p.State == "blocked" || p.FinishedAt != nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
 
@@ -41,7 +42,7 @@ func TestWatchFrame(t *testing.T) {
 	var got strings.Builder
 	for _, width := range []int{60, 100} {
 		for _, p := range []*batchProgress{sending, retrying} {
-			w := &watch{screen: &screen{out: new(bytes.Buffer)}}
+			w := &watch{screen: term.NewScreen(new(bytes.Buffer), false, true)}
 			fmt.Fprintf(&got, "%d columns\n", width)
 			for _, line := range w.frame(p, width) {
 				if n := utf8.RuneCountInString(line); n > width {

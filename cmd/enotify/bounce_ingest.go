@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	mail "enotify/sender/bounce/report"
 	"enotify/sender/token"
@@ -62,14 +63,14 @@ ingest only one that you would believe yourself.`,
 			if err := in.take(cmd.Context(), l); err != nil {
 				return err
 			}
-			if in.sum.Read%100 == 0 && terminal(a.stderr) {
+			if in.sum.Read%100 == 0 && term.IsTerminal(a.stderr) {
 				fmt.Fprintf(a.stderr, "\r%s read ", figures.Count(in.sum.Read))
 			}
 		}
-		if in.sum.Read >= 100 && terminal(a.stderr) {
+		if in.sum.Read >= 100 && term.IsTerminal(a.stderr) {
 			fmt.Fprint(a.stderr, "\r\033[K")
 		}
-		if err := a.print(in, func(p *page) { in.lay(p, dry) }); err != nil {
+		if err := a.print(in, func(p *term.Page) { in.lay(p, dry) }); err != nil {
 			return err
 		}
 		if strict && in.sum.Unmatched > 0 {
@@ -288,7 +289,7 @@ func names(said mail.Report, address string) bool {
 	return false
 }
 
-func (in *ingest) lay(p *page, dry bool) {
+func (in *ingest) lay(p *term.Page, dry bool) {
 	if dry {
 		var rows [][]string
 		for _, m := range in.mails {
@@ -296,16 +297,16 @@ func (in *ingest) lay(p *page, dry bool) {
 				rows = append(rows, []string{m.Mail, m.Kind, "-", "-", "-"})
 			}
 			for _, r := range m.Recipients {
-				rows = append(rows, []string{m.Mail, m.Kind, r.Address, orElse(r.Class, "-"), clip(strings.TrimSpace(fmt.Sprintf("%d %s %s", r.Code, r.Enhanced, r.Reply)), 80)})
+				rows = append(rows, []string{m.Mail, m.Kind, r.Address, orElse(r.Class, "-"), term.Clip(strings.TrimSpace(fmt.Sprintf("%d %s %s", r.Code, r.Enhanced, r.Reply)), 80)})
 			}
 		}
-		p.table([]string{"MAIL", "KIND", "RECIPIENT", "CLASS", "REPLY"}, rows...)
+		p.Table([]string{"MAIL", "KIND", "RECIPIENT", "CLASS", "REPLY"}, rows...)
 		return
 	}
 	s := in.sum
-	p.table(nil, []string{"read", figures.Count(s.Read)}, []string{"bounces", figures.Count(s.Bounces)}, []string{"expired", figures.Count(s.Expired)}, []string{"delays", figures.Count(s.Delays)},
+	p.Table(nil, []string{"read", figures.Count(s.Read)}, []string{"bounces", figures.Count(s.Bounces)}, []string{"expired", figures.Count(s.Expired)}, []string{"delays", figures.Count(s.Delays)},
 		[]string{"complaints", figures.Count(s.Complaints)}, []string{"unsubscribed", figures.Count(s.Unsubscribes)}, []string{"auto-replies", figures.Count(s.AutoReplies)},
 		[]string{"challenges", figures.Count(s.Challenges)}, []string{"other mail", figures.Count(s.Other)})
-	p.line("")
-	p.table(nil, []string{"matched", figures.Count(s.Matched)}, []string{"already known", figures.Count(s.Known)}, []string{"outcomes changed", figures.Count(s.Changed)}, []string{"unmatched", figures.Count(s.Unmatched)})
+	p.Line("")
+	p.Table(nil, []string{"matched", figures.Count(s.Matched)}, []string{"already known", figures.Count(s.Known)}, []string{"outcomes changed", figures.Count(s.Changed)}, []string{"unmatched", figures.Count(s.Unmatched)})
 }

@@ -5,6 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
 
@@ -28,21 +30,21 @@ func (a *app) bounceKeyListCmd() *cobra.Command {
 			if keys == nil {
 				keys = []queue.KeyState{}
 			}
-			return a.print(keys, func(p *page) { layKeys(p, keys) })
+			return a.print(keys, func(p *term.Page) { layKeys(p, keys) })
 		},
 	}
 }
 
-func layKeys(p *page, keys []queue.KeyState) {
+func layKeys(p *term.Page, keys []queue.KeyState) {
 	if len(keys) == 0 {
-		p.line("no key; the first enotify run makes one")
+		p.Line("no key; the first enotify run makes one")
 		return
 	}
 	moment := func(t *time.Time) string {
 		if t == nil {
 			return "-"
 		}
-		return p.ago(*t)
+		return p.Ago(*t)
 	}
 	var rows [][]string
 	for _, k := range keys {
@@ -53,9 +55,9 @@ func layKeys(p *page, keys []queue.KeyState) {
 		case k.SignedTill != nil:
 			does = "verifies"
 		}
-		rows = append(rows, []string{k.ID, does, clock(k.Since), moment(k.SignedTill), moment(k.RetiredAt)})
+		rows = append(rows, []string{k.ID, does, figures.Clock(k.Since), moment(k.SignedTill), moment(k.RetiredAt)})
 	}
-	p.table([]string{"KEY", "DOES", "SINCE", "SIGNED UNTIL", "RETIRED"}, rows...)
+	p.Table([]string{"KEY", "DOES", "SINCE", "SIGNED UNTIL", "RETIRED"}, rows...)
 }
 
 func (a *app) bounceKeyRotateCmd() *cobra.Command {
@@ -99,8 +101,8 @@ perhaps for years. The key that signs cannot be retired; rotate first.`,
 			return err
 		}
 		if key.SignedTill != nil && key.RetiredAt == nil { // else there is nothing to ask
-			p := page{now: time.Now()}
-			if err := a.confirm(*yes, "key %s has signed nothing since %s; refuse for good the bounces and unsubscribe links of the mail before?", key.ID, p.ago(*key.SignedTill)); err != nil {
+			p := term.Page{Now: time.Now()}
+			if err := a.confirm(*yes, "key %s has signed nothing since %s; refuse for good the bounces and unsubscribe links of the mail before?", key.ID, p.Ago(*key.SignedTill)); err != nil {
 				return err
 			}
 		}
@@ -108,7 +110,7 @@ perhaps for years. The key that signs cannot be retired; rotate first.`,
 		if err != nil {
 			return err
 		}
-		return a.say("key %s is retired since %s", key.ID, clock(since))
+		return a.say("key %s is retired since %s", key.ID, figures.Clock(since))
 	}
 	return cmd
 }

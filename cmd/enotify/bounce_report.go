@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	"enotify/sender/bounce"
 )
@@ -80,7 +81,7 @@ deferred counts too. With -o html it is one page that opens from disk.`,
 			if batch < 0 || shown < 1 {
 				return usagef("--batch and --replies are positive numbers")
 			}
-			window, err := parseSpan(since)
+			window, err := figures.ParseSpan(since)
 			if err != nil {
 				return usagef("--since %s: it is a duration such as 7d or 12h", since)
 			}
@@ -144,7 +145,7 @@ func (r *bounceReport) add(said queue.Said) {
 	if said.Code != 0 {
 		text = fmt.Sprint(said.Code, " ", text)
 	}
-	text = clip(text, 300)
+	text = term.Clip(text, 300)
 	if _, known := s.replies[text]; !known && len(s.replies) >= maxAlike {
 		text = "others, all different"
 	}
@@ -182,13 +183,13 @@ func (r *bounceReport) scope() string {
 	}
 	text := strings.Join(of, ", ")
 	if time.Since(r.Since) < 50*365*24*time.Hour {
-		text += ", since " + clock(r.Since)
+		text += ", since " + figures.Clock(r.Since)
 	}
 	return text
 }
 
-func (r *bounceReport) lay(p *page) {
-	p.line("Not delivered: %s (%s)", figures.Some(r.Recipients, "recipient"), r.scope())
+func (r *bounceReport) lay(p *term.Page) {
+	p.Line("Not delivered: %s (%s)", figures.Some(r.Recipients, "recipient"), r.scope())
 	var rows [][]string
 	for i, s := range r.Segments {
 		if i >= mainSegments && s.Recipients == 0 {
@@ -196,25 +197,25 @@ func (r *bounceReport) lay(p *page) {
 		}
 		rows = append(rows, []string{s.Title, figures.Count(s.Recipients), portion(s.Recipients, r.Recipients), figures.Count(s.Waiting)})
 	}
-	p.line("")
-	p.table([]string{"WHY", "RECIPIENTS", "SHARE", "TRIED AGAIN"}, rows...)
+	p.Line("")
+	p.Table([]string{"WHY", "RECIPIENTS", "SHARE", "TRIED AGAIN"}, rows...)
 	for _, s := range r.Segments {
 		if s.Recipients == 0 {
 			continue
 		}
-		p.heading("%s: %s", s.Title, figures.Some(s.Recipients, "recipient"))
-		p.line("%s", s.Advice)
+		p.Heading("%s: %s", s.Title, figures.Some(s.Recipients, "recipient"))
+		p.Line("%s", s.Advice)
 		var rows [][]string
 		for _, reply := range s.Replies {
-			rows = append(rows, []string{figures.Count(reply.N), clip(orElse(reply.Text, "no reply"), 140)})
+			rows = append(rows, []string{figures.Count(reply.N), term.Clip(orElse(reply.Text, "no reply"), 140)})
 		}
-		p.table([]string{"RECIPIENTS", "REPLY"}, rows...)
+		p.Table([]string{"RECIPIENTS", "REPLY"}, rows...)
 		var domains []string
 		for _, d := range s.Domains {
 			domains = append(domains, fmt.Sprintf("%s (%s)", d.Text, figures.Count(d.N)))
 		}
 		if len(domains) > 0 {
-			p.line("most at: %s", strings.Join(domains, ", "))
+			p.Line("most at: %s", strings.Join(domains, ", "))
 		}
 	}
 }

@@ -15,7 +15,7 @@ var bounceReportHTML string
 var bounceReportCSS string
 
 var bounceReportPage = template.Must(template.New("bounce report").Funcs(template.FuncMap{
-	"count": figures.Count, "some": figures.Some, "share": portion, "clock": clock,
+	"count": figures.Count, "some": figures.Some, "share": portion, "clock": figures.Clock,
 	// width is that of a bar in a drawing 100 wide; something is always to be seen of what is there.
 	"width": func(n, of int) float64 {
 		if n == 0 || of == 0 {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
 
@@ -68,7 +69,7 @@ func (a *app) clientListCmd() *cobra.Command {
 			if len(clients) == 0 {
 				a.hint("no clients yet; register one: enotify client add DOMAIN")
 			}
-			return a.print(clients, func(p *page) {
+			return a.print(clients, func(p *term.Page) {
 				if len(clients) == 0 {
 					return
 				}
@@ -76,7 +77,7 @@ func (a *app) clientListCmd() *cobra.Command {
 				for _, c := range clients {
 					rows = append(rows, []string{c.Domain, spfWord(c.SPF), figures.Count(batchTotal(c)), figures.Count(c.Unfinished), loginsWord(c.Logins)})
 				}
-				p.table([]string{"CLIENT", "SPF", "BATCHES", "UNFINISHED", "LOGINS"}, rows...)
+				p.Table([]string{"CLIENT", "SPF", "BATCHES", "UNFINISHED", "LOGINS"}, rows...)
 			})
 		},
 	}
@@ -126,7 +127,7 @@ func (a *app) clientShowCmd() *cobra.Command {
 			return a.print(struct {
 				queue.Client
 				Verdicts []verdict `json:"verdicts"`
-			}{c, found}, func(p *page) {
+			}{c, found}, func(p *term.Page) {
 				layClient(p, c)
 				layVerdicts(p, found)
 			})
@@ -134,8 +135,8 @@ func (a *app) clientShowCmd() *cobra.Command {
 	}
 }
 
-func layClient(p *page, c queue.Client) {
-	rows := [][]string{{"client", c.Domain}, {"registered", p.ago(c.CreatedAt)}, {"logins", loginsWord(c.Logins)}}
+func layClient(p *term.Page, c queue.Client) {
+	rows := [][]string{{"client", c.Domain}, {"registered", p.Ago(c.CreatedAt)}, {"logins", loginsWord(c.Logins)}}
 	if c.ReturnPath != "" || c.Bounce != queue.BounceOff {
 		rows = append(rows, []string{"return path", returnPathOf(c)})
 	}
@@ -144,7 +145,7 @@ func layClient(p *page, c queue.Client) {
 	for _, state := range slices.Sorted(maps.Keys(c.Batches)) {
 		states = append(states, figures.Count(c.Batches[state])+" "+state)
 	}
-	p.table(nil, append(rows, []string{"batches", orElse(strings.Join(states, ", "), "none")})...)
+	p.Table(nil, append(rows, []string{"batches", orElse(strings.Join(states, ", "), "none")})...)
 }
 
 func (a *app) clientRemoveCmd() *cobra.Command {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	"enotify/sender/dkim"
 	"enotify/spfguard"
@@ -45,7 +46,7 @@ selector. Copy it to every node. The record with the public key is the result.`,
 		a.hint("private key: %s", dir.File(key.Domain, selector))
 		a.hint("publish the record below, then: enotify client set %s --dkim-selector %s", key.Domain, selector)
 		line := zoneLine{Name: key.Name(), Type: "TXT", Value: key.Record(), Why: "receivers find the key of selector " + selector + " here", Status: zonePublish}
-		return a.print(line, func(p *page) { p.line("%s", line.text()) })
+		return a.print(line, func(p *term.Page) { p.Line("%s", line.text()) })
 	}
 	return cmd
 }

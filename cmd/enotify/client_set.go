@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	"enotify/sender/dkim"
 )
@@ -72,8 +73,8 @@ with --bounce operator at the domain of run --bounce-domain.`,
 			return err
 		}
 		a.hint("what it is to publish: enotify client zone %s", domain)
-		return a.print(c, func(p *page) {
-			p.line("client %s: return path %s, %s", c.Domain, returnPathOf(c), signedWith(c.Selectors))
+		return a.print(c, func(p *term.Page) {
+			p.Line("client %s: return path %s, %s", c.Domain, returnPathOf(c), signedWith(c.Selectors))
 		})
 	}
 	return cmd

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/preflight"
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	"enotify/sender/dkim"
 	"enotify/spfguard"
@@ -58,7 +59,7 @@ commented out, so that the rest can be pasted as it is.`,
 			if err != nil {
 				return err
 			}
-			return a.print(lines, func(p *page) { layZone(p, lines) })
+			return a.print(lines, func(p *term.Page) { layZone(p, lines) })
 		},
 	}
 	f := cmd.Flags()
@@ -69,23 +70,23 @@ commented out, so that the rest can be pasted as it is.`,
 	return cmd
 }
 
-func layZone(p *page, lines []zoneLine) {
+func layZone(p *term.Page, lines []zoneLine) {
 	for i, l := range lines {
 		if i > 0 {
-			p.line("")
+			p.Line("")
 		}
-		p.line("; %s: %s", p.paint(strings.ToUpper(l.Status), zoneTones[l.Status]), l.Why)
+		p.Line("; %s: %s", p.Paint(strings.ToUpper(l.Status), zoneTones[l.Status]), l.Why)
 		switch {
 		case l.Value == "":
 		case l.Status == zoneRight || l.Status == zoneKeep:
-			p.line("; %s", l.text())
+			p.Line("; %s", l.text())
 		default:
-			p.line("%s", l.text())
+			p.Line("%s", l.text())
 		}
 	}
 }
 
-var zoneTones = map[string]string{zoneRight: green, zoneKeep: green, zonePublish: yellow, zoneChange: yellow, zoneUnknown: red}
+var zoneTones = map[string]term.Style{zoneRight: term.Green, zoneKeep: term.Green, zonePublish: term.Yellow, zoneChange: term.Yellow, zoneUnknown: term.Red}
 
 // A zoneFile is what a client should publish.
 type zoneFile struct {

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	"enotify/queue/localpg"
 	"enotify/spfguard/dns"
@@ -69,12 +70,14 @@ type demo struct {
 	db       *queue.DB
 	operator *pgx.Conn
 	app      application
-	screen   *screen
+	screen   *term.Screen
+	board    *board
 	told     map[int64]int // changes of state that were told, by batch
 }
 
 func (a *app) demo(ctx context.Context, s demoSettings) (err error) {
 	d := &demo{settings: s, screen: a.newScreen(), told: map[int64]int{}}
+	d.board = newBoard(d.screen)
 	if d.script, err = s.script(); err != nil {
 		return err
 	}
@@ -82,10 +85,10 @@ func (a *app) demo(ctx context.Context, s demoSettings) (err error) {
 		return err
 	}
 	err = d.start(ctx, func(databaseURL string) error { return a.perform(ctx, d, databaseURL) })
-	d.screen.clear()
+	d.screen.Redraw(nil)
 	err = errors.Join(err, d.bag.close())
 	if err == nil && ctx.Err() != nil {
-		d.screen.say("interrupted; nothing is left running") // as for run, a signal is a way to end well
+		d.screen.Say("interrupted; nothing is left running") // as for run, a signal is a way to end well
 	}
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/term"
 )
 
 // An application enqueues what is to be sent. It has a login with the role
@@ -102,7 +103,7 @@ func literal(value any) string {
 		if more {
 			line += "…"
 		}
-		return "'" + strings.ReplaceAll(clip(line, 32), "'", "''") + "'"
+		return "'" + strings.ReplaceAll(term.Clip(line, 32), "'", "''") + "'"
 	case []string:
 		return fmt.Sprintf("ARRAY[%s, … %s addresses]", literal(v[0]), figures.Count(len(v)))
 	case []json.RawMessage:

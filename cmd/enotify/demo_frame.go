@@ -4,70 +4,81 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"enotify/cmd/enotify/figures"
-	"enotify/queue"
+	"enotify/cmd/enotify/term"
 )
 
-// compose is the frame for a terminal so wide: a line per batch, and a line per receiver.
-func (s *screen) compose(now standing, width int) []string {
-	bar := min(40, max(8, width-62))
-	frame := []string{"", s.brush.paint("batches, one at a time", bold)}
-	for _, b := range now.batches {
-		state := s.brush.paint(fmt.Sprintf("%-8s", b.State), tones[b.State])
-		frame = append(frame, fmt.Sprintf("%-13s %s %s %11s  ", b.IdemKey, state, gauge(bar, settled(b), b.Deferred, b.Total), share(settled(b), b.Total))+
-			fit(remarksOn(b), width-bar-37))
+// A board shows how things stand: as a frame on a terminal, elsewhere as lines,
+// now and then.
+type board struct {
+	screen *term.Screen
+	lined  time.Time
+	said   map[string]bool // lines that came already
+	paces  map[*mailHost]*pace
+}
+
+// lineEvery is the time between two rounds of lines.
+const lineEvery = 2 * time.Second
+
+func newBoard(s *term.Screen) *board {
+	return &board{screen: s, lined: s.Began, said: map[string]bool{}, paces: map[*mailHost]*pace{}}
+}
+
+func (d *board) draw(now standing) {
+	if d.screen.Draws() {
+		d.screen.Redraw(d.compose(now, d.screen.Width()))
+		return
 	}
-	frame = append(frame, s.brush.paint("receivers, each at its own pace", bold))
+	d.line(now)
+}
+
+// compose is the frame for a terminal of that width: a line per batch, and a
+// line per receiver.
+func (d *board) compose(now standing, width int) []string {
+	bar := min(40, max(8, width-62))
+	frame := []string{"", d.paint("batches, one at a time", term.Bold)}
+	for _, b := range now.batches {
+		state := d.paint(fmt.Sprintf("%-8s", b.State), term.StyleOf(b.State))
+		frame = append(frame, fmt.Sprintf("%-13s %s %s %11s  ", b.IdemKey, state, term.Gauge(bar, b.Settled(), b.Deferred, b.Total), figures.Share(b.Settled(), b.Total))+
+			term.Fit(figures.Counts(b.Counts(), usual...), width-bar-37))
+	}
+	frame = append(frame, d.paint("receivers, each at its own pace", term.Bold))
 	for _, h := range now.hosts {
-		frame = append(frame, fmt.Sprintf("%-22s %s %11s  ", h.host.domain, gauge(bar, h.tried-h.deferred, h.deferred, h.total), share(h.tried, h.total))+
-			fit(s.remarksAt(h), width-bar-37))
+		frame = append(frame, fmt.Sprintf("%-22s %s %11s  ", h.host.domain, term.Gauge(bar, h.tried-h.deferred, h.deferred, h.total), figures.Share(h.tried, h.total))+
+			term.Fit(d.remarksAt(h), width-bar-37))
 	}
 	return frame
 }
 
-// line says what has changed, for those who look at no terminal.
-func (s *screen) line(now standing) {
-	if time.Since(s.lined) < lineEvery {
-		return
-	}
-	s.lined = time.Now()
-	var lines []string
-	for _, b := range now.batches {
-		lines = append(lines, fmt.Sprintf("%-17s %-8s %11s  %s", b.IdemKey, b.State, share(settled(b), b.Total), fit(remarksOn(b), 80)))
-	}
-	for _, h := range now.hosts {
-		lines = append(lines, fmt.Sprintf("  at %-21s %11s  %s", h.host.domain, share(h.tried, h.total), fit(s.remarksAt(h), 80)))
-	}
-	for _, line := range lines {
-		if line = strings.TrimRight(line, " "); !s.said[line] {
-			s.said[line] = true
-			s.say("%s", line)
-		}
-	}
+func (d *board) paint(text string, style term.Style) string {
+	return string(d.screen.Paint(text, style))
 }
 
-// settled is the number of recipients that have an outcome.
-func settled(b queue.Status) int { return b.Total - b.Pending - b.Sending - b.Deferred }
-
-// remarksOn are the counts of a batch that are out of the ordinary.
-func remarksOn(b queue.Status) (said []string) {
-	for _, c := range b.Counts() {
-		switch c.State {
-		case queue.Pending, queue.Sending, queue.Delivered:
-		default:
-			if c.N > 0 {
-				said = append(said, figures.Count(c.N)+" "+string(c.State))
-			}
+// line says what has changed, for those who look at no terminal.
+func (d *board) line(now standing) {
+	if time.Since(d.lined) < lineEvery {
+		return
+	}
+	d.lined = time.Now()
+	var lines []string
+	for _, b := range now.batches {
+		lines = append(lines, fmt.Sprintf("%-17s %-8s %11s  %s", b.IdemKey, b.State, figures.Share(b.Settled(), b.Total), term.Fit(figures.Counts(b.Counts(), usual...), 80)))
+	}
+	for _, h := range now.hosts {
+		lines = append(lines, fmt.Sprintf("  at %-21s %11s  %s", h.host.domain, figures.Share(h.tried, h.total), term.Fit(d.remarksAt(h), 80)))
+	}
+	for _, line := range lines {
+		if line = strings.TrimRight(line, " "); !d.said[line] {
+			d.said[line] = true
+			d.screen.Say("%s", line)
 		}
 	}
-	return said
 }
 
 // remarksAt say how it goes at a receiver just now.
-func (s *screen) remarksAt(h hostStanding) (said []string) {
-	if perSecond := s.pace(h); h.tried < h.total {
+func (d *board) remarksAt(h hostStanding) (said []string) {
+	if perSecond := d.pace(h); h.tried < h.total {
 		if perSecond >= 1 {
 			said = append(said, fmt.Sprintf("%.0f/s", perSecond))
 		}
@@ -81,21 +92,6 @@ func (s *screen) remarksAt(h hostStanding) (said []string) {
 	return said
 }
 
-// fit joins the remarks that there is room for.
-func fit(remarks []string, width int) string {
-	text := ""
-	for _, remark := range remarks {
-		if text != "" {
-			remark = ", " + remark
-		}
-		if utf8.RuneCountInString(text+remark) > width {
-			break
-		}
-		text += remark
-	}
-	return text
-}
-
 // A pace is how fast a receiver takes messages.
 type pace struct {
 	since     time.Time
@@ -106,24 +102,14 @@ type pace struct {
 // paceOver is the time over which it is measured.
 const paceOver = time.Second
 
-func (s *screen) pace(h hostStanding) float64 {
-	p := s.paces[h.host]
+func (d *board) pace(h hostStanding) float64 {
+	p := d.paces[h.host]
 	if p == nil {
 		p = &pace{since: time.Now(), accepted: h.accepted}
-		s.paces[h.host] = p
+		d.paces[h.host] = p
 	}
 	if passed := time.Since(p.since); passed >= paceOver {
 		*p = pace{time.Now(), h.accepted, float64(h.accepted-p.accepted) / passed.Seconds()}
 	}
 	return p.perSecond
-}
-
-func share(n, of int) string { return figures.Count(n) + "/" + figures.Count(of) }
-
-// gauge is a bar: full for what is done, half for what is deferred.
-func gauge(width, done, deferred, total int) string {
-	total = max(1, total)
-	full := done * width / total
-	half := (done+deferred)*width/total - full
-	return strings.Repeat("█", full) + strings.Repeat("▒", half) + strings.Repeat("░", width-full-half)
 }

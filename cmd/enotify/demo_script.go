@@ -54,11 +54,11 @@ func (s script) clients() []demoClient {
 
 // describe shows the made-up internet and the clients.
 func (d *demo) describe() {
-	d.screen.heading("A made-up internet: DNS and mail servers, all of it on this machine")
+	d.screen.Heading("A made-up internet: DNS and mail servers, all of it on this machine")
 	for _, h := range d.internet.hosts {
 		fmt.Fprintf(d.screen, "  %-17s %-10s %s\n", h.domain, h.addr, h.about)
 	}
-	d.screen.heading("The clients we send for; receivers see our mail come from %s", demoEgress)
+	d.screen.Heading("The clients we send for; receivers see our mail come from %s", demoEgress)
 	for _, c := range d.script.clients() {
 		fmt.Fprintf(d.screen, "  %-17s TXT \"%s\"\n", c.domain, c.record)
 	}
@@ -68,7 +68,7 @@ const demoLogin = "demo_app"
 
 // setUp does what the operator of a real installation does once.
 func (d *demo) setUp(ctx context.Context, databaseURL string) error {
-	d.screen.heading("An operator limits a destination, suppresses an address, registers the clients")
+	d.screen.Heading("An operator limits a destination, suppresses an address, registers the clients")
 	password := rand.Text()
 	if _, err := d.operator.Exec(ctx, "CREATE ROLE "+demoLogin+" LOGIN PASSWORD '"+password+"' IN ROLE enotify_app"); err != nil {
 		return err
@@ -114,7 +114,7 @@ func (d *demo) command(ctx context.Context, databaseURL string, args []string) e
 
 // begin enqueues all but what comes later.
 func (d *demo) begin(ctx context.Context) error {
-	d.screen.heading("An application enqueues by SQL; its login %s has the role enotify_app", demoLogin)
+	d.screen.Heading("An application enqueues by SQL; its login %s has the role enotify_app", demoLogin)
 	for _, b := range d.script.staged {
 		if err := d.app.stage(ctx, b); err != nil {
 			return err
@@ -125,7 +125,7 @@ func (d *demo) begin(ctx context.Context) error {
 			return err
 		}
 	}
-	d.screen.heading("A node sends")
+	d.screen.Heading("A node sends")
 	return nil
 }
 
@@ -133,6 +133,6 @@ func (d *demo) begin(ctx context.Context) error {
 func (d *demo) interject(ctx context.Context) error {
 	urgent := *d.script.urgent
 	d.script.urgent = nil
-	d.screen.say("the application enqueues something urgent")
+	d.screen.Say("the application enqueues something urgent")
 	return d.app.enqueue(ctx, urgent)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
 
@@ -23,16 +23,16 @@ func (d *demo) sumUp(ctx context.Context, interrupted bool) error {
 	if err := d.tell(ctx, now); err != nil {
 		return err
 	}
-	d.screen.clear()
+	d.screen.Redraw(nil)
 	how := "nothing more can be delivered soon"
 	if interrupted {
 		how = "interrupted"
 	}
-	d.screen.heading("After %.1f s: %s", time.Since(d.screen.begun).Seconds(), how)
+	d.screen.Heading("After %.1f s: %s", time.Since(d.screen.Began).Seconds(), how)
 	if err := d.tabulate(now); err != nil {
 		return err
 	}
-	fmt.Fprintf(d.screen, "\n%s\n", d.screen.brush.paint("What happened, and what an operator would do next", bold))
+	d.screen.Line("\n%s", d.screen.Paint("What happened, and what an operator would do next", term.Bold))
 	for _, explain := range []func(context.Context, standing) error{d.explainBlocked, d.explainUntried, d.explainFailures, d.explainInvalid, d.account} {
 		if err := explain(ctx, now); err != nil {
 			return err
@@ -43,7 +43,7 @@ func (d *demo) sumUp(ctx context.Context, interrupted bool) error {
 
 // tabulate gives the figures of all batches and receivers.
 func (d *demo) tabulate(now standing) error {
-	p := &page{w: bufio.NewWriter(d.screen), colour: d.screen.brush.colour}
+	p := d.screen.Page()
 	rows, sum := [][]string{}, tallied{}
 	for _, b := range now.batches {
 		t := tallyOf(b)
@@ -55,16 +55,16 @@ func (d *demo) tabulate(now standing) error {
 	if len(rows) > 1 {
 		rows = append(rows, sum.row("all"))
 	}
-	p.table([]string{"BATCH", "TOTAL", "DELIVERED", "DEFERRED", "BOUNCED", "SUPPRESSED", "INVALID", "BLOCKED"}, rows...)
-	p.line("")
+	p.Table([]string{"BATCH", "TOTAL", "DELIVERED", "DEFERRED", "BOUNCED", "SUPPRESSED", "INVALID", "BLOCKED"}, rows...)
+	p.Line("")
 	rows = nil
 	for _, h := range now.hosts {
 		if s := h.host.server; s != nil {
 			rows = append(rows, []string{h.host.domain, figures.Count(s.Delivered()), strconv.Itoa(s.Peak()), strconv.Itoa(s.Refused())})
 		}
 	}
-	p.table([]string{"RECEIVER", "RECEIVED", "CONNECTIONS AT MOST", "TURNED AWAY"}, rows...)
-	return p.w.Flush()
+	p.Table([]string{"RECEIVER", "RECEIVED", "CONNECTIONS AT MOST", "TURNED AWAY"}, rows...)
+	return p.Flush()
 }
 
 // A tallied batch is a row of the table: total, delivered, deferred, bounced,
@@ -92,12 +92,12 @@ func (d *demo) explainBlocked(ctx context.Context, now standing) error {
 		if b.State != "blocked" {
 			continue
 		}
-		d.remark("%s is blocked: receivers that check SPF would have refused all of it.", b.IdemKey)
+		d.screen.Paragraph("%s is blocked: receivers that check SPF would have refused all of it.", b.IdemKey)
 		if err := d.showVerdict(ctx, b.Client); err != nil {
 			return err
 		}
-		d.screen.fact("next", fmt.Sprintf("have %s correct its record. The guard looks again by itself, and at once with", b.Client))
-		d.screen.fact("", fmt.Sprintf("enotify batch resume %d", b.ID))
+		d.screen.Fact("next", fmt.Sprintf("have %s correct its record. The guard looks again by itself, and at once with", b.Client))
+		d.screen.Fact("", fmt.Sprintf("enotify batch resume %d", b.ID))
 	}
 	return nil
 }
@@ -106,7 +106,7 @@ func (d *demo) explainBlocked(ctx context.Context, now standing) error {
 func (d *demo) explainUntried(_ context.Context, now standing) error {
 	for _, b := range now.batches {
 		if n := b.Pending + b.Sending; n > 0 && b.State != "blocked" {
-			d.remark("%s of %s: not tried yet.", figures.Some(n, "recipient"), b.IdemKey)
+			d.screen.Paragraph("%s of %s: not tried yet.", figures.Some(n, "recipient"), b.IdemKey)
 		}
 	}
 	return nil
@@ -120,7 +120,7 @@ func (d *demo) showVerdict(ctx context.Context, client string) error {
 			continue
 		}
 		fmt.Fprintf(d.screen, "  record    %s\n", orElse(v.Record, "none"))
-		d.screen.fact("why", v.Explanation)
+		d.screen.Fact("why", v.Explanation)
 		if v.Fix != "" {
 			fmt.Fprintf(d.screen, "  publish   %s\n", v.Fix) // in one piece: it is to be copied
 		}
@@ -142,8 +142,8 @@ func (d *demo) explainFailures(ctx context.Context, now standing) error {
 			case f.Class == string(queue.NoSuchUser):
 				err = d.explainGone(ctx, b, f)
 			case f.State == string(queue.Bounced):
-				d.remark("%s of %s: refused at %s.", figures.Some(f.N, "recipient"), b.IdemKey, f.Domain)
-				d.screen.fact("why", f.Reply)
+				d.screen.Paragraph("%s of %s: refused at %s.", figures.Some(f.N, "recipient"), b.IdemKey, f.Domain)
+				d.screen.Fact("why", f.Reply)
 			}
 			if err != nil {
 				return err
@@ -158,9 +158,9 @@ func (d *demo) explainDeferred(ctx context.Context, b queue.Status, f queue.Fail
 	if err != nil || due == nil {
 		return err
 	}
-	d.remark("%s of %s: deferred at %s.", figures.Some(f.N, "recipient"), b.IdemKey, f.Domain)
-	d.screen.fact("why", f.Reply)
-	d.screen.fact("next", fmt.Sprintf("nothing to do: tried again from %s on, less and less often, until the batch expires at %s",
+	d.screen.Paragraph("%s of %s: deferred at %s.", figures.Some(f.N, "recipient"), b.IdemKey, f.Domain)
+	d.screen.Fact("why", f.Reply)
+	d.screen.Fact("next", fmt.Sprintf("nothing to do: tried again from %s on, less and less often, until the batch expires at %s",
 		due.Local().Format("15:04:05"), b.ExpiresAt.Local().Format("2006-01-02 15:04")))
 	return nil
 }
@@ -178,10 +178,10 @@ func (d *demo) explainGone(ctx context.Context, b queue.Status, f queue.Failure)
 	if spared > 0 {
 		later = "; later messages not even tried: " + figures.Count(spared)
 	}
-	d.remark("%s of %s: no such user at %s. Suppressed at once, for all clients%s.", figures.Some(f.N, "recipient"), b.IdemKey, f.Domain, later)
-	d.screen.fact("why", f.Reply)
-	d.screen.fact("next", fmt.Sprintf("have %s take them off its lists:", b.Client))
-	d.screen.fact("", "enotify suppression list --match "+f.Domain)
+	d.screen.Paragraph("%s of %s: no such user at %s. Suppressed at once, for all clients%s.", figures.Some(f.N, "recipient"), b.IdemKey, f.Domain, later)
+	d.screen.Fact("why", f.Reply)
+	d.screen.Fact("next", fmt.Sprintf("have %s take them off its lists:", b.Client))
+	d.screen.Fact("", "enotify suppression list --match "+f.Domain)
 	return nil
 }
 
@@ -195,14 +195,14 @@ func (d *demo) explainInvalid(ctx context.Context, now standing) error {
 	if n == 0 {
 		return nil
 	}
-	d.remark("%s: no usable address or data. The others were sent to.", figures.Some(n, "recipient"))
+	d.screen.Paragraph("%s: no usable address or data. The others were sent to.", figures.Some(n, "recipient"))
 	rows, err := d.operator.Query(ctx, invalidSQL)
 	if err != nil {
 		return err
 	}
 	var address, why string
 	_, err = pgx.ForEachRow(rows, []any{&address, &why}, func() error {
-		d.screen.fact("", address+": "+why)
+		d.screen.Fact("", address+": "+why)
 		return nil
 	})
 	return err
@@ -216,9 +216,9 @@ func (d *demo) account(ctx context.Context, now standing) error {
 	}
 	received, again := d.bag.received()
 	if received == delivered && again == 0 {
-		d.remark("The receivers have all %s that are recorded as delivered, and none of them twice.", figures.Some(delivered, "message"))
+		d.screen.Paragraph("The receivers have all %s that are recorded as delivered, and none of them twice.", figures.Some(delivered, "message"))
 	} else {
-		d.remark("%s recorded as delivered, but the receivers have %s, and %s of them twice.", figures.Some(delivered, "message"), figures.Count(received), figures.Count(again))
+		d.screen.Paragraph("%s recorded as delivered, but the receivers have %s, and %s of them twice.", figures.Some(delivered, "message"), figures.Count(received), figures.Count(again))
 	}
 	audits, err := d.db.Audit(ctx, 0)
 	if err != nil {
@@ -226,14 +226,9 @@ func (d *demo) account(ctx context.Context, now standing) error {
 	}
 	for _, a := range audits {
 		for _, problem := range a.Problems {
-			d.screen.fact("audit", fmt.Sprintf("batch %d: %s", a.Batch, problem))
+			d.screen.Fact("audit", fmt.Sprintf("batch %d: %s", a.Batch, problem))
 		}
 	}
-	d.screen.fact("messages", filepath.Join(d.bag.dir, "RECEIVER", "NUMBER-ADDRESS.eml"))
+	d.screen.Fact("messages", filepath.Join(d.bag.dir, "RECEIVER", "NUMBER-ADDRESS.eml"))
 	return nil
-}
-
-// remark begins a paragraph.
-func (d *demo) remark(format string, args ...any) {
-	fmt.Fprintf(d.screen, "\n%s\n", wrap(fmt.Sprintf(format, args...), d.screen.width(), ""))
 }

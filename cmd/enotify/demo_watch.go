@@ -56,7 +56,7 @@ func (d *demo) step(ctx context.Context) (over bool, err error) {
 	if err := d.tell(ctx, now); err != nil {
 		return false, err
 	}
-	d.screen.draw(now)
+	d.board.draw(now)
 	if first := now.batches[0]; d.script.urgent != nil && 2*(first.Pending+first.Sending) <= first.Total {
 		return false, d.interject(ctx)
 	}
@@ -158,7 +158,7 @@ func (d *demo) tell(ctx context.Context, now standing) error {
 	slices.SortStableFunc(changes, func(a, b change) int { return a.At.Compare(b.At) })
 	for _, c := range changes {
 		if text := sayings[c.From+" "+c.To]; text != "" {
-			d.screen.say("%s %s", c.batch.IdemKey, text)
+			d.screen.Say("%s %s", c.batch.IdemKey, text)
 		}
 		if c.To == "blocked" {
 			if err := d.showVerdict(ctx, c.batch.Client); err != nil {

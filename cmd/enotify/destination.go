@@ -14,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	"enotify/sender"
 	"enotify/sender/throttle"
@@ -114,7 +115,7 @@ func (l *limits) describe(name string, site bool) destination {
 	if site {
 		holds, rates = l.node.SitePolicy(name), rates[:1]
 	}
-	d := destination{Name: name, Site: site, Rate: formatLimit(holds.Rate), Burst: holds.Burst, Connections: holds.Connections, PerConnection: holds.PerConnection,
+	d := destination{Name: name, Site: site, Rate: figures.Rate(holds.Rate), Burst: holds.Burst, Connections: holds.Connections, PerConnection: holds.PerConnection,
 		TLS: cmp.Or(own.TLS, l.rows[throttle.Everyone].TLS), Set: []string{}}
 	if holds.Rate != rate.Inf {
 		perSecond := float64(holds.Rate)
@@ -122,7 +123,7 @@ func (l *limits) describe(name string, site bool) destination {
 	}
 	for _, r := range rates {
 		if r != nil {
-			d.Rate = formatRate(*r)
+			d.Rate = figures.FormatRate(*r)
 			break
 		}
 	}
@@ -153,24 +154,24 @@ func (a *app) destinationListCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(all, func(p *page) { layDestinations(p, all) })
+			return a.print(all, func(p *term.Page) { layDestinations(p, all) })
 		},
 	}
 }
 
-func layDestinations(p *page, all []destination) {
+func layDestinations(p *term.Page, all []destination) {
 	var rows [][]string
 	for _, d := range all {
 		origin := "built in"
 		if d.UpdatedAt != nil {
-			origin = fmt.Sprintf("%s set by %s at %s", strings.Join(d.Set, ", "), d.UpdatedBy, clock(*d.UpdatedAt))
+			origin = fmt.Sprintf("%s set by %s at %s", strings.Join(d.Set, ", "), d.UpdatedBy, figures.Clock(*d.UpdatedAt))
 		}
 		rows = append(rows, []string{d.Name, d.Rate, figures.Count(d.Burst), figures.Count(d.Connections), figures.Count(d.PerConnection), origin, d.Learned})
 	}
-	p.table([]string{"DESTINATION", "RATE", "BURST", "CONNECTIONS", "PER CONNECTION", "ORIGIN", "LEARNED"}, rows...)
-	p.line("")
-	p.line("* is every destination that has no line of its own, and what a line leaves open. A rate is that of one recipient domain;")
-	p.line("beside a site it is that of all its domains together. enotify destination show NAME tells more.")
+	p.Table([]string{"DESTINATION", "RATE", "BURST", "CONNECTIONS", "PER CONNECTION", "ORIGIN", "LEARNED"}, rows...)
+	p.Line("")
+	p.Line("* is every destination that has no line of its own, and what a line leaves open. A rate is that of one recipient domain;")
+	p.Line("beside a site it is that of all its domains together. enotify destination show NAME tells more.")
 }
 
 func (a *app) destinationSetCmd() *cobra.Command {
@@ -211,7 +212,7 @@ hosts serve others too, sets both.`,
 			}
 		}
 		if f.Changed("rate") {
-			r, err := parseRate(speed)
+			r, err := figures.ParseRate(speed)
 			if err != nil {
 				return usagef("--rate: %w", err)
 			}

@@ -4,13 +4,14 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	"enotify/sender/throttle"
 )
@@ -119,11 +120,11 @@ func (l *limits) list(name string, site bool) []limit {
 	from := func(set bool, builtIn bool, all bool) string {
 		switch {
 		case set:
-			return fmt.Sprintf("set by %s at %s", own.UpdatedBy, clock(own.UpdatedAt))
+			return fmt.Sprintf("set by %s at %s", own.UpdatedBy, figures.Clock(own.UpdatedAt))
 		case builtIn:
 			return "built in for " + name
 		case all && name != throttle.Everyone:
-			return fmt.Sprintf("set for * by %s at %s", everyone.UpdatedBy, clock(everyone.UpdatedAt))
+			return fmt.Sprintf("set for * by %s at %s", everyone.UpdatedBy, figures.Clock(everyone.UpdatedAt))
 		}
 		return "default"
 	}
@@ -148,9 +149,9 @@ func (l *limits) list(name string, site bool) []limit {
 func (l *limits) encryption(name, site string) limit {
 	for _, of := range []string{name, site, throttle.Everyone} {
 		if d := l.rows[of]; d.TLS != "" {
-			from := fmt.Sprintf("set by %s at %s", d.UpdatedBy, clock(d.UpdatedAt))
+			from := fmt.Sprintf("set by %s at %s", d.UpdatedBy, figures.Clock(d.UpdatedAt))
 			if of != name {
-				from = fmt.Sprintf("set for %s by %s at %s", of, d.UpdatedBy, clock(d.UpdatedAt))
+				from = fmt.Sprintf("set for %s by %s at %s", of, d.UpdatedBy, figures.Clock(d.UpdatedAt))
 			}
 			return limit{name, "TLS", d.TLS, from}
 		}
@@ -180,21 +181,21 @@ func (r *destinationReport) tell(s throttle.State, policy throttle.Policy, now t
 		say("%s gets %s: it asked for fewer than %s. More is tried %s.", site, perTime(p.Rate), perTime(p.RateCeiling), soon(p.RateProbeAt, now))
 	}
 	if p.Why != "" {
-		say("It said at %s: %s", clock(p.WhyAt), clip(p.Why, 200))
+		say("It said at %s: %s", figures.Clock(p.WhyAt), term.Clip(p.Why, 200))
 	}
 	for _, h := range s.Holds {
 		if now.Before(h.Until) {
 			say("%s blocks %s: nothing is sent from there until %s, the %s hold in a row. It said at %s: %s",
-				site, h.Egress, until(h.Until, now), ordinal(h.Times), clock(h.At), clip(h.Reply, 200))
+				site, h.Egress, until(h.Until, now), ordinal(h.Times), figures.Clock(h.At), term.Clip(h.Reply, 200))
 		} else {
-			say("%s blocked %s until %s; one message goes to see. It said at %s: %s", site, h.Egress, clock(h.Until), clock(h.At), clip(h.Reply, 200))
+			say("%s blocked %s until %s; one message goes to see. It said at %s: %s", site, h.Egress, figures.Clock(h.Until), figures.Clock(h.At), term.Clip(h.Reply, 200))
 		}
 	}
 	if len(s.Holds) > 0 {
 		r.Next = append(r.Next, fmt.Sprintf("enotify destination reset %s --learned   # when the cause is cured (delisted): tries it anew at once", site))
 	} else {
 		r.Next = append(r.Next, fmt.Sprintf("enotify destination reset %s --learned   # forgets this: tries it anew at once", site))
-		r.Next = append(r.Next, fmt.Sprintf("enotify destination set %s --connections %d --rate %s   # makes it the limit", site, max(1, cmp.Or(p.Ceiling, policy.Connections)), writable(p.Limit(policy.Rate))))
+		r.Next = append(r.Next, fmt.Sprintf("enotify destination set %s --connections %d --rate %s   # makes it the limit", site, max(1, cmp.Or(p.Ceiling, policy.Connections)), figures.FormatRate(figures.WholeRate(p.Limit(policy.Rate)))))
 	}
 }
 
@@ -212,43 +213,43 @@ func (r *destinationReport) tellNext(m queue.Memo, s throttle.State, l *limits, 
 	}
 }
 
-func (r *destinationReport) lay(p *page) {
+func (r *destinationReport) lay(p *term.Page) {
 	switch {
 	case r.Name == throttle.Everyone:
-		p.line("* is every destination that has no limits of its own.")
+		p.Line("* is every destination that has no limits of its own.")
 	case r.Domain && r.Site == r.Name:
-		p.line("%s is a recipient domain, and the site that serves %s: its limits hold for both.", r.Name, figures.Some(r.Domains, "domain"))
+		p.Line("%s is a recipient domain, and the site that serves %s: its limits hold for both.", r.Name, figures.Some(r.Domains, "domain"))
 	case r.Site == r.Name:
-		p.line("%s is a site: it serves %s.", r.Name, figures.Some(r.Domains, "domain"))
+		p.Line("%s is a site: it serves %s.", r.Name, figures.Some(r.Domains, "domain"))
 	case r.Site != "":
-		p.line("%s is a recipient domain of the site %s. The limits of both hold.", r.Name, r.Site)
+		p.Line("%s is a recipient domain of the site %s. The limits of both hold.", r.Name, r.Site)
 	default:
-		p.line("%s is a recipient domain; its site is not known until a batch with recipients there is looked at.", r.Name)
+		p.Line("%s is a recipient domain; its site is not known until a batch with recipients there is looked at.", r.Name)
 	}
-	p.heading("Limits")
+	p.Heading("Limits")
 	var rows [][]string
 	for _, l := range r.Limits {
 		rows = append(rows, []string{l.Of, l.What, l.Value, l.From})
 	}
-	p.table([]string{"OF", "LIMIT", "VALUE", "FROM"}, rows...)
-	p.heading("Learned")
+	p.Table([]string{"OF", "LIMIT", "VALUE", "FROM"}, rows...)
+	p.Heading("Learned")
 	for _, line := range r.Learned {
-		p.line("%s", line)
+		p.Line("%s", line)
 	}
 	if len(r.Learned) == 0 {
-		p.line("Nothing: it takes what it gets.")
+		p.Line("Nothing: it takes what it gets.")
 	}
 	if r.Deferred+r.Untried > 0 {
-		p.heading("Waiting")
-		p.line("%s deferred, %s not tried yet.", figures.Some(r.Deferred, "recipient"), figures.Count(r.Untried))
+		p.Heading("Waiting")
+		p.Line("%s deferred, %s not tried yet.", figures.Some(r.Deferred, "recipient"), figures.Count(r.Untried))
 		if r.NextDue != nil {
-			p.line("The next try is due at %s.", p.ago(*r.NextDue))
+			p.Line("The next try is due at %s.", p.Ago(*r.NextDue))
 		}
 	}
 	if len(r.Next) > 0 {
-		p.heading("Next")
+		p.Heading("Next")
 		for _, command := range r.Next {
-			p.line("  %s", command)
+			p.Line("  %s", command)
 		}
 	}
 }
@@ -258,12 +259,12 @@ func inShort(s throttle.State, now time.Time) string {
 	p := s.Pace
 	for _, h := range s.Holds {
 		if now.Before(h.Until) {
-			return fmt.Sprintf("blocks %s until %s", h.Egress, clock(h.Until))
+			return fmt.Sprintf("blocks %s until %s", h.Egress, figures.Clock(h.Until))
 		}
 	}
 	switch {
 	case now.Before(p.ClosedUntil):
-		return "closed until " + clock(p.ClosedUntil)
+		return "closed until " + figures.Clock(p.ClosedUntil)
 	case p.Rate > 0:
 		return "bears " + perTime(p.Rate)
 	case p.Ceiling > 0:
@@ -279,7 +280,9 @@ func moment(t time.Time) *time.Time {
 	return &t
 }
 
-func until(t, now time.Time) string { return clock(t) + " (in " + span(t.Sub(now)) + ")" }
+func until(t, now time.Time) string {
+	return figures.Clock(t) + " (in " + figures.Span(t.Sub(now)) + ")"
+}
 
 // soon is when something is tried that waits for a time and then for mail.
 func soon(t, now time.Time) string {
@@ -289,28 +292,8 @@ func soon(t, now time.Time) string {
 	return "when there is more mail for it"
 }
 
-// perTime is a learned rate as people say it.
-func perTime(l rate.Limit) string {
-	for _, u := range rateUnits[:3] {
-		if n := float64(l) * u.per.Seconds(); n >= 1 {
-			return fmt.Sprintf("%.3g messages/%s", n, u.name)
-		}
-	}
-	return fmt.Sprintf("%.3g messages/day", float64(l)*86400)
-}
-
-// writable is a rate as destination set takes it.
-func writable(l rate.Limit) string {
-	if l == rate.Inf {
-		return unlimited
-	}
-	i := slices.IndexFunc(rateUnits, func(u rateUnit) bool { return float64(l)*u.per.Seconds() >= 10 })
-	if i < 0 {
-		i = len(rateUnits) - 1
-	}
-	u := rateUnits[i]
-	return fmt.Sprintf("%d/%s", max(1, int(float64(l)*u.per.Seconds())), u.name)
-}
+// perTime is a rate in a sentence: 10 messages/min.
+func perTime(l rate.Limit) string { return strings.Replace(figures.Rate(l), "/", " messages/", 1) }
 
 func ordinal(n int) string {
 	switch {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
 
@@ -52,12 +53,12 @@ func (a *app) nodeListCmd() *cobra.Command {
 			if len(nodes) == 0 {
 				a.hint("no node is running; nothing is sent until one is: enotify run")
 			}
-			return a.print(nodes, func(p *page) { layNodes(p, nodes) })
+			return a.print(nodes, func(p *term.Page) { layNodes(p, nodes) })
 		},
 	}
 }
 
-func layNodes(p *page, nodes []node) {
+func layNodes(p *term.Page, nodes []node) {
 	if len(nodes) == 0 {
 		return
 	}
@@ -67,15 +68,15 @@ func layNodes(p *page, nodes []node) {
 		for _, ip := range n.Egress {
 			egress = append(egress, ip.String())
 		}
-		rows = append(rows, []string{n.Name, strings.Join(egress, ", "), n.HELO, n.Version, figures.Count(n.Groups), string(n.Turn), fmt.Sprintf("%.1f s ago", n.Heartbeat), p.ago(n.StartedAt)})
+		rows = append(rows, []string{n.Name, strings.Join(egress, ", "), n.HELO, n.Version, figures.Count(n.Groups), string(n.Turn), fmt.Sprintf("%.1f s ago", n.Heartbeat), p.Ago(n.StartedAt)})
 	}
-	p.table([]string{"NODE", "EGRESS", "HELO", "VERSION", "GROUPS OF 64", "TURN", "HEARTBEAT", "SINCE"}, rows...)
+	p.Table([]string{"NODE", "EGRESS", "HELO", "VERSION", "GROUPS OF 64", "TURN", "HEARTBEAT", "SINCE"}, rows...)
 	for _, n := range nodes {
 		for _, b := range n.Barred {
-			p.line("")
-			p.line("%s may not send for %s from %s, and leaves that to other nodes: %s", n.Name, b.Client, b.Egress, clip(b.Reason, 300))
+			p.Line("")
+			p.Line("%s may not send for %s from %s, and leaves that to other nodes: %s", n.Name, b.Client, b.Egress, term.Clip(b.Reason, 300))
 			if b.Fix != "" {
-				p.line("  publish  %s", b.Fix)
+				p.Line("  publish  %s", b.Fix)
 			}
 		}
 	}

@@ -187,7 +187,7 @@ func (p *preflightFlags) watch(ctx context.Context, db *queue.DB, in *preflight.
 	said := ""
 	for r.Waiting() {
 		if line := r.Line() + waitingFor(r); line != said {
-			p.hint("%s  %s", clock(time.Now()), line)
+			p.hint("%s  %s", figures.Clock(time.Now()), line)
 			said = line
 		}
 		select {

@@ -14,6 +14,7 @@ import (
 
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/preflight"
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	"enotify/sender"
 	"enotify/sender/throttle"
@@ -55,8 +56,8 @@ func (p *preflightFlags) gather(ctx context.Context, db *queue.DB, what campaign
 			what.batch.DKIMSelectors = append(what.batch.DKIMSelectors, k.Selector)
 		}
 	}
-	progress := newProgress(p.app)
-	defer progress.end()
+	progress := term.NewProgress(p.stderr)
+	defer progress.End()
 	if err := p.census(ctx, db, what, in, progress); err != nil {
 		return nil, err
 	}
@@ -67,14 +68,14 @@ func (p *preflightFlags) gather(ctx context.Context, db *queue.DB, what campaign
 }
 
 // census counts the recipients and renders their messages.
-func (p *preflightFlags) census(ctx context.Context, db *queue.DB, what campaign, in *preflight.Input, progress *progress) error {
+func (p *preflightFlags) census(ctx context.Context, db *queue.DB, what campaign, in *preflight.Input, progress *term.Progress) error {
 	broken := sender.CheckTemplates(&what.batch)
 	mail, err := p.renderer(ctx, db, in)
 	if err != nil {
 		return err
 	}
 	q := queue.CensusQuery{
-		Batch: what.id, Client: in.Client, Recipients: what.recipients, Shapes: broken == nil && merges(&what.batch), Step: progress.say,
+		Batch: what.id, Client: in.Client, Recipients: what.recipients, Shapes: broken == nil && merges(&what.batch), Step: func(what string) { progress.Say("%s", what) },
 	}
 	return db.TakeCensus(ctx, q, func(c *queue.Census, alike func(queue.Shape, int) ([]string, error)) (err error) {
 		in.Census = c
@@ -82,7 +83,7 @@ func (p *preflightFlags) census(ctx context.Context, db *queue.DB, what campaign
 			in.Rendering = preflight.Rendering{Err: broken}
 			return nil
 		}
-		progress.say("rendering the messages")
+		progress.Say("rendering the messages")
 		in.Rendering, err = preflight.Render(&what.batch, c, mail.Render, alike)
 		return err
 	})
@@ -163,8 +164,8 @@ const factsAtOnce = 5000
 // askDomains finds out who takes the mail of the recipients. What was found is
 // kept for the next time, and for the node that will send.
 func (p *preflightFlags) askDomains(ctx context.Context, db *queue.DB, in *preflight.Input) error {
-	progress := newProgress(p.app)
-	defer progress.end()
+	progress := term.NewProgress(p.stderr)
+	defer progress.End()
 	names := make([]string, len(in.Census.Domains))
 	for i, c := range in.Census.Domains {
 		names[i] = c.Domain
@@ -179,7 +180,7 @@ func (p *preflightFlags) askDomains(ctx context.Context, db *queue.DB, in *prefl
 	}
 	mail := &sender.Sender{Resolver: in.DNS}
 	directory, found, err := preflight.AskDomains(ctx, in.Census.Domains, known, mail.Survey, func(done, all int) {
-		progress.say(fmt.Sprintf("asking the DNS for recipient domains: %s of %s", figures.Count(done), figures.Count(all)))
+		progress.Say("asking the DNS for recipient domains: %s of %s", figures.Count(done), figures.Count(all))
 	})
 	if err != nil {
 		return err
@@ -276,28 +277,4 @@ func past(ctx context.Context, db *queue.DB, in *preflight.Input) error {
 		in.Bounces = append(in.Bounces, preflight.BatchBounces{Batch: b.ID, At: b.At.UTC(), Sent: b.Sent, Bounced: b.Bounced})
 	}
 	return err
-}
-
-// progress is a line on a terminal that is written over and over.
-type progress struct {
-	app   *app
-	shown bool
-	last  time.Time
-}
-
-func newProgress(a *app) *progress { return &progress{app: a} }
-
-// say shows what is being done, at most ten times a second where it is the same thing.
-func (p *progress) say(what string) {
-	if !terminal(p.app.stderr) || time.Since(p.last) < 100*time.Millisecond {
-		return
-	}
-	p.last, p.shown = time.Now(), true
-	fmt.Fprintf(p.app.stderr, "\r\x1b[K%s …", clip(what, 70))
-}
-
-func (p *progress) end() {
-	if p.shown {
-		fmt.Fprint(p.app.stderr, "\r\x1b[K")
-	}
 }

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
 
@@ -95,7 +96,7 @@ func (f *recipients) setColumns(header []string) error {
 	case strings.Contains(names, "@"):
 		return fmt.Errorf("%s line 1: it must name the columns, one of them %s, but it holds an address itself", f.name, addressColumn)
 	default:
-		return fmt.Errorf("%s line 1: no column is called %s; there is %s", f.name, addressColumn, clip(names, 200))
+		return fmt.Errorf("%s line 1: no column is called %s; there is %s", f.name, addressColumn, term.Clip(names, 200))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/term"
 	"enotify/spfguard"
 )
 
@@ -40,7 +41,7 @@ DNS could not say.`,
 				asked.Changed("host") || asked.Changed("include") || asked.Changed("all") {
 				return s.build(cmd.Context(), plan)
 			}
-			if !terminal(s.stdin) {
+			if !term.IsTerminal(s.stdin) {
 				return usagef("who may send? see the flags of enotify spf build --help; on a terminal it asks")
 			}
 			if err := plan.converse(s.stdin, s.stderr); err != nil {

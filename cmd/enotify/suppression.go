@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
 
@@ -45,7 +46,7 @@ func (a *app) suppressionListCmd() *cobra.Command {
 			if len(found) == 0 {
 				a.hint("no address is suppressed that fits")
 			}
-			return a.print(found, func(p *page) { laySuppressions(p, found) })
+			return a.print(found, func(p *term.Page) { laySuppressions(p, found) })
 		},
 	}
 	f := cmd.Flags()
@@ -55,7 +56,7 @@ func (a *app) suppressionListCmd() *cobra.Command {
 	return cmd
 }
 
-func laySuppressions(p *page, found []queue.Suppression) {
+func laySuppressions(p *term.Page, found []queue.Suppression) {
 	if len(found) == 0 {
 		return
 	}
@@ -63,15 +64,15 @@ func laySuppressions(p *page, found []queue.Suppression) {
 	for _, s := range found {
 		until := "for good"
 		if s.Until != nil {
-			until = p.ago(*s.Until)
+			until = p.Ago(*s.Until)
 		}
 		batch := "-"
 		if s.BatchID != nil {
 			batch = strconv.FormatInt(*s.BatchID, 10)
 		}
-		rows = append(rows, []string{s.Address, orElse(s.Client, "all"), s.Cause, clock(s.AddedAt), s.AddedBy, until, batch, clip(s.Note, 80)})
+		rows = append(rows, []string{s.Address, orElse(s.Client, "all"), s.Cause, figures.Clock(s.AddedAt), s.AddedBy, until, batch, term.Clip(s.Note, 80)})
 	}
-	p.table([]string{"ADDRESS", "CLIENT", "CAUSE", "SINCE", "BY", "UNTIL", "BATCH", "NOTE"}, rows...)
+	p.Table([]string{"ADDRESS", "CLIENT", "CAUSE", "SINCE", "BY", "UNTIL", "BATCH", "NOTE"}, rows...)
 }
 
 func (a *app) suppressionAddCmd() *cobra.Command {
@@ -82,7 +83,7 @@ func (a *app) suppressionAddCmd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s.Address = args[0]
 			if until != "" {
-				t, err := momentIn(until, time.Now())
+				t, err := figures.ParseMoment(until, time.Now())
 				if err != nil {
 					return usagef("--until: %w", err)
 				}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
 
@@ -47,7 +48,7 @@ mail that came back. Of batches that were pruned only the suppression is left.`,
 			if limit < 1 {
 				return usagef("--limit %d: it is 1 or more", limit)
 			}
-			window, err := parseSpan(since)
+			window, err := figures.ParseSpan(since)
 			if err != nil {
 				return usagef("--since %s: it is a duration such as 90d or 12h", since)
 			}
@@ -115,26 +116,26 @@ func (e *explanation) inForce() []queue.SuppressedBy {
 	return slices.DeleteFunc(slices.Clone(e.Suppressions), func(s queue.SuppressedBy) bool { return s.Ended })
 }
 
-func (e *explanation) lay(p *page) {
+func (e *explanation) lay(p *term.Page) {
 	inForce := e.inForce()
-	p.line("%s", p.paint(e.verdict(inForce), bold))
+	p.Line("%s", p.Paint(e.verdict(inForce), term.Bold))
 	for i, s := range inForce {
-		p.line("")
+		p.Line("")
 		e.laySuppression(p, s, e.Undo[i])
 	}
 	for _, s := range e.Suppressions {
 		if s.Ended {
-			p.line("")
-			p.line("it was suppressed for %s (%s) from %s to %s; that has ended by itself", whom(s), s.Cause, clock(s.AddedAt), clock(*s.Until))
+			p.Line("")
+			p.Line("it was suppressed for %s (%s) from %s to %s; that has ended by itself", whom(s), s.Cause, figures.Clock(s.AddedAt), figures.Clock(*s.Until))
 		}
 	}
 	if len(inForce) == 0 || inForce[0].Client != "" {
 		e.layRoute(p)
 	}
 	if f := e.Full; f != nil {
-		p.line("")
-		p.line("its mailbox was full %s, from %s to %s, and took nothing since; after %d over three days or more it is left alone for 30 days",
-			figures.Some(f.Replies, "time"), clock(f.FirstAt), p.ago(f.LastAt), f.Limit)
+		p.Line("")
+		p.Line("its mailbox was full %s, from %s to %s, and took nothing since; after %d over three days or more it is left alone for 30 days",
+			figures.Some(f.Replies, "time"), figures.Clock(f.FirstAt), p.Ago(f.LastAt), f.Limit)
 	}
 	e.layMessages(p)
 }
@@ -156,11 +157,11 @@ func (e *explanation) verdict(inForce []queue.SuppressedBy) string {
 
 func whom(s queue.SuppressedBy) string { return cmp.Or(s.Client, "all clients") }
 
-func (e *explanation) laySuppression(p *page, s queue.SuppressedBy, command string) {
+func (e *explanation) laySuppression(p *term.Page, s queue.SuppressedBy, command string) {
 	cause := causes[s.Cause]
-	rows := [][]string{{"for", whom(s)}, {"why", s.Cause + ": " + cause.said}, {"since", p.ago(s.AddedAt) + ", written by " + s.AddedBy}}
+	rows := [][]string{{"for", whom(s)}, {"why", s.Cause + ": " + cause.said}, {"since", p.Ago(s.AddedAt) + ", written by " + s.AddedBy}}
 	if s.Note != "" {
-		rows = append(rows, []string{"words", clip(s.Note, 300)})
+		rows = append(rows, []string{"words", term.Clip(s.Note, 300)})
 	}
 	if s.BatchID != nil {
 		from := fmt.Sprintf("batch %d", *s.BatchID)
@@ -176,40 +177,40 @@ func (e *explanation) laySuppression(p *page, s queue.SuppressedBy, command stri
 	}
 	until := "for good"
 	if s.Until != nil {
-		until = p.ago(*s.Until) + "; it ends by itself then"
+		until = p.Ago(*s.Until) + "; it ends by itself then"
 	}
 	rows = append(rows, []string{"until", until}, []string{"undo", command}, []string{"", "an operator (enotify_admin), " + cause.undo + "; from the next batch on"})
-	p.table(nil, rows...)
+	p.Table(nil, rows...)
 }
 
 // layRoute says where a message would go.
-func (e *explanation) layRoute(p *page) {
-	p.line("")
+func (e *explanation) layRoute(p *term.Page) {
+	p.Line("")
 	switch {
 	case e.NoMail != "":
-		p.line("but its domain takes no mail: %s", clip(e.NoMail, 200))
+		p.Line("but its domain takes no mail: %s", term.Clip(e.NoMail, 200))
 	case e.Site != "":
-		p.line("it goes to the mail hosts of %s; enotify destination show %s says how fast, and whether they take ours", e.Site, e.Site)
+		p.Line("it goes to the mail hosts of %s; enotify destination show %s says how fast, and whether they take ours", e.Site, e.Site)
 	default:
-		p.line("its mail hosts are looked up when a batch to it begins")
+		p.Line("its mail hosts are looked up when a batch to it begins")
 	}
 }
 
-func (e *explanation) layMessages(p *page) {
+func (e *explanation) layMessages(p *term.Page) {
 	if len(e.Messages) == 0 {
-		p.line("")
-		p.line("no message to it in batches created since %s that are kept; --since 365d looks further back", clock(e.Since))
+		p.Line("")
+		p.Line("no message to it in batches created since %s that are kept; --since 365d looks further back", figures.Clock(e.Since))
 		return
 	}
-	p.heading("Messages to it, the latest first")
+	p.Heading("Messages to it, the latest first")
 	var rows [][]string
 	for _, m := range e.Messages {
 		at, what := "", m.State
 		switch {
 		case m.At != nil:
-			at = clock(*m.At)
+			at = figures.Clock(*m.At)
 		case m.NextTryAt != nil && m.State == "deferred":
-			what += ", next try " + clock(*m.NextTryAt)
+			what += ", next try " + figures.Clock(*m.NextTryAt)
 		}
 		rows = append(rows, []string{fmt.Sprint(m.BatchID), m.Client, at, what, m.Class, replyText(m.Code, m.Reply)})
 		for _, r := range m.Reports {
@@ -220,22 +221,22 @@ func (e *explanation) layMessages(p *page) {
 			if !r.Signed {
 				what += ", not signed"
 			}
-			rows = append(rows, []string{"", "", clock(r.At), what, r.Class, replyText(r.Code, r.Reply)})
+			rows = append(rows, []string{"", "", figures.Clock(r.At), what, r.Class, replyText(r.Code, r.Reply)})
 		}
 		for _, t := range m.Attempts {
 			what := fmt.Sprintf("try %d", t.N)
 			if t.Host != "" {
 				what += " at " + t.Host
 			}
-			rows = append(rows, []string{"", "", clock(t.At), what, t.Class, replyText(t.Code, t.Reply)})
+			rows = append(rows, []string{"", "", figures.Clock(t.At), what, t.Class, replyText(t.Code, t.Reply)})
 		}
 		if more := m.Tries - len(m.Attempts); more > 0 {
 			rows = append(rows, []string{"", "", "", fmt.Sprintf("and %s before", figures.Count(more)), "", ""})
 		}
 	}
-	p.table([]string{"BATCH", "CLIENT", "AT", "WHAT", "CLASS", "REPLY"}, rows...)
+	p.Table([]string{"BATCH", "CLIENT", "AT", "WHAT", "CLASS", "REPLY"}, rows...)
 	if e.More {
-		p.line("there are more; --limit %d shows them", 10*len(e.Messages))
+		p.Line("there are more; --limit %d shows them", 10*len(e.Messages))
 	}
 }
 
@@ -244,5 +245,5 @@ func replyText(code int, text string) string {
 	if code != 0 {
 		text = fmt.Sprint(code, " ", text)
 	}
-	return clip(text, 140)
+	return term.Clip(text, 140)
 }

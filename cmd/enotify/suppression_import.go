@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
 
@@ -62,9 +63,9 @@ a receiver or a reader said for good stays as it is.`,
 			}
 			if len(bad) > 0 {
 				for _, b := range bad[1:] {
-					a.hint("%s line %d: %s", name, b.Line, clip(b.Problem, 200))
+					a.hint("%s line %d: %s", name, b.Line, term.Clip(b.Problem, 200))
 				}
-				return fmt.Errorf("%s line %d: %s; nothing was added", name, bad[0].Line, clip(bad[0].Problem, 200))
+				return fmt.Errorf("%s line %d: %s; nothing was added", name, bad[0].Line, term.Clip(bad[0].Problem, 200))
 			}
 			return a.say("%s read, %s added; the rest was suppressed for good already, or repeated", figures.Some(read, "line"), figures.Count(int(added)))
 		},

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"time"
 
+	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
 
@@ -38,31 +40,31 @@ func verdictsOn(ctx context.Context, db *queue.DB, client string) ([]verdict, er
 }
 
 // layVerdicts prints the current verdicts with their cures, then the changes.
-func layVerdicts(p *page, found []verdict) {
-	p.heading("Guard")
+func layVerdicts(p *term.Page, found []verdict) {
+	p.Heading("Guard")
 	var past [][]string
 	for _, v := range found {
 		if v.SupersededAt != nil {
-			past = append(past, []string{clock(v.Since), clock(*v.SupersededAt), v.Egress.String(), v.Result, clip(v.Explanation, 90)})
+			past = append(past, []string{figures.Clock(v.Since), figures.Clock(*v.SupersededAt), v.Egress.String(), v.Result, term.Clip(v.Explanation, 90)})
 			continue
 		}
 		layVerdict(p, v)
 	}
 	if len(found) == 0 {
-		p.line("not checked yet: the guard looks before the first batch is sent; enotify spf check looks now")
+		p.Line("not checked yet: the guard looks before the first batch is sent; enotify spf check looks now")
 	}
 	if len(past) > 0 {
-		p.heading("Earlier verdicts")
-		p.table([]string{"FROM", "UNTIL", "EGRESS", "RESULT", "WHY"}, past...)
+		p.Heading("Earlier verdicts")
+		p.Table([]string{"FROM", "UNTIL", "EGRESS", "RESULT", "WHY"}, past...)
 	}
 }
 
-func layVerdict(p *page, v verdict) {
+func layVerdict(p *term.Page, v verdict) {
 	effect := "does not block"
 	if v.Blocks {
 		effect = "blocks the client's batches"
 	}
-	p.line("%s for %s from %s: %s, since %s, checked %s ago", p.paint(v.Result, tones[v.Result]), v.Domain, v.Egress, effect, clock(v.Since), span(p.now.Sub(v.CheckedAt)))
+	p.Line("%s for %s from %s: %s, since %s, checked %s ago", p.Paint(v.Result, term.StyleOf(v.Result)), v.Domain, v.Egress, effect, figures.Clock(v.Since), figures.Span(p.Now.Sub(v.CheckedAt)))
 	var rows [][]string
 	if v.Identity != "dkim" {
 		rows = append(rows, []string{"  record", orElse(v.Record, "none")})
@@ -73,7 +75,7 @@ func layVerdict(p *page, v verdict) {
 	if v.Fix != "" {
 		rows = append(rows, []string{"  publish", v.Fix})
 	}
-	p.table(nil, rows...)
+	p.Table(nil, rows...)
 }
 
 func orElse(text, otherwise string) string {

@@ -1,4 +1,4 @@
-package main
+package figures_test
 
 import (
 	"testing"
@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 )
 
@@ -21,12 +22,12 @@ func TestParseRate(t *testing.T) {
 		"2147483647/d": {Messages: 2147483647, Per: 24 * time.Hour},
 		"unlimited":    {Messages: 0, Per: time.Second},
 	} {
-		if got, err := parseRate(text); err != nil || got != want {
+		if got, err := figures.ParseRate(text); err != nil || got != want {
 			t.Errorf("%q: got %+v and %v, want %+v", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "10", "0/s", "-1/s", "1.5/s", "10/", "/s", "10/week", "10/s/s", "2147483648/s", "1e3/s", "Unlimited ", "10/ec"} {
-		if got, err := parseRate(text); err == nil {
+		if got, err := figures.ParseRate(text); err == nil {
 			t.Errorf("%q: got %+v, want an error", text, got)
 		}
 	}
@@ -35,15 +36,15 @@ func TestParseRate(t *testing.T) {
 func TestFormatRate(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"10/s", "300/min", "7/h", "100,000/day", "unlimited"} {
-		r, err := parseRate(removeCommas(text))
+		r, err := figures.ParseRate(removeCommas(text))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := formatRate(r); got != text {
+		if got := figures.FormatRate(r); got != text {
 			t.Errorf("%+v: got %s, want %s", r, got, text)
 		}
 	}
-	if got, want := formatRate(queue.Rate{Messages: 5, Per: 10 * time.Second}), "5/10s"; got != want { // set by SQL
+	if got, want := figures.FormatRate(queue.Rate{Messages: 5, Per: 10 * time.Second}), "5/10s"; got != want { // set by SQL
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -64,9 +65,9 @@ func TestFormatLimit(t *testing.T) {
 		want  string
 	}{
 		{100, "100/s"}, {rate.Inf, "unlimited"}, {5.0 / 60, "5/min"}, {1.0 / 3600, "1/h"}, {100000.0 / 86400, "100,000/day"}, {0.5, "30/min"},
-		{1.0 / 86400 / 2, "5.79e-06/s"},
+		{1.0 / 86400 / 2, "0.5/day"},
 	} {
-		if got := formatLimit(tt.limit); got != tt.want {
+		if got := figures.Rate(tt.limit); got != tt.want {
 			t.Errorf("%v: got %s, want %s", tt.limit, got, tt.want)
 		}
 	}

@@ -1,30 +1,33 @@
-package main
+package term_test
 
 import (
-	"bufio"
 	"bytes"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"enotify/cmd/enotify/term"
 
-	"enotify/cmd/enotify/figures"
+	"github.com/google/go-cmp/cmp"
 )
 
+var noon = time.Date(2030, 5, 1, 12, 0, 0, 0, time.UTC)
+
 // onPage returns what is laid on a page at noon.
-func onPage(colour bool, lay func(p *page)) string {
+func onPage(colour bool, lay func(p *term.Page)) string {
 	var b bytes.Buffer
-	p := &page{w: bufio.NewWriter(&b), colour: colour, now: noon}
+	p := term.NewPage(&b, colour, noon)
 	lay(p)
-	p.w.Flush()
+	if err := p.Flush(); err != nil {
+		panic(err) // a buffer takes all
+	}
 	return b.String()
 }
 
 func TestTable(t *testing.T) {
 	t.Parallel()
-	lay := func(p *page) {
-		p.table([]string{"CLIENT", "STATE", "N"}, []string{"bücher.test", "blocked", "1,000"}, []string{"a.test", "done", "7"})
+	lay := func(p *term.Page) {
+		p.Table([]string{"CLIENT", "STATE", "N"}, []string{"bücher.test", "blocked", "1,000"}, []string{"a.test", "done", "7"})
 	}
 	want := "CLIENT       STATE        N\n" +
 		"bücher.test  blocked  1,000\n" +
@@ -46,23 +49,8 @@ func TestTable(t *testing.T) {
 
 func TestColourOnlyOnTerminals(t *testing.T) {
 	t.Parallel()
-	a := &app{getenv: func(string) string { return "" }}
-	if a.colour(&bytes.Buffer{}) {
+	if term.Colour(&bytes.Buffer{}, func(string) string { return "" }) {
 		t.Error("colour in what is no terminal: got true, want false")
-	}
-}
-
-func TestCount(t *testing.T) {
-	t.Parallel()
-	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 123456: "123,456", 1234567: "1,234,567", -1234: "-1,234", -123: "-123"} {
-		if got := figures.Count(n); got != want {
-			t.Errorf("%d: got %s, want %s", n, got, want)
-		}
-	}
-	for n, want := range map[int]string{0: "0 batches", 1: "1 batch", 2000: "2,000 batches"} {
-		if got := figures.Some(n, "batch"); got != want {
-			t.Errorf("%d: got %s, want %s", n, got, want)
-		}
 	}
 }
 
@@ -72,7 +60,7 @@ func TestAgo(t *testing.T) {
 		0: "(0 s ago)", -90 * time.Second: "(90 s ago)", 59*time.Minute + 59*time.Second: "(in 60 min)", 3 * time.Hour: "(in 3 h)",
 		-72 * time.Hour: "(3 days ago)",
 	} {
-		if got := onPage(false, func(p *page) { p.line("%s", p.ago(noon.Add(d))) }); !strings.HasSuffix(got, " "+want+"\n") {
+		if got := onPage(false, func(p *term.Page) { p.Line("%s", p.Ago(noon.Add(d))) }); !strings.HasSuffix(got, " "+want+"\n") {
 			t.Errorf("%v: got %q, want it to end with %s", d, got, want)
 		}
 	}
@@ -81,7 +69,7 @@ func TestAgo(t *testing.T) {
 func TestClip(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{"a\r\n b\tc": "a b c", "ääääää": "ääää…", "12345": "12345"} {
-		if got := clip(in, 5); got != want {
+		if got := term.Clip(in, 5); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
 	}

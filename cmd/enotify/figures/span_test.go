@@ -1,8 +1,10 @@
-package main
+package figures_test
 
 import (
 	"testing"
 	"time"
+
+	"enotify/cmd/enotify/figures"
 )
 
 var noon = time.Date(2030, 5, 1, 12, 0, 0, 0, time.UTC)
@@ -22,12 +24,12 @@ func TestMomentIn(t *testing.T) {
 		"2030-05-02T10:00:00+02:00": noon.Add(20 * time.Hour),
 		"2001-01-01T00:00:00Z":      time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC), // the caller knows what it is for
 	} {
-		if got, err := momentIn(text, noon); err != nil || !got.Equal(want) {
+		if got, err := figures.ParseMoment(text, noon); err != nil || !got.Equal(want) {
 			t.Errorf("%q: got %v and %v, want %v", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "2", "d", "-2h", "+2h", "1d-2h", "2d3", "1d2w", "tomorrow", "2030-05-02", "99999d", "300000h3000000h", "1.5d"} {
-		if got, err := momentIn(text, noon); err == nil {
+		if got, err := figures.ParseMoment(text, noon); err == nil {
 			t.Errorf("%q: got %v, want an error", text, got)
 		}
 	}
@@ -38,7 +40,7 @@ func FuzzParseSpan(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if d, err := parseSpan(text); err == nil && d < 0 {
+		if d, err := figures.ParseSpan(text); err == nil && d < 0 {
 			t.Errorf("%q: got %v, want no time in the past", text, d)
 		}
 	})
