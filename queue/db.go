@@ -95,6 +95,12 @@ func (db *DB) Close() {
 	db.pool.Close()
 }
 
+// Pool is the connections, for the packages below this one.
+func (db *DB) Pool() *pgxpool.Pool { return db.pool }
+
+// Life ends with Close.
+func (db *DB) Life() context.Context { return db.life }
+
 // Ping asks whether the database answers.
 func (db *DB) Ping(ctx context.Context) error { return db.pool.Ping(ctx) }
 
@@ -122,4 +128,8 @@ var ErrNotFound = errors.New("not found")
 // inTx runs f in a transaction, read committed.
 func (db *DB) inTx(ctx context.Context, f func(tx pgx.Tx) error) error {
 	return pgx.BeginTxFunc(ctx, db.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, f)
+}
+
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }

@@ -1,17 +1,11 @@
-// Package queue keeps batches and their recipients in PostgreSQL, and hands
-// each recipient to a [Handler] once.
+// Package queue has the nouns of the database and their SQL: batches and
+// recipients, outcomes, suppressions, clients, verdicts, nodes.
 //
 // Applications enqueue with the SQL functions of package migrations; the
-// tables are the API. A [Server] is one node that sends. It relates to a
-// Handler as an http.Server does to its own: the handler makes one attempt and
-// returns an [Outcome], there is no error.
-//
-//	keep      once a second: renew leases, move batches on, take the turn
-//	survey    beside it: the sites of the domains of the batch that is next
-//	pick      which domains may send how many just now, by [Admission]
-//	intend    write that intent, read those recipients: one round trip
-//	Handler   one SMTP attempt each
-//	flush     write outcomes, as many as came in while the last write ran
+// tables are the API. Package engine sends: its Server is one node, which hands
+// each recipient to a [Handler] once. It relates to a Handler as an http.Server
+// does to its own: the handler makes one attempt and returns an [Outcome],
+// there is no error.
 //
 // # A batch
 //
@@ -77,23 +71,15 @@
 //	turnLock, surveyLock   who has the turn; which domain is in which group
 //	domain rows, leases    survey and regroup; heartbeat and takeover
 //	nodeLock               intents, shared; takeover, reclaim and regroup alone
-//	resultsLock            of a batch: outcomes, shared; alone who counts them or takes them back
+//	ResultsLock            of a batch: outcomes, shared; alone who counts them or takes them back
 //	client, verdict rows   guard
 //	batch rows             every change of state
 //	batch_domain, retry, outcome, batch_count, suppression rows
 //
 // Three take less than it seems. A node that cancels or expires those who wait
-// for a retry holds no resultsLock: nobody writes results of who waits. A batch
+// for a retry holds no ResultsLock: nobody writes results of who waits. A batch
 // that is done is revived after the outcomes were written, and under their
 // lock. And [DB.Judge] has the client's row before its verdicts and these before
 // its batches, while resume_batch has them the other way: both hold the
 // clientLock.
-//
-// # Journal
-//
-// With a StateDir a node writes a line on its own disk before a message may
-// begin, and one with its outcome. They outlive a kill. The next node of that
-// host, or one that runs there already when the leases run out, replays them:
-// what has an outcome is recorded, what never began is sent, and what began and
-// has none stays in doubt. When a line cannot be written, nothing begins.
 package queue

@@ -38,22 +38,3 @@ func (db *DB) DomainFacts(ctx context.Context, domains []string) ([]DomainFact, 
 	})
 	return facts, refusal(err)
 }
-
-const noteDomainsSQL = `SELECT enotify.note_domains($1, $2, $3, $4, $5, $6, $7)`
-
-// NoteDomains keeps what was found out about domains, for the node that will
-// send to them and for who asks next.
-func (db *DB) NoteDomains(ctx context.Context, facts []DomainFact) error {
-	n := len(facts)
-	names, sites, seconds, classes := make([]string, n), make([]string, n), make([]float64, n), make([]string, n)
-	codes, enhanced, replies := make([]int, n), make([]string, n), make([]string, n)
-	for i, f := range facts {
-		names[i], sites[i] = f.Domain, f.Site
-		seconds[i] = (&finding{Survey: f.Survey}).keptFor().Seconds()
-		if f.NoMail != nil {
-			classes[i], codes[i], enhanced[i], replies[i] = string(f.NoMail.Class), f.NoMail.Reply.Code, f.NoMail.Reply.Enhanced, f.NoMail.Reply.Text
-		}
-	}
-	_, err := db.pool.Exec(ctx, noteDomainsSQL, names, sites, seconds, classes, codes, enhanced, replies)
-	return refusal(err)
-}

@@ -11,27 +11,24 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A result is an outcome on its way to the database.
-type result struct {
-	batch    int64
-	seq      int32
-	domainID int32
-	domain   string
-	first    bool // a first try of the batch, not of those that wait in retry
-	grp      int16
-	try      int           // number of the try, from 1
-	attempts int           // tries that count, this one included if it does
-	wait     time.Duration // of a deferred one, from at
-	at       time.Time
-	full     bool // its mailbox was full when it was read
-	aside    bool // deferred since its site is closed: there was no attempt
+// A Result is an outcome on its way to the database.
+type Result struct {
+	Batch    int64
+	Seq      int32
+	DomainID int32
+	Try      int           // number of the try, from 1
+	Attempts int           // tries that count, this one included if it does
+	Wait     time.Duration // of a deferred one, from At
+	At       time.Time     // by the database's clock
+	Full     bool          // its mailbox was full when it was read
+	Aside    bool          // deferred since its site is closed: there was no attempt
 	Outcome
 }
 
-// resultsLock is the class of the advisory locks, one for each batch, under
+// ResultsLock is the class of the advisory locks, one for each batch, under
 // which results are written: shared. Who counts them to finish the batch, or
 // takes them back to requeue, holds it alone.
-const resultsLock = 0x656e6f72 // "enor"
+const ResultsLock = 0x656e6f72 // "enor"
 
 const lockResultsSQL = `SELECT pg_advisory_xact_lock_shared($1, b) FROM unnest($2::int[]) b`
 
@@ -100,12 +97,12 @@ const logAttemptsSQL = `
 INSERT INTO enotify.attempt (batch_id, seq, n, class, code, enhanced, reply, host, at)
 SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::text[]::enotify.reply_class[], $5::smallint[], $6::text[], $7::text[], $8::text[], $9::timestamptz[])`
 
-// finish records results, and what follows from them, in one transaction: one
+// Finish records results, and what follows from them, in one transaction: one
 // round trip, but for refusals of a client. It may be called again with the
 // same results when nobody knows whether it committed.
-func (db *DB) finish(ctx context.Context, results []result) (alerts []Alert, err error) {
+func (db *DB) Finish(ctx context.Context, results []Result) (alerts []Alert, err error) {
 	var final, deferred, gone, full, emptied, logged columns
-	var refused []result
+	var refused []Result
 	for i := range results {
 		r := &results[i]
 		switch {
@@ -122,15 +119,15 @@ func (db *DB) finish(ctx context.Context, results []result) (alerts []Alert, err
 			full.add(r)
 		case r.Class == AuthRejected:
 			refused = append(refused, *r)
-		case r.State == Delivered && r.full:
+		case r.State == Delivered && r.Full:
 			emptied.add(r)
 		}
-		if r.Class != NotBegun && !r.aside && (r.State != Delivered || r.try > 1) {
+		if r.Class != NotBegun && !r.Aside && (r.State != Delivered || r.Try > 1) {
 			logged.add(r)
 		}
 	}
 	var b pgx.Batch
-	b.Queue(lockResultsSQL, resultsLock, lockKeys(results))
+	b.Queue(lockResultsSQL, ResultsLock, lockKeys(results))
 	if c := &final; len(c.batch) > 0 {
 		b.Queue(finishSQL, c.batch, c.seq, c.state, c.class, c.code, c.enhanced, c.reply, c.at, c.try)
 	}
@@ -169,10 +166,10 @@ func (db *DB) finish(ctx context.Context, results []result) (alerts []Alert, err
 }
 
 // lockKeys are the batches of the results as the advisory locks have them, in order.
-func lockKeys(results []result) []int32 {
+func lockKeys(results []Result) []int32 {
 	var keys []int32
 	for i := range results {
-		keys = append(keys, int32(results[i].batch%math.MaxInt32))
+		keys = append(keys, int32(results[i].Batch%math.MaxInt32))
 	}
 	slices.Sort(keys)
 	return slices.Compact(keys)
@@ -188,12 +185,12 @@ type columns struct {
 	due, at                    []time.Time
 }
 
-func (c *columns) add(r *result) {
-	c.batch = append(c.batch, r.batch)
-	c.seq = append(c.seq, r.seq)
-	c.domain = append(c.domain, r.domainID)
-	c.try = append(c.try, int32(r.try))
-	c.attempts = append(c.attempts, int32(r.attempts))
+func (c *columns) add(r *Result) {
+	c.batch = append(c.batch, r.Batch)
+	c.seq = append(c.seq, r.Seq)
+	c.domain = append(c.domain, r.DomainID)
+	c.try = append(c.try, int32(r.Try))
+	c.attempts = append(c.attempts, int32(r.Attempts))
 	c.state = append(c.state, string(r.State))
 	c.class = append(c.class, orNull(string(r.Class)))
 	c.enhanced = append(c.enhanced, orNull(r.Reply.Enhanced))
@@ -205,8 +202,8 @@ func (c *columns) add(r *result) {
 		code = &n
 	}
 	c.code = append(c.code, code)
-	c.due = append(c.due, r.at.Add(r.wait))
-	c.at = append(c.at, r.at)
+	c.due = append(c.due, r.At.Add(r.Wait))
+	c.at = append(c.at, r.At)
 }
 
 func orNull(s string) *string {
@@ -219,6 +216,12 @@ func orNull(s string) *string {
 
 // maxReply is how much of a reply is kept, in octets.
 const maxReply = 1000
+
+// Storable returns the reply as the database can hold it.
+func (r Reply) Storable() Reply {
+	r.Enhanced, r.Text = storable(r.Enhanced), storable(r.Text)
+	return r
+}
 
 // storable makes text that came from a receiver fit for a text column: UTF-8,
 // no NUL, not endless.

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"enotify/queue"
+	"enotify/queue/engine"
 )
 
 func full(_ context.Context, m queue.Message) queue.Outcome {
@@ -24,7 +25,7 @@ func (f *fixture) fullOnce(key string, days int, handle queue.Handler) (batch in
 	f.exec(`UPDATE enotify.full_mailbox SET first_at = first_at - $1 * interval '1 day', last_at = last_at - $1 * interval '1 day'`, days)
 	batch = query[int64](f, `SELECT enotify.enqueue($1, 'info@town.example', 's', 't', '{Ann@four.example, bob@five.example}')`, key)
 	s := f.server("n-"+key, handle)
-	s.Schedule = queue.Schedule{First: time.Hour, Max: time.Hour}
+	s.Schedule = engine.Schedule{First: time.Hour, Max: time.Hour}
 	f.serve(s)
 	f.exec(`SELECT enotify.cancel_batch(id) FROM enotify.batch WHERE id = $1 AND finished_at IS NULL`, batch)
 	return batch

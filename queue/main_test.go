@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"enotify/queue"
+	"enotify/queue/engine"
 	"enotify/queue/queuetest"
 )
 
@@ -98,12 +99,12 @@ func addresses(n int, domains []string) []string {
 }
 
 // server is a node whose handler answers by the function.
-func (f *fixture) server(name string, handle queue.Handler) *queue.Server {
-	return &queue.Server{
+func (f *fixture) server(name string, handle queue.Handler) *engine.Server {
+	return &engine.Server{
 		DB:        f.db,
 		Node:      queue.Node{Name: name, Egress: []netip.Addr{egress}, HELO: "mail.host.example", Version: "test"},
 		Admission: unlimited{},
-		Schedule:  queue.Schedule{First: time.Millisecond, Max: time.Millisecond},
+		Schedule:  engine.Schedule{First: time.Millisecond, Max: time.Millisecond},
 		UntilIdle: true,
 		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Handler: func(ctx context.Context, m queue.Message) queue.Outcome {
@@ -116,14 +117,14 @@ func (f *fixture) server(name string, handle queue.Handler) *queue.Server {
 }
 
 // serve runs a server to its end, with a guard that finds every client in order.
-func (f *fixture) serve(s *queue.Server) {
+func (f *fixture) serve(s *engine.Server) {
 	f.Helper()
 	if err := f.run(f.Context(), s, "pass"); err != nil {
 		f.Fatalf("Serve: %v", err)
 	}
 }
 
-func (f *fixture) run(ctx context.Context, s *queue.Server, result string) error {
+func (f *fixture) run(ctx context.Context, s *engine.Server, result string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var guard sync.WaitGroup
@@ -144,6 +145,21 @@ func (f *fixture) run(ctx context.Context, s *queue.Server, result string) error
 		}
 	})
 	return s.Serve(ctx)
+}
+
+// serveUntil enqueues nothing: it runs a server until the query says true, and
+// returns the error of Serve.
+func (f *fixture) serveUntil(s *engine.Server, sql string, args ...any) {
+	f.Helper()
+	s.UntilIdle = false
+	ctx, cancel := context.WithCancel(f.Context())
+	defer cancel()
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	watch.Go(func() { f.until(cancel, sql, args...) })
+	if err := f.run(ctx, s, "pass"); err != nil {
+		f.Fatalf("Serve: %v", err)
+	}
 }
 
 func (f *fixture) judge(ctx context.Context, result string) {

@@ -87,7 +87,7 @@ func TestPruneGoesOn(t *testing.T) {
 	if _, _, err := f.db.Requeue(t.Context(), batch, "auth_rejected", nil); err == nil || err.Error() != "the batch was pruned: whom it went to is not known any more" {
 		t.Errorf("requeue of a pruned batch: got %v, want a refusal", err)
 	}
-	if err := f.db.Record(t.Context(), batch, 20, query[int32](f, `SELECT id FROM enotify.domain`), 0, 1, queue.Outcome{State: queue.Deferred}); err != nil {
+	if err := f.late(batch, 20, query[int32](f, `SELECT id FROM enotify.domain`), queue.Outcome{State: queue.Deferred}); err != nil {
 		t.Errorf("a late result: %v", err)
 	}
 	f.balances()

@@ -116,14 +116,14 @@ func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error)
 	if err := tx.QueryRow(ctx, `SELECT now()`).Scan(&now); err != nil {
 		return done, err
 	}
-	late := []result{r.result(now)}
+	late := []Result{r.result(now)}
 	var clients []int32
 	if r.Kind == ReportBounce && r.Class == AuthRejected {
 		if clients, err = lockRefused(ctx, tx, late); err != nil {
 			return done, err
 		}
 	}
-	if _, err := tx.Exec(ctx, lockResultsSQL, resultsLock, lockKeys(late)); err != nil {
+	if _, err := tx.Exec(ctx, lockResultsSQL, ResultsLock, lockKeys(late)); err != nil {
 		return done, err
 	}
 	// Two copies of a report at once: the second waits for the first.
@@ -180,7 +180,7 @@ func (r *Report) bounce(ctx context.Context, tx pgx.Tx, to State) (was State, er
 }
 
 // act draws the consequences that the same reply would have had at once.
-func (r *Report) act(ctx context.Context, tx pgx.Tx, clients []int32, late []result) (alerts []Alert, err error) {
+func (r *Report) act(ctx context.Context, tx pgx.Tx, clients []int32, late []Result) (alerts []Alert, err error) {
 	var c columns
 	c.add(&late[0])
 	switch r.Class {
@@ -197,8 +197,8 @@ func (r *Report) act(ctx context.Context, tx pgx.Tx, clients []int32, late []res
 }
 
 // result is the report as the outcome of an attempt would have had it.
-func (r *Report) result(at time.Time) result {
-	return result{batch: r.Batch, seq: r.Seq, at: at, Outcome: Outcome{State: Bounced, Class: r.Class, Reply: r.Reply, Host: r.Host}}
+func (r *Report) result(at time.Time) Result {
+	return Result{Batch: r.Batch, Seq: r.Seq, At: at, Outcome: Outcome{State: Bounced, Class: r.Class, Reply: r.Reply, Host: r.Host}}
 }
 
 // fingerprint is the same for two mails that say the same of a recipient: a

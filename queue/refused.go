@@ -59,10 +59,10 @@ type refusedBy struct {
 
 // lockRefused locks the clients whose mail was refused, before anything else
 // is: that is the order in which others lock a client, a batch and its results.
-func lockRefused(ctx context.Context, tx pgx.Tx, refused []result) (clients []int32, err error) {
+func lockRefused(ctx context.Context, tx pgx.Tx, refused []Result) (clients []int32, err error) {
 	batches := make([]int64, len(refused))
 	for i := range refused {
-		batches[i] = refused[i].batch
+		batches[i] = refused[i].Batch
 	}
 	rows, err := tx.Query(ctx, refusedClientsSQL, batches)
 	if err != nil {
@@ -80,17 +80,17 @@ func lockRefused(ctx context.Context, tx pgx.Tx, refused []result) (clients []in
 }
 
 // refuse draws the consequences of refusals for want of authorisation.
-func refuse(ctx context.Context, tx pgx.Tx, clients []int32, refused []result) (alerts []Alert, err error) {
+func refuse(ctx context.Context, tx pgx.Tx, clients []int32, refused []Result) (alerts []Alert, err error) {
 	var c columns
 	var sites, codes []string
-	begun := refused[0].at
+	begun := refused[0].At
 	for i := range refused {
 		r := &refused[i]
 		c.add(r)
 		sites = append(sites, cmp.Or(r.Site, r.Host))
 		codes = append(codes, strings.TrimSpace(fmt.Sprint(r.Reply.Code, " ", storable(r.Reply.Enhanced))))
-		if r.at.Before(begun) {
-			begun = r.at
+		if r.At.Before(begun) {
+			begun = r.At
 		}
 	}
 	for _, client := range clients {
@@ -191,20 +191,5 @@ UPDATE enotify.client SET refused_at = NULL, refused_why = '' WHERE id = $1 AND 
 // pardon forgets what receivers refused of a client.
 func pardon(ctx context.Context, tx pgx.Tx, client int32) error {
 	_, err := tx.Exec(ctx, pardonSQL, client)
-	return err
-}
-
-// Batches that came into the queue after their client was refused.
-const stopRefusedSQL = `
-WITH late AS MATERIALIZED (
-	SELECT b.id, c.refused_why FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id
-	WHERE c.refused_at IS NOT NULL AND b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying')
-	ORDER BY b.id FOR NO KEY UPDATE OF b
-)
-UPDATE enotify.batch b SET state = 'blocked', reason = late.refused_why FROM late WHERE b.id = late.id`
-
-// stopRefused blocks the batches of clients that receivers refuse.
-func (db *DB) stopRefused(ctx context.Context) error {
-	_, err := db.pool.Exec(ctx, stopRefusedSQL)
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"enotify/queue"
+	"enotify/queue/engine"
 )
 
 // unauthorised refuses at every site whose domain begins with "no".
@@ -37,7 +38,7 @@ func (f *fixture) judgeNow(result, record string) queue.Judgement {
 }
 
 // serveAlone runs a server without a guard.
-func (f *fixture) serveAlone(s *queue.Server) {
+func (f *fixture) serveAlone(s *engine.Server) {
 	f.Helper()
 	if err := s.Serve(f.Context()); err != nil {
 		f.Fatal(err)

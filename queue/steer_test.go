@@ -14,21 +14,6 @@ import (
 	"enotify/queue"
 )
 
-// inTurn enqueues nothing: it runs a server until the query says true, and
-// returns the error of Serve.
-func (f *fixture) serveUntil(s *queue.Server, sql string, args ...any) {
-	f.Helper()
-	s.UntilIdle = false
-	ctx, cancel := context.WithCancel(f.Context())
-	defer cancel()
-	var watch sync.WaitGroup
-	defer watch.Wait()
-	watch.Go(func() { f.until(cancel, sql, args...) })
-	if err := f.run(ctx, s, "pass"); err != nil {
-		f.Fatalf("Serve: %v", err)
-	}
-}
-
 func TestOneBatchAtATimeInOrder(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -9,7 +9,7 @@ import (
 )
 
 // Survey finds who takes the mail of a domain, as Deliver will when it comes to
-// it. It is for [queue.Server.Survey]. An error is temporary: nobody knows yet.
+// it. It is for the Server of package engine. An error is temporary: nobody knows yet.
 func (s *Sender) Survey(ctx context.Context, domain string) (queue.Survey, error) {
 	r, err := s.route(ctx, domain)
 	switch {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"enotify/queue"
+	"enotify/queue/engine"
 	"enotify/queue/localpg"
 	"enotify/sender"
 	"enotify/sender/throttle"
@@ -177,8 +178,8 @@ func (a *app) send(ctx context.Context, db *queue.DB, node queue.Node, s runSett
 			log.Warn("an alert did not reach those who listen", "kind", alert.Kind, "error", err)
 		}
 	}
-	server := &queue.Server{
-		DB: db, Node: node, Handler: monitor.watch(mail.Deliver), Admission: limits, Memory: limits, Schedule: queue.Schedule{First: s.retryFirst, Max: s.retryMax}, Survey: mail.Survey, MessageTime: mail.MessageTime,
+	server := &engine.Server{
+		DB: db, Node: node, Handler: monitor.watch(mail.Deliver), Admission: limits, Memory: limits, Schedule: engine.Schedule{First: s.retryFirst, Max: s.retryMax}, Survey: mail.Survey, MessageTime: mail.MessageTime,
 		MaxInFlight: s.maxInFlight, Grace: s.grace, StateDir: s.stateDir, UntilIdle: s.untilIdle, Log: a.logger(), Alerted: monitor.alert,
 	}
 	guard := &guard{db: db, resolver: resolver.Server, bounceDomain: s.bounceDomain, keys: &mail.DKIM, log: log, wake: make(chan struct{}, 1), every: s.recheck, judged: server.Wake, alert: monitor.alert}

@@ -110,7 +110,7 @@ func (t *Throttle) spend(r remembered) {
 	t.spent[r.mem()] = r
 }
 
-// Changed returns what differs from what is kept. It is a [queue.Memory] with
+// Changed returns what differs from what is kept. It is a Memory of package engine with
 // the three methods that follow.
 func (t *Throttle) Changed(now time.Time) []queue.Memo {
 	t.mu.Lock()

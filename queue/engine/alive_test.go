@@ -1,0 +1,32 @@
+package engine_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// A node whose row was removed, as that of a dead one is after a month, puts it
+// back with its next heartbeat, and goes on sending with the leases it had.
+func TestRemovedNodeComesBack(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	s := f.server("n1", deliver)
+	s.UntilIdle = false
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- f.run(ctx, s, "pass") }()
+	nothing := func() {}
+	f.until(nothing, `SELECT count(*) = 64 FROM enotify.lease l JOIN enotify.node n ON n.id = l.node_id WHERE n.name = 'n1'`)
+	id := query[int32](f, `DELETE FROM enotify.node RETURNING id`)
+	f.until(nothing, `SELECT count(*) = 1 FROM enotify.node WHERE id = $1 AND name = 'n1' AND live_until > now()`, id)
+	batch := f.enqueue("menu", 100, "a.example", "b.example")
+	f.until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	if err := <-served; err != nil {
+		t.Fatal(err)
+	}
+	if got, want := f.states(batch), map[string]int{"delivered": 100}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+}

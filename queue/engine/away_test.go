@@ -1,0 +1,117 @@
+package engine_test
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"enotify/migrations"
+	"enotify/queue"
+	"enotify/queue/localpg"
+)
+
+// PostgreSQL goes away under a node in every way there is, while it sends: all
+// sessions are ended, it turns read-only, it is restarted. The node goes on by
+// itself; nobody is lost, gets two, or is left in doubt.
+func TestDatabaseGoesAway(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("/var/tmp", "enotify-away-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o711); err != nil { // as root, the server is another user
+		t.Fatal(err)
+	}
+	start := func() *localpg.Server {
+		s, err := localpg.Start(t.Context(), localpg.Options{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	server := start()
+	t.Cleanup(func() {
+		if err := server.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	url := server.URL()
+	if _, err := migrations.Up(t.Context(), connect(t, url)); err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{T: t, url: url, db: open(t, url), copies: map[string]int{}, deaf: true}
+	do := func(statements ...string) {
+		t.Helper()
+		conn, err := pgx.Connect(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(context.Background())
+		for _, sql := range statements {
+			if _, err := conn.Exec(t.Context(), sql); err != nil {
+				t.Fatalf("%s: %v", sql, err)
+			}
+		}
+	}
+	f.conn = connect(t, url)
+	f.exec(`INSERT INTO enotify.client (domain) VALUES ('town.example')`)
+	batch := f.enqueue("menu", 4000, "a.example", "b.example", "c.example")
+
+	s := f.server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+		time.Sleep(time.Millisecond)
+		return deliver(ctx, m)
+	})
+	s.UntilIdle, s.MaxInFlight = false, 20
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- f.run(ctx, s, "pass") }()
+	delivered := `SELECT delivered >= $2 FROM enotify.batch_status WHERE id = $1`
+	nothing := func() {}
+
+	f.until(nothing, delivered, batch, 500)
+	do(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+
+	f.until(nothing, delivered, batch, 1500)
+	do(`ALTER DATABASE postgres SET default_transaction_read_only = on`)
+	do(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	var refused int
+	for before := -1; refused < 3; { // it sends nothing that it cannot record
+		time.Sleep(200 * time.Millisecond)
+		f.mu.Lock()
+		now := len(f.copies)
+		f.mu.Unlock()
+		if now == before {
+			refused++
+		}
+		before = now
+	}
+	do(`SET default_transaction_read_only = off`, `ALTER DATABASE postgres RESET default_transaction_read_only`)
+	do(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+
+	f.until(nothing, delivered, batch, 2500)
+	if err := server.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	server = start()
+	if server.URL() != url {
+		t.Fatalf("the server came back at another place")
+	}
+	f.until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	if err := <-served; err != nil {
+		t.Fatal(err)
+	}
+	f.conn = connect(t, url)
+	if got, want := f.states(batch), map[string]int{"delivered": 4000}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+	for address, n := range f.sent() {
+		if n != 1 {
+			t.Errorf("%s: got %d copies, want 1", address, n)
+		}
+	}
+}

@@ -1,0 +1,137 @@
+package engine_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
+	"enotify/queue/engine"
+	"enotify/queue/queuetest"
+)
+
+// stageSQL stages $2 recipients over up to 20,000 domains, of which gmail.com has 35 %.
+const stageSQL = `
+INSERT INTO enotify.recipient_in (batch_id, address)
+SELECT $1, 'user' || i || '@' || CASE WHEN i % 100 < 35 THEN 'gmail.com' ELSE 'd' || (hashint4(i) & 32767) % 20000 || '.example' END
+FROM generate_series(1, $2) i`
+
+func stage(b *testing.B, conn *pgx.Conn, n int) (batch int64) {
+	b.Helper()
+	ctx := b.Context()
+	for _, sql := range []string{
+		`INSERT INTO enotify.client (domain) VALUES ('town.example') ON CONFLICT DO NOTHING`,
+		`INSERT INTO enotify.verdict (client_id, identity, domain, egress, result, blocks, valid_until) SELECT id, 'mailfrom', domain, '192.0.2.1', 'pass', false, now() + interval '1 day' FROM enotify.client`,
+	} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := conn.QueryRow(ctx, `SELECT enotify.create_batch(idem_key => 'bench', from_address => 'info@town.example', subject => 's', body_text => 't')`).Scan(&batch); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := conn.Exec(ctx, stageSQL, batch, n); err != nil {
+		b.Fatal(err)
+	}
+	return batch
+}
+
+// BenchmarkSeal seals a million staged rows in one call.
+func BenchmarkSeal(b *testing.B) {
+	const n = 1_000_000
+	for b.Loop() {
+		b.StopTimer()
+		url := queuetest.New(b)
+		conn, err := pgx.Connect(b.Context(), url)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer conn.Close(context.Background())
+		batch := stage(b, conn, n)
+		b.StartTimer()
+		var total int
+		if err := conn.QueryRow(b.Context(), `SELECT enotify.submit_batch($1, $2)`, batch, n).Scan(&total); err != nil || total != n {
+			b.Fatalf("sealed %d, want %d: %v", total, n, err)
+		}
+	}
+	b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "recipients/s")
+}
+
+// BenchmarkServe takes recipients through intent and outcome, with a handler
+// that says at once that all is well, over four connections.
+func BenchmarkServe(b *testing.B) {
+	const n = 400_000
+	for b.Loop() {
+		b.StopTimer()
+		url := queuetest.New(b)
+		conn, err := pgx.Connect(b.Context(), url)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer conn.Close(context.Background())
+		if _, err := conn.Exec(b.Context(), `SELECT enotify.submit_batch($1)`, stage(b, conn, n)); err != nil {
+			b.Fatal(err)
+		}
+		db, err := queue.Open(b.Context(), url, 4)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer db.Close()
+		s := &engine.Server{
+			DB:        db,
+			Node:      queue.Node{Name: "bench", Egress: []netip.Addr{egress}, HELO: "mail.host.example"},
+			Handler:   deliver,
+			Admission: unlimited{},
+			UntilIdle: true,
+			Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
+		}
+		b.StartTimer()
+		start := time.Now()
+		if err := s.Serve(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		b.Logf("%d in %v", n, time.Since(start))
+	}
+	b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "recipients/s")
+}
+
+// BenchmarkPrune drops a batch to a million recipients, each with an outcome.
+func BenchmarkPrune(b *testing.B) {
+	const n = 1_000_000
+	for b.Loop() {
+		b.StopTimer()
+		url := queuetest.New(b)
+		conn, err := pgx.Connect(b.Context(), url)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer conn.Close(context.Background())
+		batch := stage(b, conn, n)
+		for _, sql := range []string{
+			`SELECT enotify.submit_batch($1)`,
+			`INSERT INTO enotify.outcome (batch_id, seq, state) SELECT batch_id, seq, 'delivered' FROM enotify.recipient WHERE batch_id = $1`,
+			`UPDATE enotify.batch SET state = 'done', finished_at = now() WHERE id = $1`,
+		} {
+			if _, err := conn.Exec(b.Context(), sql, batch); err != nil {
+				b.Fatal(err)
+			}
+		}
+		db, err := queue.Open(b.Context(), url, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer db.Close()
+		b.StartTimer()
+		var longest time.Duration
+		last := time.Now()
+		if err := db.Prune(b.Context(), batch, func(int) { longest = max(longest, time.Since(last)); last = time.Now() }); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(longest.Milliseconds()), "ms/longest-step")
+	}
+}

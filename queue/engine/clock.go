@@ -1,0 +1,12 @@
+package engine
+
+import "time"
+
+// A clock tells the database's time. What the wall clock of this host says goes
+// nowhere: between two heartbeats its monotonic clock counts on.
+type clock struct {
+	there, here time.Time // the same moment, at the database and by our monotonic clock
+}
+
+// at is what the database's clock showed at our time t.
+func (c *clock) at(t time.Time) time.Time { return c.there.Add(t.Sub(c.here)) }

@@ -1,0 +1,307 @@
+package engine_test
+
+import (
+	"context"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"enotify/queue"
+	"enotify/queue/engine"
+)
+
+// hang serves until n messages are with the handler, and then stays as a
+// process does that was stopped dead: its database connections are cut, and it
+// never records what came of those messages. The function returned ends it.
+func (f *fixture) hang(n int) (stop func()) {
+	f.Helper()
+	ctx, cancel := context.WithCancel(f.Context())
+	reached := make(chan struct{})
+	var begun atomic.Int32
+	db := open(f.T, f.url)
+	s := f.server("dead", func(ctx context.Context, m queue.Message) queue.Outcome {
+		if begun.Add(1) == int32(n) {
+			close(reached)
+		}
+		<-ctx.Done()
+		return queue.Outcome{State: queue.Unknown}
+	})
+	s.DB, s.MaxInFlight, s.Grace = db, n, time.Millisecond
+	var served sync.WaitGroup
+	served.Go(func() { _ = f.run(ctx, s, "pass") })
+	<-reached
+	db.Close() // waits for statements under way, and lets no new one begin
+	return func() { cancel(); served.Wait() }
+}
+
+// A node dies with messages under way. Its successor holds those in doubt,
+// sends the rest, and sends nothing twice.
+func TestTakeoverHoldsWhatIsInDoubt(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 300, "a.example", "b.example", "c.example")
+	stop := f.hang(100)
+	defer stop()
+
+	f.serve(f.server("heir", deliver))
+	if got, want := f.states(batch), map[string]int{"unknown": 100, "delivered": 200}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+	for address, n := range f.sent() {
+		if n != 1 {
+			t.Errorf("%s: got %d tries, want 1", address, n)
+		}
+	}
+	if got := query[string](f, `SELECT state FROM enotify.batch_status WHERE id = $1`, batch); got != "done" {
+		t.Errorf("batch: got %s, want done", got)
+	}
+}
+
+// A node that was only held up writes a result while its successor settles what
+// it left: of that recipient the result counts, and nothing else.
+func TestTakeoverWaitsForLateResults(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 30, "a.example")
+	stop := f.hang(10)
+	defer stop()
+	tx, err := connect(t, f.url).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		`SELECT pg_advisory_xact_lock_shared(1701736306, $1::bigint::int)`, // resultsLock
+		`INSERT INTO enotify.retry (batch_id, seq, domain_id, grp, due_at, first_at, attempts, tries, class)
+		 SELECT batch_id, first_seq, domain_id, grp, now() + interval '1 hour', now(), 1, 1, 'offline' FROM enotify.batch_domain WHERE batch_id = $1`,
+	} {
+		if _, err := tx.Exec(t.Context(), sql, batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		f.serve(f.server("heir", deliver))
+	}()
+	f.until(func() {}, `SELECT EXISTS (SELECT FROM enotify.outcome WHERE state = 'unknown')
+		OR EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = 1701736306 AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`)
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-served
+	if got, want := f.states(batch), map[string]int{"deferred": 1, "unknown": 9, "delivered": 20}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+	f.balances()
+}
+
+// A node that does not know whether its last intent was written keeps its
+// groups: only who holds them can take it back, and of groups that were given
+// back nothing is settled.
+func TestNothingIsGivenBackInDoubt(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.exec(`UPDATE enotify.lease SET node_id = 7, epoch = 1, until = now() + interval '1 hour'`)
+	for unsure, want := range map[bool]int{true: 64, false: 0} {
+		if err := engine.GiveBack(t.Context(), f.db, 7, unsure); err != nil {
+			t.Fatal(err)
+		}
+		if got := query[int](f, `SELECT count(*)::int FROM enotify.lease WHERE node_id = 7`); got != want {
+			t.Errorf("groups held, unsure %v: got %d, want %d", unsure, got, want)
+		}
+		f.exec(`UPDATE enotify.lease SET node_id = 7`)
+	}
+}
+
+// What can not be, a recipient with an outcome that waits to be tried again,
+// must not keep all other batches from ending.
+func TestExpiryPassesOverWhoHasAnOutcome(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 2, "a.example")
+	f.serve(f.server("n1", func(context.Context, queue.Message) queue.Outcome {
+		return queue.Outcome{State: queue.Deferred, Class: queue.Offline, After: time.Hour}
+	}))
+	f.exec(`INSERT INTO enotify.outcome (batch_id, seq, state) VALUES ($1, 1, 'delivered')`, batch)
+	f.exec(`UPDATE enotify.batch SET expires_at = now()`)
+	f.serveUntil(f.server("n1", deliver), `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	if got, want := f.states(batch), map[string]int{"delivered": 1, "expired": 1}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+}
+
+func TestTakeoverResendsWhereTheBatchSaysSo(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 300, "a.example", "b.example", "c.example")
+	f.exec(`UPDATE enotify.batch SET on_unknown = 'resend'`)
+	stop := f.hang(100)
+	defer stop()
+
+	f.serve(f.server("heir", deliver))
+	if got, want := f.states(batch), map[string]int{"delivered": 300}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+}
+
+// Two nodes share the groups, and between them send everything once.
+func TestNodesShareTheWork(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	domains := make([]string, 200)
+	for i := range domains {
+		domains[i] = "d" + string(rune('a'+i%26)) + string(rune('a'+i/26)) + ".example"
+	}
+	var counts [2]atomic.Int32
+	shared := make(chan struct{})
+	var batch int64
+	node := func(i int) *engine.Server {
+		return f.server([]string{"n1", "n2"}[i], func(ctx context.Context, m queue.Message) queue.Outcome {
+			counts[i].Add(1)
+			return deliver(ctx, m)
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var nodes sync.WaitGroup
+	for i := range 2 {
+		s := node(i)
+		s.UntilIdle = false
+		nodes.Go(func() {
+			if err := f.run(ctx, s, "pass"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	go f.until(func() { close(shared) }, `SELECT count(*) = 2 FROM (SELECT FROM enotify.lease WHERE node_id IS NOT NULL GROUP BY node_id HAVING count(*) = 32) n`)
+	<-shared
+	batch = f.enqueue("menu", 1000, domains...)
+	f.until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	nodes.Wait()
+	if got, want := f.states(batch), map[string]int{"delivered": 1000}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+	for i := range counts {
+		if counts[i].Load() == 0 {
+			t.Errorf("node %d sent nothing", i)
+		}
+	}
+	for address, n := range f.sent() {
+		if n != 1 {
+			t.Errorf("%s: got %d copies, want 1", address, n)
+		}
+	}
+	if got := query[int](f, `SELECT count(*)::int FROM enotify.lease WHERE node_id IS NOT NULL`); got != 0 {
+		t.Errorf("leases held after both nodes left: got %d, want 0", got)
+	}
+}
+
+// Answers of the database are lost at random, with their connections: in the
+// middle of intents and of outcomes, most after the commit. Nobody is lost,
+// nobody is sent to twice, nobody is left in doubt.
+func TestLostAnswersOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 3000, "a.example", "b.example", "c.example", "d.example")
+	var began atomic.Int32
+	s := f.server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+		began.Add(1)
+		return deliver(ctx, m)
+	})
+	s.DB, s.MaxInFlight = open(t, f.lossy(func() bool { return began.Load() > 0 && began.Load() < 2000 && rand.IntN(20) == 0 })), 50
+	f.serveUntil(s, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+
+	if got, want := f.states(batch), map[string]int{"delivered": 3000}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+	for address, n := range f.sent() {
+		if n != 1 {
+			t.Errorf("%s: got %d copies, want 1", address, n)
+		}
+	}
+}
+
+// lossy is the URL of a way to the database on which answers are lost when
+// lose says so, and the connection with them.
+func (f *fixture) lossy(lose func() bool) string {
+	f.Helper()
+	direct, err := url.Parse(f.url)
+	if err != nil {
+		f.Fatal(err)
+	}
+	proxy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		f.Fatal(err)
+	}
+	var ways sync.WaitGroup
+	f.Cleanup(func() { proxy.Close(); ways.Wait() })
+	ways.Go(func() {
+		for {
+			client, err := proxy.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", direct.Host)
+			if err != nil {
+				f.Error(err)
+				return
+			}
+			ways.Go(func() { defer server.Close(); _, _ = io.Copy(server, client) })
+			ways.Go(func() {
+				defer client.Close()
+				for answer := make([]byte, 64<<10); ; {
+					n, err := server.Read(answer)
+					if err != nil || lose() {
+						return
+					}
+					if _, err := client.Write(answer[:n]); err != nil {
+						return
+					}
+				}
+			})
+		}
+	})
+	through := *direct
+	through.Host = proxy.Addr().String()
+	return through.String()
+}
+
+// A node that is told to stop leaves nothing in doubt, at whatever moment.
+func TestStopAtAnyMoment(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batch := f.enqueue("menu", 2000, "a.example", "b.example", "c.example")
+	try := func(ctx context.Context, m queue.Message) queue.Outcome {
+		if m.Attempt == 1 && m.Seq%2 == 0 {
+			return queue.Outcome{State: queue.Deferred, Class: queue.Offline}
+		}
+		return deliver(ctx, m)
+	}
+	for range 40 {
+		ctx, cancel := context.WithCancel(t.Context())
+		s := f.server("n", try)
+		s.MaxInFlight, s.UntilIdle = 20, false
+		time.AfterFunc(rand.N(30*time.Millisecond), cancel)
+		if err := f.run(ctx, s, "pass"); err != nil {
+			t.Fatal(err)
+		}
+		if got := query[int](f, `SELECT coalesce(sum(sending), 0)::int FROM enotify.batch_status`); got != 0 {
+			t.Fatalf("left in state sending by a node that stopped: %d", got)
+		}
+	}
+	f.serveUntil(f.server("last", try), `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	if got, want := f.states(batch), map[string]int{"delivered": 2000}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+	for address, n := range f.sent() {
+		if n > 2 {
+			t.Errorf("%s: got %d tries, want at most 2", address, n)
+		}
+	}
+}

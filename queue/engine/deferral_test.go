@@ -1,0 +1,139 @@
+package engine_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"enotify/queue"
+	"enotify/queue/engine"
+)
+
+// blocker is an Admission whose domain blocked.example is closed to us after
+// its first message, as by a hold.
+type blocker struct {
+	unlimited
+	closure atomic.Pointer[queue.Closure]
+}
+
+func (b *blocker) Admit(domain string, want int, now time.Time) (int, queue.Wait) {
+	if domain == "blocked.example" && b.closure.Load() != nil {
+		return 0, queue.Wait{Until: now.Add(5 * time.Millisecond)}
+	}
+	return want, queue.Wait{}
+}
+
+func (b *blocker) Closure(domain string, _ time.Time) queue.Closure {
+	if c := b.closure.Load(); c != nil && domain == "blocked.example" {
+		return *c
+	}
+	return queue.Closure{}
+}
+
+var (
+	listed = queue.Reply{Code: 554, Enhanced: "5.7.1", Text: "Client host blocked using zen.example"}
+	tooFew = queue.Reply{Code: 421, Enhanced: "4.7.0", Text: "Try again later"}
+)
+
+// Who waits for a site that is closed for long is put aside: the batch goes on
+// to retrying and the turn to the next, nobody is sent to or loses an attempt,
+// and all are delivered to, once, when they are due.
+func TestPutAside(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		closure queue.Closure
+		class   string
+		code    int
+		from    time.Duration // how long they wait at least; 10 min more at most
+	}{
+		"held":    {queue.Closure{Until: time.Now().Add(time.Hour), Class: queue.SpamBlock, Reply: listed}, "spam_block", 554, 50 * time.Minute},
+		"refused": {queue.Closure{Since: time.Now().Add(-6 * time.Minute), Class: queue.Throttled, Reply: tooFew}, "throttled", 421, 5 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			var gate blocker
+			gate.closure.Store(&test.closure)
+			s := f.server("n1", deliver)
+			s.Admission = &gate
+			s.Schedule = engine.Schedule{} // that of production
+			first := f.enqueue("menu", 30_000, "blocked.example", "open.example")
+			second := f.enqueue("agenda", 200, "blocked.example", "open.example")
+			f.node(s)
+
+			for batch, n := range map[int64]int{first: 15_000, second: 100} {
+				f.await(`SELECT state = 'retrying' FROM enotify.batch WHERE id = $1`, batch)
+				if got, want := f.states(batch), map[string]int{"delivered": n, "deferred": n}; !cmp.Equal(got, want) {
+					t.Errorf("batch %d: got %v, want %v", batch, got, want)
+				}
+			}
+			if got := query[int](f, `SELECT count(*)::int FROM enotify.retry WHERE class::text = $1 AND code = $2 AND reply <> '' AND attempts = 0 AND tries = 0
+				AND due_at BETWEEN now() + $3::interval AND now() + $3::interval + interval '12 min'`, test.class, test.code, test.from-time.Minute); got != 15_100 {
+				t.Errorf("deferred as they should be: got %d, want 15100", got)
+			}
+			if got := query[int](f, `SELECT count(*)::int FROM enotify.attempt`); got != 0 {
+				t.Errorf("attempts logged: got %d, want none", got)
+			}
+
+			gate.closure.Store(nil)
+			f.exec(`UPDATE enotify.retry SET due_at = now()`)
+			for _, batch := range []int64{first, second} {
+				f.await(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+			}
+			calls := 0
+			for _, n := range f.sent() {
+				calls += n
+			}
+			if calls != 30_200 {
+				t.Errorf("tries for 30200 recipients who all got it: got %d", calls)
+			}
+		})
+	}
+}
+
+// A site that is slow, or closed for a moment, is waited for.
+func TestSlowIsNotPutAside(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var gate blocker
+	gate.closure.Store(&queue.Closure{Until: time.Now().Add(50 * time.Second), Since: time.Now().Add(-50 * time.Second), Class: queue.Throttled, Reply: tooFew})
+	s := f.server("n1", deliver)
+	s.Admission = &gate
+	s.Schedule = engine.Schedule{First: time.Millisecond}
+	batch := f.enqueue("menu", 200, "blocked.example", "open.example")
+	f.node(s)
+	f.await(`SELECT delivered = 100 FROM enotify.batch_status WHERE id = $1`, batch)
+	f.await(`SELECT bool_or(live_until > started_at + interval '8 s') FROM enotify.node`) // it looks at the queue some more
+	if got, want := f.states(batch), map[string]int{"delivered": 100, "pending": 100}; !cmp.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// Also those who were handed out, or requeued, before the site closed.
+func TestPutAsideWhoWasNotBegun(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var gate blocker
+	closure := queue.Closure{Until: time.Now().Add(time.Hour), Class: queue.SpamBlock, Reply: listed}
+	s := f.server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+		if m.Domain == "blocked.example" {
+			gate.closure.Store(&closure)
+			return queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}
+		}
+		return deliver(ctx, m)
+	})
+	s.Admission = &gate
+	s.Schedule = engine.Schedule{}
+	batch := f.enqueue("menu", 400, "blocked.example", "open.example")
+	f.node(s)
+	f.await(`SELECT state = 'retrying' FROM enotify.batch WHERE id = $1`, batch)
+	f.exec(`UPDATE enotify.retry SET class = 'not_begun', due_at = now()`)
+	f.exec(`UPDATE enotify.batch SET state = 'queued'`) // as a requeue does
+	f.await(`SELECT state = 'retrying' AND (SELECT count(*) = 200 FROM enotify.retry WHERE class = 'spam_block' AND due_at > now() + interval '50 min') FROM enotify.batch WHERE id = $1`, batch)
+	if got, want := f.states(batch), map[string]int{"delivered": 200, "deferred": 200}; !cmp.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}

@@ -1,0 +1,117 @@
+package engine_test
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"enotify/migrations"
+	"enotify/queue"
+	"enotify/queue/localpg"
+)
+
+// The disk of PostgreSQL takes no more outcomes: what was under way is kept,
+// nothing else begins, and with room again the node goes on by itself. Full is
+// a file beyond its limit (RLIMIT_FSIZE in setrlimit(2)), which needs no root:
+// the table of outcomes is as large already, the segments of the WAL fit in.
+func TestDatabaseOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	const limit = 16 << 20 // bytes, of a segment of the WAL
+	dir, err := os.MkdirTemp("/var/tmp", "enotify-full-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o711); err != nil { // as root, the server is another user
+		t.Fatal(err)
+	}
+	server, err := localpg.Start(t.Context(), localpg.Options{Dir: dir, Unsafe: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop(context.Background()) })
+	f := &fixture{T: t, url: server.URL(), conn: connect(t, server.URL()), copies: map[string]int{}, deaf: true}
+	if _, err := migrations.Up(t.Context(), f.conn); err != nil {
+		t.Fatal(err)
+	}
+	f.db = open(t, f.url)
+	f.exec(`INSERT INTO enotify.client (domain) VALUES ('town.example')`)
+	f.exec(`ALTER TABLE enotify.outcome SET (autovacuum_enabled = off)`)
+	for query[int](f, `SELECT pg_relation_size('enotify.outcome')::int`) < limit { // rows that never were fill the file
+		f.exec(`BEGIN`)
+		f.exec(`INSERT INTO enotify.outcome (batch_id, seq, state, reply) SELECT -1, i, 'unknown', repeat('x', 900) FROM generate_series(1, 20000) i`)
+		f.exec(`ROLLBACK`)
+	}
+	batch := f.enqueue("menu", 3000, "a.example", "b.example", "c.example")
+
+	refusals := &counted{text: []byte("File too large")}
+	s := f.server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+		time.Sleep(time.Millisecond)
+		o := deliver(ctx, m)
+		o.Reply.Text = strings.Repeat("a long reply ", 20) // two dozen to a page
+		return o
+	})
+	s.UntilIdle, s.MaxInFlight, s.Log = false, 20, slog.New(slog.NewTextHandler(refusals, nil))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	served := make(chan error, 1)
+	go func() { served <- f.run(ctx, s, "pass") }()
+	f.until(func() {}, `SELECT delivered >= 300 FROM enotify.batch_status WHERE id = $1`, batch)
+
+	limitFiles(f, dir, strconv.Itoa(limit))
+	refusals.await(t, 2)
+	f.mu.Lock()
+	sent := len(f.copies)
+	f.mu.Unlock()
+	refusals.await(t, 4)
+	f.mu.Lock()
+	if got := len(f.copies); got > sent+2*s.MaxInFlight || got == 3000 {
+		t.Errorf("begun while nothing could be recorded: got %d, want no more than were under way, from %d", got, sent)
+	}
+	f.mu.Unlock()
+	limitFiles(f, dir, "unlimited")
+
+	f.until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	if err := <-served; err != nil {
+		t.Fatal(err)
+	}
+	if got, want := f.states(batch), map[string]int{"delivered": 3000}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+	for address, n := range f.sent() {
+		if n != 1 {
+			t.Errorf("%s: got %d copies, want 1", address, n)
+		}
+	}
+}
+
+// limitFiles sets how large a file may get, in bytes or "unlimited", that the
+// server's sessions write, those of now and those to come (prlimit(1)).
+func limitFiles(f *fixture, dir, limit string) {
+	f.Helper()
+	data := filepath.Join(dir, "data")
+	text, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	postmaster, _, _ := strings.Cut(string(text), "\n")
+	set := func(pid string) ([]byte, error) {
+		cmd := exec.Command("prlimit", "--pid", pid, "--fsize="+limit+":unlimited")
+		cmd.SysProcAttr = asOwner(f.T, data)
+		return cmd.CombinedOutput()
+	}
+	if out, err := set(postmaster); err != nil { // before those that it has started: none is missed
+		f.Fatalf("prlimit: %v: %s", err, out)
+	}
+	for _, pid := range query[[]string](f, `SELECT array_agg(pid::text) FROM pg_stat_activity WHERE backend_type = 'client backend'`) {
+		_, _ = set(pid) // it may have ended
+	}
+}

@@ -1,0 +1,22 @@
+// Package engine sends what is queued. A [Server] is one node: it takes the
+// turn, hands every recipient to a [queue.Handler], and records the outcomes.
+//
+//	heartbeat  once a second: renew leases, move batches on, take the turn
+//	survey     beside it: the sites of the domains of the batch that is next
+//	pick       which domains may send how many just now, by [Admission]
+//	intend     write that intent, read those recipients: one round trip
+//	Handler    one SMTP attempt each
+//	flush      write outcomes, as many as came in while the last write ran
+//
+// The states of a batch and the order of the locks are in the documentation of
+// package queue. SQL that only the engine runs stands with the step that runs
+// it, as a method of store.
+//
+// # Journal
+//
+// With a StateDir a node writes a line on its own disk before a message may
+// begin, and one with its outcome. They outlive a kill. The next node of that
+// host, or one that runs there already when the leases run out, replays them:
+// what has an outcome is recorded, what never began is sent, and what began and
+// has none stays in doubt. When a line cannot be written, nothing begins.
+package engine

@@ -1,0 +1,83 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// maxDraining is how many batches may drain at once. Each costs memory on every
+// node, and too many would be no order at all.
+const maxDraining = 8
+
+const byDestinationSQL = `SELECT coalesce(bool_and(n.turn = 'destination'), false) FROM enotify.node n WHERE n.live_until > now()`
+
+func byDestination(ctx context.Context, q querier) (bool, error) {
+	return yes(ctx, q, byDestinationSQL)
+}
+
+// A batch only waits for slow sites when that is so at every node that holds a
+// group of its untried recipients, and some node holds each of them: at some
+// moment since its last heartbeat but one the node had room for messages, and
+// every domain of the batch waited for its rate, for a connection or the end of
+// a backoff at its site, or for a batch before it.
+const onlyWaitsSQL = `
+SELECT NOT EXISTS (
+	SELECT FROM enotify.batch_domain d
+	LEFT JOIN enotify.lease l ON l.grp = d.grp
+	LEFT JOIN enotify.node n ON n.id = l.node_id AND n.live_until > now()
+	WHERE d.batch_id = $1 AND d.intent_seq < d.last_seq AND n.waits_for IS DISTINCT FROM $1)`
+
+func onlyWaits(ctx context.Context, q querier, batch int64) (bool, error) {
+	return yes(ctx, q, onlyWaitsSQL, batch)
+}
+
+func yes(ctx context.Context, q querier, sql string, args ...any) (bool, error) {
+	rows, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		return false, err
+	}
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+}
+
+// behind reports whether a lane must wait since its domain is another batch's
+// just now: one that took the turn earlier has untried recipients there, or any
+// other has first tries under way. Retries go beside them, as they always do.
+func (v *serving) behind(l *lane) bool {
+	if len(v.order) < 2 || l.retry {
+		return false
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	earlier := true
+	for _, batch := range v.order {
+		if batch == l.batch {
+			earlier = false
+			continue
+		}
+		key := laneKey{batch, l.domainID, false}
+		if v.firsts[key] > 0 {
+			return true
+		}
+		if other := v.lanes.known[key]; earlier && other != nil && other.waiting > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// through is the name under which lanes wait, as for a site, until a domain is
+// no other batch's any more. No site is named so.
+func through(domain string) string { return "through " + domain }
+
+// tried is told of a first try that was recorded. It needs mu.
+func (v *serving) tried(batch int64, domainID int32, domain string) {
+	key := laneKey{batch, domainID, false}
+	if v.firsts[key]--; v.firsts[key] > 0 {
+		return
+	}
+	delete(v.firsts, key)
+	if v.shared {
+		v.freed = append(v.freed, through(domain))
+	}
+}

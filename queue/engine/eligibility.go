@@ -1,0 +1,75 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A node that the guard does not let send for a client has no use for groups
+// while that client's batch is due: who may send gets them. One batch decides
+// at a time, the one with the turn, or else that of the most overdue retry, so
+// that two of them cannot leave a group to nobody.
+const barredSQL = `
+WITH due AS (
+	(SELECT b.client_id, b.state::text = 'draining' AS later, b.turn_at AS since FROM enotify.batch b
+	 WHERE b.finished_at IS NULL AND b.state IN ('sending', 'draining') ORDER BY 2, 3 LIMIT 1)
+	UNION ALL
+	(SELECT b.client_id, NULL, t.due_at FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id
+	 WHERE t.intent_at IS NULL AND t.due_at <= now() AND b.state = 'retrying' AND b.expires_at > now() ORDER BY t.due_at LIMIT 1)
+), decides AS (
+	SELECT client_id FROM due ORDER BY later NULLS LAST LIMIT 1
+), may AS (
+	SELECT n.id, enotify.may_send(n.id, d.client_id) AS it FROM decides d CROSS JOIN enotify.node n WHERE n.live_until > now() OR n.id = $1
+)
+SELECT NOT it, (SELECT count(*) FROM may WHERE it)::int FROM may WHERE id = $1 AND EXISTS (SELECT FROM may WHERE it) AND EXISTS (SELECT FROM may WHERE NOT it)`
+
+// barred says whether the node is to leave all groups to those that may send,
+// and how many those are; 0 when all may, or none.
+func (db *store) barred(ctx context.Context, node int32) (barred bool, others int, err error) {
+	rows, err := db.pool.Query(ctx, barredSQL, node)
+	if err != nil {
+		return false, 0, err
+	}
+	_, err = pgx.ForEachRow(rows, []any{&barred, &others}, func() error { return nil })
+	return barred, others, err
+}
+
+// share is how many groups this node should have, of so many nodes alive.
+func (v *serving) share(ctx context.Context, alive int) (int, error) {
+	barred, may := false, 0
+	if alive > 1 { // else there is nobody to leave them to
+		var err error
+		if barred, may, err = v.store.barred(ctx, v.id); err != nil {
+			return 0, err
+		}
+	}
+	if barred != v.barred {
+		v.barred = barred
+		if barred {
+			v.log.Warn("the batch that is due may not be sent from this node's addresses; other nodes send it", "egress", v.Node.Egress, "next", "enotify batch list, then enotify spf check CLIENT")
+		}
+	}
+	if barred {
+		return 0, nil
+	}
+	if may > 0 {
+		alive = may
+	}
+	return (groups + alive - 1) / alive, nil
+}
+
+// Batches that came into the queue after their client was refused.
+const stopRefusedSQL = `
+WITH late AS MATERIALIZED (
+	SELECT b.id, c.refused_why FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id
+	WHERE c.refused_at IS NOT NULL AND b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying')
+	ORDER BY b.id FOR NO KEY UPDATE OF b
+)
+UPDATE enotify.batch b SET state = 'blocked', reason = late.refused_why FROM late WHERE b.id = late.id`
+
+// stopRefused blocks the batches of clients that receivers refuse.
+func (db *store) stopRefused(ctx context.Context) error {
+	_, err := db.pool.Exec(ctx, stopRefusedSQL)
+	return err
+}

@@ -1,0 +1,72 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"enotify/queue"
+)
+
+// WriteJournal writes the lines of messages to a new journal while more says so.
+func WriteJournal(dir string, more func() bool) error {
+	j, err := openJournal(dir, newIncarnation())
+	if err != nil {
+		return err
+	}
+	defer j.remove()
+	var rs []result
+	for seq := int32(1); more(); seq++ {
+		r := result{grp: 5, Result: queue.Result{Batch: 1234, Seq: seq, DomainID: 77, Try: 1, Outcome: queue.Outcome{State: queue.Delivered, Host: "mx1.example.org", Site: "example.org",
+			Reply: queue.Reply{Code: 250, Enhanced: "2.0.0", Text: "OK  1732320000 a640c23a62f3a-aa50f572eb5si393812366b.45 - gsmtp"}}}}
+		if !j.begin(&r) {
+			return j.err
+		}
+		j.end(&r)
+		if rs = append(rs, r); len(rs) == minFlush {
+			j.recorded(rs)
+			rs = rs[:0]
+		}
+	}
+	return j.err
+}
+
+// KeepMemos writes memos as the given node does.
+func KeepMemos(ctx context.Context, db *queue.DB, node int32, memos []queue.Memo) ([]queue.Memo, error) {
+	return newStore(db).keepMemos(ctx, node, memos)
+}
+
+// GiveBack has a node give back all groups that it holds; unsure is whether it
+// does not know if its last intent was written.
+func GiveBack(ctx context.Context, db *queue.DB, id int32, unsure bool) error {
+	v := newServing(&Server{DB: db}, newStore(db), node{Node: queue.Node{ID: id}}, nil, slog.New(slog.DiscardHandler))
+	for grp := range int16(groups) {
+		v.held[grp] = 1
+	}
+	v.unsure = unsure
+	return v.giveBack(ctx, 0)
+}
+
+// TriesBegun writes a journal on tries of one recipient, and returns those that
+// whoever reads it must take for begun.
+func TriesBegun(dir string, write func(begin, end, recorded func(try int))) (tries []int, err error) {
+	j, err := openJournal(dir, newIncarnation())
+	if err != nil {
+		return nil, err
+	}
+	defer j.remove()
+	of := func(try int) *result {
+		return &result{Result: queue.Result{Batch: 1, Seq: 1, Try: try, Outcome: queue.Outcome{State: queue.Bounced, Class: queue.AuthRejected}}}
+	}
+	write(func(try int) { j.begin(of(try)) }, func(try int) { j.end(of(try)) }, func(try int) { j.recorded([]result{*of(try)}) })
+	text, err := os.ReadFile(filepath.Join(j.dir, journalFile))
+	if err != nil {
+		return nil, err
+	}
+	l, err := parseJournal(text, bootID())
+	for f := range l.begun {
+		tries = append(tries, int(f.try))
+	}
+	return tries, err
+}

@@ -1,0 +1,118 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"enotify/queue"
+)
+
+// A flusher writes results as soon as the write before has returned: whatever
+// came in meanwhile goes into one transaction, so the slower the database, the
+// larger the batches. No timer delays a single one.
+type flusher struct {
+	v       *serving
+	ctx     context.Context
+	mu      sync.Mutex
+	cond    *sync.Cond
+	pending []result
+	writing int
+	closed  bool
+	done    sync.WaitGroup
+	failing atomic.Bool // the last write did not succeed
+}
+
+func startFlusher(ctx context.Context, v *serving) *flusher {
+	f := &flusher{v: v, ctx: context.WithoutCancel(ctx)}
+	f.cond = sync.NewCond(&f.mu)
+	for range flushers {
+		f.done.Go(f.write)
+	}
+	return f
+}
+
+func (f *flusher) add(r result) {
+	f.mu.Lock()
+	f.pending = append(f.pending, r)
+	f.mu.Unlock()
+	f.cond.Signal()
+}
+
+// stop writes what is left. It fails when that did not succeed before ctx ended.
+func (f *flusher) stop(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, f.cond.Broadcast)
+	defer stop()
+	f.mu.Lock()
+	for len(f.pending)+f.writing > 0 && ctx.Err() == nil {
+		f.cond.Wait()
+	}
+	left := len(f.pending) + f.writing
+	f.closed = true
+	f.mu.Unlock()
+	f.cond.Broadcast()
+	if left > 0 {
+		return fmt.Errorf("%d outcomes could not be recorded: those recipients are in doubt", left)
+	}
+	f.done.Wait()
+	return nil
+}
+
+func (f *flusher) write() {
+	for {
+		rs := f.take()
+		if rs == nil {
+			return
+		}
+		for failures := 1; ; failures++ {
+			alerts, err := f.finish(rs)
+			f.failing.Store(err != nil)
+			if err == nil {
+				f.v.alert(alerts)
+				break
+			}
+			f.v.log.Warn("outcomes could not be recorded; trying again", "outcomes", len(rs), "error", err)
+			time.Sleep(min(time.Duration(failures)*100*time.Millisecond, 5*time.Second))
+			f.mu.Lock()
+			closed := f.closed
+			f.mu.Unlock()
+			if closed {
+				return
+			}
+		}
+		f.v.recorded(rs)
+		f.mu.Lock()
+		f.writing -= len(rs)
+		f.mu.Unlock()
+		f.cond.Broadcast()
+	}
+}
+
+func (f *flusher) finish(rs []result) ([]queue.Alert, error) {
+	ctx, cancel := context.WithTimeout(f.ctx, roundTrip)
+	defer cancel()
+	results := make([]queue.Result, len(rs))
+	for i := range rs {
+		results[i] = rs[i].Result
+	}
+	return f.v.DB.Finish(ctx, results)
+}
+
+// take waits for results; nil means stop.
+func (f *flusher) take() []result {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for len(f.pending) == 0 || (len(f.pending) < minFlush && f.writing > 0) {
+		if f.closed && len(f.pending) == 0 {
+			return nil
+		}
+		f.cond.Wait()
+	}
+	n := min(len(f.pending), maxFlush)
+	rs := f.pending[:n:n]
+	f.pending = f.pending[n:]
+	f.writing += n
+	return rs
+}

@@ -1,0 +1,183 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+
+	"enotify/queue"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A lane is what waits for one recipient domain: first tries of the batch
+// that has the turn, or retries of any batch that are due.
+type lane struct {
+	batch    int64
+	domainID int32
+	domain   string
+	site     string // "": not known yet
+	grp      int16
+	waiting  int
+	untried  int // of a retry lane: those who were not tried yet
+	retry    bool
+	parkings int // see lanes.park
+}
+
+const lanesSQL = `
+SELECT d.batch_id, d.domain_id, k.name, coalesce(s.name, ''), d.grp, d.last_seq - d.intent_seq, 0
+FROM enotify.batch_domain d JOIN enotify.domain k ON k.id = d.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
+WHERE d.batch_id = $1 AND d.intent_seq < d.last_seq AND d.grp = ANY ($2)
+ORDER BY d.last_seq - d.intent_seq DESC`
+
+// lanes lists the domains of the batch that have untried recipients, in the
+// given groups; the longest first, since it ends last.
+func (db *store) lanes(ctx context.Context, batch int64, grps []int16) ([]lane, error) {
+	return db.collectLanes(ctx, false, lanesSQL, batch, grps)
+}
+
+const retryLanesSQL = `
+SELECT t.batch_id, t.domain_id, k.name, coalesce(s.name, ''), t.grp, count(*)::int, (count(*) FILTER (WHERE t.class = 'not_begun'))::int
+FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id JOIN enotify.domain k ON k.id = t.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
+WHERE t.intent_at IS NULL AND t.due_at <= now() AND t.grp = ANY ($1) AND b.expires_at > now()
+  AND b.id IN (SELECT o.id FROM enotify.batch o WHERE o.finished_at IS NULL AND o.state IN ('sending', 'draining', 'retrying') AND enotify.may_send($2, o.client_id))
+GROUP BY t.batch_id, t.domain_id, k.name, s.name, t.grp`
+
+// retryLanes lists the domains that have retries due, in the given groups.
+func (db *store) retryLanes(ctx context.Context, node int32, grps []int16) ([]lane, error) {
+	return db.collectLanes(ctx, true, retryLanesSQL, grps, node)
+}
+
+func (db *store) collectLanes(ctx context.Context, retry bool, sql string, args ...any) ([]lane, error) {
+	rows, err := db.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (lane, error) {
+		l := lane{retry: retry}
+		return l, row.Scan(&l.batch, &l.domainID, &l.domain, &l.site, &l.grp, &l.waiting, &l.untried)
+	})
+}
+
+// A pick is a number of messages of a lane that may begin now.
+type pick struct {
+	*lane
+	n     int
+	epoch int64 // of the lease under which it was picked
+}
+
+// A picked recipient has its intent written; it may be sent to.
+type picked struct {
+	batch      int64
+	seq        int32
+	domainID   int32
+	address    string
+	data       json.RawMessage
+	attempts   int          // so far, that count
+	tries      int          // so far, all
+	class      *queue.Class // of the suppression, if any
+	suppressed *string      // why it is not to be sent to; nil: it is
+	full       bool         // its mailbox was full when last tried
+}
+
+// The intents of the chosen domains move, and their ranges are read by
+// primary key, in one statement. Fenced: the batch has the turn, the lease is
+// the caller's, in the same epoch, and has not run out; the guard lets the
+// caller's addresses send for the client.
+const intendSQL = intendMovedSQL + intendReadSQL
+
+const intendMovedSQL = `
+WITH want AS (
+	SELECT * FROM unnest($2::int[], $3::int[], $4::smallint[], $5::bigint[]) w (domain_id, n, grp, epoch)
+), moved AS (
+	UPDATE enotify.batch_domain d SET intent_seq = d.intent_seq + w.n
+	FROM want w, enotify.batch b, enotify.lease l
+	WHERE d.batch_id = $1 AND d.domain_id = w.domain_id AND d.intent_seq + w.n <= d.last_seq
+	  AND b.id = $1 AND b.state IN ('sending', 'draining') AND b.expires_at > now()
+	  AND d.grp = w.grp AND l.grp = w.grp AND l.node_id = $6 AND l.epoch = w.epoch AND l.until > clock_timestamp()
+	  AND (SELECT enotify.may_send($6, x.client_id) FROM enotify.batch x WHERE x.id = $1)`
+
+const intendReadSQL = `
+	RETURNING d.domain_id, d.intent_seq - w.n AS before, d.intent_seq AS upto, b.client_id
+)
+SELECT $1::bigint, r.seq, r.domain_id, r.address, r.data, 0, 0, s.class::text, s.reply,
+       EXISTS (SELECT FROM enotify.full_mailbox f WHERE f.address = lower(r.address))
+FROM moved b CROSS JOIN LATERAL (
+	SELECT * FROM enotify.recipient r WHERE r.batch_id = $1 AND r.seq > b.before AND r.seq <= b.upto OFFSET 0 -- by primary key, whatever the planner thinks of sizes
+) r LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true`
+
+// Nor does a batch begin in a domain where one that took the turn earlier has
+// recipients left.
+const intendBehindSQL = intendMovedSQL + `
+	  AND NOT EXISTS (SELECT FROM enotify.batch e JOIN enotify.batch_domain o ON o.batch_id = e.id
+	                  WHERE e.state = 'draining' AND e.turn_at < b.turn_at AND o.domain_id = w.domain_id AND o.intent_seq < o.last_seq)` + intendReadSQL
+
+const intendRetriesSQL = `
+WITH want AS (
+	SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::smallint[], $5::bigint[]) w (batch_id, domain_id, n, grp, epoch)
+), allowed AS MATERIALIZED (
+	SELECT b.id FROM enotify.batch b
+	WHERE b.id = ANY ($1) AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now() AND enotify.may_send($6, b.client_id)
+), due AS (
+	SELECT t.batch_id, t.seq FROM want w JOIN allowed a ON a.id = w.batch_id CROSS JOIN LATERAL (
+		SELECT t.batch_id, t.seq FROM enotify.retry t
+		JOIN enotify.lease l ON l.grp = w.grp AND l.node_id = $6 AND l.epoch = w.epoch AND l.until > clock_timestamp()
+		WHERE t.batch_id = w.batch_id AND t.domain_id = w.domain_id AND t.grp = w.grp AND t.intent_at IS NULL AND t.due_at <= now()
+		ORDER BY t.due_at LIMIT w.n
+	) t
+), moved AS (
+	UPDATE enotify.retry t SET intent_at = now() FROM due WHERE t.batch_id = due.batch_id AND t.seq = due.seq AND t.intent_at IS NULL
+	RETURNING t.batch_id, t.seq, t.attempts, t.tries
+)
+SELECT r.batch_id, r.seq, r.domain_id, r.address, r.data, m.attempts, m.tries, s.class::text, s.reply,
+       EXISTS (SELECT FROM enotify.full_mailbox f WHERE f.address = lower(r.address))
+FROM moved m JOIN enotify.recipient r ON r.batch_id = m.batch_id AND r.seq = m.seq JOIN enotify.batch b ON b.id = m.batch_id
+LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true`
+
+// intend writes the intent of the picks and returns their recipients: all of
+// them, or, where a fence stopped a pick, none of that pick. First tries must
+// all be of one batch. With draining other batches may have first tries under
+// way.
+//
+// The shared lock lets a takeover wait for this transaction, see adopt.
+func (db *store) intend(ctx context.Context, node int32, picks []pick, draining bool) ([]picked, error) {
+	var batches []int64
+	var domains, counts []int32
+	var grps []int16
+	var epochs []int64
+	for _, p := range picks {
+		batches = append(batches, p.batch)
+		domains = append(domains, p.domainID)
+		counts = append(counts, int32(p.n))
+		grps = append(grps, p.grp)
+		epochs = append(epochs, p.epoch)
+	}
+	var b pgx.Batch
+	b.Queue(`SELECT pg_advisory_xact_lock_shared($1, $2)`, nodeLock, node)
+	switch {
+	case picks[0].retry:
+		b.Queue(intendRetriesSQL, batches, domains, counts, grps, epochs, node)
+	case draining:
+		b.Queue(intendBehindSQL, batches[0], domains, counts, grps, epochs, node)
+	default:
+		b.Queue(intendSQL, batches[0], domains, counts, grps, epochs, node)
+	}
+	results := db.pool.SendBatch(ctx, &b)
+	defer results.Close()
+	if _, err := results.Exec(); err != nil {
+		return nil, err
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return nil, err
+	}
+	got, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p picked, err error) {
+		return p, row.Scan(&p.batch, &p.seq, &p.domainID, &p.address, &p.data, &p.attempts, &p.tries, &p.class, &p.suppressed, &p.full)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := results.Close(); err != nil { // the commit: only after it may anything begin
+		return nil, err
+	}
+	return got, nil
+}

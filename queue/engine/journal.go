@@ -1,0 +1,289 @@
+package engine
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// A journal is what a node keeps on its own disk, so that after a kill nobody
+// is in doubt whom it can speak for: a line before a transaction may begin, a
+// line with what came of it, a line when that is in the database.
+//
+//   - batch seq try                           may have begun
+//     = batch seq try domain grp attempts wait  {outcome}
+//   - batch seq try batch seq try …           recorded
+//
+// Each line ends with its checksum. Lines are written, not synced: what was
+// written outlives the process, but not the machine. So the first line names
+// the boot of the machine, and only within the same boot does a missing line
+// prove that nothing was begun.
+//
+// The file lies in a folder of its own, which is locked (flock) while the
+// process lives, stopped or not. It is written anew with what is not recorded
+// yet when it has grown large. A nil journal keeps nothing.
+type journal struct {
+	dir         string
+	lock        *os.File // the folder
+	incarnation string
+
+	mu    sync.Mutex
+	file  *os.File
+	open  map[flight][]byte // lines of each message that began and is not recorded
+	buf   []byte
+	size  int
+	limit int   // size at which it is written anew
+	err   error // since when it does not keep everything
+}
+
+const (
+	journalFolder  = ".journal" // ends the name of a folder in use
+	draftFolder    = "new-"     // begins that of one in the making
+	journalFile    = "lines"
+	journalVersion = "enotify-journal-2"
+	minRewrite     = 1 << 20 // octets
+)
+
+// openJournal makes a journal of its own in the state folder.
+func openJournal(stateDir, incarnation string) (*journal, error) {
+	if err := os.MkdirAll(stateDir, 0o700); err != nil {
+		return nil, err
+	}
+	draft, err := os.MkdirTemp(stateDir, draftFolder)
+	if err != nil {
+		return nil, err
+	}
+	j := &journal{dir: draft, incarnation: incarnation, open: map[flight][]byte{}}
+	if j.lock, err = tryLockFolder(draft); err == nil {
+		err = j.rewrite()
+	}
+	if err == nil { // whoever looks for journals of the dead finds it from here on, locked
+		j.dir = filepath.Join(stateDir, incarnation+journalFolder)
+		err = os.Rename(draft, j.dir)
+	}
+	if err != nil {
+		j.close()
+		_ = os.RemoveAll(draft)
+		return nil, err
+	}
+	return j, nil
+}
+
+// begin notes that a transaction may begin, and reports whether it may: not
+// when that cannot be noted.
+func (j *journal) begin(r *result) bool {
+	if j == nil {
+		return true
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	key := r.flight()
+	if j.err != nil {
+		return false
+	}
+	if _, begun := j.open[key]; begun { // on another connection, where it turned out that nothing was sent
+		return true
+	}
+	j.line('+', r.Batch, int64(r.Seq), int64(r.Try))
+	j.sum()
+	if j.write() != nil {
+		return false
+	}
+	j.open[key] = bytes.Clone(j.buf)
+	return true
+}
+
+// end notes what came of a transaction that began. That it cannot be written
+// stops nothing but the next one.
+func (j *journal) end(r *result) {
+	if j == nil {
+		return
+	}
+	outcome, err := json.Marshal(&r.Outcome)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	key := r.flight()
+	begun, ok := j.open[key]
+	if !ok || err != nil {
+		return // never begun: to be tried again is all that could be said
+	}
+	j.line('=', r.Batch, int64(r.Seq), int64(r.Try), int64(r.DomainID), int64(r.grp), int64(r.Attempts), int64(r.Wait))
+	j.buf = append(append(j.buf, ' '), outcome...)
+	j.sum()
+	_ = j.write()
+	j.open[key] = append(begun, j.buf...)
+}
+
+// recorded forgets messages whose results are in the database.
+func (j *journal) recorded(rs []result) {
+	if j == nil {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.line('-')
+	for i := range rs {
+		key := rs[i].flight()
+		if _, ok := j.open[key]; ok {
+			delete(j.open, key)
+			j.number(key.batch)
+			j.number(int64(key.seq))
+			j.number(int64(key.try))
+		}
+	}
+	if len(j.buf) > 1 {
+		j.sum()
+		_ = j.write()
+	}
+	if j.size > j.limit && j.err == nil && j.rewrite() != nil {
+		j.limit = 2 * j.size // what is there serves on
+	}
+}
+
+// failed reports whether nothing may begin for want of a journal.
+func (j *journal) failed() bool {
+	if j == nil {
+		return false
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.err != nil
+}
+
+// heal begins a new file after a line could not be written.
+func (j *journal) heal() error {
+	if j == nil || !j.failed() {
+		return nil
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.err = j.rewrite(); j.err != nil {
+		return fmt.Errorf("the journal cannot be written, so nothing is sent: %w; make room there, or start the node with another --state-dir", j.err)
+	}
+	return nil
+}
+
+// rewrite begins a new file with the lines that still count.
+func (j *journal) rewrite() error {
+	next := filepath.Join(j.dir, journalFile+".new")
+	file, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	j.buf = append(j.buf[:0], journalVersion+" "+j.incarnation+" "+bootID()...)
+	j.sum()
+	text := bytes.Clone(j.buf)
+	for _, lines := range j.open {
+		text = append(text, lines...)
+	}
+	_, err = file.Write(text)
+	if err == nil {
+		err = os.Rename(next, filepath.Join(j.dir, journalFile))
+	}
+	if err != nil {
+		file.Close()
+		_ = os.Remove(next)
+		return err
+	}
+	if j.file != nil {
+		j.file.Close()
+	}
+	j.file, j.size, j.limit = file, len(text), minRewrite+2*len(text)
+	return nil
+}
+
+func (j *journal) write() error {
+	n, err := j.file.Write(j.buf)
+	j.size += n
+	if err != nil && j.err == nil {
+		j.err = err // the line may be there in part, and what followed it would be lost
+	}
+	return err
+}
+
+func (j *journal) line(kind byte, numbers ...int64) {
+	j.buf = append(j.buf[:0], kind)
+	for _, n := range numbers {
+		j.number(n)
+	}
+}
+
+func (j *journal) number(n int64) { j.buf = strconv.AppendInt(append(j.buf, ' '), n, 10) }
+
+// sum ends the line with its checksum.
+func (j *journal) sum() {
+	var sum [4]byte
+	binary.BigEndian.PutUint32(sum[:], crc32.ChecksumIEEE(j.buf))
+	j.buf = append(hex.AppendEncode(append(j.buf, ' '), sum[:]), '\n')
+}
+
+// close gives the journal up to whoever replays it.
+func (j *journal) close() {
+	if j == nil {
+		return
+	}
+	if j.file != nil {
+		j.file.Close()
+	}
+	if j.lock != nil {
+		j.lock.Close()
+	}
+}
+
+// remove ends a journal of whom nothing is left to say.
+func (j *journal) remove() {
+	if j == nil {
+		return
+	}
+	_ = os.RemoveAll(j.dir) // what resists is replayed, and says what is known
+	j.close()
+}
+
+// tryLockFolder returns the folder, locked until it is closed; nil without an
+// error when another process has it.
+func tryLockFolder(dir string) (*os.File, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		return f, nil
+	}
+	f.Close()
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, nil
+	}
+	return nil, fmt.Errorf("lock %s: %w", dir, err)
+}
+
+// noBoot is the name of the boot of a machine that gives it none.
+const noBoot = "unknown"
+
+// bootID names the boot of this machine (random(4); Linux alone has it).
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return noBoot
+	}
+	return strings.TrimSpace(string(id))
+}
+
+// newIncarnation is a random UUID (RFC 9562 §5.4): which run of a node wrote a journal.
+func newIncarnation() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

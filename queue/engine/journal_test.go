@@ -1,0 +1,349 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"enotify/queue"
+	"enotify/queue/engine"
+)
+
+// A wreck is what a node leaves that was killed with 90 messages under way: of
+// 30 the receiver has answered, 30 were begun, and 30 were not. No outcome is
+// in the database.
+type wreck struct {
+	*fixture
+	batch    int64
+	stateDir string
+	mu       sync.Mutex
+	began    map[string]int // transactions by address, of all nodes
+}
+
+func (w *wreck) begin(m queue.Message) bool {
+	if !m.MayBegin() {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.began[m.Address]++
+	return true
+}
+
+func (w *wreck) deliver(ctx context.Context, m queue.Message) queue.Outcome {
+	if !w.begin(m) {
+		return queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}
+	}
+	return deliver(ctx, m)
+}
+
+func newWreck(t *testing.T, onUnknown string) *wreck {
+	t.Helper()
+	f := newFixture(t)
+	w := &wreck{fixture: f, batch: f.enqueue("menu", 300, "a.example", "b.example", "c.example"), stateDir: t.TempDir(), began: map[string]int{}}
+	f.exec(`UPDATE enotify.batch SET on_unknown = $1`, onUnknown)
+	ctx, cancel := context.WithCancel(t.Context())
+	var here, begun, served sync.WaitGroup
+	here.Add(90)
+	begun.Add(60)
+	var arrived atomic.Int32
+	cut := make(chan struct{})
+	s := f.server("dead", func(ctx context.Context, m queue.Message) queue.Outcome {
+		i := arrived.Add(1) % 3
+		here.Done()
+		if i != 2 {
+			w.begin(m)
+			begun.Done()
+		}
+		if i == 0 {
+			<-cut
+			return queue.Outcome{State: queue.Delivered, Reply: queue.Reply{Code: 250, Text: "2.0.0 \"taken\"\nover {two} lines"}}
+		}
+		<-ctx.Done()
+		return queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}
+	})
+	s.DB, s.MaxInFlight, s.Grace, s.StateDir = open(t, f.url), 90, time.Millisecond, t.TempDir()
+	served.Go(func() { _ = f.run(ctx, s, "pass") })
+	here.Wait()
+	begun.Wait()
+	s.DB.Close() // what comes now is not recorded
+	close(cut)
+	for strings.Count(readJournal(t, s.StateDir), "\n= ") < 30 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := os.CopyFS(w.stateDir, os.DirFS(s.StateDir)); err != nil { // the disk as a kill would leave it, and unlocked
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cancel(); served.Wait() })
+	return w
+}
+
+func readJournal(t *testing.T, stateDir string) string {
+	t.Helper()
+	text, err := os.ReadFile(journalPath(t, stateDir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func journalPath(t *testing.T, stateDir string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(stateDir, "*.journal", "lines"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("journals in %s: got %v (%v), want 1", stateDir, found, err)
+	}
+	return found[0]
+}
+
+func (w *wreck) edit(change func(text string) string) {
+	w.Helper()
+	if err := os.WriteFile(journalPath(w.T, w.stateDir), []byte(change(readJournal(w.T, w.stateDir))), 0o600); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// heir serves with the journal until nothing is due.
+func (w *wreck) heir(name string) {
+	w.Helper()
+	s := w.server(name, w.deliver)
+	s.StateDir = w.stateDir
+	w.serve(s)
+}
+
+func (w *wreck) want(states map[string]int) {
+	w.Helper()
+	if got := w.states(w.batch); !cmp.Equal(got, states) {
+		w.Errorf("states: got %v, want %v", got, states)
+	}
+	for address, n := range w.began {
+		if n != 1 {
+			w.Errorf("%s: got %d transactions, want 1", address, n)
+		}
+	}
+	w.balances()
+}
+
+// The next node of the host does not wait for the leases of the dead one: what
+// has its answer is recorded, what was not begun is sent, the rest is in doubt.
+func TestJournalIsReplayed(t *testing.T) {
+	t.Parallel()
+	w := newWreck(t, "hold")
+	w.heir("heir")
+	w.want(map[string]int{"delivered": 270, "unknown": 30})
+	if got, want := query[int](w.fixture, `SELECT count(*)::int FROM enotify.outcome WHERE code = 250 AND reply = $1`, "2.0.0 \"taken\"\nover {two} lines"), 30; got != want {
+		t.Errorf("replies of the journal: got %d, want %d", got, want)
+	}
+	if got, _ := os.ReadDir(w.stateDir); len(got) != 0 {
+		t.Errorf("left in the state folder: got %v, want nothing", got)
+	}
+	if got := query[string](w.fixture, `SELECT coalesce(string_agg(name, ', '), '') FROM enotify.node WHERE name <> 'dead' OR NOT EXISTS (SELECT FROM enotify.node WHERE name = 'dead')`); got != "" {
+		t.Errorf("nodes left: got %s, want none", got)
+	}
+}
+
+// Another node has settled everything as in doubt, and finished the batch,
+// before the journal is read: it is opened again.
+func TestJournalComesLate(t *testing.T) {
+	t.Parallel()
+	w := newWreck(t, "hold")
+	w.serve(w.server("other host", w.deliver))
+	w.want(map[string]int{"delivered": 210, "unknown": 90})
+	w.heir("heir")
+	w.want(map[string]int{"delivered": 270, "unknown": 30})
+	if got := query[string](w.fixture, `SELECT state::text FROM enotify.batch WHERE id = $1`, w.batch); got != "done" {
+		t.Errorf("batch: got %s, want done", got)
+	}
+	if got := query[int](w.fixture, `SELECT count(*)::int FROM enotify.doubt`); got != 0 {
+		t.Errorf("doubts left: got %d, want 0", got)
+	}
+}
+
+// What the operator has decided meanwhile stands, but for a delivery.
+func TestJournalComesAfterTheOperator(t *testing.T) {
+	t.Parallel()
+	w := newWreck(t, "hold")
+	w.serve(w.server("other host", w.deliver))
+	w.exec(`SELECT enotify.mark_delivered($1)`, w.batch)
+	w.heir("heir")
+	w.want(map[string]int{"delivered": 300})
+	if got := len(w.began); got != 270 {
+		t.Errorf("transactions: got %d, want 270", got)
+	}
+}
+
+// Of a batch that was cancelled nothing is sent any more.
+func TestJournalOfACancelledBatch(t *testing.T) {
+	t.Parallel()
+	w := newWreck(t, "hold")
+	w.exec(`SELECT enotify.cancel_batch($1)`, w.batch)
+	w.heir("heir")
+	w.want(map[string]int{"delivered": 30, "unknown": 30, "cancelled": 240})
+}
+
+// Of a batch that was pruned nothing is recorded any more: its counts stand.
+func TestJournalOfAPrunedBatch(t *testing.T) {
+	t.Parallel()
+	w := newWreck(t, "hold")
+	w.serve(w.server("other host", w.deliver))
+	w.exec(`SELECT enotify.prune_batch($1)`, w.batch)
+	w.heir("heir")
+	s, err := w.db.Status(t.Context(), w.batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Delivered != 210 || s.Unknown != 90 {
+		t.Errorf("counts: got %d delivered and %d unknown, want 210 and 90", s.Delivered, s.Unknown)
+	}
+	w.balances()
+}
+
+// A node that has been dead for a month is forgotten, and what only it knew.
+func TestOldDoubtsAreForgotten(t *testing.T) {
+	t.Parallel()
+	w := newWreck(t, "hold")
+	w.serve(w.server("other host", w.deliver))
+	w.exec(`UPDATE enotify.node SET live_until = now() - interval '31 days'`)
+	w.serve(w.server("other host", w.deliver))
+	if got := query[int](w.fixture, `SELECT count(*)::int FROM enotify.doubt`); got != 0 {
+		t.Errorf("doubts left: got %d, want 0", got)
+	}
+	w.want(map[string]int{"delivered": 210, "unknown": 90})
+}
+
+// Under resend the journal spares those who have got it.
+func TestJournalSparesWhoHasIt(t *testing.T) {
+	t.Parallel()
+	w := newWreck(t, "resend")
+	w.heir("heir")
+	if got, want := w.states(w.batch), map[string]int{"delivered": 300}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+	twice := 0
+	for _, n := range w.began {
+		if n > 1 {
+			twice++
+		}
+	}
+	if twice != 30 {
+		t.Errorf("recipients with two transactions: got %d, want the 30 in doubt", twice)
+	}
+}
+
+// A crash of the machine may have cost lines: who has none is in doubt.
+func TestJournalOfAnotherBoot(t *testing.T) {
+	t.Parallel()
+	w := newWreck(t, "hold")
+	w.edit(func(text string) string {
+		head, rest, _ := strings.Cut(text, "\n")
+		fields := strings.Fields(head)
+		head = strings.Join([]string{fields[0], fields[1], "11111111-2222-3333-4444-555555555555"}, " ")
+		return fmt.Sprintf("%s %08x\n%s", head, crc32.ChecksumIEEE([]byte(head)), rest)
+	})
+	w.heir("heir")
+	w.want(map[string]int{"delivered": 240, "unknown": 60})
+}
+
+// The last line may be cut off: what it was to announce did not begin. A line
+// that is spoilt may have been any, so that all without one are in doubt.
+func TestJournalIsTornOrSpoilt(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(string) string
+		want   map[string]int
+	}{
+		"torn":          {func(text string) string { return text + "+ 1 2" }, map[string]int{"delivered": 270, "unknown": 30}},
+		"spoilt":        {func(text string) string { return strings.Replace(text, "\n+ ", "\n+ 1", 1) }, map[string]int{"delivered": 240, "unknown": 60}},
+		"zeroes at end": {func(text string) string { return text + "\x00\x00\x00\n" }, map[string]int{"delivered": 240, "unknown": 60}},
+		"no journal":    {func(string) string { return "good morning\n" }, map[string]int{"delivered": 210, "unknown": 90}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWreck(t, "hold")
+			w.edit(c.change)
+			w.heir("heir")
+			w.want(c.want)
+		})
+	}
+}
+
+// A journal of a node that lives, or of another database, is left alone.
+func TestJournalOfOthersIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	w := newWreck(t, "hold")
+	other := newFixture(t)
+	s := other.server("elsewhere", deliver)
+	s.StateDir = w.stateDir
+	other.serve(s)
+	w.heir("heir")
+	w.want(map[string]int{"delivered": 270, "unknown": 30})
+}
+
+// A result is written again since the answer of the database was lost, and its
+// recipient was requeued meanwhile: the try that began then stays noted when the
+// result before it is recorded at last.
+func TestJournalTellsTriesApart(t *testing.T) {
+	t.Parallel()
+	got, err := engine.TriesBegun(t.TempDir(), func(begin, end, recorded func(try int)) {
+		begin(1)
+		end(1)
+		begin(1_000_001)
+		recorded(1)
+	})
+	if want := []int{1_000_001}; err != nil || !cmp.Equal(got, want) {
+		t.Errorf("tries that may have begun: got %v (%v), want %v", got, err, want)
+	}
+}
+
+// A journal does not grow with what was sent.
+func TestJournalStaysSmall(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.enqueue("menu", 30000, "a.example", "b.example", "c.example")
+	s := f.server("n1", nil)
+	s.StateDir = t.TempDir()
+	var once sync.Once
+	largest, mu := int64(0), sync.Mutex{}
+	s.Handler = func(ctx context.Context, m queue.Message) queue.Outcome {
+		m.MayBegin()
+		if m.Seq%1000 == 0 {
+			info, err := os.Stat(journalPath(t, s.StateDir))
+			once.Do(func() {
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			mu.Lock()
+			largest = max(largest, info.Size())
+			mu.Unlock()
+		}
+		return deliver(ctx, m)
+	}
+	f.serve(s)
+	if largest < 1<<18 || largest > 3<<20 {
+		t.Errorf("largest size seen: got %d octets, want some, and at most 3 MiB", largest)
+	}
+}
+
+func TestServeNeedsItsStateDir(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	s := f.server("n1", deliver)
+	s.StateDir = filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(s.StateDir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := s.Serve(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "--state-dir "+s.StateDir+": ") || !strings.HasSuffix(err.Error(), "; name a folder that this user may write to") {
+		t.Errorf("Serve: got %v, want a line that says what to do", err)
+	}
+}

@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"container/heap"
+	"slices"
+	"time"
+
+	"enotify/queue"
+)
+
+// lanes holds every lane: it is ready to be asked for, or parked until a time
+// or until a message of a site is done, whichever is first. A lane that waits
+// costs nothing and holds up no other.
+type lanes struct {
+	known map[laneKey]*lane
+	ready []*lane
+	timed laneHeap
+	sites map[string][]parked
+}
+
+type laneKey struct {
+	batch  int64
+	domain int32
+	retry  bool
+}
+
+func (l *lane) key() laneKey { return laneKey{l.batch, l.domainID, l.retry} }
+
+func newLanes() *lanes {
+	return &lanes{known: map[laneKey]*lane{}, sites: map[string][]parked{}}
+}
+
+// put adds a lane, or brings the one that is there up to date.
+func (ls *lanes) put(l lane) {
+	if old := ls.known[l.key()]; old != nil {
+		old.waiting, old.untried, old.grp, old.site = l.waiting, l.untried, l.grp, l.site
+		return
+	}
+	ls.known[l.key()] = &l
+	ls.ready = append(ls.ready, &l)
+}
+
+// keep drops every lane for which f is false.
+func (ls *lanes) keep(f func(*lane) bool) {
+	for key, l := range ls.known {
+		if !f(l) {
+			l.waiting = 0 // taken out of its place when it is next met there
+			delete(ls.known, key)
+		}
+	}
+}
+
+// pop takes the lane whose turn it is, nil when none is ready.
+func (ls *lanes) pop(now time.Time) *lane {
+	for len(ls.timed) > 0 && !ls.timed[0].until.After(now) {
+		ls.unpark(heap.Pop(&ls.timed).(parked))
+	}
+	for len(ls.ready) > 0 {
+		l := ls.ready[0]
+		ls.ready = ls.ready[1:]
+		if l.waiting > 0 {
+			return l
+		}
+		ls.forget(l)
+	}
+	return nil
+}
+
+// park puts a lane back that pop gave out.
+func (ls *lanes) park(l *lane, w queue.Wait) {
+	if l.waiting == 0 {
+		ls.forget(l)
+		return
+	}
+	if w == (queue.Wait{}) {
+		ls.ready = append(ls.ready, l)
+		return
+	}
+	l.parkings++
+	ticket := parked{w.Until, l, l.parkings}
+	if w.Site != "" {
+		waiting := ls.sites[w.Site]
+		if len(waiting) > 2*len(ls.known) { // most are void
+			waiting = slices.DeleteFunc(waiting, func(p parked) bool { return p.parking != p.lane.parkings })
+		}
+		ls.sites[w.Site] = append(waiting, ticket)
+	}
+	if !w.Until.IsZero() {
+		heap.Push(&ls.timed, ticket)
+	}
+}
+
+// unpark makes a lane ready, unless it has been since it was parked so.
+func (ls *lanes) unpark(p parked) bool {
+	if p.parking != p.lane.parkings {
+		return false
+	}
+	p.lane.parkings++
+	ls.ready = append(ls.ready, p.lane)
+	return true
+}
+
+// free makes up to n lanes ready that wait for the site.
+func (ls *lanes) free(site string, n int) {
+	waiting := ls.sites[site]
+	for n > 0 && len(waiting) > 0 {
+		if ls.unpark(waiting[0]) {
+			n--
+		}
+		waiting = waiting[1:]
+	}
+	if len(waiting) == 0 {
+		delete(ls.sites, site)
+	} else {
+		ls.sites[site] = waiting
+	}
+}
+
+// next is when the first parked lane ripens; the zero time when none will by itself.
+func (ls *lanes) next() time.Time {
+	if len(ls.timed) == 0 {
+		return time.Time{}
+	}
+	return ls.timed[0].until
+}
+
+func (ls *lanes) forget(l *lane) {
+	if ls.known[l.key()] == l {
+		delete(ls.known, l.key())
+	}
+}
+
+// parked is a place of a lane among those that wait; void when the lane has
+// been parked again, or made ready, since.
+type parked struct {
+	until   time.Time
+	lane    *lane
+	parking int
+}
+
+type laneHeap []parked
+
+func (h laneHeap) Len() int           { return len(h) }
+func (h laneHeap) Less(i, j int) bool { return h[i].until.Before(h[j].until) }
+func (h laneHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *laneHeap) Push(x any)        { *h = append(*h, x.(parked)) }
+func (h *laneHeap) Pop() any {
+	old := *h
+	last := old[len(old)-1]
+	old[len(old)-1] = parked{}
+	*h = old[:len(old)-1]
+	return last
+}

@@ -1,0 +1,140 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"enotify/queue"
+)
+
+// reap makes lanes ready whose site has a free place.
+func (v *serving) reap() {
+	v.mu.Lock()
+	freed := v.freed
+	v.freed = nil
+	v.mu.Unlock()
+	for _, site := range freed {
+		v.lanes.free(site, 2) // its limit may have grown by one
+	}
+}
+
+// pick asks for as many messages as may begin now and fit into one round trip:
+// first tries of one batch, or retries, not both.
+func (v *serving) pick(now time.Time) []pick {
+	v.mu.Lock()
+	room := min(maxTick, v.capacity-v.total)
+	v.mu.Unlock()
+	if room < min(minTick, v.capacity) {
+		return nil // until more are recorded
+	}
+	var picks []pick
+	var other []*lane
+	at := map[*lane]int{} // place in picks
+	for room > 0 {
+		l := v.lanes.pop(now)
+		if l == nil {
+			break
+		}
+		epoch, ours := v.held[l.grp]
+		r := v.runs[l.batch]
+		if !ours || v.giving[l.grp] || r == nil || r.halted.Load() {
+			l.waiting = 0
+			v.lanes.park(l, queue.Wait{})
+			continue
+		}
+		if len(picks) > 0 && (picks[0].retry != l.retry || !l.retry && picks[0].batch != l.batch) {
+			other = append(other, l)
+			continue
+		}
+		if v.behind(l) {
+			v.lanes.park(l, queue.Wait{Until: now.Add(poll), Site: through(l.domain)})
+			continue
+		}
+		want := min(l.waiting, room, maxLane)
+		n, w := v.Admission.Admit(l.domain, want, now)
+		if n > 0 {
+			if i, again := at[l]; again { // nobody else was ready
+				picks[i].n += n
+			} else {
+				at[l] = len(picks)
+				picks = append(picks, pick{lane: l, n: n, epoch: epoch})
+			}
+			l.waiting -= n
+			room -= n
+		}
+		if n == 0 {
+			v.shut(l, epoch, now)
+		}
+		if n == want {
+			w = queue.Wait{}
+		}
+		v.lanes.park(l, w)
+	}
+	for _, l := range other {
+		v.lanes.park(l, queue.Wait{})
+	}
+	if len(picks) == 0 && !v.stale {
+		v.waitsFor = v.turn
+	}
+	return picks
+}
+
+// begin writes the intents of the picks, and hands out their recipients.
+func (v *serving) begin(ctx context.Context, picks []pick) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundTrip) // to end it half-way would leave it in doubt
+	defer cancel()
+	var got []picked
+	err := v.keepSpent(ctx)
+	if err == nil {
+		got, err = v.store.intend(ctx, v.id, picks, len(v.order) > 1)
+	}
+	now := time.Now()
+	byDomain := make(map[laneKey]*pick, len(picks))
+	for i := range picks {
+		byDomain[picks[i].key()] = &picks[i]
+	}
+	for _, p := range got {
+		from := byDomain[laneKey{p.batch, p.domainID, picks[0].retry}]
+		from.n--
+		v.hand(p, from)
+	}
+	for _, p := range picks { // stopped by a fence, or the round trip failed
+		for ; p.n > 0; p.n-- {
+			v.stale = true
+			v.free(v.Admission.Done(p.domain, queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}, now))
+		}
+	}
+	return err
+}
+
+func (v *serving) hand(p picked, from *pick) {
+	r := v.runs[p.batch]
+	m := queue.Message{
+		Batch: r.batch, Seq: p.seq, Address: p.address, Domain: from.domain, Data: p.data, Attempt: p.attempts + 1,
+		MayBegin: r.mayBegin,
+	}
+	res := result{
+		Result: queue.Result{Batch: p.batch, Seq: p.seq, DomainID: p.domainID, Try: p.tries + 1, Attempts: p.attempts, Full: p.full},
+		domain: from.domain, grp: from.grp, first: !from.retry,
+	}
+	if v.journal != nil { // the line first: while it is written, the lease may run out
+		m.MayBegin = func() bool { return v.journal.begin(&res) && r.mayBegin() }
+	}
+	v.mu.Lock()
+	v.inFlight[from.grp]++
+	v.total++
+	v.flying[res.flight()] = struct{}{}
+	if !from.retry {
+		v.firsts[from.key()]++
+	}
+	v.mu.Unlock()
+	if p.suppressed != nil {
+		o := queue.Outcome{State: queue.Suppressed, Reply: queue.Reply{Text: *p.suppressed}}
+		if p.class != nil {
+			o.Class = *p.class
+		}
+		v.finish(m, res, o)
+		return
+	}
+	v.handlers.Go(func() { v.finish(m, res, v.Handler(v.work, m)) })
+}

@@ -1,0 +1,127 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"enotify/queue"
+)
+
+// Admission says how fast messages may begin. Its methods are called from
+// several goroutines and must not wait.
+type Admission interface {
+	// Admit reserves the right to begin up to want messages to domain, and
+	// grants n of them. With n < want, w says when to ask again.
+	Admit(domain string, want int, now time.Time) (n int, w queue.Wait)
+	// Assign tells which site serves a domain, before its first message.
+	Assign(domain, site string, now time.Time)
+	// Closure says whether a domain takes nothing from us, and why.
+	Closure(domain string, now time.Time) queue.Closure
+	// Done is told of every admitted message when its attempt has ended, and
+	// returns the site whose place is free now.
+	Done(domain string, o queue.Outcome, now time.Time) (site string)
+}
+
+// A Server is to the queue what an [net/http.Server] is to a listener: it takes
+// the turn, hands every recipient to Handler as fast as Admission lets it, and
+// records the outcomes.
+type Server struct {
+	DB        *queue.DB
+	Node      queue.Node // Name, Egress, HELO and Version
+	Handler   queue.Handler
+	Admission Admission
+	Memory    Memory   // of Admission; nil keeps nothing
+	Schedule  Schedule // of retries
+
+	// Survey finds the site of a recipient domain. It may wait for the network;
+	// an error says that nobody knows yet, and holds up nothing. Nil has each
+	// domain be its own site until Admission finds out.
+	Survey func(ctx context.Context, domain string) (queue.Survey, error)
+
+	// MessageTime says what a message takes in one connection lately, for the
+	// forecasts of others; 0, and nil, is that nobody knows.
+	MessageTime func() time.Duration
+
+	MaxInFlight int           // messages begun and not recorded; 0 is 2000
+	Grace       time.Duration // what transactions under way get to finish when Serve ends; 0 is 30 s
+	StateDir    string        // folder of the node's journal, which may be shared by nodes of this host; "" is no journal
+	UntilIdle   bool          // Serve ends when nothing is due
+	Log         *slog.Logger  // nil is slog.Default
+
+	Alerted func(queue.Alert) // told of alerts that outcomes raised, once they are recorded; nil is nobody
+
+	once  sync.Once
+	wake  chan struct{}
+	ready chan struct{}
+}
+
+const (
+	maxTick  = 500                    // recipients read in one round trip
+	minTick  = 100                    // fewer are not worth one while the places of others come free
+	maxLane  = 50                     // of them in one domain
+	maxFlush = 1000                   // outcomes written in one
+	minFlush = 100                    // fewer wait for the write under way to return
+	flushers = 2                      // writers of outcomes
+	poll     = time.Second            // between two looks at the queue when nobody wakes us
+	breath   = 250 * time.Millisecond // and when somebody does while there is something to send
+
+	roundTrip = 10 * time.Second // what the database gets to answer; then it is in doubt whether it heard us
+)
+
+func (s *Server) init() {
+	s.once.Do(func() {
+		s.wake = make(chan struct{}, 1)
+		s.ready = make(chan struct{})
+	})
+}
+
+// Wake makes Serve look at the queue now rather than within a second.
+func (s *Server) Wake() {
+	s.init()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Joined is closed when the node is registered and the guard can see its addresses.
+func (s *Server) Joined() <-chan struct{} {
+	s.init()
+	return s.ready
+}
+
+// Serve sends until ctx ends, or, with UntilIdle, until nothing is due. Then no
+// transaction begins any more; those under way get Grace to finish, their
+// outcomes are recorded, and the leases are given back.
+func (s *Server) Serve(ctx context.Context) error {
+	s.init()
+	log := s.Log
+	if log == nil {
+		log = slog.Default()
+	}
+	db := newStore(s.DB)
+	node := node{s.Node, newIncarnation()}
+	var kept *journal
+	if s.StateDir != "" {
+		var err error
+		if kept, err = openJournal(s.StateDir, node.incarnation); err != nil {
+			return fmt.Errorf("no journal can be kept in --state-dir %s: %w; name a folder that this user may write to", s.StateDir, err)
+		}
+	}
+	var err error
+	var now clock
+	if node.ID, now, err = db.join(ctx, node); err != nil || ctx.Err() != nil {
+		kept.remove() // a row that was written all the same ends by its time
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("join the nodes: %w", err)
+	}
+	close(s.ready)
+	v := newServing(s, db, node, kept, log.With("node", s.Node.Name))
+	v.clock.Store(&now)
+	return v.run(ctx)
+}

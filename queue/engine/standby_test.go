@@ -1,0 +1,189 @@
+package engine_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"enotify/migrations"
+	"enotify/queue"
+	"enotify/queue/localpg"
+)
+
+// The URL of a node leads to a standby all at once, as after a failover that
+// went to the wrong one: it says so, sends nothing that it cannot record, and
+// goes on by itself when the standby is promoted.
+func TestDatabaseTurnsIntoAStandby(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("/var/tmp", "enotify-standby-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o711); err != nil { // as root, the server is another user
+		t.Fatal(err)
+	}
+	primary, err := localpg.Start(t.Context(), localpg.Options{Dir: dir, Unsafe: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = primary.Stop(context.Background()) })
+	f := &fixture{T: t, url: primary.URL(), conn: connect(t, primary.URL()), copies: map[string]int{}, deaf: true}
+	if _, err := migrations.Up(t.Context(), f.conn); err != nil {
+		t.Fatal(err)
+	}
+	f.db = open(t, f.url)
+	f.exec(`INSERT INTO enotify.client (domain) VALUES ('town.example')`)
+	batch := f.enqueue("menu", 2000, "a.example", "b.example", "c.example")
+
+	refusals := &counted{text: []byte("read-only transaction")}
+	s := f.server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+		time.Sleep(time.Millisecond)
+		return deliver(ctx, m)
+	})
+	s.UntilIdle, s.MaxInFlight, s.Log = false, 20, slog.New(slog.NewTextHandler(refusals, nil))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	served := make(chan error, 1)
+	go func() { served <- f.run(ctx, s, "pass") }()
+	f.until(func() {}, `SELECT delivered >= 300 FROM enotify.batch_status WHERE id = $1`, batch)
+	if err := primary.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	standby(t, filepath.Join(dir, "data"))
+
+	refusals.await(t, 2)
+	f.mu.Lock()
+	sent := len(f.copies)
+	f.mu.Unlock()
+	refusals.await(t, 4)
+	f.mu.Lock()
+	if got := len(f.copies); got != sent || got == 2000 {
+		t.Errorf("begun on a standby: got %d, want none beyond the %d before", got, sent)
+	}
+	f.mu.Unlock()
+
+	f.conn = connectWhenUp(t, f.url)
+	if !query[bool](f, `SELECT pg_promote()`) {
+		t.Fatal("the standby was not promoted")
+	}
+	f.until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	if err := <-served; err != nil {
+		t.Fatal(err)
+	}
+	if got, want := f.states(batch), map[string]int{"delivered": 2000}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+	for address, n := range f.sent() {
+		if n != 1 {
+			t.Errorf("%s: got %d copies, want 1", address, n)
+		}
+	}
+}
+
+// standby starts the server of a data folder again, as it ran the last time,
+// but in recovery until it is promoted.
+func standby(t *testing.T, data string) {
+	t.Helper()
+	command, err := os.ReadFile(filepath.Join(data, "postmaster.opts")) // the line of the last start
+	if err != nil {
+		t.Fatal(err)
+	}
+	signal := filepath.Join(data, "standby.signal")
+	if err := os.WriteFile(signal, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-c", "exec "+string(command))
+	cmd.Dir = "/"
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
+	if cmd.SysProcAttr = asOwner(t, data); cmd.SysProcAttr != nil {
+		if err := os.Chown(signal, int(cmd.SysProcAttr.Credential.Uid), int(cmd.SysProcAttr.Credential.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGQUIT)
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	})
+}
+
+// asOwner has root start a process as the user that the server runs as; another
+// user is that already.
+func asOwner(t *testing.T, data string) *syscall.SysProcAttr {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}}
+}
+
+func connectWhenUp(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	for {
+		conn, err := pgx.Connect(t.Context(), url)
+		if err == nil {
+			t.Cleanup(func() { conn.Close(context.Background()) })
+			return conn
+		}
+		if t.Context().Err() != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// counted is a log that counts the lines that hold a text.
+type counted struct {
+	text []byte
+
+	mu    sync.Mutex
+	lines int
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	if bytes.Contains(p, c.text) {
+		c.mu.Lock()
+		c.lines++
+		c.mu.Unlock()
+	}
+	return len(p), nil
+}
+
+// await waits for the nth line.
+func (c *counted) await(t *testing.T, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		c.mu.Lock()
+		lines := c.lines
+		c.mu.Unlock()
+		if lines >= n {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("lines with %q: got %d, want %d", c.text, lines, n)
+		}
+	}
+}

@@ -1,0 +1,184 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"enotify/queue"
+)
+
+const (
+	retrySurvey = time.Minute // to a domain whose servers did not answer
+
+	surveyors    = 128         // look-ups at once for one batch
+	maxFindings  = 500         // recorded in one transaction
+	urgentSurvey = time.Second // what a domain gets to answer for a batch of priority above 0
+)
+
+// A finding is a survey on its way to the database.
+type finding struct {
+	domainID int32
+	queue.Survey
+	err error // nobody knows: the domain is its own site for now
+}
+
+// survey begins to survey the batch that would have the turn next, if its
+// domains have not been, and beside it any of higher priority: it must not wait
+// behind the look-ups of an ordinary one.
+//
+// Each node looks at the domains whose groups it holds. What was found is in
+// the database at once, so another node, or this one after a restart, goes on
+// from there.
+func (v *serving) survey(ctx context.Context) error {
+	waiting, err := v.store.unsurveyed(ctx)
+	if err != nil {
+		return err
+	}
+	for _, b := range waiting {
+		if !v.mayBeSurveyed(b) {
+			continue
+		}
+		if v.Survey == nil { // no look-ups: it is done at once
+			if _, err := v.store.surveyed(ctx, b.ID, true); err != nil {
+				return err
+			}
+			continue
+		}
+		grps := make([]int16, 0, len(v.held))
+		for grp := range v.held {
+			grps = append(grps, grp)
+		}
+		v.mu.Lock()
+		v.surveying[b.ID] = b.Priority
+		v.mu.Unlock()
+		v.surveys.Go(func() {
+			news, err := v.surveyBatch(v.surveyCtx, b, grps)
+			if err != nil && v.surveyCtx.Err() == nil {
+				v.log.Warn("the sites of a batch could not be surveyed; trying again", "batch", b.ID, "error", err)
+			}
+			v.mu.Lock()
+			delete(v.surveying, b.ID)
+			v.mu.Unlock()
+			if news {
+				v.Wake()
+			}
+		})
+	}
+	return nil
+}
+
+func (v *serving) mayBeSurveyed(b turn) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for id, priority := range v.surveying {
+		if id == b.ID || priority >= b.Priority {
+			return false
+		}
+	}
+	return true
+}
+
+// surveyBatch asks for the domains of the batch that are this node's, in
+// parallel, and says whether that brought news.
+func (v *serving) surveyBatch(ctx context.Context, b turn, grps []int16) (news bool, err error) {
+	domains, err := v.store.unknownDomains(ctx, b.ID, grps)
+	if err != nil {
+		return false, err
+	}
+	if len(domains) > 0 {
+		start := time.Now()
+		unknown, err := v.lookUp(ctx, b, domains)
+		if err != nil {
+			return false, err
+		}
+		v.log.Info("surveyed", "batch", b.ID, "domains", len(domains), "unknown", unknown, "took", time.Since(start).Round(time.Millisecond))
+	}
+	for more := true; more; {
+		if more, err = v.store.failNoMail(ctx, b.ID); err != nil {
+			return false, err
+		}
+	}
+	done, err := v.store.surveyed(ctx, b.ID, false)
+	return done || len(domains) > 0, err
+}
+
+// lookUp asks for all the domains and records what is found as it comes in, as
+// much at once as came while the last write ran.
+func (v *serving) lookUp(ctx context.Context, b turn, domains []domainName) (unknown int, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ask := make(chan domainName)
+	found := make(chan finding, maxFindings)
+	var asking sync.WaitGroup
+	for range min(surveyors, len(domains)) {
+		asking.Go(func() {
+			for d := range ask {
+				f := finding{domainID: d.ID}
+				f.Survey, f.err = v.ask(ctx, b, d.Name)
+				if f.err != nil {
+					v.log.LogAttrs(ctx, slog.LevelDebug, "survey", slog.String("domain", d.Name), slog.Any("error", f.err))
+				}
+				found <- f
+			}
+		})
+	}
+	go func() {
+		defer close(found)
+		defer asking.Wait()
+		defer close(ask)
+		for _, d := range domains {
+			select {
+			case ask <- d:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	for f := range found {
+		if err != nil || ctx.Err() != nil {
+			continue // till the look-ups have ended
+		}
+		findings := append(make([]finding, 0, maxFindings), f)
+		for more := true; more && len(findings) < maxFindings; {
+			select {
+			case f, more = <-found:
+				if more {
+					findings = append(findings, f)
+				}
+			default:
+				more = false
+			}
+		}
+		for _, f := range findings {
+			if f.err != nil {
+				unknown++
+			}
+		}
+		if err = v.store.record(ctx, findings); err != nil {
+			cancel()
+		}
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	return unknown, err
+}
+
+func (v *serving) ask(ctx context.Context, b turn, domain string) (queue.Survey, error) {
+	if b.Priority > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, urgentSurvey)
+		defer cancel()
+	}
+	return v.Survey(ctx, domain)
+}
+
+// keptFor is how long a finding is believed.
+func (f *finding) keptFor() time.Duration {
+	if f.err != nil {
+		return retrySurvey
+	}
+	return f.Kept()
+}

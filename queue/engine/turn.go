@@ -1,0 +1,274 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"enotify/queue"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// turnLock is the advisory lock under which the turn changes hands.
+const turnLock = 0x656e6f7475726e // "enoturn"
+
+// A batch may begin when the guard has found, for every address that any live
+// node sends from, that the client's SPF record lets it, and the
+// sites of its domains are known. One that has begun before goes on as long as
+// any node may send it: a node that joined since and may not gets none of it.
+const eligibleSQL = `
+SELECT b.id, b.priority FROM enotify.batch b
+WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND b.expires_at > now()
+  AND b.surveyed_at IS NOT NULL
+  AND NOT EXISTS (SELECT FROM enotify.client c WHERE c.id = b.client_id AND c.refused_at IS NOT NULL)
+  AND NOT EXISTS (
+	SELECT FROM enotify.node n CROSS JOIN unnest(n.egress) e (ip)
+	WHERE n.live_until > now()
+	  AND (NOT EXISTS (SELECT FROM enotify.verdict v
+	                   WHERE v.client_id = b.client_id AND v.identity = 'mailfrom' AND v.egress = e.ip AND v.superseded_at IS NULL AND v.valid_until > now())
+	       OR EXISTS (SELECT FROM enotify.verdict v
+	                  WHERE v.client_id = b.client_id AND v.egress = e.ip AND v.superseded_at IS NULL AND (v.blocks AND b.started_at IS NULL OR v.result = 'temperror'))))
+  AND (b.started_at IS NULL OR EXISTS (SELECT FROM enotify.node n WHERE n.live_until > now() AND enotify.may_send(n.id, b.client_id)))
+ORDER BY b.priority DESC, b.submitted_at, b.id LIMIT 1`
+
+const (
+	lockTurnsSQL   = `SELECT FROM enotify.batch WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE`
+	activeTurnsSQL = `SELECT id, priority, state::text FROM enotify.batch WHERE finished_at IS NULL AND state IN ('sending', 'draining') ORDER BY turn_at, id`
+	yieldSQL       = `UPDATE enotify.batch SET state = 'queued', reason = 'waits for a batch of higher priority' WHERE id = $1 AND state IN ('sending', 'draining')`
+	drainSQL       = `UPDATE enotify.batch SET state = 'draining', reason = 'waits for slow sites' WHERE id = $1 AND state = 'sending'`
+	beginSQL       = `
+UPDATE enotify.batch SET state = 'sending', started_at = coalesce(started_at, now()), turn_at = clock_timestamp(), reason = '' WHERE id = $1 AND state = 'queued'`
+)
+
+// A turn is a batch that has the turn, had it and drains, or would have it next.
+type turn struct {
+	ID       int64
+	Priority int
+}
+
+// turns are the batches whose first tries are under way.
+type turns struct {
+	sending  turn   // has the turn; ID 0: none
+	draining []turn // had it, and still go before it in their domains; the earliest first
+}
+
+// takeTurn gives the turn to the batch that should have it, and returns how
+// they stand. A batch of higher priority takes it at once.
+func (db *store) takeTurn(ctx context.Context) (t turns, err error) {
+	t, c, err := db.decide(ctx, db.pool)
+	if err != nil || c.begin.ID == 0 {
+		return t, err
+	}
+	// What cannot move to the group of its site now is safe where it is.
+	_ = db.inTx(ctx, func(tx pgx.Tx) error { return regroupBatch(ctx, tx, c.begin.ID) })
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, turnLock); err != nil {
+			return err
+		}
+		if t, c, err = db.decide(ctx, tx); err != nil || c.begin.ID == 0 {
+			return err
+		}
+		ids := []int64{c.begin.ID, t.sending.ID}
+		for _, y := range c.yield {
+			ids = append(ids, y.ID)
+		}
+		if _, err := tx.Exec(ctx, lockTurnsSQL, ids); err != nil {
+			return err
+		}
+		for _, y := range c.yield {
+			if _, err := tx.Exec(ctx, yieldSQL, y.ID); err != nil {
+				return err
+			}
+		}
+		if c.drain {
+			if _, err := tx.Exec(ctx, drainSQL, t.sending.ID); err != nil {
+				return err
+			}
+		}
+		if _, err = tx.Exec(ctx, beginSQL, c.begin.ID); err != nil {
+			return err
+		}
+		t, err = active(ctx, tx)
+		return err
+	})
+	return t, err
+}
+
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// A change of the turn.
+type change struct {
+	begin turn   // takes it; ID 0: there is no change
+	yield []turn // of lower priority: go back into the queue
+	drain bool   // the batch that has it drains
+}
+
+// decide says how the turns stand, and how they should change.
+func (db *store) decide(ctx context.Context, q querier) (t turns, c change, err error) {
+	if t, err = active(ctx, q); err != nil {
+		return t, c, err
+	}
+	rows, err := q.Query(ctx, eligibleSQL)
+	if err != nil {
+		return t, c, err
+	}
+	next, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[turn])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return t, c, nil
+	}
+	if err != nil {
+		return t, c, err
+	}
+	var stay []turn
+	for _, d := range append(slices.Clip(t.draining), t.sending) {
+		switch {
+		case d.ID == 0:
+		case d.Priority < next.Priority:
+			c.yield = append(c.yield, d)
+		default:
+			stay = append(stay, d)
+			c.drain = d == t.sending
+		}
+	}
+	mayBegin := len(stay) == 0
+	if !mayBegin && len(stay) <= maxDraining {
+		if mayBegin, err = byDestination(ctx, q); err == nil && mayBegin && c.drain {
+			mayBegin, err = onlyWaits(ctx, q, t.sending.ID)
+		}
+	}
+	if err != nil || !mayBegin {
+		return t, change{}, err
+	}
+	c.begin = next
+	return t, c, nil
+}
+
+// active lists the batches whose first tries are under way.
+func active(ctx context.Context, q querier) (t turns, err error) {
+	rows, err := q.Query(ctx, activeTurnsSQL)
+	if err != nil {
+		return t, err
+	}
+	var b turn
+	var state string
+	_, err = pgx.ForEachRow(rows, []any{&b.ID, &b.Priority, &state}, func() error {
+		if state == "sending" {
+			t.sending = b
+		} else {
+			t.draining = append(t.draining, b)
+		}
+		return nil
+	})
+	return t, err
+}
+
+// Deferred recipients of a batch that is cancelled or has expired get their
+// last outcome, with the last reply.
+const endRetriesSQL = `
+WITH ended AS (
+	DELETE FROM enotify.retry t USING enotify.batch b
+	WHERE b.id = t.batch_id AND t.intent_at IS NULL AND b.finished_at IS NULL AND (b.state = 'cancelled' OR b.expires_at <= now())
+	RETURNING t.*, b.state
+)
+INSERT INTO enotify.outcome (batch_id, seq, state, class, code, enhanced, reply)
+SELECT batch_id, seq, CASE WHEN state = 'cancelled' THEN 'cancelled' ELSE 'expired' END::enotify.recipient_state, class, code, enhanced, reply
+FROM ended ORDER BY batch_id, seq
+ON CONFLICT (batch_id, seq) DO NOTHING` // one that has an outcome must not hold up all others
+
+// Every batch that is under way moves on by its counts: to retrying when
+// everyone was tried, to done when everyone has an outcome or it expired with
+// nothing under way. A cancelled one is finished when nothing is under way.
+const (
+	movesSQL = `
+WITH standing AS (
+	SELECT b.id, b.state, b.total, b.sendable, b.expires_at <= now() AS expired, o.n AS outcomes, r.tried, r.n AS deferred, d.intents
+	FROM enotify.batch b
+	CROSS JOIN LATERAL (SELECT coalesce(sum(c.n), 0) AS n FROM enotify.batch_count c WHERE c.batch_id = b.id) o
+	CROSS JOIN LATERAL (SELECT b.state = 'cancelled' OR b.expires_at <= now() AS ends) e
+	CROSS JOIN LATERAL ( -- there may be many: they are counted when it matters
+		SELECT count(*) AS n, count(*) FILTER (WHERE t.class <> 'not_begun') AS tried FROM enotify.retry t
+		WHERE t.batch_id = b.id AND (e.ends OR b.state IN ('sending', 'draining')
+			AND NOT EXISTS (SELECT FROM enotify.batch_domain p WHERE p.batch_id = b.id AND p.intent_seq < p.last_seq))) r
+	CROSS JOIN LATERAL (SELECT CASE WHEN e.ends THEN
+		(SELECT coalesce(sum(p.intent_seq - p.first_seq + 1), 0) FROM enotify.batch_domain p WHERE p.batch_id = b.id) END AS intents) d
+	WHERE b.finished_at IS NULL AND b.state <> 'draft'
+), moves AS (
+	SELECT id, state, CASE
+		WHEN state <> 'cancelled' AND outcomes = total THEN 'done'
+		WHEN state <> 'cancelled' AND expired AND deferred = 0 AND intents = outcomes - (total - sendable) THEN 'done'
+		WHEN state IN ('sending', 'draining') AND outcomes + tried = total THEN 'retrying'
+		WHEN state = 'cancelled' AND deferred = 0 AND (total = 0 OR intents = outcomes - (total - sendable)) THEN 'cancelled'
+		END::enotify.batch_state AS next, outcomes < total AND expired AND state <> 'cancelled' AS late
+	FROM standing
+)`
+	movableSQL = movesSQL + `SELECT id FROM moves WHERE next IS NOT NULL ORDER BY id`
+	// Who writes results of the batch just now may change the counts: the next look will see.
+	countableSQL = `SELECT pg_try_advisory_xact_lock($1, ($2::bigint % 2147483647)::int)`
+	advanceSQL   = movesSQL + `
+UPDATE enotify.batch b
+SET state = m.next, finished_at = CASE WHEN m.next <> 'retrying' THEN now() END,
+    reason = CASE WHEN m.late THEN 'expired before everyone was tried' WHEN m.next = 'cancelled' THEN b.reason ELSE '' END
+FROM moves m WHERE m.id = b.id AND b.id = $1 AND m.next IS NOT NULL AND b.finished_at IS NULL AND b.state = m.state
+RETURNING b.id, b.state::text`
+)
+
+// A move is a batch that changed its state by its counts.
+type move struct {
+	ID    int64
+	State string
+}
+
+// advance moves every batch on that has come to the end of a state.
+func (db *store) advance(ctx context.Context) (moves []move, err error) {
+	if _, err := db.pool.Exec(ctx, endRetriesSQL); err != nil {
+		return nil, err
+	}
+	rows, err := db.pool.Query(ctx, movableSQL)
+	if err != nil {
+		return nil, err
+	}
+	movable, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, err
+	}
+	for _, batch := range movable {
+		moved, err := db.moveOn(ctx, batch)
+		if err != nil {
+			return moves, err
+		}
+		moves = append(moves, moved...)
+	}
+	return moves, nil
+}
+
+// moveOn counts once more, while nobody writes results of the batch.
+func (db *store) moveOn(ctx context.Context, batch int64) (moved []move, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		var alone bool
+		if err := tx.QueryRow(ctx, countableSQL, queue.ResultsLock, batch).Scan(&alone); err != nil || !alone {
+			return err
+		}
+		rows, err := tx.Query(ctx, advanceSQL, batch)
+		if err != nil {
+			return err
+		}
+		moved, err = pgx.CollectRows(rows, pgx.RowToStructByPos[move])
+		return err
+	})
+	return moved, err
+}
+
+// NOTIFY reaches no one who was not listening: this is asked each second too.
+const idleSQL = `
+SELECT NOT EXISTS (SELECT FROM enotify.batch b WHERE b.state IN ('sending', 'draining'))
+   AND NOT EXISTS (SELECT FROM enotify.batch b WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND b.expires_at > now())
+   AND NOT EXISTS (SELECT FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id WHERE b.state = 'retrying' AND (t.due_at <= now() OR t.intent_at IS NOT NULL))`
+
+// idle says whether nothing is due now: what is left waits for a time, for DNS or for the operator.
+func (db *store) idle(ctx context.Context) (idle bool, err error) {
+	err = db.pool.QueryRow(ctx, idleSQL).Scan(&idle)
+	return idle, err
+}

@@ -1,0 +1,77 @@
+package queue
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A Node is a running sender process.
+type Node struct {
+	ID        int32
+	Name      string
+	Egress    []netip.Addr // addresses that receivers see it connect from
+	HELO      string
+	Version   string
+	StartedAt time.Time
+	LiveUntil time.Time
+	Heartbeat time.Duration // since its last one, by the database's clock
+	Groups    int           // lease groups it holds
+	Turn      Turn          // "" is Strict
+	Barred    []Barred      // for whom it may not send
+
+	MessageTime time.Duration // that a message took in one connection lately; 0: it has sent none
+}
+
+// A Barred is a client that an address of a node may not send for.
+type Barred struct {
+	Client string     `json:"client"`
+	Egress netip.Addr `json:"egress"`
+	Reason string     `json:"reason"`
+	Fix    string     `json:"fix,omitempty"` // line for the client's zone; "" where none is known
+}
+
+// Turn says when the next batch may begin.
+type Turn string
+
+const (
+	// Strict is one batch at a time: the next begins when everyone of the one
+	// that has the turn was tried.
+	Strict Turn = "strict"
+	// ByDestination lets the next one begin when the one that has the turn only
+	// waits for slow sites; that then drains. It holds when all live nodes say
+	// so: one that is strict makes all of them so.
+	ByDestination Turn = "destination"
+)
+
+// LeaseTTL is how long a lease lasts without a heartbeat. A dead node's groups
+// are taken over that much later.
+const LeaseTTL = 4 * time.Second
+
+const nodesSQL = `
+SELECT n.id, n.name, n.egress, n.helo, n.version, n.started_at, n.live_until, greatest(clock_timestamp() - (n.live_until - $1::interval), interval '0'),
+       (SELECT count(*)::int FROM enotify.lease l WHERE l.node_id = n.id), n.turn,
+       coalesce((SELECT jsonb_agg(to_jsonb(b) ORDER BY b.client, b.egress) FROM (
+           SELECT DISTINCT ON (c.domain, v.egress) c.domain AS client, host(v.egress) AS egress, v.explanation AS reason, v.fix
+           FROM enotify.verdict v JOIN enotify.client c ON c.id = v.client_id
+           WHERE v.superseded_at IS NULL AND v.blocks AND v.egress = ANY (n.egress) ORDER BY c.domain, v.egress, v.id) b), '[]'),
+       coalesce(n.message_time, '0')
+FROM enotify.node n WHERE n.live_until > now() ORDER BY n.name, n.id`
+
+// Nodes lists the nodes that are alive.
+func (db *DB) Nodes(ctx context.Context) ([]Node, error) {
+	rows, err := db.pool.Query(ctx, nodesSQL, LeaseTTL)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (n Node, err error) {
+		var egress []netip.Prefix // inet
+		err = row.Scan(&n.ID, &n.Name, &egress, &n.HELO, &n.Version, &n.StartedAt, &n.LiveUntil, &n.Heartbeat, &n.Groups, &n.Turn, &n.Barred, &n.MessageTime)
+		for _, e := range egress {
+			n.Egress = append(n.Egress, e.Addr())
+		}
+		return n, err
+	})
+}
