@@ -2,21 +2,16 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
 	"strings"
-	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"enotify/migrations"
+	"enotify/cmd/enotify/database"
 	"enotify/queue"
-	"enotify/queue/localpg"
 )
 
 // An app is one run of the program: its surroundings, and the settings that
@@ -97,7 +92,7 @@ func (a *app) migrateCmd() *cobra.Command {
 				return err
 			}
 			defer stop()
-			applied, err := migrate(cmd.Context(), url)
+			applied, err := database.Migrate(cmd.Context(), url)
 			for _, name := range applied {
 				fmt.Fprintln(a.stdout, "applied", name)
 			}
@@ -109,23 +104,9 @@ func (a *app) migrateCmd() *cobra.Command {
 	}
 }
 
-// database gives the URL of the database: the operator's, or that of a private
-// server, which stop ends unless it was running already.
+// database is the URL of the database, see [database.Locate].
 func (a *app) database(ctx context.Context) (databaseURL string, stop func(), err error) {
-	if a.databaseURL != "" {
-		return a.databaseURL, func() {}, nil
-	}
-	server, err := localpg.Start(ctx, localpg.Options{})
-	if err != nil {
-		return "", nil, fmt.Errorf("%w; or name a database with --database-url", err)
-	}
-	return server.URL(), func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		if err := server.Stop(ctx); err != nil {
-			a.logger().Warn("the private PostgreSQL did not stop", "error", err)
-		}
-	}, nil
+	return database.Locate(ctx, a.databaseURL, a.logger())
 }
 
 // open opens the database, migrated. The caller closes it with the function returned.
@@ -134,49 +115,12 @@ func (a *app) open(ctx context.Context) (*queue.DB, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	db, err := openMigrated(ctx, databaseURL, 0)
+	db, err := database.Open(ctx, databaseURL, 0)
 	if err != nil {
 		stop()
 		return nil, nil, err
 	}
 	return db, func() { db.Close(); stop() }, nil
-}
-
-func openMigrated(ctx context.Context, databaseURL string, maxConns int32) (*queue.DB, error) {
-	db, err := queue.Open(ctx, databaseURL, maxConns)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := migrate(ctx, databaseURL); err != nil {
-		db.Close()
-		return nil, err
-	}
-	return db, nil
-}
-
-func migrate(ctx context.Context, databaseURL string) ([]string, error) {
-	conn, err := pgx.Connect(ctx, databaseURL)
-	if err != nil {
-		return nil, fmt.Errorf("database: %w", withoutPassword(err, databaseURL))
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	applied, err := migrations.Up(ctx, conn)
-	if err != nil && conn.IsClosed() { // it went away, and said nothing of the schema
-		err = fmt.Errorf("the database went away while its schema was looked at: %w; try again", err)
-	}
-	return applied, err
-}
-
-// withoutPassword takes the password of the URL out of an error's text.
-func withoutPassword(err error, databaseURL string) error {
-	u, parseErr := url.Parse(databaseURL)
-	if parseErr != nil || u.User == nil {
-		return err
-	}
-	if password, ok := u.User.Password(); ok && password != "" {
-		return errors.New(strings.ReplaceAll(err.Error(), password, "xxxxx"))
-	}
-	return err
 }
 
 func (a *app) logger() *slog.Logger {

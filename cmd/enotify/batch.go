@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
@@ -50,7 +52,7 @@ func (a *app) batchVerb(use, short string, do func(ctx context.Context, db *queu
 func batchID(text string) (int64, error) {
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || id < 1 {
-		return 0, usagef("%q is no batch: batches have numbers; enotify batch list shows them", text)
+		return 0, exit.Usagef("%q is no batch: batches have numbers; enotify batch list shows them", text)
 	}
 	return id, nil
 }
@@ -108,7 +110,7 @@ func (a *app) batchListCmd() *cobra.Command {
 		Use: "list", Short: "List batches: the unfinished ones, and what finished within a day", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.State != "" && !slices.Contains(batchStates, f.State) {
-				return usagef("--state %s: it is one of %s", f.State, strings.Join(batchStates, ", "))
+				return exit.Usagef("--state %s: it is one of %s", f.State, strings.Join(batchStates, ", "))
 			}
 			if !all {
 				f.Since = listed
@@ -182,7 +184,7 @@ recipient may be in two states or in none. Exits with 2 where that is not so.`,
 				}
 			}
 			if violated > 0 {
-				return codeError{exitBlocked, fmt.Errorf("%s of %d violated; keep the database as it is and report this", figures.Some(violated, "batch"), len(audits))}
+				return exit.With(exit.Blocked, fmt.Errorf("%s of %d violated; keep the database as it is and report this", figures.Some(violated, "batch"), len(audits)))
 			}
 			return nil
 		},
@@ -201,7 +203,7 @@ func layAudits(p *term.Page, audits []queue.Audit) {
 		if len(audit.Problems) > 0 {
 			word = "VIOLATED"
 		}
-		p.Line("batch %d %s %s: %s sealed = %s", audit.Batch, audit.State, p.Paint(word, term.StyleOf(word)), figures.Count(audit.Total), orElse(strings.Join(sum, " + "), "0"))
+		p.Line("batch %d %s %s: %s sealed = %s", audit.Batch, audit.State, p.Paint(word, term.StyleOf(word)), figures.Count(audit.Total), cmp.Or(strings.Join(sum, " + "), "0"))
 		for _, problem := range audit.Problems {
 			p.Line("  %s", problem)
 		}

@@ -15,7 +15,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/recipients"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	"enotify/sender"
@@ -90,7 +92,7 @@ func (a *app) createBatch(cmd *cobra.Command, c createFlags) error {
 			return err
 		}
 		defer in.Close()
-		list, err := newRecipients(in, c.recipients)
+		list, err := recipients.NewCSV(in, c.recipients)
 		if err != nil {
 			return err
 		}
@@ -127,15 +129,15 @@ func (a *app) createBatch(cmd *cobra.Command, c createFlags) error {
 func (c createFlags) check() error {
 	switch {
 	case c.from == "":
-		return usagef("--from is missing: the address of the From: field")
+		return exit.Usagef("--from is missing: the address of the From: field")
 	case c.subject == "":
-		return usagef("--subject is missing")
+		return exit.Usagef("--subject is missing")
 	case c.text == "" && c.html == "":
-		return usagef("--text or --html is missing: a file with the body")
+		return exit.Usagef("--text or --html is missing: a file with the body")
 	case c.onUnknown != string(queue.Hold) && c.onUnknown != string(queue.Resend):
-		return usagef("--on-unknown %s: it is hold or resend", c.onUnknown)
+		return exit.Usagef("--on-unknown %s: it is hold or resend", c.onUnknown)
 	case c.submit && c.recipients == "":
-		return usagef("--submit needs --recipients; those that are staged by SQL are submitted with enotify batch submit")
+		return exit.Usagef("--submit needs --recipients; those that are staged by SQL are submitted with enotify batch submit")
 	}
 	stdin := 0
 	for _, file := range append([]string{c.text, c.html, c.recipients}, c.attach...) {
@@ -144,7 +146,7 @@ func (c createFlags) check() error {
 		}
 	}
 	if stdin > 1 {
-		return usagef("only one file can be -, standard input")
+		return exit.Usagef("only one file can be -, standard input")
 	}
 	return nil
 }
@@ -177,7 +179,7 @@ func (c createFlags) read(stdin io.Reader, now time.Time) (d queue.Draft, err er
 			continue
 		}
 		if *t.at, err = figures.ParseMoment(t.text, now); err != nil {
-			return d, usagef("%s: %w", t.flag, err)
+			return d, exit.Usagef("%s: %w", t.flag, err)
 		}
 	}
 	for _, body := range []struct {
@@ -202,14 +204,14 @@ func (c createFlags) read(stdin io.Reader, now time.Time) (d queue.Draft, err er
 }
 
 // checkFields finds merge fields that no recipient could fill.
-func checkFields(d queue.Draft, list *recipients) error {
+func checkFields(d queue.Draft, list *recipients.CSV) error {
 	for _, part := range []struct{ name, content string }{
 		{"subject", d.Subject}, {"list-unsubscribe", d.ListUnsubscribe}, {"text", d.Text}, {"html", d.HTML},
 	} {
-		for _, field := range mergeFields(part.content) {
-			if !list.has(field) {
+		for _, field := range recipients.MergeFields(part.content) {
+			if !list.Fills(field) {
 				return fmt.Errorf("the %s asks for {{.%s}}, but %s has no column %s: it has %s; nothing was created",
-					part.name, field, list.name, field, term.Clip(strings.Join(list.columns, ", "), 200))
+					part.name, field, list.Name(), field, term.Clip(strings.Join(list.Columns(), ", "), 200))
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
@@ -26,11 +27,11 @@ beside the sending, and may be interrupted and called again.`,
 	yes := yesFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if olderThan == "" {
-			return usagef("--older-than is missing: how long finished batches are kept, such as 90d")
+			return exit.Usagef("--older-than is missing: how long finished batches are kept, such as 90d")
 		}
 		keep, err := figures.ParseSpan(olderThan)
 		if err != nil {
-			return usagef("--older-than: %v, such as 90d", err)
+			return exit.Usagef("--older-than: %v, such as 90d", err)
 		}
 		db, stop, err := a.open(cmd.Context())
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
@@ -70,19 +71,19 @@ var requeueClasses = []string{
 func (f requeueFlags) check() (expires *time.Time, err error) {
 	switch {
 	case f.class == "" && !f.dryRun:
-		return nil, usagef("--class is missing: whom to send to again; --dry-run shows who there is")
+		return nil, exit.Usagef("--class is missing: whom to send to again; --dry-run shows who there is")
 	case f.mark != "" && f.mark != "delivered":
-		return nil, usagef("--mark %s: it is delivered", f.mark)
+		return nil, exit.Usagef("--mark %s: it is delivered", f.mark)
 	case f.mark != "" && f.class != "unknown":
-		return nil, usagef("--mark is for those in doubt: it needs --class unknown")
+		return nil, exit.Usagef("--mark is for those in doubt: it needs --class unknown")
 	case f.mark != "" && f.expires != "":
-		return nil, usagef("--expires is for those who are sent to again, and --mark sends nothing")
+		return nil, exit.Usagef("--expires is for those who are sent to again, and --mark sends nothing")
 	case f.expires == "":
 		return nil, nil
 	}
 	t, err := figures.ParseMoment(f.expires, time.Now())
 	if err != nil {
-		return nil, usagef("--expires: %v", err)
+		return nil, exit.Usagef("--expires: %v", err)
 	}
 	return &t, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -187,7 +188,7 @@ func (r batchReport) layFailures(p *term.Page) {
 		domains := map[string]bool{}
 		for _, f := range r.Failures[:n] {
 			domains[f.Domain] = true
-			rows = append(rows, []string{figures.Count(f.N), orElse(f.Domain, "-"), term.Clip(f.Reply, 110)})
+			rows = append(rows, []string{figures.Count(f.N), cmp.Or(f.Domain, "-"), term.Clip(f.Reply, 110)})
 		}
 		p.Heading("%s: %s", strings.TrimSuffix(first.State+", "+first.Class, ", "), figures.Some(first.Alike, "recipient"))
 		p.Table([]string{"RECIPIENTS", "DOMAIN", "ONE OF THE REPLIES"}, rows...)

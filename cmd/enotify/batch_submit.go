@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/preflight"
 	"enotify/queue"
 	"enotify/sender"
@@ -19,9 +20,9 @@ func (a *app) batchSubmitCmd() *cobra.Command {
 	cmd := a.batchVerb("submit", "Seal a draft and queue it", func(ctx context.Context, db *queue.DB, batch int64) error {
 		switch {
 		case force && !look:
-			return usagef("--force is for --preflight")
+			return exit.Usagef("--force is for --preflight")
 		case force && strings.TrimSpace(reason) == "":
-			return usagef("--force needs --reason: why it is sent all the same, for others to read")
+			return exit.Usagef("--force needs --reason: why it is sent all the same, for others to read")
 		}
 		if err := p.check(); err != nil {
 			return err

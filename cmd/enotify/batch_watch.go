@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
@@ -128,9 +130,9 @@ func (w *watch) run(ctx context.Context) error {
 func ending(p *batchProgress) error {
 	switch p.State {
 	case "blocked":
-		return codeError{exitBlocked, fmt.Errorf("batch %d is blocked: %s; see enotify batch show %d", p.ID, term.Clip(p.Reason, 200), p.ID)}
+		return exit.With(exit.Blocked, fmt.Errorf("batch %d is blocked: %s; see enotify batch show %d", p.ID, term.Clip(p.Reason, 200), p.ID))
 	case "cancelled":
-		return fmt.Errorf("batch %d was cancelled: %s", p.ID, orElse(term.Clip(p.Reason, 200), "no reason was given"))
+		return fmt.Errorf("batch %d was cancelled: %s", p.ID, cmp.Or(term.Clip(p.Reason, 200), "no reason was given"))
 	}
 	return nil
 }

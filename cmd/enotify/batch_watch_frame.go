@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -51,7 +52,7 @@ func (w *watch) frame(p *batchProgress, width int) []string {
 		if i == whyShown {
 			break
 		}
-		frame = append(frame, term.Cut(term.Pad(term.Clip(orElse(f.Class, f.State), column), column)+fmt.Sprintf(" %9s %-8s  %s", figures.Count(f.Alike), f.State, f.Reply), width))
+		frame = append(frame, term.Cut(term.Pad(term.Clip(cmp.Or(f.Class, f.State), column), column)+fmt.Sprintf(" %9s %-8s  %s", figures.Count(f.Alike), f.State, f.Reply), width))
 	}
 	return frame
 }

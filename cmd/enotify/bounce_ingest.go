@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
@@ -74,7 +76,7 @@ ingest only one that you would believe yourself.`,
 			return err
 		}
 		if strict && in.sum.Unmatched > 0 {
-			return codeError{exitWarned, fmt.Errorf("%s matched no recipient of ours", figures.Some(in.sum.Unmatched, "report"))}
+			return exit.With(exit.Warned, fmt.Errorf("%s matched no recipient of ours", figures.Some(in.sum.Unmatched, "report")))
 		}
 		return nil
 	}
@@ -297,7 +299,7 @@ func (in *ingest) lay(p *term.Page, dry bool) {
 				rows = append(rows, []string{m.Mail, m.Kind, "-", "-", "-"})
 			}
 			for _, r := range m.Recipients {
-				rows = append(rows, []string{m.Mail, m.Kind, r.Address, orElse(r.Class, "-"), term.Clip(strings.TrimSpace(fmt.Sprintf("%d %s %s", r.Code, r.Enhanced, r.Reply)), 80)})
+				rows = append(rows, []string{m.Mail, m.Kind, r.Address, cmp.Or(r.Class, "-"), term.Clip(strings.TrimSpace(fmt.Sprintf("%d %s %s", r.Code, r.Enhanced, r.Reply)), 80)})
 			}
 		}
 		p.Table([]string{"MAIL", "KIND", "RECIPIENT", "CLASS", "REPLY"}, rows...)

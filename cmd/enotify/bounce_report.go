@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
@@ -76,14 +77,14 @@ deferred counts too. With -o html it is one page that opens from disk.`,
 		Example: "  enotify bounce report --client town.example --since 7d\n  enotify bounce report --batch 42 -o html > 42.html",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if format != "table" && format != "json" && format != "html" {
-				return usagef("-o %s: it is table, json or html", format)
+				return exit.Usagef("-o %s: it is table, json or html", format)
 			}
 			if batch < 0 || shown < 1 {
-				return usagef("--batch and --replies are positive numbers")
+				return exit.Usagef("--batch and --replies are positive numbers")
 			}
 			window, err := figures.ParseSpan(since)
 			if err != nil {
-				return usagef("--since %s: it is a duration such as 7d or 12h", since)
+				return exit.Usagef("--since %s: it is a duration such as 7d or 12h", since)
 			}
 			if batch != 0 && !cmd.Flags().Changed("since") {
 				window = 100 * 365 * 24 * time.Hour // all of it
@@ -207,7 +208,7 @@ func (r *bounceReport) lay(p *term.Page) {
 		p.Line("%s", s.Advice)
 		var rows [][]string
 		for _, reply := range s.Replies {
-			rows = append(rows, []string{figures.Count(reply.N), term.Clip(orElse(reply.Text, "no reply"), 140)})
+			rows = append(rows, []string{figures.Count(reply.N), term.Clip(cmp.Or(reply.Text, "no reply"), 140)})
 		}
 		p.Table([]string{"RECIPIENTS", "REPLY"}, rows...)
 		var domains []string

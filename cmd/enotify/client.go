@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"slices"
@@ -145,7 +146,7 @@ func layClient(p *term.Page, c queue.Client) {
 	for _, state := range slices.Sorted(maps.Keys(c.Batches)) {
 		states = append(states, figures.Count(c.Batches[state])+" "+state)
 	}
-	p.Table(nil, append(rows, []string{"batches", orElse(strings.Join(states, ", "), "none")})...)
+	p.Table(nil, append(rows, []string{"batches", cmp.Or(strings.Join(states, ", "), "none")})...)
 }
 
 func (a *app) clientRemoveCmd() *cobra.Command {

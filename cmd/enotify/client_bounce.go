@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/queue"
 	"enotify/spfguard/dns"
 )
@@ -17,14 +19,14 @@ func bouncesOf(mode, domain string) (*queue.Bounces, error) {
 	case mode == "" && domain == "":
 		return nil, nil
 	case mode != "" && domain != "":
-		return nil, usagef("--bounce %s and --bounce-domain %s: give one of them", mode, domain)
+		return nil, exit.Usagef("--bounce %s and --bounce-domain %s: give one of them", mode, domain)
 	case domain != "":
 		domain, err := bareDomain("--bounce-domain", domain)
 		return &queue.Bounces{Mode: queue.BounceOwn, Domain: domain}, err
 	case mode == string(queue.BounceOff), mode == string(queue.BounceOperator):
 		return &queue.Bounces{Mode: queue.BounceMode(mode)}, nil
 	}
-	return nil, usagef("--bounce %s: it is operator or off; a domain of the client's own is --bounce-domain", mode)
+	return nil, exit.Usagef("--bounce %s: it is operator or off; a domain of the client's own is --bounce-domain", mode)
 }
 
 // returnPathOf is the envelope sender of a client's mail in words.
@@ -35,7 +37,7 @@ func returnPathOf(c queue.Client) string {
 	case queue.BounceOperator:
 		return "signed for each recipient, at the domain of run --bounce-domain"
 	}
-	return orElse(c.ReturnPath, "the From: address")
+	return cmp.Or(c.ReturnPath, "the From: address")
 }
 
 // bounces is the MX of the client's signed return paths (RFC 5321 §5.1).

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	"enotify/sender/dkim"
@@ -33,11 +34,11 @@ selector. Copy it to every node. The record with the public key is the result.`,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {
 		case dir.Path == "":
-			return usagef("where do the keys belong? say --dkim-dir DIR")
+			return exit.Usagef("where do the keys belong? say --dkim-dir DIR")
 		case selector == "":
-			return usagef("which selector? say --selector NAME, such as s2026")
+			return exit.Usagef("which selector? say --selector NAME, such as s2026")
 		case kind != dkim.RSA && kind != dkim.Ed25519:
-			return usagef("--type %s: it is rsa or ed25519", kind)
+			return exit.Usagef("--type %s: it is rsa or ed25519", kind)
 		}
 		key, err := dir.Generate(strings.ToLower(spfguard.ASCII(args[0])), selector, kind)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	"enotify/sender/dkim"
@@ -41,7 +42,7 @@ with --bounce operator at the domain of run --bounce-domain.`,
 			if returnPath == "none" {
 				returnPath = ""
 			} else if !strings.Contains(returnPath, "@") || strings.ContainsAny(returnPath, " <>") {
-				return usagef("--return-path %s: it is an address, or none", returnPath)
+				return exit.Usagef("--return-path %s: it is an address, or none", returnPath)
 			}
 			change.ReturnPath = &returnPath
 		}
@@ -57,7 +58,7 @@ with --bounce operator at the domain of run --bounce-domain.`,
 			return err
 		}
 		if change == (queue.ClientChange{}) {
-			return usagef("nothing to set: give --return-path, --dkim-selector, --bounce-domain or --bounce")
+			return exit.Usagef("nothing to set: give --return-path, --dkim-selector, --bounce-domain or --bounce")
 		}
 		db, stop, err := a.open(cmd.Context())
 		if err != nil {
@@ -91,14 +92,14 @@ func selectorsOf(given []string) ([]string, error) {
 	for _, selector := range given {
 		selector = strings.ToLower(strings.TrimSpace(selector))
 		if err := dkim.CheckSelector(selector); err != nil {
-			return nil, usagef("--dkim-selector: %w", err)
+			return nil, exit.Usagef("--dkim-selector: %w", err)
 		}
 		if !slices.Contains(chosen, selector) {
 			chosen = append(chosen, selector)
 		}
 	}
 	if len(chosen) == 0 || len(chosen) > maxSelectors {
-		return nil, usagef("--dkim-selector: it is 1 to %d selectors, or none", maxSelectors)
+		return nil, exit.Usagef("--dkim-selector: it is 1 to %d selectors, or none", maxSelectors)
 	}
 	return chosen, nil
 }

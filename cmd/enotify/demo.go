@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/database"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	"enotify/queue/localpg"
@@ -121,7 +122,7 @@ func unlessEnded(ctx context.Context, err error) error {
 
 // perform sets the stage, sends while it shows what happens, and sums up.
 func (a *app) perform(ctx context.Context, d *demo, databaseURL string) (err error) {
-	if d.db, err = openMigrated(ctx, databaseURL, 8); err != nil {
+	if d.db, err = database.Open(ctx, databaseURL, 8); err != nil {
 		return err
 	}
 	defer d.db.Close()

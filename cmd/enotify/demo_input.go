@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"enotify/cmd/enotify/exit"
+	"enotify/cmd/enotify/recipients"
 )
 
 // ownInput is what somebody sends to the made-up internet in place of the
@@ -20,9 +23,9 @@ func (in ownInput) given() bool { return in.recipients != "" || in.text != "" ||
 func (in ownInput) batch() (b demoBatch, err error) {
 	switch {
 	case in.recipients == "":
-		return b, usagef("--text and --html go with --recipients FILE.csv")
+		return b, exit.Usagef("--text and --html go with --recipients FILE.csv")
 	case in.text == "" && in.html == "":
-		return b, usagef("--recipients goes with --text FILE or --html FILE, or both")
+		return b, exit.Usagef("--recipients goes with --text FILE or --html FILE, or both")
 	}
 	b = demoBatch{key: "your-input", from: in.from, subject: in.subject}
 	if b.text, err = readBody(in.text); err != nil {
@@ -36,13 +39,13 @@ func (in ownInput) batch() (b demoBatch, err error) {
 		return b, err
 	}
 	defer f.Close()
-	csv, err := newRecipients(f, in.recipients)
+	csv, err := recipients.NewCSV(f, in.recipients)
 	if err != nil {
 		return b, err
 	}
 	for _, part := range []string{b.subject, b.text, b.html} {
-		for _, field := range mergeFields(part) {
-			if !csv.has(field) {
+		for _, field := range recipients.MergeFields(part) {
+			if !csv.Fills(field) {
 				return b, fmt.Errorf("{{.%s}} is to be filled in, but %s has no column of that name", field, in.recipients)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/sender/smtptest"
 )
 
@@ -37,7 +38,7 @@ func openMailbag(dir string) (*mailbag, error) {
 	}
 	there, err := os.ReadDir(dir)
 	if err == nil && len(there) > 0 {
-		err = usagef("--out %s: the folder is not empty; name another one", dir)
+		err = exit.Usagef("--out %s: the folder is not empty; name another one", dir)
 	}
 	return b, err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -119,7 +120,7 @@ func (d *demo) showVerdict(ctx context.Context, client string) error {
 		if v.SupersededAt != nil || !v.Blocks {
 			continue
 		}
-		fmt.Fprintf(d.screen, "  record    %s\n", orElse(v.Record, "none"))
+		fmt.Fprintf(d.screen, "  record    %s\n", cmp.Or(v.Record, "none"))
 		d.screen.Fact("why", v.Explanation)
 		if v.Fix != "" {
 			fmt.Fprintf(d.screen, "  publish   %s\n", v.Fix) // in one piece: it is to be copied

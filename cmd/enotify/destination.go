@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
@@ -207,26 +208,26 @@ hosts serve others too, sets both.`,
 			if f.Changed(limit.flag) {
 				set++
 				if limit.n < 1 || limit.n > math.MaxInt32 {
-					return usagef("--%s %d: it is 1 or more", limit.flag, limit.n)
+					return exit.Usagef("--%s %d: it is 1 or more", limit.flag, limit.n)
 				}
 			}
 		}
 		if f.Changed("rate") {
 			r, err := figures.ParseRate(speed)
 			if err != nil {
-				return usagef("--rate: %w", err)
+				return exit.Usagef("--rate: %w", err)
 			}
 			set++
 			d.Rate = &r
 		}
 		if f.Changed("tls") {
 			if _, err := sender.ParseTLSPolicy(d.TLS); err != nil {
-				return usagef("--tls: %w", err)
+				return exit.Usagef("--tls: %w", err)
 			}
 			set++
 		}
 		if set == 0 {
-			return usagef("nothing to set: give --rate, --burst, --connections, --per-connection or --tls")
+			return exit.Usagef("nothing to set: give --rate, --burst, --connections, --per-connection or --tls")
 		}
 		db, stop, err := a.open(cmd.Context())
 		if err != nil {
@@ -288,7 +289,7 @@ func (a *app) forgetLearned(ctx context.Context, db *queue.DB, name string, yes 
 		return err
 	}
 	if site := standing.Site; site != "" && site != name && !standing.IsSite {
-		return usagef("%s is a domain of the site %s, of which things are learned: enotify destination reset %s --learned", name, site, site)
+		return exit.Usagef("%s is a domain of the site %s, of which things are learned: enotify destination reset %s --learned", name, site, site)
 	}
 	if err := a.confirm(yes, "forget what was learned of %s, and try it anew at once?", name); err != nil {
 		return err
@@ -308,7 +309,7 @@ func destinationName(ctx context.Context, db *queue.DB, name string) (string, er
 	case lower == throttle.Everyone || slices.Contains(sites, lower):
 		return lower, nil
 	case !strings.Contains(lower, "."):
-		return "", usagef("%q is neither a domain nor *, nor one of the sites %s", name, strings.Join(sites, ", "))
+		return "", exit.Usagef("%q is neither a domain nor *, nor one of the sites %s", name, strings.Join(sites, ", "))
 	}
 	return db.Domain(ctx, lower)
 }

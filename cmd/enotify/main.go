@@ -7,7 +7,7 @@
 //   - every flag has a twin in the environment, --database-url is ENOTIFY_DATABASE_URL
 //   - what lists or shows takes -o table or -o json
 //   - what destroys asks first, and without a terminal needs --yes
-//   - an error is one line that says what to do; the exit codes are below
+//   - an error is one line that says what to do; the exit codes are those of package exit
 package main
 
 import (
@@ -19,14 +19,9 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-)
 
-// Exit codes. 0 is fine, 1 any error.
-const (
-	exitError   = 1
-	exitBlocked = 2  // blocked, not authorised, or a check failed
-	exitWarned  = 3  // warnings, with --strict
-	exitUsage   = 64 // EX_USAGE of sysexits.h
+	"enotify/cmd/enotify/exit"
+	"enotify/cmd/enotify/term"
 )
 
 // version is set at build time with -ldflags "-X main.version=…".
@@ -50,7 +45,7 @@ func interruptible() context.Context {
 		signal.Reset(os.Interrupt, syscall.SIGTERM)
 		self, err := os.FindProcess(os.Getpid())
 		if err != nil || self.Signal(again) != nil {
-			os.Exit(exitError)
+			os.Exit(exit.Failed)
 		}
 	}()
 	return ctx
@@ -69,46 +64,19 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		return errors.New("interrupted")
 	}
 	if err != nil && !a.begun {
-		return codeError{exitUsage, fmt.Errorf("%w; see enotify --help", err)} // cobra's own: flags and arguments
+		return exit.Usagef("%w; see enotify --help", err) // cobra's own: flags and arguments
 	}
 	return err
 }
 
-// A codeError is an error with an exit code of its own. With err nil there is
-// nothing to say: the result said it.
-type codeError struct {
-	code int
-	err  error
-}
-
-func (e codeError) Error() string {
-	if e.err == nil {
-		return ""
-	}
-	return e.err.Error()
-}
-
-func (e codeError) Unwrap() error { return e.err }
-
-// usagef is an error in what the operator typed.
-func usagef(format string, args ...any) error {
-	return codeError{exitUsage, fmt.Errorf(format, args...)}
-}
-
 // exitCode prints the error as one line, and says with what to exit.
 func exitCode(err error, stderr io.Writer) int {
-	if err == nil {
-		return 0
+	if err != nil && err.Error() != "" {
+		fmt.Fprintln(stderr, "enotify:", oneLine(err.Error()))
 	}
-	if text := oneLine(err.Error()); text != "" {
-		fmt.Fprintln(stderr, "enotify:", text)
-	}
-	if coded := (codeError{}); errors.As(err, &coded) {
-		return coded.code
-	}
-	return exitError
+	return exit.Code(err)
 }
 
 func oneLine(text string) string {
-	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+	return term.Visible(strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; "))
 }

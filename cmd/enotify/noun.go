@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"enotify/cmd/enotify/exit"
+
 	"github.com/spf13/cobra"
 )
 
@@ -19,9 +21,9 @@ func noun(name, short string, verbs ...*cobra.Command) *cobra.Command {
 				names = append(names, verb.Name())
 			}
 			if len(args) == 0 {
-				return usagef("%s needs a verb: %s", name, strings.Join(names, ", "))
+				return exit.Usagef("%s needs a verb: %s", name, strings.Join(names, ", "))
 			}
-			return usagef("%s has no verb %q: %s", name, args[0], strings.Join(names, ", "))
+			return exit.Usagef("%s has no verb %q: %s", name, args[0], strings.Join(names, ", "))
 		},
 	}
 	cmd.AddCommand(verbs...)

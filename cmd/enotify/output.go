@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/term"
 )
 
@@ -68,7 +69,7 @@ func (a *app) confirm(yes bool, format string, args ...any) error {
 	question := fmt.Sprintf(format, args...)
 	err := term.Confirm(a.stdin, a.stderr, question)
 	if errors.Is(err, term.ErrNoTerminal) {
-		return usagef("there is no terminal to ask %q; if you mean it, add --yes", question)
+		return exit.Usagef("there is no terminal to ask %q; if you mean it, add --yes", question)
 	}
 	return err
 }

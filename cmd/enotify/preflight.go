@@ -8,8 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/preflight"
+	"enotify/cmd/enotify/recipients"
 	"enotify/queue"
 )
 
@@ -47,7 +49,7 @@ be made.`,
 			return err
 		}
 		if every < time.Second {
-			return usagef("--every %s: it is a second or more", every)
+			return exit.Usagef("--every %s: it is a second or more", every)
 		}
 		what, err := p.campaign(args, c)
 		if err != nil {
@@ -97,16 +99,16 @@ type campaign struct {
 func (p *preflightFlags) campaign(args []string, c createFlags) (what campaign, err error) {
 	if len(args) > 0 {
 		if c.from != "" || c.recipients != "" || c.subject != "" || c.text != "" || c.html != "" {
-			return what, usagef("give a batch, or --from, --recipients and --text or --html, not both")
+			return what, exit.Usagef("give a batch, or --from, --recipients and --text or --html, not both")
 		}
 		what.id, err = batchID(args[0])
 		return what, err
 	}
 	if c.from == "" {
-		return what, usagef("which batch? give its number, or --from, --recipients and --text or --html")
+		return what, exit.Usagef("which batch? give its number, or --from, --recipients and --text or --html")
 	}
 	if c.recipients == "" {
-		return what, usagef("--recipients is missing: a CSV file")
+		return what, exit.Usagef("--recipients is missing: a CSV file")
 	}
 	c.onUnknown = string(queue.Hold)
 	if err := c.check(); err != nil {
@@ -120,7 +122,7 @@ func (p *preflightFlags) campaign(args []string, c createFlags) (what campaign, 
 	if err != nil {
 		return what, err
 	}
-	list, err := newRecipients(in, c.recipients)
+	list, err := recipients.NewCSV(in, c.recipients)
 	if err != nil {
 		in.Close()
 		return what, err
@@ -158,7 +160,7 @@ func (p *preflightFlags) keep(ctx context.Context, db *queue.DB, r *preflight.Re
 // showLast shows the report that was kept last.
 func (p *preflightFlags) showLast(ctx context.Context, db *queue.DB, batch int64) error {
 	if batch == 0 {
-		return usagef("--last is for a batch: give its number")
+		return exit.Usagef("--last is for a batch: give its number")
 	}
 	if _, err := db.Status(ctx, batch); err != nil {
 		return err
@@ -226,8 +228,8 @@ func refused(a *app, r *preflight.Report) error {
 	if err := blocking.Text(a.stderr, a.colour(a.stderr)); err != nil {
 		return err
 	}
-	return codeError{exitBlocked, fmt.Errorf("batch %d was not submitted: %s blocks it; cure it, or submit it with --force --reason WHY",
-		r.Subject.Batch, figures.Some(len(blocking.Findings), "row"))}
+	return exit.With(exit.Blocked, fmt.Errorf("batch %d was not submitted: %s blocks it; cure it, or submit it with --force --reason WHY",
+		r.Subject.Batch, figures.Some(len(blocking.Findings), "row")))
 }
 
 var errOver = errors.New("there is nothing left to check")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/preflight"
 	"enotify/queue"
 	"enotify/sender/dkim"
@@ -56,7 +58,7 @@ func (p *preflightFlags) addSources(f *pflag.FlagSet) {
 
 func (p *preflightFlags) check() error {
 	if p.format != "" && p.format != "text" && p.format != "table" && p.format != "json" && p.format != "html" {
-		return usagef("-o %s: it is text, json or html", p.format)
+		return exit.Usagef("-o %s: it is text, json or html", p.format)
 	}
 	var err error
 	if p.bounceDomain, err = bareDomain("--bounce-domain", p.bounceDomain); err != nil {
@@ -64,12 +66,12 @@ func (p *preflightFlags) check() error {
 	}
 	for _, zone := range p.lists {
 		if !strings.Contains(zone, ".") || strings.ContainsAny(zone, " /:@") {
-			return usagef("--dnsbl %s: it is a domain, such as zen.spamhaus.org", zone)
+			return exit.Usagef("--dnsbl %s: it is a domain, such as zen.spamhaus.org", zone)
 		}
 	}
 	if p.smarthost != "" {
 		if _, _, err := net.SplitHostPort(p.smarthost); err != nil {
-			return usagef("--smarthost %s: it is HOST:PORT", p.smarthost)
+			return exit.Usagef("--smarthost %s: it is HOST:PORT", p.smarthost)
 		}
 	}
 	return nil
@@ -86,7 +88,7 @@ func (p *preflightFlags) input(ctx context.Context, db *queue.DB, from string) (
 		From: from, MailFrom: from, Client: strings.ToLower(domainOf(from)),
 	}
 	if db == nil {
-		in.MailFrom = orElse(p.mailFrom, from)
+		in.MailFrom = cmp.Or(p.mailFrom, from)
 		return in, nil
 	}
 	c, err := db.Client(ctx, in.Client)
@@ -100,7 +102,7 @@ func (p *preflightFlags) input(ctx context.Context, db *queue.DB, from string) (
 	case c.Bounce == queue.BounceOwn:
 		in.MailFrom = "b@" + c.BounceAt
 	case c.Bounce == queue.BounceOperator && p.bounceDomain == "":
-		return nil, usagef("bounces of %s come back to the operator's domain: say with --bounce-domain which, as enotify run is told", in.Client)
+		return nil, exit.Usagef("bounces of %s come back to the operator's domain: say with --bounce-domain which, as enotify run is told", in.Client)
 	case c.Bounce == queue.BounceOperator:
 		in.MailFrom = "b@" + p.bounceDomain
 	case c.ReturnPath == "<>":
@@ -139,7 +141,7 @@ func (p *preflightFlags) addresses(ctx context.Context, db *queue.DB) ([]queue.E
 	var egress []queue.Egress
 	add := func(addr netip.Addr, helo string) {
 		if !slices.ContainsFunc(egress, func(e queue.Egress) bool { return e.Addr == addr }) {
-			egress = append(egress, queue.Egress{Addr: addr, HELO: orElse(p.helo, helo)})
+			egress = append(egress, queue.Egress{Addr: addr, HELO: cmp.Or(p.helo, helo)})
 		}
 	}
 	if len(p.egress) == 0 {
@@ -152,7 +154,7 @@ func (p *preflightFlags) addresses(ctx context.Context, db *queue.DB) ([]queue.E
 	for _, text := range p.egress {
 		addr, err := netip.ParseAddr(strings.TrimSpace(text))
 		if err != nil || addr.Zone() != "" {
-			return nil, usagef("--egress %s: not an IP address", text)
+			return nil, exit.Usagef("--egress %s: not an IP address", text)
 		}
 		addr = addr.Unmap()
 		helo := ""
@@ -165,9 +167,9 @@ func (p *preflightFlags) addresses(ctx context.Context, db *queue.DB) ([]queue.E
 	}
 	switch {
 	case len(egress) == 0:
-		return nil, usagef("no node is live: say with --egress which addresses receivers see")
+		return nil, exit.Usagef("no node is live: say with --egress which addresses receivers see")
 	case slices.ContainsFunc(egress, func(e queue.Egress) bool { return e.HELO == "" }):
-		return nil, usagef("no live node sends from %s: say with --helo which name it gives at EHLO", egress[0].Addr)
+		return nil, exit.Usagef("no live node sends from %s: say with --helo which name it gives at EHLO", egress[0].Addr)
 	}
 	return egress, nil
 }
@@ -194,9 +196,9 @@ func (p *preflightFlags) show(r *preflight.Report) error {
 func (p *preflightFlags) exit(r *preflight.Report) error {
 	switch {
 	case r.Summary.Verdict == preflight.Blocked:
-		return codeError{code: exitBlocked}
+		return exit.With(exit.Blocked, nil)
 	case r.Summary.Verdict == preflight.Doubts && p.strict:
-		return codeError{code: exitWarned}
+		return exit.With(exit.Warned, nil)
 	default:
 		return nil
 	}

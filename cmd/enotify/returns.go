@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/queue"
 	mail "enotify/sender/bounce/report"
 	"enotify/sender/inbound"
@@ -91,7 +92,7 @@ func listenForReturns(addrs []string) (doors []door, err error) {
 			scheme, at = "smtp", addr
 		}
 		if scheme != "smtp" && scheme != "lmtp" {
-			return nil, usagef("--bounce-listen %s: it is HOST:PORT, smtp://HOST:PORT or lmtp://HOST:PORT", addr)
+			return nil, exit.Usagef("--bounce-listen %s: it is HOST:PORT, smtp://HOST:PORT or lmtp://HOST:PORT", addr)
 		}
 		l, err := net.Listen("tcp", at)
 		if err != nil {
@@ -112,7 +113,7 @@ func certificate(cert, key string) (*tls.Config, error) {
 	}
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
-		return nil, usagef("--bounce-tls-cert and --bounce-tls-key: %w", err)
+		return nil, exit.Usagef("--bounce-tls-cert and --bounce-tls-key: %w", err)
 	}
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
@@ -241,7 +242,7 @@ func bareDomain(flag, name string) (string, error) {
 	}
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
 	if len(name) > 189 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" || !strings.Contains(name, ".") {
-		return "", usagef("%s %s: it is a domain name, as in mail.host.example", flag, name)
+		return "", exit.Usagef("%s %s: it is a domain name, as in mail.host.example", flag, name)
 	}
 	return name, nil
 }

@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
+	"enotify/cmd/enotify/database"
+	"enotify/cmd/enotify/exit"
 	"enotify/queue"
 	"enotify/queue/engine"
 	"enotify/queue/localpg"
@@ -94,22 +96,22 @@ func (a *app) serve(ctx context.Context, s runSettings) error {
 		return err
 	}
 	if _, err := sender.ParseTLSPolicy(s.tls); err != nil {
-		return usagef("--tls: %w", err)
+		return exit.Usagef("--tls: %w", err)
 	}
 	node.Turn = queue.Turn(s.turn)
 	if node.Turn != queue.Strict && node.Turn != queue.ByDestination {
-		return usagef("--turn %s: it is strict or destination", s.turn)
+		return exit.Usagef("--turn %s: it is strict or destination", s.turn)
 	}
 	if s.smarthost != "" {
 		if _, _, err := net.SplitHostPort(s.smarthost); err != nil {
-			return usagef("--smarthost %s: it is HOST:PORT", s.smarthost)
+			return exit.Usagef("--smarthost %s: it is HOST:PORT", s.smarthost)
 		}
 	}
 	switch {
 	case s.login.User != "" && s.smarthost == "":
-		return usagef("--smarthost-user is for a smarthost: add --smarthost HOST:PORT")
+		return exit.Usagef("--smarthost-user is for a smarthost: add --smarthost HOST:PORT")
 	case s.login.User != "" && s.login.Password == "":
-		return usagef("--smarthost-user %s: its password is missing; put it into ENOTIFY_SMARTHOST_PASSWORD", s.login.User)
+		return exit.Usagef("--smarthost-user %s: its password is missing; put it into ENOTIFY_SMARTHOST_PASSWORD", s.login.User)
 	}
 	if s.bounceDomain, err = bareDomain("--bounce-domain", s.bounceDomain); err != nil {
 		return err
@@ -127,7 +129,7 @@ func (a *app) serve(ctx context.Context, s runSettings) error {
 		return err
 	}
 	defer stop()
-	db, err := openMigrated(ctx, databaseURL, 8)
+	db, err := database.Open(ctx, databaseURL, 8)
 	if err != nil {
 		return err
 	}
@@ -240,7 +242,7 @@ func (s runSettings) identity() (queue.Node, error) {
 	for _, text := range s.egress {
 		ip, err := netip.ParseAddr(strings.TrimSpace(text))
 		if err != nil {
-			return node, usagef("--egress %s: not an IP address", text)
+			return node, exit.Usagef("--egress %s: not an IP address", text)
 		}
 		node.Egress = append(node.Egress, ip.Unmap().WithZone(""))
 	}
@@ -270,7 +272,7 @@ func publicAddrs() ([]netip.Addr, error) {
 		}
 	}
 	if len(public) == 0 {
-		return nil, codeError{exitUsage, errors.New("this host has no public address, and a guard that does not know what receivers see guards nothing: name the addresses with --egress IP,IP")}
+		return nil, exit.With(exit.Usage, errors.New("this host has no public address, and a guard that does not know what receivers see guards nothing: name the addresses with --egress IP,IP"))
 	}
 	return public, nil
 }

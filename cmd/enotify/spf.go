@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/spfguard"
 	"enotify/spfguard/dns"
 )
@@ -53,7 +54,7 @@ func (s *spf) senderFlags(f *pflag.FlagSet) {
 // checker also checks -o, which is another one than that of the other nouns.
 func (s *spf) checker() (*spfguard.Checker, error) {
 	if s.format != "text" && s.format != "table" && s.format != "json" {
-		return nil, usagef("-o %s: it is text or json", s.format)
+		return nil, exit.Usagef("-o %s: it is text or json", s.format)
 	}
 	return &spfguard.Checker{Resolver: &dns.Resolver{Server: s.resolver}}, nil
 }
@@ -64,7 +65,7 @@ func (s *spf) egress(ctx context.Context) ([]netip.Addr, error) {
 	for _, text := range s.ips {
 		addr, err := netip.ParseAddr(strings.TrimSpace(text))
 		if err != nil || addr.Zone() != "" {
-			return nil, usagef("--ip %s: it is an IPv4 or IPv6 address", text)
+			return nil, exit.Usagef("--ip %s: it is an IPv4 or IPv6 address", text)
 		}
 		addrs = append(addrs, addr)
 	}
@@ -78,7 +79,7 @@ func (s *spf) egress(ctx context.Context) ([]netip.Addr, error) {
 		}
 	}
 	if len(addrs) == 0 {
-		return nil, usagef("no node is live: say with --ip which addresses send")
+		return nil, exit.Usagef("no node is live: say with --ip which addresses send")
 	}
 	return addrs, nil
 }
@@ -93,11 +94,11 @@ func (s *spf) identity(cmd *cobra.Command, args []string) (domain, sender string
 			sender = "postmaster@" + domain
 		}
 	case !cmd.Flags().Changed("mail-from"):
-		return "", "", usagef("which domain? give one, or --mail-from")
+		return "", "", exit.Usagef("which domain? give one, or --mail-from")
 	case sender != "":
 		domain = spfguard.ASCII(sender[strings.LastIndexByte(sender, '@')+1:])
 	case s.helo == "":
-		return "", "", usagef("the null sender has no domain of its own: give --helo, whose name receivers check instead")
+		return "", "", exit.Usagef("the null sender has no domain of its own: give --helo, whose name receivers check instead")
 	default:
 		domain = spfguard.ASCII(s.helo)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/term"
 	"enotify/spfguard"
 )
@@ -42,7 +43,7 @@ DNS could not say.`,
 				return s.build(cmd.Context(), plan)
 			}
 			if !term.IsTerminal(s.stdin) {
-				return usagef("who may send? see the flags of enotify spf build --help; on a terminal it asks")
+				return exit.Usagef("who may send? see the flags of enotify spf build --help; on a terminal it asks")
 			}
 			if err := plan.converse(s.stdin, s.stderr); err != nil {
 				return err
@@ -68,20 +69,20 @@ func (s *spf) build(ctx context.Context, plan spfPlan) error {
 		return err
 	}
 	if plan.domain == "" {
-		return usagef("for which domain?")
+		return exit.Usagef("for which domain?")
 	}
 	domain := spfguard.ASCII(plan.domain)
 	p := spfguard.Plan{A: plan.a, MX: plan.mx, PTR: plan.ptr, Hosts: plan.hosts, Includes: plan.includes, All: spfguard.Result(plan.all)}
 	for _, text := range plan.networks {
 		net, err := spfguard.ParseNetwork(text)
 		if err != nil {
-			return usagef("%v", err)
+			return exit.Usagef("%v", err)
 		}
 		p.Networks = append(p.Networks, net)
 	}
 	record, err := spfguard.Build(p)
 	if err != nil {
-		return usagef("%v", err)
+		return exit.Usagef("%v", err)
 	}
 	r := newSPFReport(domain, record)
 	r.Fix = &spfFix{Record: record, Zone: spfguard.ZoneLine(domain, record), Changes: []string{}, Flatten: []string{}}

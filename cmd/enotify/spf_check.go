@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/spfguard"
 )
 
@@ -76,11 +77,11 @@ func (r *spfReport) exit(strict bool) error {
 	}
 	switch {
 	case worst == spfguard.Block:
-		return codeError{code: exitBlocked}
+		return exit.With(exit.Blocked, nil)
 	case worst == spfguard.Wait:
-		return codeError{exitError, fmt.Errorf("the DNS could not say, try again or name another server with --resolver: %w", r.temporary())}
+		return exit.With(exit.Failed, fmt.Errorf("the DNS could not say, try again or name another server with --resolver: %w", r.temporary()))
 	case worst == spfguard.Warn && strict:
-		return codeError{code: exitWarned}
+		return exit.With(exit.Warned, nil)
 	default:
 		return nil
 	}

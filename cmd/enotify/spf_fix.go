@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/spfguard"
 )
 
@@ -47,7 +48,7 @@ func (s *spf) runFix(cmd *cobra.Command, args []string, include string) error {
 	f, err := checker.Fix(cmd.Context(), spfguard.FixQuery{
 		Domain: domain, Record: s.record, Egress: ips, Sender: sender, HELO: s.helo, Include: include})
 	if errors.Is(err, spfguard.ErrNoFix) {
-		return codeError{exitBlocked, err}
+		return exit.With(exit.Blocked, err)
 	}
 	if err != nil {
 		return err

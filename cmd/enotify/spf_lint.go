@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/spfguard"
 )
 
@@ -46,7 +47,7 @@ func (s *spf) lint(cmd *cobra.Command, args []string) error {
 	case cmd.Flags().Changed("record"):
 		r.Findings = spfguard.LintText(s.record, "")
 	default:
-		return usagef("which record? give a domain, or --record")
+		return exit.Usagef("which record? give a domain, or --record")
 	}
 	if err != nil {
 		return err
@@ -72,13 +73,13 @@ func lintExit(found []spfguard.Finding, strict bool) error {
 	for _, f := range found {
 		switch {
 		case f.Severity == spfguard.Error:
-			return codeError{code: exitBlocked}
+			return exit.With(exit.Blocked, nil)
 		case f.Severity == spfguard.Warning && strict:
-			code = exitWarned
+			code = exit.Warned
 		}
 	}
 	if code != 0 {
-		return codeError{code: code}
+		return exit.With(code, nil)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/spfguard"
 	"enotify/spfguard/dns/dnstest"
 )
@@ -100,8 +101,8 @@ func TestSPFExitCodes(t *testing.T) {
 			t.Errorf("%s: got exit %d, %q, want %d and %q in one line", tt.args, code, stderr, tt.code, tt.err)
 		}
 	}
-	if _, stderr, code := spfRun(t, nil, "", "check", "client.example"); code != exitUsage || !strings.Contains(stderr, "--ip") {
-		t.Errorf("no live node: got exit %d, %q, want %d and how to name addresses", code, stderr, exitUsage)
+	if _, stderr, code := spfRun(t, nil, "", "check", "client.example"); code != exit.Usage || !strings.Contains(stderr, "--ip") {
+		t.Errorf("no live node: got exit %d, %q, want %d and how to name addresses", code, stderr, exit.Usage)
 	}
 }
 
@@ -125,7 +126,7 @@ func TestSPFOutput(t *testing.T) {
 		"build.json":       "build client.example --mx --ptr --all fail -o json",
 	} {
 		got, stderr, code := spfRun(t, nil, "", strings.Fields(args)...)
-		if stderr != "" && code != exitError {
+		if stderr != "" && code != exit.Failed {
 			t.Errorf("%s: got %q on stderr", args, stderr)
 		}
 		if strings.HasSuffix(name, ".json") && !json.Valid([]byte(got)) {

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
@@ -24,7 +26,7 @@ func (a *app) suppressionListCmd() *cobra.Command {
 		Use: "list", Short: "List suppressed addresses, the latest first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 0 {
-				return usagef("--limit %d: it is 0 or more", limit)
+				return exit.Usagef("--limit %d: it is 0 or more", limit)
 			}
 			db, stop, err := a.open(cmd.Context())
 			if err != nil {
@@ -70,7 +72,7 @@ func laySuppressions(p *term.Page, found []queue.Suppression) {
 		if s.BatchID != nil {
 			batch = strconv.FormatInt(*s.BatchID, 10)
 		}
-		rows = append(rows, []string{s.Address, orElse(s.Client, "all"), s.Cause, figures.Clock(s.AddedAt), s.AddedBy, until, batch, term.Clip(s.Note, 80)})
+		rows = append(rows, []string{s.Address, cmp.Or(s.Client, "all"), s.Cause, figures.Clock(s.AddedAt), s.AddedBy, until, batch, term.Clip(s.Note, 80)})
 	}
 	p.Table([]string{"ADDRESS", "CLIENT", "CAUSE", "SINCE", "BY", "UNTIL", "BATCH", "NOTE"}, rows...)
 }
@@ -85,10 +87,10 @@ func (a *app) suppressionAddCmd() *cobra.Command {
 			if until != "" {
 				t, err := figures.ParseMoment(until, time.Now())
 				if err != nil {
-					return usagef("--until: %w", err)
+					return exit.Usagef("--until: %w", err)
 				}
 				if !t.After(time.Now()) {
-					return usagef("--until %s is past", until)
+					return exit.Usagef("--until %s is past", until)
 				}
 				s.Until = &t
 			}

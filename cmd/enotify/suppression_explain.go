@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
@@ -46,11 +47,11 @@ mail that came back. Of batches that were pruned only the suppression is left.`,
 		Example: "  enotify suppression explain ann@example.org",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if limit < 1 {
-				return usagef("--limit %d: it is 1 or more", limit)
+				return exit.Usagef("--limit %d: it is 1 or more", limit)
 			}
 			window, err := figures.ParseSpan(since)
 			if err != nil {
-				return usagef("--since %s: it is a duration such as 90d or 12h", since)
+				return exit.Usagef("--since %s: it is a duration such as 90d or 12h", since)
 			}
 			db, stop, err := a.open(cmd.Context())
 			if err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/recipients"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
@@ -43,11 +43,11 @@ a receiver or a reader said for good stays as it is.`,
 				defer file.Close()
 				in, name = file, args[0]
 			}
-			rows, err := newRecipients(in, name)
+			rows, err := recipients.NewCSV(in, name)
 			if err != nil {
 				return err
 			}
-			for _, column := range rows.columns {
+			for _, column := range rows.Columns() {
 				if !slices.Contains(suppressionColumns, strings.ToLower(column)) {
 					return fmt.Errorf("%s line 1: there is no column %s; there may be %s", name, column, strings.Join(suppressionColumns, ", "))
 				}
@@ -73,7 +73,7 @@ a receiver or a reader said for good stays as it is.`,
 }
 
 // suppressible is the next row, false after the last.
-func suppressible(rows *recipients) (s queue.Suppressible, more bool, err error) {
+func suppressible(rows *recipients.CSV) (s queue.Suppressible, more bool, err error) {
 	r, err := rows.Next()
 	if errors.Is(err, io.EOF) {
 		return s, false, nil
@@ -81,15 +81,9 @@ func suppressible(rows *recipients) (s queue.Suppressible, more bool, err error)
 	if err != nil {
 		return s, false, err
 	}
-	s.Line, _ = rows.csv.FieldPos(0)
+	s.Line = rows.Line()
 	s.Address = r.Address
-	fields := map[string]string{}
-	if len(r.Data) > 0 {
-		if err := json.Unmarshal(r.Data, &fields); err != nil {
-			return s, false, err
-		}
-	}
-	for column, value := range fields {
+	for column, value := range rows.Fields() {
 		value = strings.TrimSpace(value)
 		switch strings.ToLower(column) {
 		case "client":
@@ -104,7 +98,7 @@ func suppressible(rows *recipients) (s queue.Suppressible, more bool, err error)
 			}
 			t, err := time.Parse(time.RFC3339, value)
 			if err != nil {
-				return s, false, fmt.Errorf("%s line %d: until %q is no time such as %s; nothing was added", rows.name, s.Line, value, time.Now().Format(time.RFC3339))
+				return s, false, fmt.Errorf("%s line %d: until %q is no time such as %s; nothing was added", rows.Name(), s.Line, value, time.Now().Format(time.RFC3339))
 			}
 			s.Until = &t
 		}

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/queue"
 	"enotify/sender/token"
 )
@@ -50,7 +51,7 @@ func publicBase(text string) (string, error) {
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || len(text) > 200 || strings.ContainsAny(text, "<> ,\"\\") {
-		return "", usagef("--public-url %s: it is https://HOST, perhaps with a path, of at most 200 characters", text)
+		return "", exit.Usagef("--public-url %s: it is https://HOST, perhaps with a path, of at most 200 characters", text)
 	}
 	return strings.TrimRight(text, "/"), nil
 }

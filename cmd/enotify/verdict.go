@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"time"
@@ -67,7 +68,7 @@ func layVerdict(p *term.Page, v verdict) {
 	p.Line("%s for %s from %s: %s, since %s, checked %s ago", p.Paint(v.Result, term.StyleOf(v.Result)), v.Domain, v.Egress, effect, figures.Clock(v.Since), figures.Span(p.Now.Sub(v.CheckedAt)))
 	var rows [][]string
 	if v.Identity != "dkim" {
-		rows = append(rows, []string{"  record", orElse(v.Record, "none")})
+		rows = append(rows, []string{"  record", cmp.Or(v.Record, "none")})
 	}
 	if v.Explanation != "" {
 		rows = append(rows, []string{"  why", v.Explanation})
@@ -76,11 +77,4 @@ func layVerdict(p *term.Page, v verdict) {
 		rows = append(rows, []string{"  publish", v.Fix})
 	}
 	p.Table(nil, rows...)
-}
-
-func orElse(text, otherwise string) string {
-	if text == "" {
-		return otherwise
-	}
-	return text
 }

@@ -1,4 +1,6 @@
-package main
+// Package recipients reads recipients from CSV files, and finds the merge fields
+// that their columns have to fill.
+package recipients
 
 import (
 	"bufio"
@@ -20,11 +22,11 @@ import (
 // addressColumn is the column of the address, in any case.
 const addressColumn = "address"
 
-// recipients reads recipients from CSV (RFC 4180) line by line. The first line
+// A CSV reads recipients from a CSV file (RFC 4180) line by line. The first line
 // names the columns; those beside the address are merge data. Commas,
 // semicolons and tabs separate, as the first line does; UTF-8, with or without
 // a byte order mark.
-type recipients struct {
+type CSV struct {
 	name    string // of the file
 	csv     *csv.Reader
 	address int      // number of the column
@@ -33,7 +35,8 @@ type recipients struct {
 	read    int
 }
 
-func newRecipients(r io.Reader, name string) (*recipients, error) {
+// NewCSV reads the first line of r. Errors call the file by name.
+func NewCSV(r io.Reader, name string) (*CSV, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	start, err := in.Peek(3)
 	switch {
@@ -44,7 +47,7 @@ func newRecipients(r io.Reader, name string) (*recipients, error) {
 	case bytes.HasPrefix(start, []byte{0xff, 0xfe}), bytes.HasPrefix(start, []byte{0xfe, 0xff}):
 		return nil, fmt.Errorf("%s is in UTF-16; save it as CSV in UTF-8", name)
 	}
-	f := &recipients{name: name, csv: csv.NewReader(in), data: map[string]string{}}
+	f := &CSV{name: name, csv: csv.NewReader(in), data: map[string]string{}}
 	f.csv.Comma = separator(in)
 	f.csv.ReuseRecord = true
 	header, err := f.record()
@@ -76,7 +79,7 @@ func isAddress(column string) bool {
 	return strings.EqualFold(strings.TrimSpace(column), addressColumn)
 }
 
-func (f *recipients) setColumns(header []string) error {
+func (f *CSV) setColumns(header []string) error {
 	f.address = -1
 	for i, column := range header {
 		column = strings.TrimSpace(column)
@@ -102,7 +105,7 @@ func (f *recipients) setColumns(header []string) error {
 
 // Next returns the next recipient, io.EOF after the last. Its errors name file
 // and line.
-func (f *recipients) Next() (queue.Recipient, error) {
+func (f *CSV) Next() (queue.Recipient, error) {
 	record, err := f.record()
 	if errors.Is(err, io.EOF) && f.read == 0 {
 		return queue.Recipient{}, fmt.Errorf("%s names columns but no recipient", f.name)
@@ -125,7 +128,7 @@ func (f *recipients) Next() (queue.Recipient, error) {
 }
 
 // record reads a line and makes sure that it is text.
-func (f *recipients) record() ([]string, error) {
+func (f *CSV) record() ([]string, error) {
 	record, err := f.csv.Read()
 	var broken *csv.ParseError
 	switch {
@@ -153,7 +156,23 @@ func (f *recipients) record() ([]string, error) {
 	return record, nil
 }
 
-// has reports whether a merge field can be filled from the columns.
-func (f *recipients) has(field string) bool {
+// Name is the name of the file.
+func (f *CSV) Name() string { return f.name }
+
+// Columns are the names of the columns.
+func (f *CSV) Columns() []string { return f.columns }
+
+// Line is the number of the line on which the last recipient begins.
+func (f *CSV) Line() int {
+	line, _ := f.csv.FieldPos(0)
+	return line
+}
+
+// Fields are those of the last recipient by column, without the address. The
+// next call of Next overwrites them.
+func (f *CSV) Fields() map[string]string { return f.data }
+
+// Fills reports whether a merge field can be filled from the columns.
+func (f *CSV) Fills(field string) bool {
 	return field == addressColumn || slices.Contains(f.columns, field) && field != f.columns[f.address]
 }

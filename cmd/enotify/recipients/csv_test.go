@@ -1,4 +1,4 @@
-package main
+package recipients_test
 
 import (
 	"encoding/json"
@@ -10,13 +10,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"enotify/cmd/enotify/recipients"
 	"enotify/queue"
 )
 
 // readAll returns what the recipients of a file are, as address and data, or
 // the error.
 func readAll(text string) ([]string, error) {
-	f, err := newRecipients(strings.NewReader(text), "x.csv")
+	f, err := recipients.NewCSV(strings.NewReader(text), "x.csv")
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +102,7 @@ func TestRecipientsReadError(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("disk on fire")
 	for _, start := range []string{"", "address\na@x.test\n"} {
-		f, err := newRecipients(io.MultiReader(strings.NewReader(start), failing{broken}), "x.csv")
+		f, err := recipients.NewCSV(io.MultiReader(strings.NewReader(start), failing{broken}), "x.csv")
 		for err == nil {
 			_, err = f.Next()
 		}
@@ -123,7 +124,7 @@ func FuzzRecipients(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		list, err := newRecipients(strings.NewReader(text), "x.csv")
+		list, err := recipients.NewCSV(strings.NewReader(text), "x.csv")
 		for n := 0; err == nil; n++ {
 			var r queue.Recipient
 			if r, err = list.Next(); err != nil {
@@ -141,8 +142,8 @@ func FuzzRecipients(f *testing.F) {
 					t.Errorf("data %s: %v", r.Data, err)
 				}
 			}
-			if len(data) != len(list.columns)-1 {
-				t.Errorf("data: got %s, want a value for each of %q but the address", r.Data, list.columns)
+			if len(data) != len(list.Columns())-1 {
+				t.Errorf("data: got %s, want a value for each of %q but the address", r.Data, list.Columns())
 			}
 		}
 		if !errors.Is(err, io.EOF) && !strings.HasPrefix(err.Error(), "x.csv") {

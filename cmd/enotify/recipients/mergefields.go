@@ -1,14 +1,14 @@
-package main
+package recipients
 
 import (
 	"slices"
 	"text/template/parse"
 )
 
-// mergeFields lists the fields of the recipient's data that a part of a batch
+// MergeFields lists the fields of the recipient's data that a part of a batch
 // asks for. It looks at the main template: what a {{define}} asks for depends
 // on what it is called with.
-func mergeFields(content string) []string {
+func MergeFields(content string) []string {
 	t := parse.New("")
 	t.Mode = parse.SkipFuncCheck
 	if _, err := t.Parse(content, "", "", map[string]*parse.Tree{}); err != nil {

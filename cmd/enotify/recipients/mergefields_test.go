@@ -1,7 +1,9 @@
-package main
+package recipients_test
 
 import (
 	"testing"
+
+	"enotify/cmd/enotify/recipients"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -25,7 +27,7 @@ func TestMergeFields(t *testing.T) {
 		{"{{unknown .a}}", []string{"a"}}, // not ours to say
 		{"{{.a", nil},
 	} {
-		if diff := cmp.Diff(tt.want, mergeFields(tt.in)); diff != "" {
+		if diff := cmp.Diff(tt.want, recipients.MergeFields(tt.in)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.in, diff)
 		}
 	}
