@@ -5,14 +5,15 @@ import (
 	"testing"
 
 	"enotify/queue"
+	"enotify/queue/queuetest"
 )
 
 func TestAuditFindsWhatIsLost(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	id := query[int64](f, `SELECT enotify.enqueue('a', 'info@town.example', 'Hello', 'Text', ARRAY['anna@one.example', 'bruno@two.example', 'no address'])`)
+	f := queuetest.NewFixture(t)
+	id := queuetest.Query[int64](f, `SELECT enotify.enqueue('a', 'info@town.example', 'Hello', 'Text', ARRAY['anna@one.example', 'bruno@two.example', 'no address'])`)
 	for _, batch := range []int64{id, 0} { // 0 is all of them
-		audits, err := f.db.Audit(t.Context(), batch)
+		audits, err := f.DB.Audit(t.Context(), batch)
 		if err != nil {
 			t.Fatalf("audit of batch %d: %v", batch, err)
 		}
@@ -21,15 +22,15 @@ func TestAuditFindsWhatIsLost(t *testing.T) {
 		}
 	}
 
-	f.exec(`DELETE FROM enotify.recipient WHERE address = 'anna@one.example'`)
-	audits, err := f.db.Audit(t.Context(), id)
+	f.Exec(`DELETE FROM enotify.recipient WHERE address = 'anna@one.example'`)
+	audits, err := f.DB.Audit(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(audits[0].Problems) == 0 {
 		t.Errorf("audit without a recipient: got %+v, want problems", audits[0])
 	}
-	if _, err := f.db.Audit(t.Context(), id+1); !errors.Is(err, queue.ErrNotFound) {
+	if _, err := f.DB.Audit(t.Context(), id+1); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("audit of a batch that is none: got %v, want ErrNotFound", err)
 	}
 }

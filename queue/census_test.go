@@ -10,14 +10,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"enotify/queue"
+	"enotify/queue/queuetest"
 )
 
 // take counts without naming anybody.
-func take(f *fixture, q queue.CensusQuery) *queue.Census {
+func take(f *queuetest.Fixture, q queue.CensusQuery) *queue.Census {
 	f.Helper()
 	var taken *queue.Census
 	q.Client, q.Shapes = "town.example", true
-	if err := f.db.TakeCensus(f.Context(), q, func(c *queue.Census, _ func(queue.Shape, int) ([]string, error)) error {
+	if err := f.DB.TakeCensus(f.Context(), q, func(c *queue.Census, _ func(queue.Shape, int) ([]string, error)) error {
 		taken = c
 		return nil
 	}); err != nil {
@@ -35,18 +36,18 @@ var mixed = []string{
 // it is sealed.
 func TestCensusForetellsTheSeal(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.exec(`INSERT INTO enotify.suppression (address, client_id, cause) VALUES ('gone@b.example', NULL, 'no_such_user'), ('unwilling@b.example', 1, 'unsubscribe'), ('eve@a.example', NULL, 'operator')`)
-	f.exec(`UPDATE enotify.suppression SET until = now() - interval '1 s' WHERE address = 'eve@a.example'`)
-	id := query[int64](f, `SELECT enotify.create_batch('k', 'info@town.example', 's', 't')`)
-	f.exec(`SELECT enotify.add_recipients($1, $2)`, id, mixed)
+	f := queuetest.NewFixture(t)
+	f.Exec(`INSERT INTO enotify.suppression (address, client_id, cause) VALUES ('gone@b.example', NULL, 'no_such_user'), ('unwilling@b.example', 1, 'unsubscribe'), ('eve@a.example', NULL, 'operator')`)
+	f.Exec(`UPDATE enotify.suppression SET until = now() - interval '1 s' WHERE address = 'eve@a.example'`)
+	id := queuetest.Query[int64](f, `SELECT enotify.create_batch('k', 'info@town.example', 's', 't')`)
+	f.Exec(`SELECT enotify.add_recipients($1, $2)`, id, mixed)
 
 	draft := take(f, queue.CensusQuery{Batch: id})
-	if state := query[string](f, `SELECT state::text FROM enotify.batch WHERE id = $1`, id); state != "draft" {
+	if state := queuetest.Query[string](f, `SELECT state::text FROM enotify.batch WHERE id = $1`, id); state != "draft" {
 		t.Errorf("the batch is %s after a census", state)
 	}
-	f.exec(`SELECT enotify.submit_batch($1)`, id)
-	s, err := f.db.Status(t.Context(), id)
+	f.Exec(`SELECT enotify.submit_batch($1)`, id)
+	s, err := f.DB.Status(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,9 +79,9 @@ func TestCensusForetellsTheSeal(t *testing.T) {
 // Who was written to before is known.
 func TestCensusKnowsEarlierRecipients(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.enqueue("first", 10, "a.example")
-	f.serve(f.server("n1", deliver))
+	f := queuetest.NewFixture(t)
+	f.Enqueue("first", 10, "a.example")
+	f.Serve(f.Server("n1", queuetest.Deliver))
 	c := take(f, queue.CensusQuery{Recipients: each("USER1@a.example", "user2@a.example", "new@a.example")})
 	if c.EarlierBatches != 1 || c.Known != 2 || c.Sendable != 3 {
 		t.Errorf("got %d of %d known, from %d batches", c.Known, c.Sendable, c.EarlierBatches)
@@ -100,16 +101,16 @@ func each(addresses ...string) func() (queue.Recipient, error) {
 // Recipients with values for the same fields, and the same of them empty, have one shape.
 func TestShapes(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	id := query[int64](f, `SELECT enotify.create_batch('k', 'info@town.example', 's', 't')`)
+	f := queuetest.NewFixture(t)
+	id := queuetest.Query[int64](f, `SELECT enotify.create_batch('k', 'info@town.example', 's', 't')`)
 	for i, data := range []string{
 		`{"a": "x", "b": 1}`, `{"b": 2, "a": "y"}`, `{"a": "", "b": 1}`, `{"a": "x"}`, `{"a": "x", "b": null}`, `{"a": {"c": 1}}`, `{"a": {"c": ""}}`, `{"a": [1]}`, `{"a": []}`, `{}`,
 	} {
-		f.exec(`SELECT enotify.add_recipients($1, ARRAY[$2], ARRAY[$3]::jsonb[])`, id, fmt.Sprintf("u%d@a.example", i), data)
+		f.Exec(`SELECT enotify.add_recipients($1, ARRAY[$2], ARRAY[$3]::jsonb[])`, id, fmt.Sprintf("u%d@a.example", i), data)
 	}
-	f.exec(`SELECT enotify.add_recipients($1, '{none@a.example}')`, id)
+	f.Exec(`SELECT enotify.add_recipients($1, '{none@a.example}')`, id)
 	var got []string
-	err := f.db.TakeCensus(t.Context(), queue.CensusQuery{Batch: id, Client: "town.example", Shapes: true}, func(c *queue.Census, alike func(queue.Shape, int) ([]string, error)) error {
+	err := f.DB.TakeCensus(t.Context(), queue.CensusQuery{Batch: id, Client: "town.example", Shapes: true}, func(c *queue.Census, alike func(queue.Shape, int) ([]string, error)) error {
 		for _, s := range c.Shapes {
 			who, err := alike(s, 10)
 			if err != nil {
@@ -134,16 +135,16 @@ func TestShapes(t *testing.T) {
 // What the DNS said of domains is kept, and lasts by its TTL.
 func TestNoteDomains(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	no := queue.Outcome{State: queue.Bounced, Class: queue.Policy, Reply: queue.Reply{Code: 556, Enhanced: "5.1.10", Text: "null MX"}}
 	facts := []queue.DomainFact{
 		{Domain: "a.example", Survey: queue.Survey{Site: "google", TTL: 3600e9}},
 		{Domain: "b.example", Survey: queue.Survey{Site: "b.example", TTL: 3600e9, NoMail: &no}},
 	}
-	if err := f.db.NoteDomains(t.Context(), facts); err != nil {
+	if err := f.DB.NoteDomains(t.Context(), facts); err != nil {
 		t.Fatal(err)
 	}
-	got, err := f.db.DomainFacts(t.Context(), []string{"a.example", "b.example", "c.example"})
+	got, err := f.DB.DomainFacts(t.Context(), []string{"a.example", "b.example", "c.example"})
 	if err != nil || len(got) != 2 {
 		t.Fatalf("got %v, %v; want two", got, err)
 	}
@@ -152,8 +153,8 @@ func TestNoteDomains(t *testing.T) {
 			t.Errorf("got %+v, want %+v", got[i], facts[i])
 		}
 	}
-	f.exec(`UPDATE enotify.domain SET surveyed_until = now()`)
-	if got, err := f.db.DomainFacts(t.Context(), []string{"a.example"}); err != nil || len(got) != 0 {
+	f.Exec(`UPDATE enotify.domain SET surveyed_until = now()`)
+	if got, err := f.DB.DomainFacts(t.Context(), []string{"a.example"}); err != nil || len(got) != 0 {
 		t.Errorf("when its time has run out: got %v, %v; want none", got, err)
 	}
 }
@@ -161,15 +162,15 @@ func TestNoteDomains(t *testing.T) {
 // Who comes before: the batch under way, the higher priority, the earlier one.
 func TestAhead(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	first, second := f.enqueue("first", 10, "a.example"), f.enqueue("second", 4, "a.example", "b.example")
-	urgent := query[int64](f, `SELECT enotify.enqueue('urgent', 'info@town.example', 's', 't', '{x@c.example}', priority => 10)`)
-	later := query[int64](f, `SELECT enotify.enqueue('later', 'info@town.example', 's', 't', '{x@c.example}', not_before => now() + interval '1 day', priority => 10)`)
-	paused := f.enqueue("paused", 1, "a.example")
-	f.exec(`SELECT enotify.pause_batch($1)`, paused)
-	draft := query[int64](f, `SELECT enotify.create_batch('draft', 'info@town.example', 's', 't')`)
+	f := queuetest.NewFixture(t)
+	first, second := f.Enqueue("first", 10, "a.example"), f.Enqueue("second", 4, "a.example", "b.example")
+	urgent := queuetest.Query[int64](f, `SELECT enotify.enqueue('urgent', 'info@town.example', 's', 't', '{x@c.example}', priority => 10)`)
+	later := queuetest.Query[int64](f, `SELECT enotify.enqueue('later', 'info@town.example', 's', 't', '{x@c.example}', not_before => now() + interval '1 day', priority => 10)`)
+	paused := f.Enqueue("paused", 1, "a.example")
+	f.Exec(`SELECT enotify.pause_batch($1)`, paused)
+	draft := queuetest.Query[int64](f, `SELECT enotify.create_batch('draft', 'info@town.example', 's', 't')`)
 	for batch, want := range map[int64][]int64{first: {urgent}, second: {urgent, first}, urgent: nil, draft: {urgent, first, second}, 0: {urgent, first, second}, later: {urgent}} {
-		ahead, err := f.db.Ahead(t.Context(), batch)
+		ahead, err := f.DB.Ahead(t.Context(), batch)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,7 +182,7 @@ func TestAhead(t *testing.T) {
 			t.Errorf("ahead of batch %d: got %v, want %v", batch, got, want)
 		}
 	}
-	ahead, err := f.db.Ahead(t.Context(), draft)
+	ahead, err := f.DB.Ahead(t.Context(), draft)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,21 +194,21 @@ func TestAhead(t *testing.T) {
 // A report is kept with its batch; the last one counts.
 func TestKeepPreflight(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := f.enqueue("first", 1, "a.example")
-	if last, err := f.db.LastPreflight(t.Context(), batch); err != nil || last != nil {
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("first", 1, "a.example")
+	if last, err := f.DB.LastPreflight(t.Context(), batch); err != nil || last != nil {
 		t.Fatalf("before: got %v, %v", last, err)
 	}
 	for _, p := range []queue.KeptPreflight{{Verdict: "blocked", Line: "BLOCKED", Forced: "flood", Report: []byte(`{"schema": 1}`)}, {Verdict: "ready", Line: "READY", Report: []byte(`{"schema": 1}`)}} {
-		if err := f.db.KeepPreflight(t.Context(), batch, p); err != nil {
+		if err := f.DB.KeepPreflight(t.Context(), batch, p); err != nil {
 			t.Fatal(err)
 		}
 	}
-	last, err := f.db.LastPreflight(t.Context(), batch)
+	last, err := f.DB.LastPreflight(t.Context(), batch)
 	if err != nil || last.Verdict != "ready" || last.Forced != "" || last.By == "" || string(last.Report) != `{"schema": 1}` {
 		t.Errorf("got %+v, %v", last, err)
 	}
-	if err := f.db.TakeCensus(t.Context(), queue.CensusQuery{Batch: 99}, nil); !errors.Is(err, queue.ErrNotFound) {
+	if err := f.DB.TakeCensus(t.Context(), queue.CensusQuery{Batch: 99}, nil); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("census of no batch: got %v", err)
 	}
 }

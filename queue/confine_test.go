@@ -23,20 +23,20 @@ var appFunctions = []string{
 
 // confined is a login of town.example alone, beside city.example and its
 // batch 1 to three recipients.
-func confined(t *testing.T) (f *fixture, app *pgx.Conn) {
+func confined(t *testing.T) (f *queuetest.Fixture, app *pgx.Conn) {
 	t.Helper()
-	f = newFixture(t)
-	f.exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
-	f.exec(`INSERT INTO enotify.client_login SELECT id, 'somebody_else' FROM enotify.client WHERE domain = 'city.example'`)
-	f.exec(`SELECT enotify.enqueue('foreign', 'info@city.example', 'Secret subject', 'Secret', '{secret@a.example,b@a.example,c@a.example}')`)
-	app = connect(t, queuetest.Login(t, f.url, "enotify_app"))
-	f.exec(`INSERT INTO enotify.client_login SELECT id, $1 FROM enotify.client WHERE domain = 'town.example'`, app.Config().User)
+	f = queuetest.NewFixture(t)
+	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
+	f.Exec(`INSERT INTO enotify.client_login SELECT id, 'somebody_else' FROM enotify.client WHERE domain = 'city.example'`)
+	f.Exec(`SELECT enotify.enqueue('foreign', 'info@city.example', 'Secret subject', 'Secret', '{secret@a.example,b@a.example,c@a.example}')`)
+	app = queuetest.Connect(t, queuetest.Login(t, f.URL, "enotify_app"))
+	f.Exec(`INSERT INTO enotify.client_login SELECT id, $1 FROM enotify.client WHERE domain = 'town.example'`, app.Config().User)
 	return f, app
 }
 
-func names(f *fixture, sql string, args ...any) []string {
+func names(f *queuetest.Fixture, sql string, args ...any) []string {
 	f.Helper()
-	return query[[]string](f, `SELECT coalesce(array_agg(DISTINCT name ORDER BY name), '{}') FROM (`+sql+`) AS s (name)`, args...)
+	return queuetest.Query[[]string](f, `SELECT coalesce(array_agg(DISTINCT name ORDER BY name), '{}') FROM (`+sql+`) AS s (name)`, args...)
 }
 
 // What an application login may execute, read and write is this, and no more.
@@ -120,7 +120,7 @@ func TestApplicationLoginStaysInside(t *testing.T) {
 	} {
 		refusedBy(t, app, try[0], try[1])
 	}
-	if got := query[int](f, `SELECT count(*)::int FROM enotify.recipient_in`); got != 0 {
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.recipient_in`); got != 0 {
 		t.Errorf("rows staged without a batch: got %d, want 0", got)
 	}
 }
@@ -183,16 +183,16 @@ func TestViewsDoNotLeak(t *testing.T) {
 	if text := strings.Join(plan, "\n"); strings.Contains(text, "secret") || strings.Contains(text, "Secret") {
 		t.Errorf("the plan tells what the view hides:\n%s", text)
 	}
-	if got := query[[]string](f, `SELECT coalesce(array_agg(attname::text), '{}') FROM pg_stats WHERE schemaname = 'enotify' AND has_table_privilege($1, 'pg_statistic', 'SELECT')`, app.Config().User); len(got) > 0 {
+	if got := queuetest.Query[[]string](f, `SELECT coalesce(array_agg(attname::text), '{}') FROM pg_stats WHERE schemaname = 'enotify' AND has_table_privilege($1, 'pg_statistic', 'SELECT')`, app.Config().User); len(got) > 0 {
 		t.Errorf("statistics are readable: %v", got)
 	}
 
-	s := f.server("n1", deliver)
+	s := f.Server("n1", queuetest.Deliver)
 	listening, stop := context.WithCancel(t.Context())
 	defer stop()
 	heard := make(chan string)
 	go func() {
-		_ = f.db.Listen(listening, func(payload string) { s.Wake(); heard <- payload })
+		_ = f.DB.Listen(listening, func(payload string) { s.Wake(); heard <- payload })
 	}()
 	first := "batch 1 done"
 	for seen := false; !seen; { // once it listens
@@ -214,8 +214,8 @@ func TestViewsDoNotLeak(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f.serve(s)
-	if got, want := f.states(1), map[string]int{"delivered": 3}; !cmp.Equal(got, want) {
+	f.Serve(s)
+	if got, want := f.States(1), map[string]int{"delivered": 3}; !cmp.Equal(got, want) {
 		t.Errorf("states after forged notifications: got %v, want %v", got, want)
 	}
 }
@@ -240,7 +240,7 @@ func TestNoFieldTakesALineEnd(t *testing.T) {
 		"batch": fmt.Sprint(draft), "idem_key": "'k'", "from_address": "'info@town.example'", "subject": "'s'", "body_text": "'t'",
 		"addresses": "'{x@a.example}'", "filename": "'a.txt'", "content": "'x'",
 	}
-	rows, err := f.conn.Query(t.Context(), `
+	rows, err := f.Conn.Query(t.Context(), `
 		SELECT p.proname::text, a.name, a.type::regtype::text, a.i > p.pronargs - p.pronargdefaults
 		FROM pg_proc p, unnest(p.proargnames[1:p.pronargs], p.proargtypes::oid[]) WITH ORDINALITY a (name, type, i)
 		WHERE p.pronamespace = 'enotify'::regnamespace AND p.proname = ANY ($1) ORDER BY p.proname, a.i`, appFunctions)
@@ -312,7 +312,7 @@ func TestNoFieldTakesALineEnd(t *testing.T) {
 // inserts, by whatever way.
 func TestHeadersAreCheckedInTheTable(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	bodies := []string{"body_text", "body_html", "reason", "idem_key", "on_unknown"}
 	columns := names(f, `SELECT attname::text FROM pg_attribute WHERE attrelid = 'enotify.batch'::regclass AND atttypid = 'text'::regtype AND attnum > 0 AND NOT attisdropped`)
 	for _, column := range columns {
@@ -328,7 +328,7 @@ func TestHeadersAreCheckedInTheTable(t *testing.T) {
 				args = append(args, v)
 				named, marks = append(named, c), append(marks, fmt.Sprintf("$%d", len(args)))
 			}
-			f.refused(`INSERT INTO enotify.batch (client_id, idem_key, `+strings.Join(named, ", ")+`) VALUES (1, $1, `+strings.Join(marks, ", ")+`)`, "batch_"+column+"_check", args...)
+			refused(f, `INSERT INTO enotify.batch (client_id, idem_key, `+strings.Join(named, ", ")+`) VALUES (1, $1, `+strings.Join(marks, ", ")+`)`, "batch_"+column+"_check", args...)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"enotify/queue"
 	"enotify/queue/engine"
+	"enotify/queue/queuetest"
 )
 
 func full(_ context.Context, m queue.Message) queue.Outcome {
@@ -20,45 +21,45 @@ func full(_ context.Context, m queue.Message) queue.Outcome {
 }
 
 // fullOnce sends a batch to a mailbox of each kind, once, all of which are full, so many days after the last time.
-func (f *fixture) fullOnce(key string, days int, handle queue.Handler) (batch int64) {
+func fullOnce(f *queuetest.Fixture, key string, days int, handle queue.Handler) (batch int64) {
 	f.Helper()
-	f.exec(`UPDATE enotify.full_mailbox SET first_at = first_at - $1 * interval '1 day', last_at = last_at - $1 * interval '1 day'`, days)
-	batch = query[int64](f, `SELECT enotify.enqueue($1, 'info@town.example', 's', 't', '{Ann@four.example, bob@five.example}')`, key)
-	s := f.server("n-"+key, handle)
+	f.Exec(`UPDATE enotify.full_mailbox SET first_at = first_at - $1 * interval '1 day', last_at = last_at - $1 * interval '1 day'`, days)
+	batch = queuetest.Query[int64](f, `SELECT enotify.enqueue($1, 'info@town.example', 's', 't', '{Ann@four.example, bob@five.example}')`, key)
+	s := f.Server("n-"+key, handle)
 	s.Schedule = engine.Schedule{First: time.Hour, Max: time.Hour}
-	f.serve(s)
-	f.exec(`SELECT enotify.cancel_batch(id) FROM enotify.batch WHERE id = $1 AND finished_at IS NULL`, batch)
+	f.Serve(s)
+	f.Exec(`SELECT enotify.cancel_batch(id) FROM enotify.batch WHERE id = $1 AND finished_at IS NULL`, batch)
 	return batch
 }
 
 // A mailbox that stays full is left alone for a while; then it is tried again.
 func TestFullMailboxIsSuppressedForAWhile(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	suppressions := func() int { return query[int](f, `SELECT count(*)::int FROM enotify.suppression`) }
+	f := queuetest.NewFixture(t)
+	suppressions := func() int { return queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.suppression`) }
 	for _, key := range []string{"1", "2", "3", "4", "5", "6"} { // often, but all on one day
-		f.fullOnce(key, 0, full)
+		fullOnce(f, key, 0, full)
 	}
 	if got := suppressions(); got != 0 {
 		t.Fatalf("suppressions after one day: got %d, want 0", got)
 	}
-	last := f.fullOnce("7", 3, full)
-	got := query[string](f, `SELECT string_agg(format('%s %s %s %s %s', address, client_id IS NULL, cause, batch_id, round(extract(epoch FROM until - now()) / 86400)), ', ' ORDER BY address) FROM enotify.suppression`)
+	last := fullOnce(f, "7", 3, full)
+	got := queuetest.Query[string](f, `SELECT string_agg(format('%s %s %s %s %s', address, client_id IS NULL, cause, batch_id, round(extract(epoch FROM until - now()) / 86400)), ', ' ORDER BY address) FROM enotify.suppression`)
 	if want := "ann@four.example t mailbox_full 7 30, bob@five.example t mailbox_full 7 30"; got != want || last != 7 {
 		t.Errorf("suppressions: got %q, want %q", got, want)
 	}
-	if got, want := query[string](f, `SELECT regexp_replace(note, '\d{4}-\d\d-\d\d', 'DAY') FROM enotify.suppression WHERE address LIKE 'ann%'`), "full 7 times since DAY: over quota"; got != want {
+	if got, want := queuetest.Query[string](f, `SELECT regexp_replace(note, '\d{4}-\d\d-\d\d', 'DAY') FROM enotify.suppression WHERE address LIKE 'ann%'`), "full 7 times since DAY: over quota"; got != want {
 		t.Errorf("note: got %q, want %q", got, want)
 	}
-	batch := f.fullOnce("8", 0, full)
-	if got, want := f.states(batch), map[string]int{"suppressed": 2}; !cmp.Equal(got, want) {
+	batch := fullOnce(f, "8", 0, full)
+	if got, want := f.States(batch), map[string]int{"suppressed": 2}; !cmp.Equal(got, want) {
 		t.Errorf("the next batch: got %v, want %v", got, want)
 	}
 
-	f.exec(`UPDATE enotify.suppression SET until = now()`)
-	batch = f.enqueueTo("9", "ann@four.example", "bob@five.example")
-	f.serve(f.server("n9", deliver))
-	if got, want := f.states(batch), map[string]int{"delivered": 2}; !cmp.Equal(got, want) {
+	f.Exec(`UPDATE enotify.suppression SET until = now()`)
+	batch = enqueueTo(f, "9", "ann@four.example", "bob@five.example")
+	f.Serve(f.Server("n9", queuetest.Deliver))
+	if got, want := f.States(batch), map[string]int{"delivered": 2}; !cmp.Equal(got, want) {
 		t.Errorf("when the time is over: got %v, want %v", got, want)
 	}
 }
@@ -66,19 +67,19 @@ func TestFullMailboxIsSuppressedForAWhile(t *testing.T) {
 // A delivery says that there is room again.
 func TestDeliveryEmptiesTheMailbox(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	for _, key := range []string{"1", "2", "3", "4"} {
-		f.fullOnce(key, 1, full)
+		fullOnce(f, key, 1, full)
 	}
-	if got := query[int](f, `SELECT count(*)::int FROM enotify.full_mailbox WHERE replies = 4`); got != 2 {
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.full_mailbox WHERE replies = 4`); got != 2 {
 		t.Fatalf("mailboxes with four replies: got %d, want 2", got)
 	}
-	f.fullOnce("5", 1, deliver)
-	if got := query[int](f, `SELECT count(*)::int FROM enotify.full_mailbox`); got != 0 {
+	fullOnce(f, "5", 1, queuetest.Deliver)
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.full_mailbox`); got != 0 {
 		t.Errorf("full mailboxes after a delivery: got %d, want 0", got)
 	}
-	f.fullOnce("6", 1, full)
-	if got := query[int](f, `SELECT count(*)::int FROM enotify.suppression`); got != 0 {
+	fullOnce(f, "6", 1, full)
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.suppression`); got != 0 {
 		t.Errorf("suppressions: got %d, want 0", got)
 	}
 }
@@ -86,12 +87,12 @@ func TestDeliveryEmptiesTheMailbox(t *testing.T) {
 // What is long ago does not count.
 func TestFullLongAgo(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	for _, key := range []string{"1", "2", "3", "4"} {
-		f.fullOnce(key, 0, full)
+		fullOnce(f, key, 0, full)
 	}
-	f.fullOnce("5", 31, full)
-	if got := query[int](f, `SELECT count(*)::int FROM enotify.full_mailbox WHERE replies = 1 AND first_at = last_at`); got != 2 {
+	fullOnce(f, "5", 31, full)
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.full_mailbox WHERE replies = 1 AND first_at = last_at`); got != 2 {
 		t.Errorf("mailboxes with one reply: got %d, want 2", got)
 	}
 }
@@ -99,16 +100,16 @@ func TestFullLongAgo(t *testing.T) {
 // An address that is gone stays suppressed, whatever had been said of it for a while.
 func TestGoneOutlastsFull(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.exec(`INSERT INTO enotify.suppression (address, cause, until) VALUES ('user0@gone.example', 'mailbox_full', now() - interval '1 day')`)
-	f.enqueue("menu", 1, "gone.example")
-	f.serve(f.server("n1", answerByDomain))
-	if got, want := query[string](f, `SELECT format('%s %s %s', cause, until IS NULL, batch_id) FROM enotify.suppression`), "no_such_user t 1"; got != want {
+	f := queuetest.NewFixture(t)
+	f.Exec(`INSERT INTO enotify.suppression (address, cause, until) VALUES ('user0@gone.example', 'mailbox_full', now() - interval '1 day')`)
+	f.Enqueue("menu", 1, "gone.example")
+	f.Serve(f.Server("n1", queuetest.AnswerByDomain))
+	if got, want := queuetest.Query[string](f, `SELECT format('%s %s %s', cause, until IS NULL, batch_id) FROM enotify.suppression`), "no_such_user t 1"; got != want {
 		t.Errorf("suppression: got %q, want %q", got, want)
 	}
 }
 
-func (f *fixture) enqueueTo(key string, addresses ...string) int64 {
+func enqueueTo(f *queuetest.Fixture, key string, addresses ...string) int64 {
 	f.Helper()
-	return query[int64](f, `SELECT enotify.enqueue($1, 'info@town.example', 'Lunch menu', 'Soup.', $2)`, key, addresses)
+	return queuetest.Query[int64](f, `SELECT enotify.enqueue($1, 'info@town.example', 'Lunch menu', 'Soup.', $2)`, key, addresses)
 }

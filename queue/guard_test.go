@@ -8,40 +8,41 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"enotify/queue"
+	"enotify/queue/queuetest"
 )
 
 // Nothing is sent for a client whose record does not let us; the next batch is
 // not held up, and the blocked one goes out when the record is right.
 func TestGuardBlocksAndFrees(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := f.enqueue("menu", 5, "a.example")
-	f.exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
-	if err := f.run(t.Context(), f.server("n1", deliver), "fail"); err != nil {
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 5, "a.example")
+	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
+	if err := f.Run(t.Context(), f.Server("n1", queuetest.Deliver), "fail"); err != nil {
 		t.Fatal(err)
 	}
-	if got := query[string](f, `SELECT state || ': ' || reason FROM enotify.batch_status WHERE id = $1`, batch); got != "blocked: SPF fail for town.example from 192.0.2.1: so says the test" {
+	if got := queuetest.Query[string](f, `SELECT state || ': ' || reason FROM enotify.batch_status WHERE id = $1`, batch); got != "blocked: SPF fail for town.example from 192.0.2.1: so says the test" {
 		t.Errorf("batch: got %q, want it blocked with the reason", got)
 	}
-	if got := len(f.sent()); got != 0 {
+	if got := len(f.Sent()); got != 0 {
 		t.Errorf("messages sent: got %d, want 0", got)
 	}
 
-	other := query[int64](f, `SELECT enotify.enqueue('o', 'info@city.example', 's', 't', '{x@a.example}')`)
-	f.serve(f.server("n2", deliver))
-	if got, want := f.states(other), map[string]int{"delivered": 1}; !cmp.Equal(got, want) {
+	other := queuetest.Query[int64](f, `SELECT enotify.enqueue('o', 'info@city.example', 's', 't', '{x@a.example}')`)
+	f.Serve(f.Server("n2", queuetest.Deliver))
+	if got, want := f.States(other), map[string]int{"delivered": 1}; !cmp.Equal(got, want) {
 		t.Errorf("states of the other client's batch: got %v, want %v", got, want)
 	}
-	if got, want := f.states(batch), map[string]int{"pending": 5}; !cmp.Equal(got, want) {
+	if got, want := f.States(batch), map[string]int{"pending": 5}; !cmp.Equal(got, want) {
 		t.Errorf("states of the blocked batch: got %v, want %v", got, want)
 	}
 
-	f.exec(`UPDATE enotify.verdict SET valid_until = now()`)
-	f.serveUntil(f.server("n3", deliver), `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
-	if got, want := f.states(batch), map[string]int{"delivered": 5}; !cmp.Equal(got, want) {
+	f.Exec(`UPDATE enotify.verdict SET valid_until = now()`)
+	f.ServeUntil(f.Server("n3", queuetest.Deliver), `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	if got, want := f.States(batch), map[string]int{"delivered": 5}; !cmp.Equal(got, want) {
 		t.Errorf("states after the cure: got %v, want %v", got, want)
 	}
-	if got := query[int](f, `SELECT count(*)::int FROM enotify.verdict v JOIN enotify.client c ON c.id = v.client_id WHERE c.domain = 'town.example'`); got != 2 {
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.verdict v JOIN enotify.client c ON c.id = v.client_id WHERE c.domain = 'town.example'`); got != 2 {
 		t.Errorf("verdicts kept: got %d, want the old and the new one", got)
 	}
 }
@@ -50,20 +51,20 @@ func TestGuardBlocksAndFrees(t *testing.T) {
 // waits, and says for what.
 func TestGuardWaitsForDNS(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := f.enqueue("menu", 5, "a.example")
-	s := f.server("n1", deliver)
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 5, "a.example")
+	s := f.Server("n1", queuetest.Deliver)
 	s.UntilIdle = false
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	go f.until(cancel, `SELECT reason <> '' FROM enotify.batch WHERE id = $1`, batch)
-	if err := f.run(ctx, s, "temperror"); err != nil {
+	go f.Until(cancel, `SELECT reason <> '' FROM enotify.batch WHERE id = $1`, batch)
+	if err := f.Run(ctx, s, "temperror"); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := query[string](f, `SELECT state || ': ' || reason FROM enotify.batch_status WHERE id = $1`, batch), "queued: waits for DNS: so says the test"; got != want {
+	if got, want := queuetest.Query[string](f, `SELECT state || ': ' || reason FROM enotify.batch_status WHERE id = $1`, batch), "queued: waits for DNS: so says the test"; got != want {
 		t.Errorf("batch: got %q, want %q", got, want)
 	}
-	if got := len(f.sent()); got != 0 {
+	if got := len(f.Sent()); got != 0 {
 		t.Errorf("messages sent: got %d, want 0", got)
 	}
 }
@@ -71,10 +72,10 @@ func TestGuardWaitsForDNS(t *testing.T) {
 // A client with nothing to send is looked at too, and a change is told once.
 func TestGuardSeesDrift(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
+	f := queuetest.NewFixture(t)
+	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
 	unseen := func() []queue.Subject {
-		subjects, err := f.db.Unseen(t.Context(), time.Hour)
+		subjects, err := f.DB.Unseen(t.Context(), time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,8 +86,8 @@ func TestGuardSeesDrift(t *testing.T) {
 		t.Fatalf("unseen: got %+v, want town.example with one address", subjects)
 	}
 	judge := func(result, record string) []queue.Drift {
-		j, err := f.db.Judge(t.Context(), subjects[0], []queue.Verdict{
-			{Identity: "mailfrom", Domain: "town.example", Egress: egress, Result: result, Record: record, ValidFor: time.Minute},
+		j, err := f.DB.Judge(t.Context(), subjects[0], []queue.Verdict{
+			{Identity: "mailfrom", Domain: "town.example", Egress: queuetest.Egress, Result: result, Record: record, ValidFor: time.Minute},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -111,11 +112,11 @@ func TestGuardSeesDrift(t *testing.T) {
 	if got := unseen(); len(got) != 0 {
 		t.Errorf("unseen after a look: got %+v, want none", got)
 	}
-	f.exec(`UPDATE enotify.verdict SET checked_at = now() - interval '2 hours', valid_until = now()`)
+	f.Exec(`UPDATE enotify.verdict SET checked_at = now() - interval '2 hours', valid_until = now()`)
 	if got := unseen(); len(got) != 1 {
 		t.Errorf("unseen after two hours: got %d clients, want 1", len(got))
 	}
-	stored, err := f.db.Verdicts(t.Context(), "town.example", 10)
+	stored, err := f.DB.Verdicts(t.Context(), "town.example", 10)
 	if err != nil || len(stored) != 2 {
 		t.Errorf("verdicts kept: got %d (%v), want 2", len(stored), err)
 	}
@@ -125,18 +126,18 @@ func TestGuardSeesDrift(t *testing.T) {
 // what it finds lets nothing leave, and the client is looked at again.
 func TestGuardDropsVerdictsOnAnotherSender(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
-	f.enqueue("menu", 1, "a.example")
+	f := queuetest.NewFixture(t)
+	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
+	f.Enqueue("menu", 1, "a.example")
 	unjudged := func() []queue.Subject {
-		subjects, err := f.db.Unjudged(t.Context())
+		subjects, err := f.DB.Unjudged(t.Context())
 		if err != nil || len(subjects) != 1 {
 			t.Fatalf("unjudged: got %+v (%v), want town.example", subjects, err)
 		}
 		return subjects
 	}
 	judge := func(s queue.Subject) {
-		if _, err := f.db.Judge(t.Context(), s, []queue.Verdict{{Identity: "mailfrom", Domain: "town.example", Egress: egress, Result: "pass", ValidFor: time.Hour}}); err != nil {
+		if _, err := f.DB.Judge(t.Context(), s, []queue.Verdict{{Identity: "mailfrom", Domain: "town.example", Egress: queuetest.Egress, Result: "pass", ValidFor: time.Hour}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -149,16 +150,16 @@ func TestGuardDropsVerdictsOnAnotherSender(t *testing.T) {
 		if change.ReturnPath != nil {
 			*change.ReturnPath = "bounces@elsewhere.example"
 		}
-		if _, err := f.db.SetClient(t.Context(), "town.example", change); err != nil {
+		if _, err := f.DB.SetClient(t.Context(), "town.example", change); err != nil {
 			t.Fatal(err)
 		}
 		judge(old)
-		if got := query[int](f, `SELECT count(*)::int FROM enotify.verdict`); got != 0 {
+		if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.verdict`); got != 0 {
 			t.Fatalf("verdicts on what was changed: got %d, want 0", got)
 		}
 	}
 	judge(unjudged()[0])
-	if got := query[int](f, `SELECT count(*)::int FROM enotify.verdict`); got != 1 {
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.verdict`); got != 1 {
 		t.Errorf("verdicts: got %d, want 1", got)
 	}
 }

@@ -7,33 +7,34 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"enotify/queue"
+	"enotify/queue/queuetest"
 )
 
 // What is left of a pruned batch is what others rely on: its line with all
 // counts, its log and its key, and what it taught us of addresses.
 func TestPruneKeepsCountsAndKey(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.exec(`INSERT INTO enotify.suppression (address, cause) VALUES ('user0@a.example', 'operator')`)
-	batch := f.enqueue("menu", 30, "a.example", "gone.example", "no address")
-	f.exec(`SELECT enotify.create_batch('files', 'info@town.example', 's', 't')`)
-	f.exec(`SELECT enotify.add_attachment(2, 'a.txt', 'x')`)
-	f.exec(`SELECT enotify.cancel_batch(2)`)
-	f.serve(f.server("n1", answerByDomain))
-	late := f.enqueue("late", 7, "a.example")
-	f.exec(`UPDATE enotify.batch SET expires_at = now() WHERE id = $1`, late)
-	f.serve(f.server("n2", answerByDomain))
-	unfinished := f.enqueue("next", 2, "a.example")
+	f := queuetest.NewFixture(t)
+	f.Exec(`INSERT INTO enotify.suppression (address, cause) VALUES ('user0@a.example', 'operator')`)
+	batch := f.Enqueue("menu", 30, "a.example", "gone.example", "no address")
+	f.Exec(`SELECT enotify.create_batch('files', 'info@town.example', 's', 't')`)
+	f.Exec(`SELECT enotify.add_attachment(2, 'a.txt', 'x')`)
+	f.Exec(`SELECT enotify.cancel_batch(2)`)
+	f.Serve(f.Server("n1", queuetest.AnswerByDomain))
+	late := f.Enqueue("late", 7, "a.example")
+	f.Exec(`UPDATE enotify.batch SET expires_at = now() WHERE id = $1`, late)
+	f.Serve(f.Server("n2", queuetest.AnswerByDomain))
+	unfinished := f.Enqueue("next", 2, "a.example")
 
-	f.exec(`INSERT INTO enotify.doubt (batch_id, seq, node_id, attempts, tries) VALUES ($1, 1, 1, 0, 1)`, batch) // of a node whose journal never came
+	f.Exec(`INSERT INTO enotify.doubt (batch_id, seq, node_id, attempts, tries) VALUES ($1, 1, 1, 0, 1)`, batch) // of a node whose journal never came
 
-	before := f.statuses()
+	before := statuses(f)
 	for batch, want := range map[int64]bool{batch: true, 2: true, late: true} {
 		steps := 0
 		for after := new(int); after != nil; steps++ {
-			after = query[*int](f, `SELECT enotify.prune_batch($1, $2, 7)`, batch, *after)
-			f.balances()
-			if diff := cmp.Diff(before, f.statuses()); diff != "" {
+			after = queuetest.Query[*int](f, `SELECT enotify.prune_batch($1, $2, 7)`, batch, *after)
+			f.Balances()
+			if diff := cmp.Diff(before, statuses(f)); diff != "" {
 				t.Fatalf("batches while batch %d is pruned (-before +now):\n%s", batch, diff)
 			}
 		}
@@ -42,32 +43,32 @@ func TestPruneKeepsCountsAndKey(t *testing.T) {
 		}
 	}
 	for _, table := range []string{"recipient", "outcome", "attempt", "batch_domain", "attachment", "doubt"} {
-		if got := query[int](f, `SELECT count(*)::int FROM enotify.`+table+` WHERE batch_id <> $1`, unfinished); got != 0 {
+		if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.`+table+` WHERE batch_id <> $1`, unfinished); got != 0 {
 			t.Errorf("%s: got %d rows left, want 0", table, got)
 		}
 	}
-	if got := query[int](f, `SELECT count(*)::int FROM enotify.suppression`); got != 11 {
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.suppression`); got != 11 {
 		t.Errorf("suppressions: got %d, want the 11 that there were", got)
 	}
-	if got := query[int](f, `SELECT count(*)::int FROM enotify.batch_log WHERE batch_id = $1`, batch); got == 0 {
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.batch_log WHERE batch_id = $1`, batch); got == 0 {
 		t.Error("the log of the batch is gone")
 	}
-	if got := f.enqueue("menu", 30, "a.example", "gone.example", "no address"); got != batch {
+	if got := f.Enqueue("menu", 30, "a.example", "gone.example", "no address"); got != batch {
 		t.Errorf("the same key again: got batch %d, want %d", got, batch)
 	}
-	clear(f.copies)
-	f.serve(f.server("n3", deliver))
-	if got := len(f.sent()); got != 1 {
+	f.ForgetSent()
+	f.Serve(f.Server("n3", queuetest.Deliver))
+	if got := len(f.Sent()); got != 1 {
 		t.Errorf("sent after the key was used again: got %d, want the 1 of the other batch", got)
 	}
-	f.exec(`SELECT enotify.create_batch('draft', 'info@town.example', 's')`)
-	f.refused(`SELECT enotify.prune_batch(max(id)) FROM enotify.batch`, "is draft, and has not finished")
+	f.Exec(`SELECT enotify.create_batch('draft', 'info@town.example', 's')`)
+	refused(f, `SELECT enotify.prune_batch(max(id)) FROM enotify.batch`, "is draft, and has not finished")
 }
 
 // statuses are all batches, but for when they were pruned.
-func (f *fixture) statuses() []queue.Status {
+func statuses(f *queuetest.Fixture) []queue.Status {
 	f.Helper()
-	all, err := f.db.Batches(f.Context(), queue.Filter{})
+	all, err := f.DB.Batches(f.Context(), queue.Filter{})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -80,26 +81,26 @@ func (f *fixture) statuses() []queue.Status {
 // A prune that was interrupted goes on, and meanwhile nobody can be requeued.
 func TestPruneGoesOn(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := f.enqueue("menu", 20, "strict.example")
-	f.serve(f.server("n1", refusing))
-	f.exec(`SELECT enotify.prune_batch($1, 0, 5)`, batch)
-	if _, _, err := f.db.Requeue(t.Context(), batch, "auth_rejected", nil); err == nil || err.Error() != "the batch was pruned: whom it went to is not known any more" {
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 20, "strict.example")
+	f.Serve(f.Server("n1", refusing))
+	f.Exec(`SELECT enotify.prune_batch($1, 0, 5)`, batch)
+	if _, _, err := f.DB.Requeue(t.Context(), batch, "auth_rejected", nil); err == nil || err.Error() != "the batch was pruned: whom it went to is not known any more" {
 		t.Errorf("requeue of a pruned batch: got %v, want a refusal", err)
 	}
-	if err := f.late(batch, 20, query[int32](f, `SELECT id FROM enotify.domain`), queue.Outcome{State: queue.Deferred}); err != nil {
+	if err := late(f, batch, 20, queuetest.Query[int32](f, `SELECT id FROM enotify.domain`), queue.Outcome{State: queue.Deferred}); err != nil {
 		t.Errorf("a late result: %v", err)
 	}
-	f.balances()
-	found, err := f.db.Prunable(t.Context(), -time.Hour, "")
+	f.Balances()
+	found, err := f.DB.Prunable(t.Context(), -time.Hour, "")
 	if err != nil || len(found) != 1 {
 		t.Fatalf("prunable: got %v and %v, want the batch", found, err)
 	}
-	if err := f.db.Prune(t.Context(), batch, func(int) {}); err != nil {
+	if err := f.DB.Prune(t.Context(), batch, func(int) {}); err != nil {
 		t.Fatal(err)
 	}
-	if found, err = f.db.Prunable(t.Context(), -time.Hour, ""); err != nil || len(found) != 0 {
+	if found, err = f.DB.Prunable(t.Context(), -time.Hour, ""); err != nil || len(found) != 0 {
 		t.Errorf("prunable afterwards: got %v and %v, want none", found, err)
 	}
-	f.balances()
+	f.Balances()
 }

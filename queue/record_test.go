@@ -21,9 +21,9 @@ func returned(batch int64, seq int32) queue.Report {
 	}
 }
 
-func (f *fixture) record(r queue.Report) queue.Recorded {
+func record(f *queuetest.Fixture, r queue.Report) queue.Recorded {
 	f.Helper()
-	done, err := f.db.RecordReport(f.Context(), r)
+	done, err := f.DB.RecordReport(f.Context(), r)
 	if err != nil {
 		f.Fatalf("RecordReport(%s): %v", r.Kind, err)
 	}
@@ -31,17 +31,17 @@ func (f *fixture) record(r queue.Report) queue.Recorded {
 }
 
 // outcome is how recipient 1 of a batch stands, with what was said, and who is suppressed.
-func (f *fixture) outcome(batch int64) string {
+func outcome(f *queuetest.Fixture, batch int64) string {
 	f.Helper()
-	return query[string](f, `SELECT concat_ws(' ', d.state, d.class, d.code, d.reply, '/', s.address, s.cause, c.domain) FROM enotify.delivery d
+	return queuetest.Query[string](f, `SELECT concat_ws(' ', d.state, d.class, d.code, d.reply, '/', s.address, s.cause, c.domain) FROM enotify.delivery d
 		LEFT JOIN enotify.suppression s ON s.batch_id = d.batch_id AND s.seq = d.seq LEFT JOIN enotify.client c ON c.id = s.client_id
 		WHERE d.batch_id = $1 AND d.seq = 1`, batch)
 }
 
 // counted checks that the counts of a batch are those of its outcomes.
-func (f *fixture) counted(batch int64) {
+func counted(f *queuetest.Fixture, batch int64) {
 	f.Helper()
-	if got := query[int](f, `SELECT count(*)::int FROM (SELECT state, n FROM (SELECT state, sum(n)::int AS n FROM enotify.batch_count WHERE batch_id = $1 GROUP BY 1) k WHERE n <> 0
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM (SELECT state, n FROM (SELECT state, sum(n)::int AS n FROM enotify.batch_count WHERE batch_id = $1 GROUP BY 1) k WHERE n <> 0
 		EXCEPT SELECT state, count(*)::int FROM enotify.outcome WHERE batch_id = $1 GROUP BY 1) d`, batch); got != 0 {
 		f.Errorf("states of batch %d that are counted wrongly: got %d, want 0", batch, got)
 	}
@@ -73,9 +73,9 @@ func TestRecordReport(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t)
-			batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{U@a.example}')`)
-			f.serve(f.server("n1", func(context.Context, queue.Message) queue.Outcome {
+			f := queuetest.NewFixture(t)
+			batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{U@a.example}')`)
+			f.Serve(f.Server("n1", func(context.Context, queue.Message) queue.Outcome {
 				if c.first.State == "" {
 					return queue.Outcome{State: queue.Delivered}
 				}
@@ -83,23 +83,23 @@ func TestRecordReport(t *testing.T) {
 			}))
 			r := returned(batch, 1)
 			c.said(&r)
-			if got := f.record(r); got.Known || got.Was != c.was || got.Address != "U@a.example" {
+			if got := record(f, r); got.Known || got.Was != c.was || got.Address != "U@a.example" {
 				t.Errorf("the first time: got %+v, want new, was %q", got, c.was)
 			}
-			if got := strings.TrimSpace(f.outcome(batch)); got != c.want {
+			if got := strings.TrimSpace(outcome(f, batch)); got != c.want {
 				t.Errorf("outcome: got %q, want %q", got, c.want)
 			}
-			f.counted(batch)
+			counted(f, batch)
 
 			// the same, on another way
 			r.Raw, r.Via = append([]byte("Received: from elsewhere\n"), r.Raw...), queue.ViaIngest
-			if got := f.record(r); !got.Known || got.Was != "" {
+			if got := record(f, r); !got.Known || got.Was != "" {
 				t.Errorf("the second time: got %+v, want known", got)
 			}
-			if got := query[int](f, `SELECT count(*)::int FROM enotify.report`); got != 1 {
+			if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.report`); got != 1 {
 				t.Errorf("reports kept: got %d, want 1", got)
 			}
-			f.counted(batch)
+			counted(f, batch)
 		})
 	}
 }
@@ -107,40 +107,40 @@ func TestRecordReport(t *testing.T) {
 // A receiver may be quicker with its report than we with our own record.
 func TestReportOvertakesTheOutcome(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
-	f.serve(f.server("n1", func(_ context.Context, m queue.Message) queue.Outcome {
-		if got := f.record(returned(batch, m.Seq)); got.Was != queue.Sending {
+	f := queuetest.NewFixture(t)
+	batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
+	f.Serve(f.Server("n1", func(_ context.Context, m queue.Message) queue.Outcome {
+		if got := record(f, returned(batch, m.Seq)); got.Was != queue.Sending {
 			t.Errorf("got %+v, want that it was sending", got)
 		}
 		return queue.Outcome{State: queue.Delivered}
 	}))
-	if got, want := f.outcome(batch), "bounced no_such_user 550 5.1.1 no such user / u@a.example no_such_user"; got != want {
+	if got, want := outcome(f, batch), "bounced no_such_user 550 5.1.1 no such user / u@a.example no_such_user"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := query[string](f, `SELECT state::text FROM enotify.batch`); got != "done" {
+	if got := queuetest.Query[string](f, `SELECT state::text FROM enotify.batch`); got != "done" {
 		t.Errorf("batch: got %s, want done", got)
 	}
-	f.counted(batch)
+	counted(f, batch)
 }
 
 // Nobody bounces who was never sent to, whatever came in.
 func TestReportBeforeTheTry(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
-	if got := f.record(returned(batch, 1)); got.Was != "" {
+	f := queuetest.NewFixture(t)
+	batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
+	if got := record(f, returned(batch, 1)); got.Was != "" {
 		t.Errorf("got %+v, want no change", got)
 	}
-	if got := strings.TrimSpace(f.outcome(batch)); got != "pending /" {
+	if got := strings.TrimSpace(outcome(f, batch)); got != "pending /" {
 		t.Errorf("got %q, want pending", got)
 	}
 }
 
 func TestReportOnNobody(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	if _, err := f.db.RecordReport(t.Context(), returned(7, 1)); !errors.Is(err, queue.ErrNotFound) {
+	f := queuetest.NewFixture(t)
+	if _, err := f.DB.RecordReport(t.Context(), returned(7, 1)); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("got %v, want ErrNotFound", err)
 	}
 }
@@ -148,15 +148,15 @@ func TestReportOnNobody(t *testing.T) {
 // Copies that come in at once, at several nodes, count once.
 func TestReportsAtOnce(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
-	f.serve(f.server("n1", deliver))
+	f := queuetest.NewFixture(t)
+	batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
+	f.Serve(f.Server("n1", queuetest.Deliver))
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	fresh := 0
 	for range 10 {
 		wg.Go(func() {
-			done, err := f.db.RecordReport(context.Background(), returned(batch, 1))
+			done, err := f.DB.RecordReport(context.Background(), returned(batch, 1))
 			if err != nil {
 				t.Error(err)
 			}
@@ -171,21 +171,21 @@ func TestReportsAtOnce(t *testing.T) {
 	if fresh != 1 {
 		t.Errorf("reports that were new: got %d, want 1", fresh)
 	}
-	f.counted(batch)
+	counted(f, batch)
 }
 
 // Whoever got a message can say what he likes of himself, but not for ever.
 func TestReportsOnOneRecipientAreLimited(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
-	f.serve(f.server("n1", deliver))
+	f := queuetest.NewFixture(t)
+	batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
+	f.Serve(f.Server("n1", queuetest.Deliver))
 	for i := range 30 {
 		r := returned(batch, 1)
 		r.Kind, r.ID, r.Reply.Enhanced = queue.ReportDelay, fmt.Sprintf("<%d@a.example>", i), fmt.Sprintf("4.0.%d", i)
-		f.record(r)
+		record(f, r)
 	}
-	if got := query[int](f, `SELECT count(*)::int FROM enotify.report`); got != 20 {
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.report`); got != 20 {
 		t.Errorf("reports kept: got %d, want 20", got)
 	}
 }
@@ -193,28 +193,28 @@ func TestReportsOnOneRecipientAreLimited(t *testing.T) {
 // The mail goes after 30 days, the fact stays.
 func TestForgetReports(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
-	f.serve(f.server("n1", deliver))
-	f.record(returned(batch, 1))
+	f := queuetest.NewFixture(t)
+	batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
+	f.Serve(f.Server("n1", queuetest.Deliver))
+	record(f, returned(batch, 1))
 	for _, days := range []int{29, 31} {
-		f.exec(`UPDATE enotify.report SET received_at = now() - make_interval(days => $1)`, days)
-		n, err := f.db.ForgetReports(t.Context())
+		f.Exec(`UPDATE enotify.report SET received_at = now() - make_interval(days => $1)`, days)
+		n, err := f.DB.ForgetReports(t.Context())
 		if err != nil || (n == 1) != (days > 30) {
 			t.Errorf("after %d days: forgot %d, %v", days, n, err)
 		}
 	}
-	if got := query[string](f, `SELECT concat_ws(' ', class, reply, raw) FROM enotify.report`); got != "no_such_user no such user" {
+	if got := queuetest.Query[string](f, `SELECT concat_ws(' ', class, reply, raw) FROM enotify.report`); got != "no_such_user no such user" {
 		t.Errorf("left: got %q, want class and reply without the mail", got)
 	}
-	f.exec(`SELECT enotify.prune_batch($1)`, batch)
-	if _, err := f.db.ForgetReports(t.Context()); err != nil {
+	f.Exec(`SELECT enotify.prune_batch($1)`, batch)
+	if _, err := f.DB.ForgetReports(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := query[int](f, `SELECT count(*)::int FROM enotify.report`); got != 0 {
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.report`); got != 0 {
 		t.Errorf("reports of a pruned batch: got %d, want 0", got)
 	}
-	if _, err := f.db.RecordReport(t.Context(), returned(batch, 1)); !errors.Is(err, queue.ErrNotFound) {
+	if _, err := f.DB.RecordReport(t.Context(), returned(batch, 1)); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("a report on a pruned batch: got %v, want ErrNotFound", err)
 	}
 }
@@ -222,13 +222,13 @@ func TestForgetReports(t *testing.T) {
 // A report without our signature is found by Message-ID or address.
 func TestFindRecipient(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.enqueue("older", 5, "a.example")
-	batch := f.enqueue("newer", 5, "a.example", "b.example")
-	f.serve(f.server("n1", deliver))
-	created := query[time.Time](f, `SELECT created_at FROM enotify.batch WHERE id = $1`, batch).UnixMicro()
-	want := query[string](f, `SELECT address FROM enotify.recipient WHERE batch_id = $1 AND seq = 3`, batch)
-	if got, err := f.db.AboutMessage(t.Context(), batch, 3, "Town.example", created); err != nil || got != want {
+	f := queuetest.NewFixture(t)
+	f.Enqueue("older", 5, "a.example")
+	batch := f.Enqueue("newer", 5, "a.example", "b.example")
+	f.Serve(f.Server("n1", queuetest.Deliver))
+	created := queuetest.Query[time.Time](f, `SELECT created_at FROM enotify.batch WHERE id = $1`, batch).UnixMicro()
+	want := queuetest.Query[string](f, `SELECT address FROM enotify.recipient WHERE batch_id = $1 AND seq = 3`, batch)
+	if got, err := f.DB.AboutMessage(t.Context(), batch, 3, "Town.example", created); err != nil || got != want {
 		t.Errorf("AboutMessage: got %q, %v; want %q", got, err, want)
 	}
 	for _, c := range []struct {
@@ -236,18 +236,18 @@ func TestFindRecipient(t *testing.T) {
 		created int64
 		seq     int32
 	}{{"city.example", created, 3}, {"town.example", created + 1, 3}, {"town.example", created, 30}} {
-		if _, err := f.db.AboutMessage(t.Context(), batch, c.seq, c.client, c.created); !errors.Is(err, queue.ErrNotFound) {
+		if _, err := f.DB.AboutMessage(t.Context(), batch, c.seq, c.client, c.created); !errors.Is(err, queue.ErrNotFound) {
 			t.Errorf("AboutMessage(%+v): got %v, want ErrNotFound", c, err)
 		}
 	}
-	gotBatch, gotSeq, err := f.db.LatestTo(t.Context(), strings.ToUpper(want), time.Hour)
+	gotBatch, gotSeq, err := f.DB.LatestTo(t.Context(), strings.ToUpper(want), time.Hour)
 	if err != nil || gotBatch != batch || gotSeq != 3 {
 		t.Errorf("LatestTo: got %d %d, %v; want %d 3", gotBatch, gotSeq, err, batch)
 	}
-	if _, _, err := f.db.LatestTo(t.Context(), "stranger@a.example", time.Hour); !errors.Is(err, queue.ErrNotFound) {
+	if _, _, err := f.DB.LatestTo(t.Context(), "stranger@a.example", time.Hour); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("LatestTo of a stranger: got %v, want ErrNotFound", err)
 	}
-	if _, _, err := f.db.LatestTo(t.Context(), want, 0); !errors.Is(err, queue.ErrNotFound) {
+	if _, _, err := f.DB.LatestTo(t.Context(), want, 0); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("LatestTo before the time: got %v, want ErrNotFound", err)
 	}
 }
@@ -255,33 +255,33 @@ func TestFindRecipient(t *testing.T) {
 // A client's new return path is looked at before its next batch leaves.
 func TestSetBounceAsksTheGuard(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.exec(`INSERT INTO enotify.verdict (client_id, identity, domain, egress, result, blocks, valid_until) SELECT id, 'mailfrom', domain, '192.0.2.1', 'pass', false, now() + interval '1 hour' FROM enotify.client`)
-	if _, err := f.db.SetClient(t.Context(), "Town.Example.", queue.ClientChange{Bounces: &queue.Bounces{Mode: queue.BounceOwn, Domain: "Bounce.Town.example"}}); err != nil {
+	f := queuetest.NewFixture(t)
+	f.Exec(`INSERT INTO enotify.verdict (client_id, identity, domain, egress, result, blocks, valid_until) SELECT id, 'mailfrom', domain, '192.0.2.1', 'pass', false, now() + interval '1 hour' FROM enotify.client`)
+	if _, err := f.DB.SetClient(t.Context(), "Town.Example.", queue.ClientChange{Bounces: &queue.Bounces{Mode: queue.BounceOwn, Domain: "Bounce.Town.example"}}); err != nil {
 		t.Fatal(err)
 	}
-	if got := query[bool](f, `SELECT valid_until <= now() FROM enotify.verdict`); !got {
+	if got := queuetest.Query[bool](f, `SELECT valid_until <= now() FROM enotify.verdict`); !got {
 		t.Error("the verdict on the old return path: still valid, want asked again")
 	}
-	c, err := f.db.Client(t.Context(), "town.example")
+	c, err := f.DB.Client(t.Context(), "town.example")
 	if err != nil || c.Bounce != queue.BounceOwn || c.BounceAt != "bounce.town.example" {
 		t.Errorf("client: got %+v, %v; want own at bounce.town.example", c, err)
 	}
-	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
-	content, err := f.db.Content(t.Context(), batch)
+	batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
+	content, err := f.DB.Content(t.Context(), batch)
 	if err != nil || content.Bounces.At("") != "bounce.town.example" {
 		t.Errorf("batch: got %+v, %v; want bounces at bounce.town.example", content.Bounces, err)
 	}
-	if _, err := f.db.SetClient(t.Context(), "town.example", queue.ClientChange{Selectors: &[]string{}}); err != nil {
+	if _, err := f.DB.SetClient(t.Context(), "town.example", queue.ClientChange{Selectors: &[]string{}}); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := f.db.Client(t.Context(), "town.example"); err != nil || c.BounceAt != "bounce.town.example" {
+	if c, err := f.DB.Client(t.Context(), "town.example"); err != nil || c.BounceAt != "bounce.town.example" {
 		t.Errorf("after a change of something else: got %+v, %v; want it to stay", c, err)
 	}
-	if _, err := f.db.SetClient(t.Context(), "town.example", queue.ClientChange{Bounces: &queue.Bounces{Mode: queue.BounceOff}}); err != nil {
+	if _, err := f.DB.SetClient(t.Context(), "town.example", queue.ClientChange{Bounces: &queue.Bounces{Mode: queue.BounceOff}}); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := f.db.Client(t.Context(), "town.example"); err != nil || c.Bounce != queue.BounceOff || c.BounceAt != "" {
+	if c, err := f.DB.Client(t.Context(), "town.example"); err != nil || c.Bounce != queue.BounceOff || c.BounceAt != "" {
 		t.Errorf("off again: got %+v, %v", c, err)
 	}
 }
@@ -289,14 +289,14 @@ func TestSetBounceAsksTheGuard(t *testing.T) {
 // A sender's login may record reports; an application's or admin's may not, and is told whose may.
 func TestWhoMayRecordReports(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
-	f.serve(f.server("n1", deliver))
-	admin := open(t, queuetest.Login(t, f.url, "enotify_admin"))
+	f := queuetest.NewFixture(t)
+	batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
+	f.Serve(f.Server("n1", queuetest.Deliver))
+	admin := queuetest.Open(t, queuetest.Login(t, f.URL, "enotify_admin"))
 	if _, err := admin.RecordReport(t.Context(), returned(batch, 1)); err == nil || !strings.Contains(err.Error(), "enotify_sender") {
 		t.Errorf("an admin: got %v, want an error that names enotify_sender", err)
 	}
-	sender := open(t, queuetest.Login(t, f.url, "enotify_sender"))
+	sender := queuetest.Open(t, queuetest.Login(t, f.URL, "enotify_sender"))
 	if got, err := sender.RecordReport(t.Context(), returned(batch, 1)); err != nil || got.Was != queue.Delivered {
 		t.Errorf("a sender: got %+v, %v; want it recorded", got, err)
 	}
@@ -309,67 +309,67 @@ func TestWhoMayRecordReports(t *testing.T) {
 // fact, and the old mail read again is not.
 func TestReportsAfterARequeue(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
-	f.serve(f.server("n1", deliver))
+	f := queuetest.NewFixture(t)
+	batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
+	f.Serve(f.Server("n1", queuetest.Deliver))
 	first := returned(batch, 1)
 	first.ID, first.Class, first.Reply = "<1@a.example>", queue.AuthRejected, queue.Reply{Code: 550, Enhanced: "5.7.26", Text: "not authorised"}
-	f.record(first)
+	record(f, first)
 	requeue := func() {
 		t.Helper()
-		if got := query[int](f, `SELECT requeued FROM enotify.requeue_batch($1, 'auth_rejected')`, batch); got != 1 {
+		if got := queuetest.Query[int](f, `SELECT requeued FROM enotify.requeue_batch($1, 'auth_rejected')`, batch); got != 1 {
 			t.Fatalf("requeued: got %d, want 1", got)
 		}
 	}
 	requeue()
 	late := first
 	late.ID, late.Reply.Enhanced = "<2@a.example>", "5.7.1" // of the first try too: nobody was sent to since
-	if got := f.record(late); got.Was != "" {
+	if got := record(f, late); got.Was != "" {
 		t.Errorf("a late word of the first try: got %+v, want no change", got)
 	}
-	f.exec(`UPDATE enotify.verdict SET blocks = false`)
-	f.serve(f.server("n2", deliver))
-	if got := f.record(first); !got.Known {
+	f.Exec(`UPDATE enotify.verdict SET blocks = false`)
+	f.Serve(f.Server("n2", queuetest.Deliver))
+	if got := record(f, first); !got.Known {
 		t.Errorf("the first mail, read again: got %+v, want known", got)
 	}
-	if got := strings.TrimSpace(f.outcome(batch)); got != "delivered 250 ok /" {
+	if got := strings.TrimSpace(outcome(f, batch)); got != "delivered 250 ok /" {
 		t.Errorf("after the second try: got %q, want delivered", got)
 	}
 	again := first
 	again.ID = "<3@a.example>"
-	if got := f.record(again); got.Known || got.Was != queue.Delivered {
+	if got := record(f, again); got.Known || got.Was != queue.Delivered {
 		t.Errorf("the bounce of the second try: got %+v, want new", got)
 	}
-	f.counted(batch)
+	counted(f, batch)
 }
 
 // What a receiver says late counts as if it had said so at once: a client
 // whose mail is not believed is stopped, a full mailbox is counted.
 func TestReportsHaveConsequences(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{a@a.example, b@b.example, c@c.example, full@c.example}')`)
-	f.serve(f.server("n1", deliver))
+	f := queuetest.NewFixture(t)
+	batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{a@a.example, b@b.example, c@c.example, full@c.example}')`)
+	f.Serve(f.Server("n1", queuetest.Deliver))
 	var alerts []string
 	for seq := range int32(3) {
 		r := returned(batch, seq+1)
 		r.Class, r.Reply, r.Host = queue.AuthRejected, queue.Reply{Code: 550, Enhanced: "5.7.26", Text: "not authorised"}, fmt.Sprintf("mx%d.example", seq)
-		for _, a := range f.record(r).Alerts {
+		for _, a := range record(f, r).Alerts {
 			alerts = append(alerts, a.Kind)
 		}
 	}
 	if want := queue.AlertClientBlocked; len(alerts) == 0 || alerts[len(alerts)-1] != want {
 		t.Errorf("alerts: got %q, want the last to be %s", alerts, want)
 	}
-	if got := query[bool](f, `SELECT refused_at IS NOT NULL FROM enotify.client`); !got {
+	if got := queuetest.Query[bool](f, `SELECT refused_at IS NOT NULL FROM enotify.client`); !got {
 		t.Error("the client: not stopped")
 	}
 	r := returned(batch, 4)
 	r.Class, r.Reply = queue.MailboxFull, queue.Reply{Code: 552, Enhanced: "5.2.2", Text: "full"}
-	f.record(r)
-	f.record(r)
-	if got := query[string](f, `SELECT concat_ws(' ', address, replies) FROM enotify.full_mailbox`); got != "full@c.example 1" {
+	record(f, r)
+	record(f, r)
+	if got := queuetest.Query[string](f, `SELECT concat_ws(' ', address, replies) FROM enotify.full_mailbox`); got != "full@c.example 1" {
 		t.Errorf("full mailboxes: got %q, want full@c.example 1", got)
 	}
-	f.counted(batch)
+	counted(f, batch)
 }

@@ -14,22 +14,23 @@ import (
 
 	"enotify/queue"
 	"enotify/queue/engine"
+	"enotify/queue/queuetest"
 )
 
 // unauthorised refuses at every site whose domain begins with "no".
 func unauthorised(ctx context.Context, m queue.Message) queue.Outcome {
 	if !strings.HasPrefix(m.Domain, "no") {
-		return deliver(ctx, m)
+		return queuetest.Deliver(ctx, m)
 	}
 	return queue.Outcome{State: queue.Bounced, Class: queue.AuthRejected, Site: m.Domain, Host: "mx." + m.Domain,
 		Reply: queue.Reply{Code: 550, Enhanced: "5.7.26", Text: "unauthenticated mail from town.example to <" + m.Address + ">"}}
 }
 
 // judgeNow is one look of the guard at the client; each record is its own.
-func (f *fixture) judgeNow(result, record string) queue.Judgement {
+func judgeNow(f *queuetest.Fixture, result, record string) queue.Judgement {
 	f.Helper()
-	j, err := f.db.Judge(f.Context(), queue.Subject{ClientID: 1}, []queue.Verdict{{
-		Identity: "mailfrom", Domain: "town.example", Egress: egress, Result: result, Blocks: result == "fail", Record: record, Explanation: "so says the test", ValidFor: time.Hour,
+	j, err := f.DB.Judge(f.Context(), queue.Subject{ClientID: 1}, []queue.Verdict{{
+		Identity: "mailfrom", Domain: "town.example", Egress: queuetest.Egress, Result: result, Blocks: result == "fail", Record: record, Explanation: "so says the test", ValidFor: time.Hour,
 	}})
 	if err != nil {
 		f.Fatal(err)
@@ -38,7 +39,7 @@ func (f *fixture) judgeNow(result, record string) queue.Judgement {
 }
 
 // serveAlone runs a server without a guard.
-func (f *fixture) serveAlone(s *engine.Server) {
+func serveAlone(f *queuetest.Fixture, s *engine.Server) {
 	f.Helper()
 	if err := s.Serve(f.Context()); err != nil {
 		f.Fatal(err)
@@ -46,9 +47,9 @@ func (f *fixture) serveAlone(s *engine.Server) {
 }
 
 // alerts are those that the function raises, as applications hear them.
-func (f *fixture) alerts(during func()) (heard []queue.Alert) {
+func alerts(f *queuetest.Fixture, during func()) (heard []queue.Alert) {
 	f.Helper()
-	app := connect(f.T, f.url)
+	app := queuetest.Connect(f.T, f.URL)
 	if _, err := app.Exec(f.Context(), `LISTEN enotify_alert`); err != nil {
 		f.Fatal(err)
 	}
@@ -78,14 +79,14 @@ func (f *fixture) alerts(during func()) (heard []queue.Alert) {
 // At the first refusal the guard is asked again, and the application hears of it, once.
 func TestRefusalAsksTheGuard(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.judgeNow("pass", "v=spf1 mx -all")
-	f.enqueue("menu", 40, "no.example", "yes.example")
+	f := queuetest.NewFixture(t)
+	judgeNow(f, "pass", "v=spf1 mx -all")
+	f.Enqueue("menu", 40, "no.example", "yes.example")
 	var told []queue.Alert
 	var mu sync.Mutex
-	s := f.server("n1", unauthorised)
+	s := f.Server("n1", unauthorised)
 	s.Alerted = func(a queue.Alert) { mu.Lock(); told = append(told, a); mu.Unlock() }
-	heard := f.alerts(func() { f.serveAlone(s) })
+	heard := alerts(f, func() { serveAlone(f, s) })
 	want := []queue.Alert{{Kind: queue.AlertAuthRejected, Client: "town.example", Batch: 1, Site: "no.example", Next: "enotify spf check town.example",
 		Text: "no.example refuses mail of town.example as not authorised (550 5.7.26); the guard looks at its record again"}}
 	if diff := cmp.Diff(want, heard); diff != "" {
@@ -94,14 +95,14 @@ func TestRefusalAsksTheGuard(t *testing.T) {
 	if diff := cmp.Diff(want, told); diff != "" {
 		t.Errorf("told to the server (-want +got):\n%s", diff)
 	}
-	if got := query[bool](f, `SELECT valid_until <= now() FROM enotify.verdict WHERE superseded_at IS NULL`); !got {
+	if got := queuetest.Query[bool](f, `SELECT valid_until <= now() FROM enotify.verdict WHERE superseded_at IS NULL`); !got {
 		t.Error("the verdict is good still, want it to be asked again")
 	}
 	// twenty refusals, but all at one site
-	if got, want := query[string](f, `SELECT format('%s: %s refused at %s', b.state, a.hits, a.site) FROM enotify.batch b, enotify.auth_refusal a`), "done: 20 refused at no.example"; got != want {
+	if got, want := queuetest.Query[string](f, `SELECT format('%s: %s refused at %s', b.state, a.hits, a.site) FROM enotify.batch b, enotify.auth_refusal a`), "done: 20 refused at no.example"; got != want {
 		t.Errorf("batch: got %q, want %q", got, want)
 	}
-	if got := query[int](f, `SELECT count(*)::int FROM enotify.suppression`); got != 0 {
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.suppression`); got != 0 {
 		t.Errorf("suppressions: got %d, want 0", got)
 	}
 }
@@ -114,45 +115,45 @@ func TestRefusalsAtTwoSitesBlockTheClient(t *testing.T) {
 	for _, cure := range []string{"record", "resume"} {
 		t.Run(cure, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t)
-			f.exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
-			f.judgeNow("pass", "v=spf1 mx -all")
-			f.enqueue("menu", 20, "no1.example", "no2.example", "yes.example")
-			heard := f.alerts(func() { f.serveAlone(f.server("n1", unauthorised)) })
+			f := queuetest.NewFixture(t)
+			f.Exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
+			judgeNow(f, "pass", "v=spf1 mx -all")
+			f.Enqueue("menu", 20, "no1.example", "no2.example", "yes.example")
+			heard := alerts(f, func() { serveAlone(f, f.Server("n1", unauthorised)) })
 			if !slices.ContainsFunc(heard, func(a queue.Alert) bool {
 				return cmp.Equal(a, queue.Alert{Kind: queue.AlertClientBlocked, Client: "town.example", Batch: 1, Next: "enotify batch show 1"}, cmpopts.IgnoreFields(queue.Alert{}, "Text"))
 			}) {
 				t.Errorf("alerts: got %+v, want one that the client is blocked", heard)
 			}
-			late := f.enqueue("late", 3, "yes.example")
-			f.judgeNow("pass", "v=spf1 mx -all")
-			f.serveAlone(f.server("n2", unauthorised))
-			if got := query[string](f, `SELECT string_agg(state::text, ' ' ORDER BY id) FROM enotify.batch WHERE finished_at IS NULL`); !strings.HasSuffix(got, "blocked") {
+			late := f.Enqueue("late", 3, "yes.example")
+			judgeNow(f, "pass", "v=spf1 mx -all")
+			serveAlone(f, f.Server("n2", unauthorised))
+			if got := queuetest.Query[string](f, `SELECT string_agg(state::text, ' ' ORDER BY id) FROM enotify.batch WHERE finished_at IS NULL`); !strings.HasSuffix(got, "blocked") {
 				t.Errorf("batches after a pass: got %s, want the late one blocked", got)
 			}
-			reason := query[string](f, `SELECT reason FROM enotify.batch WHERE id = $1`, late)
+			reason := queuetest.Query[string](f, `SELECT reason FROM enotify.batch WHERE id = $1`, late)
 			for _, want := range []string{"2 sites refuse mail of town.example", "no1.example (", "550 5.7.26 unauthenticated mail", "enotify client zone town.example", "enotify batch resume"} {
 				if !strings.Contains(reason, want) {
 					t.Errorf("reason: got %q, want %q in it", reason, want)
 				}
 			}
 			// nobody else is held up
-			other := query[int64](f, `SELECT enotify.enqueue('o', 'info@city.example', 's', 't', '{x@a.example}')`)
-			f.exec(`INSERT INTO enotify.verdict (client_id, identity, domain, egress, result, blocks, valid_until) VALUES (2, 'mailfrom', 'city.example', '192.0.2.1', 'pass', false, now() + interval '1 day')`)
-			f.serveAlone(f.server("n3", deliver))
-			if got, want := f.states(other), map[string]int{"delivered": 1}; !cmp.Equal(got, want) {
+			other := queuetest.Query[int64](f, `SELECT enotify.enqueue('o', 'info@city.example', 's', 't', '{x@a.example}')`)
+			f.Exec(`INSERT INTO enotify.verdict (client_id, identity, domain, egress, result, blocks, valid_until) VALUES (2, 'mailfrom', 'city.example', '192.0.2.1', 'pass', false, now() + interval '1 day')`)
+			serveAlone(f, f.Server("n3", queuetest.Deliver))
+			if got, want := f.States(other), map[string]int{"delivered": 1}; !cmp.Equal(got, want) {
 				t.Errorf("the other client's batch: got %v, want %v", got, want)
 			}
 
 			switch cure {
 			case "record":
-				f.judgeNow("pass", "v=spf1 mx include:host.example -all")
+				judgeNow(f, "pass", "v=spf1 mx include:host.example -all")
 			case "resume":
-				f.exec(`SELECT enotify.resume_batch($1)`, late)
-				f.judgeNow("pass", "v=spf1 mx -all")
+				f.Exec(`SELECT enotify.resume_batch($1)`, late)
+				judgeNow(f, "pass", "v=spf1 mx -all")
 			}
-			f.serveAlone(f.server("n4", deliver))
-			if got, want := f.states(late), map[string]int{"delivered": 3}; !cmp.Equal(got, want) {
+			serveAlone(f, f.Server("n4", queuetest.Deliver))
+			if got, want := f.States(late), map[string]int{"delivered": 3}; !cmp.Equal(got, want) {
 				t.Errorf("after the cure: got %v, want %v", got, want)
 			}
 		})
@@ -163,18 +164,18 @@ func TestRefusalsAtTwoSitesBlockTheClient(t *testing.T) {
 // batches itself when that is cured.
 func TestGuardExplainsTheRefusals(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.judgeNow("pass", "v=spf1 mx -all")
-	batch := f.enqueue("menu", 20, "no1.example", "no2.example")
-	f.serveAlone(f.server("n1", unauthorised))
-	late := f.enqueue("late", 3, "yes.example")
-	f.judgeNow("fail", "v=spf1 -all")
-	if got, want := query[string](f, `SELECT state || ': ' || reason FROM enotify.batch WHERE id = $1`, late), "blocked: SPF fail for town.example from 192.0.2.1: so says the test"; got != want {
+	f := queuetest.NewFixture(t)
+	judgeNow(f, "pass", "v=spf1 mx -all")
+	batch := f.Enqueue("menu", 20, "no1.example", "no2.example")
+	serveAlone(f, f.Server("n1", unauthorised))
+	late := f.Enqueue("late", 3, "yes.example")
+	judgeNow(f, "fail", "v=spf1 -all")
+	if got, want := queuetest.Query[string](f, `SELECT state || ': ' || reason FROM enotify.batch WHERE id = $1`, late), "blocked: SPF fail for town.example from 192.0.2.1: so says the test"; got != want {
 		t.Errorf("batch %d after %d: got %q, want %q", late, batch, got, want)
 	}
-	f.judgeNow("pass", "v=spf1 mx -all")
-	f.serveAlone(f.server("n2", deliver))
-	if got, want := f.states(late), map[string]int{"delivered": 3}; !cmp.Equal(got, want) {
+	judgeNow(f, "pass", "v=spf1 mx -all")
+	serveAlone(f, f.Server("n2", queuetest.Deliver))
+	if got, want := f.States(late), map[string]int{"delivered": 3}; !cmp.Equal(got, want) {
 		t.Errorf("after the cure: got %v, want %v", got, want)
 	}
 }
@@ -182,18 +183,18 @@ func TestGuardExplainsTheRefusals(t *testing.T) {
 // What is an hour old is another story, and a result written twice counts once.
 func TestRefusalsOfAnotherSpell(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.judgeNow("pass", "v=spf1 mx -all")
-	f.enqueue("1", 2, "no1.example")
-	f.serveAlone(f.server("n1", unauthorised))
-	f.exec(`UPDATE enotify.auth_refusal SET first_at = first_at - interval '61 min', last_at = last_at - interval '61 min'`)
-	f.judgeNow("pass", "v=spf1 mx -all")
-	f.enqueue("2", 2, "no2.example")
-	f.serveAlone(f.server("n2", unauthorised))
-	if got, want := query[string](f, `SELECT string_agg(site || ' ' || hits, ',') FROM enotify.auth_refusal`), "no2.example 2"; got != want {
+	f := queuetest.NewFixture(t)
+	judgeNow(f, "pass", "v=spf1 mx -all")
+	f.Enqueue("1", 2, "no1.example")
+	serveAlone(f, f.Server("n1", unauthorised))
+	f.Exec(`UPDATE enotify.auth_refusal SET first_at = first_at - interval '61 min', last_at = last_at - interval '61 min'`)
+	judgeNow(f, "pass", "v=spf1 mx -all")
+	f.Enqueue("2", 2, "no2.example")
+	serveAlone(f, f.Server("n2", unauthorised))
+	if got, want := queuetest.Query[string](f, `SELECT string_agg(site || ' ' || hits, ',') FROM enotify.auth_refusal`), "no2.example 2"; got != want {
 		t.Errorf("refusals: got %q, want %q", got, want)
 	}
-	if got := query[bool](f, `SELECT refused_at IS NULL FROM enotify.client`); !got {
+	if got := queuetest.Query[bool](f, `SELECT refused_at IS NULL FROM enotify.client`); !got {
 		t.Error("the client is blocked, want it not")
 	}
 }
@@ -201,10 +202,10 @@ func TestRefusalsOfAnotherSpell(t *testing.T) {
 // Any login may listen to alerts; only nodes may raise what they record.
 func TestRaise(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	long := queue.Alert{Kind: queue.AlertSpamBlock, Site: "google", Text: strings.Repeat("\x01", 5000), Next: "enotify destination show google"}
-	heard := f.alerts(func() {
-		if err := f.db.Raise(t.Context(), long); err != nil {
+	heard := alerts(f, func() {
+		if err := f.DB.Raise(t.Context(), long); err != nil {
 			t.Fatal(err)
 		}
 	})

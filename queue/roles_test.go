@@ -11,9 +11,9 @@ import (
 )
 
 // refused runs a statement that must fail with a message that holds want.
-func (f *fixture) refused(sql, want string, args ...any) {
+func refused(f *queuetest.Fixture, sql, want string, args ...any) {
 	f.Helper()
-	refusedBy(f.T, f.conn, sql, want, args...)
+	refusedBy(f.T, f.Conn, sql, want, args...)
 }
 
 func refusedBy(t *testing.T, conn *pgx.Conn, sql, want string, args ...any) {
@@ -27,13 +27,13 @@ func refusedBy(t *testing.T, conn *pgx.Conn, sql, want string, args ...any) {
 // An application login sees and sends for its own clients, and nothing else.
 func TestApplicationLoginIsConfined(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	url := queuetest.Login(t, f.url, "enotify_app")
-	app := connect(t, url)
-	f.exec(`INSERT INTO enotify.client (domain) VALUES ('city.example'), ('free.example')`)
-	f.exec(`INSERT INTO enotify.client_login SELECT id, $1 FROM enotify.client WHERE domain = 'city.example'`, app.Config().User)
-	f.exec(`INSERT INTO enotify.client_login SELECT id, 'somebody_else' FROM enotify.client WHERE domain = 'town.example'`)
-	foreign := f.enqueue("foreign", 3, "a.example")
+	f := queuetest.NewFixture(t)
+	url := queuetest.Login(t, f.URL, "enotify_app")
+	app := queuetest.Connect(t, url)
+	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('city.example'), ('free.example')`)
+	f.Exec(`INSERT INTO enotify.client_login SELECT id, $1 FROM enotify.client WHERE domain = 'city.example'`, app.Config().User)
+	f.Exec(`INSERT INTO enotify.client_login SELECT id, 'somebody_else' FROM enotify.client WHERE domain = 'town.example'`)
+	foreign := f.Enqueue("foreign", 3, "a.example")
 
 	var own int64
 	if err := app.QueryRow(t.Context(), `SELECT enotify.enqueue('k', 'info@city.example', 's', 't', '{x@a.example}')`).Scan(&own); err != nil {
@@ -90,7 +90,7 @@ func TestApplicationLoginIsConfined(t *testing.T) {
 	} {
 		refusedBy(t, app, sql, want)
 	}
-	if got := f.states(foreign); !cmp.Equal(got, map[string]int{"pending": 3}) {
+	if got := f.States(foreign); !cmp.Equal(got, map[string]int{"pending": 3}) {
 		t.Errorf("the other client's batch: got %v, want it as it was", got)
 	}
 }
@@ -98,10 +98,10 @@ func TestApplicationLoginIsConfined(t *testing.T) {
 // A login that is tied to no client may use the clients that are tied to nobody.
 func TestUntiedLoginUsesUntiedClients(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.exec(`INSERT INTO enotify.client (domain) VALUES ('tied.example')`)
-	f.exec(`INSERT INTO enotify.client_login SELECT id, 'somebody_else' FROM enotify.client WHERE domain = 'tied.example'`)
-	app := connect(t, queuetest.Login(t, f.url, "enotify_app"))
+	f := queuetest.NewFixture(t)
+	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('tied.example')`)
+	f.Exec(`INSERT INTO enotify.client_login SELECT id, 'somebody_else' FROM enotify.client WHERE domain = 'tied.example'`)
+	app := queuetest.Connect(t, queuetest.Login(t, f.URL, "enotify_app"))
 	if _, err := app.Exec(t.Context(), `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{x@a.example}')`); err != nil {
 		t.Errorf("enqueue for a client that is tied to nobody: %v", err)
 	}
@@ -111,11 +111,11 @@ func TestUntiedLoginUsesUntiedClients(t *testing.T) {
 // A node runs with a login that is enotify_sender and nothing more.
 func TestSenderRoleSuffices(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := f.enqueue("menu", 20, "a.example", "gone.example")
-	f.db = open(t, queuetest.Login(t, f.url, "enotify_sender"))
-	f.serve(f.server("n1", answerByDomain))
-	if got, want := f.states(batch), map[string]int{"delivered": 10, "bounced": 10}; !cmp.Equal(got, want) {
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 20, "a.example", "gone.example")
+	f.DB = queuetest.Open(t, queuetest.Login(t, f.URL, "enotify_sender"))
+	f.Serve(f.Server("n1", queuetest.AnswerByDomain))
+	if got, want := f.States(batch), map[string]int{"delivered": 10, "bounced": 10}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
 }
@@ -123,9 +123,9 @@ func TestSenderRoleSuffices(t *testing.T) {
 // A node moves batches and domains, and changes nothing else of them.
 func TestSenderChangesNoBatch(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.enqueue("menu", 1, "a.example")
-	sender := connect(t, queuetest.Login(t, f.url, "enotify_sender"))
+	f := queuetest.NewFixture(t)
+	f.Enqueue("menu", 1, "a.example")
+	sender := queuetest.Connect(t, queuetest.Login(t, f.URL, "enotify_sender"))
 	for _, sql := range []string{
 		`UPDATE enotify.batch SET body_text = 'else'`,
 		`UPDATE enotify.batch SET from_address = 'mayor@town.example'`,
@@ -142,14 +142,14 @@ func TestSenderChangesNoBatch(t *testing.T) {
 // PUBLIC has nothing: a function is executable by all when it is made.
 func TestPublicHasNothing(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	got := query[string](f, `
+	f := queuetest.NewFixture(t)
+	got := queuetest.Query[string](f, `
 		SELECT coalesce(string_agg(p.oid::regprocedure::text, ', '), '') FROM pg_proc p
 		WHERE p.pronamespace = 'enotify'::regnamespace AND has_function_privilege('public', p.oid, 'EXECUTE')`)
 	if got != "" {
 		t.Errorf("PUBLIC may execute %s", got)
 	}
-	got = query[string](f, `
+	got = queuetest.Query[string](f, `
 		SELECT coalesce(string_agg(c.relname, ', '), '') FROM pg_class c
 		WHERE c.relnamespace = 'enotify'::regnamespace AND c.relkind IN ('r', 'v') AND has_table_privilege('public', c.oid, 'SELECT, INSERT, UPDATE, DELETE')`)
 	if got != "" {
@@ -160,15 +160,15 @@ func TestPublicHasNothing(t *testing.T) {
 // Each table and column, and each function, says what it is for.
 func TestSchemaIsDocumented(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	got := query[string](f, `
+	f := queuetest.NewFixture(t)
+	got := queuetest.Query[string](f, `
 		SELECT coalesce(string_agg(format('%s.%s', c.relname, a.attname), ', ' ORDER BY c.relname, a.attnum), '')
 		FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum >= 0 AND NOT a.attisdropped
 		WHERE c.relnamespace = 'enotify'::regnamespace AND c.relkind = 'r' AND col_description(c.oid, a.attnum) IS NULL`)
 	if got != "" {
 		t.Errorf("columns without a comment: %s", got)
 	}
-	got = query[string](f, `
+	got = queuetest.Query[string](f, `
 		SELECT coalesce(string_agg(name, ', '), '') FROM (
 			SELECT c.relname AS name FROM pg_class c WHERE c.relnamespace = 'enotify'::regnamespace AND c.relkind IN ('r', 'v') AND obj_description(c.oid, 'pg_class') IS NULL
 			UNION ALL

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"enotify/queue/queuetest"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 )
@@ -11,7 +13,7 @@ import (
 // One bad address does not stop a batch: it is an outcome with its reason.
 func TestSealChecksAddresses(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	tests := []struct {
 		staged string
 		want   string // "" when it is invalid
@@ -55,7 +57,7 @@ func TestSealChecksAddresses(t *testing.T) {
 	for _, test := range tests {
 		addresses = append(addresses, test.staged)
 	}
-	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', $1)`, addresses)
+	batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', $1)`, addresses)
 
 	type row struct{ Address, State, Reason string }
 	var want []row
@@ -66,7 +68,7 @@ func TestSealChecksAddresses(t *testing.T) {
 			want = append(want, row{test.staged, "invalid", test.reason})
 		}
 	}
-	rows, err := f.conn.Query(t.Context(), `SELECT address, state, coalesce(reply, '') FROM enotify.delivery WHERE batch_id = $1`, batch)
+	rows, err := f.Conn.Query(t.Context(), `SELECT address, state, coalesce(reply, '') FROM enotify.delivery WHERE batch_id = $1`, batch)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,11 +92,11 @@ func TestSealChecksAddresses(t *testing.T) {
 // is a range of seq; those that are not sent to come last.
 func TestSealNumbersInDomainOrder(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.exec(`INSERT INTO enotify.suppression (address, client_id, cause) VALUES ('gone@b.example', NULL, 'no_such_user')`)
-	f.exec(`INSERT INTO enotify.suppression (address, client_id, cause) SELECT 'left@c.example', id, 'unsubscribe' FROM enotify.client`)
-	f.exec(`INSERT INTO enotify.suppression (address, client_id, cause, until) VALUES ('full@c.example', NULL, 'mailbox_full', now() - interval '1 day')`)
-	batch := query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't',
+	f := queuetest.NewFixture(t)
+	f.Exec(`INSERT INTO enotify.suppression (address, client_id, cause) VALUES ('gone@b.example', NULL, 'no_such_user')`)
+	f.Exec(`INSERT INTO enotify.suppression (address, client_id, cause) SELECT 'left@c.example', id, 'unsubscribe' FROM enotify.client`)
+	f.Exec(`INSERT INTO enotify.suppression (address, client_id, cause, until) VALUES ('full@c.example', NULL, 'mailbox_full', now() - interval '1 day')`)
+	batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't',
 		'{z@c.example,a@b.example,Gone@B.example,left@c.example,full@c.example,A@B.EXAMPLE,bad,y@c.example,x@b.example,odd@b.example}',
 		ARRAY['{"n":1}','{"n":2}',NULL,NULL,NULL,'{"n":6}',NULL,NULL,NULL,'[1]']::jsonb[])`)
 	type row struct {
@@ -102,7 +104,7 @@ func TestSealNumbersInDomainOrder(t *testing.T) {
 		Address, State string
 		Data           *string
 	}
-	rows, err := f.conn.Query(t.Context(), `SELECT d.seq, d.address, d.state, r.data::text FROM enotify.delivery d JOIN enotify.recipient r USING (batch_id, seq) WHERE batch_id = $1 ORDER BY seq`, batch)
+	rows, err := f.Conn.Query(t.Context(), `SELECT d.seq, d.address, d.state, r.data::text FROM enotify.delivery d JOIN enotify.recipient r USING (batch_id, seq) WHERE batch_id = $1 ORDER BY seq`, batch)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,46 +127,46 @@ func TestSealNumbersInDomainOrder(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("recipients (-want +got):\n%s", diff)
 	}
-	if got := query[string](f, `SELECT string_agg(format('%s-%s', first_seq, last_seq), ' ' ORDER BY first_seq) FROM enotify.batch_domain WHERE batch_id = $1`, batch); got != "1-2 3-5" {
+	if got := queuetest.Query[string](f, `SELECT string_agg(format('%s-%s', first_seq, last_seq), ' ' ORDER BY first_seq) FROM enotify.batch_domain WHERE batch_id = $1`, batch); got != "1-2 3-5" {
 		t.Errorf("ranges: got %q, want %q", got, "1-2 3-5")
 	}
-	if got := query[string](f, `SELECT format('%s %s %s %s', staged, duplicates, total, sendable) FROM enotify.batch WHERE id = $1`, batch); got != "10 1 9 5" {
+	if got := queuetest.Query[string](f, `SELECT format('%s %s %s %s', staged, duplicates, total, sendable) FROM enotify.batch WHERE id = $1`, batch); got != "10 1 9 5" {
 		t.Errorf("staged, duplicates, total, sendable: got %q, want %q", got, "10 1 9 5")
 	}
 }
 
 func TestSubmitIsIdempotentAndCounts(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	create := `SELECT enotify.create_batch(idem_key => $1, from_address => 'info@town.example', subject => 's', body_text => 't')`
-	batch := query[int64](f, create, "k")
-	if again := query[int64](f, create, "k"); again != batch {
+	batch := queuetest.Query[int64](f, create, "k")
+	if again := queuetest.Query[int64](f, create, "k"); again != batch {
 		t.Errorf("same key: got batch %d, want %d", again, batch)
 	}
-	copied, err := f.conn.CopyFrom(t.Context(), pgx.Identifier{"enotify", "recipient_in"}, []string{"batch_id", "address", "data"},
+	copied, err := f.Conn.CopyFrom(t.Context(), pgx.Identifier{"enotify", "recipient_in"}, []string{"batch_id", "address", "data"},
 		pgx.CopyFromRows([][]any{{batch, "a@b.example", map[string]any{"name": "Ada"}}, {batch, "b@b.example", nil}}))
 	if err != nil || copied != 2 {
 		t.Fatalf("COPY: %d rows, %v", copied, err)
 	}
-	f.refused(`SELECT enotify.submit_batch($1, 3)`, "batch 1 has 2 staged recipients, expected 3", batch)
+	refused(f, `SELECT enotify.submit_batch($1, 3)`, "batch 1 has 2 staged recipients, expected 3", batch)
 	for range 2 {
-		if got := query[int](f, `SELECT enotify.submit_batch($1, 2)`, batch); got != 2 {
+		if got := queuetest.Query[int](f, `SELECT enotify.submit_batch($1, 2)`, batch); got != 2 {
 			t.Errorf("submit_batch: got %d, want 2", got)
 		}
 	}
-	f.refused(`SELECT enotify.submit_batch($1, 3)`, "batch 1 was submitted with 2 recipients, not 3", batch)
-	f.refused(`SELECT enotify.add_recipients($1, '{c@b.example}')`, "batch 1 is submitted; it takes no more recipients", batch)
+	refused(f, `SELECT enotify.submit_batch($1, 3)`, "batch 1 was submitted with 2 recipients, not 3", batch)
+	refused(f, `SELECT enotify.add_recipients($1, '{c@b.example}')`, "batch 1 is submitted; it takes no more recipients", batch)
 
-	empty := query[int64](f, create, "empty")
-	f.refused(`SELECT enotify.submit_batch($1)`, " is empty", empty)
-	f.refused(`SELECT enotify.submit_batch(99)`, "no batch 99 of yours")
-	f.refused(`INSERT INTO enotify.recipient_in (batch_id, address) VALUES (99, 'a@b.example')`, "no batch 99 of yours")
+	empty := queuetest.Query[int64](f, create, "empty")
+	refused(f, `SELECT enotify.submit_batch($1)`, " is empty", empty)
+	refused(f, `SELECT enotify.submit_batch(99)`, "no batch 99 of yours")
+	refused(f, `INSERT INTO enotify.recipient_in (batch_id, address) VALUES (99, 'a@b.example')`, "no batch 99 of yours")
 }
 
 // Nothing that would become a header may hold a line end, whoever inserts it.
 func TestHeadersCannotBeInjected(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	for _, argument := range []string{"subject", "from_name", "reply_to", "from_address", "list_unsubscribe"} {
 		args := map[string]string{"idem_key": "k", "from_address": "info@town.example", "subject": "s"}
 		args[argument] = "https://x@town.example\r\nBcc: all@b.example"
@@ -174,16 +176,16 @@ func TestHeadersCannotBeInjected(t *testing.T) {
 			values = append(values, value)
 			names = append(names, name+" => $"+string(rune('0'+len(values))))
 		}
-		if _, err := f.conn.Exec(t.Context(), `SELECT enotify.create_batch(`+strings.Join(names, ", ")+`)`, values...); err == nil {
+		if _, err := f.Conn.Exec(t.Context(), `SELECT enotify.create_batch(`+strings.Join(names, ", ")+`)`, values...); err == nil {
 			t.Errorf("%s with CR LF: got no error, want one", argument)
 		}
 	}
-	batch := query[int64](f, `SELECT enotify.create_batch('k', 'info@town.example', 's')`)
-	f.refused(`SELECT enotify.add_attachment($1, E'a\r\nX: y', 'x')`, `violates check constraint "attachment_filename_check"`, batch)
+	batch := queuetest.Query[int64](f, `SELECT enotify.create_batch('k', 'info@town.example', 's')`)
+	refused(f, `SELECT enotify.add_attachment($1, E'a\r\nX: y', 'x')`, `violates check constraint "attachment_filename_check"`, batch)
 	for _, column := range []string{"subject", "from_name", "reply_to", "from_address", "list_unsubscribe"} {
-		f.refused(`UPDATE enotify.batch SET `+column+` = E'https:a\nb' WHERE id = $1`, `violates check constraint "batch_`+column+`_check"`, batch)
+		refused(f, `UPDATE enotify.batch SET `+column+` = E'https:a\nb' WHERE id = $1`, `violates check constraint "batch_`+column+`_check"`, batch)
 	}
-	if got := query[int](f, `SELECT count(*)::int FROM enotify.batch WHERE subject ~ '[\r\n]' OR from_address ~ '[\r\n]'`); got != 0 {
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.batch WHERE subject ~ '[\r\n]' OR from_address ~ '[\r\n]'`); got != 0 {
 		t.Errorf("batches with a line end: got %d, want 0", got)
 	}
 }
@@ -191,12 +193,12 @@ func TestHeadersCannotBeInjected(t *testing.T) {
 // An application may enqueue several batches in one transaction.
 func TestSealTwiceInOneTransaction(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.exec(`BEGIN`)
-	first, second := f.enqueue("first", 3, "a.example"), f.enqueue("second", 2, "b.example")
-	f.exec(`COMMIT`)
+	f := queuetest.NewFixture(t)
+	f.Exec(`BEGIN`)
+	first, second := f.Enqueue("first", 3, "a.example"), f.Enqueue("second", 2, "b.example")
+	f.Exec(`COMMIT`)
 	for batch, want := range map[int64]int{first: 3, second: 2} {
-		if got := f.states(batch); got["pending"] != want {
+		if got := f.States(batch); got["pending"] != want {
 			t.Errorf("states of batch %d: got %v, want %d pending", batch, got, want)
 		}
 	}

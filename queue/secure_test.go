@@ -33,33 +33,33 @@ func TestDatabaseByTLS(t *testing.T) {
 	t.Cleanup(func() { _ = server.Stop(context.Background()) })
 	certificate, key := selfSigned(t, net.IPv4(127, 0, 0, 1))
 	other, _ := selfSigned(t, net.IPv4(127, 0, 0, 1))
-	f := &fixture{T: t, url: server.URL(), conn: connect(t, server.URL())}
-	folder := query[string](f, `SHOW data_directory`)
+	f := &queuetest.Fixture{T: t, URL: server.URL(), Conn: queuetest.Connect(t, server.URL())}
+	folder := queuetest.Query[string](f, `SHOW data_directory`)
 	for name, text := range map[string][]byte{"server.crt": certificate, "server.key": key} {
 		path := filepath.Join(folder, name)
 		// The server writes them itself, so that they belong to its user.
-		f.exec(`COPY (SELECT unnest(string_to_array('` + strings.TrimSpace(string(text)) + `', E'\n'))) TO '` + path + `'`)
+		f.Exec(`COPY (SELECT unnest(string_to_array('` + strings.TrimSpace(string(text)) + `', E'\n'))) TO '` + path + `'`)
 		if err := os.Chmod(path, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	f.exec(`ALTER SYSTEM SET ssl = on`)
-	f.exec(`SELECT pg_reload_conf()`)
+	f.Exec(`ALTER SYSTEM SET ssl = on`)
+	f.Exec(`SELECT pg_reload_conf()`)
 	for encrypted := false; !encrypted; {
-		encrypted = query[string](f, `SHOW ssl`) == "on"
+		encrypted = queuetest.Query[string](f, `SHOW ssl`) == "on"
 	}
 
-	db, err := queue.Open(t.Context(), secure(t, f.url, certificate, ""), 0)
+	db, err := queue.Open(t.Context(), secure(t, f.URL, certificate, ""), 0)
 	if err != nil {
 		t.Fatalf("with the right certificate: %v", err)
 	}
 	defer db.Close()
-	if got := query[int](f, `SELECT count(*)::int FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND application_name = 'enotify'`); got == 0 {
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND application_name = 'enotify'`); got == 0 {
 		t.Error("encrypted connections of ours: got none, want some")
 	}
 	for name, url := range map[string]string{
-		"another authority": secure(t, f.url, other, ""),
-		"another name":      secure(t, f.url, certificate, "localhost"),
+		"another authority": secure(t, f.URL, other, ""),
+		"another name":      secure(t, f.URL, certificate, "localhost"),
 	} {
 		db, err := queue.Open(t.Context(), url, 0)
 		if err == nil {

@@ -12,24 +12,25 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"enotify/queue"
+	"enotify/queue/queuetest"
 )
 
 func TestOneBatchAtATimeInOrder(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	var order []int64
 	var mu sync.Mutex
-	s := f.server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+	s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
 		mu.Lock()
 		defer mu.Unlock()
 		if len(order) == 0 || order[len(order)-1] != m.Batch.ID {
 			order = append(order, m.Batch.ID)
 		}
-		return deliver(ctx, m)
+		return queuetest.Deliver(ctx, m)
 	})
 	s.MaxInFlight = 10
-	want := []int64{f.enqueue("first", 50, "a.example"), f.enqueue("second", 50, "a.example", "b.example"), f.enqueue("third", 50, "b.example")}
-	f.serve(s)
+	want := []int64{f.Enqueue("first", 50, "a.example"), f.Enqueue("second", 50, "a.example", "b.example"), f.Enqueue("third", 50, "b.example")}
+	f.Serve(s)
 	if !cmp.Equal(order, want) {
 		t.Errorf("order of batches: got %v, want %v", order, want)
 	}
@@ -37,10 +38,10 @@ func TestOneBatchAtATimeInOrder(t *testing.T) {
 
 func TestSchemaAllowsOneSendingBatch(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.enqueue("first", 1, "a.example")
-	f.enqueue("second", 1, "a.example")
-	if _, err := f.conn.Exec(t.Context(), `UPDATE enotify.batch SET state = 'sending'`); err == nil {
+	f := queuetest.NewFixture(t)
+	f.Enqueue("first", 1, "a.example")
+	f.Enqueue("second", 1, "a.example")
+	if _, err := f.Conn.Exec(t.Context(), `UPDATE enotify.batch SET state = 'sending'`); err == nil {
 		t.Error("two batches are in state sending: got no error, want one")
 	}
 }
@@ -49,40 +50,40 @@ func TestSchemaAllowsOneSendingBatch(t *testing.T) {
 // newsletter goes on afterwards, and nobody gets it twice.
 func TestHigherPriorityTakesTheTurn(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	newsletter := f.enqueue("newsletter", 400, "a.example", "b.example")
+	f := queuetest.NewFixture(t)
+	newsletter := f.Enqueue("newsletter", 400, "a.example", "b.example")
 	var urgent int64
 	var mu sync.Mutex
 	var order []int64
 	enqueue := sync.OnceFunc(func() {
-		conn := connect(t, f.url)
+		conn := queuetest.Connect(t, f.URL)
 		err := conn.QueryRow(t.Context(), `SELECT enotify.enqueue('urgent', 'info@town.example', 'Flood', 'Leave now.', '{x@a.example,y@b.example}', priority => 10)`).Scan(&urgent)
 		if err != nil {
 			t.Error(err)
 		}
 	})
-	s := f.server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+	s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
 		mu.Lock()
 		defer mu.Unlock()
 		order = append(order, m.Batch.ID)
 		if len(order) == 100 {
 			enqueue()
 		}
-		return deliver(ctx, m)
+		return queuetest.Deliver(ctx, m)
 	})
 	s.MaxInFlight = 5
-	f.serve(s)
+	f.Serve(s)
 
 	first, last := slices.Index(order, urgent), len(order)-1
 	if first < 0 || first > 300 || order[last] != newsletter {
 		t.Errorf("urgent batch began as number %d of %d, and the last was of batch %d; want it soon after 100, and the newsletter to go on", first, len(order), order[last])
 	}
 	for _, batch := range []int64{newsletter, urgent} {
-		if got := f.states(batch); len(got) != 1 || got["delivered"] == 0 {
+		if got := f.States(batch); len(got) != 1 || got["delivered"] == 0 {
 			t.Errorf("states of batch %d: got %v, want all delivered", batch, got)
 		}
 	}
-	for address, n := range f.sent() {
+	for address, n := range f.Sent() {
 		if n > 1 {
 			t.Errorf("%s: got %d copies, want 1", address, n)
 		}
@@ -93,8 +94,8 @@ func TestHigherPriorityTakesTheTurn(t *testing.T) {
 // not to begin, and goes out after the resume, once.
 func TestPauseStopsAndResumeGoesOn(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := f.enqueue("menu", 500, "a.example")
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 500, "a.example")
 	began, paused := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	slow := func(ctx context.Context, m queue.Message) queue.Outcome {
@@ -110,30 +111,28 @@ func TestPauseStopsAndResumeGoesOn(t *testing.T) {
 		}
 		return queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}
 	}
-	s := f.server("n1", slow)
+	s := f.Server("n1", slow)
 	s.MaxInFlight = 200
 	go func() {
 		<-began
-		conn := connect(t, f.url)
+		conn := queuetest.Connect(t, f.URL)
 		if _, err := conn.Exec(context.WithoutCancel(t.Context()), `SELECT enotify.pause_batch($1, 'a typo in the menu')`, batch); err != nil {
 			t.Error(err)
 		}
 		close(paused)
 	}()
-	f.serveUntil(s, `SELECT state = 'paused' AND NOT EXISTS (SELECT FROM enotify.batch_status WHERE id = $1 AND sending > 0) FROM enotify.batch WHERE id = $1`, batch)
-	if got := f.states(batch); got["delivered"] != 0 || got["pending"]+got["deferred"] != 500 {
+	f.ServeUntil(s, `SELECT state = 'paused' AND NOT EXISTS (SELECT FROM enotify.batch_status WHERE id = $1 AND sending > 0) FROM enotify.batch WHERE id = $1`, batch)
+	if got := f.States(batch); got["delivered"] != 0 || got["pending"]+got["deferred"] != 500 {
 		t.Errorf("states after the pause: got %v, want all 500 waiting", got)
 	}
 
-	f.exec(`SELECT enotify.resume_batch($1)`, batch)
-	f.mu.Lock()
-	clear(f.copies)
-	f.mu.Unlock()
-	f.serve(f.server("n2", deliver))
-	if got, want := f.states(batch), map[string]int{"delivered": 500}; !cmp.Equal(got, want) {
+	f.Exec(`SELECT enotify.resume_batch($1)`, batch)
+	f.ForgetSent()
+	f.Serve(f.Server("n2", queuetest.Deliver))
+	if got, want := f.States(batch), map[string]int{"delivered": 500}; !cmp.Equal(got, want) {
 		t.Errorf("states after the resume: got %v, want %v", got, want)
 	}
-	for address, n := range f.sent() {
+	for address, n := range f.Sent() {
 		if n > 1 {
 			t.Errorf("%s: got %d copies, want 1", address, n)
 		}
@@ -142,39 +141,39 @@ func TestPauseStopsAndResumeGoesOn(t *testing.T) {
 
 func TestCancelIsFinal(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := f.enqueue("menu", 10, "a.example")
-	f.exec(`SELECT enotify.cancel_batch($1, 'wrong list')`, batch)
-	next := f.enqueue("next", 3, "a.example")
-	f.serve(f.server("n1", deliver))
-	if got, want := f.states(batch), map[string]int{"cancelled": 10}; !cmp.Equal(got, want) {
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 10, "a.example")
+	f.Exec(`SELECT enotify.cancel_batch($1, 'wrong list')`, batch)
+	next := f.Enqueue("next", 3, "a.example")
+	f.Serve(f.Server("n1", queuetest.Deliver))
+	if got, want := f.States(batch), map[string]int{"cancelled": 10}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
-	if got, want := f.states(next), map[string]int{"delivered": 3}; !cmp.Equal(got, want) {
+	if got, want := f.States(next), map[string]int{"delivered": 3}; !cmp.Equal(got, want) {
 		t.Errorf("states of the next batch: got %v, want %v", got, want)
 	}
-	if _, err := f.conn.Exec(t.Context(), `SELECT enotify.resume_batch($1)`, batch); err == nil {
+	if _, err := f.Conn.Exec(t.Context(), `SELECT enotify.resume_batch($1)`, batch); err == nil {
 		t.Error("resume of a cancelled batch: got no error, want one")
 	}
-	if !query[bool](f, `SELECT finished_at IS NOT NULL FROM enotify.batch WHERE id = $1`, batch) {
+	if !queuetest.Query[bool](f, `SELECT finished_at IS NOT NULL FROM enotify.batch WHERE id = $1`, batch) {
 		t.Error("a cancelled batch with nothing under way is not finished")
 	}
 }
 
 func TestDeferredExpireWithTheirLastReply(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := f.enqueue("menu", 4, "full.example")
-	s := f.server("n1", func(context.Context, queue.Message) queue.Outcome {
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 4, "full.example")
+	s := f.Server("n1", func(context.Context, queue.Message) queue.Outcome {
 		return queue.Outcome{State: queue.Deferred, Class: queue.MailboxFull, Reply: queue.Reply{Code: 452, Enhanced: "4.2.2", Text: "full"}}
 	})
-	f.serveUntil(s, `SELECT count(*) = 4 FROM enotify.retry WHERE batch_id = $1`, batch)
-	f.exec(`UPDATE enotify.batch SET expires_at = now() WHERE id = $1`, batch)
-	f.serve(f.server("n2", deliver))
-	if got, want := f.states(batch), map[string]int{"expired": 4}; !cmp.Equal(got, want) {
+	f.ServeUntil(s, `SELECT count(*) = 4 FROM enotify.retry WHERE batch_id = $1`, batch)
+	f.Exec(`UPDATE enotify.batch SET expires_at = now() WHERE id = $1`, batch)
+	f.Serve(f.Server("n2", queuetest.Deliver))
+	if got, want := f.States(batch), map[string]int{"expired": 4}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
-	if got, want := query[string](f, `SELECT DISTINCT reply FROM enotify.delivery WHERE batch_id = $1`, batch), "4.2.2 full"; got != want {
+	if got, want := queuetest.Query[string](f, `SELECT DISTINCT reply FROM enotify.delivery WHERE batch_id = $1`, batch), "4.2.2 full"; got != want {
 		t.Errorf("reply: got %q, want %q", got, want)
 	}
 }
@@ -182,21 +181,21 @@ func TestDeferredExpireWithTheirLastReply(t *testing.T) {
 // A suppressed address is not sent to, though it was sealed before.
 func TestSuppressedAfterTheSeal(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := f.enqueue("menu", 4, "a.example")
-	f.exec(`INSERT INTO enotify.suppression (address, client_id, cause) SELECT 'user1@a.example', id, 'unsubscribe' FROM enotify.client`)
-	f.exec(`INSERT INTO enotify.suppression (address, client_id, cause) VALUES ('user2@a.example', NULL, 'operator')`)
-	f.exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
-	f.exec(`INSERT INTO enotify.suppression (address, client_id, cause) SELECT 'user3@a.example', id, 'unsubscribe' FROM enotify.client WHERE domain = 'city.example'`)
-	f.serve(f.server("n1", deliver))
-	if got, want := f.states(batch), map[string]int{"delivered": 2, "suppressed": 2}; !cmp.Equal(got, want) {
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 4, "a.example")
+	f.Exec(`INSERT INTO enotify.suppression (address, client_id, cause) SELECT 'user1@a.example', id, 'unsubscribe' FROM enotify.client`)
+	f.Exec(`INSERT INTO enotify.suppression (address, client_id, cause) VALUES ('user2@a.example', NULL, 'operator')`)
+	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
+	f.Exec(`INSERT INTO enotify.suppression (address, client_id, cause) SELECT 'user3@a.example', id, 'unsubscribe' FROM enotify.client WHERE domain = 'city.example'`)
+	f.Serve(f.Server("n1", queuetest.Deliver))
+	if got, want := f.States(batch), map[string]int{"delivered": 2, "suppressed": 2}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
-	if got, want := query[string](f, `SELECT split_part(reply, ': ', 2) FROM enotify.delivery WHERE address = 'user1@a.example'`), "unsubscribe"; got != want {
+	if got, want := queuetest.Query[string](f, `SELECT split_part(reply, ': ', 2) FROM enotify.delivery WHERE address = 'user1@a.example'`), "unsubscribe"; got != want {
 		t.Errorf("cause: got %q, want %q", got, want)
 	}
 	for _, address := range []string{"user1@a.example", "user2@a.example"} {
-		if f.sent()[address] != 0 {
+		if f.Sent()[address] != 0 {
 			t.Errorf("%s was sent to", address)
 		}
 	}
@@ -205,7 +204,7 @@ func TestSuppressedAfterTheSeal(t *testing.T) {
 // The ways of a batch that doc.go shows are those that the schema allows.
 func TestDocShowsTheMovesOfABatch(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	doc, err := os.ReadFile("doc.go")
 	if err != nil {
 		t.Fatal(err)
@@ -214,7 +213,7 @@ func TestDocShowsTheMovesOfABatch(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^//\t([a-z]+) +-> ([a-z ]+)$`).FindAllStringSubmatch(string(doc), -1) {
 		shown[m[1]] = slices.Sorted(slices.Values(strings.Fields(m[2])))
 	}
-	allowed := query[map[string][]string](f, `SELECT jsonb_object_agg(f, t) FROM (
+	allowed := queuetest.Query[map[string][]string](f, `SELECT jsonb_object_agg(f, t) FROM (
 		SELECT from_state::text, array_agg(to_state::text ORDER BY to_state::text COLLATE "C") FROM enotify.batch_moves() GROUP BY 1) m (f, t)`)
 	if diff := cmp.Diff(allowed, shown); diff != "" {
 		t.Errorf("moves (-batch_moves() +doc.go):\n%s", diff)

@@ -14,7 +14,7 @@ import (
 // Nodes that start at once agree on the first key.
 func TestTokenKeys(t *testing.T) {
 	t.Parallel()
-	db := open(t, queuetest.New(t))
+	db := queuetest.Open(t, queuetest.New(t))
 	found := make([][]queue.TokenKey, 4)
 	var all sync.WaitGroup
 	for i := range found {
@@ -44,14 +44,14 @@ func TestTokenKeys(t *testing.T) {
 // Who steers makes and retires keys, and sees no secret. The key that signs stays.
 func TestRetireTokenKey(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	first, err := f.db.TokenKeys(t.Context())
+	f := queuetest.NewFixture(t)
+	first, err := f.DB.TokenKeys(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	login := queuetest.Login(t, f.url, "enotify_admin")
-	refusedBy(t, connect(t, login), `SELECT secret FROM enotify.token_key`, "permission denied")
-	admin := open(t, login)
+	login := queuetest.Login(t, f.URL, "enotify_admin")
+	refusedBy(t, queuetest.Connect(t, login), `SELECT secret FROM enotify.token_key`, "permission denied")
+	admin := queuetest.Open(t, login)
 	if _, err := admin.RetireTokenKey(t.Context(), first[0].ID); err == nil || !strings.Contains(err.Error(), "enotify bounce key rotate") {
 		t.Errorf("retire the key that signs: got %v, want it refused with what to do", err)
 	}
@@ -72,7 +72,7 @@ func TestRetireTokenKey(t *testing.T) {
 	if _, err := admin.RetireTokenKey(t.Context(), second); err == nil {
 		t.Error("retire the last one: done, want it refused")
 	}
-	keys, err := f.db.TokenKeys(t.Context())
+	keys, err := f.DB.TokenKeys(t.Context())
 	if err != nil || len(keys) != 1 || keys[0].ID != second {
 		t.Errorf("in use: got %d keys, %v, want %s alone", len(keys), err, second)
 	}

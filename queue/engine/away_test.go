@@ -12,6 +12,7 @@ import (
 	"enotify/migrations"
 	"enotify/queue"
 	"enotify/queue/localpg"
+	"enotify/queue/queuetest"
 )
 
 // PostgreSQL goes away under a node in every way there is, while it sends: all
@@ -41,10 +42,10 @@ func TestDatabaseGoesAway(t *testing.T) {
 		}
 	})
 	url := server.URL()
-	if _, err := migrations.Up(t.Context(), connect(t, url)); err != nil {
+	if _, err := migrations.Up(t.Context(), queuetest.Connect(t, url)); err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{T: t, url: url, db: open(t, url), copies: map[string]int{}, deaf: true}
+	f := &queuetest.Fixture{T: t, URL: url, DB: queuetest.Open(t, url), Deaf: true}
 	do := func(statements ...string) {
 		t.Helper()
 		conn, err := pgx.Connect(t.Context(), url)
@@ -58,33 +59,31 @@ func TestDatabaseGoesAway(t *testing.T) {
 			}
 		}
 	}
-	f.conn = connect(t, url)
-	f.exec(`INSERT INTO enotify.client (domain) VALUES ('town.example')`)
-	batch := f.enqueue("menu", 4000, "a.example", "b.example", "c.example")
+	f.Conn = queuetest.Connect(t, url)
+	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('town.example')`)
+	batch := f.Enqueue("menu", 4000, "a.example", "b.example", "c.example")
 
-	s := f.server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+	s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
 		time.Sleep(time.Millisecond)
-		return deliver(ctx, m)
+		return queuetest.Deliver(ctx, m)
 	})
 	s.UntilIdle, s.MaxInFlight = false, 20
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- f.run(ctx, s, "pass") }()
+	go func() { served <- f.Run(ctx, s, "pass") }()
 	delivered := `SELECT delivered >= $2 FROM enotify.batch_status WHERE id = $1`
 	nothing := func() {}
 
-	f.until(nothing, delivered, batch, 500)
+	f.Until(nothing, delivered, batch, 500)
 	do(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 
-	f.until(nothing, delivered, batch, 1500)
+	f.Until(nothing, delivered, batch, 1500)
 	do(`ALTER DATABASE postgres SET default_transaction_read_only = on`)
 	do(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 	var refused int
 	for before := -1; refused < 3; { // it sends nothing that it cannot record
 		time.Sleep(200 * time.Millisecond)
-		f.mu.Lock()
-		now := len(f.copies)
-		f.mu.Unlock()
+		now := len(f.Sent())
 		if now == before {
 			refused++
 		}
@@ -93,7 +92,7 @@ func TestDatabaseGoesAway(t *testing.T) {
 	do(`SET default_transaction_read_only = off`, `ALTER DATABASE postgres RESET default_transaction_read_only`)
 	do(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 
-	f.until(nothing, delivered, batch, 2500)
+	f.Until(nothing, delivered, batch, 2500)
 	if err := server.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -101,15 +100,15 @@ func TestDatabaseGoesAway(t *testing.T) {
 	if server.URL() != url {
 		t.Fatalf("the server came back at another place")
 	}
-	f.until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	f.Until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 	if err := <-served; err != nil {
 		t.Fatal(err)
 	}
-	f.conn = connect(t, url)
-	if got, want := f.states(batch), map[string]int{"delivered": 4000}; !cmp.Equal(got, want) {
+	f.Conn = queuetest.Connect(t, url)
+	if got, want := f.States(batch), map[string]int{"delivered": 4000}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
-	for address, n := range f.sent() {
+	for address, n := range f.Sent() {
 		if n != 1 {
 			t.Errorf("%s: got %d copies, want 1", address, n)
 		}

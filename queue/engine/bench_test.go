@@ -84,9 +84,9 @@ func BenchmarkServe(b *testing.B) {
 		defer db.Close()
 		s := &engine.Server{
 			DB:        db,
-			Node:      queue.Node{Name: "bench", Egress: []netip.Addr{egress}, HELO: "mail.host.example"},
-			Handler:   deliver,
-			Admission: unlimited{},
+			Node:      queue.Node{Name: "bench", Egress: []netip.Addr{queuetest.Egress}, HELO: "mail.host.example"},
+			Handler:   queuetest.Deliver,
+			Admission: queuetest.Unlimited{},
 			UntilIdle: true,
 			Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
 		}

@@ -15,18 +15,19 @@ import (
 
 	"enotify/queue"
 	"enotify/queue/engine"
+	"enotify/queue/queuetest"
 )
 
 // hang serves until n messages are with the handler, and then stays as a
 // process does that was stopped dead: its database connections are cut, and it
 // never records what came of those messages. The function returned ends it.
-func (f *fixture) hang(n int) (stop func()) {
+func hang(f *queuetest.Fixture, n int) (stop func()) {
 	f.Helper()
 	ctx, cancel := context.WithCancel(f.Context())
 	reached := make(chan struct{})
 	var begun atomic.Int32
-	db := open(f.T, f.url)
-	s := f.server("dead", func(ctx context.Context, m queue.Message) queue.Outcome {
+	db := queuetest.Open(f.T, f.URL)
+	s := f.Server("dead", func(ctx context.Context, m queue.Message) queue.Outcome {
 		if begun.Add(1) == int32(n) {
 			close(reached)
 		}
@@ -35,7 +36,7 @@ func (f *fixture) hang(n int) (stop func()) {
 	})
 	s.DB, s.MaxInFlight, s.Grace = db, n, time.Millisecond
 	var served sync.WaitGroup
-	served.Go(func() { _ = f.run(ctx, s, "pass") })
+	served.Go(func() { _ = f.Run(ctx, s, "pass") })
 	<-reached
 	db.Close() // waits for statements under way, and lets no new one begin
 	return func() { cancel(); served.Wait() }
@@ -45,21 +46,21 @@ func (f *fixture) hang(n int) (stop func()) {
 // sends the rest, and sends nothing twice.
 func TestTakeoverHoldsWhatIsInDoubt(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := f.enqueue("menu", 300, "a.example", "b.example", "c.example")
-	stop := f.hang(100)
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 300, "a.example", "b.example", "c.example")
+	stop := hang(f, 100)
 	defer stop()
 
-	f.serve(f.server("heir", deliver))
-	if got, want := f.states(batch), map[string]int{"unknown": 100, "delivered": 200}; !cmp.Equal(got, want) {
+	f.Serve(f.Server("heir", queuetest.Deliver))
+	if got, want := f.States(batch), map[string]int{"unknown": 100, "delivered": 200}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
-	for address, n := range f.sent() {
+	for address, n := range f.Sent() {
 		if n != 1 {
 			t.Errorf("%s: got %d tries, want 1", address, n)
 		}
 	}
-	if got := query[string](f, `SELECT state FROM enotify.batch_status WHERE id = $1`, batch); got != "done" {
+	if got := queuetest.Query[string](f, `SELECT state FROM enotify.batch_status WHERE id = $1`, batch); got != "done" {
 		t.Errorf("batch: got %s, want done", got)
 	}
 }
@@ -68,11 +69,11 @@ func TestTakeoverHoldsWhatIsInDoubt(t *testing.T) {
 // it left: of that recipient the result counts, and nothing else.
 func TestTakeoverWaitsForLateResults(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := f.enqueue("menu", 30, "a.example")
-	stop := f.hang(10)
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 30, "a.example")
+	stop := hang(f, 10)
 	defer stop()
-	tx, err := connect(t, f.url).Begin(t.Context())
+	tx, err := queuetest.Connect(t, f.URL).Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,18 +89,18 @@ func TestTakeoverWaitsForLateResults(t *testing.T) {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		f.serve(f.server("heir", deliver))
+		f.Serve(f.Server("heir", queuetest.Deliver))
 	}()
-	f.until(func() {}, `SELECT EXISTS (SELECT FROM enotify.outcome WHERE state = 'unknown')
+	f.Until(func() {}, `SELECT EXISTS (SELECT FROM enotify.outcome WHERE state = 'unknown')
 		OR EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = 1701736306 AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`)
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	<-served
-	if got, want := f.states(batch), map[string]int{"deferred": 1, "unknown": 9, "delivered": 20}; !cmp.Equal(got, want) {
+	if got, want := f.States(batch), map[string]int{"deferred": 1, "unknown": 9, "delivered": 20}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
-	f.balances()
+	f.Balances()
 }
 
 // A node that does not know whether its last intent was written keeps its
@@ -107,16 +108,16 @@ func TestTakeoverWaitsForLateResults(t *testing.T) {
 // back nothing is settled.
 func TestNothingIsGivenBackInDoubt(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.exec(`UPDATE enotify.lease SET node_id = 7, epoch = 1, until = now() + interval '1 hour'`)
+	f := queuetest.NewFixture(t)
+	f.Exec(`UPDATE enotify.lease SET node_id = 7, epoch = 1, until = now() + interval '1 hour'`)
 	for unsure, want := range map[bool]int{true: 64, false: 0} {
-		if err := engine.GiveBack(t.Context(), f.db, 7, unsure); err != nil {
+		if err := engine.GiveBack(t.Context(), f.DB, 7, unsure); err != nil {
 			t.Fatal(err)
 		}
-		if got := query[int](f, `SELECT count(*)::int FROM enotify.lease WHERE node_id = 7`); got != want {
+		if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.lease WHERE node_id = 7`); got != want {
 			t.Errorf("groups held, unsure %v: got %d, want %d", unsure, got, want)
 		}
-		f.exec(`UPDATE enotify.lease SET node_id = 7`)
+		f.Exec(`UPDATE enotify.lease SET node_id = 7`)
 	}
 }
 
@@ -124,29 +125,29 @@ func TestNothingIsGivenBackInDoubt(t *testing.T) {
 // must not keep all other batches from ending.
 func TestExpiryPassesOverWhoHasAnOutcome(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := f.enqueue("menu", 2, "a.example")
-	f.serve(f.server("n1", func(context.Context, queue.Message) queue.Outcome {
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 2, "a.example")
+	f.Serve(f.Server("n1", func(context.Context, queue.Message) queue.Outcome {
 		return queue.Outcome{State: queue.Deferred, Class: queue.Offline, After: time.Hour}
 	}))
-	f.exec(`INSERT INTO enotify.outcome (batch_id, seq, state) VALUES ($1, 1, 'delivered')`, batch)
-	f.exec(`UPDATE enotify.batch SET expires_at = now()`)
-	f.serveUntil(f.server("n1", deliver), `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
-	if got, want := f.states(batch), map[string]int{"delivered": 1, "expired": 1}; !cmp.Equal(got, want) {
+	f.Exec(`INSERT INTO enotify.outcome (batch_id, seq, state) VALUES ($1, 1, 'delivered')`, batch)
+	f.Exec(`UPDATE enotify.batch SET expires_at = now()`)
+	f.ServeUntil(f.Server("n1", queuetest.Deliver), `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	if got, want := f.States(batch), map[string]int{"delivered": 1, "expired": 1}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
 }
 
 func TestTakeoverResendsWhereTheBatchSaysSo(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := f.enqueue("menu", 300, "a.example", "b.example", "c.example")
-	f.exec(`UPDATE enotify.batch SET on_unknown = 'resend'`)
-	stop := f.hang(100)
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 300, "a.example", "b.example", "c.example")
+	f.Exec(`UPDATE enotify.batch SET on_unknown = 'resend'`)
+	stop := hang(f, 100)
 	defer stop()
 
-	f.serve(f.server("heir", deliver))
-	if got, want := f.states(batch), map[string]int{"delivered": 300}; !cmp.Equal(got, want) {
+	f.Serve(f.Server("heir", queuetest.Deliver))
+	if got, want := f.States(batch), map[string]int{"delivered": 300}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
 }
@@ -154,7 +155,7 @@ func TestTakeoverResendsWhereTheBatchSaysSo(t *testing.T) {
 // Two nodes share the groups, and between them send everything once.
 func TestNodesShareTheWork(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	domains := make([]string, 200)
 	for i := range domains {
 		domains[i] = "d" + string(rune('a'+i%26)) + string(rune('a'+i/26)) + ".example"
@@ -163,9 +164,9 @@ func TestNodesShareTheWork(t *testing.T) {
 	shared := make(chan struct{})
 	var batch int64
 	node := func(i int) *engine.Server {
-		return f.server([]string{"n1", "n2"}[i], func(ctx context.Context, m queue.Message) queue.Outcome {
+		return f.Server([]string{"n1", "n2"}[i], func(ctx context.Context, m queue.Message) queue.Outcome {
 			counts[i].Add(1)
-			return deliver(ctx, m)
+			return queuetest.Deliver(ctx, m)
 		})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -174,17 +175,17 @@ func TestNodesShareTheWork(t *testing.T) {
 		s := node(i)
 		s.UntilIdle = false
 		nodes.Go(func() {
-			if err := f.run(ctx, s, "pass"); err != nil {
+			if err := f.Run(ctx, s, "pass"); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	go f.until(func() { close(shared) }, `SELECT count(*) = 2 FROM (SELECT FROM enotify.lease WHERE node_id IS NOT NULL GROUP BY node_id HAVING count(*) = 32) n`)
+	go f.Until(func() { close(shared) }, `SELECT count(*) = 2 FROM (SELECT FROM enotify.lease WHERE node_id IS NOT NULL GROUP BY node_id HAVING count(*) = 32) n`)
 	<-shared
-	batch = f.enqueue("menu", 1000, domains...)
-	f.until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	batch = f.Enqueue("menu", 1000, domains...)
+	f.Until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 	nodes.Wait()
-	if got, want := f.states(batch), map[string]int{"delivered": 1000}; !cmp.Equal(got, want) {
+	if got, want := f.States(batch), map[string]int{"delivered": 1000}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
 	for i := range counts {
@@ -192,12 +193,12 @@ func TestNodesShareTheWork(t *testing.T) {
 			t.Errorf("node %d sent nothing", i)
 		}
 	}
-	for address, n := range f.sent() {
+	for address, n := range f.Sent() {
 		if n != 1 {
 			t.Errorf("%s: got %d copies, want 1", address, n)
 		}
 	}
-	if got := query[int](f, `SELECT count(*)::int FROM enotify.lease WHERE node_id IS NOT NULL`); got != 0 {
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.lease WHERE node_id IS NOT NULL`); got != 0 {
 		t.Errorf("leases held after both nodes left: got %d, want 0", got)
 	}
 }
@@ -207,20 +208,20 @@ func TestNodesShareTheWork(t *testing.T) {
 // nobody is sent to twice, nobody is left in doubt.
 func TestLostAnswersOfTheDatabase(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := f.enqueue("menu", 3000, "a.example", "b.example", "c.example", "d.example")
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 3000, "a.example", "b.example", "c.example", "d.example")
 	var began atomic.Int32
-	s := f.server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+	s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
 		began.Add(1)
-		return deliver(ctx, m)
+		return queuetest.Deliver(ctx, m)
 	})
-	s.DB, s.MaxInFlight = open(t, f.lossy(func() bool { return began.Load() > 0 && began.Load() < 2000 && rand.IntN(20) == 0 })), 50
-	f.serveUntil(s, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	s.DB, s.MaxInFlight = queuetest.Open(t, lossy(f, func() bool { return began.Load() > 0 && began.Load() < 2000 && rand.IntN(20) == 0 })), 50
+	f.ServeUntil(s, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 
-	if got, want := f.states(batch), map[string]int{"delivered": 3000}; !cmp.Equal(got, want) {
+	if got, want := f.States(batch), map[string]int{"delivered": 3000}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
-	for address, n := range f.sent() {
+	for address, n := range f.Sent() {
 		if n != 1 {
 			t.Errorf("%s: got %d copies, want 1", address, n)
 		}
@@ -229,9 +230,9 @@ func TestLostAnswersOfTheDatabase(t *testing.T) {
 
 // lossy is the URL of a way to the database on which answers are lost when
 // lose says so, and the connection with them.
-func (f *fixture) lossy(lose func() bool) string {
+func lossy(f *queuetest.Fixture, lose func() bool) string {
 	f.Helper()
-	direct, err := url.Parse(f.url)
+	direct, err := url.Parse(f.URL)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -275,31 +276,31 @@ func (f *fixture) lossy(lose func() bool) string {
 // A node that is told to stop leaves nothing in doubt, at whatever moment.
 func TestStopAtAnyMoment(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := f.enqueue("menu", 2000, "a.example", "b.example", "c.example")
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 2000, "a.example", "b.example", "c.example")
 	try := func(ctx context.Context, m queue.Message) queue.Outcome {
 		if m.Attempt == 1 && m.Seq%2 == 0 {
 			return queue.Outcome{State: queue.Deferred, Class: queue.Offline}
 		}
-		return deliver(ctx, m)
+		return queuetest.Deliver(ctx, m)
 	}
 	for range 40 {
 		ctx, cancel := context.WithCancel(t.Context())
-		s := f.server("n", try)
+		s := f.Server("n", try)
 		s.MaxInFlight, s.UntilIdle = 20, false
 		time.AfterFunc(rand.N(30*time.Millisecond), cancel)
-		if err := f.run(ctx, s, "pass"); err != nil {
+		if err := f.Run(ctx, s, "pass"); err != nil {
 			t.Fatal(err)
 		}
-		if got := query[int](f, `SELECT coalesce(sum(sending), 0)::int FROM enotify.batch_status`); got != 0 {
+		if got := queuetest.Query[int](f, `SELECT coalesce(sum(sending), 0)::int FROM enotify.batch_status`); got != 0 {
 			t.Fatalf("left in state sending by a node that stopped: %d", got)
 		}
 	}
-	f.serveUntil(f.server("last", try), `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
-	if got, want := f.states(batch), map[string]int{"delivered": 2000}; !cmp.Equal(got, want) {
+	f.ServeUntil(f.Server("last", try), `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	if got, want := f.States(batch), map[string]int{"delivered": 2000}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
-	for address, n := range f.sent() {
+	for address, n := range f.Sent() {
 		if n > 2 {
 			t.Errorf("%s: got %d tries, want at most 2", address, n)
 		}

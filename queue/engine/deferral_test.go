@@ -10,12 +10,13 @@ import (
 
 	"enotify/queue"
 	"enotify/queue/engine"
+	"enotify/queue/queuetest"
 )
 
 // blocker is an Admission whose domain blocked.example is closed to us after
 // its first message, as by a hold.
 type blocker struct {
-	unlimited
+	queuetest.Unlimited
 	closure atomic.Pointer[queue.Closure]
 }
 
@@ -54,37 +55,37 @@ func TestPutAside(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t)
+			f := queuetest.NewFixture(t)
 			var gate blocker
 			gate.closure.Store(&test.closure)
-			s := f.server("n1", deliver)
+			s := f.Server("n1", queuetest.Deliver)
 			s.Admission = &gate
 			s.Schedule = engine.Schedule{} // that of production
-			first := f.enqueue("menu", 30_000, "blocked.example", "open.example")
-			second := f.enqueue("agenda", 200, "blocked.example", "open.example")
-			f.node(s)
+			first := f.Enqueue("menu", 30_000, "blocked.example", "open.example")
+			second := f.Enqueue("agenda", 200, "blocked.example", "open.example")
+			node(f, s)
 
 			for batch, n := range map[int64]int{first: 15_000, second: 100} {
-				f.await(`SELECT state = 'retrying' FROM enotify.batch WHERE id = $1`, batch)
-				if got, want := f.states(batch), map[string]int{"delivered": n, "deferred": n}; !cmp.Equal(got, want) {
+				await(f, `SELECT state = 'retrying' FROM enotify.batch WHERE id = $1`, batch)
+				if got, want := f.States(batch), map[string]int{"delivered": n, "deferred": n}; !cmp.Equal(got, want) {
 					t.Errorf("batch %d: got %v, want %v", batch, got, want)
 				}
 			}
-			if got := query[int](f, `SELECT count(*)::int FROM enotify.retry WHERE class::text = $1 AND code = $2 AND reply <> '' AND attempts = 0 AND tries = 0
+			if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.retry WHERE class::text = $1 AND code = $2 AND reply <> '' AND attempts = 0 AND tries = 0
 				AND due_at BETWEEN now() + $3::interval AND now() + $3::interval + interval '12 min'`, test.class, test.code, test.from-time.Minute); got != 15_100 {
 				t.Errorf("deferred as they should be: got %d, want 15100", got)
 			}
-			if got := query[int](f, `SELECT count(*)::int FROM enotify.attempt`); got != 0 {
+			if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.attempt`); got != 0 {
 				t.Errorf("attempts logged: got %d, want none", got)
 			}
 
 			gate.closure.Store(nil)
-			f.exec(`UPDATE enotify.retry SET due_at = now()`)
+			f.Exec(`UPDATE enotify.retry SET due_at = now()`)
 			for _, batch := range []int64{first, second} {
-				f.await(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+				await(f, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 			}
 			calls := 0
-			for _, n := range f.sent() {
+			for _, n := range f.Sent() {
 				calls += n
 			}
 			if calls != 30_200 {
@@ -97,17 +98,17 @@ func TestPutAside(t *testing.T) {
 // A site that is slow, or closed for a moment, is waited for.
 func TestSlowIsNotPutAside(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	var gate blocker
 	gate.closure.Store(&queue.Closure{Until: time.Now().Add(50 * time.Second), Since: time.Now().Add(-50 * time.Second), Class: queue.Throttled, Reply: tooFew})
-	s := f.server("n1", deliver)
+	s := f.Server("n1", queuetest.Deliver)
 	s.Admission = &gate
 	s.Schedule = engine.Schedule{First: time.Millisecond}
-	batch := f.enqueue("menu", 200, "blocked.example", "open.example")
-	f.node(s)
-	f.await(`SELECT delivered = 100 FROM enotify.batch_status WHERE id = $1`, batch)
-	f.await(`SELECT bool_or(live_until > started_at + interval '8 s') FROM enotify.node`) // it looks at the queue some more
-	if got, want := f.states(batch), map[string]int{"delivered": 100, "pending": 100}; !cmp.Equal(got, want) {
+	batch := f.Enqueue("menu", 200, "blocked.example", "open.example")
+	node(f, s)
+	await(f, `SELECT delivered = 100 FROM enotify.batch_status WHERE id = $1`, batch)
+	await(f, `SELECT bool_or(live_until > started_at + interval '8 s') FROM enotify.node`) // it looks at the queue some more
+	if got, want := f.States(batch), map[string]int{"delivered": 100, "pending": 100}; !cmp.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
@@ -115,25 +116,25 @@ func TestSlowIsNotPutAside(t *testing.T) {
 // Also those who were handed out, or requeued, before the site closed.
 func TestPutAsideWhoWasNotBegun(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	var gate blocker
 	closure := queue.Closure{Until: time.Now().Add(time.Hour), Class: queue.SpamBlock, Reply: listed}
-	s := f.server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+	s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
 		if m.Domain == "blocked.example" {
 			gate.closure.Store(&closure)
 			return queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}
 		}
-		return deliver(ctx, m)
+		return queuetest.Deliver(ctx, m)
 	})
 	s.Admission = &gate
 	s.Schedule = engine.Schedule{}
-	batch := f.enqueue("menu", 400, "blocked.example", "open.example")
-	f.node(s)
-	f.await(`SELECT state = 'retrying' FROM enotify.batch WHERE id = $1`, batch)
-	f.exec(`UPDATE enotify.retry SET class = 'not_begun', due_at = now()`)
-	f.exec(`UPDATE enotify.batch SET state = 'queued'`) // as a requeue does
-	f.await(`SELECT state = 'retrying' AND (SELECT count(*) = 200 FROM enotify.retry WHERE class = 'spam_block' AND due_at > now() + interval '50 min') FROM enotify.batch WHERE id = $1`, batch)
-	if got, want := f.states(batch), map[string]int{"delivered": 200, "deferred": 200}; !cmp.Equal(got, want) {
+	batch := f.Enqueue("menu", 400, "blocked.example", "open.example")
+	node(f, s)
+	await(f, `SELECT state = 'retrying' FROM enotify.batch WHERE id = $1`, batch)
+	f.Exec(`UPDATE enotify.retry SET class = 'not_begun', due_at = now()`)
+	f.Exec(`UPDATE enotify.batch SET state = 'queued'`) // as a requeue does
+	await(f, `SELECT state = 'retrying' AND (SELECT count(*) = 200 FROM enotify.retry WHERE class = 'spam_block' AND due_at > now() + interval '50 min') FROM enotify.batch WHERE id = $1`, batch)
+	if got, want := f.States(batch), map[string]int{"delivered": 200, "deferred": 200}; !cmp.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

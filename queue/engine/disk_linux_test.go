@@ -16,6 +16,7 @@ import (
 	"enotify/migrations"
 	"enotify/queue"
 	"enotify/queue/localpg"
+	"enotify/queue/queuetest"
 )
 
 // The disk of PostgreSQL takes no more outcomes: what was under way is kept,
@@ -38,24 +39,24 @@ func TestDatabaseOnAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Stop(context.Background()) })
-	f := &fixture{T: t, url: server.URL(), conn: connect(t, server.URL()), copies: map[string]int{}, deaf: true}
-	if _, err := migrations.Up(t.Context(), f.conn); err != nil {
+	f := &queuetest.Fixture{T: t, URL: server.URL(), Conn: queuetest.Connect(t, server.URL()), Deaf: true}
+	if _, err := migrations.Up(t.Context(), f.Conn); err != nil {
 		t.Fatal(err)
 	}
-	f.db = open(t, f.url)
-	f.exec(`INSERT INTO enotify.client (domain) VALUES ('town.example')`)
-	f.exec(`ALTER TABLE enotify.outcome SET (autovacuum_enabled = off)`)
-	for query[int](f, `SELECT pg_relation_size('enotify.outcome')::int`) < limit { // rows that never were fill the file
-		f.exec(`BEGIN`)
-		f.exec(`INSERT INTO enotify.outcome (batch_id, seq, state, reply) SELECT -1, i, 'unknown', repeat('x', 900) FROM generate_series(1, 20000) i`)
-		f.exec(`ROLLBACK`)
+	f.DB = queuetest.Open(t, f.URL)
+	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('town.example')`)
+	f.Exec(`ALTER TABLE enotify.outcome SET (autovacuum_enabled = off)`)
+	for queuetest.Query[int](f, `SELECT pg_relation_size('enotify.outcome')::int`) < limit { // rows that never were fill the file
+		f.Exec(`BEGIN`)
+		f.Exec(`INSERT INTO enotify.outcome (batch_id, seq, state, reply) SELECT -1, i, 'unknown', repeat('x', 900) FROM generate_series(1, 20000) i`)
+		f.Exec(`ROLLBACK`)
 	}
-	batch := f.enqueue("menu", 3000, "a.example", "b.example", "c.example")
+	batch := f.Enqueue("menu", 3000, "a.example", "b.example", "c.example")
 
 	refusals := &counted{text: []byte("File too large")}
-	s := f.server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+	s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
 		time.Sleep(time.Millisecond)
-		o := deliver(ctx, m)
+		o := queuetest.Deliver(ctx, m)
 		o.Reply.Text = strings.Repeat("a long reply ", 20) // two dozen to a page
 		return o
 	})
@@ -63,30 +64,26 @@ func TestDatabaseOnAFullDisk(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	served := make(chan error, 1)
-	go func() { served <- f.run(ctx, s, "pass") }()
-	f.until(func() {}, `SELECT delivered >= 300 FROM enotify.batch_status WHERE id = $1`, batch)
+	go func() { served <- f.Run(ctx, s, "pass") }()
+	f.Until(func() {}, `SELECT delivered >= 300 FROM enotify.batch_status WHERE id = $1`, batch)
 
 	limitFiles(f, dir, strconv.Itoa(limit))
 	refusals.await(t, 2)
-	f.mu.Lock()
-	sent := len(f.copies)
-	f.mu.Unlock()
+	sent := len(f.Sent())
 	refusals.await(t, 4)
-	f.mu.Lock()
-	if got := len(f.copies); got > sent+2*s.MaxInFlight || got == 3000 {
+	if got := len(f.Sent()); got > sent+2*s.MaxInFlight || got == 3000 {
 		t.Errorf("begun while nothing could be recorded: got %d, want no more than were under way, from %d", got, sent)
 	}
-	f.mu.Unlock()
 	limitFiles(f, dir, "unlimited")
 
-	f.until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	f.Until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 	if err := <-served; err != nil {
 		t.Fatal(err)
 	}
-	if got, want := f.states(batch), map[string]int{"delivered": 3000}; !cmp.Equal(got, want) {
+	if got, want := f.States(batch), map[string]int{"delivered": 3000}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
-	for address, n := range f.sent() {
+	for address, n := range f.Sent() {
 		if n != 1 {
 			t.Errorf("%s: got %d copies, want 1", address, n)
 		}
@@ -95,7 +92,7 @@ func TestDatabaseOnAFullDisk(t *testing.T) {
 
 // limitFiles sets how large a file may get, in bytes or "unlimited", that the
 // server's sessions write, those of now and those to come (prlimit(1)).
-func limitFiles(f *fixture, dir, limit string) {
+func limitFiles(f *queuetest.Fixture, dir, limit string) {
 	f.Helper()
 	data := filepath.Join(dir, "data")
 	text, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
@@ -111,7 +108,7 @@ func limitFiles(f *fixture, dir, limit string) {
 	if out, err := set(postmaster); err != nil { // before those that it has started: none is missed
 		f.Fatalf("prlimit: %v: %s", err, out)
 	}
-	for _, pid := range query[[]string](f, `SELECT array_agg(pid::text) FROM pg_stat_activity WHERE backend_type = 'client backend'`) {
+	for _, pid := range queuetest.Query[[]string](f, `SELECT array_agg(pid::text) FROM pg_stat_activity WHERE backend_type = 'client backend'`) {
 		_, _ = set(pid) // it may have ended
 	}
 }

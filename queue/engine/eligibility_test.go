@@ -13,6 +13,7 @@ import (
 
 	"enotify/queue"
 	"enotify/queue/engine"
+	"enotify/queue/queuetest"
 )
 
 // A node joins, with all groups a fair share, from an address that the client
@@ -21,11 +22,11 @@ import (
 // is authorised; another client's goes out.
 func TestNodeThatMayNotSendForAClient(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	stranger := netip.MustParseAddr("198.51.100.9")
-	f.exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
+	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
 	var authorised atomic.Bool
-	f.verdict = func(client string, ip netip.Addr) string {
+	f.Verdict = func(client string, ip netip.Addr) string {
 		if ip == stranger && client == "town.example" && !authorised.Load() {
 			return "fail"
 		}
@@ -35,21 +36,21 @@ func TestNodeThatMayNotSendForAClient(t *testing.T) {
 	for i := range domains {
 		domains[i] = string(rune('a'+i%26)) + string(rune('a'+i/26)) + ".example"
 	}
-	batch := f.enqueue("menu", 2000, domains...)
+	batch := f.Enqueue("menu", 2000, domains...)
 	gate := make(chan struct{})
 	var strangerSent, othersSent atomic.Int32
-	first := f.server("first", func(ctx context.Context, m queue.Message) queue.Outcome {
+	first := f.Server("first", func(ctx context.Context, m queue.Message) queue.Outcome {
 		<-gate
-		return deliver(ctx, m)
+		return queuetest.Deliver(ctx, m)
 	})
 	first.UntilIdle, first.MaxInFlight = false, 100
-	second := f.server("second", func(ctx context.Context, m queue.Message) queue.Outcome {
+	second := f.Server("second", func(ctx context.Context, m queue.Message) queue.Outcome {
 		if m.Batch.Client == "town.example" && !authorised.Load() {
 			strangerSent.Add(1)
 		} else {
 			othersSent.Add(1)
 		}
-		return deliver(ctx, m)
+		return queuetest.Deliver(ctx, m)
 	})
 	second.UntilIdle = false
 	second.Node.Egress = []netip.Addr{stranger}
@@ -59,26 +60,26 @@ func TestNodeThatMayNotSendForAClient(t *testing.T) {
 	defer cancel()
 	serve := func(s *engine.Server) {
 		nodes.Go(func() {
-			if err := f.run(ctx, s, "pass"); err != nil {
+			if err := f.Run(ctx, s, "pass"); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	serve(first)
-	f.until(func() {}, `SELECT state = 'sending' FROM enotify.batch WHERE id = $1`, batch)
+	f.Until(func() {}, `SELECT state = 'sending' FROM enotify.batch WHERE id = $1`, batch)
 	serve(second)
-	f.until(func() {}, `SELECT count(*) > 0 FROM enotify.verdict WHERE egress = $1 AND blocks`, stranger)
-	next := f.enqueue("next", 10, domains...)
-	f.exec(`UPDATE enotify.verdict SET valid_until = now() WHERE blocks`) // as it is within 30 s
-	f.until(func() {}, `SELECT state = 'blocked' FROM enotify.batch WHERE id = $1`, next)
+	f.Until(func() {}, `SELECT count(*) > 0 FROM enotify.verdict WHERE egress = $1 AND blocks`, stranger)
+	next := f.Enqueue("next", 10, domains...)
+	f.Exec(`UPDATE enotify.verdict SET valid_until = now() WHERE blocks`) // as it is within 30 s
+	f.Until(func() {}, `SELECT state = 'blocked' FROM enotify.batch WHERE id = $1`, next)
 	close(gate)
-	f.until(func() {}, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
-	if got, want := f.states(batch), map[string]int{"delivered": 2000}; !cmp.Equal(got, want) {
+	f.Until(func() {}, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	if got, want := f.States(batch), map[string]int{"delivered": 2000}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
-	f.until(func() {}, `SELECT count(*) = 2 FROM (SELECT FROM enotify.lease WHERE node_id IS NOT NULL GROUP BY node_id HAVING count(*) = 32) n`)
-	other := query[int64](f, `SELECT enotify.enqueue('o', 'info@city.example', 's', 't', $1)`, addresses(200, domains))
-	f.until(func() {}, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, other)
+	f.Until(func() {}, `SELECT count(*) = 2 FROM (SELECT FROM enotify.lease WHERE node_id IS NOT NULL GROUP BY node_id HAVING count(*) = 32) n`)
+	other := queuetest.Query[int64](f, `SELECT enotify.enqueue('o', 'info@city.example', 's', 't', $1)`, queuetest.Addresses(200, domains))
+	f.Until(func() {}, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, other)
 	if got := strangerSent.Load(); got != 0 {
 		t.Errorf("messages for the client from an address that it has not authorised: got %d, want 0", got)
 	}
@@ -87,9 +88,9 @@ func TestNodeThatMayNotSendForAClient(t *testing.T) {
 	}
 
 	authorised.Store(true)
-	f.exec(`SELECT enotify.resume_batch($1)`, next)
-	f.until(func() {}, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, next)
-	if got, want := f.states(next), map[string]int{"delivered": 10}; !cmp.Equal(got, want) {
+	f.Exec(`SELECT enotify.resume_batch($1)`, next)
+	f.Until(func() {}, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, next)
+	if got, want := f.States(next), map[string]int{"delivered": 10}; !cmp.Equal(got, want) {
 		t.Errorf("states after the cure: got %v, want %v", got, want)
 	}
 }
@@ -97,35 +98,35 @@ func TestNodeThatMayNotSendForAClient(t *testing.T) {
 // An address that was let send and is not any more blocks what is under way.
 func TestVerdictThatTurnsBlocksWhatIsUnderWay(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := f.enqueue("menu", 500, "a.example", "b.example", "c.example", "d.example", "e.example", "f.example", "g.example", "h.example", "i.example", "j.example", "k.example") // n1 gets half of the groups
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 500, "a.example", "b.example", "c.example", "d.example", "e.example", "f.example", "g.example", "h.example", "i.example", "j.example", "k.example") // n1 gets half of the groups
 	other := netip.MustParseAddr("192.0.2.2")
-	f.exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('other', ARRAY[$1::inet], 'h', 'v', now() + interval '1 hour')`, other)
+	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('other', ARRAY[$1::inet], 'h', 'v', now() + interval '1 hour')`, other)
 	var turned atomic.Bool
-	f.verdict = func(_ string, ip netip.Addr) string {
+	f.Verdict = func(_ string, ip netip.Addr) string {
 		if turned.Load() && ip == other {
 			return "fail"
 		}
 		return "pass"
 	}
-	s := f.server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+	s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
 		time.Sleep(time.Millisecond)
-		return deliver(ctx, m)
+		return queuetest.Deliver(ctx, m)
 	})
 	s.UntilIdle, s.MaxInFlight = false, 1
 	ctx, cancel := context.WithCancel(t.Context())
 	var watch sync.WaitGroup
 	watch.Go(func() {
-		f.until(func() {
+		f.Until(func() {
 			turned.Store(true)
-			conn := connect(t, f.url)
+			conn := queuetest.Connect(t, f.URL)
 			if _, err := conn.Exec(t.Context(), `UPDATE enotify.verdict SET valid_until = now()`); err != nil {
 				t.Error(err)
 			}
 		}, `SELECT delivered > 0 FROM enotify.batch_status WHERE id = $1`, batch)
 	})
-	watch.Go(func() { f.until(cancel, `SELECT state = 'blocked' FROM enotify.batch WHERE id = $1`, batch) })
-	if err := f.run(ctx, s, "pass"); err != nil {
+	watch.Go(func() { f.Until(cancel, `SELECT state = 'blocked' FROM enotify.batch WHERE id = $1`, batch) })
+	if err := f.Run(ctx, s, "pass"); err != nil {
 		t.Fatal(err)
 	}
 	watch.Wait()
@@ -139,31 +140,31 @@ func TestMayNotForAMoment(t *testing.T) {
 	for no := 1; no < 1<<asked; no++ {
 		t.Run(fmt.Sprintf("%05b", no), func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t)
-			batch := f.enqueue("menu", 4, "a.example")
-			f.exec(`CREATE SEQUENCE public.asked MINVALUE 0`)
+			f := queuetest.NewFixture(t)
+			batch := f.Enqueue("menu", 4, "a.example")
+			f.Exec(`CREATE SEQUENCE public.asked MINVALUE 0`)
 			var n atomic.Int32
-			s := f.server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+			s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
 				switch n.Add(1) {
 				case 1:
 					return queue.Outcome{State: queue.Deferred, Class: queue.Offline}
 				case 2:
-					f.exec(fmt.Sprintf(`CREATE OR REPLACE FUNCTION enotify.may_send(node int, client int) RETURNS boolean LANGUAGE sql VOLATILE
+					f.Exec(fmt.Sprintf(`CREATE OR REPLACE FUNCTION enotify.may_send(node int, client int) RETURNS boolean LANGUAGE sql VOLATILE
 						AS 'SELECT (%d >> least(nextval(''public.asked''), 30)::int) & 1 = 0'`, no))
-					f.until(func() {}, `SELECT last_value > $1 FROM public.asked`, asked)
+					f.Until(func() {}, `SELECT last_value > $1 FROM public.asked`, asked)
 				}
-				return deliver(ctx, m)
+				return queuetest.Deliver(ctx, m)
 			})
 			s.MaxInFlight = 1
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // for a test that fails
 			defer cancel()
-			if err := f.run(ctx, s, "pass"); err != nil {
+			if err := f.Run(ctx, s, "pass"); err != nil {
 				t.Fatal(err)
 			}
-			if got, want := f.states(batch), map[string]int{"delivered": 4}; !cmp.Equal(got, want) {
+			if got, want := f.States(batch), map[string]int{"delivered": 4}; !cmp.Equal(got, want) {
 				t.Errorf("states: got %v, want %v", got, want)
 			}
-			f.balances()
+			f.Balances()
 		})
 	}
 }

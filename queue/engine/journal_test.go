@@ -16,13 +16,14 @@ import (
 
 	"enotify/queue"
 	"enotify/queue/engine"
+	"enotify/queue/queuetest"
 )
 
 // A wreck is what a node leaves that was killed with 90 messages under way: of
 // 30 the receiver has answered, 30 were begun, and 30 were not. No outcome is
 // in the database.
 type wreck struct {
-	*fixture
+	*queuetest.Fixture
 	batch    int64
 	stateDir string
 	mu       sync.Mutex
@@ -43,21 +44,21 @@ func (w *wreck) deliver(ctx context.Context, m queue.Message) queue.Outcome {
 	if !w.begin(m) {
 		return queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}
 	}
-	return deliver(ctx, m)
+	return queuetest.Deliver(ctx, m)
 }
 
 func newWreck(t *testing.T, onUnknown string) *wreck {
 	t.Helper()
-	f := newFixture(t)
-	w := &wreck{fixture: f, batch: f.enqueue("menu", 300, "a.example", "b.example", "c.example"), stateDir: t.TempDir(), began: map[string]int{}}
-	f.exec(`UPDATE enotify.batch SET on_unknown = $1`, onUnknown)
+	f := queuetest.NewFixture(t)
+	w := &wreck{Fixture: f, batch: f.Enqueue("menu", 300, "a.example", "b.example", "c.example"), stateDir: t.TempDir(), began: map[string]int{}}
+	f.Exec(`UPDATE enotify.batch SET on_unknown = $1`, onUnknown)
 	ctx, cancel := context.WithCancel(t.Context())
 	var here, begun, served sync.WaitGroup
 	here.Add(90)
 	begun.Add(60)
 	var arrived atomic.Int32
 	cut := make(chan struct{})
-	s := f.server("dead", func(ctx context.Context, m queue.Message) queue.Outcome {
+	s := f.Server("dead", func(ctx context.Context, m queue.Message) queue.Outcome {
 		i := arrived.Add(1) % 3
 		here.Done()
 		if i != 2 {
@@ -71,8 +72,8 @@ func newWreck(t *testing.T, onUnknown string) *wreck {
 		<-ctx.Done()
 		return queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}
 	})
-	s.DB, s.MaxInFlight, s.Grace, s.StateDir = open(t, f.url), 90, time.Millisecond, t.TempDir()
-	served.Go(func() { _ = f.run(ctx, s, "pass") })
+	s.DB, s.MaxInFlight, s.Grace, s.StateDir = queuetest.Open(t, f.URL), 90, time.Millisecond, t.TempDir()
+	served.Go(func() { _ = f.Run(ctx, s, "pass") })
 	here.Wait()
 	begun.Wait()
 	s.DB.Close() // what comes now is not recorded
@@ -115,14 +116,14 @@ func (w *wreck) edit(change func(text string) string) {
 // heir serves with the journal until nothing is due.
 func (w *wreck) heir(name string) {
 	w.Helper()
-	s := w.server(name, w.deliver)
+	s := w.Server(name, w.deliver)
 	s.StateDir = w.stateDir
-	w.serve(s)
+	w.Serve(s)
 }
 
 func (w *wreck) want(states map[string]int) {
 	w.Helper()
-	if got := w.states(w.batch); !cmp.Equal(got, states) {
+	if got := w.States(w.batch); !cmp.Equal(got, states) {
 		w.Errorf("states: got %v, want %v", got, states)
 	}
 	for address, n := range w.began {
@@ -130,7 +131,7 @@ func (w *wreck) want(states map[string]int) {
 			w.Errorf("%s: got %d transactions, want 1", address, n)
 		}
 	}
-	w.balances()
+	w.Balances()
 }
 
 // The next node of the host does not wait for the leases of the dead one: what
@@ -140,13 +141,13 @@ func TestJournalIsReplayed(t *testing.T) {
 	w := newWreck(t, "hold")
 	w.heir("heir")
 	w.want(map[string]int{"delivered": 270, "unknown": 30})
-	if got, want := query[int](w.fixture, `SELECT count(*)::int FROM enotify.outcome WHERE code = 250 AND reply = $1`, "2.0.0 \"taken\"\nover {two} lines"), 30; got != want {
+	if got, want := queuetest.Query[int](w.Fixture, `SELECT count(*)::int FROM enotify.outcome WHERE code = 250 AND reply = $1`, "2.0.0 \"taken\"\nover {two} lines"), 30; got != want {
 		t.Errorf("replies of the journal: got %d, want %d", got, want)
 	}
 	if got, _ := os.ReadDir(w.stateDir); len(got) != 0 {
 		t.Errorf("left in the state folder: got %v, want nothing", got)
 	}
-	if got := query[string](w.fixture, `SELECT coalesce(string_agg(name, ', '), '') FROM enotify.node WHERE name <> 'dead' OR NOT EXISTS (SELECT FROM enotify.node WHERE name = 'dead')`); got != "" {
+	if got := queuetest.Query[string](w.Fixture, `SELECT coalesce(string_agg(name, ', '), '') FROM enotify.node WHERE name <> 'dead' OR NOT EXISTS (SELECT FROM enotify.node WHERE name = 'dead')`); got != "" {
 		t.Errorf("nodes left: got %s, want none", got)
 	}
 }
@@ -156,14 +157,14 @@ func TestJournalIsReplayed(t *testing.T) {
 func TestJournalComesLate(t *testing.T) {
 	t.Parallel()
 	w := newWreck(t, "hold")
-	w.serve(w.server("other host", w.deliver))
+	w.Serve(w.Server("other host", w.deliver))
 	w.want(map[string]int{"delivered": 210, "unknown": 90})
 	w.heir("heir")
 	w.want(map[string]int{"delivered": 270, "unknown": 30})
-	if got := query[string](w.fixture, `SELECT state::text FROM enotify.batch WHERE id = $1`, w.batch); got != "done" {
+	if got := queuetest.Query[string](w.Fixture, `SELECT state::text FROM enotify.batch WHERE id = $1`, w.batch); got != "done" {
 		t.Errorf("batch: got %s, want done", got)
 	}
-	if got := query[int](w.fixture, `SELECT count(*)::int FROM enotify.doubt`); got != 0 {
+	if got := queuetest.Query[int](w.Fixture, `SELECT count(*)::int FROM enotify.doubt`); got != 0 {
 		t.Errorf("doubts left: got %d, want 0", got)
 	}
 }
@@ -172,8 +173,8 @@ func TestJournalComesLate(t *testing.T) {
 func TestJournalComesAfterTheOperator(t *testing.T) {
 	t.Parallel()
 	w := newWreck(t, "hold")
-	w.serve(w.server("other host", w.deliver))
-	w.exec(`SELECT enotify.mark_delivered($1)`, w.batch)
+	w.Serve(w.Server("other host", w.deliver))
+	w.Exec(`SELECT enotify.mark_delivered($1)`, w.batch)
 	w.heir("heir")
 	w.want(map[string]int{"delivered": 300})
 	if got := len(w.began); got != 270 {
@@ -185,7 +186,7 @@ func TestJournalComesAfterTheOperator(t *testing.T) {
 func TestJournalOfACancelledBatch(t *testing.T) {
 	t.Parallel()
 	w := newWreck(t, "hold")
-	w.exec(`SELECT enotify.cancel_batch($1)`, w.batch)
+	w.Exec(`SELECT enotify.cancel_batch($1)`, w.batch)
 	w.heir("heir")
 	w.want(map[string]int{"delivered": 30, "unknown": 30, "cancelled": 240})
 }
@@ -194,27 +195,27 @@ func TestJournalOfACancelledBatch(t *testing.T) {
 func TestJournalOfAPrunedBatch(t *testing.T) {
 	t.Parallel()
 	w := newWreck(t, "hold")
-	w.serve(w.server("other host", w.deliver))
-	w.exec(`SELECT enotify.prune_batch($1)`, w.batch)
+	w.Serve(w.Server("other host", w.deliver))
+	w.Exec(`SELECT enotify.prune_batch($1)`, w.batch)
 	w.heir("heir")
-	s, err := w.db.Status(t.Context(), w.batch)
+	s, err := w.DB.Status(t.Context(), w.batch)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if s.Delivered != 210 || s.Unknown != 90 {
 		t.Errorf("counts: got %d delivered and %d unknown, want 210 and 90", s.Delivered, s.Unknown)
 	}
-	w.balances()
+	w.Balances()
 }
 
 // A node that has been dead for a month is forgotten, and what only it knew.
 func TestOldDoubtsAreForgotten(t *testing.T) {
 	t.Parallel()
 	w := newWreck(t, "hold")
-	w.serve(w.server("other host", w.deliver))
-	w.exec(`UPDATE enotify.node SET live_until = now() - interval '31 days'`)
-	w.serve(w.server("other host", w.deliver))
-	if got := query[int](w.fixture, `SELECT count(*)::int FROM enotify.doubt`); got != 0 {
+	w.Serve(w.Server("other host", w.deliver))
+	w.Exec(`UPDATE enotify.node SET live_until = now() - interval '31 days'`)
+	w.Serve(w.Server("other host", w.deliver))
+	if got := queuetest.Query[int](w.Fixture, `SELECT count(*)::int FROM enotify.doubt`); got != 0 {
 		t.Errorf("doubts left: got %d, want 0", got)
 	}
 	w.want(map[string]int{"delivered": 210, "unknown": 90})
@@ -225,7 +226,7 @@ func TestJournalSparesWhoHasIt(t *testing.T) {
 	t.Parallel()
 	w := newWreck(t, "resend")
 	w.heir("heir")
-	if got, want := w.states(w.batch), map[string]int{"delivered": 300}; !cmp.Equal(got, want) {
+	if got, want := w.States(w.batch), map[string]int{"delivered": 300}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
 	twice := 0
@@ -280,10 +281,10 @@ func TestJournalIsTornOrSpoilt(t *testing.T) {
 func TestJournalOfOthersIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	w := newWreck(t, "hold")
-	other := newFixture(t)
-	s := other.server("elsewhere", deliver)
+	other := queuetest.NewFixture(t)
+	s := other.Server("elsewhere", queuetest.Deliver)
 	s.StateDir = w.stateDir
-	other.serve(s)
+	other.Serve(s)
 	w.heir("heir")
 	w.want(map[string]int{"delivered": 270, "unknown": 30})
 }
@@ -307,9 +308,9 @@ func TestJournalTellsTriesApart(t *testing.T) {
 // A journal does not grow with what was sent.
 func TestJournalStaysSmall(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.enqueue("menu", 30000, "a.example", "b.example", "c.example")
-	s := f.server("n1", nil)
+	f := queuetest.NewFixture(t)
+	f.Enqueue("menu", 30000, "a.example", "b.example", "c.example")
+	s := f.Server("n1", nil)
 	s.StateDir = t.TempDir()
 	var once sync.Once
 	largest, mu := int64(0), sync.Mutex{}
@@ -326,9 +327,9 @@ func TestJournalStaysSmall(t *testing.T) {
 			largest = max(largest, info.Size())
 			mu.Unlock()
 		}
-		return deliver(ctx, m)
+		return queuetest.Deliver(ctx, m)
 	}
-	f.serve(s)
+	f.Serve(s)
 	if largest < 1<<18 || largest > 3<<20 {
 		t.Errorf("largest size seen: got %d octets, want some, and at most 3 MiB", largest)
 	}
@@ -336,8 +337,8 @@ func TestJournalStaysSmall(t *testing.T) {
 
 func TestServeNeedsItsStateDir(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	s := f.server("n1", deliver)
+	f := queuetest.NewFixture(t)
+	s := f.Server("n1", queuetest.Deliver)
 	s.StateDir = filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(s.StateDir, nil, 0o600); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 
 	"enotify/queue"
 	"enotify/queue/engine"
+	"enotify/queue/queuetest"
 )
 
 // Only who holds the lease writes what was learned, and only over what it
@@ -15,12 +16,12 @@ import (
 // changed, leave the row as it is.
 func TestMemosAreFenced(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.exec(`INSERT INTO enotify.domain (name, grp) VALUES ('a.example', 3)`)
-	f.exec(`UPDATE enotify.lease SET node_id = 1, until = 'infinity'`)
+	f := queuetest.NewFixture(t)
+	f.Exec(`INSERT INTO enotify.domain (name, grp) VALUES ('a.example', 3)`)
+	f.Exec(`UPDATE enotify.lease SET node_id = 1, until = 'infinity'`)
 	keep := func(node int32, version int64, state string) int64 {
 		t.Helper()
-		memos, err := engine.KeepMemos(t.Context(), f.db, node, []queue.Memo{{Kind: queue.Site, Name: "big", Domain: "a.example", State: []byte(state), Version: version}})
+		memos, err := engine.KeepMemos(t.Context(), f.DB, node, []queue.Memo{{Kind: queue.Site, Name: "big", Domain: "a.example", State: []byte(state), Version: version}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -28,7 +29,7 @@ func TestMemosAreFenced(t *testing.T) {
 	}
 	holds := func(what string) {
 		t.Helper()
-		if got := query[string](f, `SELECT state::text FROM enotify.pace WHERE kind = 'site' AND name = 'big'`); got != what {
+		if got := queuetest.Query[string](f, `SELECT state::text FROM enotify.pace WHERE kind = 'site' AND name = 'big'`); got != what {
 			t.Errorf("kept: got %s, want %s", got, what)
 		}
 	}
@@ -38,14 +39,14 @@ func TestMemosAreFenced(t *testing.T) {
 	if v := keep(2, 1, `{"pace": "of another node"}`); v != 1 {
 		t.Errorf("write without the lease: got version %d, want 1 still", v)
 	}
-	f.exec(`UPDATE enotify.lease SET until = '-infinity' WHERE grp = 3`)
+	f.Exec(`UPDATE enotify.lease SET until = '-infinity' WHERE grp = 3`)
 	if v := keep(1, 1, `{"pace": "too late"}`); v != 1 {
 		t.Errorf("write after the lease: got version %d, want 1 still", v)
 	}
 	holds(`{"pace": 1, "tokens": 5}`)
 
-	f.exec(`UPDATE enotify.lease SET until = 'infinity'`)
-	if err := f.db.ForgetLearned(t.Context(), "big"); err != nil {
+	f.Exec(`UPDATE enotify.lease SET until = 'infinity'`)
+	if err := f.DB.ForgetLearned(t.Context(), "big"); err != nil {
 		t.Fatal(err)
 	}
 	holds(`{"tokens": 5}`)
@@ -60,21 +61,21 @@ func TestMemosAreFenced(t *testing.T) {
 		t.Errorf("nothing to remember: got version %d, want 4", v)
 	}
 	holds(`{}`)
-	if err := f.db.ForgetLearned(t.Context(), "big"); !errors.Is(err, queue.ErrNotFound) || !strings.Contains(err.Error(), "destination list") {
+	if err := f.DB.ForgetLearned(t.Context(), "big"); !errors.Is(err, queue.ErrNotFound) || !strings.Contains(err.Error(), "destination list") {
 		t.Errorf("forget what is not there: got %v", err)
 	}
 }
 
 func TestMemosSince(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.exec(`INSERT INTO enotify.pace (kind, name, domain, version, learned_at, updated_at) VALUES
+	f := queuetest.NewFixture(t)
+	f.Exec(`INSERT INTO enotify.pace (kind, name, domain, version, learned_at, updated_at) VALUES
 		('site', 'old', 'a.example', 1, now() - interval '1 hour', now() - interval '1 hour'), ('domain', 'new.example', 'new.example', 7, now(), now())`)
-	all, asked, err := f.db.Memos(t.Context(), time.Time{})
+	all, asked, err := f.DB.Memos(t.Context(), time.Time{})
 	if err != nil || len(all) != 2 || asked.IsZero() {
 		t.Fatalf("all: got %+v, %v, %v", all, asked, err)
 	}
-	late, _, err := f.db.Memos(t.Context(), asked.Add(-time.Minute))
+	late, _, err := f.DB.Memos(t.Context(), asked.Add(-time.Minute))
 	if err != nil || len(late) != 1 || late[0].Name != "new.example" || late[0].Version != 7 {
 		t.Errorf("of the last minute: got %+v, %v, want the new one", late, err)
 	}

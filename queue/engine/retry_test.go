@@ -7,6 +7,7 @@ import (
 
 	"enotify/queue"
 	"enotify/queue/engine"
+	"enotify/queue/queuetest"
 )
 
 func TestBackoff(t *testing.T) {
@@ -30,9 +31,9 @@ func TestBackoff(t *testing.T) {
 // full. A batch that says nothing else is given three days.
 func TestRetries(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := f.enqueue("menu", 40, "down.example", "greylist.example")
-	if days := query[float64](f, `SELECT extract(epoch FROM expires_at - created_at)::float8 / 86400 FROM enotify.batch`); days != 3 {
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 40, "down.example", "greylist.example")
+	if days := queuetest.Query[float64](f, `SELECT extract(epoch FROM expires_at - created_at)::float8 / 86400 FROM enotify.batch`); days != 3 {
 		t.Errorf("a batch expires after %v days, want 3", days)
 	}
 	handle := func(_ context.Context, m queue.Message) queue.Outcome {
@@ -42,11 +43,11 @@ func TestRetries(t *testing.T) {
 		return queue.Outcome{State: queue.Deferred, Class: queue.Throttled, Reply: queue.Reply{Code: 451, Enhanced: "4.7.1", Text: "Greylisted"}}
 	}
 	for try, minutes := range []float64{5, 10, 20} {
-		began := query[time.Time](f, `SELECT clock_timestamp()`)
-		f.exec(`UPDATE enotify.retry SET due_at = now()`)
-		s := f.server("n1", handle)
+		began := queuetest.Query[time.Time](f, `SELECT clock_timestamp()`)
+		f.Exec(`UPDATE enotify.retry SET due_at = now()`)
+		s := f.Server("n1", handle)
 		s.Schedule = engine.Schedule{}
-		f.serve(s)
+		f.Serve(s)
 		for domain, want := range map[string]struct {
 			low, high float64 // minutes
 			attempts  int
@@ -54,12 +55,12 @@ func TestRetries(t *testing.T) {
 			"down.example":     {0.8 * minutes, 1.2 * minutes, try + 1},
 			"greylist.example": {5, 6, 0},
 		} {
-			low := query[float64](f, `SELECT extract(epoch FROM min(next_try_at) - $2)::float8 / 60 FROM enotify.delivery WHERE batch_id = $1 AND domain = $3 AND state = 'deferred'`, batch, began, domain)
-			high := query[float64](f, `SELECT extract(epoch FROM max(next_try_at) - clock_timestamp())::float8 / 60 FROM enotify.delivery WHERE batch_id = $1 AND domain = $2 AND state = 'deferred'`, batch, domain)
+			low := queuetest.Query[float64](f, `SELECT extract(epoch FROM min(next_try_at) - $2)::float8 / 60 FROM enotify.delivery WHERE batch_id = $1 AND domain = $3 AND state = 'deferred'`, batch, began, domain)
+			high := queuetest.Query[float64](f, `SELECT extract(epoch FROM max(next_try_at) - clock_timestamp())::float8 / 60 FROM enotify.delivery WHERE batch_id = $1 AND domain = $2 AND state = 'deferred'`, batch, domain)
 			if low < want.low || high > want.high {
 				t.Errorf("%s, try %d: the next is due in %.1f to %.1f min, want %.1f to %.1f", domain, try+1, low, high, want.low, want.high)
 			}
-			if got := query[int](f, `SELECT max(attempts) FROM enotify.delivery WHERE batch_id = $1 AND domain = $2`, batch, domain); got != want.attempts {
+			if got := queuetest.Query[int](f, `SELECT max(attempts) FROM enotify.delivery WHERE batch_id = $1 AND domain = $2`, batch, domain); got != want.attempts {
 				t.Errorf("%s, try %d: got %d attempts counted, want %d", domain, try+1, got, want.attempts)
 			}
 		}

@@ -7,61 +7,62 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"enotify/queue"
+	"enotify/queue/queuetest"
 )
 
 func TestServeDeliversToEveryRecipientOnce(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := f.enqueue("menu", 1000, "a.example", "b.example", "c.example")
-	f.serve(f.server("n1", deliver))
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 1000, "a.example", "b.example", "c.example")
+	f.Serve(f.Server("n1", queuetest.Deliver))
 
-	if got, want := f.states(batch), map[string]int{"delivered": 1000}; !cmp.Equal(got, want) {
+	if got, want := f.States(batch), map[string]int{"delivered": 1000}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
-	if got := len(f.sent()); got != 1000 {
+	if got := len(f.Sent()); got != 1000 {
 		t.Errorf("addresses tried: got %d, want 1000", got)
 	}
-	for address, n := range f.sent() {
+	for address, n := range f.Sent() {
 		if n != 1 {
 			t.Errorf("%s: got %d copies, want 1", address, n)
 		}
 	}
-	if got := query[string](f, `SELECT state::text FROM enotify.batch WHERE id = $1`, batch); got != "done" {
+	if got := queuetest.Query[string](f, `SELECT state::text FROM enotify.batch WHERE id = $1`, batch); got != "done" {
 		t.Errorf("state of the batch: got %s, want done", got)
 	}
 }
 
 func TestServeRetriesWhatWasDeferred(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	batch := f.enqueue("menu", 30, "grey.example", "full.example", "gone.example")
-	s := f.server("n1", func(_ context.Context, m queue.Message) queue.Outcome {
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 30, "grey.example", "full.example", "gone.example")
+	s := f.Server("n1", func(_ context.Context, m queue.Message) queue.Outcome {
 		switch {
 		case m.Domain == "gone.example":
 			return queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser, Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such user"}}
 		case m.Attempt < 3:
 			return queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Code: 451, Text: "later"}}
 		default:
-			return deliver(t.Context(), m)
+			return queuetest.Deliver(t.Context(), m)
 		}
 	})
 	s.UntilIdle = false
 	ctx, cancel := context.WithCancel(t.Context())
-	go f.until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
-	if err := f.run(ctx, s, "pass"); err != nil {
+	go f.Until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	if err := f.Run(ctx, s, "pass"); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := f.states(batch), map[string]int{"delivered": 20, "bounced": 10}; !cmp.Equal(got, want) {
+	if got, want := f.States(batch), map[string]int{"delivered": 20, "bounced": 10}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
-	if got := query[int](f, `SELECT count(*)::int FROM enotify.suppression WHERE cause = 'no_such_user' AND client_id IS NULL`); got != 10 {
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.suppression WHERE cause = 'no_such_user' AND client_id IS NULL`); got != 10 {
 		t.Errorf("suppressed addresses: got %d, want 10", got)
 	}
-	if got := query[int](f, `SELECT count(*)::int FROM enotify.retry`); got != 0 {
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.retry`); got != 0 {
 		t.Errorf("rows left in retry: got %d, want 0", got)
 	}
-	again := f.enqueue("next", 30, "grey.example", "full.example", "gone.example")
-	if got, want := f.states(again), map[string]int{"pending": 20, "suppressed": 10}; !cmp.Equal(got, want) {
+	again := f.Enqueue("next", 30, "grey.example", "full.example", "gone.example")
+	if got, want := f.States(again), map[string]int{"pending": 20, "suppressed": 10}; !cmp.Equal(got, want) {
 		t.Errorf("states of the next batch: got %v, want %v", got, want)
 	}
 }

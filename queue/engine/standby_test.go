@@ -18,6 +18,7 @@ import (
 	"enotify/migrations"
 	"enotify/queue"
 	"enotify/queue/localpg"
+	"enotify/queue/queuetest"
 )
 
 // The URL of a node leads to a standby all at once, as after a failover that
@@ -38,53 +39,49 @@ func TestDatabaseTurnsIntoAStandby(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = primary.Stop(context.Background()) })
-	f := &fixture{T: t, url: primary.URL(), conn: connect(t, primary.URL()), copies: map[string]int{}, deaf: true}
-	if _, err := migrations.Up(t.Context(), f.conn); err != nil {
+	f := &queuetest.Fixture{T: t, URL: primary.URL(), Conn: queuetest.Connect(t, primary.URL()), Deaf: true}
+	if _, err := migrations.Up(t.Context(), f.Conn); err != nil {
 		t.Fatal(err)
 	}
-	f.db = open(t, f.url)
-	f.exec(`INSERT INTO enotify.client (domain) VALUES ('town.example')`)
-	batch := f.enqueue("menu", 2000, "a.example", "b.example", "c.example")
+	f.DB = queuetest.Open(t, f.URL)
+	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('town.example')`)
+	batch := f.Enqueue("menu", 2000, "a.example", "b.example", "c.example")
 
 	refusals := &counted{text: []byte("read-only transaction")}
-	s := f.server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+	s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
 		time.Sleep(time.Millisecond)
-		return deliver(ctx, m)
+		return queuetest.Deliver(ctx, m)
 	})
 	s.UntilIdle, s.MaxInFlight, s.Log = false, 20, slog.New(slog.NewTextHandler(refusals, nil))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	served := make(chan error, 1)
-	go func() { served <- f.run(ctx, s, "pass") }()
-	f.until(func() {}, `SELECT delivered >= 300 FROM enotify.batch_status WHERE id = $1`, batch)
+	go func() { served <- f.Run(ctx, s, "pass") }()
+	f.Until(func() {}, `SELECT delivered >= 300 FROM enotify.batch_status WHERE id = $1`, batch)
 	if err := primary.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	standby(t, filepath.Join(dir, "data"))
 
 	refusals.await(t, 2)
-	f.mu.Lock()
-	sent := len(f.copies)
-	f.mu.Unlock()
+	sent := len(f.Sent())
 	refusals.await(t, 4)
-	f.mu.Lock()
-	if got := len(f.copies); got != sent || got == 2000 {
+	if got := len(f.Sent()); got != sent || got == 2000 {
 		t.Errorf("begun on a standby: got %d, want none beyond the %d before", got, sent)
 	}
-	f.mu.Unlock()
 
-	f.conn = connectWhenUp(t, f.url)
-	if !query[bool](f, `SELECT pg_promote()`) {
+	f.Conn = connectWhenUp(t, f.URL)
+	if !queuetest.Query[bool](f, `SELECT pg_promote()`) {
 		t.Fatal("the standby was not promoted")
 	}
-	f.until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	f.Until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 	if err := <-served; err != nil {
 		t.Fatal(err)
 	}
-	if got, want := f.states(batch), map[string]int{"delivered": 2000}; !cmp.Equal(got, want) {
+	if got, want := f.States(batch), map[string]int{"delivered": 2000}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
-	for address, n := range f.sent() {
+	for address, n := range f.Sent() {
 		if n != 1 {
 			t.Errorf("%s: got %d copies, want 1", address, n)
 		}

@@ -14,6 +14,7 @@ import (
 
 	"enotify/queue"
 	"enotify/queue/engine"
+	"enotify/queue/queuetest"
 )
 
 // A town of domains: which site each belongs to, and who asked.
@@ -53,7 +54,7 @@ func domains(n int) []string {
 // assigned is an Admission that remembers what it was told of sites, and
 // whether a domain was admitted before.
 type assigned struct {
-	unlimited
+	queuetest.Unlimited
 	mu    sync.Mutex
 	sites map[string]string
 	early []string
@@ -71,7 +72,7 @@ func (a *assigned) Admit(domain string, want int, now time.Time) (int, queue.Wai
 		a.early = append(a.early, domain)
 	}
 	a.mu.Unlock()
-	return a.unlimited.Admit(domain, want, now)
+	return a.Unlimited.Admit(domain, want, now)
 }
 
 // Before the turn every domain is asked for once. Those of one site share its
@@ -79,24 +80,24 @@ func (a *assigned) Admit(domain string, want int, now time.Time) (int, queue.Wai
 // cannot be asked holds up nothing.
 func TestSurvey(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	names := append(domains(300), "gone.example", "dark.example")
-	batch := f.enqueue("menu", 3*len(names), names...)
+	batch := f.Enqueue("menu", 3*len(names), names...)
 	var dir directory
 	sites := &assigned{sites: map[string]string{}}
-	s := f.server("n1", deliver)
+	s := f.Server("n1", queuetest.Deliver)
 	s.Survey, s.Admission = dir.survey, sites
-	f.serve(s)
+	f.Serve(s)
 
-	if got, want := f.states(batch), map[string]int{"delivered": 3 * 301, "bounced": 3}; !cmp.Equal(got, want) {
+	if got, want := f.States(batch), map[string]int{"delivered": 3 * 301, "bounced": 3}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
-	for address := range f.sent() {
+	for address := range f.Sent() {
 		if strings.HasSuffix(address, "@gone.example") {
 			t.Errorf("%s was sent to, though its domain takes no mail", address)
 		}
 	}
-	if got, want := query[string](f, `SELECT DISTINCT concat_ws('|', class, code, reply) FROM enotify.delivery WHERE state = 'bounced'`),
+	if got, want := queuetest.Query[string](f, `SELECT DISTINCT concat_ws('|', class, code, reply) FROM enotify.delivery WHERE state = 'bounced'`),
 		"other|550|5.1.2 the domain does not exist"; got != want {
 		t.Errorf("outcome where no mail is taken: got %q, want %q", got, want)
 	}
@@ -111,16 +112,16 @@ func TestSurvey(t *testing.T) {
 	if len(sites.early) > 0 {
 		t.Errorf("admitted before their site was told: %d domains, as %s", len(sites.early), sites.early[0])
 	}
-	if got := query[int](f, `SELECT count(DISTINCT d.grp)::int FROM enotify.batch_domain d JOIN enotify.domain k ON k.id = d.domain_id JOIN enotify.site s ON s.id = k.site_id WHERE s.name = 'big.test'`); got != 1 {
+	if got := queuetest.Query[int](f, `SELECT count(DISTINCT d.grp)::int FROM enotify.batch_domain d JOIN enotify.domain k ON k.id = d.domain_id JOIN enotify.site s ON s.id = k.site_id WHERE s.name = 'big.test'`); got != 1 {
 		t.Errorf("groups of one site's domains: got %d, want 1", got)
 	}
-	if got := query[int](f, `SELECT count(*)::int FROM enotify.batch_domain d JOIN enotify.domain k ON k.id = d.domain_id WHERE k.grp <> d.grp`); got != 0 {
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.batch_domain d JOIN enotify.domain k ON k.id = d.domain_id WHERE k.grp <> d.grp`); got != 0 {
 		t.Errorf("domains whose batch has another group: got %d, want 0", got)
 	}
 
-	second := f.enqueue("again", 2*len(names), names...)
-	f.serve(s2(f, dir.survey))
-	if got, want := f.states(second), map[string]int{"delivered": 2 * 301, "bounced": 2}; !cmp.Equal(got, want) {
+	second := f.Enqueue("again", 2*len(names), names...)
+	f.Serve(s2(f, dir.survey))
+	if got, want := f.States(second), map[string]int{"delivered": 2 * 301, "bounced": 2}; !cmp.Equal(got, want) {
 		t.Errorf("states of the second batch: got %v, want %v", got, want)
 	}
 	if got := dir.asked["d1.example"]; got != 1 {
@@ -128,8 +129,8 @@ func TestSurvey(t *testing.T) {
 	}
 }
 
-func s2(f *fixture, survey func(context.Context, string) (queue.Survey, error)) *engine.Server {
-	s := f.server("n2", deliver)
+func s2(f *queuetest.Fixture, survey func(context.Context, string) (queue.Survey, error)) *engine.Server {
+	s := f.Server("n2", queuetest.Deliver)
 	s.Survey = survey
 	return s
 }
@@ -137,12 +138,12 @@ func s2(f *fixture, survey func(context.Context, string) (queue.Survey, error)) 
 // A node that stops in the middle of a survey leaves what it knows to the next.
 func TestSurveyGoesOnElsewhere(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	names := domains(1000)
-	batch := f.enqueue("menu", len(names), names...)
+	batch := f.Enqueue("menu", len(names), names...)
 	var first, second directory
 	var asked atomic.Int32
-	s := f.server("n1", deliver)
+	s := f.Server("n1", queuetest.Deliver)
 	s.UntilIdle = false
 	s.Survey = func(ctx context.Context, domain string) (queue.Survey, error) {
 		if asked.Add(1) > 500 {
@@ -151,17 +152,17 @@ func TestSurveyGoesOnElsewhere(t *testing.T) {
 		}
 		return first.survey(ctx, domain)
 	}
-	f.serveUntil(s, `SELECT count(*) >= 400 FROM enotify.domain WHERE surveyed_at IS NOT NULL`)
-	known := query[int](f, `SELECT count(*)::int FROM enotify.domain WHERE surveyed_at IS NOT NULL`)
-	if got := f.states(batch)["pending"]; got != len(names) {
+	f.ServeUntil(s, `SELECT count(*) >= 400 FROM enotify.domain WHERE surveyed_at IS NOT NULL`)
+	known := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.domain WHERE surveyed_at IS NOT NULL`)
+	if got := f.States(batch)["pending"]; got != len(names) {
 		t.Errorf("pending while the survey is not done: got %d, want %d", got, len(names))
 	}
 
-	f.serve(s2(f, second.survey))
+	f.Serve(s2(f, second.survey))
 	if got, want := len(second.asked), len(names)-known; got != want {
 		t.Errorf("domains the second node asked for: got %d, want %d", got, want)
 	}
-	if got, want := f.states(batch), map[string]int{"delivered": len(names)}; !cmp.Equal(got, want) {
+	if got, want := f.States(batch), map[string]int{"delivered": len(names)}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
 }
@@ -169,11 +170,11 @@ func TestSurveyGoesOnElsewhere(t *testing.T) {
 // Look-ups that hang hold up their own batch alone: an urgent one overtakes it.
 func TestUrgentBatchDoesNotWaitForASurvey(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	slow := f.enqueue("menu", 500, domains(500)...)
+	f := queuetest.NewFixture(t)
+	slow := f.Enqueue("menu", 500, domains(500)...)
 	var dir directory
 	hang := make(chan struct{})
-	s := f.server("n1", deliver)
+	s := f.Server("n1", queuetest.Deliver)
 	s.UntilIdle = false
 	s.Survey = func(ctx context.Context, domain string) (queue.Survey, error) {
 		if strings.HasPrefix(domain, "d") {
@@ -188,45 +189,45 @@ func TestUrgentBatchDoesNotWaitForASurvey(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var node sync.WaitGroup
 	node.Go(func() {
-		if err := f.run(ctx, s, "pass"); err != nil {
+		if err := f.Run(ctx, s, "pass"); err != nil {
 			t.Error(err)
 		}
 	})
 	defer node.Wait()
 	defer cancel()
-	urgent := query[int64](f, `SELECT enotify.enqueue('flood', 'info@town.example', 'Flood', 'Leave.', ARRAY['a@d1.example', 'b@near.example'], priority => 10)`)
-	f.until(func() {}, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, urgent)
-	if got := f.states(slow)["pending"]; got != 500 {
+	urgent := queuetest.Query[int64](f, `SELECT enotify.enqueue('flood', 'info@town.example', 'Flood', 'Leave.', ARRAY['a@d1.example', 'b@near.example'], priority => 10)`)
+	f.Until(func() {}, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, urgent)
+	if got := f.States(slow)["pending"]; got != 500 {
 		t.Errorf("pending of the batch whose survey hangs: got %d, want 500", got)
 	}
 	close(hang)
-	f.until(func() {}, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, slow)
+	f.Until(func() {}, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, slow)
 }
 
 // Two nodes ask for each domain once between them, and one node alone sends to
 // the site that they are of.
 func TestSiteIsServedByOneNode(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	var dir directory
 	var counts [2]atomic.Int32
 	ctx, cancel := context.WithCancel(t.Context())
 	var nodes sync.WaitGroup
 	for i := range 2 {
-		s := f.server([]string{"n1", "n2"}[i], func(ctx context.Context, m queue.Message) queue.Outcome {
+		s := f.Server([]string{"n1", "n2"}[i], func(ctx context.Context, m queue.Message) queue.Outcome {
 			counts[i].Add(1)
-			return deliver(ctx, m)
+			return queuetest.Deliver(ctx, m)
 		})
 		s.UntilIdle, s.Survey = false, dir.survey
 		nodes.Go(func() {
-			if err := f.run(ctx, s, "pass"); err != nil {
+			if err := f.Run(ctx, s, "pass"); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	f.until(func() {}, `SELECT count(*) = 2 FROM (SELECT FROM enotify.lease WHERE node_id IS NOT NULL GROUP BY node_id HAVING count(*) = 32) n`)
-	batch := f.enqueue("menu", 2000, domains(400)...)
-	f.until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	f.Until(func() {}, `SELECT count(*) = 2 FROM (SELECT FROM enotify.lease WHERE node_id IS NOT NULL GROUP BY node_id HAVING count(*) = 32) n`)
+	batch := f.Enqueue("menu", 2000, domains(400)...)
+	f.Until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 	nodes.Wait()
 	if a, b := counts[0].Load(), counts[1].Load(); min(a, b) != 0 || a+b != 2000 {
 		t.Errorf("messages to one site by node: got %d and %d, want 2000 by one of them", a, b)
@@ -242,16 +243,16 @@ func TestSiteIsServedByOneNode(t *testing.T) {
 // its site is found to be another; it moves once they are recorded.
 func TestDomainMovesOnlyWhenNothingIsUnderWay(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	first := f.enqueue("menu", 10, "d1.example")
+	f := queuetest.NewFixture(t)
+	first := f.Enqueue("menu", 10, "d1.example")
 	begun, hold := make(chan struct{}, 100), make(chan struct{})
 	var known atomic.Bool
-	s := f.server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+	s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
 		if m.Batch.ID == first {
 			begun <- struct{}{}
 			<-hold
 		}
-		return deliver(ctx, m)
+		return queuetest.Deliver(ctx, m)
 	})
 	s.UntilIdle = false
 	s.Survey = func(context.Context, string) (queue.Survey, error) {
@@ -263,7 +264,7 @@ func TestDomainMovesOnlyWhenNothingIsUnderWay(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var node sync.WaitGroup
 	node.Go(func() {
-		if err := f.run(ctx, s, "pass"); err != nil {
+		if err := f.Run(ctx, s, "pass"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -272,20 +273,20 @@ func TestDomainMovesOnlyWhenNothingIsUnderWay(t *testing.T) {
 	for range 10 {
 		<-begun
 	}
-	before := query[int16](f, `SELECT grp FROM enotify.domain`)
+	before := queuetest.Query[int16](f, `SELECT grp FROM enotify.domain`)
 	known.Store(true)
-	f.exec(`UPDATE enotify.domain SET surveyed_until = '-infinity', surveyed_at = '-infinity'`)
-	second := f.enqueue("again", 10, "d1.example")
-	f.until(func() {}, `SELECT surveyed_at IS NOT NULL FROM enotify.batch WHERE id = $1`, second)
-	if got := query[int](f, `SELECT count(*)::int FROM enotify.batch_domain WHERE grp = $1`, before); got != 2 {
+	f.Exec(`UPDATE enotify.domain SET surveyed_until = '-infinity', surveyed_at = '-infinity'`)
+	second := f.Enqueue("again", 10, "d1.example")
+	f.Until(func() {}, `SELECT surveyed_at IS NOT NULL FROM enotify.batch WHERE id = $1`, second)
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.batch_domain WHERE grp = $1`, before); got != 2 {
 		t.Errorf("parts in the group of the node that sends: got %d, want 2", got)
 	}
 	close(hold)
-	f.until(func() {}, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, second)
-	if got, want := query[int16](f, `SELECT grp FROM enotify.domain`), query[int16](f, `SELECT grp FROM enotify.site`); got != want {
+	f.Until(func() {}, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, second)
+	if got, want := queuetest.Query[int16](f, `SELECT grp FROM enotify.domain`), queuetest.Query[int16](f, `SELECT grp FROM enotify.site`); got != want {
 		t.Errorf("group after all was recorded: got %d, want its site's, %d", got, want)
 	}
-	for address, n := range f.sent() {
+	for address, n := range f.Sent() {
 		if n != 2 {
 			t.Errorf("%s: got %d tries, want 2 (one per batch)", address, n)
 		}

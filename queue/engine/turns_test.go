@@ -11,12 +11,13 @@ import (
 
 	"enotify/queue"
 	"enotify/queue/engine"
+	"enotify/queue/queuetest"
 )
 
 // gates is an Admission that closes domains, as a throttle does whose site is
 // in backoff. Closed domains ask again after a moment.
 type gates struct {
-	unlimited
+	queuetest.Unlimited
 	mu     sync.Mutex
 	closed map[string]bool
 }
@@ -72,115 +73,115 @@ func (c *crossing) move(m queue.Message, by int) {
 }
 
 // node runs a server beside the test until it ends.
-func (f *fixture) node(s *engine.Server) {
+func node(f *queuetest.Fixture, s *engine.Server) {
 	f.Helper()
 	s.UntilIdle = false
 	ctx, cancel := context.WithCancel(f.Context())
 	var node sync.WaitGroup
 	node.Go(func() {
-		if err := f.run(ctx, s, "pass"); err != nil {
+		if err := f.Run(ctx, s, "pass"); err != nil {
 			f.Error(err)
 		}
 	})
 	f.Cleanup(func() { cancel(); node.Wait() })
 }
 
-func (f *fixture) await(sql string, args ...any) {
+func await(f *queuetest.Fixture, sql string, args ...any) {
 	f.Helper()
-	f.until(func() {}, sql, args...)
+	f.Until(func() {}, sql, args...)
 }
 
 // By destination, the next batch goes on elsewhere while the first waits for a
 // slow site, stays behind it there, and both come to their end.
 func TestTurnByDestination(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	slow := &gates{closed: map[string]bool{"slow.example": true}}
 	var c crossing
-	s := f.server("n1", c.watch(deliver))
+	s := f.Server("n1", c.watch(queuetest.Deliver))
 	s.Admission, s.Node.Turn = slow, queue.ByDestination
-	first := f.enqueue("menu", 400, "slow.example", "quick.example")
-	second := f.enqueue("agenda", 400, "slow.example", "quick.example")
-	third := f.enqueue("minutes", 400, "quick.example")
-	f.node(s)
+	first := f.Enqueue("menu", 400, "slow.example", "quick.example")
+	second := f.Enqueue("agenda", 400, "slow.example", "quick.example")
+	third := f.Enqueue("minutes", 400, "quick.example")
+	node(f, s)
 
-	f.await(`SELECT state = 'draining' FROM enotify.batch WHERE id = $1`, first)
-	f.await(`SELECT delivered = 200 FROM enotify.batch_status WHERE id = $1`, second)
-	f.await(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, third)
+	await(f, `SELECT state = 'draining' FROM enotify.batch WHERE id = $1`, first)
+	await(f, `SELECT delivered = 200 FROM enotify.batch_status WHERE id = $1`, second)
+	await(f, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, third)
 	for _, batch := range []int64{first, second} {
-		if got, want := f.states(batch), map[string]int{"delivered": 200, "pending": 200}; !cmp.Equal(got, want) {
+		if got, want := f.States(batch), map[string]int{"delivered": 200, "pending": 200}; !cmp.Equal(got, want) {
 			t.Errorf("batch %d while slow.example is closed: got %v, want %v", batch, got, want)
 		}
 	}
-	if got := query[int](f, `SELECT count(*)::int FROM enotify.batch WHERE state = 'sending'`); got > 1 {
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.batch WHERE state = 'sending'`); got > 1 {
 		t.Errorf("batches in state sending: got %d, want at most 1", got)
 	}
 	slow.set("slow.example", false)
 	for _, batch := range []int64{first, second} {
-		f.await(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+		await(f, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 	}
 	if len(c.met) > 0 {
 		t.Errorf("domains that served two batches at once: %d times, as %s", len(c.met), c.met[0])
 	}
-	last := query[time.Time](f, `SELECT max(o.at) FROM enotify.outcome o WHERE batch_id = $1`, first)
-	if n := query[int](f, `SELECT count(*)::int FROM enotify.delivery WHERE batch_id = $1 AND domain = 'slow.example' AND at < $2`, second, last); n > 0 {
+	last := queuetest.Query[time.Time](f, `SELECT max(o.at) FROM enotify.outcome o WHERE batch_id = $1`, first)
+	if n := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.delivery WHERE batch_id = $1 AND domain = 'slow.example' AND at < $2`, second, last); n > 0 {
 		t.Errorf("recipients of the second batch at slow.example before the first was through there: %d", n)
 	}
-	f.balances()
+	f.Balances()
 }
 
 // What is under way counts too: the next batch begins in a domain when the last
 // message of the first there is recorded, not when it has begun.
 func TestNextBatchWaitsForWhatIsUnderWay(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	slow := &gates{closed: map[string]bool{"slow.example": true}}
 	release := make(chan struct{})
 	var c crossing
-	s := f.server("n1", c.watch(func(ctx context.Context, m queue.Message) queue.Outcome {
+	s := f.Server("n1", c.watch(func(ctx context.Context, m queue.Message) queue.Outcome {
 		if m.Domain == "far.example" {
 			<-release
 		}
-		return deliver(ctx, m)
+		return queuetest.Deliver(ctx, m)
 	}))
 	s.Admission, s.Node.Turn = slow, queue.ByDestination
-	first := f.enqueue("menu", 60, "slow.example", "quick.example", "far.example")
-	second := f.enqueue("agenda", 40, "quick.example", "far.example")
-	f.node(s)
-	f.await(`SELECT delivered = 20 FROM enotify.batch_status WHERE id = $1`, second)
-	if got := query[int](f, `SELECT sending FROM enotify.batch_status WHERE id = $1`, second); got != 0 {
+	first := f.Enqueue("menu", 60, "slow.example", "quick.example", "far.example")
+	second := f.Enqueue("agenda", 40, "quick.example", "far.example")
+	node(f, s)
+	await(f, `SELECT delivered = 20 FROM enotify.batch_status WHERE id = $1`, second)
+	if got := queuetest.Query[int](f, `SELECT sending FROM enotify.batch_status WHERE id = $1`, second); got != 0 {
 		t.Errorf("of the second batch under way where the first still is: got %d, want 0", got)
 	}
 	close(release)
-	f.await(`SELECT state = 'retrying' OR state = 'done' FROM enotify.batch WHERE id = $1`, second)
+	await(f, `SELECT state = 'retrying' OR state = 'done' FROM enotify.batch WHERE id = $1`, second)
 	slow.set("slow.example", false)
-	f.await(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, first)
+	await(f, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, first)
 	if len(c.met) > 0 {
 		t.Errorf("domains that served two batches at once: %d times, as %s", len(c.met), c.met[0])
 	}
-	f.balances()
+	f.Balances()
 }
 
 // Strict is the default, and one node that is strict makes all of them so.
 func TestOneStrictNodeMakesAllStrict(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	slow := &gates{closed: map[string]bool{"slow.example": true}}
 	for name, turn := range map[string]queue.Turn{"n1": queue.ByDestination, "n2": ""} {
-		s := f.server(name, deliver)
+		s := f.Server(name, queuetest.Deliver)
 		s.Admission, s.Node.Turn = slow, turn
-		f.node(s)
+		node(f, s)
 	}
-	f.await(`SELECT count(*) = 2 FROM (SELECT FROM enotify.lease WHERE node_id IS NOT NULL GROUP BY node_id HAVING count(*) = 32) n`)
-	first := f.enqueue("menu", 40, "slow.example", "quick.example")
-	second := f.enqueue("agenda", 40, "quick.example")
-	f.await(`SELECT bool_and(waits_for IS NOT DISTINCT FROM $1) FROM enotify.node`, first)
-	f.await(`SELECT bool_and(live_until > now() + interval '3.5 s') FROM enotify.node`) // one heartbeat later
-	if got, want := f.states(second), map[string]int{"pending": 40}; !cmp.Equal(got, want) {
+	await(f, `SELECT count(*) = 2 FROM (SELECT FROM enotify.lease WHERE node_id IS NOT NULL GROUP BY node_id HAVING count(*) = 32) n`)
+	first := f.Enqueue("menu", 40, "slow.example", "quick.example")
+	second := f.Enqueue("agenda", 40, "quick.example")
+	await(f, `SELECT bool_and(waits_for IS NOT DISTINCT FROM $1) FROM enotify.node`, first)
+	await(f, `SELECT bool_and(live_until > now() + interval '3.5 s') FROM enotify.node`) // one heartbeat later
+	if got, want := f.States(second), map[string]int{"pending": 40}; !cmp.Equal(got, want) {
 		t.Errorf("second batch: got %v, want %v", got, want)
 	}
 	slow.set("slow.example", false)
-	f.await(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, second)
+	await(f, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, second)
 }
 
 // A batch that drains is paused, blocked and cancelled like one that sends, and
@@ -195,26 +196,26 @@ func TestDrainingObeys(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t)
+			f := queuetest.NewFixture(t)
 			slow := &gates{closed: map[string]bool{"slow.example": true}}
-			s := f.server("n1", deliver)
+			s := f.Server("n1", queuetest.Deliver)
 			s.Admission, s.Node.Turn = slow, queue.ByDestination
-			first := f.enqueue("menu", 40, "slow.example", "quick.example")
-			second := f.enqueue("agenda", 40, "slow.example")
-			f.node(s)
-			f.await(`SELECT state = 'sending' FROM enotify.batch WHERE id = $1`, second)
-			f.await(`SELECT delivered = 20 FROM enotify.batch_status WHERE id = $1`, first)
-			f.exec(test.sql, first)
-			f.await(`SELECT state = $2::enotify.batch_state FROM enotify.batch WHERE id = $1`, first, test.state)
+			first := f.Enqueue("menu", 40, "slow.example", "quick.example")
+			second := f.Enqueue("agenda", 40, "slow.example")
+			node(f, s)
+			await(f, `SELECT state = 'sending' FROM enotify.batch WHERE id = $1`, second)
+			await(f, `SELECT delivered = 20 FROM enotify.batch_status WHERE id = $1`, first)
+			f.Exec(test.sql, first)
+			await(f, `SELECT state = $2::enotify.batch_state FROM enotify.batch WHERE id = $1`, first, test.state)
 			// its domain is free for the other
 			slow.set("slow.example", false)
 			if test.state == "paused" || test.state == "blocked" {
-				f.await(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, second)
-				f.exec(`SELECT enotify.resume_batch($1)`, first)
-				f.await(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, first)
+				await(f, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, second)
+				f.Exec(`SELECT enotify.resume_batch($1)`, first)
+				await(f, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, first)
 			}
-			f.await(`SELECT bool_and(finished_at IS NOT NULL) FROM enotify.batch`)
-			f.balances()
+			await(f, `SELECT bool_and(finished_at IS NOT NULL) FROM enotify.batch`)
+			f.Balances()
 		})
 	}
 }
@@ -222,43 +223,43 @@ func TestDrainingObeys(t *testing.T) {
 // An urgent batch overtakes those that drain too: it waits for none of them.
 func TestUrgentBatchOvertakesThoseThatDrain(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	slow := &gates{closed: map[string]bool{"slow.example": true}}
-	s := f.server("n1", deliver)
+	s := f.Server("n1", queuetest.Deliver)
 	s.Admission, s.Node.Turn = slow, queue.ByDestination
-	first := f.enqueue("menu", 40, "slow.example", "quick.example")
-	second := f.enqueue("agenda", 40, "slow.example")
-	f.node(s)
-	f.await(`SELECT state = 'sending' FROM enotify.batch WHERE id = $1`, second)
-	urgent := query[int64](f, `SELECT enotify.enqueue('flood', 'info@town.example', 'Flood', 'Leave.', ARRAY['a@slow.example', 'b@near.example'], priority => 10)`)
-	f.await(`SELECT state = 'sending' FROM enotify.batch WHERE id = $1`, urgent)
-	if got := query[string](f, `SELECT string_agg(state::text, ' ' ORDER BY id) FROM enotify.batch WHERE id <> $1`, urgent); got != "queued queued" {
+	first := f.Enqueue("menu", 40, "slow.example", "quick.example")
+	second := f.Enqueue("agenda", 40, "slow.example")
+	node(f, s)
+	await(f, `SELECT state = 'sending' FROM enotify.batch WHERE id = $1`, second)
+	urgent := queuetest.Query[int64](f, `SELECT enotify.enqueue('flood', 'info@town.example', 'Flood', 'Leave.', ARRAY['a@slow.example', 'b@near.example'], priority => 10)`)
+	await(f, `SELECT state = 'sending' FROM enotify.batch WHERE id = $1`, urgent)
+	if got := queuetest.Query[string](f, `SELECT string_agg(state::text, ' ' ORDER BY id) FROM enotify.batch WHERE id <> $1`, urgent); got != "queued queued" {
 		t.Errorf("the others: got %s, want queued queued", got)
 	}
 	slow.set("slow.example", false)
-	f.await(`SELECT bool_and(state = 'done') FROM enotify.batch`)
-	end := query[time.Time](f, `SELECT max(at) FROM enotify.outcome WHERE batch_id = $1`, urgent)
-	if n := query[int](f, `SELECT count(*)::int FROM enotify.delivery WHERE batch_id IN ($1, $2) AND domain = 'slow.example' AND at < $3`, first, second, end); n > 0 {
+	await(f, `SELECT bool_and(state = 'done') FROM enotify.batch`)
+	end := queuetest.Query[time.Time](f, `SELECT max(at) FROM enotify.outcome WHERE batch_id = $1`, urgent)
+	if n := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.delivery WHERE batch_id IN ($1, $2) AND domain = 'slow.example' AND at < $3`, first, second, end); n > 0 {
 		t.Errorf("others that were sent to at slow.example before the urgent one: %d", n)
 	}
-	f.balances()
+	f.Balances()
 }
 
 // Several nodes, sites that open and close, batches that share domains: no
 // domain serves two batches at once, and everybody is sent to once.
 func TestTurnsByDestinationOnSeveralNodes(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := queuetest.NewFixture(t)
 	sites := &gates{closed: map[string]bool{}}
 	var c crossing
 	handle := c.watch(func(ctx context.Context, m queue.Message) queue.Outcome {
 		time.Sleep(100 * time.Microsecond) // of the receiver
-		return deliver(ctx, m)
+		return queuetest.Deliver(ctx, m)
 	})
 	for i := range 3 {
-		s := f.server(fmt.Sprintf("n%d", i), handle)
+		s := f.Server(fmt.Sprintf("n%d", i), handle)
 		s.Admission, s.Node.Turn, s.MaxInFlight = sites, queue.ByDestination, 200
-		f.node(s)
+		node(f, s)
 	}
 	names := domains(30)
 	for _, name := range names[:15] {
@@ -266,20 +267,20 @@ func TestTurnsByDestinationOnSeveralNodes(t *testing.T) {
 	}
 	var batches []int64
 	for i := range 5 {
-		batches = append(batches, f.enqueue(fmt.Sprintf("b%d", i), 900, names[2*i:2*i+20]...))
+		batches = append(batches, f.Enqueue(fmt.Sprintf("b%d", i), 900, names[2*i:2*i+20]...))
 	}
-	f.await(`SELECT count(*) >= 2 FROM enotify.batch WHERE state = 'draining'`)
+	await(f, `SELECT count(*) >= 2 FROM enotify.batch WHERE state = 'draining'`)
 	for _, name := range names {
 		sites.set(name, false)
 	}
-	f.await(`SELECT bool_and(state = 'done') FROM enotify.batch`)
+	await(f, `SELECT bool_and(state = 'done') FROM enotify.batch`)
 	for _, batch := range batches {
-		if got, want := f.states(batch), map[string]int{"delivered": 900}; !cmp.Equal(got, want) {
+		if got, want := f.States(batch), map[string]int{"delivered": 900}; !cmp.Equal(got, want) {
 			t.Errorf("batch %d: got %v, want %v", batch, got, want)
 		}
 	}
 	if len(c.met) > 0 {
 		t.Errorf("domains that served two batches at once: %d times, as %s", len(c.met), c.met[0])
 	}
-	f.balances()
+	f.Balances()
 }

@@ -1,4 +1,5 @@
-// Package queuetest gives each test a PostgreSQL database of its own.
+// Package queuetest gives each test a PostgreSQL database of its own, and a
+// [Fixture] of nodes that send from one.
 //
 // The databases are copies of one that was migrated once (a template, named
 // after [migrations.Hash]), which takes milliseconds. They are on a private

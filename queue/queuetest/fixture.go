@@ -1,0 +1,278 @@
+package queuetest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
+	"enotify/queue/engine"
+)
+
+// Egress is the address that nodes of a fixture send from.
+var Egress = netip.MustParseAddr("192.0.2.1")
+
+// A Fixture is a database with a connection to it as the operator, and the
+// messages that nodes of the test sent from there.
+type Fixture struct {
+	*testing.T
+	URL  string
+	DB   *queue.DB
+	Conn *pgx.Conn
+
+	Verdict func(client string, egress netip.Addr) string // result that the guard finds; nil: the one of the call
+	Deaf    bool                                          // errors of the guard are none of the test: its database is away
+
+	mu     sync.Mutex
+	copies map[string]int // attempts per address
+}
+
+// NewFixture is a database with the client town.example.
+func NewFixture(t *testing.T) *Fixture {
+	t.Helper()
+	url := New(t)
+	f := &Fixture{T: t, URL: url, DB: Open(t, url), Conn: Connect(t, url)}
+	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('town.example')`)
+	return f
+}
+
+// Open opens the database at url until the test ends.
+func Open(t *testing.T, url string) *queue.DB {
+	t.Helper()
+	db, err := queue.Open(t.Context(), url, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	return db
+}
+
+// Connect is a connection of its own to url, until the test ends.
+func Connect(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
+}
+
+// Exec runs a statement as the operator.
+func (f *Fixture) Exec(sql string, args ...any) {
+	f.Helper()
+	if _, err := f.Conn.Exec(f.Context(), sql, args...); err != nil {
+		f.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// Query returns the one value that a statement has for the operator.
+func Query[T any](f *Fixture, sql string, args ...any) T {
+	f.Helper()
+	rows, err := f.Conn.Query(f.Context(), sql, args...)
+	if err != nil {
+		f.Fatalf("%s: %v", sql, err)
+	}
+	v, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[T])
+	if err != nil {
+		f.Fatalf("%s: %v", sql, err)
+	}
+	return v
+}
+
+// Enqueue submits a batch to n recipients spread over the domains.
+func (f *Fixture) Enqueue(key string, n int, domains ...string) int64 {
+	f.Helper()
+	return Query[int64](f, `SELECT enotify.enqueue($1, 'info@town.example', 'Lunch menu', 'Soup.', $2)`, key, Addresses(n, domains))
+}
+
+// Addresses are n of them, spread over the domains.
+func Addresses(n int, domains []string) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf("user%d@%s", i, domains[i%len(domains)])
+	}
+	return all
+}
+
+// Server is a node whose handler answers by the function.
+func (f *Fixture) Server(name string, handle queue.Handler) *engine.Server {
+	return &engine.Server{
+		DB:        f.DB,
+		Node:      queue.Node{Name: name, Egress: []netip.Addr{Egress}, HELO: "mail.host.example", Version: "test"},
+		Admission: Unlimited{},
+		Schedule:  engine.Schedule{First: time.Millisecond, Max: time.Millisecond},
+		UntilIdle: true,
+		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Handler: func(ctx context.Context, m queue.Message) queue.Outcome {
+			f.mu.Lock()
+			if f.copies == nil {
+				f.copies = map[string]int{}
+			}
+			f.copies[m.Address]++
+			f.mu.Unlock()
+			return handle(ctx, m)
+		},
+	}
+}
+
+// Serve runs a server to its end, with a guard that lets every client send.
+func (f *Fixture) Serve(s *engine.Server) {
+	f.Helper()
+	if err := f.Run(f.Context(), s, "pass"); err != nil {
+		f.Fatalf("Serve: %v", err)
+	}
+}
+
+// Run runs a server, with a guard that finds that result for every client.
+func (f *Fixture) Run(ctx context.Context, s *engine.Server, result string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var guard sync.WaitGroup
+	defer guard.Wait()
+	defer cancel()
+	guard.Go(func() {
+		select {
+		case <-s.Joined():
+		case <-ctx.Done():
+		}
+		for tick := time.NewTicker(10 * time.Millisecond); ctx.Err() == nil; {
+			f.Judge(ctx, result)
+			s.Wake()
+			select {
+			case <-ctx.Done():
+			case <-tick.C:
+			}
+		}
+	})
+	return s.Serve(ctx)
+}
+
+// ServeUntil runs a server until the query says true.
+func (f *Fixture) ServeUntil(s *engine.Server, sql string, args ...any) {
+	f.Helper()
+	s.UntilIdle = false
+	ctx, cancel := context.WithCancel(f.Context())
+	defer cancel()
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	watch.Go(func() { f.Until(cancel, sql, args...) })
+	if err := f.Run(ctx, s, "pass"); err != nil {
+		f.Fatalf("Serve: %v", err)
+	}
+}
+
+// Judge has the guard find that result for every client that waits for it.
+func (f *Fixture) Judge(ctx context.Context, result string) {
+	subjects, err := f.DB.Unjudged(ctx)
+	for _, s := range subjects {
+		var verdicts []queue.Verdict
+		for _, e := range s.Egress {
+			result := result
+			if f.Verdict != nil {
+				result = f.Verdict(s.Client, e.Addr)
+			}
+			verdicts = append(verdicts, queue.Verdict{
+				Identity: "mailfrom", Domain: s.Client, Egress: e.Addr, Result: result, Blocks: result == "fail", Record: "v=spf1 -all", Explanation: "so says the test", ValidFor: time.Hour,
+			})
+		}
+		_, err = f.DB.Judge(ctx, s, verdicts)
+	}
+	if err != nil && ctx.Err() == nil && !f.Deaf {
+		f.Errorf("guard: %v", err)
+	}
+}
+
+// Sent counts the attempts per address.
+func (f *Fixture) Sent() map[string]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.copies)
+}
+
+// ForgetSent has Sent begin again.
+func (f *Fixture) ForgetSent() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.copies)
+}
+
+// States counts the recipients of a batch by state, from the view delivery.
+func (f *Fixture) States(batch int64) map[string]int {
+	f.Helper()
+	rows, err := f.Conn.Query(f.Context(), `SELECT state, count(*)::int FROM enotify.delivery WHERE batch_id = $1 GROUP BY state`, batch)
+	if err != nil {
+		f.Fatal(err)
+	}
+	states := map[string]int{}
+	var state string
+	var n int
+	if _, err := pgx.ForEachRow(rows, []any{&state, &n}, func() error { states[state] = n; return nil }); err != nil {
+		f.Fatal(err)
+	}
+	return states
+}
+
+// Balances fails unless the books of all batches balance.
+func (f *Fixture) Balances() {
+	f.Helper()
+	audits, err := f.DB.Audit(f.Context(), 0)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, a := range audits {
+		if len(a.Problems) > 0 {
+			f.Errorf("audit of batch %d: %v", a.Batch, a.Problems)
+		}
+	}
+}
+
+// Unlimited admits everything.
+type Unlimited struct{}
+
+func (Unlimited) Admit(_ string, want int, _ time.Time) (int, queue.Wait) { return want, queue.Wait{} }
+func (Unlimited) Closure(string, time.Time) queue.Closure                 { return queue.Closure{} }
+func (Unlimited) Assign(string, string, time.Time)                        {}
+func (Unlimited) Done(string, queue.Outcome, time.Time) string            { return "" }
+
+// Deliver is a handler whose receiver takes every message.
+func Deliver(context.Context, queue.Message) queue.Outcome {
+	return queue.Outcome{State: queue.Delivered, Reply: queue.Reply{Code: 250, Text: "ok"}}
+}
+
+// Until calls then once the query says true. It has a connection of its own,
+// so that it may run beside the test.
+func (f *Fixture) Until(then func(), sql string, args ...any) {
+	defer then()
+	conn, err := pgx.Connect(f.Context(), f.URL)
+	if err != nil {
+		f.Error(err)
+		return
+	}
+	defer conn.Close(context.Background())
+	for yes := false; !yes; {
+		if err := conn.QueryRow(f.Context(), sql, args...).Scan(&yes); err != nil {
+			if f.Context().Err() == nil {
+				f.Errorf("%s: %v", sql, err)
+			}
+			return
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// AnswerByDomain is a handler that delivers, but for gone.example: it has no such user.
+func AnswerByDomain(ctx context.Context, m queue.Message) queue.Outcome {
+	if m.Domain == "gone.example" {
+		return queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser, Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such user"}}
+	}
+	return Deliver(ctx, m)
+}
