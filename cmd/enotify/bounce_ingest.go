@@ -15,6 +15,8 @@ import (
 
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/keyring"
+	"enotify/cmd/enotify/node"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	mail "enotify/sender/bounce/report"
@@ -53,7 +55,7 @@ ingest only one that you would believe yourself.`,
 			}
 			defer stop()
 			in.db = db
-			in.keys, err = (&keyring{db: db}).load(cmd.Context())
+			in.keys, err = (&keyring.Keyring{DB: db}).Load(cmd.Context())
 			if denied(err) {
 				return errors.New("this login may not read the keys of return paths; bounce ingest takes a member of enotify_sender")
 			}
@@ -208,7 +210,7 @@ func (in *ingest) record(ctx context.Context, said mail.Report, raw []byte, done
 	if err != nil {
 		return done.unless(err)
 	}
-	report := reportOn(about, who.Address, said, raw)
+	report := node.ReportOn(about, who.Address, said, raw)
 	report.Signed, report.Via = done.Matched == "signature", queue.ViaIngest
 	recorded, err := in.db.RecordReport(ctx, report)
 	done.Known, done.Was = recorded.Known, string(recorded.Was)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"enotify/cmd/enotify/exit"
+	"enotify/cmd/enotify/node"
 	"enotify/queue"
 	"enotify/spfguard/dns"
 )
@@ -21,7 +22,7 @@ func bouncesOf(mode, domain string) (*queue.Bounces, error) {
 	case mode != "" && domain != "":
 		return nil, exit.Usagef("--bounce %s and --bounce-domain %s: give one of them", mode, domain)
 	case domain != "":
-		domain, err := bareDomain("--bounce-domain", domain)
+		domain, err := node.ParseDomain("--bounce-domain", domain)
 		return &queue.Bounces{Mode: queue.BounceOwn, Domain: domain}, err
 	case mode == string(queue.BounceOff), mode == string(queue.BounceOperator):
 		return &queue.Bounces{Mode: queue.BounceMode(mode)}, nil

@@ -235,3 +235,5 @@ func (z *zoneFile) published(ctx context.Context, name string) ([]string, error)
 	}
 	return answer.Records, err
 }
+
+func domainOf(address string) string { return address[strings.LastIndexByte(address, '@')+1:] }

@@ -102,7 +102,7 @@ func readLimits(ctx context.Context, db *queue.DB) (*limits, error) {
 	l := &limits{rows: map[string]queue.Destination{}}
 	policies := map[string]throttle.Policy{}
 	for _, d := range set {
-		l.rows[d.Name], policies[d.Name] = d, limitsOf(d)
+		l.rows[d.Name], policies[d.Name] = d, throttle.PolicyOf(d)
 	}
 	l.node.SetPolicies(policies)
 	return l, nil

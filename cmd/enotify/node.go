@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,8 +19,8 @@ func (a *app) nodeCmd() *cobra.Command {
 	return noun("node", "Running sender processes", a.nodeListCmd())
 }
 
-// A node is a running sender process as node list prints it.
-type node struct {
+// A liveNode is a running sender process as node list prints it.
+type liveNode struct {
 	ID        int32        `json:"id"`
 	Name      string       `json:"name"`
 	Egress    []netip.Addr `json:"egress"`
@@ -46,9 +48,9 @@ func (a *app) nodeListCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			nodes := make([]node, len(alive))
+			nodes := make([]liveNode, len(alive))
 			for i, n := range alive {
-				nodes[i] = node{n.ID, n.Name, n.Egress, n.HELO, n.Version, n.Groups, n.Turn, n.StartedAt, n.LiveUntil, n.Heartbeat.Seconds(), n.Barred}
+				nodes[i] = liveNode{n.ID, n.Name, n.Egress, n.HELO, n.Version, n.Groups, n.Turn, n.StartedAt, n.LiveUntil, n.Heartbeat.Seconds(), n.Barred}
 			}
 			if len(nodes) == 0 {
 				a.hint("no node is running; nothing is sent until one is: enotify run")
@@ -58,7 +60,7 @@ func (a *app) nodeListCmd() *cobra.Command {
 	}
 }
 
-func layNodes(p *term.Page, nodes []node) {
+func layNodes(p *term.Page, nodes []liveNode) {
 	if len(nodes) == 0 {
 		return
 	}
@@ -80,4 +82,30 @@ func layNodes(p *term.Page, nodes []node) {
 			}
 		}
 	}
+}
+
+// liveEgress lists the egress addresses of the nodes that run now.
+func (a *app) liveEgress(ctx context.Context) ([]netip.Addr, error) {
+	db, done, err := a.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return egressOf(ctx, db)
+}
+
+func egressOf(ctx context.Context, db *queue.DB) ([]netip.Addr, error) {
+	nodes, err := db.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var addrs []netip.Addr
+	for _, n := range nodes {
+		for _, addr := range n.Egress {
+			if !slices.Contains(addrs, addr) {
+				addrs = append(addrs, addr)
+			}
+		}
+	}
+	return addrs, nil
 }

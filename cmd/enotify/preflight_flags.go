@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"enotify/cmd/enotify/exit"
+	"enotify/cmd/enotify/node"
 	"enotify/cmd/enotify/preflight"
 	"enotify/queue"
 	"enotify/sender/dkim"
@@ -61,7 +62,7 @@ func (p *preflightFlags) check() error {
 		return exit.Usagef("-o %s: it is text, json or html", p.format)
 	}
 	var err error
-	if p.bounceDomain, err = bareDomain("--bounce-domain", p.bounceDomain); err != nil {
+	if p.bounceDomain, err = node.ParseDomain("--bounce-domain", p.bounceDomain); err != nil {
 		return err
 	}
 	for _, zone := range p.lists {

@@ -13,8 +13,10 @@ import (
 	"golang.org/x/time/rate"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/keyring"
 	"enotify/cmd/enotify/preflight"
 	"enotify/cmd/enotify/term"
+	"enotify/cmd/enotify/unsubscribe"
 	"enotify/queue"
 	"enotify/sender"
 	"enotify/sender/throttle"
@@ -100,7 +102,7 @@ func (p *preflightFlags) renderer(ctx context.Context, db *queue.DB, in *preflig
 	if p.publicURL == "" {
 		return mail, nil
 	}
-	base, err := publicBase(p.publicURL)
+	base, err := unsubscribe.ParseBase(p.publicURL)
 	if err != nil {
 		return nil, err
 	}
@@ -113,8 +115,8 @@ func (p *preflightFlags) renderer(ctx context.Context, db *queue.DB, in *preflig
 // nodes can only try it for nobody, with an address that no node signed.
 func oneClick(ctx context.Context, db *queue.DB, base string, worthless token.Keys, in *preflight.Input) (*preflight.OneClick, error) {
 	nobody := token.Subject{Batch: max(1, in.BatchID)}
-	try := &preflight.OneClick{Says: linkUnknown}
-	keys, err := (&keyring{db: db}).load(ctx)
+	try := &preflight.OneClick{Says: unsubscribe.LinkUnknown}
+	keys, err := (&keyring.Keyring{DB: db}).Load(ctx)
 	switch {
 	case denied(err):
 		try.Unknown = base + "/u/" + worthless.Mint(token.Unsubscribe, nobody)
@@ -209,7 +211,7 @@ func (p *preflightFlags) plan(ctx context.Context, db *queue.DB, batch int64, no
 	}
 	policies := make(map[string]throttle.Policy, len(destinations))
 	for _, d := range destinations {
-		policies[d.Name] = limitsOf(d)
+		policies[d.Name] = throttle.PolicyOf(d)
 	}
 	limits.SetPolicies(policies)
 	memos, _, err := db.Memos(ctx, time.Time{})

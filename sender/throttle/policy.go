@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 
+	"enotify/queue"
+
 	"golang.org/x/time/rate"
 )
 
@@ -106,4 +108,17 @@ func (t *Throttle) SetPolicies(policies map[string]Policy) {
 	defer t.mu.Unlock()
 	t.policies = maps.Clone(policies)
 	t.edition++
+}
+
+// PolicyOf is a destination as operators set it.
+func PolicyOf(d queue.Destination) Policy {
+	p := Policy{Burst: d.Burst, Connections: d.Connections, PerConnection: d.PerConnection}
+	switch {
+	case d.Rate == nil:
+	case d.Rate.Messages == 0:
+		p.Rate = rate.Inf
+	default:
+		p.Rate = rate.Limit(float64(d.Rate.Messages) / d.Rate.Per.Seconds())
+	}
+	return p
 }

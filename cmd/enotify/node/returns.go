@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"cmp"
@@ -9,69 +9,22 @@ import (
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"enotify/cmd/enotify/exit"
+	"enotify/cmd/enotify/keyring"
 	"enotify/queue"
 	mail "enotify/sender/bounce/report"
 	"enotify/sender/inbound"
 	"enotify/sender/token"
 )
 
-// A keyring opens what the cluster has signed. Another node may have made a
-// key since: one that is unknown is looked up, at most every few seconds, so
-// that strangers cannot keep the database busy.
-type keyring struct {
-	db *queue.DB
-
-	mu     sync.Mutex
-	keys   token.Keys
-	loaded time.Time
-}
-
-const keysEvery = 5 * time.Second
-
-// load reads the keys; the first of them signs.
-func (k *keyring) load(ctx context.Context) (token.Keys, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	err := k.reload(ctx)
-	return k.keys, err
-}
-
-func (k *keyring) reload(ctx context.Context) error {
-	found, err := k.db.TokenKeys(ctx)
-	if err != nil {
-		return fmt.Errorf("keys of return paths: %w", err)
-	}
-	k.keys = nil
-	for _, key := range found {
-		k.keys = append(k.keys, token.Key{ID: key.ID, Secret: key.Secret})
-	}
-	k.loaded = time.Now()
-	return nil
-}
-
-func (k *keyring) open(ctx context.Context, p token.Purpose, text string) (token.Subject, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	s, err := k.keys.Open(p, text)
-	if errors.Is(err, token.ErrUnknownKey) && time.Since(k.loaded) > keysEvery {
-		if err := k.reload(ctx); err != nil {
-			return s, err
-		}
-		s, err = k.keys.Open(p, text)
-	}
-	return s, err
-}
-
 // returns takes in what comes back, where --bounce-listen says.
 type returns struct {
 	db      *queue.DB
-	keys    *keyring
+	keys    *keyring.Keyring
 	monitor *monitor
 	log     *slog.Logger
 	doors   []door
@@ -137,7 +90,7 @@ func (r *returns) warn(ctx context.Context, operator string) error {
 func (r *returns) run(ctx context.Context, name string, offered *tls.Config, grace time.Duration) error {
 	var group errgroup.Group
 	for _, d := range r.doors {
-		server := &inbound.Server{Name: name, LMTP: d.lmtp, TLS: offered, Open: r.keys.open, Known: r.known, Deliver: r.deliver, Log: r.log}
+		server := &inbound.Server{Name: name, LMTP: d.lmtp, TLS: offered, Open: r.keys.Open, Known: r.known, Deliver: r.deliver, Log: r.log}
 		r.log.Info("takes in what comes back", "at", d.Addr(), "lmtp", d.lmtp)
 		group.Go(func() error { return server.Serve(ctx, d.Listener, grace) })
 	}
@@ -185,7 +138,7 @@ func (r *returns) deliver(ctx context.Context, m inbound.Mail) error {
 	if err != nil {
 		return nobody(err)
 	}
-	report := reportOn(m.Subject, who.Address, mail.Read(m.Data), m.Data)
+	report := ReportOn(m.Subject, who.Address, mail.Read(m.Data), m.Data)
 	report.Signed, report.Via = true, queue.ViaListener
 	done, err := r.db.RecordReport(ctx, report)
 	if err != nil {
@@ -201,9 +154,9 @@ func (r *returns) deliver(ctx context.Context, m inbound.Mail) error {
 	return nil
 }
 
-// reportOn is what a mail says of a recipient, whom it may call by another
+// ReportOn is what a mail says of a recipient, whom it may call by another
 // address when mail is forwarded.
-func reportOn(about token.Subject, address string, said mail.Report, raw []byte) queue.Report {
+func ReportOn(about token.Subject, address string, said mail.Report, raw []byte) queue.Report {
 	r := queue.Report{Batch: about.Batch, Seq: about.Seq, Kind: queue.ReportKind(said.Kind), ID: said.MessageID, Raw: raw[:min(len(raw), mail.MaxBytes)]}
 	if who := recipientOf(said, address); who != nil {
 		r.Class, r.Reply, r.Host = who.Verdict.Class, who.Reply, who.Reported
@@ -233,16 +186,4 @@ func recipientOf(said mail.Report, address string) (found *mail.Recipient) {
 		}
 	}
 	return found
-}
-
-// bareDomain checks a flag that names a domain, which may be empty.
-func bareDomain(flag, name string) (string, error) {
-	if name == "" {
-		return "", nil
-	}
-	name = strings.ToLower(strings.TrimSuffix(name, "."))
-	if len(name) > 189 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" || !strings.Contains(name, ".") {
-		return "", exit.Usagef("%s %s: it is a domain name, as in mail.host.example", flag, name)
-	}
-	return name, nil
 }

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"encoding/json"
@@ -8,8 +8,8 @@ import (
 	"enotify/queue"
 )
 
-// A demoBatch is what the application of the demo enqueues.
-type demoBatch struct {
+// A batch is what the application of the demo enqueues.
+type batch struct {
 	key                 string // idem_key; the screen calls the batch by it too
 	from, fromName      string
 	subject, text, html string
@@ -49,8 +49,8 @@ There is cake on both days.</p>
 
 // newsletter goes to every kind of receiver, and to some who are none. With
 // size 1 it has the usual number of recipients.
-func newsletter(size float64) demoBatch {
-	b := demoBatch{
+func newsletter(size float64) batch {
+	b := batch{
 		key: "newsletter", from: "news@" + goodClient, fromName: "Council of Exampleton",
 		subject: "{{.name}}, the pool opens again", text: newsletterText, html: newsletterHTML,
 	}
@@ -71,8 +71,8 @@ func newsletter(size float64) demoBatch {
 }
 
 // bakeryOffer is from the client whose record does not let us send.
-func bakeryOffer(size float64) demoBatch {
-	b := demoBatch{
+func bakeryOffer(size float64) batch {
+	b := batch{
 		key: "bakery-offer", from: "offers@" + badClient, fromName: "The Bakery",
 		subject: "Two for one, {{.name}}", text: offerText,
 	}
@@ -81,16 +81,16 @@ func bakeryOffer(size float64) demoBatch {
 }
 
 // agenda goes also to some whom the newsletter finds to be gone.
-func agenda(size float64) demoBatch {
-	b := demoBatch{key: "agenda", from: "clerk@" + goodClient, subject: "Agenda of Tuesday", text: agendaText}
+func agenda(size float64) batch {
+	b := batch{key: "agenda", from: "clerk@" + goodClient, subject: "Agenda of Tuesday", text: agendaText}
 	b.add(scaled(80, size), "", "east."+acceptsDomain)
 	b.add(scaled(20, size), gonePrefix, goneDomain)
 	return b
 }
 
 // floodWarning overtakes whatever is being sent.
-func floodWarning(size float64) demoBatch {
-	b := demoBatch{
+func floodWarning(size float64) batch {
+	b := batch{
 		key: "flood-warning", from: "alarm@" + goodClient, priority: 10,
 		subject: "Flood warning for Quay Street", text: warningText,
 	}
@@ -102,7 +102,7 @@ func floodWarning(size float64) demoBatch {
 var firstNames = []string{"Anna", "Bruno", "Chloe", "David", "Elif", "Farid", "Greta", "Hugo", "Ines", "Jakub", "Karin", "Liam"}
 
 // add makes up n recipients of a domain.
-func (b *demoBatch) add(n int, prefix, domain string) {
+func (b *batch) add(n int, prefix, domain string) {
 	for i := range n {
 		name := firstNames[i%len(firstNames)]
 		address := fmt.Sprintf("%s%s.%d@%s", prefix, strings.ToLower(name), i+1, domain)

@@ -1,10 +1,8 @@
-package main
+package node
 
 import (
 	"context"
 	"log/slog"
-	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -156,29 +154,3 @@ func validFor(v spfguard.Verdict) time.Duration {
 }
 
 func domainOf(address string) string { return address[strings.LastIndexByte(address, '@')+1:] }
-
-// liveEgress lists the egress addresses of the nodes that run now.
-func (a *app) liveEgress(ctx context.Context) ([]netip.Addr, error) {
-	db, done, err := a.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	return egressOf(ctx, db)
-}
-
-func egressOf(ctx context.Context, db *queue.DB) ([]netip.Addr, error) {
-	nodes, err := db.Nodes(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var addrs []netip.Addr
-	for _, n := range nodes {
-		for _, addr := range n.Egress {
-			if !slices.Contains(addrs, addr) {
-				addrs = append(addrs, addr)
-			}
-		}
-	}
-	return addrs, nil
-}

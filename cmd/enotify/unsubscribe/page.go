@@ -1,4 +1,6 @@
-package main
+// Package unsubscribe serves the page behind the List-Unsubscribe field of our
+// mail (RFC 8058).
+package unsubscribe
 
 import (
 	"context"
@@ -21,20 +23,25 @@ import (
 	"enotify/sender/token"
 )
 
-// unsubscribes is the page behind the List-Unsubscribe field (RFC 8058): who
-// posts to a signed address unsubscribes its recipient, for that client alone.
-// A GET changes nothing, since programs that scan mail follow every link; it
-// shows a page with one button.
-type unsubscribes struct {
-	db   *queue.DB
-	open func(ctx context.Context, p token.Purpose, text string) (token.Subject, error)
-	log  *slog.Logger
+// A Page unsubscribes the recipient of a signed address, for the client of the
+// message alone, when somebody posts to that address. A GET changes nothing,
+// since programs that scan mail follow every link; it shows one button.
+type Page struct {
+	DB *queue.DB
+	// Open verifies the token of an address, as [keyring.Keyring] does.
+	Open func(ctx context.Context, p token.Purpose, text string) (token.Subject, error)
+	Log  *slog.Logger
 
 	// lookups bounds what strangers can ask of the database. A token that we did
 	// not sign asks nothing of it, so there is no limit per peer: to guess the
 	// 80 bits of one signature takes 10^10 years at a million a second, and all
 	// peers have the address of the web server in front of us anyway.
 	lookups *rate.Limiter
+}
+
+// New returns the page of a database.
+func New(db *queue.DB, open func(ctx context.Context, p token.Purpose, text string) (token.Subject, error), log *slog.Logger) *Page {
+	return &Page{DB: db, Open: open, Log: log, lookups: rate.NewLimiter(lookupRate, lookupBurst)}
 }
 
 const (
@@ -44,8 +51,9 @@ const (
 	lookupTime    = 5 * time.Second
 )
 
-// publicBase checks --public-url: RFC 8058 §3.1 wants https.
-func publicBase(text string) (string, error) {
+// ParseBase reads --public-url, the address at which readers reach the pages:
+// RFC 8058 §3.1 wants https. "" is none.
+func ParseBase(text string) (string, error) {
 	if text == "" {
 		return "", nil
 	}
@@ -56,37 +64,37 @@ func publicBase(text string) (string, error) {
 	return strings.TrimRight(text, "/"), nil
 }
 
-// register adds the page at the path that base ends in.
-func (u *unsubscribes) register(mux *http.ServeMux, base string) {
+// Register adds the page to mux, also at the path that base ends in.
+func (u *Page) Register(mux *http.ServeMux, base string) {
 	mux.Handle("/u/{token}", u)
 	if parsed, err := url.Parse(base); err == nil && parsed.Path != "" {
 		mux.Handle(parsed.Path+"/u/{token}", u)
 	}
 }
 
-//go:embed unsubscribe.html
-var unsubscribeHTML string
+//go:embed page.html
+var pageHTML string
 
-//go:embed unsubscribe.css
-var unsubscribeCSS string
+//go:embed page.css
+var pageCSS string
 
-var unsubscribePage = template.Must(template.New("unsubscribe").Parse(unsubscribeHTML))
+var pageTemplate = template.Must(template.New("unsubscribe").Parse(pageHTML))
 
 // The style is the page's own and nothing else of it is: no script, no image, nothing from elsewhere.
 var pagePolicy = func() string {
-	sum := sha256.Sum256([]byte(unsubscribeCSS))
+	sum := sha256.Sum256([]byte(pageCSS))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 }()
 
-// A page says one of four things.
-type unsubscribeView struct {
+// A view is what the page says: whom it is about, or a title and a text.
+type view struct {
 	Style           template.CSS
 	Client, Address string // of whom it is about; "" when that is not known
 	Done            bool
 	Title, Text     string // when it is about nobody
 }
 
-func (u *unsubscribes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (u *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	for _, field := range [][2]string{
 		{"Content-Security-Policy", pagePolicy}, {"Referrer-Policy", "no-referrer"}, {"X-Content-Type-Options", "nosniff"},
@@ -97,60 +105,60 @@ func (u *unsubscribes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	post := r.Method == http.MethodPost
 	if !post && r.Method != http.MethodGet && r.Method != http.MethodHead {
 		h.Set("Allow", "GET, HEAD, POST")
-		u.show(w, http.StatusMethodNotAllowed, unsubscribeView{Title: "That does not work", Text: "This page is to be looked at, or its button pressed."})
+		u.show(w, http.StatusMethodNotAllowed, view{Title: "That does not work", Text: "This page is to be looked at, or its button pressed."})
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), lookupTime)
 	defer cancel()
-	about, err := u.open(ctx, token.Unsubscribe, r.PathValue("token"))
+	about, err := u.Open(ctx, token.Unsubscribe, r.PathValue("token"))
 	if err != nil {
 		u.fail(w, err)
 		return
 	}
 	if !u.lookups.Allow() {
 		h.Set("Retry-After", "10")
-		u.show(w, http.StatusServiceUnavailable, unsubscribeView{Title: "Too busy just now", Text: "Nothing was changed. Please try again in a minute."})
+		u.show(w, http.StatusServiceUnavailable, view{Title: "Too busy just now", Text: "Nothing was changed. Please try again in a minute."})
 		return
 	}
 	var who queue.Addressee
 	if post {
 		// Whatever the form says: who posts has decided, and some programs spell its field in their own way.
 		if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxPostOctets)); err != nil {
-			u.show(w, http.StatusBadRequest, unsubscribeView{Title: "That does not work", Text: "The form could not be read. Nothing was changed."})
+			u.show(w, http.StatusBadRequest, view{Title: "That does not work", Text: "The form could not be read. Nothing was changed."})
 			return
 		}
-		who, err = u.db.Unsubscribe(ctx, about.Batch, about.Seq, "one-click")
+		who, err = u.DB.Unsubscribe(ctx, about.Batch, about.Seq, "one-click")
 	} else {
-		who, err = u.db.Addressee(ctx, about.Batch, about.Seq)
+		who, err = u.DB.Addressee(ctx, about.Batch, about.Seq)
 	}
 	if err != nil {
 		u.fail(w, err)
 		return
 	}
 	if post {
-		u.log.Info("unsubscribed", "client", who.Client, "batch", about.Batch, "how", "one-click")
+		u.Log.Info("unsubscribed", "client", who.Client, "batch", about.Batch, "how", "one-click")
 	}
-	u.show(w, http.StatusOK, unsubscribeView{Client: who.Client, Address: masked(who.Address), Done: post})
+	u.show(w, http.StatusOK, view{Client: who.Client, Address: masked(who.Address), Done: post})
 }
 
-// linkUnknown is what the page says of an address that nobody has.
-const linkUnknown = "This link is not known here"
+// LinkUnknown is the title of the page for an address that we did not sign.
+const LinkUnknown = "This link is not known here"
 
-func (u *unsubscribes) fail(w http.ResponseWriter, err error) {
+func (u *Page) fail(w http.ResponseWriter, err error) {
 	switch {
 	case errors.Is(err, token.ErrMalformed), errors.Is(err, token.ErrForged), errors.Is(err, token.ErrUnknownKey), errors.Is(err, queue.ErrNotFound):
-		u.show(w, http.StatusNotFound, unsubscribeView{Title: linkUnknown, Text: "It may have been cut short, or be very old. Please take it from the latest message, or answer that one."})
+		u.show(w, http.StatusNotFound, view{Title: LinkUnknown, Text: "It may have been cut short, or be very old. Please take it from the latest message, or answer that one."})
 	default:
-		u.log.Warn("nobody can unsubscribe", "error", err)
+		u.Log.Warn("nobody can unsubscribe", "error", err)
 		w.Header().Set("Retry-After", "60")
-		u.show(w, http.StatusServiceUnavailable, unsubscribeView{Title: "Not possible just now", Text: "Nothing was changed. Please try again in a minute."})
+		u.show(w, http.StatusServiceUnavailable, view{Title: "Not possible just now", Text: "Nothing was changed. Please try again in a minute."})
 	}
 }
 
-func (u *unsubscribes) show(w http.ResponseWriter, code int, v unsubscribeView) {
-	v.Style = template.CSS(unsubscribeCSS)
+func (u *Page) show(w http.ResponseWriter, code int, v view) {
+	v.Style = template.CSS(pageCSS)
 	w.WriteHeader(code)
-	_ = unsubscribePage.Execute(w, v) // whoever asked has gone
+	_ = pageTemplate.Execute(w, v) // whoever asked has gone
 }
 
 // masked is an address as far as somebody else may see it who has the link.

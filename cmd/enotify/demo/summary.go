@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"cmp"
@@ -113,9 +113,12 @@ func (d *demo) explainUntried(_ context.Context, now standing) error {
 	return nil
 }
 
+// verdictsRead are the latest verdicts on a client.
+const verdictsRead = 30
+
 // showVerdict shows the record at fault, and what would cure it.
 func (d *demo) showVerdict(ctx context.Context, client string) error {
-	found, err := verdictsOn(ctx, d.db, client)
+	found, err := d.db.Verdicts(ctx, client, verdictsRead)
 	for _, v := range found {
 		if v.SupersededAt != nil || !v.Blocks {
 			continue

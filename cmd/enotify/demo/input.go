@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"errors"
@@ -10,43 +10,43 @@ import (
 	"enotify/cmd/enotify/recipients"
 )
 
-// ownInput is what somebody sends to the made-up internet in place of the
-// demo's batches.
-type ownInput struct {
-	recipients, text, html string // files
-	subject, from          string
+// Input is what somebody sends to the made-up internet in place of the demo's
+// batches.
+type Input struct {
+	Recipients, Text, HTML string // files
+	Subject, From          string
 }
 
-func (in ownInput) given() bool { return in.recipients != "" || in.text != "" || in.html != "" }
+func (in Input) given() bool { return in.Recipients != "" || in.Text != "" || in.HTML != "" }
 
-// batch reads the files. All recipients are held in memory: it is a demo.
-func (in ownInput) batch() (b demoBatch, err error) {
+// read reads the files. All recipients are held in memory: it is a demo.
+func (in Input) read() (b batch, err error) {
 	switch {
-	case in.recipients == "":
+	case in.Recipients == "":
 		return b, exit.Usagef("--text and --html go with --recipients FILE.csv")
-	case in.text == "" && in.html == "":
+	case in.Text == "" && in.HTML == "":
 		return b, exit.Usagef("--recipients goes with --text FILE or --html FILE, or both")
 	}
-	b = demoBatch{key: "your-input", from: in.from, subject: in.subject}
-	if b.text, err = readBody(in.text); err != nil {
+	b = batch{key: "your-input", from: in.From, subject: in.Subject}
+	if b.text, err = readBody(in.Text); err != nil {
 		return b, err
 	}
-	if b.html, err = readBody(in.html); err != nil {
+	if b.html, err = readBody(in.HTML); err != nil {
 		return b, err
 	}
-	f, err := os.Open(in.recipients)
+	f, err := os.Open(in.Recipients)
 	if err != nil {
 		return b, err
 	}
 	defer f.Close()
-	csv, err := recipients.NewCSV(f, in.recipients)
+	csv, err := recipients.NewCSV(f, in.Recipients)
 	if err != nil {
 		return b, err
 	}
 	for _, part := range []string{b.subject, b.text, b.html} {
 		for _, field := range recipients.MergeFields(part) {
 			if !csv.Fills(field) {
-				return b, fmt.Errorf("{{.%s}} is to be filled in, but %s has no column of that name", field, in.recipients)
+				return b, fmt.Errorf("{{.%s}} is to be filled in, but %s has no column of that name", field, in.Recipients)
 			}
 		}
 	}

@@ -1,10 +1,11 @@
-package main
+package node_test
 
 import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"enotify/cmd/enotify/node"
 	"enotify/queue"
 	"enotify/sender/bounce"
 	mail "enotify/sender/bounce/report"
@@ -25,12 +26,12 @@ func TestReportOn(t *testing.T) {
 		"forwarded@b.test": {Kind: queue.ReportBounce, Class: queue.MailboxFull, Reply: queue.Reply{Code: 552}, Host: "mx.a.test"},
 	} {
 		want.Batch, want.Seq, want.ID, want.Raw = 42, 7, "<1@a.test>", []byte("raw")
-		got := reportOn(token.Subject{Batch: 42, Seq: 7}, address, mixed, []byte("raw"))
+		got := node.ReportOn(token.Subject{Batch: 42, Seq: 7}, address, mixed, []byte("raw"))
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", address, diff)
 		}
 	}
-	if got := reportOn(token.Subject{}, "x@a.test", mail.Report{Kind: mail.Bounce}, nil); got.Class != queue.Other {
+	if got := node.ReportOn(token.Subject{}, "x@a.test", mail.Report{Kind: mail.Bounce}, nil); got.Class != queue.Other {
 		t.Errorf("a bounce of nobody it can name: got class %q, want other", got.Class)
 	}
 }

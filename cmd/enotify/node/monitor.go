@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"enotify/cmd/enotify/unsubscribe"
 	"enotify/queue"
 )
 
@@ -28,8 +29,8 @@ type monitor struct {
 	alerts   *prometheus.CounterVec
 	log      *slog.Logger
 
-	pages *unsubscribes // served beside the rest; nil: not
-	base  string        // --public-url
+	pages *unsubscribe.Page // served beside the rest; nil: not
+	base  string            // --public-url
 }
 
 // newMonitor takes the address at once, so that a port in use is known before
@@ -98,7 +99,7 @@ func (m *monitor) run(ctx context.Context) error {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
 	mux.HandleFunc("GET /healthz", m.health)
 	if m.pages != nil {
-		m.pages.register(mux, m.base)
+		m.pages.Register(mux, m.base)
 	}
 	server := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	stop := context.AfterFunc(ctx, func() {

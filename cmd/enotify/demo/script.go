@@ -1,10 +1,9 @@
-package main
+package demo
 
 import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"io"
 	"net/url"
 	"strings"
 
@@ -15,32 +14,32 @@ import (
 
 // A script is what the demo's application enqueues, and when.
 type script struct {
-	staged []demoBatch // at the beginning, the way for many recipients
-	small  []demoBatch // then, in one call each
-	urgent *demoBatch  // when half of the first batch was tried; nil when there is none, or no more
+	staged []batch // at the beginning, the way for many recipients
+	small  []batch // then, in one call each
+	urgent *batch  // when half of the first batch was tried; nil when there is none, or no more
 }
 
-func (s demoSettings) script() (script, error) {
-	if s.own.given() {
-		own, err := s.own.batch()
-		return script{staged: []demoBatch{own}}, err
+func (c Config) script() (script, error) {
+	if c.Own.given() {
+		own, err := c.Own.read()
+		return script{staged: []batch{own}}, err
 	}
-	warning := floodWarning(s.size)
+	warning := floodWarning(c.Size)
 	return script{
-		staged: []demoBatch{newsletter(s.size), bakeryOffer(s.size)},
-		small:  []demoBatch{agenda(s.size)},
+		staged: []batch{newsletter(c.Size), bakeryOffer(c.Size)},
+		small:  []batch{agenda(c.Size)},
 		urgent: &warning,
 	}, nil
 }
 
-// A demoClient is a domain that the demo sends for, and its SPF record.
-type demoClient struct{ domain, record string }
+// A client is a domain that the demo sends for, and its SPF record.
+type client struct{ domain, record string }
 
-func (s script) clients() []demoClient {
-	var clients []demoClient
+func (s script) clients() []client {
+	var clients []client
 	seen := map[string]bool{}
 	for _, b := range append(s.staged, s.small...) {
-		c := demoClient{spfguard.ASCII(domainOf(b.from)), goodRecord}
+		c := client{spfguard.ASCII(b.from[strings.LastIndexByte(b.from, '@')+1:]), goodRecord}
 		if c.domain == badClient {
 			c.record = badRecord
 		}
@@ -58,19 +57,19 @@ func (d *demo) describe() {
 	for _, h := range d.internet.hosts {
 		fmt.Fprintf(d.screen, "  %-17s %-10s %s\n", h.domain, h.addr, h.about)
 	}
-	d.screen.Heading("The clients we send for; receivers see our mail come from %s", demoEgress)
+	d.screen.Heading("The clients we send for; receivers see our mail come from %s", egress)
 	for _, c := range d.script.clients() {
 		fmt.Fprintf(d.screen, "  %-17s TXT \"%s\"\n", c.domain, c.record)
 	}
 }
 
-const demoLogin = "demo_app"
+const login = "demo_app"
 
 // setUp does what the operator of a real installation does once.
 func (d *demo) setUp(ctx context.Context, databaseURL string) error {
 	d.screen.Heading("An operator limits a destination, suppresses an address, registers the clients")
 	password := rand.Text()
-	if _, err := d.operator.Exec(ctx, "CREATE ROLE "+demoLogin+" LOGIN PASSWORD '"+password+"' IN ROLE enotify_app"); err != nil {
+	if _, err := d.operator.Exec(ctx, "CREATE ROLE "+login+" LOGIN PASSWORD '"+password+"' IN ROLE enotify_app"); err != nil {
 		return err
 	}
 	commands := [][]string{
@@ -78,7 +77,7 @@ func (d *demo) setUp(ctx context.Context, databaseURL string) error {
 		{"suppression", "add", unsubscribed},
 	}
 	for _, c := range d.script.clients() {
-		commands = append(commands, []string{"client", "add", c.domain, "--role", demoLogin})
+		commands = append(commands, []string{"client", "add", c.domain, "--role", login})
 	}
 	for _, args := range commands {
 		if err := d.command(ctx, databaseURL, args); err != nil {
@@ -94,7 +93,7 @@ func (d *demo) setUp(ctx context.Context, databaseURL string) error {
 	if err != nil {
 		return err
 	}
-	u.User = url.UserPassword(demoLogin, password)
+	u.User = url.UserPassword(login, password)
 	d.app.show = d.screen
 	d.app.conn, err = pgx.Connect(ctx, u.String())
 	return err
@@ -109,12 +108,12 @@ func (d *demo) command(ctx context.Context, databaseURL string, args []string) e
 		}
 		return ""
 	}
-	return run(ctx, args, getenv, strings.NewReader(""), io.Discard, io.Discard)
+	return d.Enotify(ctx, getenv, args)
 }
 
 // begin enqueues all but what comes later.
 func (d *demo) begin(ctx context.Context) error {
-	d.screen.Heading("An application enqueues by SQL; its login %s has the role enotify_app", demoLogin)
+	d.screen.Heading("An application enqueues by SQL; its login %s has the role enotify_app", login)
 	for _, b := range d.script.staged {
 		if err := d.app.stage(ctx, b); err != nil {
 			return err

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -40,7 +40,7 @@ const (
 )
 
 // stage enqueues a batch the way for many recipients: create, COPY, submit.
-func (a *application) stage(ctx context.Context, b demoBatch) error {
+func (a *application) stage(ctx context.Context, b batch) error {
 	id, err := a.call(ctx, createSQL, b.key, b.from, b.fromName, b.subject, b.text, b.html)
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func (a *application) stage(ctx context.Context, b demoBatch) error {
 }
 
 // enqueue does it in one call, the way for few recipients.
-func (a *application) enqueue(ctx context.Context, b demoBatch) error {
+func (a *application) enqueue(ctx context.Context, b batch) error {
 	addresses, data := make([]string, len(b.recipients)), make([]json.RawMessage, len(b.recipients))
 	for i, r := range b.recipients {
 		addresses[i], data[i] = r.Address, r.Data

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"errors"
@@ -83,7 +83,7 @@ func zone(hosts []*mailHost) string {
 		fmt.Fprintf(&z, "%s. MX 10 mx.%[1]s.\n*.%[1]s. MX 10 mx.%[1]s.\nmx.%[1]s. A %s\n", h.domain, h.addr)
 	}
 	fmt.Fprintf(&z, "*.example. MX 10 mx.%s.\n*. MX 10 mx.%[1]s.\n", acceptsDomain)
-	fmt.Fprintf(&z, "spf.hoster.example. TXT \"v=spf1 ip4:%s -all\"\n", demoEgress)
+	fmt.Fprintf(&z, "spf.hoster.example. TXT \"v=spf1 ip4:%s -all\"\n", egress)
 	return z.String()
 }
 
@@ -145,7 +145,7 @@ func (n *internet) close() {
 
 // publish makes a client's domain known. Where a name exists, the wildcards
 // above it no longer answer (RFC 4592 §3.3.1): each level gets its own.
-func (n *internet) publish(c demoClient) error {
+func (n *internet) publish(c client) error {
 	records := fmt.Sprintf("%s. TXT \"%s\"\n%[1]s. MX 10 mx.%[3]s.\n", c.domain, c.record, n.host(c.domain).domain)
 	for parent := c.domain; parent != ""; _, parent, _ = strings.Cut(parent, ".") {
 		records += fmt.Sprintf("*.%s. MX 10 mx.%s.\n", parent, n.host(parent).domain)

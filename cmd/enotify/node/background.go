@@ -1,12 +1,11 @@
-package main
+package node
 
 import (
 	"context"
 	"log/slog"
 	"time"
 
-	"golang.org/x/time/rate"
-
+	"enotify/cmd/enotify/keyring"
 	"enotify/queue"
 	"enotify/sender"
 	"enotify/sender/throttle"
@@ -52,7 +51,7 @@ func each(ctx context.Context, wake <-chan struct{}, f func()) {
 // keys that sign.
 type policies struct {
 	db       *queue.DB
-	keys     *keyring
+	keys     *keyring.Keyring
 	mail     *sender.Sender
 	throttle *throttle.Throttle
 	log      *slog.Logger
@@ -73,7 +72,7 @@ func (p *policies) run(ctx context.Context) {
 		if err := p.load(ctx); err != nil && ctx.Err() == nil {
 			p.log.Warn("limits could not be read; the last ones hold", "error", err)
 		}
-		if keys, err := p.keys.load(ctx); err == nil {
+		if keys, err := p.keys.Load(ctx); err == nil {
 			p.mail.SetKeys(keys)
 		} else if ctx.Err() == nil {
 			p.log.Warn("keys could not be read; the last ones hold", "error", err)
@@ -89,7 +88,7 @@ func (p *policies) load(ctx context.Context) error {
 	limits := make(map[string]throttle.Policy, len(destinations))
 	encryption := make(map[string]sender.TLSPolicy)
 	for _, d := range destinations {
-		limits[d.Name] = limitsOf(d)
+		limits[d.Name] = throttle.PolicyOf(d)
 		if policy, err := sender.ParseTLSPolicy(d.TLS); err == nil { // else it says nothing
 			encryption[d.Name] = policy
 		}
@@ -97,17 +96,4 @@ func (p *policies) load(ctx context.Context) error {
 	p.mail.SetTLS(encryption)
 	p.throttle.SetPolicies(limits)
 	return nil
-}
-
-// limitsOf is a destination as the throttle knows it.
-func limitsOf(d queue.Destination) throttle.Policy {
-	p := throttle.Policy{Burst: d.Burst, Connections: d.Connections, PerConnection: d.PerConnection}
-	switch {
-	case d.Rate == nil:
-	case d.Rate.Messages == 0:
-		p.Rate = rate.Inf
-	default:
-		p.Rate = rate.Limit(float64(d.Rate.Messages) / d.Rate.Per.Seconds())
-	}
-	return p
 }

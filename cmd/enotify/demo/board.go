@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
+	"enotify/queue"
 )
 
 // A board shows how things stand: as a frame on a terminal, elsewhere as lines,
@@ -32,6 +33,9 @@ func (d *board) draw(now standing) {
 	}
 	d.line(now)
 }
+
+// usual are the states that a bar shows anyway.
+var usual = []queue.State{queue.Pending, queue.Sending, queue.Delivered}
 
 // compose is the frame for a terminal of that width: a line per batch, and a
 // line per receiver.

@@ -1,0 +1,62 @@
+// Package keyring holds the keys with which the nodes of an installation sign
+// return paths and unsubscribe addresses.
+package keyring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"enotify/queue"
+	"enotify/sender/token"
+)
+
+// A Keyring opens what the nodes of the installation have signed. Another node
+// may have made a key since the last look: one that is unknown is looked up, at
+// most every few seconds, so that strangers cannot keep the database busy.
+type Keyring struct {
+	DB *queue.DB
+
+	mu     sync.Mutex
+	keys   token.Keys
+	loaded time.Time
+}
+
+const keysEvery = 5 * time.Second
+
+// Load reads the keys; the first of them signs.
+func (k *Keyring) Load(ctx context.Context) (token.Keys, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	err := k.reload(ctx)
+	return k.keys, err
+}
+
+func (k *Keyring) reload(ctx context.Context) error {
+	found, err := k.DB.TokenKeys(ctx)
+	if err != nil {
+		return fmt.Errorf("keys of return paths: %w", err)
+	}
+	k.keys = nil
+	for _, key := range found {
+		k.keys = append(k.keys, token.Key{ID: key.ID, Secret: key.Secret})
+	}
+	k.loaded = time.Now()
+	return nil
+}
+
+// Open verifies a token and returns whom it is about.
+func (k *Keyring) Open(ctx context.Context, p token.Purpose, text string) (token.Subject, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s, err := k.keys.Open(p, text)
+	if errors.Is(err, token.ErrUnknownKey) && time.Since(k.loaded) > keysEvery {
+		if err := k.reload(ctx); err != nil {
+			return s, err
+		}
+		s, err = k.keys.Open(p, text)
+	}
+	return s, err
+}

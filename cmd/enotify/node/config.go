@@ -1,0 +1,169 @@
+package node
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"enotify/cmd/enotify/exit"
+	"enotify/cmd/enotify/unsubscribe"
+	"enotify/queue"
+	"enotify/queue/engine"
+	"enotify/queue/localpg"
+	"enotify/sender"
+)
+
+// A Config is what a node is told. Its errors call the fields by the flags of
+// enotify run.
+type Config struct {
+	// DatabaseURL is where the queue is; "" starts a private PostgreSQL.
+	DatabaseURL string
+	// Resolver is the DNS server, HOST:PORT; "" is the system's.
+	Resolver string
+
+	// Name is that of the node; "" is the host's name with the process id.
+	Name string
+	// HELO is our name at EHLO; "" is the host's.
+	HELO string
+	// Egress are the addresses that receivers see; none are the host's public ones.
+	Egress []netip.Addr
+	// Turn says when the next batch may begin; "" is [queue.Strict].
+	Turn queue.Turn
+	// StateDir is the folder of the journal, on a disk that outlives the process;
+	// "" is no journal. See [StateDir].
+	StateDir string
+
+	// SMTPPort is where receivers listen; 0 is 25.
+	SMTPPort int
+	// Smarthost is the HOST:PORT that gets everything; "" is none.
+	Smarthost string
+	// Login is for the smarthost.
+	Login sender.Login
+	// TLS is opportunistic, required or verified; "" is opportunistic.
+	TLS string
+	// DKIMDir holds the DKIM keys, DIR/DOMAIN/SELECTOR.pem; "" is none.
+	DKIMDir string
+	// Schedule is that of retries.
+	Schedule engine.Schedule
+	// MaxInFlight messages may have begun and not be recorded; 0 is 2000.
+	MaxInFlight int
+	// MaxConnections may be open at once; 0 is 500.
+	MaxConnections int
+	// Grace is what transactions under way get to finish once the node is to end.
+	Grace time.Duration
+	// UntilIdle has the node end when nothing is due.
+	UntilIdle bool
+	// Recheck is how often the SPF record of a client that sends nothing is
+	// looked at; 0 is every 6 hours.
+	Recheck time.Duration
+
+	// Listen is the address of /healthz, /metrics and the unsubscribe page; "" is none.
+	Listen string
+	// PublicURL is where readers reach the unsubscribe page, https; "" is nowhere.
+	PublicURL string
+
+	// BounceListen are addresses that take mail that came back: HOST:PORT,
+	// smtp://HOST:PORT or lmtp://HOST:PORT.
+	BounceListen []string
+	// BounceDomain is that of the signed return paths of clients that leave them
+	// to the operator; "" is none.
+	BounceDomain string
+	// BounceCert and BounceKey are PEM files, for STARTTLS on the bounce
+	// listeners; "" offers none.
+	BounceCert, BounceKey string
+
+	// Version of the program, for the list of nodes.
+	Version string
+	// Log is where the node logs; nil is nowhere.
+	Log *slog.Logger
+}
+
+// Check fills in what the zero values stand for, and reports the first field
+// that makes no sense. It connects to nothing.
+func (c *Config) Check() (err error) {
+	if err := c.identify(); err != nil {
+		return err
+	}
+	c.TLS = cmp.Or(c.TLS, "opportunistic")
+	if _, err := sender.ParseTLSPolicy(c.TLS); err != nil {
+		return exit.Usagef("--tls: %w", err)
+	}
+	c.Turn = cmp.Or(c.Turn, queue.Strict)
+	if c.Turn != queue.Strict && c.Turn != queue.ByDestination {
+		return exit.Usagef("--turn %s: it is strict or destination", c.Turn)
+	}
+	if err := c.checkSmarthost(); err != nil {
+		return err
+	}
+	if c.BounceDomain, err = ParseDomain("--bounce-domain", c.BounceDomain); err != nil {
+		return err
+	}
+	if c.PublicURL, err = unsubscribe.ParseBase(c.PublicURL); err != nil {
+		return err
+	}
+	c.SMTPPort, c.MaxInFlight, c.MaxConnections = cmp.Or(c.SMTPPort, 25), cmp.Or(c.MaxInFlight, 2000), cmp.Or(c.MaxConnections, 500)
+	c.Recheck = cmp.Or(c.Recheck, 6*time.Hour)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// identify fills in what receivers and other nodes know this one by.
+func (c *Config) identify() (err error) {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	c.Name = cmp.Or(c.Name, fmt.Sprintf("%s-%d", host, os.Getpid()))
+	c.HELO = cmp.Or(c.HELO, host)
+	for i, ip := range c.Egress {
+		c.Egress[i] = ip.Unmap().WithZone("")
+	}
+	if len(c.Egress) == 0 {
+		c.Egress, err = publicAddrs()
+	}
+	return err
+}
+
+func (c *Config) checkSmarthost() error {
+	if c.Smarthost != "" {
+		if _, _, err := net.SplitHostPort(c.Smarthost); err != nil {
+			return exit.Usagef("--smarthost %s: it is HOST:PORT", c.Smarthost)
+		}
+	}
+	switch {
+	case c.Login.User != "" && c.Smarthost == "":
+		return exit.Usagef("--smarthost-user is for a smarthost: add --smarthost HOST:PORT")
+	case c.Login.User != "" && c.Login.Password == "":
+		return exit.Usagef("--smarthost-user %s: its password is missing; put it into ENOTIFY_SMARTHOST_PASSWORD", c.Login.User)
+	}
+	return nil
+}
+
+// ParseDomain reads a setting that names a domain; "" is none.
+func ParseDomain(flag, name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if len(name) > 189 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" || !strings.Contains(name, ".") {
+		return "", exit.Usagef("%s %s: it is a domain name, as in mail.host.example", flag, name)
+	}
+	return name, nil
+}
+
+// StateDir is the folder with the journals of this user's nodes.
+func StateDir() (string, error) {
+	postgresql, err := localpg.DefaultDir() // beside the private PostgreSQL
+	if err != nil {
+		return "", fmt.Errorf("no state folder: %w; name one with --state-dir", err)
+	}
+	return filepath.Join(filepath.Dir(postgresql), "journals"), nil
+}
