@@ -7,7 +7,40 @@ import (
 	"enotify/queue"
 )
 
-// question is a reply in the form rules look at.
+// Rules is a table of rules. The zero value is the built-in one.
+type Rules struct{ own *table }
+
+// About is what is known beside the reply. All of it may be left out; what is
+// given keeps an address from being given up for what was said of another.
+type About struct {
+	Site      string   // the provider that answered, as the sender knows it
+	Recipient string   // the address that the message was for
+	Ours      []string // addresses and domains of ours and the client's: envelope sender, From:, domain
+}
+
+// Classify says why a receiver turned a message away.
+//
+// A reply without any code is never final: who knows from elsewhere that a
+// failure is permanent, say from a delivery report, sets Code to 550.
+func (rs Rules) Classify(r queue.Reply, about About) Verdict {
+	return rs.table().judge(r, &about, 0, nil)
+}
+
+// Classify is that of the built-in rules.
+func Classify(r queue.Reply, site string) Verdict {
+	return Rules{}.Classify(r, About{Site: site})
+}
+
+// table is compiled at first use: a command that classifies nothing does not
+// pay for it.
+func (rs Rules) table() *table {
+	if rs.own != nil {
+		return rs.own
+	}
+	return builtIn()
+}
+
+// question is a reply in the form that rules look at.
 type question struct {
 	code      int
 	digit     byte   // '4', '5' or 'n' when the reply does not say
@@ -17,20 +50,37 @@ type question struct {
 	heard     heard
 }
 
-// compiledRules is compiled at first use: a command that classifies nothing
-// does not pay for it.
-var compiledRules = sync.OnceValue(func() *table { return compile(rules) })
-
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
 
-// Classify says why a receiver turned a message away. site names the provider
-// that answered, as the sender knows it, and may be "".
-//
-// A reply without any code is never final: whoever knows from elsewhere that
-// a failure is permanent, say from a delivery report, sets Code to 550.
-func Classify(r queue.Reply, site string) Verdict {
-	t := compiledRules()
-	q := question{code: r.Code, enhanced: r.Enhanced, site: strings.ToLower(site)}
+// maxQuoted is how deep replies that quote replies are followed.
+const maxQuoted = 3
+
+// judge decides a reply, by the one that it quotes where that decides. The
+// explanation is filled in where there is one.
+func (t *table) judge(r queue.Reply, about *About, depth int, x *Explanation) Verdict {
+	if depth < maxQuoted {
+		if q := quoted(r); q.how != notQuoted {
+			inside := &Explanation{}
+			if x == nil {
+				inside = nil
+			}
+			of := *about
+			of.Site = "" // it is another host that says it
+			if v, ok := q.verdict(t.judge(q.reply, &of, depth+1, inside)); ok {
+				if x != nil {
+					*x = *inside
+					x.Quoted = q.reply.String()
+				}
+				return v
+			}
+		}
+	}
+	return t.decide(r, about, x)
+}
+
+// decide finds the first rule that fits and that nothing forbids.
+func (t *table) decide(r queue.Reply, about *About, x *Explanation) Verdict {
+	q := question{code: r.Code, enhanced: r.Enhanced, site: strings.ToLower(about.Site)}
 	if enhancedCode(q.enhanced) != q.enhanced || q.enhanced == "" {
 		q.enhanced = findEnhanced(r.Text)
 	}
@@ -52,23 +102,53 @@ func Classify(r queue.Reply, site string) Verdict {
 	*buf = text
 	buffers.Put(buf)
 
+	gone := q.mayBeGone()
 	for i := range t.rules {
-		if c := &t.rules[i]; c.fits(&q) {
-			a := action(c.class, c.id, q.digit == '5', r.Code)
-			if a == StopSmarthost && c.id == "anonymous-refused" {
-				a = AskGuard // 530 of an MX, which knows nothing of our smarthost
-			}
-			return Verdict{Class: c.class, Action: a, Rule: c.id}
+		c := &t.rules[i]
+		if c.class == queue.NoSuchUser && !gone || !c.fits(&q) {
+			continue
 		}
+		if c.class == queue.NoSuchUser && !c.own {
+			if why := t.doubt(&q, r.Text, about); why != "" {
+				gone = false
+				x.doubted(c, why)
+				continue
+			}
+		}
+		x.decided(t, c, &q, r.Text)
+		return verdict(c, &q)
 	}
 	return Verdict{Class: queue.Other, Action: action(queue.Other, "", q.digit == '5', r.Code), Rule: "unmatched"}
 }
 
-// Rules lists the ids of all rules, in the order in which they are asked.
-func Rules() []string {
-	ids := make([]string, len(rules))
-	for i, r := range rules {
-		ids[i] = r.id
+func verdict(c *compiled, q *question) Verdict {
+	v := Verdict{Class: c.class, Action: action(c.class, c.mark, q.digit == '5', q.code), Rule: c.id, Mark: c.mark}
+	switch {
+	case v.Action == StopSmarthost && c.id == "anonymous-refused":
+		v.Action = AskGuard // 530 of an MX, which knows nothing of our smarthost
+	case v.Action == Suppress && !q.permanent:
+		v.Action = Retry // nobody said that it is for good
+	}
+	return v
+}
+
+// doubt says why a reply that reads like an unknown recipient does not mean
+// ours, or not for good; "" is no doubt.
+func (t *table) doubt(q *question, text string, about *About) string {
+	if veto := t.vetoed(q, queue.NoSuchUser); veto != "" {
+		return veto
+	}
+	if saysForNow(text) {
+		return "inner-4xx"
+	}
+	return about.misnamed(text)
+}
+
+// Names lists the ids of all rules, in the order in which they are asked.
+func (rs Rules) Names() []string {
+	var ids []string
+	for _, c := range rs.table().rules {
+		ids = append(ids, c.id)
 	}
 	return ids
 }

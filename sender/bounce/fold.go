@@ -15,8 +15,14 @@ const maxText = 8 << 10
 // accented. An address becomes "@", an IPv4 address "%"; codes are dropped,
 // since a wrapped reply repeats them in mid-sentence. Umlauts become two
 // letters, as Germans write them when they have to, other accents are taken
-// off, bytes that are no UTF-8 are read as Latin-1.
-func fold(dst []byte, s string) []byte {
+// off, bytes that are no UTF-8 are read as Latin-1. The words of a URL are
+// kept apart by "/", so that only single ones count: ".../user-unknown" is the
+// name of a page and says nothing.
+func fold(dst []byte, s string) []byte { return foldTokens(dst, s, nil) }
+
+// foldTokens folds s, and reports of each token where its words will begin and
+// where it is in s; report may be nil.
+func foldTokens(dst []byte, s string, report func(folded, start, end int)) []byte {
 	if len(s) > maxText {
 		s = s[:maxText]
 	}
@@ -26,14 +32,50 @@ func fold(dst []byte, s string) []byte {
 			i++
 			continue
 		}
-		j := i + 1
-		for j < len(s) && !delimiter(s[j]) {
+		j := i + urlLen(s[i:])
+		isURL := j > i
+		for !isURL && j < len(s) && !delimiter(s[j]) {
 			j++
 		}
-		dst = foldToken(dst, s[i:j])
+		if report != nil {
+			report(len(dst), i, j)
+		}
+		if isURL {
+			dst = foldURL(dst, s[i:j])
+		} else {
+			dst = foldToken(dst, s[i:j])
+		}
 		i = j
 	}
 	return append(space(dst), ' ') // a second space, for the last word's sake
+}
+
+// urlLen is the length of the URL at the beginning of s; 0 is none.
+func urlLen(s string) int {
+	if len(s) < 8 || s[0]|0x20 != 'h' && s[0]|0x20 != 'w' {
+		return 0
+	}
+	if !strings.EqualFold(s[:4], "www.") && !strings.EqualFold(s[:7], "http://") && !strings.EqualFold(s[:8], "https://") {
+		return 0
+	}
+	if end := strings.IndexAny(s, " \t\r\n<>\"()[]{},;"); end >= 0 {
+		return end
+	}
+	return len(s)
+}
+
+func foldURL(dst []byte, url string) []byte {
+	for i := range len(url) {
+		switch c := url[i]; {
+		case digit(c):
+			dst = append(dst, c)
+		case letter(c):
+			dst = append(dst, c|0x20)
+		case dst[len(dst)-1] != ' ':
+			dst = append(dst, " / "...)
+		}
+	}
+	return space(dst)
 }
 
 func delimiter(c byte) bool {

@@ -1,185 +1,169 @@
 package bounce
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"enotify/queue"
 )
 
-// A rule is one line of the table.
-//
-// when holds terms of which one of each kind must fit: reply codes ("4xx",
-// "5xx", "421"), enhanced codes ("5.4.1", or "x.7.26" for any first digit,
-// or "x.6.*"), sites ("site:yahoo", a part of the site's name). The digit of
-// "4xx" and "5xx" is the reply code's, or the enhanced code's when there is
-// no reply code; "none" is neither.
-//
-// says holds phrases: "a | b & c | d" is said when a or b, and also c or d,
-// occur. A phrase begins at the beginning of a word and may end within one
-// ("reject" finds "rejected") unless it ends in "$", or in "$$" for the end
-// of the reply. "&" binds less than "|". It is written as fold
-// writes: "doesnt", "email", "@" for an address, "%" for an IP address.
-//
-// unless holds phrases of which none may occur.
-type rule struct {
-	id     string
-	class  queue.Class
-	when   string
-	says   string
-	unless string
-}
-
 // A compiled rule tests numbers instead of words.
 type compiled struct {
-	id       string
-	class    queue.Class
+	*rule
 	digit    byte // '4', '5', 'n' for none, or 0 for any
 	codes    []int
 	enhanced []string // with 'x' for any first digit
 	sites    []string
 	says     [][]uint16 // all of: any of
+	near     []uint16   // one of these is near one of says[0]; nil asks nothing
 	unless   []uint16
 }
 
-// a table is what the rules are compiled to.
+// A table is what the rules are compiled to.
 type table struct {
 	rules   []compiled
+	vetoes  []compiled
 	phrases map[uint32][]phrase // by their first four bytes
-	words   int                 // number of distinct phrases
+	texts   []string            // of the phrases, by number
 }
 
-// A phrase keeps its bytes 4 to 7 as a number too: most of those that begin
-// alike ("recipient …", "mailbox …") are told apart by them without a call.
-type phrase struct {
-	text       string
-	next, mask uint32
-	id         uint16
-}
-
-// heard is the set of phrases that occur in a reply.
-type heard [32]uint64
-
-func (h *heard) add(id uint16)      { h[id>>6] |= 1 << (id & 63) }
-func (h *heard) has(id uint16) bool { return h[id>>6]&(1<<(id&63)) != 0 }
-
-func (h *heard) any(ids []uint16) bool {
-	for _, id := range ids {
-		if h.has(id) {
-			return true
+// compile puts rules into the form that they are asked in.
+func compile(rules []rule) (*table, error) {
+	t := &table{phrases: make(map[uint32][]phrase, 1024)}
+	c := compiler{t, map[string]string{}, make(map[string]uint16, 2048)}
+	for i := range rules {
+		r := &rules[i]
+		switch r.kind {
+		case aWords:
+			c.words[r.id] = r.says
+		case aRule, aVeto:
+			made, err := c.rule(r)
+			if err != nil {
+				return nil, err
+			}
+			if r.kind == aVeto {
+				t.vetoes = append(t.vetoes, made)
+			} else {
+				t.rules = append(t.rules, made)
+			}
 		}
 	}
-	return false
+	return t, nil
 }
 
-// compile panics on a rule that cannot be: the table is part of the program.
-func compile(rules []rule) *table {
-	t := &table{phrases: make(map[uint32][]phrase, 512)}
-	ids := make(map[string]uint16, 1024)
-	number := func(alternatives string) (list []uint16) {
-		for p := range strings.SplitSeq(alternatives, "|") {
-			p = strings.TrimSpace(p)
-			if p == "@" || p == "%" {
-				p += "$"
+type compiler struct {
+	t     *table
+	words map[string]string // by the name that stands in braces
+	ids   map[string]uint16
+}
+
+func (c *compiler) rule(r *rule) (compiled, error) {
+	made := compiled{rule: r}
+	for term := range strings.FieldsSeq(r.when) {
+		switch {
+		case term == "4xx" || term == "5xx" || term == "none":
+			made.digit = term[0]
+		case strings.HasPrefix(term, "site:"):
+			made.sites = append(made.sites, term[len("site:"):])
+		case isEnhancedPattern(term):
+			made.enhanced = append(made.enhanced, term)
+		case replyCode(term) != 0:
+			made.codes = append(made.codes, replyCode(term))
+		default:
+			return made, faulty(r.line, "%s %s: when %s: it is 4xx, 5xx, none, a reply code, an enhanced code or site:NAME", r.kind, r.id, term)
+		}
+	}
+	var err error
+	if r.says != "" {
+		for group := range strings.SplitSeq(r.says, "&") {
+			ids, err := c.number(r, group, r.near != "" && made.says == nil)
+			if err != nil {
+				return made, err
 			}
-			if p[0] < 0x80 { // words; Chinese and Japanese have no spaces between them
-				p = " " + p
-			}
-			p = strings.ReplaceAll(p, "$", " ")
-			id, ok := ids[p]
+			made.says = append(made.says, ids)
+		}
+	}
+	if r.near != "" {
+		if made.near, err = c.number(r, r.near, true); err != nil {
+			return made, err
+		}
+	}
+	if r.unless != "" {
+		if made.unless, err = c.number(r, r.unless, false); err != nil {
+			return made, err
+		}
+	}
+	return made, nil
+}
+
+// number gives the phrases of a list their numbers. Those of which a rule asks
+// how near they are have to be found with their place.
+func (c *compiler) number(r *rule, list string, placed bool) (ids []uint16, err error) {
+	for p := range strings.SplitSeq(list, "|") {
+		p = strings.TrimSpace(p)
+		if strings.HasPrefix(p, "{") && strings.HasSuffix(p, "}") {
+			words, ok := c.words[p[1:len(p)-1]]
 			if !ok {
-				id = uint16(len(ids))
-				ids[p] = id
-				k := key(p)
-				next, mask := second(p)
-				t.phrases[k] = append(t.phrases[k], phrase{p, next, mask, id})
+				return nil, faulty(r.line, "%s %s: no words %s stand before it", r.kind, r.id, p[1:len(p)-1])
 			}
-			list = append(list, id)
-		}
-		return list
-	}
-	for _, r := range rules {
-		c := compiled{id: r.id, class: r.class}
-		for term := range strings.FieldsSeq(r.when) {
-			switch {
-			case term == "4xx" || term == "5xx" || term == "none":
-				c.digit = term[0]
-			case strings.HasPrefix(term, "site:"):
-				c.sites = append(c.sites, term[len("site:"):])
-			case strings.Contains(term, "."):
-				c.enhanced = append(c.enhanced, term)
-			case replyCode(term) != 0:
-				c.codes = append(c.codes, replyCode(term))
-			default:
-				panic(fmt.Sprintf("bounce: rule %s: when %q", r.id, term))
+			more, err := c.number(r, words, placed)
+			if err != nil {
+				return nil, err
 			}
-		}
-		if r.says != "" {
-			for group := range strings.SplitSeq(r.says, "&") {
-				c.says = append(c.says, number(group))
-			}
-		}
-		if r.unless != "" {
-			c.unless = number(r.unless)
-		}
-		t.rules = append(t.rules, c)
-	}
-	if t.words = len(ids); t.words > len(heard{})*64 {
-		panic("bounce: more phrases than heard has room for")
-	}
-	return t
-}
-
-// key is the first four bytes of s, or of an address or IP address the first
-// three, which are all it has.
-func key[S string | []byte](s S) uint32 {
-	k := uint32(s[0]) | uint32(s[1])<<8 | uint32(s[2])<<16
-	if s[1] != '@' && s[1] != '%' {
-		k |= uint32(s[3]) << 24
-	}
-	return k
-}
-
-// second is bytes 4 to 7 of s, as far as there are any, and the mask of those.
-func second[S string | []byte](s S) (next, mask uint32) {
-	for i := 4; i < min(len(s), 8); i++ {
-		next |= uint32(s[i]) << (8 * (i - 4))
-		mask |= 0xff << (8 * (i - 4))
-	}
-	return next, mask
-}
-
-// listen finds all phrases in folded text.
-func (t *table) listen(text []byte, h *heard) {
-	for i, c := range text {
-		if c != ' ' && c < 0x80 {
+			ids = append(ids, more...)
 			continue
 		}
-		rest := text[i:]
-		if len(rest) < 4 {
-			return
+		p, err := c.written(r, p)
+		if err != nil {
+			return nil, err
 		}
-		candidates := t.phrases[key(rest)]
-		if candidates == nil {
-			continue
-		}
-		next, _ := second(rest)
-		for j := range candidates {
-			p := &candidates[j]
-			if next&p.mask == p.next && len(rest) >= len(p.text) && string(rest[:len(p.text)]) == p.text {
-				h.add(p.id)
+		id, ok := c.ids[p]
+		if !ok {
+			if id = uint16(len(c.ids)); int(id) == maxPhrases {
+				return nil, faulty(r.line, "more than %d phrases", maxPhrases)
 			}
+			c.ids[p] = id
+			c.t.texts = append(c.t.texts, p)
+			next, mask := second(p)
+			c.t.phrases[key(p)] = append(c.t.phrases[key(p)], phrase{text: p, next: next, mask: mask, id: id})
 		}
+		if placed {
+			c.t.place(p, id)
+		}
+		ids = append(ids, id)
 	}
+	return ids, nil
 }
 
-// fits reports whether a rule decides the reply.
+// written is a phrase as it is looked for in folded text.
+func (c *compiler) written(r *rule, p string) (string, error) {
+	bare := strings.TrimRight(p, "$")
+	var folded []string
+	for w := range strings.FieldsSeq(bare) {
+		if w != "@" && w != "%" { // with a letter behind it, since fold drops codes
+			w = strings.TrimSuffix(strings.TrimSpace(string(fold(nil, w+"x"))), "x")
+		}
+		folded = append(folded, w)
+	}
+	if good := strings.Join(folded, " "); good != bare || bare == "" {
+		return "", faulty(r.line, "%s %s: the phrase %q is never found: write it as %q", r.kind, r.id, p, good)
+	}
+	if p == "@" || p == "%" {
+		p += "$"
+	}
+	if p[0] < 0x80 { // words; Chinese and Japanese have no spaces between them
+		p = " " + p
+	}
+	if p = strings.ReplaceAll(p, "$", " "); len(p) < 4 && p[1] != '@' && p[1] != '%' {
+		return "", faulty(r.line, "%s %s: the phrase %q is too short: it has three letters, or two and a $", r.kind, r.id, bare)
+	}
+	return p, nil
+}
+
+// fits reports whether a rule decides the reply, vetoes apart.
 func (c *compiled) fits(q *question) bool {
 	if c.digit != 0 && c.digit != q.digit {
-		return false
-	}
-	if c.class == queue.NoSuchUser && (!q.permanent || aboutCommands(q)) {
 		return false
 	}
 	if c.codes != nil && !slices.Contains(c.codes, q.code) ||
@@ -192,13 +176,21 @@ func (c *compiled) fits(q *question) bool {
 			return false
 		}
 	}
-	return !q.heard.any(c.unless)
+	return (c.near == nil || q.heard.near(c.says[0], c.near)) && !q.heard.any(c.unless)
 }
 
-// aboutCommands reports whether the reply complains of a command (RFC 5321
-// §4.2.2: 500 to 504), such as the name in HELO, and of no address.
-func aboutCommands(q *question) bool {
-	return 500 <= q.code && q.code <= 504 && !anyEnhanced([]string{"x.1.*"}, q.enhanced)
+// isEnhancedPattern holds for "5.1.1", "x.1.1" and "x.1.*".
+func isEnhancedPattern(term string) bool {
+	parts := strings.Split(term, ".")
+	if len(parts) != 3 || parts[0] != "4" && parts[0] != "5" && parts[0] != "x" {
+		return false
+	}
+	for i, p := range parts[1:] {
+		if _, err := strconv.ParseUint(p, 10, 10); err != nil && (i == 0 || p != "*") {
+			return false
+		}
+	}
+	return true
 }
 
 func anyEnhanced(patterns []string, e string) bool {
@@ -227,4 +219,27 @@ func anyPart(parts []string, site string) bool {
 		}
 	}
 	return false
+}
+
+// commands are the reply codes that complain of a command (RFC 5321 §4.2.2),
+// such as the name in HELO, or of a host that takes no mail at all (RFC 7504
+// §3). They say nothing of an address, unless the enhanced code does.
+func aboutCommands(q *question) bool {
+	return q.code == 521 || 500 <= q.code && q.code <= 504 && !anyEnhanced([]string{"x.1.*"}, q.enhanced)
+}
+
+// mayBeGone reports whether the digits allow no_such_user: all of them say
+// that it is for good, or there are none.
+func (q *question) mayBeGone() bool {
+	return (q.permanent || q.digit == 'n') && !aboutCommands(q)
+}
+
+// vetoed says why a rule of a class must not decide, or "".
+func (t *table) vetoed(q *question, class queue.Class) string {
+	for i := range t.vetoes {
+		if v := &t.vetoes[i]; v.class == class && v.fits(q) {
+			return v.id
+		}
+	}
+	return ""
 }

@@ -1,10 +1,6 @@
 package bounce
 
-import (
-	"slices"
-
-	"enotify/queue"
-)
+import "enotify/queue"
 
 // The actions. They are words for people, logs and scripts, and do not change.
 const (
@@ -24,8 +20,22 @@ const (
 type Verdict struct {
 	Class  queue.Class `json:"class"`
 	Action string      `json:"action"`
-	Rule   string      `json:"rule"` // the rule that decided, see [Rules]
+	Rule   string      `json:"rule"`           // the rule that decided, see rules.txt
+	Mark   Mark        `json:"mark,omitempty"` // what sets the reply apart from others of its class
 }
+
+// A Mark is what sets a rule apart from others of its class. They are words
+// for people, logs and scripts, and do not change.
+type Mark string
+
+const (
+	// Of spam_block: the receiver speaks of one message and not of where it came
+	// from. No egress is held: the next message from there may be welcome.
+	OneMessage Mark = "one_message"
+	// Of no_such_user: the site says the same for other reasons too. The address
+	// is suppressed when the reply repeats, and not before.
+	UntilItRepeats Mark = "until_it_repeats"
+)
 
 // Final reports whether the recipient is done with: no further attempt in this
 // batch. The batch's expiry ends the attempts of the others.
@@ -37,18 +47,13 @@ func (v Verdict) Final() bool {
 	return false
 }
 
-// ofTheMessage are the rules of spam_block by which a receiver speaks of one
-// message and not of where it came from. No egress is held for these: the next
-// message from there, to that recipient too, may be welcome.
-var ofTheMessage = []string{"spam-plain", "spam-word", "bad-link", "rejected-unclear", "tencent-spam", "netease-spam", "french-sites-spam", "nothing-to-yourself"}
-
 // action is the table of the classes: what to do about each, given whether
 // the receiver called the failure permanent.
-func action(class queue.Class, rule string, permanent bool, code int) string {
+func action(class queue.Class, mark Mark, permanent bool, code int) string {
 	switch {
-	case class == queue.SpamBlock && slices.Contains(ofTheMessage, rule) && permanent:
+	case class == queue.SpamBlock && mark == OneMessage && permanent:
 		return Fail
-	case class == queue.SpamBlock && slices.Contains(ofTheMessage, rule):
+	case class == queue.SpamBlock && mark == OneMessage:
 		return Retry
 	}
 	switch class {

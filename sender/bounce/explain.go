@@ -1,0 +1,96 @@
+package bounce
+
+import (
+	"slices"
+	"strings"
+
+	"enotify/queue"
+)
+
+// An Explanation says how a verdict came about.
+type Explanation struct {
+	Verdict
+	Source string   `json:"source"`           // where the rule's words or codes are from, and when they were read
+	Words  []string `json:"words,omitempty"`  // the words of the reply that decided, as they were written; none when its codes did
+	When   string   `json:"when,omitempty"`   // the codes and the site that the rule asks for
+	Quoted string   `json:"quoted,omitempty"` // the reply within the reply, when that decided
+	Doubt  string   `json:"doubt,omitempty"`  // why it is not no_such_user though a rule for that fits
+	Spared string   `json:"spared,omitempty"` // that rule
+
+	rule *rule
+}
+
+// Explain is Classify, and says which words decided.
+func (rs Rules) Explain(r queue.Reply, about About) Explanation {
+	var x Explanation
+	x.Verdict = rs.table().judge(r, &about, 0, &x)
+	return x
+}
+
+// decided takes down the rule that decided. x may be nil.
+func (x *Explanation) decided(t *table, c *compiled, q *question, text string) {
+	if x == nil {
+		return
+	}
+	x.Source, x.When, x.rule = c.source, c.when, c.rule
+	var ids []uint16
+	for _, group := range c.says {
+		ids = append(ids, group...)
+	}
+	x.Words = t.spoken(q, append(ids, c.near...), text)
+}
+
+// doubted takes down why a rule did not decide. x may be nil.
+func (x *Explanation) doubted(c *compiled, why string) {
+	if x != nil {
+		x.Doubt, x.Spared = why, c.id
+	}
+}
+
+// spoken lists what stands in a text for phrases that occur in it, in order.
+func (t *table) spoken(q *question, ids []uint16, text string) (all []string) {
+	type token struct{ folded, start, end int }
+	var tokens []token
+	folded := foldTokens(nil, text, func(at, start, end int) { tokens = append(tokens, token{at, start, end}) })
+	type span struct{ start, end int }
+	var spans []span
+	for _, id := range ids {
+		if !q.heard.has(id) {
+			continue
+		}
+		phrase := t.texts[id]
+		at := strings.Index(string(folded), phrase)
+		if at < 0 {
+			continue
+		}
+		first, last := at+len(phrase)-len(strings.TrimLeft(phrase, " ")), at+len(strings.TrimRight(phrase, " "))
+		s := span{-1, -1}
+		for i, tok := range tokens {
+			end := len(folded)
+			if i+1 < len(tokens) {
+				end = tokens[i+1].folded
+			}
+			if tok.folded < last && end > first {
+				if s.start < 0 {
+					s.start = tok.start
+				}
+				s.end = tok.end
+			}
+		}
+		if s.start >= 0 {
+			spans = append(spans, s)
+		}
+	}
+	slices.SortFunc(spans, func(a, b span) int { return a.start - b.start })
+	for i, s := range spans {
+		if i > 0 && s.start < spans[i-1].end { // within the one before it, or running on from it
+			if s.end > spans[i-1].end {
+				all[len(all)-1] = text[spans[i-1].start:s.end]
+			}
+			spans[i] = span{spans[i-1].start, max(s.end, spans[i-1].end)}
+			continue
+		}
+		all = append(all, text[s.start:s.end])
+	}
+	return all
+}

@@ -1,0 +1,129 @@
+package bounce
+
+import (
+	"strings"
+
+	"enotify/queue"
+)
+
+// quoting is how a reply quotes another.
+type quoting int
+
+const (
+	notQuoted quoting = iota
+	relayed           // a host on the way passes on what the next one said
+	verified          // a gateway asked the next host whether it knows the recipient
+)
+
+// A quotation is a reply within a reply.
+type quotation struct {
+	how   quoting
+	reply queue.Reply
+}
+
+// asVerified are the words by which Postfix says that it asked the next host
+// (ADDRESS_VERIFICATION_README); what that answered, or why it did not, follows.
+var asVerified = []string{"undeliverable address:", "unverified address:"}
+
+// beforeQuote are what stands right before a reply that is quoted.
+var beforeQuote = []string{
+	" said:", " says:", " responded:", " responded with:", " replied:", " replied with:", " answered:", " returned:", " returned",
+	" error:", "address error", "):", " got:", " was:", " response:", " reply:", " failed with:", "failed with", " frontend with",
+}
+
+// quoted finds the reply that r quotes.
+func quoted(r queue.Reply) quotation {
+	text := r.Text[:min(len(r.Text), maxText)]
+	for _, mark := range asVerified {
+		if at := indexFold(text, mark); at >= 0 {
+			rest := strings.TrimSpace(text[at+len(mark):])
+			if rest == "" {
+				return quotation{}
+			}
+			inner := Parse(rest)
+			if inner.Code == 0 { // Postfix's own words, under the code of whatever came of the check
+				inner.Code, inner.Enhanced = r.Code, ""
+			}
+			return quotation{verified, inner}
+		}
+	}
+	for i := 1; i+4 < len(text); i++ {
+		if c := text[i]; c != '4' && c != '5' || replyCode(text[i:]) == 0 || digit(text[i-1]) || letter(text[i-1]) {
+			continue
+		}
+		before := strings.TrimRight(text[:i], " \n'\"`")
+		rest := text[i:]
+		enhanced := enhancedCode(strings.TrimLeft(rest[3:], " -#'\""))
+		for _, mark := range beforeQuote {
+			if hasSuffixFold(before, mark) {
+				return quotation{relayed, Parse(unclosed(rest))}
+			}
+		}
+		// "…: 550 5.7.26 …", but not the next line of a reply whose line ends in a colon
+		if strings.HasSuffix(before, ":") && enhanced != "" && enhanced != r.Enhanced {
+			return quotation{relayed, Parse(unclosed(rest))}
+		}
+	}
+	return quotation{}
+}
+
+// unclosed takes the end of a quote off: "550-'5.7.1 … denied' (state 14)".
+func unclosed(s string) string {
+	if rest := strings.TrimLeft(s[3:], " -"); strings.HasPrefix(rest, "'") || strings.HasPrefix(rest, `"`) {
+		rest, _, _ = strings.Cut(rest[1:], rest[:1])
+		return s[:3] + " " + rest
+	}
+	return s
+}
+
+// verdict is what a quoted reply means for us. One that says nothing leaves it
+// to the words around it. What the next host thinks of the gateway that asked
+// is not about us, so it holds and slows nothing.
+func (q quotation) verdict(inner Verdict) (Verdict, bool) {
+	if q.how == relayed {
+		if inner.Class == queue.Other {
+			return Verdict{}, false
+		}
+		return inner, true
+	}
+	switch inner.Class {
+	case queue.NoSuchUser, queue.MailboxFull, queue.Offline:
+		return inner, true
+	}
+	if q.reply.Code/100 == 4 || inner.Class == queue.Throttled {
+		return Verdict{Class: queue.Offline, Action: Retry, Rule: inner.Rule}, true
+	}
+	return Verdict{Class: queue.Policy, Action: Fail, Rule: inner.Rule}, true
+}
+
+// saysForNow reports whether a text has a reply code or an enhanced code of a
+// failure that passes: somebody behind the receiver asks for another try.
+func saysForNow(text string) bool {
+	text = text[:min(len(text), maxText)]
+	for i := 0; i+3 < len(text); i++ {
+		if text[i] != '4' || i > 0 && (digit(text[i-1]) || letter(text[i-1]) || text[i-1] == '.' || text[i-1] == '_' || text[i-1] == '[') {
+			continue
+		}
+		if enhancedCode(text[i:]) != "" {
+			return true
+		}
+		if c := text[i+1]; '2' <= c && c <= '5' && digit(text[i+2]) && (text[i+3] == ' ' || text[i+3] == '-') && i+4 < len(text) && replyCode(text[i:]) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// indexFold is strings.Index of ASCII whatever its case; sub is in lower case.
+func indexFold(s, sub string) int {
+	for i := 0; i+len(sub) <= len(s); i++ {
+		if s[i]|0x20 == sub[0] && strings.EqualFold(s[i:i+len(sub)], sub) {
+			return i
+		}
+	}
+	return -1
+}
+
+func hasSuffixFold(s, suffix string) bool {
+	return len(s) >= len(suffix) && strings.EqualFold(s[len(s)-len(suffix):], suffix)
+}
