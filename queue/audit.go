@@ -71,7 +71,7 @@ func (db *DB) Audit(ctx context.Context, batch int64) (audits []Audit, err error
 		}
 		return nil
 	})
-	return audits, refusal(err)
+	return audits, AsRefusal(err)
 }
 
 func audit(ctx context.Context, tx pgx.Tx, batch int64) (Audit, error) {

@@ -106,10 +106,10 @@ func status(ctx context.Context, q querier, batch int64) (Status, error) {
 func collectStatus(ctx context.Context, q querier, sql string, args ...any) ([]Status, error) {
 	rows, err := q.Query(ctx, sql, args...)
 	if err != nil {
-		return nil, refusal(err)
+		return nil, AsRefusal(err)
 	}
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Status])
-	return found, refusal(err)
+	return found, AsRefusal(err)
 }
 
 const submitSQL = `SELECT enotify.submit_batch($1, $2)`
@@ -118,7 +118,7 @@ const submitSQL = `SELECT enotify.submit_batch($1, $2)`
 // returns the number of recipients.
 func (db *DB) Submit(ctx context.Context, batch int64) (recipients int, err error) {
 	err = db.pool.QueryRow(ctx, submitSQL, batch, nil).Scan(&recipients)
-	return recipients, refusal(err)
+	return recipients, AsRefusal(err)
 }
 
 const pauseSQL = `SELECT enotify.pause_batch($1, $2)`
@@ -127,7 +127,7 @@ const pauseSQL = `SELECT enotify.pause_batch($1, $2)`
 // way finish and are recorded.
 func (db *DB) Pause(ctx context.Context, batch int64, reason string) error {
 	_, err := db.pool.Exec(ctx, pauseSQL, batch, reason)
-	return refusal(err)
+	return AsRefusal(err)
 }
 
 const resumeSQL = `SELECT enotify.resume_batch($1)`
@@ -136,7 +136,7 @@ const resumeSQL = `SELECT enotify.resume_batch($1)`
 // at a blocked one.
 func (db *DB) Resume(ctx context.Context, batch int64) error {
 	_, err := db.pool.Exec(ctx, resumeSQL, batch)
-	return refusal(err)
+	return AsRefusal(err)
 }
 
 const cancelSQL = `SELECT enotify.cancel_batch($1, $2)`
@@ -144,5 +144,5 @@ const cancelSQL = `SELECT enotify.cancel_batch($1, $2)`
 // Cancel ends a batch for good. Who has not been tried is not sent to.
 func (db *DB) Cancel(ctx context.Context, batch int64, reason string) error {
 	_, err := db.pool.Exec(ctx, cancelSQL, batch, reason)
-	return refusal(err)
+	return AsRefusal(err)
 }

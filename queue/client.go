@@ -38,7 +38,7 @@ FROM (SELECT coalesce(enotify.a_labels(rtrim(btrim($1), '.')), '') AS d) s`
 func (db *DB) Domain(ctx context.Context, name string) (domain string, err error) {
 	var problem string
 	if err := db.pool.QueryRow(ctx, domainSQL, name).Scan(&domain, &problem); err != nil {
-		return "", refusal(err)
+		return "", AsRefusal(err)
 	}
 	if problem != "" {
 		return "", fmt.Errorf("%q is no domain name: %s", name, problem)
@@ -64,7 +64,7 @@ func (db *DB) AddClient(ctx context.Context, name string, logins []string) (doma
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, addClientSQL, domain)
 		if err != nil {
-			return refusal(err)
+			return AsRefusal(err)
 		}
 		registered = tag.RowsAffected() > 0
 		changed := registered
@@ -92,7 +92,7 @@ func tie(ctx context.Context, tx pgx.Tx, domain, login string) (tied bool, err e
 	case errors.Is(err, pgx.ErrNoRows):
 		return false, fmt.Errorf("login %s: %w; create it first: CREATE ROLE %s LOGIN PASSWORD '…'", login, ErrNotFound, pgx.Identifier{login}.Sanitize())
 	case err != nil:
-		return false, refusal(err)
+		return false, AsRefusal(err)
 	case !canLogin:
 		return false, fmt.Errorf("role %s cannot log in; name the login of the application, not a group", login)
 	}
@@ -103,7 +103,7 @@ func tie(ctx context.Context, tx pgx.Tx, domain, login string) (tied bool, err e
 		}
 	}
 	tag, err := tx.Exec(ctx, tieSQL, domain, login)
-	return tag.RowsAffected() > 0, refusal(err)
+	return tag.RowsAffected() > 0, AsRefusal(err)
 }
 
 const clientsSQL = `
@@ -144,10 +144,10 @@ func (db *DB) Client(ctx context.Context, name string) (Client, error) {
 func (db *DB) clients(ctx context.Context, domain string) ([]Client, error) {
 	rows, err := db.pool.Query(ctx, clientsSQL, domain)
 	if err != nil {
-		return nil, refusal(err)
+		return nil, AsRefusal(err)
 	}
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Client])
-	return found, refusal(err)
+	return found, AsRefusal(err)
 }
 
 const lockNamedSQL = `SELECT pg_advisory_xact_lock($1, id) FROM enotify.client WHERE domain = $2`
@@ -181,13 +181,13 @@ func (db *DB) SetClient(ctx context.Context, name string, change ClientChange) (
 	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockNamedSQL, clientLock, domain); err != nil {
-			return refusal(err)
+			return AsRefusal(err)
 		}
 		tag, err := tx.Exec(ctx, setClientSQL, domain, change.ReturnPath, change.Selectors, mode, bounceDomain)
 		if err == nil && tag.RowsAffected() == 0 {
 			return unregistered(domain)
 		}
-		return refusal(err)
+		return AsRefusal(err)
 	})
 	return domain, err
 }
@@ -220,7 +220,7 @@ func (db *DB) RemoveClient(ctx context.Context, name string, withBatches bool) e
 	}
 	return db.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockNamedSQL, clientLock, domain); err != nil {
-			return refusal(err)
+			return AsRefusal(err)
 		}
 		var id int32
 		var batches, unfinished int
@@ -228,7 +228,7 @@ func (db *DB) RemoveClient(ctx context.Context, name string, withBatches bool) e
 		case errors.Is(err, pgx.ErrNoRows):
 			return unregistered(domain)
 		case err != nil:
-			return refusal(err)
+			return AsRefusal(err)
 		case unfinished > 0:
 			return fmt.Errorf("client %s has batches that are not finished (%d); cancel them first: enotify batch list --client %s", domain, unfinished, domain)
 		case batches > 0 && !withBatches:
@@ -236,14 +236,14 @@ func (db *DB) RemoveClient(ctx context.Context, name string, withBatches bool) e
 		case batches > 0:
 			for _, table := range perBatch {
 				if _, err := tx.Exec(ctx, "DELETE FROM enotify."+table+ofClientSQL, id); err != nil {
-					return refusal(err) // for an admin: only the owner of the schema may delete what was sent
+					return AsRefusal(err) // for an admin: only the owner of the schema may delete what was sent
 				}
 			}
 			if _, err := tx.Exec(ctx, dropBatchesSQL, id); err != nil {
-				return refusal(err) // for an admin: only the owner of the schema may delete what was sent
+				return AsRefusal(err) // for an admin: only the owner of the schema may delete what was sent
 			}
 		}
 		_, err := tx.Exec(ctx, removeClientSQL, id)
-		return refusal(err)
+		return AsRefusal(err)
 	})
 }

@@ -24,7 +24,7 @@ func (db *DB) Content(ctx context.Context, batch int64) (*Batch, error) {
 		return nil, fmt.Errorf("batch %d: %w", batch, ErrNotFound)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("batch %d: %w", batch, refusal(err))
+		return nil, fmt.Errorf("batch %d: %w", batch, AsRefusal(err))
 	}
 	rows, err := db.pool.Query(ctx, attachmentsSQL, batch)
 	if err != nil {

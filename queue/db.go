@@ -133,3 +133,13 @@ func (db *DB) inTx(ctx context.Context, f func(tx pgx.Tx) error) error {
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
+
+// collect reads rows into structs whose fields are the columns in order.
+func collect[T any](ctx context.Context, db *DB, sql string, args ...any) ([]T, error) {
+	rows, err := db.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, AsRefusal(err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[T])
+	return all, AsRefusal(err)
+}

@@ -64,7 +64,7 @@ func (db *DB) SetDestination(ctx context.Context, d Destination) error {
 		messages, per = &d.Rate.Messages, &d.Rate.Per
 	}
 	_, err := db.pool.Exec(ctx, setDestinationSQL, d.Name, messages, per, d.Burst, d.Connections, d.PerConnection, d.TLS)
-	return refusal(err)
+	return AsRefusal(err)
 }
 
 const resetDestinationSQL = `DELETE FROM enotify.destination WHERE name = $1`
@@ -73,7 +73,7 @@ const resetDestinationSQL = `DELETE FROM enotify.destination WHERE name = $1`
 func (db *DB) ResetDestination(ctx context.Context, name string) error {
 	tag, err := db.pool.Exec(ctx, resetDestinationSQL, name)
 	if err != nil {
-		return refusal(err)
+		return AsRefusal(err)
 	}
 	if tag.RowsAffected() == 0 {
 		return fmt.Errorf("limits of %s: %w; enotify destination list shows what is set", name, ErrNotFound)

@@ -76,7 +76,7 @@ func (db *DB) Create(ctx context.Context, d Draft) (made Created, err error) {
 		return tx.QueryRow(ctx, submitSQL, made.ID, expected).Scan(&made.Recipients)
 	})
 	if err != nil {
-		return Created{}, refusal(err)
+		return Created{}, AsRefusal(err)
 	}
 	return made, nil
 }
@@ -93,11 +93,11 @@ func stage(ctx context.Context, tx pgx.Tx, batch int64, next func() (Recipient, 
 	if next == nil {
 		return 0, nil
 	}
-	return copyRecipients(ctx, tx, pgx.Identifier{"enotify", "recipient_in"}, &batch, next)
+	return CopyRecipients(ctx, tx, pgx.Identifier{"enotify", "recipient_in"}, &batch, next)
 }
 
-// copyRecipients copies them into a table, each with the batch if there is one.
-func copyRecipients(ctx context.Context, tx pgx.Tx, table pgx.Identifier, batch *int64, next func() (Recipient, error)) (n int, err error) {
+// CopyRecipients copies them into a table, each with the batch if there is one.
+func CopyRecipients(ctx context.Context, tx pgx.Tx, table pgx.Identifier, batch *int64, next func() (Recipient, error)) (n int, err error) {
 	columns := []string{"address", "data"}
 	if batch != nil {
 		columns = append(columns, "batch_id")

@@ -136,7 +136,7 @@ func (db *DB) Finish(ctx context.Context, results []Result) (alerts []Alert, err
 	}
 	if c := &full; len(c.batch) > 0 {
 		b.Queue(countFullSQL, c.batch, c.seq, c.at, fullSpell)
-		b.Queue(suppressFullSQL, c.batch, c.seq, c.reply, fullReplies, fullSpan, fullPause)
+		b.Queue(suppressFullSQL, c.batch, c.seq, c.reply, FullReplies, fullSpan, fullPause)
 	}
 	if c := &emptied; len(c.batch) > 0 {
 		b.Queue(emptiedSQL, c.batch, c.seq)

@@ -2,12 +2,12 @@ package queue
 
 import "time"
 
-// A mailbox that was full fullReplies times, over at least fullSpan, and took
+// A mailbox that was full FullReplies times, over at least fullSpan, and took
 // nothing in between, is left alone for fullPause. After fullSpell without
 // such a reply the count begins anew. Whether the reply is 4yz or 5yz says
 // more of the receiver than of the mailbox (RFC 3463 §3.3): both count.
 const (
-	fullReplies = 5
+	FullReplies = 5
 	fullSpan    = 3 * 24 * time.Hour
 	fullSpell   = 30 * 24 * time.Hour
 	fullPause   = 30 * 24 * time.Hour

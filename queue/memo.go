@@ -37,13 +37,13 @@ FROM enotify.pace WHERE updated_at > $1`
 func (db *DB) Memos(ctx context.Context, since time.Time) (memos []Memo, asked time.Time, err error) {
 	rows, err := db.pool.Query(ctx, memosSQL, since)
 	if err != nil {
-		return nil, since, refusal(err)
+		return nil, since, AsRefusal(err)
 	}
 	asked = since
 	memos, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (m Memo, err error) {
 		return m, row.Scan(&m.Kind, &m.Name, &m.Domain, &m.State, &m.Version, &m.Age, &m.At, &asked)
 	})
-	return memos, asked, refusal(err)
+	return memos, asked, AsRefusal(err)
 }
 
 // ForgetLearned forgets what was learned of a site, and ends its holds. Running
@@ -51,7 +51,7 @@ func (db *DB) Memos(ctx context.Context, since time.Time) (memos []Memo, asked t
 func (db *DB) ForgetLearned(ctx context.Context, site string) error {
 	var found bool
 	if err := db.pool.QueryRow(ctx, `SELECT enotify.forget_learned($1)`, site).Scan(&found); err != nil {
-		return refusal(err)
+		return AsRefusal(err)
 	}
 	if !found {
 		return fmt.Errorf("anything learned of %s: %w; enotify destination list shows the sites of which there is", site, ErrNotFound)

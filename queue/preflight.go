@@ -24,7 +24,7 @@ const keepPreflightSQL = `INSERT INTO enotify.preflight (batch_id, verdict, line
 // KeepPreflight keeps a report with a batch.
 func (db *DB) KeepPreflight(ctx context.Context, batch int64, p KeptPreflight) error {
 	_, err := db.pool.Exec(ctx, keepPreflightSQL, batch, p.Verdict, p.Line, orNull(p.Forced), p.Report)
-	return refusal(err)
+	return AsRefusal(err)
 }
 
 const lastPreflightSQL = `
@@ -37,5 +37,5 @@ func (db *DB) LastPreflight(ctx context.Context, batch int64) (*KeptPreflight, e
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
-	return &p, refusal(err)
+	return &p, AsRefusal(err)
 }

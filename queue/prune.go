@@ -37,7 +37,7 @@ func (db *DB) Prune(ctx context.Context, batch int64, progress func(recipients i
 	for after := 0; ; {
 		var next *int
 		if err := db.pool.QueryRow(ctx, pruneSQL, batch, after, pruneStep).Scan(&next); err != nil {
-			return refusal(err)
+			return AsRefusal(err)
 		}
 		if next == nil {
 			return nil

@@ -188,7 +188,7 @@ func (r *Report) act(ctx context.Context, tx pgx.Tx, clients []int32, late []Res
 		_, err = tx.Exec(ctx, suppressSQL, c.batch, c.seq, c.reply)
 	case MailboxFull:
 		if _, err = tx.Exec(ctx, countFullSQL, c.batch, c.seq, c.at, fullSpell); err == nil {
-			_, err = tx.Exec(ctx, suppressFullSQL, c.batch, c.seq, c.reply, fullReplies, fullSpan, fullPause)
+			_, err = tx.Exec(ctx, suppressFullSQL, c.batch, c.seq, c.reply, FullReplies, fullSpan, fullPause)
 		}
 	case AuthRejected:
 		alerts, err = refuse(ctx, tx, clients, late)
@@ -264,5 +264,5 @@ func (db *DB) LatestTo(ctx context.Context, address string, within time.Duration
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = fmt.Errorf("a message to %s: %w", address, ErrNotFound)
 	}
-	return batch, seq, refusal(err)
+	return batch, seq, AsRefusal(err)
 }

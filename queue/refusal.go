@@ -34,10 +34,10 @@ var rules = map[string]string{
 	"destination_rate_messages_check": "a rate is not negative",
 }
 
-// refusal makes a Refusal of what PostgreSQL answered. Other errors stay as they are.
-func refusal(err error) error {
+// AsRefusal makes a Refusal of what PostgreSQL answered. Other errors stay as they are.
+func AsRefusal(err error) error {
 	var no *pgconn.PgError
-	if !errors.As(err, &no) {
+	if done := (*Refusal)(nil); errors.As(err, &done) || !errors.As(err, &no) {
 		return err
 	}
 	r := &Refusal{text: no.Message, cause: no}

@@ -55,7 +55,7 @@ const requeueSQL = `SELECT requeued, suppressed FROM enotify.requeue_batch($1, $
 // batch that has expired goes on until expires, or with nil for three days.
 func (db *DB) Requeue(ctx context.Context, batch int64, class string, expires *time.Time) (requeued, suppressed int, err error) {
 	err = db.pool.QueryRow(ctx, requeueSQL, batch, class, expires).Scan(&requeued, &suppressed)
-	return requeued, suppressed, refusal(err)
+	return requeued, suppressed, AsRefusal(err)
 }
 
 const markDeliveredSQL = `SELECT enotify.mark_delivered($1)`
@@ -64,5 +64,5 @@ const markDeliveredSQL = `SELECT enotify.mark_delivered($1)`
 // Nothing is sent.
 func (db *DB) MarkDelivered(ctx context.Context, batch int64) (marked int, err error) {
 	err = db.pool.QueryRow(ctx, markDeliveredSQL, batch).Scan(&marked)
-	return marked, refusal(err)
+	return marked, AsRefusal(err)
 }

@@ -40,19 +40,19 @@ func (db *DB) Suppressions(ctx context.Context, client, match string, limit int)
 	}
 	rows, err := db.pool.Query(ctx, suppressionsSQL, client, match, limit)
 	if err != nil {
-		return nil, refusal(err)
+		return nil, AsRefusal(err)
 	}
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Suppression])
-	return found, refusal(err)
+	return found, AsRefusal(err)
 }
 
 const mailboxSQL = `SELECT lower(m), coalesce(enotify.mailbox_problem(m), '') FROM (SELECT enotify.mailbox($1) AS m) s`
 
-// suppressible returns an address as suppressions have it.
-func (db *DB) suppressible(ctx context.Context, address string) (normal string, err error) {
+// Address returns an address as suppressions have it.
+func (db *DB) Address(ctx context.Context, address string) (normal string, err error) {
 	var problem string
 	if err := db.pool.QueryRow(ctx, mailboxSQL, address).Scan(&normal, &problem); err != nil {
-		return "", refusal(err)
+		return "", AsRefusal(err)
 	}
 	if problem != "" {
 		return "", fmt.Errorf("%q is no address: %s", address, problem)
@@ -72,7 +72,7 @@ WHERE s.until IS NOT NULL OR s.cause = 'operator'`
 // Suppress adds an address by the operator's word, for one client or with ""
 // for all. The error wraps ErrExists when it is suppressed for good already.
 func (db *DB) Suppress(ctx context.Context, s Suppression) (address string, err error) {
-	if address, err = db.suppressible(ctx, s.Address); err != nil {
+	if address, err = db.Address(ctx, s.Address); err != nil {
 		return "", err
 	}
 	if s.Client != "" {
@@ -86,7 +86,7 @@ func (db *DB) Suppress(ctx context.Context, s Suppression) (address string, err 
 	if err == nil && tag.RowsAffected() == 0 {
 		err = fmt.Errorf("%s is suppressed for good already: it %w; see enotify suppression list --match %s", address, ErrExists, address)
 	}
-	return address, refusal(err)
+	return address, AsRefusal(err)
 }
 
 const (
@@ -101,7 +101,7 @@ WHERE s.address = $1 ORDER BY 1 LIMIT 1`
 // Release takes an address off the list: that for one client, or with "" that
 // for all. The error wraps ErrNotFound when it is not on it.
 func (db *DB) Release(ctx context.Context, address, client string) (normal string, err error) {
-	if normal, err = db.suppressible(ctx, address); err != nil {
+	if normal, err = db.Address(ctx, address); err != nil {
 		return "", err
 	}
 	if client != "" {
@@ -113,7 +113,7 @@ func (db *DB) Release(ctx context.Context, address, client string) (normal strin
 	}
 	tag, err := db.pool.Exec(ctx, releaseAddressSQL, normal, client)
 	if err != nil {
-		return "", refusal(err)
+		return "", AsRefusal(err)
 	}
 	if tag.RowsAffected() > 0 {
 		return normal, nil
@@ -123,7 +123,7 @@ func (db *DB) Release(ctx context.Context, address, client string) (normal strin
 	case errors.Is(err, pgx.ErrNoRows):
 		return "", fmt.Errorf("suppression of %s: %w", normal, ErrNotFound)
 	case err != nil:
-		return "", refusal(err)
+		return "", AsRefusal(err)
 	case other == "":
 		return "", fmt.Errorf("suppression of %s for %s alone: %w; it is suppressed for all clients: leave --client out", normal, client, ErrNotFound)
 	default:

@@ -52,7 +52,7 @@ WHERE s.until IS NOT NULL OR s.cause = 'operator'`
 func (db *DB) ImportSuppressions(ctx context.Context, limit int, next func() (Suppressible, bool, error)) (read int, added int64, bad []BadRow, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, importTableSQL); err != nil {
-			return refusal(err)
+			return AsRefusal(err)
 		}
 		var failed error
 		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"pg_temp", "suppression_in"}, []string{"line", "address", "client", "cause", "until", "note"},
@@ -71,18 +71,18 @@ func (db *DB) ImportSuppressions(ctx context.Context, limit int, next func() (Su
 			if failed != nil {
 				return failed // not in the words of COPY
 			}
-			return refusal(err)
+			return AsRefusal(err)
 		}
 		rows, err := tx.Query(ctx, badRowsSQL, limit)
 		if err != nil {
-			return refusal(err)
+			return AsRefusal(err)
 		}
 		if bad, err = pgx.CollectRows(rows, pgx.RowToStructByPos[BadRow]); err != nil || len(bad) > 0 {
-			return refusal(err)
+			return AsRefusal(err)
 		}
 		tag, err := tx.Exec(ctx, importSQL)
 		added = tag.RowsAffected()
-		return refusal(err)
+		return AsRefusal(err)
 	})
 	return read, added, bad, err
 }
@@ -105,9 +105,9 @@ func (db *DB) ExportSuppressions(ctx context.Context, client string, each func(S
 	}
 	rows, err := db.pool.Query(ctx, exportSQL, client)
 	if err != nil {
-		return refusal(err)
+		return AsRefusal(err)
 	}
 	var s Suppression
 	_, err = pgx.ForEachRow(rows, []any{&s.Address, &s.Client, &s.Cause, &s.Until, &s.Note, &s.AddedAt}, func() error { return each(s) })
-	return refusal(err)
+	return AsRefusal(err)
 }

@@ -23,6 +23,12 @@ const (
 // Kept is how long the survey holds.
 func (s Survey) Kept() time.Duration { return min(max(s.TTL, minSurvey), maxSurvey) }
 
+// A DomainFact is what is known of a recipient domain.
+type DomainFact struct {
+	Domain string
+	Survey
+}
+
 const noteDomainsSQL = `SELECT enotify.note_domains($1, $2, $3, $4, $5, $6, $7)`
 
 // NoteDomains keeps what was found out about domains, for the node that will
@@ -39,5 +45,5 @@ func (db *DB) NoteDomains(ctx context.Context, facts []DomainFact) error {
 		}
 	}
 	_, err := db.pool.Exec(ctx, noteDomainsSQL, names, sites, seconds, classes, codes, enhanced, replies)
-	return refusal(err)
+	return AsRefusal(err)
 }

@@ -22,7 +22,7 @@ func (db *DB) TokenKeys(ctx context.Context) ([]TokenKey, error) {
 		return keys, err
 	}
 	if _, err := db.pool.Exec(ctx, `SELECT enotify.make_token_key(true)`); err != nil {
-		return nil, refusal(err)
+		return nil, AsRefusal(err)
 	}
 	return collect[TokenKey](ctx, db, tokenKeysSQL)
 }
@@ -63,7 +63,7 @@ func (db *DB) TokenKeyState(ctx context.Context, id string) (KeyState, error) {
 // Those before it verify until they are retired.
 func (db *DB) RotateTokenKey(ctx context.Context) (id string, err error) {
 	err = db.pool.QueryRow(ctx, `SELECT enotify.make_token_key()`).Scan(&id)
-	return id, refusal(err)
+	return id, AsRefusal(err)
 }
 
 // RetireTokenKey has what a key signed refused from now on, and returns since
@@ -71,5 +71,5 @@ func (db *DB) RotateTokenKey(ctx context.Context) (id string, err error) {
 // not retired.
 func (db *DB) RetireTokenKey(ctx context.Context, id string) (since time.Time, err error) {
 	err = db.pool.QueryRow(ctx, `SELECT enotify.retire_token_key($1)`, id).Scan(&since)
-	return since, refusal(err)
+	return since, AsRefusal(err)
 }

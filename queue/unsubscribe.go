@@ -69,5 +69,5 @@ func addresseeError(err error, batch int64, seq int32) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("recipient %d of batch %d: %w", seq, batch, ErrNotFound)
 	}
-	return refusal(err)
+	return AsRefusal(err)
 }

@@ -14,6 +14,7 @@ import (
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
+	"enotify/queue/insight"
 )
 
 // How much of the bad news is shown.
@@ -25,11 +26,11 @@ const (
 // A batchReport is all there is to know of a batch.
 type batchReport struct {
 	queue.Status
-	Log      []queue.Change  `json:"log"`
-	Failures []queue.Failure `json:"failures"`
-	Doubts   []queue.Doubt   `json:"doubts"`
-	NextDue  *time.Time      `json:"next_due"`
-	Verdicts []verdict       `json:"verdicts"` // those that block it
+	Log      []insight.Change  `json:"log"`
+	Failures []insight.Failure `json:"failures"`
+	Doubts   []insight.Doubt   `json:"doubts"`
+	NextDue  *time.Time        `json:"next_due"`
+	Verdicts []verdict         `json:"verdicts"` // those that block it
 
 	Preflight *queue.KeptPreflight `json:"preflight"` // the last one; nil: none was made
 }
@@ -60,16 +61,16 @@ func report(ctx context.Context, db *queue.DB, id int64) (r batchReport, err err
 	if r.Status, err = db.Status(ctx, id); err != nil {
 		return r, err
 	}
-	if r.Log, err = db.History(ctx, id); err != nil {
+	if r.Log, err = insight.Of(db).History(ctx, id); err != nil {
 		return r, err
 	}
-	if r.Failures, err = db.Failures(ctx, id, failuresShown); err != nil {
+	if r.Failures, err = insight.Of(db).Failures(ctx, id, failuresShown); err != nil {
 		return r, err
 	}
-	if r.Doubts, err = db.Doubts(ctx, id, doubtsShown); err != nil {
+	if r.Doubts, err = insight.Of(db).Doubts(ctx, id, doubtsShown); err != nil {
 		return r, err
 	}
-	if r.NextDue, err = db.NextDue(ctx, id); err != nil {
+	if r.NextDue, err = insight.Of(db).NextDue(ctx, id); err != nil {
 		return r, err
 	}
 	if r.Preflight, err = db.LastPreflight(ctx, id); err != nil {

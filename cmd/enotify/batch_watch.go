@@ -13,6 +13,7 @@ import (
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
+	"enotify/queue/insight"
 )
 
 func (a *app) batchWatchCmd() *cobra.Command {
@@ -83,15 +84,15 @@ type sample struct {
 // batchProgress is how a batch stands at one moment.
 type batchProgress struct {
 	queue.Status
-	PerSecond float64         `json:"per_second"`
-	ETA       *float64        `json:"seconds_left"` // nil: nobody can say
-	NextDue   *time.Time      `json:"next_due_at"`
-	Sites     []siteWaiting   `json:"sites"` // that most wait for
-	Failures  []queue.Failure `json:"failures"`
+	PerSecond float64           `json:"per_second"`
+	ETA       *float64          `json:"seconds_left"` // nil: nobody can say
+	NextDue   *time.Time        `json:"next_due_at"`
+	Sites     []siteWaiting     `json:"sites"` // that most wait for
+	Failures  []insight.Failure `json:"failures"`
 }
 
 type siteWaiting struct {
-	queue.Waiting
+	insight.Waiting
 	Why string `json:"why"` // it is slow; "" when nothing says so
 }
 
@@ -165,10 +166,10 @@ func (w *watch) look(ctx context.Context) (*batchProgress, error) {
 		return p, nil
 	}
 	asked := time.Now()
-	if p.NextDue, err = w.db.NextDue(ctx, p.ID); err != nil {
+	if p.NextDue, err = insight.Of(w.db).NextDue(ctx, p.ID); err != nil {
 		return nil, err
 	}
-	if p.Failures, err = w.db.Failures(ctx, p.ID, 1); err != nil {
+	if p.Failures, err = insight.Of(w.db).Failures(ctx, p.ID, 1); err != nil {
 		return nil, err
 	}
 	p.Sites, err = w.sites(ctx, p.ID)
@@ -188,7 +189,7 @@ func (w *watch) turn(ctx context.Context) (queue.Status, bool, error) {
 }
 
 func (w *watch) sites(ctx context.Context, batch int64) ([]siteWaiting, error) {
-	waiting, err := w.db.Waiting(ctx, batch, sitesShown)
+	waiting, err := insight.Of(w.db).Waiting(ctx, batch, sitesShown)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
+	"enotify/queue/insight"
 	"enotify/sender/bounce"
 )
 
@@ -94,8 +95,8 @@ deferred counts too. With -o html it is one page that opens from disk.`,
 				return err
 			}
 			defer stop()
-			r := newBounceReport(queue.Scope{Client: client, Batch: batch, Since: time.Now().Add(-window)})
-			if err := db.Refusals(cmd.Context(), queue.Scope{Client: client, Batch: batch, Since: r.Since}, r.add); err != nil {
+			r := newBounceReport(insight.Scope{Client: client, Batch: batch, Since: time.Now().Add(-window)})
+			if err := insight.Of(db).Refusals(cmd.Context(), insight.Scope{Client: client, Batch: batch, Since: r.Since}, r.add); err != nil {
 				return err
 			}
 			r.finish(shown)
@@ -117,7 +118,7 @@ deferred counts too. With -o html it is one page that opens from disk.`,
 	return cmd
 }
 
-func newBounceReport(in queue.Scope) *bounceReport {
+func newBounceReport(in insight.Scope) *bounceReport {
 	r := &bounceReport{Schema: 1, Client: in.Client, Batch: in.Batch, Since: in.Since, At: time.Now()}
 	for _, s := range segments {
 		r.Segments = append(r.Segments, bounceSegment{Class: s.class, Title: s.title, Advice: s.advice, domains: map[string]int{}, replies: map[string]int{}})
@@ -128,7 +129,7 @@ func newBounceReport(in queue.Scope) *bounceReport {
 // maxAlike bounds what is kept of replies that turn out to be all different.
 const maxAlike = 20000
 
-func (r *bounceReport) add(said queue.Said) {
+func (r *bounceReport) add(said insight.Said) {
 	at := slices.IndexFunc(r.Segments, func(s bounceSegment) bool { return s.Class == said.Class })
 	if at < 0 {
 		at = len(r.Segments) - 1

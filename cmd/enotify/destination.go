@@ -17,6 +17,7 @@ import (
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
+	"enotify/queue/insight"
 	"enotify/sender"
 	"enotify/sender/throttle"
 )
@@ -56,7 +57,7 @@ func effective(ctx context.Context, db *queue.DB) ([]destination, error) {
 	names := append([]string{throttle.Everyone}, slices.Sorted(maps.Keys(l.rows))...)
 	names = append(names, throttle.Sites()...)
 	names = append(names, slices.Sorted(maps.Keys(learned))...)
-	sites, err := db.AreSites(ctx, names)
+	sites, err := insight.Of(db).AreSites(ctx, names)
 	if err != nil {
 		return nil, err
 	}
@@ -284,7 +285,7 @@ since it blocks us.`,
 }
 
 func (a *app) forgetLearned(ctx context.Context, db *queue.DB, name string, yes bool) error {
-	standing, err := db.Standing(ctx, name)
+	standing, err := insight.Of(db).Standing(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -320,7 +321,7 @@ func (a *app) sayLimits(ctx context.Context, db *queue.DB, name string) error {
 	if err != nil {
 		return err
 	}
-	standing, err := db.Standing(ctx, name)
+	standing, err := insight.Of(db).Standing(ctx, name)
 	if err != nil {
 		return err
 	}

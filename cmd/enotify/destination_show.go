@@ -13,6 +13,7 @@ import (
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
+	"enotify/queue/insight"
 	"enotify/sender/throttle"
 )
 
@@ -78,7 +79,7 @@ func destinationReportOn(ctx context.Context, db *queue.DB, name string, now tim
 	if err != nil {
 		return nil, err
 	}
-	s, err := db.Standing(ctx, name)
+	s, err := insight.Of(db).Standing(ctx, name)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"enotify/cmd/enotify/term"
 	"enotify/cmd/enotify/unsubscribe"
 	"enotify/queue"
+	"enotify/queue/insight"
 	"enotify/sender"
 	"enotify/sender/throttle"
 	"enotify/sender/token"
@@ -76,10 +77,10 @@ func (p *preflightFlags) census(ctx context.Context, db *queue.DB, what campaign
 	if err != nil {
 		return err
 	}
-	q := queue.CensusQuery{
+	q := insight.CensusQuery{
 		Batch: what.id, Client: in.Client, Recipients: what.recipients, Shapes: broken == nil && merges(&what.batch), Step: func(what string) { progress.Say("%s", what) },
 	}
-	return db.TakeCensus(ctx, q, func(c *queue.Census, alike func(queue.Shape, int) ([]string, error)) (err error) {
+	return insight.Of(db).TakeCensus(ctx, q, func(c *insight.Census, alike func(insight.Shape, int) ([]string, error)) (err error) {
 		in.Census = c
 		if broken != nil {
 			in.Rendering = preflight.Rendering{Err: broken}
@@ -126,13 +127,13 @@ func oneClick(ctx context.Context, db *queue.DB, base string, worthless token.Ke
 		return &preflight.OneClick{Trouble: err}, nil
 	}
 	try.Unknown = base + "/u/" + keys.Mint(token.Unsubscribe, nobody)
-	who, err := db.SomeRecipient(ctx, in.Client)
+	who, err := insight.Of(db).SomeRecipient(ctx, in.Client)
 	if err != nil || who == nil {
 		try.Untried = "no batch of this client was sent before, so the link of a recipient was not followed"
 		return try, err
 	}
 	try.Known = base + "/u/" + keys.Mint(token.Unsubscribe, token.Subject{Batch: who.Batch, Seq: who.Seq})
-	try.Acted = func(ctx context.Context) (bool, error) { return db.Suppressed(ctx, *who) }
+	try.Acted = func(ctx context.Context) (bool, error) { return insight.Of(db).Suppressed(ctx, *who) }
 	return try, nil
 }
 
@@ -174,7 +175,7 @@ func (p *preflightFlags) askDomains(ctx context.Context, db *queue.DB, in *prefl
 	}
 	var known []queue.DomainFact
 	for some := range slices.Chunk(names, factsAtOnce) {
-		facts, err := db.DomainFacts(ctx, some)
+		facts, err := insight.Of(db).DomainFacts(ctx, some)
 		if err != nil {
 			return err
 		}
@@ -219,7 +220,7 @@ func (p *preflightFlags) plan(ctx context.Context, db *queue.DB, batch int64, no
 		return plan, err
 	}
 	limits.Restore(memos, now)
-	ahead, err := db.Ahead(ctx, batch)
+	ahead, err := insight.Of(db).Ahead(ctx, batch)
 	if err != nil {
 		return plan, err
 	}
@@ -230,7 +231,7 @@ func (p *preflightFlags) plan(ctx context.Context, db *queue.DB, batch int64, no
 		}
 		plan.Ahead = append(plan.Ahead, load)
 	}
-	retries, err := db.Retries(ctx, batch)
+	retries, err := insight.Of(db).Retries(ctx, batch)
 	if err != nil {
 		return plan, err
 	}
@@ -268,12 +269,12 @@ const batchesShown = 12
 
 // past looks at what the client sent before.
 func past(ctx context.Context, db *queue.DB, in *preflight.Input) error {
-	v, err := db.Volume(ctx, in.Client)
+	v, err := insight.Of(db).Volume(ctx, in.Client)
 	if err != nil {
 		return err
 	}
 	in.SentToday, in.LargestDay = v.LastDay, v.LargestDay
-	batches, err := db.LastBatches(ctx, in.Client, in.BatchID, batchesShown)
+	batches, err := insight.Of(db).LastBatches(ctx, in.Client, in.BatchID, batchesShown)
 	slices.Reverse(batches)
 	for _, b := range batches {
 		in.Bounces = append(in.Bounces, preflight.BatchBounces{Batch: b.ID, At: b.At.UTC(), Sent: b.Sent, Bounced: b.Bounced})

@@ -14,6 +14,7 @@ import (
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
+	"enotify/queue/insight"
 )
 
 // causes say what put an address on the list, and when it may be taken off.
@@ -27,7 +28,7 @@ var causes = map[string]struct{ said, undo string }{
 
 // An explanation is what suppression explain prints.
 type explanation struct {
-	queue.Explanation
+	insight.Explanation
 	Undo  []string  `json:"undo"`  // commands, one for each suppression in force
 	Since time.Time `json:"since"` // of the messages
 	Site  string    `json:"site"`  // who serves the domain; "" when no batch to it has begun of late
@@ -74,14 +75,14 @@ mail that came back. Of batches that were pruned only the suppression is left.`,
 func explain(ctx context.Context, db *queue.DB, address string, since time.Time, limit int) (*explanation, error) {
 	e := &explanation{Since: since, Undo: []string{}}
 	var err error
-	if e.Explanation, err = db.Explain(ctx, address, since, limit); err != nil {
+	if e.Explanation, err = insight.Of(db).Explain(ctx, address, since, limit); err != nil {
 		return nil, err
 	}
 	for _, s := range e.inForce() {
 		e.Undo = append(e.Undo, undo(s))
 	}
 	_, domain, _ := strings.Cut(e.Address[strings.LastIndexByte(e.Address, '@'):], "@")
-	facts, err := db.DomainFacts(ctx, []string{domain})
+	facts, err := insight.Of(db).DomainFacts(ctx, []string{domain})
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +96,7 @@ func explain(ctx context.Context, db *queue.DB, address string, since time.Time,
 }
 
 // undo is the command that takes a suppression off.
-func undo(s queue.SuppressedBy) string {
+func undo(s insight.SuppressedBy) string {
 	command := "enotify suppression rm " + shellWord(s.Address)
 	if s.Client != "" {
 		command += " --client " + s.Client
@@ -113,8 +114,8 @@ func shellWord(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
-func (e *explanation) inForce() []queue.SuppressedBy {
-	return slices.DeleteFunc(slices.Clone(e.Suppressions), func(s queue.SuppressedBy) bool { return s.Ended })
+func (e *explanation) inForce() []insight.SuppressedBy {
+	return slices.DeleteFunc(slices.Clone(e.Suppressions), func(s insight.SuppressedBy) bool { return s.Ended })
 }
 
 func (e *explanation) lay(p *term.Page) {
@@ -142,7 +143,7 @@ func (e *explanation) lay(p *term.Page) {
 }
 
 // verdict is the first line.
-func (e *explanation) verdict(inForce []queue.SuppressedBy) string {
+func (e *explanation) verdict(inForce []insight.SuppressedBy) string {
 	switch {
 	case len(inForce) == 0:
 		return e.Address + " is not suppressed: the next message to it is sent"
@@ -156,9 +157,9 @@ func (e *explanation) verdict(inForce []queue.SuppressedBy) string {
 	return e.Address + " is suppressed for " + strings.Join(clients, ", ") + " alone: other clients send to it"
 }
 
-func whom(s queue.SuppressedBy) string { return cmp.Or(s.Client, "all clients") }
+func whom(s insight.SuppressedBy) string { return cmp.Or(s.Client, "all clients") }
 
-func (e *explanation) laySuppression(p *term.Page, s queue.SuppressedBy, command string) {
+func (e *explanation) laySuppression(p *term.Page, s insight.SuppressedBy, command string) {
 	cause := causes[s.Cause]
 	rows := [][]string{{"for", whom(s)}, {"why", s.Cause + ": " + cause.said}, {"since", p.Ago(s.AddedAt) + ", written by " + s.AddedBy}}
 	if s.Note != "" {

@@ -13,6 +13,7 @@ import (
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
+	"enotify/queue/insight"
 )
 
 // sumUp says how it ended, why, and what an operator would do next.
@@ -135,7 +136,7 @@ func (d *demo) showVerdict(ctx context.Context, client string) error {
 // explainFailures says of those who were not delivered to, why, by receiver.
 func (d *demo) explainFailures(ctx context.Context, now standing) error {
 	for _, b := range now.batches {
-		failures, err := d.db.Failures(ctx, b.ID, failuresSeen)
+		failures, err := insight.Of(d.db).Failures(ctx, b.ID, failuresSeen)
 		if err != nil {
 			return err
 		}
@@ -157,8 +158,8 @@ func (d *demo) explainFailures(ctx context.Context, now standing) error {
 	return nil
 }
 
-func (d *demo) explainDeferred(ctx context.Context, b queue.Status, f queue.Failure) error {
-	due, err := d.db.NextDue(ctx, b.ID)
+func (d *demo) explainDeferred(ctx context.Context, b queue.Status, f insight.Failure) error {
+	due, err := insight.Of(d.db).NextDue(ctx, b.ID)
 	if err != nil || due == nil {
 		return err
 	}
@@ -173,7 +174,7 @@ const sparedSQL = `
 SELECT count(*) FROM enotify.delivery d JOIN enotify.suppression s ON s.address = lower(d.address) AND s.cause = 'no_such_user'
 WHERE d.state = 'suppressed' AND d.domain = $1`
 
-func (d *demo) explainGone(ctx context.Context, b queue.Status, f queue.Failure) error {
+func (d *demo) explainGone(ctx context.Context, b queue.Status, f insight.Failure) error {
 	var spared int
 	if err := d.operator.QueryRow(ctx, sparedSQL, f.Domain).Scan(&spared); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"enotify/queue"
+	"enotify/queue/insight"
 )
 
 // A standing is how things stand at one moment.
@@ -89,7 +90,7 @@ func (d *demo) over(ctx context.Context, b queue.Status) (bool, error) {
 	if b.State != "retrying" {
 		return b.State == "blocked" || b.State == "done", nil
 	}
-	failures, err := d.db.Failures(ctx, b.ID, failuresSeen)
+	failures, err := insight.Of(d.db).Failures(ctx, b.ID, failuresSeen)
 	offline := 0
 	for _, f := range failures {
 		if f.State == string(queue.Deferred) && f.Class == string(queue.Offline) {
@@ -141,12 +142,12 @@ func (d *demo) lookAtHosts(ctx context.Context) (hosts []hostStanding, err error
 // tell says in words which batches have changed their state since the last look.
 func (d *demo) tell(ctx context.Context, now standing) error {
 	type change struct {
-		queue.Change
+		insight.Change
 		batch queue.Status
 	}
 	var changes []change
 	for _, b := range now.batches {
-		history, err := d.db.History(ctx, b.ID)
+		history, err := insight.Of(d.db).History(ctx, b.ID)
 		if err != nil {
 			return err
 		}

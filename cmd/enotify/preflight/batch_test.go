@@ -12,6 +12,7 @@ import (
 
 	"enotify/cmd/enotify/preflight"
 	"enotify/queue"
+	"enotify/queue/insight"
 	"enotify/sender"
 	"enotify/sender/dkim"
 	"enotify/sender/throttle"
@@ -25,7 +26,7 @@ func campaign(in *preflight.Input) {
 		ListUnsubscribe: "https://town.example/u", CreatedAt: at, ExpiresAt: at.Add(72 * time.Hour),
 	}
 	in.BatchID, in.State = 42, "draft"
-	in.Census = &queue.Census{Given: 900, Sendable: 900, Known: 890, EarlierBatches: 3, Domains: []queue.DomainCount{{Domain: "a.test", N: 600}, {Domain: "b.test", N: 300}}}
+	in.Census = &insight.Census{Given: 900, Sendable: 900, Known: 890, EarlierBatches: 3, Domains: []insight.DomainCount{{Domain: "a.test", N: 600}, {Domain: "b.test", N: 300}}}
 	in.Directory = preflight.Directory{Facts: map[string]queue.Survey{"a.test": {Site: "google"}, "b.test": {Site: "google"}}}
 	in.Bounces = []preflight.BatchBounces{{Batch: 40, At: at.AddDate(0, -1, 0), Sent: 900, Bounced: 3}}
 	in.LargestDay = 900
@@ -42,7 +43,7 @@ func renderBatch(t *testing.T, in *preflight.Input, keyDir string, alike ...stri
 	mail := &sender.Sender{}
 	mail.DKIM.Path = keyDir
 	var err error
-	if in.Rendering, err = preflight.Render(in.Batch, in.Census, mail.Render, func(queue.Shape, int) ([]string, error) { return alike, nil }); err != nil {
+	if in.Rendering, err = preflight.Render(in.Batch, in.Census, mail.Render, func(insight.Shape, int) ([]string, error) { return alike, nil }); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -58,7 +59,7 @@ func TestBatchRows(t *testing.T) {
 	}
 	no := func(domain, enhanced string) func(*preflight.Input) {
 		return func(in *preflight.Input) {
-			in.Census.Domains = append(in.Census.Domains, queue.DomainCount{Domain: domain, N: 7})
+			in.Census.Domains = append(in.Census.Domains, insight.DomainCount{Domain: domain, N: 7})
 			in.Directory.Facts[domain] = queue.Survey{Site: domain, NoMail: &queue.Outcome{State: queue.Bounced, Reply: queue.Reply{Enhanced: enhanced, Text: "takes no mail"}}}
 		}
 	}
@@ -134,22 +135,22 @@ func TestBatchRows(t *testing.T) {
 		{rowCase: rowCase{name: "no fields", row: "hdr.merge", want: pass, says: "no merge fields"}},
 		{rowCase: rowCase{name: "filled", row: "hdr.merge", want: pass, says: "1 set", change: func(in *preflight.Input) {
 			subject(in)
-			in.Census.Shapes = []queue.Shape{{N: 900, Address: "a@a.test", Data: []byte(`{"ward": "North"}`)}}
+			in.Census.Shapes = []insight.Shape{{N: 900, Address: "a@a.test", Data: []byte(`{"ward": "North"}`)}}
 		}}},
 		{rowCase: rowCase{name: "missing", row: "hdr.merge", want: block, says: "12 recipients: the recipient's data has no value for the merge field \"ward\"", change: func(in *preflight.Input) {
 			subject(in)
-			in.Census.Shapes = []queue.Shape{{N: 888, Address: "a@a.test", Data: []byte(`{"ward": "North"}`)}, {N: 12, Address: "b@a.test", Data: []byte(`{"ward": null}`)}}
+			in.Census.Shapes = []insight.Shape{{N: 888, Address: "a@a.test", Data: []byte(`{"ward": "North"}`)}, {N: 12, Address: "b@a.test", Data: []byte(`{"ward": null}`)}}
 		}}},
 		{rowCase: rowCase{name: "named", row: "hdr.merge", want: block, says: "    named@a.test\n    and 11 more", change: func(in *preflight.Input) {
 			subject(in)
-			in.Census.Shapes = []queue.Shape{{N: 12, Address: "b@a.test"}}
+			in.Census.Shapes = []insight.Shape{{N: 12, Address: "b@a.test"}}
 		}}},
 		{rowCase: rowCase{name: "braces", row: "hdr.merge", want: block, says: "a {{ or }} is left", change: func(in *preflight.Input) {
 			subject(in)
-			in.Census.Shapes = []queue.Shape{{N: 12, Address: "b@a.test", Data: []byte(`{"ward": "{{name}}"}`)}}
+			in.Census.Shapes = []insight.Shape{{N: 12, Address: "b@a.test", Data: []byte(`{"ward": "{{name}}"}`)}}
 		}}},
 		{rowCase: rowCase{name: "too many shapes", row: "hdr.merge", want: warn, says: "5 recipients were not tried", change: func(in *preflight.Input) {
-			in.Census.Shapes, in.Census.OtherShapes = []queue.Shape{{N: 895, Address: "b@a.test"}}, 5
+			in.Census.Shapes, in.Census.OtherShapes = []insight.Shape{{N: 895, Address: "b@a.test"}}, 5
 		}}},
 		{rowCase: rowCase{name: "broken template", row: "hdr.merge", want: block, says: "No message can be composed", change: broken}},
 		{rowCase: rowCase{name: "nobody", row: "hdr.merge", want: notChecked, change: func(in *preflight.Input) { in.Census.Sendable, in.Census.Domains = 0, nil }}},
@@ -186,14 +187,14 @@ func TestBatchRows(t *testing.T) {
 		{rowCase: rowCase{name: "no DMARC, many", row: "dmarc.record", zone: `_dmarc.town.example. TXT "x"`, want: block, change: func(in *preflight.Input) { in.SentToday = 4200 }}},
 
 		{rowCase: rowCase{name: "fine", row: "rcpt.syntax", want: pass}},
-		{rowCase: rowCase{name: "some bad", row: "rcpt.syntax", want: info, says: `2 addresses: no @, as in "ada"`, change: func(in *preflight.Input) { in.Census.Invalid = []queue.Tally{{Reason: "no @", N: 2, Example: "ada"}} }}},
+		{rowCase: rowCase{name: "some bad", row: "rcpt.syntax", want: info, says: `2 addresses: no @, as in "ada"`, change: func(in *preflight.Input) { in.Census.Invalid = []insight.Tally{{Reason: "no @", N: 2, Example: "ada"}} }}},
 		{rowCase: rowCase{name: "letters", row: "rcpt.syntax", want: info, says: "SMTPUTF8", change: func(in *preflight.Input) { in.Census.UTF8 = 3 }}},
 		{rowCase: rowCase{name: "nobody", row: "rcpt.syntax", want: block, change: func(in *preflight.Input) { in.Census.Sendable = 0 }}},
 		{rowCase: rowCase{name: "once", row: "rcpt.dup", want: pass}},
 		{rowCase: rowCase{name: "twice", row: "rcpt.dup", want: info, says: "1 line repeats", change: func(in *preflight.Input) { in.Census.Duplicates = 1 }}},
 		{rowCase: rowCase{name: "none", row: "rcpt.suppressed", want: pass}},
 		{rowCase: rowCase{name: "some", row: "rcpt.suppressed", want: info, says: "unsubscribe: 33, 24 h to 30 days old", change: func(in *preflight.Input) {
-			in.Census.Suppressed = []queue.Suppressions{{Cause: "unsubscribe", N: 33, Oldest: at.AddDate(0, 0, -30), Newest: at.AddDate(0, 0, -1)}}
+			in.Census.Suppressed = []insight.Suppressions{{Cause: "unsubscribe", N: 33, Oldest: at.AddDate(0, 0, -30), Newest: at.AddDate(0, 0, -1)}}
 		}}},
 		{rowCase: rowCase{name: "none", row: "rcpt.role", want: pass}},
 		{rowCase: rowCase{name: "some", row: "rcpt.role", want: warn, says: "abuse@a.test", change: func(in *preflight.Input) { in.Census.Roles, in.Census.RoleExamples = 1, []string{"abuse@a.test"} }}},
@@ -281,9 +282,9 @@ func TestEveryRow(t *testing.T) {
 // Domains are asked for once, some at a time, and what is known is not asked for.
 func TestAskDomains(t *testing.T) {
 	t.Parallel()
-	var domains []queue.DomainCount
+	var domains []insight.DomainCount
 	for i := range 1000 {
-		domains = append(domains, queue.DomainCount{Domain: fmt.Sprintf("d%d.test", i), N: 1000 - i})
+		domains = append(domains, insight.DomainCount{Domain: fmt.Sprintf("d%d.test", i), N: 1000 - i})
 	}
 	known := []queue.DomainFact{{Domain: "d0.test", Survey: queue.Survey{Site: "google"}}}
 	steps := 0

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"enotify/queue"
+	"enotify/queue/insight"
 	"enotify/spfguard"
 	"enotify/spfguard/dns"
 )
@@ -35,7 +36,7 @@ type Input struct {
 
 	OneClick   *OneClick // our own unsubscribe page; nil when nobody said where it is
 	Plan       Plan      // all but Start and the messages of Own
-	Census     *queue.Census
+	Census     *insight.Census
 	Rendering  Rendering
 	Directory  Directory
 	SentToday  int            // messages that the client sent in the last 24 hours

@@ -13,6 +13,7 @@ import (
 
 	"enotify/cmd/enotify/figures"
 	"enotify/queue"
+	"enotify/queue/insight"
 )
 
 // maxAsking look-ups of recipient domains are under way at once.
@@ -29,7 +30,7 @@ type Directory struct {
 
 // AskDomains completes what is known of domains by asking, and returns that
 // and what was found out. progress may be nil.
-func AskDomains(ctx context.Context, domains []queue.DomainCount, known []queue.DomainFact, ask func(ctx context.Context, domain string) (queue.Survey, error),
+func AskDomains(ctx context.Context, domains []insight.DomainCount, known []queue.DomainFact, ask func(ctx context.Context, domain string) (queue.Survey, error),
 	progress func(done, all int)) (d Directory, found []queue.DomainFact, err error) {
 	d.Facts = make(map[string]queue.Survey, len(domains))
 	for _, f := range known {
@@ -117,7 +118,7 @@ func checkRecipients(_ context.Context, in *Input) []Finding {
 	return []Finding{syntax(c), duplicates(c), suppressed(c, in.Now), roles(c), noMail(in, "rcpt.nomx"), noMail(in, "rcpt.nullmx"), typos(in), providers(in), newcomers(c)}
 }
 
-func syntax(c *queue.Census) Finding {
+func syntax(c *insight.Census) Finding {
 	f := Finding{ID: "rcpt.syntax", Severity: Pass, Found: "All addresses are well formed."}
 	n := 0
 	for _, t := range c.Invalid {
@@ -141,14 +142,14 @@ func syntax(c *queue.Census) Finding {
 
 func will(n int, thing string) string { return figures.Some(n, thing) + " will" }
 
-func duplicates(c *queue.Census) Finding {
+func duplicates(c *insight.Census) Finding {
 	if c.Duplicates == 0 {
 		return Finding{ID: "rcpt.dup", Severity: Pass, Found: "No address is there twice."}
 	}
 	return Finding{ID: "rcpt.dup", Severity: Info, Found: fmt.Sprintf("%s an address; everybody gets one message.", map[bool]string{true: "1 line repeats", false: figures.Some(c.Duplicates, "line") + " repeat"}[c.Duplicates == 1])}
 }
 
-func suppressed(c *queue.Census, now time.Time) Finding {
+func suppressed(c *insight.Census, now time.Time) Finding {
 	f := Finding{ID: "rcpt.suppressed", Severity: Pass, Found: "Nobody on the list is suppressed."}
 	n := 0
 	for _, s := range c.Suppressed {
@@ -162,7 +163,7 @@ func suppressed(c *queue.Census, now time.Time) Finding {
 	return f
 }
 
-func roles(c *queue.Census) Finding {
+func roles(c *insight.Census) Finding {
 	if c.Roles == 0 {
 		return Finding{ID: "rcpt.role", Severity: Pass, Found: "No postmaster, abuse, noreply and the like."}
 	}
@@ -290,7 +291,7 @@ func providers(in *Input) Finding {
 // was bought or is old.
 const manyNew = 0.2
 
-func newcomers(c *queue.Census) Finding {
+func newcomers(c *insight.Census) Finding {
 	f := Finding{ID: "rcpt.new", Severity: Pass}
 	if c.Sendable == 0 {
 		f.Severity, f.Found = NotChecked, "There is nobody to send to."

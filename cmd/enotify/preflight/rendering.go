@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"enotify/queue"
+	"enotify/queue/insight"
 )
 
 // A Rendering is what came of writing one message for each shape of merge data.
@@ -29,13 +30,13 @@ const namedPerGap = 10
 
 // Render writes a message of the batch for each shape of the census by write;
 // alike names recipients of a shape.
-func Render(b *queue.Batch, c *queue.Census, write func(m queue.Message) ([]byte, error), alike func(s queue.Shape, n int) ([]string, error)) (Rendering, error) {
+func Render(b *queue.Batch, c *insight.Census, write func(m queue.Message) ([]byte, error), alike func(s insight.Shape, n int) ([]string, error)) (Rendering, error) {
 	shapes := c.Shapes
 	if len(shapes) == 0 { // nothing is merged, and all messages are one
-		shapes = []queue.Shape{{N: c.Sendable, Address: "somebody@example.com", Data: json.RawMessage("{}")}}
+		shapes = []insight.Shape{{N: c.Sendable, Address: "somebody@example.com", Data: json.RawMessage("{}")}}
 	}
 	var r Rendering
-	note := func(gaps []Gap, why string, s queue.Shape) ([]Gap, error) {
+	note := func(gaps []Gap, why string, s insight.Shape) ([]Gap, error) {
 		i := slices.IndexFunc(gaps, func(g Gap) bool { return g.Why == why })
 		if i < 0 {
 			i, gaps = len(gaps), append(gaps, Gap{Why: why})

@@ -1,8 +1,10 @@
-package queue
+package insight
 
 import (
 	"context"
 	"time"
+
+	"enotify/queue"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -14,10 +16,10 @@ type Standing struct {
 	Site     string // that serves the domain; "" when it is not known, or no domain
 	Domains  int    // that the site serves
 
-	Untried  int        // recipients there of the batches that are being sent, not tried yet
-	Deferred int        // recipients there who wait for the next try
-	NextDue  *time.Time // when the first of those is due; nil when there is none
-	Memos    []Memo     // what is kept of the domain, and of the site
+	Untried  int          // recipients there of the batches that are being sent, not tried yet
+	Deferred int          // recipients there who wait for the next try
+	NextDue  *time.Time   // when the first of those is due; nil when there is none
+	Memos    []queue.Memo // what is kept of the domain, and of the site
 }
 
 const (
@@ -42,27 +44,25 @@ FROM enotify.pace WHERE kind = 'domain' AND name = $1 OR kind = 'site' AND name 
 )
 
 // Standing says how things are at the recipient domain or site of that name.
-func (db *DB) Standing(ctx context.Context, name string) (s Standing, err error) {
-	row := db.pool.QueryRow(ctx, standingSQL, name)
-	if err := row.Scan(&s.IsDomain, &s.IsSite, &s.Site, &s.Domains, &s.Untried, &s.Deferred, &s.NextDue); err != nil {
-		return s, refusal(err)
-	}
-	rows, err := db.pool.Query(ctx, memosOfSQL, name, []string{name, s.Site})
-	if err != nil {
-		return s, refusal(err)
-	}
-	s.Memos, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (m Memo, err error) {
-		return m, row.Scan(&m.Kind, &m.Name, &m.Domain, &m.State, &m.Version, &m.Age, &m.At)
+func (r Reader) Standing(ctx context.Context, name string) (s Standing, err error) {
+	err = r.read(ctx, func(tx pgx.Tx) error {
+		row := tx.QueryRow(ctx, standingSQL, name)
+		if err := row.Scan(&s.IsDomain, &s.IsSite, &s.Site, &s.Domains, &s.Untried, &s.Deferred, &s.NextDue); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, memosOfSQL, name, []string{name, s.Site})
+		if err != nil {
+			return err
+		}
+		s.Memos, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (m queue.Memo, err error) {
+			return m, row.Scan(&m.Kind, &m.Name, &m.Domain, &m.State, &m.Version, &m.Age, &m.At)
+		})
+		return err
 	})
-	return s, refusal(err)
+	return s, err
 }
 
 // AreSites picks those of the names that serve recipient domains.
-func (db *DB) AreSites(ctx context.Context, names []string) (sites []string, err error) {
-	rows, err := db.pool.Query(ctx, sitesOfSQL, names)
-	if err != nil {
-		return nil, refusal(err)
-	}
-	sites, err = pgx.CollectRows(rows, pgx.RowTo[string])
-	return sites, refusal(err)
+func (r Reader) AreSites(ctx context.Context, names []string) (sites []string, err error) {
+	return list(ctx, r, pgx.RowTo[string], sitesOfSQL, names)
 }

@@ -1,4 +1,4 @@
-package queue
+package insight
 
 import "context"
 
@@ -23,6 +23,6 @@ WHERE d.batch_id = $1 AND (d.last_seq > d.intent_seq OR t.n > 0)
 GROUP BY 1 ORDER BY sum(d.last_seq - d.intent_seq) + coalesce(sum(t.n), 0) DESC, 1 LIMIT $2`
 
 // Waiting lists the sites that most recipients of a batch wait for, up to limit.
-func (db *DB) Waiting(ctx context.Context, batch int64, limit int) ([]Waiting, error) {
-	return collect[Waiting](ctx, db, waitingSQL, batch, limit)
+func (r Reader) Waiting(ctx context.Context, batch int64, limit int) ([]Waiting, error) {
+	return collect[Waiting](ctx, r, waitingSQL, batch, limit)
 }

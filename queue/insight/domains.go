@@ -1,17 +1,13 @@
-package queue
+package insight
 
 import (
 	"context"
 	"time"
 
+	"enotify/queue"
+
 	"github.com/jackc/pgx/v5"
 )
-
-// A DomainFact is what is known of a recipient domain.
-type DomainFact struct {
-	Domain string
-	Survey
-}
 
 const domainFactsSQL = `
 SELECT k.name, s.name, extract(epoch FROM k.surveyed_until - now())::float8, k.no_mail::text, coalesce(k.no_mail_code, 0)::int, coalesce(k.no_mail_enhanced, ''), coalesce(k.no_mail_reply, '')
@@ -19,22 +15,17 @@ FROM unnest($1::text[]) n JOIN enotify.domain k ON k.name = n JOIN enotify.site 
 WHERE k.surveyed_until > now()`
 
 // DomainFacts returns what is known of domains and still holds.
-func (db *DB) DomainFacts(ctx context.Context, domains []string) ([]DomainFact, error) {
-	rows, err := db.pool.Query(ctx, domainFactsSQL, domains)
-	if err != nil {
-		return nil, refusal(err)
-	}
-	facts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f DomainFact, err error) {
+func (r Reader) DomainFacts(ctx context.Context, domains []string) ([]queue.DomainFact, error) {
+	return list(ctx, r, func(row pgx.CollectableRow) (f queue.DomainFact, err error) {
 		var seconds float64
 		var class *string
-		var no Outcome
+		var no queue.Outcome
 		err = row.Scan(&f.Domain, &f.Site, &seconds, &class, &no.Reply.Code, &no.Reply.Enhanced, &no.Reply.Text)
 		f.TTL = time.Duration(seconds * float64(time.Second))
 		if class != nil {
-			no.State, no.Class = Bounced, Class(*class)
+			no.State, no.Class = queue.Bounced, queue.Class(*class)
 			f.NoMail = &no
 		}
 		return f, err
-	})
-	return facts, refusal(err)
+	}, domainFactsSQL, domains)
 }

@@ -1,10 +1,8 @@
-package queue
+package insight
 
 import (
 	"context"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // An Ahead is a batch that has the turn before another one.
@@ -21,8 +19,8 @@ WHERE t.batch_id <> $1 AND t.intent_at IS NULL GROUP BY 1, 2`
 
 // Retries counts the recipients of other batches than one that wait for
 // another try.
-func (db *DB) Retries(ctx context.Context, but int64) ([]SiteCount, error) {
-	return collect[SiteCount](ctx, db, retriesSQL, but)
+func (r Reader) Retries(ctx context.Context, but int64) ([]SiteCount, error) {
+	return collect[SiteCount](ctx, r, retriesSQL, but)
 }
 
 // A SiteCount is how many messages wait for a recipient domain, and who takes
@@ -54,17 +52,13 @@ ORDER BY b.place`
 // Ahead lists the batches that have the turn before a batch, in the order of
 // their turns, with what they have left to try. Of a batch that is no batch yet
 // it is all.
-func (db *DB) Ahead(ctx context.Context, batch int64) ([]Ahead, error) {
-	rows, err := db.pool.Query(ctx, aheadSQL, batch)
-	if err != nil {
-		return nil, refusal(err)
-	}
+func (r Reader) Ahead(ctx context.Context, batch int64) ([]Ahead, error) {
 	var all []Ahead
 	var id int64
 	var later bool
 	var notBefore time.Time
 	var c SiteCount
-	_, err = pgx.ForEachRow(rows, []any{&id, &later, &notBefore, &c.Domain, &c.Site, &c.N}, func() error {
+	err := r.each(ctx, []any{&id, &later, &notBefore, &c.Domain, &c.Site, &c.N}, func() {
 		if len(all) == 0 || all[len(all)-1].Batch != id {
 			all = append(all, Ahead{Batch: id})
 			if later {
@@ -73,7 +67,6 @@ func (db *DB) Ahead(ctx context.Context, batch int64) ([]Ahead, error) {
 		}
 		last := &all[len(all)-1]
 		last.Domains = append(last.Domains, c)
-		return nil
-	})
-	return all, refusal(err)
+	}, aheadSQL, batch)
+	return all, err
 }

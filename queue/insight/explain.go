@@ -1,8 +1,10 @@
-package queue
+package insight
 
 import (
 	"context"
 	"time"
+
+	"enotify/queue"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -19,7 +21,7 @@ type Explanation struct {
 
 // SuppressedBy is a suppression, and where it comes from.
 type SuppressedBy struct {
-	Suppression
+	queue.Suppression
 	Seq   *int32 `json:"seq"`   // of BatchID
 	Ended bool   `json:"ended"` // it holds no more
 	Kept  bool   `json:"kept"`  // that recipient is there still; else its batch was pruned, or it came from elsewhere
@@ -115,44 +117,37 @@ FROM enotify.report r WHERE r.batch_id = $1 AND r.seq = $2 ORDER BY r.received_a
 // Explain gathers what is known of an address: its suppressions, those that
 // have ended among them, and the last limit messages to it of batches that
 // were created since. Batches that were pruned tell nothing any more.
-func (db *DB) Explain(ctx context.Context, address string, since time.Time, limit int) (e Explanation, err error) {
-	if e.Address, err = db.suppressible(ctx, address); err != nil {
+func (r Reader) Explain(ctx context.Context, address string, since time.Time, limit int) (e Explanation, err error) {
+	if e.Address, err = r.db.Address(ctx, address); err != nil {
 		return e, err
 	}
-	if e.Suppressions, err = collect[SuppressedBy](ctx, db, suppressedBySQL, e.Address); err != nil {
-		return e, err
-	}
-	rows, err := db.pool.Query(ctx, fullMailboxSQL, e.Address, fullReplies)
-	if err != nil {
-		return e, refusal(err)
-	}
-	full, err := pgx.CollectRows(rows, pgx.RowToStructByPos[FullMailbox])
-	if err != nil {
-		return e, refusal(err)
-	}
-	if len(full) > 0 {
-		e.Full = &full[0]
-	}
-	if e.Messages, err = collect[AddressMessage](ctx, db, messagesToSQL, e.Address, since, limit+1); err != nil {
-		return e, err
-	}
-	if e.More = len(e.Messages) > limit; e.More {
-		e.Messages = e.Messages[:limit]
-	}
-	for i := range e.Messages {
-		m := &e.Messages[i]
-		if rows, err = db.pool.Query(ctx, triesSQL, m.BatchID, m.Seq, triesShown); err != nil {
-			return e, refusal(err)
+	err = r.read(ctx, func(tx pgx.Tx) error {
+		if e.Suppressions, err = query[SuppressedBy](ctx, tx, suppressedBySQL, e.Address); err != nil {
+			return err
 		}
-		if m.Attempts, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Try]); err != nil {
-			return e, refusal(err)
+		full, err := query[FullMailbox](ctx, tx, fullMailboxSQL, e.Address, queue.FullReplies)
+		if err != nil {
+			return err
 		}
-		if rows, err = db.pool.Query(ctx, reportLinesSQL, m.BatchID, m.Seq); err != nil {
-			return e, refusal(err)
+		if len(full) > 0 {
+			e.Full = &full[0]
 		}
-		if m.Reports, err = pgx.CollectRows(rows, pgx.RowToStructByPos[ReportLine]); err != nil {
-			return e, refusal(err)
+		if e.Messages, err = query[AddressMessage](ctx, tx, messagesToSQL, e.Address, since, limit+1); err != nil {
+			return err
 		}
-	}
-	return e, nil
+		if e.More = len(e.Messages) > limit; e.More {
+			e.Messages = e.Messages[:limit]
+		}
+		for i := range e.Messages {
+			m := &e.Messages[i]
+			if m.Attempts, err = query[Try](ctx, tx, triesSQL, m.BatchID, m.Seq, triesShown); err != nil {
+				return err
+			}
+			if m.Reports, err = query[ReportLine](ctx, tx, reportLinesSQL, m.BatchID, m.Seq); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return e, err
 }

@@ -1,4 +1,4 @@
-package queue
+package insight
 
 import (
 	"context"
@@ -23,9 +23,9 @@ type Volume struct {
 }
 
 // Volume counts what was sent for a client.
-func (db *DB) Volume(ctx context.Context, client string) (v Volume, err error) {
-	err = db.pool.QueryRow(ctx, clientDaysSQL, client).Scan(&v.LargestDay, &v.LastDay)
-	return v, refusal(err)
+func (r Reader) Volume(ctx context.Context, client string) (v Volume, err error) {
+	err = r.row(ctx, clientDaysSQL, client)(&v.LargestDay, &v.LastDay)
+	return v, err
 }
 
 const lastBatchesSQL = `
@@ -42,13 +42,8 @@ type PastBatch struct {
 
 // LastBatches lists the last n batches of a client that were sent, the latest
 // first, but for one.
-func (db *DB) LastBatches(ctx context.Context, client string, but int64, n int) ([]PastBatch, error) {
-	rows, err := db.pool.Query(ctx, lastBatchesSQL, client, but, n)
-	if err != nil {
-		return nil, refusal(err)
-	}
-	past, err := pgx.CollectRows(rows, pgx.RowToStructByPos[PastBatch])
-	return past, refusal(err)
+func (r Reader) LastBatches(ctx context.Context, client string, but int64, n int) ([]PastBatch, error) {
+	return collect[PastBatch](ctx, r, lastBatchesSQL, client, but, n)
 }
 
 // A RecipientID names a recipient of a batch.
@@ -63,13 +58,13 @@ WHERE c.domain = $1 AND NOT EXISTS (SELECT FROM enotify.suppressed(r.address, b.
 
 // SomeRecipient returns a recipient of the client's latest batch who is not
 // suppressed, nil when there is none.
-func (db *DB) SomeRecipient(ctx context.Context, client string) (*RecipientID, error) {
-	var r RecipientID
-	err := db.pool.QueryRow(ctx, someRecipientSQL, client).Scan(&r.Batch, &r.Seq)
+func (r Reader) SomeRecipient(ctx context.Context, client string) (*RecipientID, error) {
+	var some RecipientID
+	err := r.row(ctx, someRecipientSQL, client)(&some.Batch, &some.Seq)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
-	return &r, refusal(err)
+	return &some, err
 }
 
 const suppressedNowSQL = `
@@ -77,7 +72,7 @@ SELECT EXISTS (SELECT FROM enotify.recipient r JOIN enotify.batch b ON b.id = r.
 WHERE r.batch_id = $1 AND r.seq = $2)`
 
 // Suppressed reports whether a recipient is suppressed by now.
-func (db *DB) Suppressed(ctx context.Context, r RecipientID) (yes bool, err error) {
-	err = db.pool.QueryRow(ctx, suppressedNowSQL, r.Batch, r.Seq).Scan(&yes)
-	return yes, refusal(err)
+func (r Reader) Suppressed(ctx context.Context, who RecipientID) (yes bool, err error) {
+	err = r.row(ctx, suppressedNowSQL, who.Batch, who.Seq)(&yes)
+	return yes, err
 }

@@ -1,15 +1,15 @@
-package queue
+package insight
 
 import (
 	"context"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"enotify/queue"
 )
 
 // A Said is what was said of one recipient who has not got his message, or not yet.
 type Said struct {
-	Class    Class
+	Class    queue.Class
 	Deferred bool   // not given up
 	Domain   string // "" when the batch was pruned
 	Code     int    // 0: the receiver said nothing
@@ -44,27 +44,19 @@ LEFT JOIN enotify.domain d ON d.id = r.domain_id`
 
 // Refusals calls each with what was said of every recipient in scope, in no
 // order. There may be millions.
-func (db *DB) Refusals(ctx context.Context, in Scope, each func(Said)) error {
+func (r Reader) Refusals(ctx context.Context, in Scope, each func(Said)) error {
 	if in.Client != "" {
-		c, err := db.Client(ctx, in.Client)
+		c, err := r.db.Client(ctx, in.Client)
 		if err != nil {
 			return err
 		}
 		in.Client = c.Domain
 	}
 	if in.Batch != 0 {
-		if _, err := db.Status(ctx, in.Batch); err != nil {
+		if _, err := r.db.Status(ctx, in.Batch); err != nil {
 			return err
 		}
 	}
-	rows, err := db.pool.Query(ctx, refusalsOfSQL, in.Client, in.Batch, in.Since)
-	if err != nil {
-		return refusal(err)
-	}
 	var s Said
-	_, err = pgx.ForEachRow(rows, []any{&s.Class, &s.Deferred, &s.Domain, &s.Code, &s.Enhanced, &s.Text}, func() error {
-		each(s)
-		return nil
-	})
-	return refusal(err)
+	return r.each(ctx, []any{&s.Class, &s.Deferred, &s.Domain, &s.Code, &s.Enhanced, &s.Text}, func() { each(s) }, refusalsOfSQL, in.Client, in.Batch, in.Since)
 }

@@ -1,4 +1,4 @@
-package queue
+package insight
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"enotify/queue"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -63,7 +65,7 @@ type Shape struct {
 type CensusQuery struct {
 	Batch      int64
 	Client     string // whose suppressions and earlier batches count
-	Recipients func() (Recipient, error)
+	Recipients func() (queue.Recipient, error)
 	Shapes     bool              // group by merge data too
 	Step       func(what string) // told what begins; may be nil
 }
@@ -146,23 +148,23 @@ WHERE r.batch_id = %d AND (o.seq IS NULL OR o.state IN ('invalid', 'suppressed')
 
 // TakeCensus counts, and calls examine with the result. Only while that runs
 // can alike name up to n recipients of a shape.
-func (db *DB) TakeCensus(ctx context.Context, q CensusQuery, examine func(c *Census, alike func(s Shape, n int) ([]string, error)) error) error {
+func (r Reader) TakeCensus(ctx context.Context, q CensusQuery, examine func(c *Census, alike func(s Shape, n int) ([]string, error)) error) error {
 	step := q.Step
 	if step == nil {
 		step = func(string) {}
 	}
-	return db.inTx(ctx, func(tx pgx.Tx) error {
+	return r.read(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SET LOCAL work_mem = '256MB'`); err != nil {
 			return err
 		}
 		step("reading the recipients")
 		from, repeated, err := censusFrom(ctx, tx, q)
 		if err != nil {
-			return refusal(err)
+			return err
 		}
 		c := &Census{}
 		if err := c.take(ctx, tx, q, from, step); err != nil {
-			return refusal(err)
+			return err
 		}
 		c.Given += repeated
 		c.Duplicates += repeated
@@ -173,23 +175,20 @@ func (db *DB) TakeCensus(ctx context.Context, q CensusQuery, examine func(c *Cen
 			}
 			return pgx.CollectRows(rows, pgx.RowTo[string])
 		})
-	})
+	}, censusTableSQL, censusInSQL)
 }
 
 // censusFrom says where the recipients are, and how many the seal has left out
 // already because they repeated an address.
 func censusFrom(ctx context.Context, tx pgx.Tx, q CensusQuery) (from string, repeated int, err error) {
 	if q.Recipients != nil {
-		if _, err := tx.Exec(ctx, censusInSQL); err != nil {
-			return "", 0, err
-		}
-		_, err := copyRecipients(ctx, tx, pgx.Identifier{"pg_temp", "census_in"}, nil, q.Recipients)
+		_, err := queue.CopyRecipients(ctx, tx, pgx.Identifier{"pg_temp", "census_in"}, nil, q.Recipients)
 		return censusGivenInSQL, 0, err
 	}
 	var state string
 	switch err := tx.QueryRow(ctx, censusBatchSQL, q.Batch).Scan(&state, &repeated); {
 	case errors.Is(err, pgx.ErrNoRows):
-		return "", 0, fmt.Errorf("batch %d: %w; enotify batch list --all shows those there are", q.Batch, ErrNotFound)
+		return "", 0, fmt.Errorf("batch %d: %w; enotify batch list --all shows those there are", q.Batch, queue.ErrNotFound)
 	case err != nil:
 		return "", 0, err
 	case state == "draft":
@@ -200,9 +199,6 @@ func censusFrom(ctx context.Context, tx pgx.Tx, q CensusQuery) (from string, rep
 
 func (c *Census) take(ctx context.Context, tx pgx.Tx, q CensusQuery, from string, step func(string)) error {
 	if err := tx.QueryRow(ctx, fmt.Sprintf(censusGivenSQL, from)).Scan(&c.Given); err != nil {
-		return err
-	}
-	if _, err := tx.Exec(ctx, censusTableSQL); err != nil {
 		return err
 	}
 	step(fmt.Sprintf("looking at %d recipients", c.Given))

@@ -1,10 +1,8 @@
-package queue
+package insight
 
 import (
 	"context"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // A Change is one step of a batch from state to state.
@@ -20,8 +18,8 @@ const historySQL = `
 SELECT at, coalesce(from_state::text, ''), to_state::text, by::text, reason FROM enotify.batch_log WHERE batch_id = $1 ORDER BY at`
 
 // History lists the states that a batch went through, the first first.
-func (db *DB) History(ctx context.Context, batch int64) ([]Change, error) {
-	return collect[Change](ctx, db, historySQL, batch)
+func (r Reader) History(ctx context.Context, batch int64) ([]Change, error) {
+	return collect[Change](ctx, r, historySQL, batch)
 }
 
 // A Failure is what one recipient domain says to recipients of a batch, and how
@@ -59,8 +57,8 @@ ORDER BY a.n DESC, state, class, r.rank`
 
 // Failures lists why recipients of a batch have not got it: the most frequent
 // reason first, of each up to limit domains, the one hit most first.
-func (db *DB) Failures(ctx context.Context, batch int64, limit int) ([]Failure, error) {
-	return collect[Failure](ctx, db, failuresSQL, batch, limit)
+func (r Reader) Failures(ctx context.Context, batch int64, limit int) ([]Failure, error) {
+	return collect[Failure](ctx, r, failuresSQL, batch, limit)
 }
 
 // A Doubt is a recipient of whom nobody knows whether the receiver took the
@@ -77,25 +75,15 @@ SELECT o.seq, r.address, o.at, coalesce(o.reply, '')
 FROM enotify.outcome o JOIN enotify.recipient r USING (batch_id, seq) WHERE o.batch_id = $1 AND o.state = 'unknown' ORDER BY o.seq LIMIT $2`
 
 // Doubts lists recipients of a batch in state unknown.
-func (db *DB) Doubts(ctx context.Context, batch int64, limit int) ([]Doubt, error) {
-	return collect[Doubt](ctx, db, doubtsSQL, batch, limit)
+func (r Reader) Doubts(ctx context.Context, batch int64, limit int) ([]Doubt, error) {
+	return collect[Doubt](ctx, r, doubtsSQL, batch, limit)
 }
 
 const nextDueSQL = `SELECT min(due_at) FROM enotify.retry WHERE batch_id = $1 AND intent_at IS NULL`
 
 // NextDue is when the first deferred recipient of a batch is tried again, nil
 // when none is deferred.
-func (db *DB) NextDue(ctx context.Context, batch int64) (due *time.Time, err error) {
-	err = db.pool.QueryRow(ctx, nextDueSQL, batch).Scan(&due)
-	return due, refusal(err)
-}
-
-// collect reads rows into structs whose fields are the columns in order.
-func collect[T any](ctx context.Context, db *DB, sql string, args ...any) ([]T, error) {
-	rows, err := db.pool.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, refusal(err)
-	}
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[T])
-	return all, refusal(err)
+func (r Reader) NextDue(ctx context.Context, batch int64) (due *time.Time, err error) {
+	err = r.row(ctx, nextDueSQL, batch)(&due)
+	return due, err
 }
