@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"enotify/cmd/enotify/preflight"
+	"enotify/cmd/enotify/dmarc"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	"enotify/sender/dkim"
@@ -201,7 +201,7 @@ func (z *zoneFile) dkim(ctx context.Context, c queue.Client) ([]zoneLine, error)
 			l.Status, l.Why = zoneUnknown, fmt.Sprintf("DKIM: %v", err)
 		default:
 			l.Value = key.Record()
-			if preflight.Publishes(published, key.Public()) {
+			if dkim.Publishes(published, key.Public()) {
 				l.Status, l.Why = zoneRight, "DKIM, already the public key of selector "+selector
 			} else if len(published) > 0 {
 				l.Status, l.Why = zoneChange, l.Why+", in place of another key; better: a new key with a new selector, since mail on its way is signed with the old one"
@@ -215,15 +215,15 @@ func (z *zoneFile) dkim(ctx context.Context, c queue.Client) ([]zoneLine, error)
 // dmarc is a policy to begin with. One that is there, also that of the
 // organisation's domain, is the client's own business.
 func (z *zoneFile) dmarc(ctx context.Context, c queue.Client) ([]zoneLine, error) {
-	name, text, err := preflight.PublishedDMARC(ctx, c.Domain, z.published)
+	found, ok, err := dmarc.Published(ctx, c.Domain, z.published)
 	if err != nil {
 		return nil, err
 	}
-	if name != "" {
-		return []zoneLine{{Name: name, Type: "TXT", Value: text, Status: zoneKeep, Why: "DMARC, there is a policy; leave it as it is"}}, nil
+	if ok {
+		return []zoneLine{{Name: dmarc.Name(found.Domain), Type: "TXT", Value: found.Record.Text, Status: zoneKeep, Why: "DMARC, there is a policy; leave it as it is"}}, nil
 	}
-	name, text = preflight.FirstDMARC(c.Domain)
-	return []zoneLine{{Name: name, Type: "TXT", Value: text, Status: zonePublish,
+	org := dmarc.Organizational(c.Domain, nil)
+	return []zoneLine{{Name: dmarc.Name(org), Type: "TXT", Value: dmarc.First(org), Status: zonePublish,
 		Why: "DMARC, which big receivers ask for: only reports, to begin with; go on to p=quarantine when they show that all your mail passes"}}, nil
 }
 

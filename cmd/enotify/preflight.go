@@ -11,6 +11,7 @@ import (
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/preflight"
+	"enotify/cmd/enotify/preflight/render"
 	"enotify/cmd/enotify/recipients"
 	"enotify/queue"
 )
@@ -225,7 +226,7 @@ func refused(a *app, r *preflight.Report) error {
 	blocking := *r
 	blocking.Findings = r.Of(preflight.Block)
 	blocking.Sites = nil
-	if err := blocking.Text(a.stderr, a.colour(a.stderr)); err != nil {
+	if err := render.Text(a.stderr, &blocking, a.colour(a.stderr)); err != nil {
 		return err
 	}
 	return exit.With(exit.Blocked, fmt.Errorf("batch %d was not submitted: %s blocks it; cure it, or submit it with --force --reason WHY",

@@ -17,6 +17,7 @@ import (
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/node"
 	"enotify/cmd/enotify/preflight"
+	"enotify/cmd/enotify/preflight/render"
 	"enotify/queue"
 	"enotify/sender/dkim"
 	"enotify/spfguard/dns"
@@ -181,11 +182,11 @@ func (p *preflightFlags) show(r *preflight.Report) error {
 	var err error
 	switch p.format {
 	case "json":
-		err = r.JSON(w)
+		err = render.JSON(w, r)
 	case "html":
-		err = r.HTML(w)
+		err = render.HTML(w, r)
 	default:
-		err = r.Text(w, p.colour(p.stdout))
+		err = render.Text(w, r, p.colour(p.stdout))
 	}
 	if err != nil {
 		return err

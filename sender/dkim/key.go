@@ -29,8 +29,8 @@ const (
 // Sizes of RSA keys in bits (RFC 8301 §3.2): receivers take none below the
 // least; new ones have the usual.
 const (
-	leastRSA = 1024
-	usualRSA = 2048
+	LeastRSA = 1024
+	UsualRSA = 2048
 )
 
 // Type is RSA or Ed25519.
@@ -47,8 +47,8 @@ func (k *Key) Public() crypto.PublicKey { return k.private.Public() }
 // Weakness says in words why receivers may think little of the key, "" when
 // they have no reason to.
 func (k *Key) Weakness() string {
-	if key, ok := k.private.(*rsa.PrivateKey); ok && key.N.BitLen() < usualRSA {
-		return fmt.Sprintf("an RSA key of %d bits, where RFC 8301 asks for %d", key.N.BitLen(), usualRSA)
+	if key, ok := k.private.(*rsa.PrivateKey); ok && key.N.BitLen() < UsualRSA {
+		return fmt.Sprintf("an RSA key of %d bits, where RFC 8301 asks for %d", key.N.BitLen(), UsualRSA)
 	}
 	return ""
 }
@@ -98,8 +98,8 @@ func parseKey(text []byte) (crypto.Signer, error) {
 	case ed25519.PrivateKey:
 		return key, nil
 	case *rsa.PrivateKey:
-		if key.N.BitLen() < leastRSA {
-			return nil, fmt.Errorf("its RSA key has %d bits, and receivers ignore keys of less than %d (RFC 8301)", key.N.BitLen(), leastRSA)
+		if key.N.BitLen() < LeastRSA {
+			return nil, fmt.Errorf("its RSA key has %d bits, and receivers ignore keys of less than %d (RFC 8301)", key.N.BitLen(), LeastRSA)
 		}
 		return key, nil
 	}
@@ -110,7 +110,7 @@ func parseKey(text []byte) (crypto.Signer, error) {
 func generate(kind string) (private crypto.Signer, text []byte, err error) {
 	switch kind {
 	case RSA:
-		private, err = rsa.GenerateKey(rand.Reader, usualRSA)
+		private, err = rsa.GenerateKey(rand.Reader, UsualRSA)
 	case Ed25519:
 		_, private, err = ed25519.GenerateKey(rand.Reader)
 	default:

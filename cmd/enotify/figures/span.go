@@ -26,6 +26,10 @@ func Span(d time.Duration) string {
 	}
 }
 
+// Estimate is the Span of something still to come, which takes a second at
+// least.
+func Estimate(d time.Duration) string { return Span(max(d, time.Second)) }
+
 // Clock is a time by the clock of whoever looks.
 func Clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 

@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -32,9 +33,9 @@ var checks = []check{
 
 // Run makes all checks that in allows for, at once.
 func Run(ctx context.Context, in *Input) (*Report, error) {
-	r := &Report{Schema: Schema, Kind: kindBatch, At: in.Now.UTC(), Subject: in.subject()}
+	r := &Report{Schema: Schema, Kind: OfBatch, At: in.Now.UTC(), Subject: in.subject()}
 	if in.Batch == nil {
-		r.Kind = kindClient
+		r.Kind = OfClient
 	}
 	found := make([][]Finding, len(checks))
 	var all sync.WaitGroup
@@ -49,7 +50,7 @@ func Run(ctx context.Context, in *Input) (*Report, error) {
 		return nil, err
 	}
 	r.Findings = slices.Concat(found...)
-	if r.Kind == kindClient {
+	if r.Kind == OfClient {
 		r.Findings = slices.DeleteFunc(r.Findings, func(f Finding) bool { return !clientRows[f.ID] })
 	} else {
 		r.Sites, r.Bounces = in.sites(), in.Bounces
@@ -62,7 +63,7 @@ func Run(ctx context.Context, in *Input) (*Report, error) {
 	for i := range r.Findings {
 		in.finish(&r.Findings[i])
 	}
-	if r.Kind == kindClient {
+	if r.Kind == OfClient {
 		r.Setup = setup(r)
 	}
 	r.conclude()
@@ -75,7 +76,7 @@ func (in *Input) finish(f *Finding) {
 	f.Title = row.title
 	if f.Severity == Block || f.Severity == Warn {
 		f.Rejects = row.rejects
-		f.Title = either(row.trouble, row.title)
+		f.Title = cmp.Or(row.trouble, row.title)
 	}
 	if f.Recheck == "" && (f.Severity == Block || f.Severity == Warn || f.Severity == NotChecked) {
 		f.Recheck = in.recheck(f.ID)

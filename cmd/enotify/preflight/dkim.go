@@ -3,13 +3,10 @@ package preflight
 import (
 	"context"
 	"crypto"
-	"crypto/ed25519"
-	"crypto/rsa"
-	"crypto/x509"
-	"encoding/base64"
-	"errors"
 	"fmt"
 	"strings"
+
+	"enotify/sender/dkim"
 )
 
 // A Key is the public half of a key that we sign with.
@@ -19,27 +16,7 @@ type Key struct {
 	Public   crypto.PublicKey
 }
 
-func (k Key) name() string { return k.Selector + "._domainkey." + k.Domain }
-
-// record is what the client has to publish for the key (RFC 6376 §3.6.1, RFC
-// 8463 §4).
-func (k Key) record() (string, error) {
-	switch public := k.Public.(type) {
-	case *rsa.PublicKey:
-		der, err := x509.MarshalPKIXPublicKey(public)
-		return "v=DKIM1; k=rsa; p=" + base64.StdEncoding.EncodeToString(der), err
-	case ed25519.PublicKey:
-		return "v=DKIM1; k=ed25519; p=" + base64.StdEncoding.EncodeToString(public), nil
-	}
-	return "", fmt.Errorf("a key of type %T", k.Public)
-}
-
-// The least sizes of RSA keys that receivers take (RFC 8301 §3.2), and that
-// they should see.
-const (
-	minRSA  = 1024
-	goodRSA = 2048
-)
+func (k Key) name() string { return dkim.Name(k.Domain, k.Selector) }
 
 // checkDKIM looks at what is published for our keys.
 func checkDKIM(ctx context.Context, in *Input) []Finding {
@@ -70,8 +47,8 @@ func checkDKIM(ctx context.Context, in *Input) []Finding {
 		if severity == Block || severity == Warn && f.Severity == Pass {
 			f.Severity = severity
 		}
-		if want, err := k.record(); err == nil && severity == Block {
-			f.Fix = append(f.Fix, zoneTXT(k.name(), want))
+		if severity == Block {
+			f.Fix = append(f.Fix, zoneTXT(k.name(), dkim.Record(k.Public)))
 			f.Advice = "Publish the line; receivers see it once the old answer has run out."
 		}
 	}
@@ -92,66 +69,19 @@ func examineKey(ctx context.Context, in *Input, k Key) (severity Severity, said,
 	default:
 		return Block, fmt.Sprintf("There are %d records at %s; receivers may take any of them.", len(records), k.name()), records[0], nil
 	}
-	public, testing, err := parseKey(records[0])
+	key, err := dkim.ParseRecord(records[0])
+	bits := key.Bits()
 	switch {
 	case err != nil:
 		return Block, fmt.Sprintf("The record at %s is no key: %v.", k.name(), err), records[0], nil
-	case !sameKey(public, k.Public):
+	case !key.Is(k.Public):
 		return Block, fmt.Sprintf("The key at %s is not the one we sign with.", k.name()), records[0], nil
-	case testing:
+	case key.Testing:
 		return Warn, fmt.Sprintf("The key at %s is marked as a test (t=y): receivers treat the mail as unsigned.", k.name()), records[0], nil
-	}
-	if r, ok := public.(*rsa.PublicKey); ok {
-		switch bits := r.N.BitLen(); {
-		case bits < minRSA:
-			return Block, fmt.Sprintf("The key at %s has %d bits; receivers ignore keys under %d.", k.name(), bits, minRSA), records[0], nil
-		case bits < goodRSA:
-			return Warn, fmt.Sprintf("The key at %s has %d bits; make a new one of %d.", k.name(), bits, goodRSA), records[0], nil
-		}
+	case bits > 0 && bits < dkim.LeastRSA:
+		return Block, fmt.Sprintf("The key at %s has %d bits; receivers ignore keys under %d.", k.name(), bits, dkim.LeastRSA), records[0], nil
+	case bits > 0 && bits < dkim.UsualRSA:
+		return Warn, fmt.Sprintf("The key at %s has %d bits; make a new one of %d.", k.name(), bits, dkim.UsualRSA), records[0], nil
 	}
 	return Pass, fmt.Sprintf("The key at %s is ours.", k.name()), records[0], nil
-}
-
-// parseKey reads a key record (RFC 6376 §3.6.1).
-func parseKey(record string) (public crypto.PublicKey, testing bool, err error) {
-	tags := map[string]string{"k": "rsa"}
-	for part := range strings.SplitSeq(record, ";") {
-		if name, value, ok := strings.Cut(part, "="); ok {
-			tags[strings.TrimSpace(name)] = strings.Join(strings.Fields(value), "")
-		}
-	}
-	if v, ok := tags["v"]; ok && v != "DKIM1" {
-		return nil, false, fmt.Errorf("v=%s", v)
-	}
-	if tags["p"] == "" {
-		return nil, false, errors.New("p= is empty: the key was revoked")
-	}
-	der, err := base64.StdEncoding.DecodeString(tags["p"])
-	if err != nil {
-		return nil, false, errors.New("p= is not in base64")
-	}
-	switch tags["k"] {
-	case "ed25519":
-		if len(der) != ed25519.PublicKeySize {
-			return nil, false, errors.New("p= is too short or too long for Ed25519")
-		}
-		public = ed25519.PublicKey(der)
-	case "rsa":
-		if public, err = x509.ParsePKIXPublicKey(der); err != nil {
-			if public, err = x509.ParsePKCS1PublicKey(der); err != nil {
-				return nil, false, errors.New("p= is no RSA key")
-			}
-		}
-	default:
-		return nil, false, fmt.Errorf("k=%s is unknown", tags["k"])
-	}
-	for flag := range strings.SplitSeq(tags["t"], ":") {
-		testing = testing || flag == "y"
-	}
-	return public, testing, nil
-}
-
-func sameKey(a, b crypto.PublicKey) bool {
-	k, ok := a.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && k.Equal(b)
 }

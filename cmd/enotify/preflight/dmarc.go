@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"enotify/cmd/enotify/dmarc"
 	"enotify/cmd/enotify/figures"
 	"enotify/spfguard"
 )
@@ -15,17 +16,17 @@ const bulk = 5000
 
 // checkDMARC finds the policy as receivers do, and whether From: is aligned.
 func checkDMARC(ctx context.Context, in *Input) []Finding {
-	walk, err := treeWalk(ctx, in.Client, in.txt)
+	walk, err := dmarc.Walk(ctx, in.Client, in.txt)
 	if err != nil {
 		return []Finding{unsure("dmarc.record", err), unsure("dmarc.align", err), unsure("dmarc.rua", err)}
 	}
-	p, ok := policy(in.Client, walk)
+	p, ok := dmarc.Policy(in.Client, walk)
 	return []Finding{dmarcRecordFinding(ctx, in, p, ok), dmarcAlign(ctx, in, walk, p), dmarcRUA(ctx, in, p, ok)}
 }
 
-func dmarcRecordFinding(ctx context.Context, in *Input, p published, ok bool) Finding {
+func dmarcRecordFinding(ctx context.Context, in *Input, p dmarc.Found, ok bool) Finding {
 	f := Finding{ID: "dmarc.record", Severity: Pass}
-	org := organizational(in.Client, nil)
+	org := dmarc.Organizational(in.Client, nil)
 	if ok {
 		f.Evidence = []string{fmt.Sprintf("_dmarc.%s. IN TXT %s", p.Domain, quoted(p.Record.Text))}
 		f.Found = fmt.Sprintf("The policy of %s is %s.", p.Domain, p.Record.Policy)
@@ -53,7 +54,7 @@ func dmarcRecordFinding(ctx context.Context, in *Input, p published, ok bool) Fi
 		}
 		org = in.Client
 	}
-	f.Fix = []string{zoneTXT("_dmarc."+org, firstDMARC(org))}
+	f.Fix = []string{zoneTXT("_dmarc."+org, dmarc.First(org))}
 	f.Advice = "p=none asks receivers for reports and changes nothing else: a safe beginning. The address behind rua= must exist."
 	return f
 }
@@ -73,15 +74,15 @@ func dmarcDefault(_ *Input, text string) string {
 func zoneTXT(name, text string) string { return spfguard.ZoneLine(name, text) }
 
 // dmarcAlign asks which of the two proofs speaks for the From: domain.
-func dmarcAlign(ctx context.Context, in *Input, walk []published, p published) Finding {
+func dmarcAlign(ctx context.Context, in *Input, walk []dmarc.Found, p dmarc.Found) Finding {
 	f := Finding{ID: "dmarc.align", Severity: Pass}
-	fromOrg := organizational(in.Client, walk)
+	fromOrg := dmarc.Organizational(in.Client, walk)
 	org := func(domain string) (string, error) {
 		if domain == in.Client {
 			return fromOrg, nil
 		}
-		other, err := treeWalk(ctx, domain, in.txt)
-		return organizational(domain, other), err
+		other, err := dmarc.Walk(ctx, domain, in.txt)
+		return dmarc.Organizational(domain, other), err
 	}
 	var yes, no []string
 	var undecided error
@@ -90,7 +91,7 @@ func dmarcAlign(ctx context.Context, in *Input, walk []published, p published) F
 		switch {
 		case err != nil:
 			undecided = err
-		case aligned(in.Client, domain, fromOrg, its, mode):
+		case dmarc.Aligned(in.Client, domain, fromOrg, its, mode):
 			yes = append(yes, what+" by "+domain)
 		default:
 			no = append(no, fmt.Sprintf("%s proves %s, which is not %s", what, domain, in.Client))
@@ -123,13 +124,13 @@ func dmarcAlign(ctx context.Context, in *Input, walk []published, p published) F
 
 // dmarcRUA looks at where reports go, and whether a foreign receiver of them
 // has agreed.
-func dmarcRUA(ctx context.Context, in *Input, p published, ok bool) Finding {
+func dmarcRUA(ctx context.Context, in *Input, p dmarc.Found, ok bool) Finding {
 	f := Finding{ID: "dmarc.rua", Severity: Info}
 	if !ok || len(p.Record.RUA) == 0 {
 		f.Found = "Nobody gets aggregate reports, which would show who else sends in the client's name."
 		return f
 	}
-	own := organizational(p.Domain, nil)
+	own := dmarc.Organizational(p.Domain, nil)
 	for _, uri := range p.Record.RUA {
 		address, isMail := strings.CutPrefix(strings.ToLower(uri), "mailto:")
 		at := strings.LastIndexByte(address, '@')
@@ -138,18 +139,18 @@ func dmarcRUA(ctx context.Context, in *Input, p published, ok bool) Finding {
 			continue
 		}
 		host := strings.TrimSuffix(address[at+1:], ".")
-		if organizational(host, nil) == own {
+		if dmarc.Organizational(host, nil) == own {
 			f.Evidence = append(f.Evidence, uri)
 			continue
 		}
-		name := reportAuthorisation(p.Domain, host)
+		name := dmarc.ReportAuthorisation(p.Domain, host)
 		records, err := in.txt(ctx, name)
 		if err != nil {
 			return unsure(f.ID, err)
 		}
 		agreed := false
 		for _, r := range records {
-			agreed = agreed || isDMARC(r)
+			agreed = agreed || dmarc.IsRecord(r)
 		}
 		if agreed {
 			f.Evidence = append(f.Evidence, uri+", and "+host+" agrees")
@@ -159,7 +160,7 @@ func dmarcRUA(ctx context.Context, in *Input, p published, ok bool) Finding {
 		f.Fix = append(f.Fix, zoneTXT(name, "v=DMARC1"))
 		f.Advice = "The line belongs into the zone of " + host + "."
 	}
-	f.Found = "Reports go to " + few(p.Record.RUA, 3) + "."
+	f.Found = "Reports go to " + figures.Few(p.Record.RUA, 3) + "."
 	if len(f.Fix) > 0 {
 		f.Found = "Not all of the addresses for reports will get them."
 	}

@@ -6,9 +6,7 @@
 // through one resolver, the rendered messages, what the queue knows of the
 // recipients, what the throttles have learned. A check is a function of it
 // that answers one or more rows, whose ids never change. The answers make a
-// [Report], and its three renderings are pure functions of it: [Report.Text]
-// for a terminal, [Report.JSON] for programs, and [Report.HTML], a page that
-// opens from disk, needs no script and asks nobody for anything.
+// [Report]. Package gather fills the input, package render writes the report.
 //
 // A check that could not be made is [NotChecked], never [Pass].
 //

@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 	"enotify/spfguard"
 )
@@ -24,7 +26,7 @@ func checkNames(ctx context.Context, in *Input) []Finding {
 	for _, e := range in.Egress {
 		problem, names, err := nameless(ctx, in, e)
 		if e.Addr.Is6() {
-			v6 = v6Finding(v6, e, either(problem, spfProblem(ctx, in, e)), err)
+			v6 = v6Finding(v6, e, cmp.Or(problem, spfProblem(ctx, in, e)), err)
 		}
 		switch {
 		case err != nil:
@@ -34,7 +36,7 @@ func checkNames(ctx context.Context, in *Input) []Finding {
 			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s", e.Addr, problem))
 			f.Fix = append(f.Fix, nameLines(e)...)
 		default:
-			named = append(named, fmt.Sprintf("%s is %s", e.Addr, few(names, 3)))
+			named = append(named, fmt.Sprintf("%s is %s", e.Addr, figures.Few(names, 3)))
 		}
 	}
 	switch {
@@ -44,7 +46,7 @@ func checkNames(ctx context.Context, in *Input) []Finding {
 	case undecided != nil:
 		f = unsure(f.ID, undecided)
 	default:
-		f.Found = few(named, 4) + "."
+		f.Found = figures.Few(named, 4) + "."
 	}
 	return []Finding{f, v6}
 }
@@ -103,9 +105,9 @@ func nameless(ctx context.Context, in *Input, e queue.Egress) (problem string, n
 	}
 	switch {
 	case len(confirmed) == 0:
-		return fmt.Sprintf("its name %s does not lead back to it", few(ptr.Records, 3)), nil, nil
+		return fmt.Sprintf("its name %s does not lead back to it", figures.Few(ptr.Records, 3)), nil, nil
 	case !slices.ContainsFunc(confirmed, func(name string) bool { return strings.EqualFold(name, e.HELO) }):
-		return fmt.Sprintf("its name is %s, but we say %s at EHLO", few(confirmed, 3), e.HELO), nil, nil
+		return fmt.Sprintf("its name is %s, but we say %s at EHLO", figures.Few(confirmed, 3), e.HELO), nil, nil
 	}
 	return "", confirmed, nil
 }
@@ -163,7 +165,7 @@ func checkLists(ctx context.Context, in *Input) []Finding {
 	case len(refused) > 0:
 		f.Severity, f.Found, f.Unanswered = NotChecked, "Not every list answered.", true
 	default:
-		f.Found = fmt.Sprintf("%s on %s.", map[bool]string{true: "None of our addresses is", false: "Our address is not"}[len(in.Egress) > 1], few(in.Lists, 5))
+		f.Found = fmt.Sprintf("%s on %s.", map[bool]string{true: "None of our addresses is", false: "Our address is not"}[len(in.Egress) > 1], figures.Few(in.Lists, 5))
 	}
 	f.Evidence = append(f.Evidence, refused...)
 	return []Finding{f}
@@ -205,7 +207,7 @@ func checkReturn(ctx context.Context, in *Input) []Finding {
 	case err != nil:
 		return []Finding{unsure(f.ID, err)}
 	case len(hosts) > 0:
-		f.Found = fmt.Sprintf("Mail to %s goes to %s.", domain, few(hosts, 3))
+		f.Found = fmt.Sprintf("Mail to %s goes to %s.", domain, figures.Few(hosts, 3))
 	default:
 		f.Severity = Warn
 		f.Found = fmt.Sprintf("%s, the domain of the envelope sender, takes no mail: bounces are lost, and some receivers refuse a sender that cannot be answered.", domain)

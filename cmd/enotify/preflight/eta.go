@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"enotify/cmd/enotify/figures"
 	"enotify/sender/throttle"
 )
@@ -33,18 +31,18 @@ func (in *Input) forecast(r *Report) Finding {
 		return f
 	}
 	r.Summary.Seconds = int(c.End.Round(time.Second) / time.Second)
-	f.Found = fmt.Sprintf("Everybody is tried within about %s.", span(c.End))
+	f.Found = fmt.Sprintf("Everybody is tried within about %s.", figures.Estimate(c.End))
 	switch {
 	case len(p.Ahead) > 0:
-		f.Found += fmt.Sprintf(" It begins in %s, after %s that has the turn before.", span(c.Begin), figures.Some(len(p.Ahead), "batch"))
+		f.Found += fmt.Sprintf(" It begins in %s, after %s that has the turn before.", figures.Estimate(c.Begin), figures.Some(len(p.Ahead), "batch"))
 	case c.Begin > 0:
-		f.Found += fmt.Sprintf(" It begins in %s.", span(c.Begin))
+		f.Found += fmt.Sprintf(" It begins in %s.", figures.Estimate(c.Begin))
 	}
 	for i, s := range c.Sites {
 		if i == curvesShown || s.End < c.End/4 {
 			break
 		}
-		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s in %s, held back by %s", s.Name, figures.Some(s.N, "message"), span(s.End), in.heldBy(s)))
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s in %s, held back by %s", s.Name, figures.Some(s.N, "message"), figures.Estimate(s.End), in.heldBy(s)))
 	}
 	f.Evidence = append(f.Evidence, p.assumed(c)...)
 	if len(c.Sites) > 1 && c.Sites[0].End > 0 {
@@ -53,7 +51,7 @@ func (in *Input) forecast(r *Report) Finding {
 	if expires := in.Batch.ExpiresAt; !expires.IsZero() && in.Now.Add(c.End).After(expires) {
 		f.Severity = Warn
 		left := float64(in.sendable()) - sentBy(c.Points, expires.Sub(in.Now))
-		f.Found = fmt.Sprintf("It takes %s, but the batch expires in %s: about %s would not be tried.", span(c.End), span(expires.Sub(in.Now)), figures.Some(int(left), "recipient"))
+		f.Found = fmt.Sprintf("It takes %s, but the batch expires in %s: about %s would not be tried.", figures.Estimate(c.End), figures.Estimate(expires.Sub(in.Now)), figures.Some(int(left), "recipient"))
 		f.Advice = "Let it expire later, begin earlier, or raise the limits of the slowest destinations (enotify destination set) where their operators allow it."
 	}
 	return f
@@ -148,9 +146,9 @@ func (in *Input) heldBy(s SiteForecast) string {
 	case byLearned:
 		return withReason("learned: "+figures.Some(pace.Ceiling, "connection"), pace)
 	case byRate:
-		return "rate " + speed(policy.Rate)
+		return "rate " + figures.Rate(policy.Rate)
 	case byLearnedRate:
-		return withReason("learned: "+speed(pace.Rate), pace)
+		return withReason("learned: "+figures.Rate(pace.Rate), pace)
 	case byClosed:
 		return withReason("closed until "+pace.ClosedUntil.Format("15:04 MST"), pace)
 	case byDomains:
@@ -164,17 +162,4 @@ func withReason(text string, p throttle.Pace) string {
 		return text
 	}
 	return text + "; " + p.Why
-}
-
-// speed is a rate as one says it.
-func speed(r rate.Limit) string {
-	for _, unit := range []struct {
-		seconds float64
-		name    string
-	}{{1, "s"}, {60, "min"}, {3600, "h"}} {
-		if n := float64(r) * unit.seconds; n >= 1 {
-			return fmt.Sprintf("%.3g/%s", n, unit.name)
-		}
-	}
-	return fmt.Sprintf("%.3g/day", float64(r)*86400)
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"enotify/cmd/enotify/figures"
 )
 
 // freemail are providers whose own domains nobody else may send from: their
@@ -38,7 +40,7 @@ func checkFrom(ctx context.Context, in *Input) []Finding {
 		f.Fix = []string{fmt.Sprintf("%s. IN MX 10 mail.%s.", in.Client, in.Client)}
 		f.Advice = "The line is an example: name the host that takes the client's mail."
 	default:
-		f.Found = fmt.Sprintf("%s takes mail at %s.", in.Client, few(hosts, 3))
+		f.Found = fmt.Sprintf("%s takes mail at %s.", in.Client, figures.Few(hosts, 3))
 	}
 	return []Finding{f}
 }

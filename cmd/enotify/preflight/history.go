@@ -20,18 +20,18 @@ func bounces(batches []BatchBounces) Finding {
 	sent, bounced := 0, 0
 	for _, b := range batches {
 		sent, bounced = sent+b.Sent, bounced+b.Bounced
-		f.Evidence = append(f.Evidence, fmt.Sprintf("batch %d, %s: %s of %s (%s)", b.Batch, b.At.Format("2 Jan 2006"), figures.Count(b.Bounced), figures.Count(b.Sent), percent(b.Rate())))
+		f.Evidence = append(f.Evidence, fmt.Sprintf("batch %d, %s: %s of %s (%s)", b.Batch, b.At.Format("2 Jan 2006"), figures.Count(b.Bounced), figures.Count(b.Sent), figures.Percent(b.Rate())))
 	}
 	if sent == 0 {
 		return Finding{ID: f.ID, Severity: Info, Found: "The client has sent nothing yet."}
 	}
 	rate := float64(bounced) / float64(sent)
-	f.Found = fmt.Sprintf("%s of the last %s messages bounced.", percent(rate), figures.Count(sent))
+	f.Found = fmt.Sprintf("%s of the last %s messages bounced.", figures.Percent(rate), figures.Count(sent))
 	switch {
-	case rate > bounceBlock:
+	case rate > BounceBlock:
 		f.Severity = Block
 		f.Advice = "Clean the list first: everybody who did not ask for the mail, or has not been written to for a year. What bounced is suppressed already."
-	case rate > bounceWarn:
+	case rate > BounceWarn:
 		f.Severity = Warn
 		f.Advice = "Look at where the addresses come from; a sign-up form without confirmation is a common cause."
 	}
@@ -58,3 +58,12 @@ func warmup(in *Input) Finding {
 	}
 	return f
 }
+
+// From these shares of bounces on receivers slow a sender down, or turn it
+// away: Google and Yahoo want complaints and bounces low without a figure;
+// those of Amazon SES (5 % review, 10 % pause) and Mailchimp are the ones that
+// are published.
+const (
+	BounceWarn  = 0.02
+	BounceBlock = 0.05
+)

@@ -80,7 +80,7 @@ func AskDomains(ctx context.Context, domains []insight.DomainCount, known []queu
 // site is who takes the mail of a domain; who is not known is its own.
 // site is who takes the mail of a domain from us.
 func (d Directory) site(domain string) string {
-	return either(d.Smarthost, either(d.Facts[domain].Site, domain))
+	return cmp.Or(d.Smarthost, cmp.Or(d.Facts[domain].Site, domain))
 }
 
 // sites groups the recipients by who takes their mail, the largest first.
@@ -154,7 +154,7 @@ func suppressed(c *insight.Census, now time.Time) Finding {
 	n := 0
 	for _, s := range c.Suppressed {
 		n += s.N
-		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s, %s to %s old", s.Cause, figures.Count(s.N), span(now.Sub(s.Newest)), span(now.Sub(s.Oldest))))
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s, %s to %s old", s.Cause, figures.Count(s.N), figures.Estimate(now.Sub(s.Newest)), figures.Estimate(now.Sub(s.Oldest))))
 	}
 	if n > 0 {
 		f.Severity = Info
@@ -275,7 +275,7 @@ func providers(in *Input) Finding {
 	}
 	var shares []string
 	for _, s := range sites[:min(len(sites), 5)] {
-		shares = append(shares, fmt.Sprintf("%s %s", s.Name, percent(float64(s.Recipients)/float64(max(1, total)))))
+		shares = append(shares, fmt.Sprintf("%s %s", s.Name, figures.Percent(float64(s.Recipients)/float64(max(1, total)))))
 	}
 	f.Found = fmt.Sprintf("%s at %s: %s.", figures.Some(total, "recipient"), figures.Some(len(sites), "mail provider"), strings.Join(shares, ", "))
 	if in.Directory.Smarthost != "" {
@@ -299,7 +299,7 @@ func newcomers(c *insight.Census) Finding {
 	}
 	fresh := c.Sendable - c.Known
 	share := float64(fresh) / float64(c.Sendable)
-	f.Found = fmt.Sprintf("%s of the recipients were on none of the client's last %s.", percent(share), map[bool]string{true: "batches", false: figures.Some(c.EarlierBatches, "batch")}[c.EarlierBatches == 1])
+	f.Found = fmt.Sprintf("%s of the recipients were on none of the client's last %s.", figures.Percent(share), map[bool]string{true: "batches", false: figures.Some(c.EarlierBatches, "batch")}[c.EarlierBatches == 1])
 	switch {
 	case c.EarlierBatches == 0:
 		f.Severity = Warn

@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -23,8 +24,8 @@ const (
 	NotChecked Severity = "not-checked" // nobody knows: the check could not be made
 )
 
-// severities in the order in which they are shown.
-var severities = []Severity{Block, Warn, NotChecked, Info, Pass}
+// Severities in the order in which they are shown.
+var Severities = []Severity{Block, Warn, NotChecked, Info, Pass}
 
 // A Report is what a preflight found. Its JSON form is stable.
 type Report struct {
@@ -199,21 +200,46 @@ func (r *Report) Line() string {
 	if n := s.Counts[NotChecked]; n > 0 {
 		fmt.Fprintf(&b, ", %d not checked", n)
 	}
-	if r.Kind == kindClient {
+	if r.Kind == OfClient {
 		return b.String()
 	}
 	fmt.Fprintf(&b, " - %s of %s will be sent", figures.Count(s.Sendable), figures.Count(s.Recipients))
 	switch {
 	case s.Uncertain != "":
 	case s.Slowest == "":
-		fmt.Fprintf(&b, ", done in about %s", span(time.Duration(s.Seconds)*time.Second))
+		fmt.Fprintf(&b, ", done in about %s", figures.Estimate(time.Duration(s.Seconds)*time.Second))
 	default:
-		fmt.Fprintf(&b, ", done in about %s (%s is slowest)", span(time.Duration(s.Seconds)*time.Second), s.Slowest)
+		fmt.Fprintf(&b, ", done in about %s (%s is slowest)", figures.Estimate(time.Duration(s.Seconds)*time.Second), s.Slowest)
 	}
 	return b.String()
 }
 
+// Kinds of reports.
 const (
-	kindBatch  = "batch"
-	kindClient = "client"
+	OfBatch  = "batch"
+	OfClient = "client"
 )
+
+// Title says what the report is about.
+func (r *Report) Title() string {
+	switch {
+	case r.Kind == OfClient:
+		return "client " + r.Subject.Client
+	case r.Subject.Batch != 0:
+		return fmt.Sprintf("batch %d (%s) from %s", r.Subject.Batch, r.Subject.State, r.Subject.From)
+	default:
+		return "a message from " + r.Subject.From
+	}
+}
+
+// Encode returns the report as JSON in one line, to be kept.
+func (r *Report) Encode() ([]byte, error) { return json.Marshal(r) }
+
+// Decode reads a report that was kept.
+func Decode(text []byte) (*Report, error) {
+	r := new(Report)
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, fmt.Errorf("a report that was kept: %w", err)
+	}
+	return r, nil
+}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"enotify/cmd/enotify/figures"
 	"enotify/spfguard"
 )
 
@@ -49,12 +50,12 @@ func spfPass(domain string, verdicts []spfguard.Verdict, fix string) Finding {
 	switch {
 	case len(failing) > 0:
 		f.Severity = Block
-		f.Found = fmt.Sprintf("%s does not let %s send for it.", domain, few(failing, 5))
+		f.Found = fmt.Sprintf("%s does not let %s send for it.", domain, figures.Few(failing, 5))
 		f.Fix, f.Advice = spfFix(fix, domain)
 	case undecided != nil:
 		return unsure(f.ID, undecided)
 	default:
-		f.Found = fmt.Sprintf("%s lets %s send for it.", domain, few(passing, 5))
+		f.Found = fmt.Sprintf("%s lets %s send for it.", domain, figures.Few(passing, 5))
 	}
 	return f
 }

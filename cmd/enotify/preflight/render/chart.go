@@ -1,4 +1,4 @@
-package preflight
+package render
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/preflight"
 )
 
 // A siteRow is a line of the table of sites, with its bar.
@@ -17,13 +18,13 @@ type siteRow struct {
 
 const sitesShown = 10
 
-func siteRows(sites []Site) []siteRow {
+func siteRows(sites []preflight.Site) []siteRow {
 	total := 0
 	for _, s := range sites {
 		total += s.Recipients
 	}
 	line := func(name, limit string, domains, recipients, seconds int) siteRow {
-		r := siteRow{Name: name, Recipients: figures.Count(recipients), Done: span(time.Duration(seconds) * time.Second), Limit: limit}
+		r := siteRow{Name: name, Recipients: figures.Count(recipients), Done: figures.Estimate(time.Duration(seconds) * time.Second), Limit: limit}
 		r.Width = fmt.Sprintf("%.1f", 100*float64(recipients)/float64(max(1, total)))
 		r.Domains = figures.Count(domains)
 		return r
@@ -33,7 +34,7 @@ func siteRows(sites []Site) []siteRow {
 	for _, s := range sites[:shown] {
 		out = append(out, line(s.Name, s.Limit, s.Domains, s.Recipients, s.Seconds))
 	}
-	var rest Site
+	var rest preflight.Site
 	for _, s := range sites[shown:] {
 		rest.Domains, rest.Recipients, rest.Seconds = rest.Domains+s.Domains, rest.Recipients+s.Recipients, max(rest.Seconds, s.Seconds)
 	}
@@ -71,12 +72,12 @@ const (
 	maxCurves             = 4
 )
 
-func newCurveChart(r *Report) *curveChart {
+func newCurveChart(r *preflight.Report) *curveChart {
 	if len(r.Curve) == 0 || r.Summary.Seconds == 0 {
 		return nil
 	}
 	last := max(1, r.Summary.Seconds)
-	c := &curveChart{Caption: fmt.Sprintf("All %s messages are sent after about %s.", figures.Count(r.Summary.Sendable), span(time.Duration(last)*time.Second))}
+	c := &curveChart{Caption: fmt.Sprintf("All %s messages are sent after about %s.", figures.Count(r.Summary.Sendable), figures.Estimate(time.Duration(last)*time.Second))}
 	if r.Summary.Slowest != "" {
 		c.Caption += fmt.Sprintf(" The last to be done is %s.", r.Summary.Slowest)
 	}
@@ -87,7 +88,7 @@ func newCurveChart(r *Report) *curveChart {
 		at := time.Duration(last) * time.Second * time.Duration(i) / 4
 		label := "0"
 		if i > 0 {
-			label = span(at)
+			label = figures.Estimate(at)
 		}
 		if last < 4 && i > 0 && i < 4 {
 			continue
@@ -95,7 +96,7 @@ func newCurveChart(r *Report) *curveChart {
 		c.Columns = append(c.Columns, gridColumn{chartLeft + i*(chartRight-chartLeft)/4, label, anchor, i%2 == 1})
 	}
 	for i, curve := range r.Curve[:min(len(r.Curve), maxCurves)] {
-		line := curveLine{Class: fmt.Sprintf("c%d", i), Name: fmt.Sprintf("%s (%s of all)", curve.Name, percent(curve.Share))}
+		line := curveLine{Class: fmt.Sprintf("c%d", i), Name: fmt.Sprintf("%s (%s of all)", curve.Name, figures.Percent(curve.Share))}
 		if curve.Name == "" {
 			line.Name = "all together"
 		}
@@ -133,7 +134,7 @@ type bounceColumn struct {
 	Share, Label, Class               string
 }
 
-func newBounceChart(batches []BatchBounces) *bounceChart {
+func newBounceChart(batches []preflight.BatchBounces) *bounceChart {
 	if len(batches) == 0 {
 		return nil
 	}
@@ -145,33 +146,24 @@ func newBounceChart(batches []BatchBounces) *bounceChart {
 	at := func(rate float64) int { return bottom - int(math.Round(height*rate/top)) }
 	c := &bounceChart{
 		Caption: "Bounced mail by batch. Above 2 % receivers slow a sender down, above 5 % they turn it away.",
-		Limits:  []bounceLimit{{at(bounceWarn), "2 %", "warn"}, {at(bounceBlock), "5 %", "block"}},
+		Limits:  []bounceLimit{{at(preflight.BounceWarn), "2 %", "warn"}, {at(preflight.BounceBlock), "5 %", "block"}},
 	}
 	slot := (chartRight - chartLeft) / len(batches)
 	width := min(48, slot*3/5)
 	for i, b := range batches {
 		class := "pass"
 		switch {
-		case b.Rate() > bounceBlock:
+		case b.Rate() > preflight.BounceBlock:
 			class = "block"
-		case b.Rate() > bounceWarn:
+		case b.Rate() > preflight.BounceWarn:
 			class = "warn"
 		}
 		middle := chartLeft + i*slot + slot/2
 		y := min(at(b.Rate()), bottom-2)
 		c.Columns = append(c.Columns, bounceColumn{
 			X: middle - width/2, Y: y, Width: width, Height: bottom - y, Middle: middle, Over: y - 6,
-			Share: percent(b.Rate()), Label: b.At.Format("2 Jan"), Class: class,
+			Share: figures.Percent(b.Rate()), Label: b.At.Format("2 Jan"), Class: class,
 		})
 	}
 	return c
 }
-
-// From these shares of bounces on receivers slow a sender down, or turn it
-// away: Google and Yahoo want complaints and bounces low without a figure;
-// those of Amazon SES (5 % review, 10 % pause) and Mailchimp are the ones that
-// are published.
-const (
-	bounceWarn  = 0.02
-	bounceBlock = 0.05
-)

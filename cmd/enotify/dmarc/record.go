@@ -1,4 +1,6 @@
-package preflight
+// Package dmarc finds and reads DMARC records as receivers do (RFC 9989): the DNS
+// Tree Walk, the Organizational Domain, the policy that applies, alignment.
+package dmarc
 
 import (
 	"errors"
@@ -6,8 +8,8 @@ import (
 	"strings"
 )
 
-// A dmarcRecord is a DMARC Policy Record (RFC 9989 §4.7).
-type dmarcRecord struct {
+// A Record is a DMARC Policy Record (RFC 9989 §4.7).
+type Record struct {
 	Text   string
 	Policy string // none, quarantine or reject
 	// Stated is whether Policy was said in so many words; else it follows from
@@ -20,21 +22,22 @@ type dmarcRecord struct {
 	Faults []string // tags that receivers ignore
 }
 
-var errNoDMARC = errors.New("no DMARC record")
+// ErrNoRecord is that of a text that is not meant as a DMARC record.
+var ErrNoRecord = errors.New("no DMARC record")
 
-// isDMARC reports whether a TXT record is meant as one: its first tag is
+// IsRecord reports whether a TXT record is meant as one: its first tag is
 // v=DMARC1, exactly so.
-func isDMARC(text string) bool {
+func IsRecord(text string) bool {
 	first, _, _ := strings.Cut(text, ";")
 	name, value, ok := strings.Cut(first, "=")
 	return ok && strings.TrimSpace(name) == "v" && strings.TrimSpace(value) == "DMARC1"
 }
 
-// parseDMARC reads a record. Unknown tags are ignored, as receivers do.
-func parseDMARC(text string) (dmarcRecord, error) {
-	r := dmarcRecord{Text: text, SPF: "r", DKIM: "r", PSD: "u"}
-	if !isDMARC(text) {
-		return r, errNoDMARC
+// Parse reads a record. Unknown tags are ignored, as receivers do.
+func Parse(text string) (Record, error) {
+	r := Record{Text: text, SPF: "r", DKIM: "r", PSD: "u"}
+	if !IsRecord(text) {
+		return r, ErrNoRecord
 	}
 	seen := map[string]bool{}
 	for part := range strings.SplitSeq(text, ";") {
@@ -60,7 +63,7 @@ func parseDMARC(text string) (dmarcRecord, error) {
 	return r, nil
 }
 
-func (r *dmarcRecord) tag(name, value string) {
+func (r *Record) tag(name, value string) {
 	one := func(to *string, of ...string) {
 		for _, v := range of {
 			if strings.EqualFold(v, value) {

@@ -1,4 +1,4 @@
-package preflight
+package dmarc
 
 import (
 	"context"
@@ -12,22 +12,22 @@ func TestParseDMARC(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		text string
-		want dmarcRecord
+		want Record
 		err  error
 	}{
-		{text: "v=DMARC1; p=reject", want: dmarcRecord{Policy: "reject", Stated: true, SPF: "r", DKIM: "r", PSD: "u"}},
-		{text: " v = DMARC1 ;p= Quarantine;;", want: dmarcRecord{Policy: "quarantine", Stated: true, SPF: "r", DKIM: "r", PSD: "u"}},
-		{text: "v=DMARC1; rua=mailto:a@b.test!10m,https://c.test", want: dmarcRecord{Policy: "none", SPF: "r", DKIM: "r", PSD: "u", RUA: []string{"mailto:a@b.test", "https://c.test"}}},
-		{text: "v=DMARC1; p=rejct; adkim=s; aspf=S; psd=y; pct=50; x=y", want: dmarcRecord{Policy: "none", SPF: "s", DKIM: "s", PSD: "y",
+		{text: "v=DMARC1; p=reject", want: Record{Policy: "reject", Stated: true, SPF: "r", DKIM: "r", PSD: "u"}},
+		{text: " v = DMARC1 ;p= Quarantine;;", want: Record{Policy: "quarantine", Stated: true, SPF: "r", DKIM: "r", PSD: "u"}},
+		{text: "v=DMARC1; rua=mailto:a@b.test!10m,https://c.test", want: Record{Policy: "none", SPF: "r", DKIM: "r", PSD: "u", RUA: []string{"mailto:a@b.test", "https://c.test"}}},
+		{text: "v=DMARC1; p=rejct; adkim=s; aspf=S; psd=y; pct=50; x=y", want: Record{Policy: "none", SPF: "s", DKIM: "s", PSD: "y",
 			Faults: []string{"p=rejct is none of none, quarantine, reject"}}},
-		{text: "v=DMARC1; p=none; p=reject; nonsense", want: dmarcRecord{Policy: "none", Stated: true, SPF: "r", DKIM: "r", PSD: "u",
+		{text: "v=DMARC1; p=none; p=reject; nonsense", want: Record{Policy: "none", Stated: true, SPF: "r", DKIM: "r", PSD: "u",
 			Faults: []string{"the tag p is there twice", `"nonsense" has no =`}}},
-		{text: "v=dmarc1; p=none", err: errNoDMARC},
-		{text: "p=none; v=DMARC1", err: errNoDMARC},
-		{text: "v=DMARC10", err: errNoDMARC},
-		{text: "", err: errNoDMARC},
+		{text: "v=dmarc1; p=none", err: ErrNoRecord},
+		{text: "p=none; v=DMARC1", err: ErrNoRecord},
+		{text: "v=DMARC10", err: ErrNoRecord},
+		{text: "", err: ErrNoRecord},
 	} {
-		got, err := parseDMARC(c.text)
+		got, err := Parse(c.text)
 		if !errors.Is(err, c.err) {
 			t.Errorf("%q: got error %v, want %v", c.text, err, c.err)
 			continue
@@ -75,7 +75,7 @@ func TestTreeWalk(t *testing.T) {
 		{"a public suffix itself", nil, "co.uk", "co.uk", "", 2},
 	} {
 		questions := 0
-		walk, err := treeWalk(t.Context(), c.from, func(_ context.Context, name string) ([]string, error) {
+		walk, err := Walk(t.Context(), c.from, func(_ context.Context, name string) ([]string, error) {
 			questions++
 			if text, ok := c.zone[name[len("_dmarc."):]]; ok {
 				return []string{"unrelated", text}, nil
@@ -85,10 +85,10 @@ func TestTreeWalk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := organizational(c.from, walk); got != c.org {
+		if got := Organizational(c.from, walk); got != c.org {
 			t.Errorf("%s: organizational domain: got %s, want %s", c.name, got, c.org)
 		}
-		if p, _ := policy(c.from, walk); p.Domain != c.applies {
+		if p, _ := Policy(c.from, walk); p.Domain != c.applies {
 			t.Errorf("%s: record: got that of %q, want %q", c.name, p.Domain, c.applies)
 		}
 		if questions != c.questions {
@@ -110,7 +110,7 @@ func TestAligned(t *testing.T) {
 		{"example.com", "example.net", "r", false},
 		{"a.github.io", "b.github.io", "r", false}, // by the public suffix list
 	} {
-		if got := aligned(c.from, c.other, organizational(c.from, nil), organizational(c.other, nil), c.mode); got != c.want {
+		if got := Aligned(c.from, c.other, Organizational(c.from, nil), Organizational(c.other, nil), c.mode); got != c.want {
 			t.Errorf("%s and %s, %s: got %v", c.from, c.other, c.mode, got)
 		}
 	}

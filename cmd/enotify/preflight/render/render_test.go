@@ -1,4 +1,4 @@
-package preflight_test
+package render_test
 
 import (
 	"bytes"
@@ -7,11 +7,20 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/html"
 
 	"enotify/cmd/enotify/preflight"
+	"enotify/cmd/enotify/preflight/render"
+)
+
+var at = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+
+const (
+	block, warn, notChecked = preflight.Block, preflight.Warn, preflight.NotChecked
+	info, pass              = preflight.Info, preflight.Pass
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -113,19 +122,19 @@ func hostile() *preflight.Report {
 	return r
 }
 
-func render(t *testing.T, r *preflight.Report, form string) []byte {
+func rendered(t *testing.T, r *preflight.Report, form string) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	var err error
 	switch form {
 	case "html":
-		err = r.HTML(&b)
+		err = render.HTML(&b, r)
 	case "json":
-		err = r.JSON(&b)
+		err = render.JSON(&b, r)
 	case "txt":
-		err = r.Text(&b, false)
+		err = render.Text(&b, r, false)
 	case "colour.txt":
-		err = r.Text(&b, true)
+		err = render.Text(&b, r, true)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +154,7 @@ func TestRenderings(t *testing.T) {
 	for name, r := range map[string]*preflight.Report{"batch": sample(), "client": clientSample(), "ready": ready()} {
 		for _, form := range []string{"txt", "colour.txt", "json", "html"} {
 			file := filepath.Join("testdata", name+"."+form)
-			got := render(t, r, form)
+			got := rendered(t, r, form)
 			if *update {
 				if err := os.WriteFile(file, got, 0o644); err != nil {
 					t.Fatal(err)
@@ -170,7 +179,7 @@ const void = " area base br col embed hr img input link meta source track wbr "
 func TestPageIsSafe(t *testing.T) {
 	t.Parallel()
 	for name, r := range map[string]*preflight.Report{"batch": sample(), "client": clientSample(), "ready": ready(), "hostile": hostile()} {
-		page := render(t, r, "html")
+		page := rendered(t, r, "html")
 		var open []string
 		ids := map[string]int{}
 		z := html.NewTokenizer(bytes.NewReader(page))
@@ -221,7 +230,7 @@ func TestTextIsSafe(t *testing.T) {
 	t.Parallel()
 	r := sample()
 	r.Findings[0].Evidence = []string{"\x1b[2Jgone\r"}
-	if text := render(t, r, "txt"); bytes.ContainsAny(text, "\x1b\r") {
+	if text := rendered(t, r, "txt"); bytes.ContainsAny(text, "\x1b\r") {
 		t.Errorf("a control character comes through: %q", text)
 	}
 }
@@ -229,7 +238,7 @@ func TestTextIsSafe(t *testing.T) {
 // The summary comes last, as one line that says everything.
 func TestSummaryLine(t *testing.T) {
 	t.Parallel()
-	lines := strings.Split(strings.TrimSpace(string(render(t, sample(), "txt"))), "\n")
+	lines := strings.Split(strings.TrimSpace(string(rendered(t, sample(), "txt"))), "\n")
 	want := "BLOCKED: 2 block, 3 warn, 3 pass, 3 info, 1 not checked - 8,412 of 9,120 will be sent, done in about 2 h 40 min (outlook is slowest)"
 	if got := lines[len(lines)-1]; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

@@ -1,4 +1,4 @@
-package preflight
+package dmarc
 
 import (
 	"context"
@@ -23,31 +23,31 @@ func walkTargets(domain string) []string {
 	return targets
 }
 
-// A published record is what one step of the walk found.
-type published struct {
+// Found is the record that one step of a walk found.
+type Found struct {
 	Domain string
-	Record dmarcRecord
+	Record Record
 }
 
-// treeWalk asks for the records from domain up to the top. A record with psd=y
+// Walk asks for the records from domain up to the top. A record with psd=y
 // or psd=n ends it. Several records at one name count as none. txt returns no
 // records for a name that has none; its errors are temporary.
-func treeWalk(ctx context.Context, domain string, txt func(ctx context.Context, name string) ([]string, error)) ([]published, error) {
-	var found []published
+func Walk(ctx context.Context, domain string, txt func(ctx context.Context, name string) ([]string, error)) ([]Found, error) {
+	var found []Found
 	for _, target := range walkTargets(domain) {
 		records, err := txt(ctx, "_dmarc."+target)
 		if err != nil {
 			return found, err
 		}
-		records = slices.DeleteFunc(slices.Clone(records), func(r string) bool { return !isDMARC(r) })
+		records = slices.DeleteFunc(slices.Clone(records), func(r string) bool { return !IsRecord(r) })
 		if len(records) != 1 {
 			continue
 		}
-		r, err := parseDMARC(records[0])
+		r, err := Parse(records[0])
 		if err != nil {
 			continue
 		}
-		found = append(found, published{target, r})
+		found = append(found, Found{target, r})
 		if r.PSD != "u" {
 			break
 		}
@@ -55,10 +55,10 @@ func treeWalk(ctx context.Context, domain string, txt func(ctx context.Context, 
 	return found, nil
 }
 
-// organizational is the Organizational Domain (RFC 9989 §4.10.2) that a walk
+// Organizational is the Organizational Domain (RFC 9989 §4.10.2) that a walk
 // from start tells. Where no record was found, the public suffix list decides,
 // as it did in RFC 7489, which many receivers still follow.
-func organizational(start string, found []published) string {
+func Organizational(start string, found []Found) string {
 	for _, p := range found {
 		switch {
 		case p.Record.PSD == "n":
@@ -82,33 +82,33 @@ func below(start, suffix string) string {
 	return rest[strings.LastIndexByte(rest, '.')+1:] + "." + suffix
 }
 
-// policy is the record that applies to mail from start (RFC 9989 §4.10.1): its
+// Policy is the record that applies to mail from start (RFC 9989 §4.10.1): its
 // own, else that of its Organizational Domain, else that of the public suffix.
-func policy(start string, found []published) (published, bool) {
-	org := organizational(start, found)
+func Policy(start string, found []Found) (Found, bool) {
+	org := Organizational(start, found)
 	for _, name := range []string{start, org} {
-		if i := slices.IndexFunc(found, func(p published) bool { return p.Domain == name }); i >= 0 {
+		if i := slices.IndexFunc(found, func(p Found) bool { return p.Domain == name }); i >= 0 {
 			return found[i], true
 		}
 	}
-	if i := slices.IndexFunc(found, func(p published) bool { return p.Record.PSD == "y" }); i >= 0 {
+	if i := slices.IndexFunc(found, func(p Found) bool { return p.Record.PSD == "y" }); i >= 0 {
 		return found[i], true
 	}
-	return published{}, false
+	return Found{}, false
 }
 
-// aligned reports whether an authenticated domain speaks for the From: domain
+// Aligned reports whether an authenticated domain speaks for the From: domain
 // (RFC 9989 §4.4): the same name, or, unless mode is strict, the same
 // Organizational Domain.
-func aligned(from, authenticated, fromOrg, authenticatedOrg, mode string) bool {
+func Aligned(from, authenticated, fromOrg, authenticatedOrg, mode string) bool {
 	if strings.EqualFold(from, authenticated) {
 		return true
 	}
 	return mode != "s" && fromOrg == authenticatedOrg
 }
 
-// reportAuthorisation is the name at which the holder of a foreign address
+// ReportAuthorisation is the name at which the holder of a foreign address
 // agrees to get a domain's reports (RFC 9990 §4).
-func reportAuthorisation(policyDomain, destination string) string {
+func ReportAuthorisation(policyDomain, destination string) string {
 	return fmt.Sprintf("%s._report._dmarc.%s", policyDomain, destination)
 }

@@ -1,0 +1,126 @@
+package render
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/preflight"
+	"enotify/cmd/enotify/term"
+)
+
+// styles are the colours of severities on the terminal, beside their marks.
+var styles = map[preflight.Severity]term.Style{
+	preflight.Block: term.BoldRed, preflight.Warn: term.BoldYellow, preflight.NotChecked: term.BoldMagenta,
+	preflight.Info: term.Cyan, preflight.Pass: term.Green,
+}
+
+var verdictStyles = map[preflight.Verdict]term.Style{
+	preflight.Ready: term.Green, preflight.Doubts: term.BoldYellow, preflight.Blocked: term.BoldRed,
+}
+
+const textWidth = 100
+
+// Text writes a report for a terminal, the most important first, and the
+// summary in the last line.
+func Text(w io.Writer, r *preflight.Report, colour bool) error {
+	t := textPage{term.NewPage(w, colour, r.At)}
+	t.Line("Preflight of %s, %s", r.Title(), r.At.Format("2006-01-02 15:04 MST"))
+	for _, s := range preflight.Severities {
+		if s == preflight.Pass || s == preflight.Info {
+			t.short(r.Of(s), s)
+			continue
+		}
+		for _, f := range r.Of(s) {
+			t.finding(f)
+		}
+	}
+	t.setup(r.Setup)
+	t.sites(r.Sites)
+	t.Line("")
+	t.Line("%s", t.Paint(r.Line(), verdictStyles[r.Summary.Verdict]))
+	return t.Flush()
+}
+
+type textPage struct{ *term.Page }
+
+// finding shows all there is to a row.
+func (t textPage) finding(f preflight.Finding) {
+	t.Line("")
+	t.Line("%s  %s  [%s]", t.Paint(marks[f.Severity], styles[f.Severity]), f.Title, f.ID)
+	t.wrap(f.Found)
+	for _, e := range f.Evidence {
+		t.Line("    %s", e)
+	}
+	for i, r := range f.Rejects {
+		t.labelled("refused by", i, "%s: %s", r.Who, r.Reply)
+	}
+	if f.Advice != "" {
+		t.wrap(f.Advice)
+	}
+	for i, line := range f.Fix {
+		t.labelled("publish", i, "%s", line)
+	}
+	if f.Recheck != "" {
+		t.labelled("check again", 0, "%s", f.Recheck)
+	}
+}
+
+// labelled writes a line with a label before the first of several.
+func (t textPage) labelled(label string, i int, format string, args ...any) {
+	if i > 0 {
+		label = ""
+	}
+	t.Line("  %-13s%s", label, term.Painted(term.Sprintf(format, args...)))
+}
+
+// short shows a line for each of the rows in which there is nothing to do.
+func (t textPage) short(fs []preflight.Finding, s preflight.Severity) {
+	if len(fs) > 0 {
+		t.Line("")
+	}
+	for _, f := range fs {
+		t.Line("%s  %-15s %s", t.Paint(fmt.Sprintf("%-5s", marks[s]), styles[s]), f.ID, f.Found)
+	}
+}
+
+func (t textPage) setup(lines []preflight.Line) {
+	if len(lines) == 0 {
+		return
+	}
+	t.Line("")
+	t.Line("What to publish")
+	for _, l := range lines {
+		t.Line("  %-8s %s", l.State, l.For)
+		t.Line("           %s", l.Zone)
+	}
+}
+
+func (t textPage) sites(sites []preflight.Site) {
+	if len(sites) == 0 {
+		return
+	}
+	t.Line("")
+	t.Line("%-28s %12s %9s %12s  %s", "SITE", "RECIPIENTS", "DOMAINS", "DONE AFTER", "HELD BACK BY")
+	shown := sites[:min(len(sites), sitesShown)]
+	for _, s := range shown {
+		t.Line("%-28s %12s %9s %12s  %s", s.Name, figures.Count(s.Recipients), figures.Count(s.Domains), after(s.Seconds), s.Limit)
+	}
+	if rest := sites[len(shown):]; len(rest) > 0 {
+		n, last := 0, 0
+		for _, s := range rest {
+			n, last = n+s.Recipients, max(last, s.Seconds)
+		}
+		t.Line("%-28s %12s %9s %12s", "and "+figures.Some(len(rest), "more site"), figures.Count(n), "", after(last))
+	}
+}
+
+func (t textPage) wrap(text string) {
+	for _, line := range term.Wrap(text, textWidth-2) {
+		t.Line("  %s", line)
+	}
+}
+
+// after is a time from the beginning of the batch.
+func after(seconds int) string { return figures.Estimate(time.Duration(seconds) * time.Second) }
