@@ -9,6 +9,7 @@ import (
 
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/preflight"
+	"enotify/cmd/enotify/preflight/gather"
 	"enotify/queue"
 	"enotify/sender"
 )
@@ -63,7 +64,7 @@ func (p *preflightFlags) clear(ctx context.Context, db *queue.DB, batch int64, f
 	if s.State != "draft" {
 		return nil // it was submitted before; to submit it again changes nothing
 	}
-	_, r, err := p.report(ctx, db, campaign{id: batch})
+	_, r, err := p.report(ctx, db, gather.Campaign{ID: batch})
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ ingest only one that you would believe yourself.`,
 			defer stop()
 			in.db = db
 			in.keys, err = (&keyring.Keyring{DB: db}).Load(cmd.Context())
-			if denied(err) {
+			if errors.Is(err, keyring.ErrNotAllowed) {
 				return errors.New("this login may not read the keys of return paths; bounce ingest takes a member of enotify_sender")
 			}
 			if err != nil {

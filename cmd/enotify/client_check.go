@@ -29,7 +29,7 @@ Exit codes: 0 in order; 2 a check blocks; 3 with --strict, warnings.`,
 		}
 		domain := spfguard.ASCII(args[0])
 		var db *queue.DB
-		if a.databaseURL != "" || len(p.egress) == 0 || p.helo == "" {
+		if a.databaseURL != "" || len(p.Egress) == 0 || p.HELO == "" {
 			var stop func()
 			var err error
 			if db, stop, err = a.open(ctx); err != nil {
@@ -40,7 +40,8 @@ Exit codes: 0 in order; 2 a check blocks; 3 with --strict, warnings.`,
 				return err
 			}
 		}
-		in, err := p.input(ctx, db, "postmaster@"+domain)
+		p.DB = db
+		in, err := p.Client(ctx, "postmaster@"+domain)
 		if err != nil {
 			return err
 		}

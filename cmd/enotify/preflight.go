@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/preflight"
+	"enotify/cmd/enotify/preflight/gather"
 	"enotify/cmd/enotify/preflight/render"
 	"enotify/cmd/enotify/recipients"
 	"enotify/queue"
@@ -41,7 +41,7 @@ be made.`,
 	p.add(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&watch, "watch", false, "look again until nothing blocks any more")
-	f.DurationVar(&p.message, "message-time", 0, "what a message takes in one connection, for the forecast; default: what the live nodes measured, else 300ms")
+	f.DurationVar(&p.Message, "message-time", 0, "what a message takes in one connection, for the forecast; default: what the live nodes measured, else 300ms")
 	f.DurationVar(&every, "every", 30*time.Second, "with --watch, how often")
 	f.BoolVar(&last, "last", false, "show the last report that was kept, and check nothing")
 	c.contentFlags(f)
@@ -52,27 +52,25 @@ be made.`,
 		if every < time.Second {
 			return exit.Usagef("--every %s: it is a second or more", every)
 		}
-		what, err := p.campaign(args, c)
+		what, done, err := p.campaign(args, c)
 		if err != nil {
 			return err
 		}
-		if what.close != nil {
-			defer what.close()
-		}
+		defer done()
 		db, stop, err := a.open(cmd.Context())
 		if err != nil {
 			return err
 		}
 		defer stop()
 		if last {
-			return p.showLast(cmd.Context(), db, what.id)
+			return p.showLast(cmd.Context(), db, what.ID)
 		}
 		in, r, err := p.report(cmd.Context(), db, what)
 		if err != nil {
 			return err
 		}
 		if watch {
-			if r, err = p.watch(cmd.Context(), db, in, r, every); err != nil {
+			if r, err = p.watch(cmd.Context(), in, r, every); err != nil {
 				return err
 			}
 		}
@@ -87,54 +85,47 @@ be made.`,
 	return cmd
 }
 
-// A campaign is what a report is about: a batch, or what is given on the
-// command line in place of one.
-type campaign struct {
-	id         int64
-	batch      queue.Batch
-	recipients func() (queue.Recipient, error)
-	notBefore  time.Time
-	close      func()
-}
-
-func (p *preflightFlags) campaign(args []string, c createFlags) (what campaign, err error) {
+// campaign is what the command line asks about. The caller calls done.
+func (p *preflightFlags) campaign(args []string, c createFlags) (what gather.Campaign, done func(), err error) {
+	done = func() {}
 	if len(args) > 0 {
 		if c.from != "" || c.recipients != "" || c.subject != "" || c.text != "" || c.html != "" {
-			return what, exit.Usagef("give a batch, or --from, --recipients and --text or --html, not both")
+			return what, done, exit.Usagef("give a batch, or --from, --recipients and --text or --html, not both")
 		}
-		what.id, err = batchID(args[0])
-		return what, err
+		what.ID, err = batchID(args[0])
+		return what, done, err
 	}
 	if c.from == "" {
-		return what, exit.Usagef("which batch? give its number, or --from, --recipients and --text or --html")
+		return what, done, exit.Usagef("which batch? give its number, or --from, --recipients and --text or --html")
 	}
 	if c.recipients == "" {
-		return what, exit.Usagef("--recipients is missing: a CSV file")
+		return what, done, exit.Usagef("--recipients is missing: a CSV file")
 	}
 	c.onUnknown = string(queue.Hold)
 	if err := c.check(); err != nil {
-		return what, err
+		return what, done, err
 	}
 	d, err := c.read(p.stdin, time.Now())
 	if err != nil {
-		return what, err
+		return what, done, err
 	}
 	in, err := openFile(c.recipients, p.stdin)
 	if err != nil {
-		return what, err
+		return what, done, err
 	}
 	list, err := recipients.NewCSV(in, c.recipients)
 	if err != nil {
 		in.Close()
-		return what, err
+		return what, done, err
 	}
-	what.batch, what.notBefore, what.recipients, what.close = d.Batch, d.NotBefore, list.Next, func() { in.Close() }
-	return what, nil
+	return gather.Campaign{Batch: d.Batch, NotBefore: d.NotBefore, Recipients: list.Next}, func() { in.Close() }, nil
 }
 
 // report gathers all there is to know, and has it checked.
-func (p *preflightFlags) report(ctx context.Context, db *queue.DB, what campaign) (*preflight.Input, *preflight.Report, error) {
-	in, err := p.gather(ctx, db, what)
+func (p *preflightFlags) report(ctx context.Context, db *queue.DB, what gather.Campaign) (*preflight.Input, *preflight.Report, error) {
+	p.DB = db
+	defer p.Progress.End()
+	in, err := p.Campaign(ctx, what)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -184,7 +175,7 @@ func (p *preflightFlags) showLast(ctx context.Context, db *queue.DB, batch int64
 }
 
 // watch looks again until nothing blocks and everything could be checked.
-func (p *preflightFlags) watch(ctx context.Context, db *queue.DB, in *preflight.Input, r *preflight.Report, every time.Duration) (*preflight.Report, error) {
+func (p *preflightFlags) watch(ctx context.Context, in *preflight.Input, r *preflight.Report, every time.Duration) (*preflight.Report, error) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	said := ""
@@ -198,11 +189,11 @@ func (p *preflightFlags) watch(ctx context.Context, db *queue.DB, in *preflight.
 			return nil, ctx.Err()
 		case <-tick.C:
 		}
-		p.renew(in)
-		if err := p.askDomains(ctx, db, in); err != nil {
+		err := p.Refresh(ctx, in)
+		p.Progress.End()
+		if err != nil {
 			return nil, err
 		}
-		var err error
 		if r, err = preflight.Run(ctx, in); err != nil {
 			return nil, err
 		}
@@ -232,5 +223,3 @@ func refused(a *app, r *preflight.Report) error {
 	return exit.With(exit.Blocked, fmt.Errorf("batch %d was not submitted: %s blocks it; cure it, or submit it with --force --reason WHY",
 		r.Subject.Batch, figures.Some(len(blocking.Findings), "row")))
 }
-
-var errOver = errors.New("there is nothing left to check")

@@ -170,7 +170,7 @@ func TestPreflightAsAnAdmin(t *testing.T) {
 	if err := os.WriteFile(trusted, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.until(`SELECT message_time > '0' FROM enotify.node`)
+	s.until(`SELECT coalesce(message_time > '0', false) FROM enotify.node`)
 	draft := ask[int64](s, `SELECT enotify.create_batch('second', 'info@town.example', 'Menu', 'Soup.')`)
 	s.exec(`SELECT enotify.add_recipients($1, '{user1@d0.test}')`, draft)
 

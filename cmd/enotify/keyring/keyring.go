@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"enotify/queue"
 	"enotify/sender/token"
 )
@@ -24,7 +26,13 @@ type Keyring struct {
 	loaded time.Time
 }
 
+// insufficientPrivilege is the SQLSTATE of a login that lacks a privilege.
+const insufficientPrivilege = "42501"
+
 const keysEvery = 5 * time.Second
+
+// ErrNotAllowed is why a login that is no member of enotify_sender gets no keys.
+var ErrNotAllowed = errors.New("this login may not read the keys of return paths")
 
 // Load reads the keys; the first of them signs.
 func (k *Keyring) Load(ctx context.Context) (token.Keys, error) {
@@ -36,6 +44,9 @@ func (k *Keyring) Load(ctx context.Context) (token.Keys, error) {
 
 func (k *Keyring) reload(ctx context.Context) error {
 	found, err := k.DB.TokenKeys(ctx)
+	if no := (*pgconn.PgError)(nil); errors.As(err, &no) && no.Code == insufficientPrivilege {
+		return fmt.Errorf("%w: %w", ErrNotAllowed, err)
+	}
 	if err != nil {
 		return fmt.Errorf("keys of return paths: %w", err)
 	}

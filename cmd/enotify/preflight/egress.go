@@ -89,7 +89,7 @@ func v6Finding(f Finding, e queue.Egress, problem string, err error) Finding {
 func nameless(ctx context.Context, in *Input, e queue.Egress) (problem string, names []string, err error) {
 	ptr, err := in.DNS.PTR(ctx, e.Addr)
 	switch {
-	case denied(err):
+	case absent(err):
 		return "it has no PTR record", nil, nil
 	case err != nil:
 		return "", nil, err
@@ -140,7 +140,7 @@ func checkLists(ctx context.Context, in *Input) []Finding {
 			entry := listName(e.Addr, zone)
 			answer, err := in.DNS.A(ctx, entry)
 			switch code, no := listCode(answer.Records); {
-			case denied(err):
+			case absent(err):
 				asked++
 			case err != nil:
 				refused = append(refused, fmt.Sprintf("%s: %v", zone, err))

@@ -88,7 +88,7 @@ func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 // temporary.
 func (in *Input) txt(ctx context.Context, name string) ([]string, error) {
 	a, err := in.DNS.TXT(ctx, name)
-	if denied(err) {
+	if absent(err) {
 		return nil, nil
 	}
 	return a.Records, err
@@ -101,7 +101,7 @@ func (in *Input) addresses(ctx context.Context, name string) ([]netip.Addr, erro
 	v6, err6 := in.DNS.AAAA(ctx, name)
 	found := append(slices.Clone(v4.Records), v6.Records...)
 	for _, err := range []error{err4, err6} {
-		if err != nil && !denied(err) {
+		if err != nil && !absent(err) {
 			return found, err
 		}
 	}
@@ -121,7 +121,7 @@ func (in *Input) takesMail(ctx context.Context, domain string) (hosts []string, 
 			}
 		}
 		return hosts, len(hosts) == 0, nil
-	case !denied(err):
+	case !absent(err):
 		return nil, false, err
 	}
 	addrs, err := in.addresses(ctx, domain)
@@ -131,7 +131,8 @@ func (in *Input) takesMail(ctx context.Context, domain string) (hosts []string, 
 	return nil, false, err
 }
 
-func denied(err error) bool {
+// absent reports whether the DNS says that there is no such record.
+func absent(err error) bool {
 	return errors.Is(err, dns.ErrNXDomain) || errors.Is(err, dns.ErrNoData)
 }
 

@@ -1,0 +1,105 @@
+package gather
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"enotify/cmd/enotify/preflight"
+	"enotify/queue"
+	"enotify/queue/insight"
+	"enotify/sender"
+)
+
+// A Campaign is what a report is about: a batch, or what somebody would send.
+type Campaign struct {
+	ID int64 // of the batch; 0: there is none, and what follows says what it would be
+
+	Batch      queue.Batch
+	Recipients func() (queue.Recipient, error) // io.EOF after the last
+	NotBefore  time.Time
+}
+
+// Campaign gathers all that the checks of a batch look at.
+func (s *Sources) Campaign(ctx context.Context, what Campaign) (*preflight.Input, error) {
+	state := ""
+	if what.ID != 0 {
+		batch, err := s.DB.Status(ctx, what.ID)
+		if err != nil {
+			return nil, err
+		}
+		if batch.State == "done" || batch.State == "cancelled" {
+			return nil, fmt.Errorf("batch %d is %s: there is nothing left to check", batch.ID, batch.State)
+		}
+		content, err := s.DB.Content(ctx, what.ID)
+		if err != nil {
+			return nil, err
+		}
+		what.Batch, state = *content, batch.State
+		if batch.NotBefore != nil {
+			what.NotBefore = *batch.NotBefore
+		}
+	}
+	in, err := s.Client(ctx, what.Batch.From)
+	if err != nil {
+		return nil, err
+	}
+	in.Batch, in.BatchID, in.State = &what.Batch, what.ID, state
+	if in.Plan, err = s.plan(ctx, what.ID, what.NotBefore, in.Now); err != nil {
+		return nil, err
+	}
+	if what.ID == 0 {
+		what.Batch.Client = in.Client
+		for _, k := range in.Keys {
+			what.Batch.DKIMSelectors = append(what.Batch.DKIMSelectors, k.Selector)
+		}
+	}
+	if err := s.census(ctx, what, in); err != nil {
+		return nil, err
+	}
+	if err := s.askDomains(ctx, in); err != nil {
+		return nil, err
+	}
+	return in, s.past(ctx, in)
+}
+
+// census counts the recipients and renders their messages.
+func (s *Sources) census(ctx context.Context, what Campaign, in *preflight.Input) error {
+	broken := sender.CheckTemplates(&what.Batch)
+	mail, err := s.renderer(ctx, in)
+	if err != nil {
+		return err
+	}
+	q := insight.CensusQuery{
+		Batch: what.ID, Client: in.Client, Recipients: what.Recipients, Shapes: broken == nil && merges(&what.Batch), Step: func(what string) { s.say("%s", what) },
+	}
+	return insight.Of(s.DB).TakeCensus(ctx, q, func(c *insight.Census, alike func(insight.Shape, int) ([]string, error)) (err error) {
+		in.Census = c
+		if broken != nil {
+			in.Rendering = preflight.Rendering{Err: broken}
+			return nil
+		}
+		s.say("rendering the messages")
+		in.Rendering, err = preflight.Render(&what.Batch, c, mail.Render, alike)
+		return err
+	})
+}
+
+// batchesShown are the last ones of the client whose bounces are shown.
+const batchesShown = 12
+
+// past looks at what the client sent before.
+func (s *Sources) past(ctx context.Context, in *preflight.Input) error {
+	v, err := insight.Of(s.DB).Volume(ctx, in.Client)
+	if err != nil {
+		return err
+	}
+	in.SentToday, in.LargestDay = v.LastDay, v.LargestDay
+	batches, err := insight.Of(s.DB).LastBatches(ctx, in.Client, in.BatchID, batchesShown)
+	slices.Reverse(batches)
+	for _, b := range batches {
+		in.Bounces = append(in.Bounces, preflight.BatchBounces{Batch: b.ID, At: b.At.UTC(), Sent: b.Sent, Bounced: b.Bounced})
+	}
+	return err
+}

@@ -1,0 +1,172 @@
+// Package gather finds out what the checks of package preflight look at: in the
+// queue, in the DNS, in the directory of keys. It composes messages as a node
+// would.
+package gather
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"enotify/cmd/enotify/exit"
+	"enotify/cmd/enotify/node"
+	"enotify/cmd/enotify/preflight"
+	"enotify/cmd/enotify/term"
+	"enotify/queue"
+	"enotify/sender/dkim"
+	"enotify/spfguard/dns"
+)
+
+// Sources say where to look, and how the nodes are set up. Its errors call the
+// fields by the flags of enotify preflight.
+type Sources struct {
+	// DB is the queue; nil looks at the DNS alone, which takes Egress and HELO.
+	DB *queue.DB
+	// Resolver is the DNS server, HOST:PORT; "" is the system's.
+	Resolver string
+
+	// Egress are the addresses that receivers see; none are those of the live nodes.
+	Egress []string
+	// HELO is our name at EHLO; "" is that of the live nodes.
+	HELO string
+	// MailFrom is the envelope sender; "" is the client's return path, else the
+	// From: address.
+	MailFrom string
+	// Lists are zones of DNS block lists to ask.
+	Lists []string
+	// Keys are the DKIM keys.
+	Keys dkim.Directory
+	// BounceDomain, PublicURL and Smarthost are those of the nodes.
+	BounceDomain, PublicURL, Smarthost string
+	// Message is what a message takes in one connection; 0 asks the nodes.
+	Message time.Duration
+
+	// Progress is told what is being done; nil tells nobody.
+	Progress *term.Progress
+}
+
+// Check reports the first setting that makes no sense. It connects to nothing.
+func (s *Sources) Check() (err error) {
+	if s.BounceDomain, err = node.ParseDomain("--bounce-domain", s.BounceDomain); err != nil {
+		return err
+	}
+	for _, zone := range s.Lists {
+		if !strings.Contains(zone, ".") || strings.ContainsAny(zone, " /:@") {
+			return exit.Usagef("--dnsbl %s: it is a domain, such as zen.spamhaus.org", zone)
+		}
+	}
+	if s.Smarthost != "" {
+		if _, _, err := net.SplitHostPort(s.Smarthost); err != nil {
+			return exit.Usagef("--smarthost %s: it is HOST:PORT", s.Smarthost)
+		}
+	}
+	return nil
+}
+
+func (s *Sources) say(format string, args ...any) {
+	if s.Progress != nil {
+		s.Progress.Say(format, args...)
+	}
+}
+
+// Client gathers what the checks of a client look at, given an address of its.
+func (s *Sources) Client(ctx context.Context, from string) (*preflight.Input, error) {
+	egress, err := s.addresses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	in := &preflight.Input{
+		Now: time.Now(), DNS: &dns.Resolver{Server: s.Resolver, MaxEntries: maxAnswers}, Egress: egress, Lists: s.Lists,
+		From: from, MailFrom: from, Client: strings.ToLower(from[strings.LastIndexByte(from, '@')+1:]),
+	}
+	if s.DB == nil {
+		in.MailFrom = cmp.Or(s.MailFrom, from)
+		return in, nil
+	}
+	c, err := s.DB.Client(ctx, in.Client)
+	if err != nil && !errors.Is(err, queue.ErrNotFound) {
+		return nil, err
+	}
+	s.readKeys(in, c)
+	switch {
+	case s.MailFrom != "":
+		in.MailFrom = s.MailFrom
+	case c.Bounce == queue.BounceOwn:
+		in.MailFrom = "b@" + c.BounceAt
+	case c.Bounce == queue.BounceOperator && s.BounceDomain == "":
+		return nil, exit.Usagef("bounces of %s come back to the operator's domain: say with --bounce-domain which, as enotify run is told", in.Client)
+	case c.Bounce == queue.BounceOperator:
+		in.MailFrom = "b@" + s.BounceDomain
+	case c.ReturnPath == "<>":
+		in.MailFrom = ""
+	case c.ReturnPath != "":
+		in.MailFrom = c.ReturnPath
+	}
+	return in, nil
+}
+
+// readKeys finds the keys that sign for a client.
+func (s *Sources) readKeys(in *preflight.Input, c queue.Client) {
+	switch {
+	case len(c.Selectors) == 0 && c.Domain != "":
+		in.Keys = []preflight.Key{} // it is known that there is none
+		return
+	case s.Keys.Path == "":
+		return
+	}
+	keys, err := s.Keys.Keys(in.Client, c.Selectors)
+	in.KeyTrouble = err
+	for _, k := range keys {
+		in.Keys = append(in.Keys, preflight.Key{Domain: k.Domain, Selector: k.Selector, Public: k.Public()})
+	}
+}
+
+// addresses are those of --egress, else of the live nodes, with their names.
+func (s *Sources) addresses(ctx context.Context) ([]queue.Egress, error) {
+	var nodes []queue.Node
+	var err error
+	if s.DB != nil {
+		if nodes, err = s.DB.Nodes(ctx); err != nil {
+			return nil, err
+		}
+	}
+	var egress []queue.Egress
+	add := func(addr netip.Addr, helo string) {
+		if !slices.ContainsFunc(egress, func(e queue.Egress) bool { return e.Addr == addr }) {
+			egress = append(egress, queue.Egress{Addr: addr, HELO: cmp.Or(s.HELO, helo)})
+		}
+	}
+	if len(s.Egress) == 0 {
+		for _, n := range nodes {
+			for _, addr := range n.Egress {
+				add(addr, n.HELO)
+			}
+		}
+	}
+	for _, text := range s.Egress {
+		addr, err := netip.ParseAddr(strings.TrimSpace(text))
+		if err != nil || addr.Zone() != "" {
+			return nil, exit.Usagef("--egress %s: not an IP address", text)
+		}
+		addr = addr.Unmap()
+		helo := ""
+		for _, n := range nodes {
+			if slices.Contains(n.Egress, addr) {
+				helo = n.HELO
+			}
+		}
+		add(addr, helo)
+	}
+	switch {
+	case len(egress) == 0:
+		return nil, exit.Usagef("no node is live: say with --egress which addresses receivers see")
+	case slices.ContainsFunc(egress, func(e queue.Egress) bool { return e.HELO == "" }):
+		return nil, exit.Usagef("no live node sends from %s: say with --helo which name it gives at EHLO", egress[0].Addr)
+	}
+	return egress, nil
+}
