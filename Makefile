@@ -4,7 +4,7 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: build test chaos bench lint fmt demo
+.PHONY: build test chaos bench lint fmt demo settings
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/enotify ./cmd/enotify
@@ -30,3 +30,7 @@ fmt:
 
 demo:
 	go run ./cmd/enotify demo
+
+# Writes the guide's page of settings from the flags.
+settings:
+	go test ./cmd/enotify -run '^TestSettingsPage$$' -update-settings

@@ -52,6 +52,7 @@ func (a *app) rootCmd() *cobra.Command {
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log every attempt")
 	root.AddCommand(a.runCmd(), a.demoCmd(), a.clientCmd(), a.batchCmd(), a.preflightCmd(), a.destinationCmd(), a.suppressionCmd(), a.nodeCmd(),
 		a.spfCmd(a.liveEgress), a.bounceCmd(), a.migrateCmd(), a.versionCmd())
+	root.SetHelpCommand(a.helpCmd())
 	return root
 }
 

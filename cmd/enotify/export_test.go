@@ -1,0 +1,6 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// Root is the command tree, as the program has it.
+func Root() *cobra.Command { return (&app{}).rootCmd() }

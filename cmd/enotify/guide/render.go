@@ -1,0 +1,113 @@
+package guide
+
+import (
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+// ANSI escape sequences of a terminal.
+const (
+	bold  = "\x1b[1m"
+	plain = "\x1b[0m"
+)
+
+// Render writes a page for people who read it in a terminal: fences and
+// comments are dropped, code is indented, columns of tables are aligned and
+// links name the command that shows the other page. Headings and code within a
+// sentence are bold where styled is set; else the text has no escape sequence.
+func Render(w io.Writer, page string, styled bool) error {
+	r := renderer{styled: styled}
+	for _, block := range Parse(page) {
+		r.block(block)
+	}
+	_, err := io.WriteString(w, r.out.String())
+	return err
+}
+
+type renderer struct {
+	styled bool
+	out    strings.Builder
+}
+
+func (r *renderer) block(b Block) {
+	if b.Kind == Comment {
+		return
+	}
+	if r.out.Len() > 0 {
+		r.out.WriteByte('\n')
+	}
+	switch b.Kind {
+	case Heading:
+		fmt.Fprintln(&r.out, r.strong(strings.TrimLeft(b.Text, "# ")))
+	case Code:
+		fmt.Fprintln(&r.out, "    "+strings.ReplaceAll(b.Text, "\n", "\n    "))
+	case Table:
+		r.table(strings.Split(b.Text, "\n"))
+	default:
+		fmt.Fprintln(&r.out, r.inline(b.Text))
+	}
+}
+
+var (
+	linkPattern = regexp.MustCompile(`\[([^\]]*)\]\(([^)]*)\)`)
+	codePattern = regexp.MustCompile("`([^`]+)`")
+	boldPattern = regexp.MustCompile(`\*\*([^*]+)\*\*`)
+)
+
+// inline renders links, code and strong text within a sentence. Code keeps its
+// backticks where nothing else would set it apart.
+func (r *renderer) inline(text string) string {
+	text = linkPattern.ReplaceAllStringFunc(text, func(link string) string {
+		part := linkPattern.FindStringSubmatch(link)
+		target, _, _ := strings.Cut(part[2], "#")
+		if name, isPage := strings.CutSuffix(target, ".md"); isPage && !strings.Contains(name, "/") {
+			return part[1] + " (`enotify help " + name + "`)"
+		}
+		return part[1] + " (" + part[2] + ")"
+	})
+	text = boldPattern.ReplaceAllStringFunc(text, func(s string) string { return r.strong(strings.Trim(s, "*")) })
+	if r.styled {
+		text = codePattern.ReplaceAllString(text, bold+"$1"+plain)
+	}
+	return text
+}
+
+func (r *renderer) strong(text string) string {
+	if !r.styled {
+		return text
+	}
+	return bold + text + plain
+}
+
+// table writes rows in columns as wide as their widest cell; the line under
+// the header, which only Markdown needs, is dropped.
+func (r *renderer) table(lines []string) {
+	var rows [][]string
+	var widths []int
+	for i, line := range lines {
+		if i == 1 {
+			continue
+		}
+		cells := strings.Split(strings.Trim(line, "|"), "|")
+		for j, cell := range cells {
+			cells[j] = strings.TrimSpace(cell)
+			if j == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[j] = max(widths[j], utf8.RuneCountInString(cells[j]))
+		}
+		rows = append(rows, cells)
+	}
+	for _, cells := range rows {
+		var line strings.Builder
+		for j, cell := range cells {
+			line.WriteString(cell + strings.Repeat(" ", widths[j]-utf8.RuneCountInString(cell)+2))
+		}
+		if text := strings.TrimRight(line.String(), " "); text != "" {
+			fmt.Fprintln(&r.out, r.inline(text))
+		}
+	}
+}

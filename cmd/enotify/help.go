@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"enotify/cmd/enotify/guide"
+)
+
+// helpCmd is the verb help. It replaces cobra's, and shows a command's help as
+// that does; what names no command names a page of the guide.
+func (a *app) helpCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND | TOPIC]",
+		Short: "Help about a command, or a page of the guide",
+		Long: `Shows the help of a command, or a page of the guide. Without an argument it
+lists both.`,
+		Example: "  enotify help batch create\n  enotify help first-campaign",
+		// Help needs no settings: a mistake in the environment must not keep anybody from reading it.
+		PersistentPreRun: func(*cobra.Command, []string) { a.begun = true },
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			return completeHelp(cmd.Root(), args), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return a.help(cmd.Root(), args) },
+	}
+}
+
+func (a *app) help(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		if err := root.Help(); err != nil {
+			return err
+		}
+		return a.say("\nGuide (enotify help TOPIC):\n%s", topicList())
+	}
+	cmd, rest, err := root.Find(args)
+	if err == nil && cmd != root && len(rest) == 0 {
+		cmd.InitDefaultHelpFlag() // so that the help lists it
+		return cmd.Help()
+	}
+	if page, ok := guide.Page(args[0]); ok && len(args) == 1 {
+		return guide.Render(a.stdout, page, a.colour(a.stdout))
+	}
+	return usagef("%s is neither a command nor a topic of the guide; enotify help lists them", strings.Join(args, " "))
+}
+
+func topicList() string {
+	var list strings.Builder
+	for _, topic := range guide.Topics() {
+		fmt.Fprintf(&list, "  %-18s %s\n", topic.Name, topic.Title)
+	}
+	return strings.TrimSuffix(list.String(), "\n")
+}
+
+// completeHelp names what may follow help and args: the commands below the one
+// that args name, and as the first argument the topics.
+func completeHelp(root *cobra.Command, args []string) []string {
+	cmd, rest, err := root.Find(args)
+	if err != nil || len(rest) > 0 {
+		return nil
+	}
+	var names []string
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name()+"\t"+sub.Short)
+		}
+	}
+	if len(args) == 0 {
+		for _, topic := range guide.Topics() {
+			names = append(names, topic.Name+"\t"+topic.Title)
+		}
+	}
+	return names
+}
