@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/guide"
 )
 
@@ -42,7 +43,7 @@ func (a *app) help(root *cobra.Command, args []string) error {
 	if page, ok := guide.Page(args[0]); ok && len(args) == 1 {
 		return guide.Render(a.stdout, page, a.colour(a.stdout))
 	}
-	return usagef("%s is neither a command nor a topic of the guide; enotify help lists them", strings.Join(args, " "))
+	return exit.Usagef("%s is neither a command nor a topic of the guide; enotify help lists them", strings.Join(args, " "))
 }
 
 func topicList() string {

@@ -16,8 +16,8 @@ type Topic struct {
 
 // order is the order in which the topics are listed. Every page is named here.
 var order = []string{
-	"first-campaign", "preflight", "going-live", "sql", "batches",
-	"spf", "slow-site", "bad-addresses", "replies", "bounces", "dkim", "unsubscribe",
+	"first-campaign", "before-a-campaign", "going-live", "sql", "batches",
+	"spf-blocks", "slow-site", "bad-addresses", "replies", "bounces", "dkim", "unsubscribe",
 	"limits", "smarthost", "monitoring", "dead-node", "failover", "upgrade",
 	"systemd", "containers", "settings", "speed", "development",
 }
