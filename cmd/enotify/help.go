@@ -33,7 +33,8 @@ func (a *app) help(root *cobra.Command, args []string) error {
 		if err := root.Help(); err != nil {
 			return err
 		}
-		return a.say("\nGuide (enotify help TOPIC):\n%s", topicList())
+		_, err := fmt.Fprintf(a.stdout, "\nGuide (enotify help TOPIC):\n%s", topicList())
+		return err
 	}
 	cmd, rest, err := root.Find(args)
 	if err == nil && cmd != root && len(rest) == 0 {
@@ -51,7 +52,7 @@ func topicList() string {
 	for _, topic := range guide.Topics() {
 		fmt.Fprintf(&list, "  %-18s %s\n", topic.Name, topic.Title)
 	}
-	return strings.TrimSuffix(list.String(), "\n")
+	return list.String()
 }
 
 // completeHelp names what may follow help and args: the commands below the one
