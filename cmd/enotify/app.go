@@ -110,18 +110,27 @@ func (a *app) database(ctx context.Context) (databaseURL string, stop func(), er
 	return database.Locate(ctx, a.databaseURL, a.logger())
 }
 
-// open opens the database, migrated. The caller closes it with the function returned.
-func (a *app) open(ctx context.Context) (*queue.DB, func(), error) {
+// withQueue opens the queue, its schema up to date, for what a verb does once its
+// flags make sense.
+func (a *app) withQueue(ctx context.Context, verb func(ctx context.Context, db *queue.DB) error) error {
 	databaseURL, stop, err := a.database(ctx)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
+	defer stop()
 	db, err := database.Open(ctx, databaseURL, 0)
 	if err != nil {
-		stop()
-		return nil, nil, err
+		return err
 	}
-	return db, func() { db.Close(); stop() }, nil
+	defer db.Close()
+	return verb(ctx, db)
+}
+
+// onQueue is a verb that needs the queue at once.
+func (a *app) onQueue(verb func(ctx context.Context, db *queue.DB, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error { return verb(ctx, db, args) })
+	}
 }
 
 func (a *app) logger() *slog.Logger {

@@ -32,19 +32,16 @@ func (a *app) batchVerb(use, short string, do func(ctx context.Context, db *queu
 			if err != nil {
 				return err
 			}
-			db, stop, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer stop()
-			if err := do(cmd.Context(), db, id); err != nil {
-				return err
-			}
-			s, err := db.Status(cmd.Context(), id)
-			if err != nil {
-				return err
-			}
-			return a.print(s, func(p *term.Page) { p.Line("batch %d is %s: %s", id, s.State, tally(s)) })
+			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+				if err := do(ctx, db, id); err != nil {
+					return err
+				}
+				s, err := db.Status(ctx, id)
+				if err != nil {
+					return err
+				}
+				return a.print(s, func(p *term.Page) { p.Line("batch %d is %s: %s", id, s.State, tally(s)) })
+			})
 		},
 	}
 }
@@ -115,19 +112,16 @@ func (a *app) batchListCmd() *cobra.Command {
 			if !all {
 				f.Since = listed
 			}
-			db, stop, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer stop()
-			batches, err := db.Batches(cmd.Context(), f)
-			if err != nil {
-				return err
-			}
-			if len(batches) == 0 {
-				a.hint("no batches; --all shows those that finished more than a day ago too")
-			}
-			return a.print(batches, func(p *term.Page) { layBatches(p, batches) })
+			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+				batches, err := db.Batches(ctx, f)
+				if err != nil {
+					return err
+				}
+				if len(batches) == 0 {
+					a.hint("no batches; --all shows those that finished more than a day ago too")
+				}
+				return a.print(batches, func(p *term.Page) { layBatches(p, batches) })
+			})
 		},
 	}
 	fl := cmd.Flags()
@@ -165,28 +159,25 @@ recipient may be in two states or in none. Exits with 2 where that is not so.`,
 					return err
 				}
 			}
-			db, stop, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer stop()
-			audits, err := db.Audit(cmd.Context(), id)
-			if err != nil {
-				return err
-			}
-			if err := a.print(audits, func(p *term.Page) { layAudits(p, audits) }); err != nil {
-				return err
-			}
-			violated := 0
-			for _, audit := range audits {
-				if len(audit.Problems) > 0 {
-					violated++
+			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+				audits, err := db.Audit(ctx, id)
+				if err != nil {
+					return err
 				}
-			}
-			if violated > 0 {
-				return exit.With(exit.Blocked, fmt.Errorf("%s of %d violated; keep the database as it is and report this", figures.Some(violated, "batch"), len(audits)))
-			}
-			return nil
+				if err := a.print(audits, func(p *term.Page) { layAudits(p, audits) }); err != nil {
+					return err
+				}
+				violated := 0
+				for _, audit := range audits {
+					if len(audit.Problems) > 0 {
+						violated++
+					}
+				}
+				if violated > 0 {
+					return exit.With(exit.Blocked, fmt.Errorf("%s of %d violated; keep the database as it is and report this", figures.Some(violated, "batch"), len(audits)))
+				}
+				return nil
+			})
 		},
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -101,28 +102,25 @@ func (a *app) createBatch(cmd *cobra.Command, c createFlags) error {
 		}
 		d.Recipients = list.Next
 	}
-	db, stop, err := a.open(cmd.Context())
-	if err != nil {
-		return err
-	}
-	defer stop()
-	made, err := db.Create(cmd.Context(), d)
-	if err != nil {
-		return fmt.Errorf("%w; nothing was created", err)
-	}
-	s, err := db.Status(cmd.Context(), made.ID)
-	if err != nil {
-		return err
-	}
-	switch {
-	case made.Existed:
-		a.hint("batch %d has the key %q already and is %s; nothing was added to it", s.ID, d.Key, s.State)
-	case s.State == "draft":
-		a.hint("batch %d is a draft with %s; next: enotify batch submit %d", s.ID, figures.Some(made.Recipients, "staged recipient"), s.ID)
-	default:
-		a.hint("batch %d is %s: %s; see enotify batch show %d", s.ID, s.State, tally(s), s.ID)
-	}
-	return a.print(s, func(p *term.Page) { p.Line("%d", s.ID) })
+	return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+		made, err := db.Create(ctx, d)
+		if err != nil {
+			return fmt.Errorf("%w; nothing was created", err)
+		}
+		s, err := db.Status(ctx, made.ID)
+		if err != nil {
+			return err
+		}
+		switch {
+		case made.Existed:
+			a.hint("batch %d has the key %q already and is %s; nothing was added to it", s.ID, d.Key, s.State)
+		case s.State == "draft":
+			a.hint("batch %d is a draft with %s; next: enotify batch submit %d", s.ID, figures.Some(made.Recipients, "staged recipient"), s.ID)
+		default:
+			a.hint("batch %d is %s: %s; see enotify batch show %d", s.ID, s.State, tally(s), s.ID)
+		}
+		return a.print(s, func(p *term.Page) { p.Line("%d", s.ID) })
+	})
 }
 
 // check looks at the flags alone.

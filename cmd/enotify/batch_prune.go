@@ -33,34 +33,31 @@ beside the sending, and may be interrupted and called again.`,
 		if err != nil {
 			return exit.Usagef("--older-than: %v, such as 90d", err)
 		}
-		db, stop, err := a.open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer stop()
-		batches, err := db.Prunable(cmd.Context(), keep, client)
-		if err != nil {
-			return err
-		}
-		recipients := 0
-		for _, b := range batches {
-			recipients += b.Total
-		}
-		if len(batches) == 0 {
-			a.hint("no batch finished longer ago than %s and is there in full", olderThan)
-		}
-		if dryRun || len(batches) == 0 {
-			return a.print(batches, func(p *term.Page) { layPrunable(p, batches) })
-		}
-		if err := a.confirm(*yes, "drop for good what is kept of %s to %s, finished longer ago than %s?", figures.Some(len(batches), "batch"), figures.Some(recipients, "recipient"), olderThan); err != nil {
-			return err
-		}
-		if err := a.prune(cmd.Context(), db, batches, recipients); err != nil {
-			return err
-		}
-		a.hint("autovacuum makes their room free; to have it at once: VACUUM (ANALYZE) enotify.recipient, enotify.outcome, enotify.attempt")
-		return a.print(batches, func(p *term.Page) {
-			p.Line("pruned %s to %s", figures.Some(len(batches), "batch"), figures.Some(recipients, "recipient"))
+		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+			batches, err := db.Prunable(ctx, keep, client)
+			if err != nil {
+				return err
+			}
+			recipients := 0
+			for _, b := range batches {
+				recipients += b.Total
+			}
+			if len(batches) == 0 {
+				a.hint("no batch finished longer ago than %s and is there in full", olderThan)
+			}
+			if dryRun || len(batches) == 0 {
+				return a.print(batches, func(p *term.Page) { layPrunable(p, batches) })
+			}
+			if err := a.confirm(*yes, "drop for good what is kept of %s to %s, finished longer ago than %s?", figures.Some(len(batches), "batch"), figures.Some(recipients, "recipient"), olderThan); err != nil {
+				return err
+			}
+			if err := a.prune(ctx, db, batches, recipients); err != nil {
+				return err
+			}
+			a.hint("autovacuum makes their room free; to have it at once: VACUUM (ANALYZE) enotify.recipient, enotify.outcome, enotify.attempt")
+			return a.print(batches, func(p *term.Page) {
+				p.Line("pruned %s to %s", figures.Some(len(batches), "batch"), figures.Some(recipients, "recipient"))
+			})
 		})
 	}
 	f := cmd.Flags()

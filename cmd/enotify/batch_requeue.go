@@ -47,12 +47,9 @@ for delivered. --dry-run shows who would be sent to, by class and domain.`,
 		if err != nil {
 			return err
 		}
-		db, stop, err := a.open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer stop()
-		return a.requeue(cmd.Context(), db, id, f, expires, *yes)
+		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+			return a.requeue(ctx, db, id, f, expires, *yes)
+		})
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.class, "class", "", "those who ended as `CLASS`: auth_rejected, policy, spam_block, …; or expired, or unknown")

@@ -43,16 +43,13 @@ func (a *app) batchShowCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			db, stop, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer stop()
-			r, err := report(cmd.Context(), db, id)
-			if err != nil {
-				return err
-			}
-			return a.print(r, r.lay)
+			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+				r, err := report(ctx, db, id)
+				if err != nil {
+					return err
+				}
+				return a.print(r, r.lay)
+			})
 		},
 	}
 }

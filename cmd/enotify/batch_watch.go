@@ -37,13 +37,10 @@ Exit codes, with ID: 0 done; 2 blocked; 1 cancelled, or an error.`,
 				}
 				w.id = id
 			}
-			db, stop, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer stop()
-			w.db = db
-			return w.run(cmd.Context())
+			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+				w.db = db
+				return w.run(ctx)
+			})
 		},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"regexp"
 	"strconv"
 	"strings"
@@ -47,42 +48,40 @@ ingest only one that you would believe yourself.`,
 		if err != nil {
 			return err
 		}
-		in := &ingest{}
-		if !dry {
-			db, stop, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer stop()
-			in.db = db
-			in.keys, err = (&keyring.Keyring{DB: db}).Load(cmd.Context())
+		if dry {
+			return a.ingest(cmd.Context(), &ingest{}, mails, strict)
+		}
+		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+			keys, err := (&keyring.Keyring{DB: db}).Load(ctx)
 			if errors.Is(err, keyring.ErrNotAllowed) {
-				return errors.New("this login may not read the keys of return paths; bounce ingest takes a member of enotify_sender")
+				return fmt.Errorf("%w; bounce ingest takes a member of enotify_sender", keyring.ErrNotAllowed)
 			}
 			if err != nil {
 				return err
 			}
-		}
-		for l := range mails {
-			if err := in.take(cmd.Context(), l); err != nil {
-				return err
-			}
-			if in.sum.Read%100 == 0 && term.IsTerminal(a.stderr) {
-				fmt.Fprintf(a.stderr, "\r%s read ", figures.Count(in.sum.Read))
-			}
-		}
-		if in.sum.Read >= 100 && term.IsTerminal(a.stderr) {
-			fmt.Fprint(a.stderr, "\r\033[K")
-		}
-		if err := a.print(in, func(p *term.Page) { in.lay(p, dry) }); err != nil {
-			return err
-		}
-		if strict && in.sum.Unmatched > 0 {
-			return exit.With(exit.Warned, fmt.Errorf("%s matched no recipient of ours", figures.Some(in.sum.Unmatched, "report")))
-		}
-		return nil
+			return a.ingest(ctx, &ingest{db: db, keys: keys}, mails, strict)
+		})
 	}
 	return cmd
+}
+
+// ingest takes all mails, and prints what they were.
+func (a *app) ingest(ctx context.Context, in *ingest, mails iter.Seq[letter], strict bool) error {
+	progress := term.NewProgress(a.stderr)
+	for l := range mails {
+		if err := in.take(ctx, l); err != nil {
+			return err
+		}
+		progress.Say("%s read", figures.Count(in.sum.Read))
+	}
+	progress.End()
+	if err := a.print(in, in.lay); err != nil {
+		return err
+	}
+	if strict && in.sum.Unmatched > 0 {
+		return exit.With(exit.Warned, fmt.Errorf("%s matched no recipient of ours", figures.Some(in.sum.Unmatched, "report")))
+	}
+	return nil
 }
 
 // An ingest is one run of bounce ingest.
@@ -293,8 +292,8 @@ func names(said mail.Report, address string) bool {
 	return false
 }
 
-func (in *ingest) lay(p *term.Page, dry bool) {
-	if dry {
+func (in *ingest) lay(p *term.Page) {
+	if in.db == nil {
 		var rows [][]string
 		for _, m := range in.mails {
 			if len(m.Recipients) == 0 {

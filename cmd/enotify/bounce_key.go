@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,13 +18,8 @@ func (a *app) bounceKeyCmd() *cobra.Command {
 func (a *app) bounceKeyListCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the keys, the newest first; never their secrets", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			db, stop, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer stop()
-			keys, err := db.TokenKeyStates(cmd.Context())
+		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
+			keys, err := db.TokenKeyStates(ctx)
 			if err != nil {
 				return err
 			}
@@ -31,7 +27,7 @@ func (a *app) bounceKeyListCmd() *cobra.Command {
 				keys = []queue.KeyState{}
 			}
 			return a.print(keys, func(p *term.Page) { layKeys(p, keys) })
-		},
+		}),
 	}
 }
 
@@ -66,19 +62,14 @@ func (a *app) bounceKeyRotateCmd() *cobra.Command {
 		Long: `Makes a key, with which all nodes sign within a second. What the keys before it
 signed counts on: bounces and the unsubscribe links in mail that has left. Where
 a secret got out, retire its key afterwards.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			db, stop, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer stop()
-			id, err := db.RotateTokenKey(cmd.Context())
+		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
+			id, err := db.RotateTokenKey(ctx)
 			if err != nil {
 				return err
 			}
 			a.hint("what the others signed counts until they are retired: enotify bounce key list")
 			return a.say("key %s signs from now on", id)
-		},
+		}),
 	}
 }
 
@@ -90,13 +81,8 @@ that still come back, and the unsubscribe links in mail that readers have kept,
 perhaps for years. The key that signs cannot be retired; rotate first.`,
 	}
 	yes := yesFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		db, stop, err := a.open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer stop()
-		key, err := db.TokenKeyState(cmd.Context(), args[0])
+	cmd.RunE = a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {
+		key, err := db.TokenKeyState(ctx, args[0])
 		if err != nil {
 			return err
 		}
@@ -106,11 +92,11 @@ perhaps for years. The key that signs cannot be retired; rotate first.`,
 				return err
 			}
 		}
-		since, err := db.RetireTokenKey(cmd.Context(), key.ID)
+		since, err := db.RetireTokenKey(ctx, key.ID)
 		if err != nil {
 			return err
 		}
 		return a.say("key %s is retired since %s", key.ID, figures.Clock(since))
-	}
+	})
 	return cmd
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -90,23 +91,20 @@ deferred counts too. With -o html it is one page that opens from disk.`,
 			if batch != 0 && !cmd.Flags().Changed("since") {
 				window = 100 * 365 * 24 * time.Hour // all of it
 			}
-			db, stop, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer stop()
-			r := newBounceReport(insight.Scope{Client: client, Batch: batch, Since: time.Now().Add(-window)})
-			if err := insight.Of(db).Refusals(cmd.Context(), insight.Scope{Client: client, Batch: batch, Since: r.Since}, r.add); err != nil {
-				return err
-			}
-			r.finish(shown)
-			switch {
-			case format == "html":
-				return r.html(a.stdout)
-			case format == "json":
-				a.output = "json"
-			}
-			return a.print(r, r.lay)
+			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+				r := newBounceReport(insight.Scope{Client: client, Batch: batch, Since: time.Now().Add(-window)})
+				if err := insight.Of(db).Refusals(ctx, insight.Scope{Client: client, Batch: batch, Since: r.Since}, r.add); err != nil {
+					return err
+				}
+				r.finish(shown)
+				switch {
+				case format == "html":
+					return r.html(a.stdout)
+				case format == "json":
+					a.output = "json"
+				}
+				return a.print(r, r.lay)
+			})
 		},
 	}
 	f := cmd.Flags()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -27,13 +28,8 @@ func (a *app) clientAddCmd() *cobra.Command {
 logins of the database: they alone send for it, and for no other client. Each
 becomes a member of enotify_app.`,
 		Example: "  enotify client add town.example --role town_cms",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			db, stop, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer stop()
-			domain, registered, err := db.AddClient(cmd.Context(), args[0], logins)
+		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {
+			domain, registered, err := db.AddClient(ctx, args[0], logins)
 			if err != nil {
 				return err
 			}
@@ -48,7 +44,7 @@ becomes a member of enotify_app.`,
 				}
 			}
 			return nil
-		},
+		}),
 	}
 	cmd.Flags().StringArrayVar(&logins, "role", nil, "`LOGIN` that may send for it; may be repeated")
 	return cmd
@@ -57,13 +53,8 @@ becomes a member of enotify_app.`,
 func (a *app) clientListCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the clients", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			db, stop, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer stop()
-			clients, err := db.Clients(cmd.Context())
+		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
+			clients, err := db.Clients(ctx)
 			if err != nil {
 				return err
 			}
@@ -80,7 +71,7 @@ func (a *app) clientListCmd() *cobra.Command {
 				}
 				p.Table([]string{"CLIENT", "SPF", "BATCHES", "UNFINISHED", "LOGINS"}, rows...)
 			})
-		},
+		}),
 	}
 }
 
@@ -111,17 +102,12 @@ const verdictsShown = 30
 func (a *app) clientShowCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "show DOMAIN", Short: "Show a client: its logins, what SPF says of it, its batches", Args: one("a domain"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			db, stop, err := a.open(cmd.Context())
+		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {
+			c, err := db.Client(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			defer stop()
-			c, err := db.Client(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			found, err := verdictsOn(cmd.Context(), db, c.Domain)
+			found, err := verdictsOn(ctx, db, c.Domain)
 			if err != nil {
 				return err
 			}
@@ -132,7 +118,7 @@ func (a *app) clientShowCmd() *cobra.Command {
 				layClient(p, c)
 				layVerdicts(p, found)
 			})
-		},
+		}),
 	}
 }
 
@@ -159,13 +145,8 @@ all have finished: the record of what was sent to whom is then deleted too.`,
 	}
 	cmd.Flags().BoolVar(&withBatches, "with-batches", false, "delete the record of its finished batches too")
 	yes := yesFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		db, stop, err := a.open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer stop()
-		c, err := db.Client(cmd.Context(), args[0])
+	cmd.RunE = a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {
+		c, err := db.Client(ctx, args[0])
 		if err != nil {
 			return err
 		}
@@ -176,10 +157,10 @@ all have finished: the record of what was sent to whom is then deleted too.`,
 		if err := a.confirm(*yes, "%s?", what); err != nil {
 			return err
 		}
-		if err := db.RemoveClient(cmd.Context(), c.Domain, withBatches); err != nil && !errors.Is(err, queue.ErrNotFound) {
+		if err := db.RemoveClient(ctx, c.Domain, withBatches); err != nil && !errors.Is(err, queue.ErrNotFound) {
 			return err
 		}
 		return a.say("client %s removed", c.Domain)
-	}
+	})
 	return cmd
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/preflight"
@@ -27,32 +29,32 @@ Exit codes: 0 in order; 2 a check blocks; 3 with --strict, warnings.`,
 		if err := p.check(); err != nil {
 			return err
 		}
-		domain := spfguard.ASCII(args[0])
-		var db *queue.DB
-		if a.databaseURL != "" || len(p.Egress) == 0 || p.HELO == "" {
-			var stop func()
-			var err error
-			if db, stop, err = a.open(ctx); err != nil {
+		if a.databaseURL == "" && len(p.Egress) > 0 && p.HELO != "" { // the DNS is all that it takes
+			return p.checkClient(ctx, spfguard.ASCII(args[0]))
+		}
+		return a.withQueue(ctx, func(ctx context.Context, db *queue.DB) error {
+			domain, err := db.Domain(ctx, args[0])
+			if err != nil {
 				return err
 			}
-			defer stop()
-			if domain, err = db.Domain(ctx, args[0]); err != nil {
-				return err
-			}
-		}
-		p.DB = db
-		in, err := p.Client(ctx, "postmaster@"+domain)
-		if err != nil {
-			return err
-		}
-		r, err := preflight.Run(ctx, in)
-		if err != nil {
-			return err
-		}
-		if err := p.show(r); err != nil {
-			return err
-		}
-		return p.exit(r)
+			p.DB = db
+			return p.checkClient(ctx, domain)
+		})
 	}
 	return cmd
+}
+
+func (p *preflightFlags) checkClient(ctx context.Context, domain string) error {
+	in, err := p.Client(ctx, "postmaster@"+domain)
+	if err != nil {
+		return err
+	}
+	r, err := preflight.Run(ctx, in)
+	if err != nil {
+		return err
+	}
+	if err := p.show(r); err != nil {
+		return err
+	}
+	return p.exit(r)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -60,22 +61,19 @@ with --bounce operator at the domain of run --bounce-domain.`,
 		if change == (queue.ClientChange{}) {
 			return exit.Usagef("nothing to set: give --return-path, --dkim-selector, --bounce-domain or --bounce")
 		}
-		db, stop, err := a.open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer stop()
-		domain, err := db.SetClient(cmd.Context(), args[0], change)
-		if err != nil {
-			return err
-		}
-		c, err := db.Client(cmd.Context(), domain)
-		if err != nil {
-			return err
-		}
-		a.hint("what it is to publish: enotify client zone %s", domain)
-		return a.print(c, func(p *term.Page) {
-			p.Line("client %s: return path %s, %s", c.Domain, returnPathOf(c), signedWith(c.Selectors))
+		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+			domain, err := db.SetClient(ctx, args[0], change)
+			if err != nil {
+				return err
+			}
+			c, err := db.Client(ctx, domain)
+			if err != nil {
+				return err
+			}
+			a.hint("what it is to publish: enotify client zone %s", domain)
+			return a.print(c, func(p *term.Page) {
+				p.Line("client %s: return path %s, %s", c.Domain, returnPathOf(c), signedWith(c.Selectors))
+			})
 		})
 	}
 	return cmd

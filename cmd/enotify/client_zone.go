@@ -54,13 +54,13 @@ DMARC policy to begin with, and for signed return paths the MX and SPF of their
 domain. Lines that are published as they should be are
 commented out, so that the rest can be pasted as it is.`,
 		Example: "  enotify client zone town.example --dkim-dir /etc/enotify/dkim",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			lines, err := z.lines(cmd.Context(), args[0])
+		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {
+			lines, err := z.lines(ctx, db, args[0])
 			if err != nil {
 				return err
 			}
 			return a.print(lines, func(p *term.Page) { layZone(p, lines) })
-		},
+		}),
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&z.ips, "ip", nil, "`IP` addresses that send; default: the egress addresses of the live nodes")
@@ -101,12 +101,7 @@ type zoneFile struct {
 	dns *dns.Resolver
 }
 
-func (z *zoneFile) lines(ctx context.Context, name string) ([]zoneLine, error) {
-	db, stop, err := z.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer stop()
+func (z *zoneFile) lines(ctx context.Context, db *queue.DB, name string) ([]zoneLine, error) {
 	c, err := db.Client(ctx, name)
 	if err != nil {
 		return nil, err

@@ -146,18 +146,13 @@ func (l *limits) describe(name string, site bool) destination {
 func (a *app) destinationListCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the limits that hold: those set, and those built in", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			db, stop, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer stop()
-			all, err := effective(cmd.Context(), db)
+		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
+			all, err := effective(ctx, db)
 			if err != nil {
 				return err
 			}
 			return a.print(all, func(p *term.Page) { layDestinations(p, all) })
-		},
+		}),
 	}
 }
 
@@ -230,18 +225,15 @@ hosts serve others too, sets both.`,
 		if set == 0 {
 			return exit.Usagef("nothing to set: give --rate, --burst, --connections, --per-connection or --tls")
 		}
-		db, stop, err := a.open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer stop()
-		if d.Name, err = destinationName(cmd.Context(), db, args[0]); err != nil {
-			return err
-		}
-		if err := db.SetDestination(cmd.Context(), d); err != nil {
-			return err
-		}
-		return a.sayLimits(cmd.Context(), db, d.Name)
+		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) (err error) {
+			if d.Name, err = destinationName(ctx, db, args[0]); err != nil {
+				return err
+			}
+			if err := db.SetDestination(ctx, d); err != nil {
+				return err
+			}
+			return a.sayLimits(ctx, db, d.Name)
+		})
 	}
 	return cmd
 }
@@ -260,27 +252,22 @@ since it blocks us.`,
 	}
 	cmd.Flags().BoolVar(&learned, "learned", false, "forget what was learned, not what was set")
 	yes := yesFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		db, stop, err := a.open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer stop()
-		name, err := destinationName(cmd.Context(), db, args[0])
+	cmd.RunE = a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {
+		name, err := destinationName(ctx, db, args[0])
 		if err != nil {
 			return err
 		}
 		if learned {
-			return a.forgetLearned(cmd.Context(), db, name, *yes)
+			return a.forgetLearned(ctx, db, name, *yes)
 		}
 		if err := a.confirm(*yes, "forget the limits set for %s?", name); err != nil {
 			return err
 		}
-		if err := db.ResetDestination(cmd.Context(), name); err != nil {
+		if err := db.ResetDestination(ctx, name); err != nil {
 			return err
 		}
-		return a.sayLimits(cmd.Context(), db, name)
-	}
+		return a.sayLimits(ctx, db, name)
+	})
 	return cmd
 }
 

@@ -55,22 +55,17 @@ type learned struct {
 func (a *app) destinationShowCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "show NAME", Short: "Show the limits of a domain or site, what was learned of it, and why it is slow", Args: one("a name"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			db, stop, err := a.open(cmd.Context())
+		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {
+			name, err := destinationName(ctx, db, args[0])
 			if err != nil {
 				return err
 			}
-			defer stop()
-			name, err := destinationName(cmd.Context(), db, args[0])
-			if err != nil {
-				return err
-			}
-			r, err := destinationReportOn(cmd.Context(), db, name, time.Now())
+			r, err := destinationReportOn(ctx, db, name, time.Now())
 			if err != nil {
 				return err
 			}
 			return a.print(r, r.lay)
-		},
+		}),
 	}
 }
 

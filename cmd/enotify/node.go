@@ -38,13 +38,8 @@ type liveNode struct {
 func (a *app) nodeListCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the nodes that are alive", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			db, stop, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer stop()
-			alive, err := db.Nodes(cmd.Context())
+		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
+			alive, err := db.Nodes(ctx)
 			if err != nil {
 				return err
 			}
@@ -56,7 +51,7 @@ func (a *app) nodeListCmd() *cobra.Command {
 				a.hint("no node is running; nothing is sent until one is: enotify run")
 			}
 			return a.print(nodes, func(p *term.Page) { layNodes(p, nodes) })
-		},
+		}),
 	}
 }
 
@@ -85,13 +80,12 @@ func layNodes(p *term.Page, nodes []liveNode) {
 }
 
 // liveEgress lists the egress addresses of the nodes that run now.
-func (a *app) liveEgress(ctx context.Context) ([]netip.Addr, error) {
-	db, done, err := a.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	return egressOf(ctx, db)
+func (a *app) liveEgress(ctx context.Context) (addrs []netip.Addr, err error) {
+	err = a.withQueue(ctx, func(ctx context.Context, db *queue.DB) error {
+		addrs, err = egressOf(ctx, db)
+		return err
+	})
+	return addrs, err
 }
 
 func egressOf(ctx context.Context, db *queue.DB) ([]netip.Addr, error) {

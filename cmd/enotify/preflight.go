@@ -57,30 +57,27 @@ be made.`,
 			return err
 		}
 		defer done()
-		db, stop, err := a.open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer stop()
-		if last {
-			return p.showLast(cmd.Context(), db, what.ID)
-		}
-		in, r, err := p.report(cmd.Context(), db, what)
-		if err != nil {
-			return err
-		}
-		if watch {
-			if r, err = p.watch(cmd.Context(), in, r, every); err != nil {
+		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+			if last {
+				return p.showLast(ctx, db, what.ID)
+			}
+			in, r, err := p.report(ctx, db, what)
+			if err != nil {
 				return err
 			}
-		}
-		if err := p.keep(cmd.Context(), db, r, ""); err != nil {
-			return err
-		}
-		if err := p.show(r); err != nil {
-			return err
-		}
-		return p.exit(r)
+			if watch {
+				if r, err = p.watch(ctx, in, r, every); err != nil {
+					return err
+				}
+			}
+			if err := p.keep(ctx, db, r, ""); err != nil {
+				return err
+			}
+			if err := p.show(r); err != nil {
+				return err
+			}
+			return p.exit(r)
+		})
 	}
 	return cmd
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"strconv"
 	"time"
@@ -28,27 +29,24 @@ func (a *app) suppressionListCmd() *cobra.Command {
 			if limit < 0 {
 				return exit.Usagef("--limit %d: it is 0 or more", limit)
 			}
-			db, stop, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer stop()
-			ask := limit
-			if limit > 0 {
-				ask++ // to know whether there are more
-			}
-			found, err := db.Suppressions(cmd.Context(), client, match, ask)
-			if err != nil {
-				return err
-			}
-			if limit > 0 && len(found) > limit {
-				found = found[:limit]
-				a.hint("there are more than %s; --limit 0 shows all", figures.Count(limit))
-			}
-			if len(found) == 0 {
-				a.hint("no address is suppressed that fits")
-			}
-			return a.print(found, func(p *term.Page) { laySuppressions(p, found) })
+			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+				ask := limit
+				if limit > 0 {
+					ask++ // to know whether there are more
+				}
+				found, err := db.Suppressions(ctx, client, match, ask)
+				if err != nil {
+					return err
+				}
+				if limit > 0 && len(found) > limit {
+					found = found[:limit]
+					a.hint("there are more than %s; --limit 0 shows all", figures.Count(limit))
+				}
+				if len(found) == 0 {
+					a.hint("no address is suppressed that fits")
+				}
+				return a.print(found, func(p *term.Page) { laySuppressions(p, found) })
+			})
 		},
 	}
 	f := cmd.Flags()
@@ -94,20 +92,17 @@ func (a *app) suppressionAddCmd() *cobra.Command {
 				}
 				s.Until = &t
 			}
-			db, stop, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer stop()
-			address, err := db.Suppress(cmd.Context(), s)
-			if errors.Is(err, queue.ErrExists) { // what was asked for is so
-				a.hint("%v", err)
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			return a.say("%s is suppressed", address)
+			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+				address, err := db.Suppress(ctx, s)
+				if errors.Is(err, queue.ErrExists) { // what was asked for is so
+					a.hint("%v", err)
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				return a.say("%s is suppressed", address)
+			})
 		},
 	}
 	f := cmd.Flags()
@@ -128,16 +123,13 @@ func (a *app) suppressionRemoveCmd() *cobra.Command {
 		if err := a.confirm(*yes, "send to %s again?", args[0]); err != nil {
 			return err
 		}
-		db, stop, err := a.open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer stop()
-		address, err := db.Release(cmd.Context(), args[0], client)
-		if err != nil {
-			return err
-		}
-		return a.say("%s is not suppressed any more", address)
+		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+			address, err := db.Release(ctx, args[0], client)
+			if err != nil {
+				return err
+			}
+			return a.say("%s is not suppressed any more", address)
+		})
 	}
 	return cmd
 }

@@ -54,16 +54,13 @@ mail that came back. Of batches that were pruned only the suppression is left.`,
 			if err != nil {
 				return exit.Usagef("--since %s: it is a duration such as 90d or 12h", since)
 			}
-			db, stop, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer stop()
-			e, err := explain(cmd.Context(), db, args[0], time.Now().Add(-window), limit)
-			if err != nil {
-				return err
-			}
-			return a.print(e, e.lay)
+			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+				e, err := explain(ctx, db, args[0], time.Now().Add(-window), limit)
+				if err != nil {
+					return err
+				}
+				return a.print(e, e.lay)
+			})
 		},
 	}
 	f := cmd.Flags()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -52,22 +53,19 @@ a receiver or a reader said for good stays as it is.`,
 					return fmt.Errorf("%s line 1: there is no column %s; there may be %s", name, column, strings.Join(suppressionColumns, ", "))
 				}
 			}
-			db, stop, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer stop()
-			read, added, bad, err := db.ImportSuppressions(cmd.Context(), badRowsShown, func() (queue.Suppressible, bool, error) { return suppressible(rows) })
-			if err != nil {
-				return err
-			}
-			if len(bad) > 0 {
-				for _, b := range bad[1:] {
-					a.hint("%s line %d: %s", name, b.Line, term.Clip(b.Problem, 200))
+			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+				read, added, bad, err := db.ImportSuppressions(ctx, badRowsShown, func() (queue.Suppressible, bool, error) { return suppressible(rows) })
+				if err != nil {
+					return err
 				}
-				return fmt.Errorf("%s line %d: %s; nothing was added", name, bad[0].Line, term.Clip(bad[0].Problem, 200))
-			}
-			return a.say("%s read, %s added; the rest was suppressed for good already, or repeated", figures.Some(read, "line"), figures.Count(int(added)))
+				if len(bad) > 0 {
+					for _, b := range bad[1:] {
+						a.hint("%s line %d: %s", name, b.Line, term.Clip(b.Problem, 200))
+					}
+					return fmt.Errorf("%s line %d: %s; nothing was added", name, bad[0].Line, term.Clip(bad[0].Problem, 200))
+				}
+				return a.say("%s read, %s added; the rest was suppressed for good already, or repeated", figures.Some(read, "line"), figures.Count(int(added)))
+			})
 		},
 	}
 }
@@ -110,17 +108,12 @@ func (a *app) suppressionExportCmd() *cobra.Command {
 	var client string
 	cmd := &cobra.Command{
 		Use: "export", Short: "Write all suppressed addresses as CSV, as import reads it", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			db, stop, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer stop()
+		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
 			w := csv.NewWriter(a.stdout)
 			if err := w.Write(suppressionColumns); err != nil {
 				return err
 			}
-			if err := db.ExportSuppressions(cmd.Context(), client, func(s queue.Suppression) error {
+			if err := db.ExportSuppressions(ctx, client, func(s queue.Suppression) error {
 				until := ""
 				if s.Until != nil {
 					until = s.Until.UTC().Format(time.RFC3339)
@@ -131,7 +124,7 @@ func (a *app) suppressionExportCmd() *cobra.Command {
 			}
 			w.Flush()
 			return w.Error()
-		},
+		}),
 	}
 	cmd.Flags().StringVar(&client, "client", "", "those that hold for a client, by `DOMAIN`")
 	return cmd
