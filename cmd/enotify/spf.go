@@ -2,16 +2,17 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"enotify/cmd/enotify/exit"
+	"enotify/cmd/enotify/spfreport"
+	"enotify/cmd/enotify/term"
 	"enotify/spfguard"
 	"enotify/spfguard/dns"
 )
@@ -105,19 +106,11 @@ func (s *spf) identity(cmd *cobra.Command, args []string) (domain, sender string
 	return domain, sender, nil
 }
 
-func (s *spf) printJSON(v any) error {
-	enc := json.NewEncoder(s.stdout)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
-}
-
 // print shows parts of a report.
-func (s *spf) print(parts ...func(*treePrinter)) error {
-	p := &treePrinter{colour: s.colour(s.stdout)}
+func (s *spf) print(parts ...func(*spfreport.Printer)) error {
+	p := &spfreport.Printer{Page: term.NewPage(s.stdout, s.colour(s.stdout), time.Now())}
 	for _, part := range parts {
 		part(p)
 	}
-	_, err := io.WriteString(s.stdout, p.String())
-	return err
+	return p.Flush()
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/exit"
+	"enotify/cmd/enotify/spfreport"
 	"enotify/spfguard"
 )
 
@@ -44,33 +45,33 @@ func (s *spf) check(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	r := newSPFReport(domain, s.record)
-	r.evaluate(ctx, checker, ips, spfguard.Query{Sender: sender, HELO: s.helo, Domain: domain, Record: s.record})
-	r.lint(ctx, checker, s.record, ips)
-	if !r.passing() && !r.unsure() {
+	r := spfreport.New(domain, s.record)
+	r.Evaluate(ctx, checker, ips, spfguard.Query{Sender: sender, HELO: s.helo, Domain: domain, Record: s.record})
+	r.Lint(ctx, checker, s.record, ips)
+	if !r.Passing() && !r.Unsure() {
 		// That there is no fix, or none that the DNS lets us prove, is no error here.
 		if f, err := checker.Fix(ctx, spfguard.FixQuery{Domain: domain, Record: s.record, Egress: ips, Sender: sender, HELO: s.helo}); err == nil {
-			r.Fix = showFix(f)
+			r.Fix = spfreport.NewFix(f)
 		}
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if s.format == "json" {
-		err = s.printJSON(r)
+		err = writeJSON(s.stdout, r)
 	} else {
-		err = s.print(r.tree, r.findings, r.fix)
+		err = s.print(r.Tree, r.ListFindings, r.ShowFix)
 	}
 	if err != nil {
 		return err
 	}
-	return r.exit(s.strict)
+	return checkExit(r, s.strict)
 }
 
-// exit is the worst of the results.
-func (r *spfReport) exit(strict bool) error {
+// checkExit is the worst of the results.
+func checkExit(r *spfreport.Report, strict bool) error {
 	worst := spfguard.Send
-	for _, v := range r.verdicts {
+	for _, v := range r.Verdicts {
 		if v.Decision.Worse(worst) {
 			worst = v.Decision
 		}
@@ -79,7 +80,7 @@ func (r *spfReport) exit(strict bool) error {
 	case worst == spfguard.Block:
 		return exit.With(exit.Blocked, nil)
 	case worst == spfguard.Wait:
-		return exit.With(exit.Failed, fmt.Errorf("the DNS could not say, try again or name another server with --resolver: %w", r.temporary()))
+		return exit.With(exit.Failed, fmt.Errorf("the DNS could not say, try again or name another server with --resolver: %w", temporary(r)))
 	case worst == spfguard.Warn && strict:
 		return exit.With(exit.Warned, nil)
 	default:
@@ -88,8 +89,8 @@ func (r *spfReport) exit(strict bool) error {
 }
 
 // temporary is why the first result is a temperror.
-func (r *spfReport) temporary() error {
-	for _, v := range r.verdicts {
+func temporary(r *spfreport.Report) error {
+	for _, v := range r.Verdicts {
 		if v.Decision == spfguard.Wait {
 			return v.Err
 		}

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/exit"
+	"enotify/cmd/enotify/spfreport"
 	"enotify/spfguard"
 )
 
@@ -53,18 +54,18 @@ func (s *spf) runFix(cmd *cobra.Command, args []string, include string) error {
 	if err != nil {
 		return err
 	}
-	r := newSPFReport(domain, f.Before)
-	r.Fix = showFix(f)
+	r := spfreport.New(domain, f.Before)
+	r.Fix = spfreport.NewFix(f)
 	if s.format == "json" {
-		r.evaluate(cmd.Context(), checker, ips, spfguard.Query{Sender: sender, HELO: s.helo, Domain: domain, Record: s.record})
-		r.lint(cmd.Context(), checker, s.record, ips)
-		return s.printJSON(r)
+		r.Evaluate(cmd.Context(), checker, ips, spfguard.Query{Sender: sender, HELO: s.helo, Domain: domain, Record: s.record})
+		r.Lint(cmd.Context(), checker, s.record, ips)
+		return writeJSON(s.stdout, r)
 	}
-	return s.print(r.fix, func(p *treePrinter) {
+	return s.print(r.ShowFix, func(p *spfreport.Printer) {
 		if r.Fix == nil {
-			p.line("Nothing to be done: every address passes under the record of %s.", domain)
+			p.Line("Nothing to be done: every address passes under the record of %s.", domain)
 			return
 		}
-		p.line("  Proven by evaluating it: our addresses pass (%d), and so do those of others that pass now (%d).", len(f.Proof), f.Others)
+		p.Line("  Proven by evaluating it: our addresses pass (%d), and so do those of others that pass now (%d).", len(f.Proof), f.Others)
 	})
 }

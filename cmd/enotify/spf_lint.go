@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/exit"
+	"enotify/cmd/enotify/spfreport"
 	"enotify/spfguard"
 )
 
@@ -39,7 +40,7 @@ func (s *spf) lint(cmd *cobra.Command, args []string) error {
 			return err
 		}
 	}
-	r := newSPFReport("", s.record)
+	r := spfreport.New("", s.record)
 	switch {
 	case len(args) == 1:
 		r.Domain = spfguard.ASCII(args[0])
@@ -52,13 +53,13 @@ func (s *spf) lint(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	r.Findings = orEmpty(r.Findings)
+	r.Findings = spfreport.OrEmpty(r.Findings)
 	if s.format == "json" {
-		err = s.printJSON(r)
+		err = writeJSON(s.stdout, r)
 	} else {
-		err = s.print(r.findings, func(p *treePrinter) {
+		err = s.print(r.ListFindings, func(p *spfreport.Printer) {
 			if len(r.Findings) == 0 {
-				p.line("nothing to mend")
+				p.Line("nothing to mend")
 			}
 		})
 	}

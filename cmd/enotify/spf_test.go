@@ -14,7 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"enotify/cmd/enotify/exit"
-	"enotify/spfguard"
 	"enotify/spfguard/dns/dnstest"
 )
 
@@ -144,17 +143,6 @@ func TestSPFOutput(t *testing.T) {
 		}
 		if diff := cmp.Diff(string(want), got); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", args, diff)
-		}
-	}
-}
-
-func TestSPFColour(t *testing.T) {
-	t.Parallel()
-	for colour, want := range map[bool]string{true: "\x1b[31mFAIL\x1b[0m \\x1b[2J\n", false: "FAIL \\x1b[2J\n"} {
-		p := &treePrinter{colour: colour}
-		p.line("%s %s", p.paint(spfguard.Fail, "FAIL"), "\x1b[2J")
-		if got := p.String(); got != want {
-			t.Errorf("colour %v: got %q, want %q", colour, got, want)
 		}
 	}
 }
