@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"enotify/cmd/enotify/term"
 )
 
 // ANSI escape sequences of a terminal.
@@ -82,8 +84,12 @@ func (r *renderer) strong(text string) string {
 	return bold + text + plain
 }
 
-// table writes rows in columns as wide as their widest cell; the line under
-// the header, which only Markdown needs, is dropped.
+// width is how wide a table may be before its last column is wrapped.
+const width = 100
+
+// table writes rows in columns as wide as their widest cell. The last column
+// is wrapped where it would not fit. The line under the header, which only
+// Markdown needs, is dropped.
 func (r *renderer) table(lines []string) {
 	var rows [][]string
 	var widths []int
@@ -102,12 +108,22 @@ func (r *renderer) table(lines []string) {
 		rows = append(rows, cells)
 	}
 	for _, cells := range rows {
-		var line strings.Builder
-		for j, cell := range cells {
-			line.WriteString(cell + strings.Repeat(" ", widths[j]-utf8.RuneCountInString(cell)+2))
+		r.row(cells, widths)
+	}
+}
+
+func (r *renderer) row(cells []string, widths []int) {
+	var head strings.Builder
+	last := len(cells) - 1
+	for j, cell := range cells[:last] {
+		head.WriteString(term.Pad(cell, widths[j]+2))
+	}
+	indent := utf8.RuneCountInString(head.String())
+	for i, line := range term.Wrap(cells[last], max(width-indent, 30)) {
+		if i > 0 {
+			head.Reset()
+			head.WriteString(strings.Repeat(" ", indent))
 		}
-		if text := strings.TrimRight(line.String(), " "); text != "" {
-			fmt.Fprintln(&r.out, r.inline(text))
-		}
+		fmt.Fprintln(&r.out, strings.TrimRight(r.inline(head.String()+line), " "))
 	}
 }
