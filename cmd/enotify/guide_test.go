@@ -52,7 +52,7 @@ func runPage(t *testing.T, page string) {
 }
 
 // A line that a comment of a page begins with.
-var directive = regexp.MustCompile(`^(setup|dns|reply|sh|node|stop|kill|received|note)\b:?\s*`)
+var directive = regexp.MustCompile(`^(setup|draft|dns|reply|sh|node|stop|kill|received|note)\b:?\s*`)
 
 // direct does what a comment of the page asks of the world around the reader.
 func (w *world) direct(b guide.Block) {
@@ -60,7 +60,9 @@ func (w *world) direct(b guide.Block) {
 	text := strings.TrimPrefix(b.Text, match)
 	switch strings.TrimRight(match, ": \n") {
 	case "setup":
-		w.setup()
+		w.shell(b, setupScript, 0)
+	case "draft":
+		w.shell(b, draftScript, 0)
 	case "dns": // records that appear, in the format of a zone file
 		if err := w.dns.Put(text); err != nil {
 			w.Errorf("line %d: %v", b.Line, err)

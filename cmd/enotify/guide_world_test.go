@@ -53,6 +53,7 @@ func newWorld(t *testing.T, blocks []guide.Block) *world {
 	w.env = []string{
 		"PATH=" + w.dir + "/.bin:" + os.Getenv("PATH"), "HOME=" + w.dir, "TZ=UTC", "GORACE=atexit_sleep_ms=0", "PSQLRC=/dev/null", "PAGER=cat",
 		"ENOTIFY_RESOLVER=" + w.dns.Addr, "ENOTIFY_SMTP_PORT=" + smtpPort, "ENOTIFY_STATE_DIR=" + w.dir + "/state",
+		"APPLICATION_URL=postgres://cms:secret@127.0.0.1/enotify",
 	}
 	w.ports = w.replacer()
 	w.tools()
@@ -146,15 +147,10 @@ func (w *world) replacer() *strings.Replacer {
 	return strings.NewReplacer(append(pairs, "/etc/enotify", w.dir+"/etc/enotify", "/var/backups", w.dir+"/backups")...)
 }
 
-// setup brings the world to where the first campaign's page has it before it
-// creates a batch; the next batch is number 42, as the pages have it.
-func (w *world) setup() {
-	w.shell(guide.Block{}, setupScript, 0)
-}
-
+// setupScript brings the world to where the first campaign's page has it before
+// it creates a batch.
 const setupScript = `
 export DATABASE_URL=postgres://ops:secret@127.0.0.1/enotify
-export APPLICATION_URL=postgres://cms:secret@127.0.0.1/enotify
 sudo -u postgres psql --quiet <<'SQL'
 CREATE ROLE ops LOGIN CREATEROLE PASSWORD 'secret';
 CREATE ROLE cms LOGIN PASSWORD 'secret';
@@ -164,9 +160,18 @@ enotify migrate
 psql "$DATABASE_URL" --quiet --command 'GRANT enotify_admin, enotify_sender TO ops'
 enotify client add town.example --role cms --role ops
 export ENOTIFY_EGRESS=192.0.2.10 ENOTIFY_HELO=mail.host.example
+` + filesScript
+
+// filesScript makes the files of a batch, and the next batch number 42.
+const filesScript = `
 echo 'Dear {{.name}}, soup.' > menu.txt
 printf 'address,name\nada@example.org,Ada\nbob@example.net,Bob\n' > people.csv
 psql "$DATABASE_URL" --quiet --tuples-only --command "SELECT setval(pg_get_serial_sequence('enotify.batch', 'id'), 41)" >/dev/null
+`
+
+// draftScript makes batch 42, which is not submitted.
+const draftScript = filesScript + `
+enotify batch create --from info@town.example --subject 'Lunch menu' --text menu.txt --recipients people.csv
 `
 
 // command is script as a process with the environment that the last left.
