@@ -109,8 +109,12 @@ func (t *table) decide(r queue.Reply, about *About, x *Explanation) Verdict {
 			continue
 		}
 		if c.class == queue.NoSuchUser && !c.own {
-			if why := t.doubt(&q, r.Text, about); why != "" {
-				gone = false
+			if why := t.doubt(&q, c, r.Text, about); why != "" {
+				if first, more := firstReply(r); more {
+					if v := t.decide(first, about, x); v.Class == queue.NoSuchUser {
+						return v
+					}
+				}
 				x.doubted(c, why)
 				continue
 			}
@@ -134,8 +138,8 @@ func verdict(c *compiled, q *question) Verdict {
 
 // doubt says why a reply that reads like an unknown recipient does not mean
 // ours, or not for good; "" is no doubt.
-func (t *table) doubt(q *question, text string, about *About) string {
-	if veto := t.vetoed(q, queue.NoSuchUser); veto != "" {
+func (t *table) doubt(q *question, c *compiled, text string, about *About) string {
+	if veto := t.vetoed(q, c); veto != "" {
 		return veto
 	}
 	if saysForNow(text) {

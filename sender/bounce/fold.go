@@ -15,9 +15,8 @@ const maxText = 8 << 10
 // accented. An address becomes "@", an IPv4 address "%"; codes are dropped,
 // since a wrapped reply repeats them in mid-sentence. Umlauts become two
 // letters, as Germans write them when they have to, other accents are taken
-// off, bytes that are no UTF-8 are read as Latin-1. The words of a URL are
-// kept apart by "/", so that only single ones count: ".../user-unknown" is the
-// name of a page and says nothing.
+// off, bytes that are no UTF-8 are read as Latin-1. The words of a URL have a "/"
+// before them, since they say nothing of their own: "…/user-unknown" is a page.
 func fold(dst []byte, s string) []byte { return foldTokens(dst, s, nil) }
 
 // foldTokens folds s, and reports of each token where its words will begin and
@@ -65,15 +64,19 @@ func urlLen(s string) int {
 }
 
 func foldURL(dst []byte, url string) []byte {
+	within := false
 	for i := range len(url) {
-		switch c := url[i]; {
-		case digit(c):
-			dst = append(dst, c)
-		case letter(c):
-			dst = append(dst, c|0x20)
-		case dst[len(dst)-1] != ' ':
-			dst = append(dst, " / "...)
+		c := url[i]
+		if letter(c) {
+			c |= 0x20
+		} else if !digit(c) {
+			within = false
+			continue
 		}
+		if !within {
+			dst, within = append(space(dst), '/'), true
+		}
+		dst = append(dst, c)
 	}
 	return space(dst)
 }
@@ -145,6 +148,10 @@ var latin = [64]string{
 	"d", "n", "o", "o", "o", "o", "oe", "", "o", "u", "u", "u", "ue", "y", "th", "y",
 }
 
+// extended folds U+0100 to U+017F, as Polish, Czech or Turkish have them.
+const extended = "aaaaaaccccccccddddeeeeeeeeeegggggggghhhhiiiiiiiiiiiijjkkklllllll" +
+	"lllnnnnnnnnnoooooooorrrrrrssssssssttttttuuuuuuuuuuuuwwyyyzzzzzzs"
+
 func foldRune(dst []byte, r rune) []byte {
 	switch {
 	case 0xC0 <= r && r <= 0xFF:
@@ -156,6 +163,8 @@ func foldRune(dst []byte, r rune) []byte {
 		return dst
 	case r == 'œ' || r == 'Œ':
 		return append(dst, "oe"...)
+	case 0x100 <= r && r <= 0x17F:
+		return append(dst, extended[r-0x100])
 	case 0x300 <= r && r <= 0x36F: // combining accents
 		return dst
 	case 0xFF01 <= r && r <= 0xFF5E: // full-width ASCII

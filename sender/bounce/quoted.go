@@ -19,6 +19,7 @@ const (
 type quotation struct {
 	how   quoting
 	reply queue.Reply
+	own   bool // it is in the gateway's own words
 }
 
 // asVerified are the words by which Postfix says that it asked the next host
@@ -42,9 +43,9 @@ func quoted(r queue.Reply) quotation {
 			}
 			inner := Parse(rest)
 			if inner.Code == 0 { // Postfix's own words, under the code of whatever came of the check
-				inner.Code, inner.Enhanced = r.Code, ""
+				return quotation{verified, queue.Reply{Code: r.Code, Text: inner.Text}, true}
 			}
-			return quotation{verified, inner}
+			return quotation{verified, inner, false}
 		}
 	}
 	for i := 1; i+4 < len(text); i++ {
@@ -56,12 +57,12 @@ func quoted(r queue.Reply) quotation {
 		enhanced := enhancedCode(strings.TrimLeft(rest[3:], " -#'\""))
 		for _, mark := range beforeQuote {
 			if hasSuffixFold(before, mark) {
-				return quotation{relayed, Parse(unclosed(rest))}
+				return quotation{relayed, Parse(unclosed(rest)), false}
 			}
 		}
 		// "…: 550 5.7.26 …", but not the next line of a reply whose line ends in a colon
 		if strings.HasSuffix(before, ":") && enhanced != "" && enhanced != r.Enhanced {
-			return quotation{relayed, Parse(unclosed(rest))}
+			return quotation{relayed, Parse(unclosed(rest)), false}
 		}
 	}
 	return quotation{}
@@ -90,10 +91,37 @@ func (q quotation) verdict(inner Verdict) (Verdict, bool) {
 	case queue.NoSuchUser, queue.MailboxFull, queue.Offline:
 		return inner, true
 	}
+	if q.own && inner.Class == queue.Throttled { // "Address verification in progress"
+		return inner, true
+	}
 	if q.reply.Code/100 == 4 || inner.Class == queue.Throttled {
 		return Verdict{Class: queue.Offline, Action: Retry, Rule: inner.Rule}, true
 	}
 	return Verdict{Class: queue.Policy, Action: Fail, Rule: inner.Rule}, true
+}
+
+// firstReply is the first of several replies, as a transcript of a session has
+// them one behind the other: "550 unknown user 503 valid RCPT must precede DATA".
+// One of 4yz among them asks for another try, and is not cut off.
+func firstReply(r queue.Reply) (first queue.Reply, more bool) {
+	if r.Code < 500 {
+		return r, false
+	}
+	text := r.Text[:min(len(r.Text), maxText)]
+	for i := 1; i+4 < len(text); i++ {
+		if text[i-1] != ' ' && text[i-1] != '\n' || text[i] != '2' && text[i] != '5' || !digit(text[i+1]) || !digit(text[i+2]) || text[i+3] != ' ' && text[i+3] != '-' {
+			continue
+		}
+		if before := strings.TrimRight(text[:i], " \n"); text[i] == '5' && replyCode(text[i:]) == r.Code || strings.HasSuffix(before, ":") {
+			continue
+		}
+		if saysForNow(text[i:]) {
+			return r, false
+		}
+		r.Text = strings.TrimSpace(text[:i])
+		return r, true
+	}
+	return r, false
 }
 
 // saysForNow reports whether a text has a reply code or an enhanced code of a

@@ -4,20 +4,19 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"enotify/queue"
 )
 
 // A compiled rule tests numbers instead of words.
 type compiled struct {
 	*rule
-	digit    byte // '4', '5', 'n' for none, or 0 for any
+	digits   string // of '4', '5' and 'n' for none; "" is any
 	codes    []int
 	enhanced []string // with 'x' for any first digit
 	sites    []string
 	says     [][]uint16 // all of: any of
 	near     []uint16   // one of these is near one of says[0]; nil asks nothing
 	unless   []uint16
+	despite  []string // names of vetoes that do not bind it
 }
 
 // A table is what the rules are compiled to.
@@ -59,11 +58,11 @@ type compiler struct {
 }
 
 func (c *compiler) rule(r *rule) (compiled, error) {
-	made := compiled{rule: r}
+	made := compiled{rule: r, despite: strings.Fields(r.despite)}
 	for term := range strings.FieldsSeq(r.when) {
 		switch {
 		case term == "4xx" || term == "5xx" || term == "none":
-			made.digit = term[0]
+			made.digits += term[:1]
 		case strings.HasPrefix(term, "site:"):
 			made.sites = append(made.sites, term[len("site:"):])
 		case isEnhancedPattern(term):
@@ -141,8 +140,11 @@ func (c *compiler) written(r *rule, p string) (string, error) {
 	bare := strings.TrimRight(p, "$")
 	var folded []string
 	for w := range strings.FieldsSeq(bare) {
-		if w != "@" && w != "%" { // with a letter behind it, since fold drops codes
-			w = strings.TrimSuffix(strings.TrimSpace(string(fold(nil, w+"x"))), "x")
+		if slash := strings.HasPrefix(w, "/"); slash || w != "@" && w != "%" { // with a letter behind it, since fold drops codes
+			w = strings.TrimSuffix(strings.TrimSpace(string(fold(nil, strings.TrimPrefix(w, "/")+"x"))), "x")
+			if slash {
+				w = "/" + w
+			}
 		}
 		folded = append(folded, w)
 	}
@@ -163,7 +165,7 @@ func (c *compiler) written(r *rule, p string) (string, error) {
 
 // fits reports whether a rule decides the reply, vetoes apart.
 func (c *compiled) fits(q *question) bool {
-	if c.digit != 0 && c.digit != q.digit {
+	if c.digits != "" && strings.IndexByte(c.digits, q.digit) < 0 {
 		return false
 	}
 	if c.codes != nil && !slices.Contains(c.codes, q.code) ||
@@ -221,23 +223,30 @@ func anyPart(parts []string, site string) bool {
 	return false
 }
 
-// commands are the reply codes that complain of a command (RFC 5321 §4.2.2),
-// such as the name in HELO, or of a host that takes no mail at all (RFC 7504
-// §3). They say nothing of an address, unless the enhanced code does.
+// aboutCommands holds for the reply codes that complain of a command (RFC 5321
+// §4.2.2), such as the name in HELO, of a login (RFC 4954 §6), or of a host that
+// takes no mail at all (RFC 7504 §3). They say nothing of an address, unless the
+// enhanced code of a complaint of the first kind does.
 func aboutCommands(q *question) bool {
-	return q.code == 521 || 500 <= q.code && q.code <= 504 && !anyEnhanced([]string{"x.1.*"}, q.enhanced)
+	switch q.code {
+	case 521, 530, 534, 535, 538:
+		return true
+	case 500, 501, 502, 503, 504:
+		return !anyEnhanced([]string{"x.1.*"}, q.enhanced)
+	}
+	return false
 }
 
-// mayBeGone reports whether the digits allow no_such_user: all of them say
-// that it is for good, or there are none.
+// mayBeGone reports whether the codes allow no_such_user: all digits say that
+// it is for good, or there are none, and no code is about something else.
 func (q *question) mayBeGone() bool {
-	return (q.permanent || q.digit == 'n') && !aboutCommands(q)
+	return (q.permanent || q.digit == 'n') && !aboutCommands(q) && !anyEnhanced([]string{"x.6.*", "x.3.4", "x.7.8"}, q.enhanced)
 }
 
-// vetoed says why a rule of a class must not decide, or "".
-func (t *table) vetoed(q *question, class queue.Class) string {
+// vetoed says why a rule must not decide, or "".
+func (t *table) vetoed(q *question, c *compiled) string {
 	for i := range t.vetoes {
-		if v := &t.vetoes[i]; v.class == class && v.fits(q) {
+		if v := &t.vetoes[i]; v.class == c.class && v.fits(q) && !slices.Contains(c.despite, v.id) {
 			return v.id
 		}
 	}

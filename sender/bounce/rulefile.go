@@ -23,6 +23,7 @@ type rule struct {
 	says     string
 	near     string
 	unless   string
+	despite  string // names of vetoes
 	source   string
 	examples []example // that it decides
 	not      []example // that it must leave alone
@@ -121,7 +122,7 @@ func (r *rule) set(line int, key, value string) (*string, error) {
 		r.line, r.kind, r.id = line, key, value
 		return nil, nil
 	}
-	at := map[string]*string{"when": &r.when, "says": &r.says, "near": &r.near, "unless": &r.unless, "source": &r.source}[key]
+	at := map[string]*string{"when": &r.when, "says": &r.says, "near": &r.near, "unless": &r.unless, "despite": &r.despite, "source": &r.source}[key]
 	switch {
 	case at != nil:
 		if *at != "" {
@@ -144,7 +145,7 @@ func (r *rule) set(line int, key, value string) (*string, error) {
 	case key == "not":
 		r.not = append(r.not, readExample(line, value))
 	default:
-		return nil, faulty(line, "%s %s: %q is no word for a line: it is one of class, mark, when, says, near, unless, source, example, not", r.kind, r.id, key)
+		return nil, faulty(line, "%s %s: %q is no word for a line: it is one of class, mark, when, says, near, unless, despite, source, example, not", r.kind, r.id, key)
 	}
 	return nil, nil
 }
