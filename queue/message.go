@@ -48,7 +48,8 @@ type Batch struct {
 	Attachments     []Attachment
 
 	Priority  int       // the higher goes first
-	CreatedAt time.Time // the Date: of every message of the batch, on every try
+	CreatedAt time.Time
+	StartedAt time.Time // of the first try: the Date: of every message, on every try; zero before it
 	ExpiresAt time.Time // no attempt begins after it
 	OnUnknown OnUnknown
 }
@@ -57,6 +58,7 @@ type Batch struct {
 type Attachment struct {
 	Filename    string
 	ContentType string // a media type; "" lets the file name decide
+	ContentID   string // the name by which the HTML shows it, "cid:" before it; "" is none
 	Content     []byte
 }
 

@@ -1,16 +1,15 @@
 package sender
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strconv"
 	"time"
 
 	"enotify/queue"
+	"enotify/sender/compose"
 
 	"github.com/wneessen/go-mail/smtp"
 )
@@ -31,13 +30,15 @@ type conn struct {
 	begunAt time.Time     // when it began to be opened
 	took    time.Duration // by the last message it took
 
+	segments, block net.Buffers // of the message under way
+
 	commandTimeout time.Duration
 	contentTimeout time.Duration
 }
 
 // send carries out one mail transaction (RFC 5321 §3.3) and returns the reply
 // that confirmed it. It returns soon after ctx has ended.
-func (c *conn) send(ctx context.Context, from, to string, wire []byte) (queue.Reply, *failure) {
+func (c *conn) send(ctx context.Context, from, to string, m *compose.Message) (queue.Reply, *failure) {
 	stop := context.AfterFunc(ctx, func() { c.raw.Close() })
 	defer stop()
 	begun := time.Now()
@@ -45,7 +46,7 @@ func (c *conn) send(ctx context.Context, from, to string, wire []byte) (queue.Re
 		begun = c.begunAt // the first message bears what it takes to open it
 	}
 	at := opening
-	reply, err := c.transact(from, to, wire, &at)
+	reply, err := c.transact(from, to, m, &at)
 	reused := !c.idleAt.IsZero()
 	c.carried++
 	if err == nil {
@@ -60,14 +61,17 @@ func (c *conn) send(ctx context.Context, from, to string, wire []byte) (queue.Re
 }
 
 // transact advances at as it goes.
-func (c *conn) transact(from, to string, wire []byte, at *stage) (queue.Reply, error) {
-	if err := c.fits(from, to, len(wire)); err != nil {
+func (c *conn) transact(from, to string, m *compose.Message, at *stage) (queue.Reply, error) {
+	if err := c.fits(from, to, m.Size()); err != nil {
 		return queue.Reply{}, err
 	}
-	if err := c.envelope(from, to, at); err != nil {
+	if err := c.envelope(from, to, m.Size(), at); err != nil {
 		return queue.Reply{}, err
 	}
-	return c.data(wire, at)
+	c.segments = m.AppendWire(c.segments[:0])
+	reply, err := c.data(c.segments, at)
+	clear(c.segments) // an idle connection holds no message
+	return reply, err
 }
 
 // What RFC 5321 §4.5.3.2 gives less time than a command or a message.
@@ -81,7 +85,7 @@ const blockSize = 64 << 10 // octets
 // data hands over the message, which is as it goes over the wire, final dot
 // included. The client's own writer for that looks at each octet and sends
 // pieces of 4 KB, at the cost of all the rest of a transaction together.
-func (c *conn) data(wire []byte, at *stage) (queue.Reply, error) {
+func (c *conn) data(wire net.Buffers, at *stage) (queue.Reply, error) {
 	*at = content
 	if err := c.write(wire); err != nil { // so the end, with the dot, has not left
 		return queue.Reply{}, err
@@ -98,26 +102,40 @@ func (c *conn) data(wire []byte, at *stage) (queue.Reply, error) {
 	return parseReply(code, said), nil
 }
 
-func (c *conn) write(wire []byte) error {
-	w := c.client.Text.W
-	for block := range slices.Chunk(wire, blockSize) {
+// write sends segments in blocks, each within its time. In the clear a block is
+// one writev, and nothing is copied.
+func (c *conn) write(segments net.Buffers) error {
+	for len(segments) > 0 {
 		if err := c.client.UpdateDeadline(min(c.contentTimeout, blockTimeout)); err != nil {
 			return err
 		}
-		if _, err := w.Write(block); err != nil {
+		c.block = c.block[:0]
+		for room := blockSize; room > 0 && len(segments) > 0; {
+			n := min(room, len(segments[0]))
+			c.block = append(c.block, segments[0][:n])
+			room -= n
+			if segments[0] = segments[0][n:]; len(segments[0]) == 0 {
+				segments = segments[1:]
+			}
+		}
+		if err := c.writeBlock(c.block); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *conn) writeBlock(block net.Buffers) error {
+	if plain, ok := c.raw.(*meteredConn); ok && c.secured == Opportunistic {
+		return plain.writev(block)
+	}
+	w := c.client.Text.W // small segments go together into a record of TLS
+	for _, segment := range block {
+		if _, err := w.Write(segment); err != nil {
 			return err
 		}
 	}
 	return w.Flush()
-}
-
-// stuffed makes a message ready for the wire: dots that begin a line doubled,
-// a line with a dot at the end (RFC 5321 §4.5.2). It may reuse data.
-func stuffed(data []byte) []byte {
-	if bytes.Contains(data, []byte("\n.")) {
-		data = bytes.ReplaceAll(data, []byte("\n."), []byte("\n.."))
-	}
-	return append(data, ".\r\n"...)
 }
 
 // fits reports what the host said at EHLO that it would not take.

@@ -203,6 +203,13 @@ func (c *meteredConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// writev writes all of a block at once where the system can.
+func (c *meteredConn) writev(block net.Buffers) error {
+	c.unasked = 0
+	_, err := block.WriteTo(c.Conn)
+	return err
+}
+
 func (c *meteredConn) Write(p []byte) (int, error) {
 	c.unasked = 0
 	return c.Conn.Write(p)

@@ -4,20 +4,20 @@
 //
 // The life of an attempt:
 //
-//	message --letter--> octets --route--> MX hosts --pool--> connection --send--> reply
-//	   |                            |               |              |
-//	   | a merge field is missing   | no such       | closed to us | refused, broken
-//	   v                            v domain        v              v
-//	 Invalid                      Bounced         NotBegun   failure.outcome
+//	message --route--> MX hosts --pool--> connection --compose--> segments --send--> reply
+//	             |               |                      |                |
+//	             | no such       | closed to us         | a merge field  | refused, broken
+//	             v domain        v                      v is missing     v
+//	           Bounced         NotBegun               Invalid          failure.outcome
 //
 // The files, in that order:
-//   - letter.go, merge.go, compose.go: what is the same for all recipients of
-//     a batch is rendered once, the rest for each.
-//   - sign.go, and package dkim: signatures, of the octets as they are sent.
 //   - route.go, site.go: MX by RFC 5321 §5.1, and the site they belong to.
 //   - pool.go: connections are kept and reused; a site has as many as package
 //     throttle allows. A message waits for one rather than being deferred.
 //   - dial.go: TCP, banner, EHLO, STARTTLS; dead.go: hosts not worth a time-out.
+//   - render.go, and package compose: the message, once there is a connection for
+//     it; those that wait hold no text.
+//   - sign.go, and package dkim: signatures, of the octets as they are sent.
 //   - conn.go: one mail transaction, and how far it came; envelope.go: what it
 //     says before the message, together where the host offers PIPELINING.
 //   - smarthost.go: our login there, and what happens while it is not accepted.

@@ -3,8 +3,10 @@ package sender
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/textproto"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -20,11 +22,11 @@ type command struct {
 // envelope says all that comes before the message, DATA included. Where the
 // host offers PIPELINING it leaves in one write (RFC 2920), which saves two
 // round trips of four. It advances at as it goes.
-func (c *conn) envelope(from, to string, at *stage) error {
+func (c *conn) envelope(from, to string, size int, at *stage) error {
 	if left := c.unasked(); left != "" {
 		return fmt.Errorf("%w: before MAIL it said %q", errOutOfStep, clean(left))
 	}
-	commands := c.commands(from, to)
+	commands := c.commands(from, to, size)
 	together := 1
 	if c.offers("PIPELINING") {
 		together = len(commands)
@@ -39,8 +41,11 @@ func (c *conn) envelope(from, to string, at *stage) error {
 
 // commands are those of one envelope. The addresses have no line breaks, which
 // no letter is written with.
-func (c *conn) commands(from, to string) []command {
+func (c *conn) commands(from, to string, size int) []command {
 	mail := "MAIL FROM:<" + from + ">"
+	if c.offers("SIZE") { // a host that has no room says so before the message is on its way (RFC 1870 §5)
+		mail += " SIZE=" + strconv.Itoa(size)
+	}
 	if c.offers("8BITMIME") {
 		mail += " BODY=8BITMIME"
 	}
@@ -115,7 +120,7 @@ func (c *conn) exchange(group []command, at *stage) error {
 // (RFC 2920 §3.1). It is delivered to nobody, whatever the reply.
 func (c *conn) endEmpty() {
 	var at stage // of this; the recipient's attempt ended with the refusal
-	_, err := c.data([]byte(".\r\n"), &at)
+	_, err := c.data(net.Buffers{[]byte(".\r\n")}, &at)
 	c.broken = c.broken || err != nil && !isRefusal(err)
 }
 

@@ -47,6 +47,9 @@ var errHeld = errors.New("the site takes no connection of ours just now")
 // errWithdrawn stands for a message that may not begin any more.
 var errWithdrawn = errors.New("the batch was stopped, or the lease lost")
 
+// errNoRoom stands for a message that waited for memory.
+var errNoRoom = errors.New("the memory for messages under way is taken")
+
 // errOutOfStep stands for replies that do not fit what was said. Nobody knows
 // which of them is to which command, so none of them counts.
 var errOutOfStep = errors.New("the receiver's replies do not fit our commands")
@@ -72,7 +75,7 @@ func (f *failure) outcome() queue.Outcome {
 	case f.ended:
 		o.Class = queue.NotBegun
 		o.Reply.Text = "stopped before the message was sent"
-	case errors.Is(f.err, errHeld), errors.Is(f.err, errAllHeld), errors.Is(f.err, errUnsigned):
+	case errors.Is(f.err, errHeld), errors.Is(f.err, errAllHeld), errors.Is(f.err, errUnsigned), errors.Is(f.err, errNoRoom):
 		o.Class = queue.NotBegun
 		o.Reply.Text = f.err.Error()
 	case errors.Is(f.err, errNullMX): // RFC 7505 §4.2

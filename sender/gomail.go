@@ -1,7 +1,6 @@
 package sender
 
 import (
-	"bytes"
 	"context"
 	"net"
 	"time"
@@ -24,27 +23,4 @@ func newClient(host, helo string, conn net.Conn, timeout time.Duration) (*mail.C
 		mail.WithTLSPolicy(mail.NoTLS),
 		mail.WithDialContextFunc(func(context.Context, string, string) (net.Conn, error) { return conn, nil }),
 	)
-}
-
-// newMsg makes a message in quoted-printable, which no relay has to re-encode
-// and whose lines are always short enough. go-mail would make up a Date and a
-// Message-ID at each writing; ours are the same on every try.
-func newMsg(date time.Time) *mail.Msg {
-	m := mail.NewMsg(
-		mail.WithNoDefaultUserAgent(),
-		mail.WithEncoding(mail.EncodingQP),
-		mail.WithCharset(mail.CharsetUTF8),
-	)
-	m.SetDateWithValue(date.UTC())
-	m.SetMessageIDWithValue("")
-	return m
-}
-
-// attach adds a file of the given media type; "" lets its name decide.
-func attach(m *mail.Msg, name, mediaType string, content []byte) error {
-	var options []mail.FileOption
-	if mediaType != "" {
-		options = append(options, mail.WithFileContentType(mail.ContentType(mediaType)))
-	}
-	return m.AttachReader(name, bytes.NewReader(content), options...)
 }

@@ -1,25 +1,23 @@
 package sender
 
-import (
-	"strings"
-
-	"enotify/queue"
-)
+import "enotify/queue"
 
 // Render returns the message for one recipient as Deliver would send it, signed
 // where there is a directory of keys. The error says why that recipient would
 // get none.
 func (s *Sender) Render(m queue.Message) ([]byte, error) {
-	l, err := s.letters.of(m.Batch)
+	l, err := s.letters.Of(m.Batch)
 	if err != nil {
 		return nil, err
 	}
-	text, err := l.write(s.appendUnsubscribe(nil, m), m)
-	if err != nil || len(m.Batch.DKIMSelectors) == 0 || s.DKIM.Path == "" {
-		return text, err
+	sign := s.sign
+	if s.DKIM.Path == "" {
+		sign = nil
 	}
-	return s.sign(text, l)
+	letter, err := s.compose(m, l, sign)
+	if err != nil {
+		return nil, err
+	}
+	defer letter.Release()
+	return letter.Bytes(), nil
 }
-
-// HasMergeFields reports whether a part of a batch is filled for each recipient.
-func HasMergeFields(part string) bool { return strings.Contains(part, "{{") }

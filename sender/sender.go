@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"enotify/queue"
+	"enotify/sender/compose"
 	"enotify/sender/dkim"
 	"enotify/sender/throttle"
 	"enotify/sender/token"
@@ -62,6 +62,10 @@ type Sender struct {
 	// RootCAs vouch for hosts where certificates are looked at; nil are the system's.
 	RootCAs *x509.CertPool
 
+	// Memory bounds, in octets, what messages under way take beside what all
+	// messages of a batch share; 0 is 64 MiB.
+	Memory int
+
 	MaxConnections int           // open at once to all sites; 0 is 500
 	IdleTime       time.Duration // after which an unused connection is closed; 0 is 10 s
 	ConnectTimeout time.Duration // of TCP; 0 is 30 s
@@ -75,7 +79,8 @@ type Sender struct {
 	// must return soon: a message waits for it.
 	Alerted func(context.Context, queue.Alert)
 
-	letters  letters
+	letters  compose.Letters
+	memory   compose.Budget
 	dead     graveyard
 	unsigned notices
 	halt     halt
@@ -104,25 +109,10 @@ func (s *Sender) Deliver(ctx context.Context, m queue.Message) queue.Outcome {
 	return o
 }
 
-// buffers hold messages while they are sent; one that had large attachments is
-// not kept.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
-
-const maxKeptBuffer = 1 << 20 // octets
-
 func (s *Sender) deliver(ctx context.Context, m queue.Message) queue.Outcome {
-	buf := buffers.Get().(*[]byte)
-	defer func() {
-		if cap(*buf) <= maxKeptBuffer {
-			buffers.Put(buf)
-		}
-	}()
-	l, err := s.letters.of(m.Batch)
-	if err == nil {
-		*buf, err = l.write(s.appendUnsubscribe((*buf)[:0], m), m)
-	}
+	l, err := s.letters.Of(m.Batch)
 	if err != nil {
-		return queue.Outcome{State: queue.Invalid, Class: queue.Content, Reply: queue.Reply{Text: clean(err.Error())}}
+		return unwritten(err)
 	}
 	r, err := s.route(ctx, m.Domain)
 	if r.site != "" {
@@ -131,44 +121,82 @@ func (s *Sender) deliver(ctx context.Context, m queue.Message) queue.Outcome {
 	if err != nil {
 		return (&failure{stage: routing, err: err, ended: ctx.Err() != nil}).outcome()
 	}
-	if len(m.Batch.DKIMSelectors) > 0 {
-		if *buf, err = s.sign(*buf, l); err != nil {
-			s.warnUnsigned(ctx, m.Batch, err)
-			return (&failure{stage: routing, site: r.site, err: fmt.Errorf("%w: %w", errUnsigned, err), after: unsignedWait}).outcome()
-		}
+	if _, err := s.keysOf(m.Batch); err != nil {
+		return s.withheld(ctx, r, m.Batch, err)
 	}
 	r.tls = s.loginTLS(s.tlsPolicy(m.Domain, r.site), r.site)
-	*buf = stuffed(*buf)
-	return s.hand(ctx, r, m, *buf)
+	return s.hand(ctx, r, m, l)
 }
 
-// hand gives the message to the first host of r that takes it.
-func (s *Sender) hand(ctx context.Context, r route, m queue.Message, wire []byte) queue.Outcome {
+// unwritten is the outcome of a message that cannot be composed.
+func unwritten(err error) queue.Outcome {
+	return queue.Outcome{State: queue.Invalid, Class: queue.Content, Reply: queue.Reply{Text: clean(err.Error())}}
+}
+
+// hand gives the message to the first host of r that takes it. It is composed
+// when there is a connection: messages that wait for one hold no text.
+func (s *Sender) hand(ctx context.Context, r route, m queue.Message, l *compose.Letter) queue.Outcome {
 	for {
 		c, f := s.connection(ctx, r)
 		if f != nil {
 			return s.outcome(ctx, f)
 		}
-		if ctx.Err() != nil || m.MayBegin != nil && !m.MayBegin() {
-			s.pool().release(c, m.Domain)
-			return (&failure{stage: opening, site: r.site, err: errWithdrawn, ended: true}).outcome()
-		}
-		reply, f := c.send(ctx, s.returnPath(m), m.Address, wire)
-		var o queue.Outcome
-		if f == nil {
-			o = queue.Outcome{State: queue.Delivered, Reply: reply, Host: c.host, Site: r.site}
-			s.took.note(c.took)
-			s.Throttle.Unblock(c.site, c.egress, time.Now())
-			s.accepted(ctx)
-		} else {
-			o = s.outcome(ctx, f)
-		}
+		o, again := s.handBy(ctx, c, r, m, l)
 		s.pool().release(c, m.Domain)
-		if f == nil || !f.stale {
+		if !again {
 			return o
 		}
 		// the host had closed an idle connection, which says nothing
 	}
+}
+
+// memoryWait is how long a message with a connection waits for the memory that
+// others have, before it lets others have the connection.
+const memoryWait = 5 * time.Second
+
+// handBy gives the message to the host at the other end of c. again says that
+// another connection may do.
+func (s *Sender) handBy(ctx context.Context, c *conn, r route, m queue.Message, l *compose.Letter) (o queue.Outcome, again bool) {
+	patient, cancel := context.WithTimeout(ctx, memoryWait)
+	defer cancel()
+	give, err := s.memory.Take(patient, m.Batch.ID, l.Need(m))
+	if err != nil {
+		return (&failure{stage: opening, site: r.site, err: errNoRoom, ended: ctx.Err() != nil, after: memoryWait}).outcome(), false
+	}
+	defer give()
+	letter, err := s.compose(m, l, s.sign)
+	switch {
+	case errors.Is(err, errUnsigned):
+		return s.withheld(ctx, r, m.Batch, err), false
+	case err != nil:
+		return unwritten(err), false
+	}
+	defer letter.Release()
+	if ctx.Err() != nil || m.MayBegin != nil && !m.MayBegin() {
+		return (&failure{stage: opening, site: r.site, err: errWithdrawn, ended: true}).outcome(), false
+	}
+	reply, f := c.send(ctx, s.returnPath(m), m.Address, letter)
+	if f != nil {
+		return s.outcome(ctx, f), f.stale
+	}
+	s.took.note(c.took)
+	s.Throttle.Unblock(c.site, c.egress, time.Now())
+	s.accepted(ctx)
+	return queue.Outcome{State: queue.Delivered, Reply: reply, Host: c.host, Site: r.site}, false
+}
+
+// compose writes the message for one recipient, and has sign sign it. The
+// caller releases it.
+func (s *Sender) compose(m queue.Message, l *compose.Letter, sign func(*queue.Batch, *compose.Message) error) (*compose.Message, error) {
+	letter, err := l.Compose(m, s.appendUnsubscribe(nil, m))
+	if err != nil || sign == nil {
+		return letter, err
+	}
+	if err := sign(m.Batch, letter); err != nil {
+		letter.Release()
+		return nil, err
+	}
+	return letter, nil
 }
 
 // outcome turns a failed attempt into what became of the recipient, and holds
@@ -233,6 +261,7 @@ func (s *Sender) Close() { s.pool().close() }
 func (s *Sender) pool() *pool {
 	s.start.Do(func() {
 		s.sessions = tls.NewLRUClientSessionCache(maxSessions)
+		s.memory.Octets = s.Memory
 		s.conns = &pool{
 			throttle: s.Throttle,
 			limit:    cmp.Or(s.MaxConnections, 500),

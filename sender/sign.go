@@ -1,16 +1,15 @@
 package sender
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
+	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
 	"enotify/queue"
+	"enotify/sender/compose"
 	"enotify/sender/dkim"
 )
 
@@ -18,37 +17,42 @@ import (
 // on this node. The guard, which finds the same, stops the batch before that.
 const unsignedWait = time.Minute
 
-// sign puts a DKIM signature for each selector of the batch's client in front
-// of the message in buf, as it will be sent but for the dots.
-func (s *Sender) sign(buf []byte, l *letter) ([]byte, error) {
-	keys, err := s.DKIM.Keys(l.batch.Client, l.batch.DKIMSelectors)
-	if err != nil {
-		return buf, err
+// keysOf are the keys that sign the messages of a batch; none where the client
+// has no selectors. The error wraps errUnsigned.
+func (s *Sender) keysOf(b *queue.Batch) ([]*dkim.Key, error) {
+	if len(b.DKIMSelectors) == 0 {
+		return nil, nil
 	}
-	end := bytes.Index(buf, []byte("\r\n\r\n"))
-	header, body := buf[:end+2], buf[end+4:]
-	hash := l.hashBody(body)
-	var signatures []byte
+	keys, err := s.DKIM.Keys(b.Client, b.DKIMSelectors)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnsigned, err)
+	}
+	return keys, nil
+}
+
+// sign signs a message with the keys of the batch's client. Its error wraps
+// errUnsigned.
+func (s *Sender) sign(b *queue.Batch, m *compose.Message) error {
+	keys, err := s.keysOf(b)
+	if err != nil {
+		return err
+	}
 	for _, key := range keys {
 		// As of the Date that it signs: a clock of ours that is ahead would date it
 		// into the future, and such a one may be ignored (RFC 6376 §3.5).
-		signature, err := key.Sign(header, hash, l.batch.CreatedAt)
+		signature, err := key.Sign(m.Header(), m.BodyHash(), m.Date())
 		if err != nil {
-			return buf, err
+			return fmt.Errorf("%w: %w", errUnsigned, err)
 		}
-		signatures = append(signatures, signature...)
+		m.Sign(signature)
 	}
-	return slices.Insert(buf, 0, signatures...), nil
+	return nil
 }
 
-// hashBody takes the hash of the body, which is that of all messages of the
-// batch where it has no merge fields.
-func (l *letter) hashBody(body []byte) [sha256.Size]byte {
-	if l.body == nil {
-		return dkim.HashBody(body)
-	}
-	l.hashed.Do(func() { l.bodyHash = dkim.HashBody(body) })
-	return l.bodyHash
+// withheld is the outcome of a message that cannot be signed here.
+func (s *Sender) withheld(ctx context.Context, r route, b *queue.Batch, err error) queue.Outcome {
+	s.warnUnsigned(ctx, b, err)
+	return (&failure{stage: routing, site: r.site, err: err, after: unsignedWait}).outcome()
 }
 
 // errUnsigned stands for a message that must be signed and cannot be. It says

@@ -21,7 +21,7 @@ import (
 	"enotify/cmd/enotify/recipients"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
-	"enotify/sender"
+	"enotify/sender/compose"
 )
 
 // createFlags are the flags of batch create. A FILE may be -, standard input.
@@ -154,7 +154,7 @@ func (c createFlags) draft(stdin io.Reader, now time.Time) (d queue.Draft, err e
 	if d, err = c.read(stdin, now); err != nil {
 		return d, err
 	}
-	if err := sender.CheckTemplates(&d.Batch); err != nil {
+	if err := compose.Check(&d.Batch); err != nil {
 		return d, fmt.Errorf("%w; nothing was created", err)
 	}
 	return d, nil

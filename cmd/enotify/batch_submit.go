@@ -11,7 +11,7 @@ import (
 	"enotify/cmd/enotify/preflight"
 	"enotify/cmd/enotify/preflight/gather"
 	"enotify/queue"
-	"enotify/sender"
+	"enotify/sender/compose"
 )
 
 func (a *app) batchSubmitCmd() *cobra.Command {
@@ -32,7 +32,7 @@ func (a *app) batchSubmitCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := sender.CheckTemplates(content); err != nil {
+		if err := compose.Check(content); err != nil {
 			return fmt.Errorf("batch %d cannot be sent: %w; cancel it and create it anew", batch, err)
 		}
 		if look {

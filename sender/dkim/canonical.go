@@ -3,22 +3,110 @@ package dkim
 import (
 	"bytes"
 	"crypto/sha256"
+	"hash"
 	"strings"
 )
 
-// HashBody is the hash of a body in relaxed canonical form (RFC 6376 §3.4.4):
-// white space within lines is one space, at their end none, and there are no
-// empty lines at the end. The lines of body end in CRLF.
+// A BodyHash takes the hash of a body in relaxed canonical form (RFC 6376
+// §3.4.4), piece by piece: white space within lines is one space, at their end
+// none, and there are no empty lines at the end. The lines end in CRLF; a piece
+// may end anywhere.
+type BodyHash struct {
+	sum     hash.Hash
+	space   bool // white space that is written when the line goes on
+	cr      bool // a CR that is written when no LF follows
+	lines   int  // ends of lines that are written when another line follows
+	written bool // whether the line that lines begin with has anything on it
+	buf     []byte
+}
+
+// NewBodyHash begins a hash.
+func NewBodyHash() *BodyHash { return &BodyHash{sum: sha256.New()} }
+
+// plainRun is how many octets of a piece are hashed where they lie.
+const plainRun = 64
+
+// Write adds a piece of the body. It keeps nothing of it.
+func (h *BodyHash) Write(p []byte) {
+	for len(p) > 0 {
+		switch c := p[0]; {
+		case h.cr && c == '\n':
+			h.cr, h.space = false, false
+			h.lines++
+			p = p[1:]
+			continue
+		case c == '\r' && !h.cr:
+			h.cr = true
+			p = p[1:]
+			continue
+		case c == ' ' || c == '\t':
+			if h.cr {
+				h.settle()
+			}
+			h.space = true
+			p = p[1:]
+			continue
+		}
+		h.settle()
+		n := 1
+		for n < len(p) && p[n] != '\r' && p[n] != ' ' && p[n] != '\t' {
+			n++
+		}
+		h.put(p[:n])
+		p = p[n:]
+	}
+}
+
+// settle writes what was held back, since the line goes on.
+func (h *BodyHash) settle() {
+	for ; h.lines > 0; h.lines-- {
+		h.put([]byte("\r\n"))
+	}
+	if h.space {
+		h.put([]byte{' '})
+		h.space = false
+	}
+	if h.cr {
+		h.put([]byte{'\r'})
+		h.cr = false
+	}
+}
+
+func (h *BodyHash) put(p []byte) {
+	h.written = true
+	if len(p) >= plainRun {
+		h.flush()
+		h.sum.Write(p)
+		return
+	}
+	if h.buf = append(h.buf, p...); len(h.buf) > 4096 {
+		h.flush()
+	}
+}
+
+func (h *BodyHash) flush() {
+	h.sum.Write(h.buf)
+	h.buf = h.buf[:0]
+}
+
+// Sum ends the body and returns the hash.
+func (h *BodyHash) Sum() (sum [sha256.Size]byte) {
+	if h.cr {
+		h.settle()
+	}
+	if h.written {
+		h.put([]byte("\r\n")) // of a last line, ended or not
+	}
+	h.flush()
+	h.sum.Sum(sum[:0])
+	return sum
+}
+
+// HashBody is the hash of a whole body.
 func HashBody(body []byte) [sha256.Size]byte {
-	canonical := make([]byte, 0, len(body))
-	for line := range bytes.SplitSeq(body, []byte("\r\n")) {
-		canonical = append(relaxed(canonical, line), "\r\n"...)
-	}
-	end := len(canonical)
-	for end >= 2 && (end == 2 || canonical[end-3] == '\n') {
-		end -= 2
-	}
-	return sha256.Sum256(canonical[:end])
+	h := NewBodyHash()
+	h.Write(body)
+	return h.Sum()
 }
 
 // relaxed appends a line to b, runs of white space as one space, and none at

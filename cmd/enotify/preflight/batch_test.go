@@ -14,6 +14,7 @@ import (
 	"enotify/queue"
 	"enotify/queue/insight"
 	"enotify/sender"
+	"enotify/sender/compose"
 	"enotify/sender/dkim"
 	"enotify/sender/throttle"
 )
@@ -36,7 +37,7 @@ func campaign(in *preflight.Input) {
 // render makes the messages of in as the sender does.
 func renderBatch(t *testing.T, in *preflight.Input, keyDir string, alike ...string) {
 	t.Helper()
-	if err := sender.CheckTemplates(in.Batch); err != nil {
+	if err := compose.Check(in.Batch); err != nil {
 		in.Rendering = preflight.Rendering{Err: err}
 		return
 	}

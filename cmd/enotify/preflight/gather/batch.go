@@ -9,7 +9,7 @@ import (
 	"enotify/cmd/enotify/preflight"
 	"enotify/queue"
 	"enotify/queue/insight"
-	"enotify/sender"
+	"enotify/sender/compose"
 )
 
 // A Campaign is what a report is about: a batch, or what somebody would send.
@@ -66,7 +66,7 @@ func (s *Sources) Campaign(ctx context.Context, what Campaign) (*preflight.Input
 
 // census counts the recipients and renders their messages.
 func (s *Sources) census(ctx context.Context, what Campaign, in *preflight.Input) error {
-	broken := sender.CheckTemplates(&what.Batch)
+	broken := compose.Check(&what.Batch)
 	mail, err := s.renderer(ctx, in)
 	if err != nil {
 		return err

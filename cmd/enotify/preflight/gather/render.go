@@ -11,6 +11,7 @@ import (
 	"enotify/queue"
 	"enotify/queue/insight"
 	"enotify/sender"
+	"enotify/sender/compose"
 	"enotify/sender/token"
 )
 
@@ -62,7 +63,7 @@ func (s *Sources) oneClick(ctx context.Context, base string, worthless token.Key
 // merges reports whether there are merge fields in the batch.
 func merges(b *queue.Batch) bool {
 	for _, part := range []string{b.Subject, b.ListUnsubscribe, b.Text, b.HTML} {
-		if sender.HasMergeFields(part) {
+		if compose.HasMergeFields(part) {
 			return true
 		}
 	}
