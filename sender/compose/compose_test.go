@@ -203,8 +203,8 @@ func TestShared(t *testing.T) {
 	for _, n := range segments {
 		total += n
 	}
-	if own > 4<<10 {
-		t.Errorf("a message takes %d octets of its own, want at most 4 KB", own)
+	if own > 64<<10 {
+		t.Errorf("a message takes %d octets of its own, want at most 64 KB", own)
 	}
 	if limit := shared + 100*4<<10; total > limit {
 		t.Errorf("100 messages lie in %d octets, want at most %d", total, limit)

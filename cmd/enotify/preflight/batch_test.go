@@ -171,7 +171,10 @@ func TestBatchRows(t *testing.T) {
 
 		{rowCase: rowCase{name: "both", row: "body.text", want: pass}},
 		{rowCase: rowCase{name: "text alone", row: "body.text", want: pass, change: body(""), says: "alone"}},
-		{rowCase: rowCase{name: "HTML alone", row: "body.text", want: warn, says: "no plain text", change: func(in *preflight.Input) { in.Batch.Text = "" }}},
+		{rowCase: rowCase{name: "HTML alone: text is made of it", row: "body.text", want: pass, change: func(in *preflight.Input) { in.Batch.Text = "" }}},
+		{rowCase: rowCase{name: "pictures alone", row: "body.text", want: warn, says: "no plain text", change: func(in *preflight.Input) {
+			in.Batch.Text, in.Batch.HTML = "", `<img alt="" src="https://a.test/1">`
+		}}},
 		{rowCase: rowCase{name: "plain links", row: "body.text", want: warn, says: "1 link without TLS", change: body(`<a href="http://town.example/">x</a>`)}},
 		{rowCase: rowCase{name: "mute pictures", row: "body.text", want: warn, says: "2 pictures without alt", change: body(`<img src="https://a.test/1"><img src="https://a.test/2"><img alt="" src="https://a.test/3">`)}},
 		{rowCase: rowCase{name: "script", row: "body.text", want: warn, says: "<script>", change: body(`<script>alert(1)</script>`)}},
