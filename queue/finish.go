@@ -51,17 +51,6 @@ ON CONFLICT (batch_id, seq) DO UPDATE
 SET state = excluded.state, class = excluded.class, code = excluded.code, enhanced = excluded.enhanced, reply = excluded.reply, at = excluded.at
 WHERE o.state = 'unknown'`
 
-// In the transaction of the outcome that causes it. It outlasts what would have ended.
-const suppressSQL = `
-INSERT INTO enotify.suppression AS s (address, client_id, cause, batch_id, seq, note)
-SELECT DISTINCT ON (lower(r.address)) lower(r.address), NULL::int, 'no_such_user', r.batch_id, r.seq, f.note
-FROM unnest($1::bigint[], $2::int[], $3::text[]) f (batch_id, seq, note)
-JOIN enotify.recipient r ON r.batch_id = f.batch_id AND r.seq = f.seq
-ORDER BY lower(r.address)
-ON CONFLICT (address, client_id) DO UPDATE
-SET cause = excluded.cause, until = NULL, batch_id = excluded.batch_id, seq = excluded.seq, note = excluded.note, added_at = now(), added_by = session_user
-WHERE s.until IS NOT NULL`
-
 // Late word that somebody in doubt was not delivered to brings a batch back
 // that has ended without them. Its domains may have moved to other groups since.
 const reviveSQL = `
@@ -101,27 +90,24 @@ SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::text[]::enotify.rep
 // round trip, but for refusals of a client. It may be called again with the
 // same results when nobody knows whether it committed.
 func (db *DB) Finish(ctx context.Context, results []Result) (alerts []Alert, err error) {
-	var final, deferred, gone, full, emptied, logged columns
+	var final, deferred, emptied, logged columns
 	var refused []Result
+	var suppressing suppressing
 	for i := range results {
 		r := &results[i]
-		switch {
-		case r.State == Deferred:
+		if r.State == Deferred {
 			deferred.add(r)
-		default:
+		} else {
 			final.add(r)
-			if r.State == Bounced && r.Class == NoSuchUser {
-				gone.add(r)
-			}
 		}
+		t := r.Treated()
 		switch {
-		case r.Class == MailboxFull:
-			full.add(r)
-		case r.Class == AuthRejected:
+		case t.AsksGuard:
 			refused = append(refused, *r)
 		case r.State == Delivered && r.Full:
 			emptied.add(r)
 		}
+		suppressing.add(r, t.Suppresses)
 		if r.Class != NotBegun && !r.Aside && (r.State != Delivered || r.Try > 1) {
 			logged.add(r)
 		}
@@ -131,13 +117,7 @@ func (db *DB) Finish(ctx context.Context, results []Result) (alerts []Alert, err
 	if c := &final; len(c.batch) > 0 {
 		b.Queue(finishSQL, c.batch, c.seq, c.state, c.class, c.code, c.enhanced, c.reply, c.at, c.try)
 	}
-	if c := &gone; len(c.batch) > 0 {
-		b.Queue(suppressSQL, c.batch, c.seq, c.reply)
-	}
-	if c := &full; len(c.batch) > 0 {
-		b.Queue(countFullSQL, c.batch, c.seq, c.at, fullSpell)
-		b.Queue(suppressFullSQL, c.batch, c.seq, c.reply, FullReplies, fullSpan, fullPause)
-	}
+	suppressing.queue(&b)
 	if c := &emptied; len(c.batch) > 0 {
 		b.Queue(emptiedSQL, c.batch, c.seq)
 	}

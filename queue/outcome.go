@@ -23,23 +23,6 @@ const (
 	Cancelled  State = "cancelled"  // the batch was cancelled before the first try
 )
 
-// Class says why a receiver turned a message away, and so what to do about it
-// (the table in the README). The zero value is the class of a success.
-type Class string
-
-const (
-	Offline      Class = "offline"       // retry
-	Throttled    Class = "throttled"     // slow the destination down; costs no attempt; retry
-	NoSuchUser   Class = "no_such_user"  // final; suppress the address for all clients
-	MailboxFull  Class = "mailbox_full"  // retry; suppress for a while after repeated ones
-	AuthRejected Class = "auth_rejected" // the client's DNS does not authorise us: ask the guard again
-	SpamBlock    Class = "spam_block"    // hold this egress at this site
-	Policy       Class = "policy"        // final; never suppresses
-	Content      Class = "content"       // final; never suppresses
-	Other        Class = "other"         // 4xx: retry; 5xx: final
-	NotBegun     Class = "not_begun"     // nothing was sent to the receiver; costs no attempt; retry at once
-)
-
 // A Reply is what the receiver answered. A dial error or EOF says nothing about the recipient and is no Reply:
 // its Code is 0 and its Text tells what happened.
 type Reply struct {
@@ -69,4 +52,15 @@ type Outcome struct {
 	Host  string        // MX host that answered, "" if none did
 	Site  string        // to which the message went or would have gone, "" when that is not known
 	After time.Duration // when Deferred: not before; 0 leaves it to the retry schedule
+
+	// Treatment is set only where the reply is to be treated otherwise than its class.
+	Treatment Treatment `json:",omitzero"`
+}
+
+// Treated is what is done about the outcome: by its own Treatment, else by its class.
+func (o *Outcome) Treated() Treatment {
+	if o.Treatment != (Treatment{}) {
+		return o.Treatment
+	}
+	return o.Class.Treatment()
 }

@@ -20,10 +20,12 @@ type Report struct {
 	Kind   ReportKind
 	ID     string // Message-ID of the mail; "" when it has none
 	Class  Class  // why, of a bounce; "" when it gives no reason
-	Reply  Reply  // the same in the receiver's words
-	Host   string // that gave the reply; "" when the report does not say
-	Via    string // ViaListener or ViaIngest
-	Raw    []byte // the mail, at most 1 MiB of it
+	// Treatment is set only where the reason is to be treated otherwise than its class.
+	Treatment Treatment
+	Reply     Reply  // the same in the receiver's words
+	Host      string // that gave the reply; "" when the report does not say
+	Via       string // ViaListener or ViaIngest
+	Raw       []byte // the mail, at most 1 MiB of it
 }
 
 // ReportKind is what a mail that came back is; package report has them as well.
@@ -73,7 +75,7 @@ ON CONFLICT (fingerprint) DO NOTHING`
 	// Also of a recipient whose outcome is still on its way here, or who waits
 	// for another try that nobody needs; never of one who was not sent to. Who
 	// was requeued and not tried since has only an earlier try to be told of,
-	// and that counts when it says that there is no such user.
+	// and that counts when it suppresses the address.
 	lateBounceSQL = `
 WITH sent AS (
 	SELECT r.batch_id, r.seq, o.state AS was
@@ -81,7 +83,7 @@ WITH sent AS (
 	JOIN enotify.batch_domain p ON p.batch_id = r.batch_id AND p.domain_id = r.domain_id AND r.seq BETWEEN p.first_seq AND p.intent_seq
 	LEFT JOIN enotify.outcome o ON o.batch_id = r.batch_id AND o.seq = r.seq
 	WHERE r.batch_id = $1 AND r.seq = $2 AND (o.state IS NULL AND $8 OR o.state IN ('delivered', 'unknown'))
-	  AND ($4 = 'no_such_user' OR NOT EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = r.batch_id AND t.seq = r.seq AND t.tries > 0 AND t.tries % 1000000 = 0))
+	  AND ($9 OR NOT EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = r.batch_id AND t.seq = r.seq AND t.tries > 0 AND t.tries % 1000000 = 0))
 ), waiting AS (
 	DELETE FROM enotify.retry t USING sent WHERE t.batch_id = sent.batch_id AND t.seq = sent.seq
 ), changed AS (
@@ -118,7 +120,7 @@ func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error)
 	}
 	late := []Result{r.result(now)}
 	var clients []int32
-	if r.Kind == ReportBounce && r.Class == AuthRejected {
+	if r.Kind == ReportBounce && r.treated().AsksGuard {
 		if clients, err = lockRefused(ctx, tx, late); err != nil {
 			return done, err
 		}
@@ -169,7 +171,8 @@ const reportLock = 0x656e7270 // "enrp"
 
 // bounce turns the outcome.
 func (r *Report) bounce(ctx context.Context, tx pgx.Tx, to State) (was State, err error) {
-	err = tx.QueryRow(ctx, lateBounceSQL, r.Batch, r.Seq, string(to), orNull(string(r.Class)), orNullCode(r.Reply.Code), orNull(r.Reply.Enhanced), storable(r.Reply.Text), r.Signed).Scan(&was)
+	atOnce := r.treated().Suppresses.Replies == 1
+	err = tx.QueryRow(ctx, lateBounceSQL, r.Batch, r.Seq, string(to), orNull(string(r.Class)), orNullCode(r.Reply.Code), orNull(r.Reply.Enhanced), storable(r.Reply.Text), r.Signed, atOnce).Scan(&was)
 	if errors.Is(err, pgx.ErrNoRows) { // it had bounced already, or was never sent
 		return "", nil
 	}
@@ -181,24 +184,25 @@ func (r *Report) bounce(ctx context.Context, tx pgx.Tx, to State) (was State, er
 
 // act draws the consequences that the same reply would have had at once.
 func (r *Report) act(ctx context.Context, tx pgx.Tx, clients []int32, late []Result) (alerts []Alert, err error) {
-	var c columns
-	c.add(&late[0])
-	switch r.Class {
-	case NoSuchUser:
-		_, err = tx.Exec(ctx, suppressSQL, c.batch, c.seq, c.reply)
-	case MailboxFull:
-		if _, err = tx.Exec(ctx, countFullSQL, c.batch, c.seq, c.at, fullSpell); err == nil {
-			_, err = tx.Exec(ctx, suppressFullSQL, c.batch, c.seq, c.reply, FullReplies, fullSpan, fullPause)
-		}
-	case AuthRejected:
-		alerts, err = refuse(ctx, tx, clients, late)
+	t := r.treated()
+	var s suppressing
+	s.add(&late[0], t.Suppresses)
+	var b pgx.Batch
+	s.queue(&b)
+	if err := tx.SendBatch(ctx, &b).Close(); err != nil || !t.AsksGuard {
+		return nil, err
 	}
-	return alerts, err
+	return refuse(ctx, tx, clients, late)
 }
 
 // result is the report as the outcome of an attempt would have had it.
 func (r *Report) result(at time.Time) Result {
-	return Result{Batch: r.Batch, Seq: r.Seq, At: at, Outcome: Outcome{State: Bounced, Class: r.Class, Reply: r.Reply, Host: r.Host}}
+	return Result{Batch: r.Batch, Seq: r.Seq, At: at, Outcome: Outcome{State: Bounced, Class: r.Class, Treatment: r.Treatment, Reply: r.Reply, Host: r.Host}}
+}
+
+func (r *Report) treated() Treatment {
+	o := r.result(time.Time{}).Outcome
+	return o.Treated()
 }
 
 // fingerprint is the same for two mails that say the same of a recipient: a

@@ -53,7 +53,7 @@ func (c *conn) send(ctx context.Context, from, to string, m *compose.Message) (q
 		c.took = time.Since(begun)
 		return reply, nil
 	}
-	f := &failure{stage: at, host: c.host, site: c.site, egress: c.egress, err: err, ended: ctx.Err() != nil}
+	f := newFailure(failure{stage: at, host: c.host, site: c.site, egress: c.egress, err: err, ended: ctx.Err() != nil})
 	gone := !isOurs(err) && !f.goesOn()
 	c.broken = c.broken || gone
 	f.stale = reused && gone && at == opening && !f.ended

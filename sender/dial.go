@@ -11,8 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"enotify/queue"
-	"enotify/sender/bounce"
 	"enotify/spfguard/dns"
 
 	"github.com/wneessen/go-mail/smtp"
@@ -25,7 +23,7 @@ import (
 // then turns one more away, that is no reason to go elsewhere.
 func (s *Sender) dial(ctx context.Context, r route, others func(host string) int) (*conn, *failure) {
 	c, f := s.dialFirst(ctx, r, others)
-	if f == nil || f.ended || f.crowded || f.blocked || s.refusesUs(f) || r.tls > Opportunistic {
+	if f == nil || f.ended || f.crowded || f.blocks() || s.refusesUs(f) || r.tls > Opportunistic {
 		return c, f
 	}
 	clear := r
@@ -52,7 +50,7 @@ func (s *Sender) dialFirst(ctx context.Context, r route, others func(host string
 			case f == nil:
 				s.bury(r.tls, busy...) // now that we know of one that is not
 				return c, nil
-			case f.ended, f.crowded && others(mx.Host) > 0, f.blocked, s.refusesUs(f):
+			case f.ended, f.crowded && others(mx.Host) > 0, f.blocks(), s.refusesUs(f):
 				return nil, f
 			case errors.Is(f.err, errAllHeld): // another host may be reached by the other family
 			case f.crowded:
@@ -102,12 +100,9 @@ func (s *Sender) dialHost(ctx context.Context, r route, host string, others func
 			c.site, c.egress = site, from.name
 			return c, nil
 		}
-		f = &failure{stage: connecting, host: host, site: site, egress: from.name, err: err, ended: ctx.Err() != nil}
-		reply, answered := f.reply()
-		class := bounce.Classify(reply, site).Class
-		f.blocked = answered && class == queue.SpamBlock
-		f.crowded = answered && class == queue.Throttled || errors.Is(err, syscall.ECONNREFUSED) && others(host) > 0
-		if answered || f.ended {
+		f = newFailure(failure{stage: connecting, host: host, site: site, egress: from.name, err: err, ended: ctx.Err() != nil})
+		f.crowded = f.verdict.Treatment.SlowsSite || errors.Is(err, syscall.ECONNREFUSED) && others(host) > 0
+		if f.reply.Code != 0 || f.ended {
 			break
 		}
 	}

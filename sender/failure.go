@@ -33,12 +33,36 @@ type failure struct {
 	egress string
 	err    error // wraps a *textproto.Error when the host gave a reply
 
+	reply   queue.Reply    // Code 0: the host gave none
+	verdict bounce.Verdict // what a reply of 4yz or 5yz means, see newFailure
+
 	after   time.Duration // when it makes sense to try again; 0 when unknown
 	ended   bool          // our own context ended the attempt
 	crowded bool          // the host turned the connection away because there are too many
-	blocked bool          // the host turned the connection away for what it thinks of us
 	stale   bool          // the connection had been idle, and was closed before anything was sent
 }
+
+// newFailure takes the reply out of an error, and is the one place where a
+// reply is classified. Whoever acts on it asks for the verdict's treatment.
+func newFailure(f failure) *failure {
+	var said *textproto.Error
+	if !errors.As(f.err, &said) { // text that is no SMTP reply at all is no answer
+		return &f
+	}
+	if f.reply = parseReply(said.Code, said.Msg); f.reply.Code < 400 {
+		return &f
+	}
+	if f.verdict = bounce.Classify(f.reply, f.site); f.stage == connecting {
+		f.verdict = f.verdict.BeforeMail()
+	}
+	return &f
+}
+
+// refused reports whether the host answered with 4yz or 5yz.
+func (f *failure) refused() bool { return f.reply.Code >= 400 }
+
+// blocks reports whether the host refuses the address that we came from.
+func (f *failure) blocks() bool { return f.verdict.Treatment.HoldsEgress }
 
 // errHeld stands for a message that waited for a connection when the site was
 // found closed.
@@ -63,12 +87,15 @@ var (
 // outcome turns a failed attempt into what became of the recipient.
 func (f *failure) outcome() queue.Outcome {
 	o := queue.Outcome{State: queue.Deferred, Host: f.host, Site: f.site, After: f.after}
-	reply, answered := f.reply()
 	switch {
-	case answered && reply.Code/100 == 2 && f.stage == confirming: // another 2yz than expected
-		o.State, o.Reply = queue.Delivered, reply
-	case answered && reply.Code >= 400:
-		o = f.refusal(o, reply)
+	case f.reply.Code/100 == 2 && f.stage == confirming: // another 2yz than expected
+		o.State, o.Reply = queue.Delivered, f.reply
+	case f.refused():
+		o.Reply, o.Class, o.Treatment = f.reply, f.verdict.Class, f.verdict.Exception()
+		// Before MAIL nothing is final: another of the domain's hosts, or another day, may do.
+		if f.stage != connecting && f.verdict.Treatment.Ends(f.reply.Code) {
+			o.State = queue.Bounced
+		}
 	case f.stage == confirming:
 		o.State, o.Class = queue.Unknown, queue.Offline
 		o.Reply.Text = "the connection broke after the message was sent and before the receiver confirmed it: " + clean(f.err.Error())
@@ -93,35 +120,6 @@ func (f *failure) outcome() queue.Outcome {
 	return o
 }
 
-// refusal is what a reply of 4yz or 5yz means. Before MAIL it is about us, and
-// final for nobody: another of the domain's hosts, or another day, may do.
-func (f *failure) refusal(o queue.Outcome, reply queue.Reply) queue.Outcome {
-	verdict := bounce.Classify(reply, f.site)
-	o.Reply, o.Class = reply, verdict.Class
-	switch {
-	case f.stage != connecting:
-		// A mail host of the domain knows nothing of a login of ours: 530 from it
-		// is a refusal of the client's mail like others. See refusesUs.
-		if reply.Code >= 500 && (verdict.Final() || verdict.Action == bounce.StopSmarthost) {
-			o.State = queue.Bounced
-		}
-	case verdict.Class == queue.NoSuchUser, verdict.Class == queue.MailboxFull:
-		o.Class = queue.Other // there was no user to speak of
-	}
-	return o
-}
-
-// holds reports whether the host blocks the address that we came from. Whoever
-// calls it spam before there was a message can mean nothing else.
-func (f *failure) holds() bool {
-	reply, answered := f.reply()
-	if !answered || reply.Code < 400 {
-		return false
-	}
-	verdict := bounce.Classify(reply, f.site)
-	return verdict.Action == bounce.HoldEgress || f.stage == connecting && verdict.Class == queue.SpamBlock
-}
-
 // final is an end that we know without asking, put in the words in which a
 // receiver would have said it. Never as queue.NoSuchUser: that would suppress
 // the address, though nobody knows whether there is such a user.
@@ -129,16 +127,6 @@ func final(o queue.Outcome, class queue.Class, code int, enhanced string, err er
 	o.State, o.Class = queue.Bounced, class
 	o.Reply = queue.Reply{Code: code, Enhanced: enhanced, Text: clean(err.Error())}
 	return o
-}
-
-// reply is what the host answered, if it did. Text that is no SMTP reply at
-// all is no answer.
-func (f *failure) reply() (r queue.Reply, answered bool) {
-	var said *textproto.Error
-	if !errors.As(f.err, &said) {
-		return queue.Reply{}, false
-	}
-	return parseReply(said.Code, said.Msg), true
 }
 
 // parseReply takes the enhanced code, which every line of a reply repeats
@@ -173,8 +161,7 @@ func isEnhanced(word string, code int) bool {
 // goesOn reports whether the connection can be used again: the host gave an
 // answer that fits, and did not take its leave (RFC 5321 §3.8).
 func (f *failure) goesOn() bool {
-	reply, answered := f.reply()
-	return isRefusal(f.err) || answered && reply.Code/100 == 2 && f.stage == confirming
+	return isRefusal(f.err) || f.reply.Code/100 == 2 && f.stage == confirming
 }
 
 // maxText is how much of a reply is kept.

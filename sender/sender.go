@@ -207,7 +207,7 @@ func (s *Sender) outcome(ctx context.Context, f *failure) queue.Outcome {
 		return s.halted(ctx, f)
 	}
 	o := f.outcome()
-	if f.holds() && f.egress != "" {
+	if f.blocks() && f.egress != "" {
 		s.blocked(ctx, f.site, f.egress, o.Reply)
 	}
 	return o
@@ -241,8 +241,7 @@ func (s *Sender) connection(ctx context.Context, r route) (*conn, *failure) {
 			p.failed(r.site)
 			return nil, f
 		}
-		reply, _ := f.reply()
-		if closedUntil := p.refused(r.site, reply); !closedUntil.IsZero() {
+		if closedUntil := p.refused(r.site, f.reply); !closedUntil.IsZero() {
 			f.after = wait(closedUntil)
 			return nil, f
 		}

@@ -69,14 +69,7 @@ func (s *Sender) refusesUs(f *failure) bool {
 	if s.Smarthost == "" {
 		return false
 	}
-	reply, answered := f.reply()
-	switch {
-	case errors.Is(f.err, errLogin):
-		return true
-	case answered:
-		return reply.Code == 530 || reply.Code == 534 || reply.Code == 535 || reply.Code == 538
-	}
-	return false
+	return errors.Is(f.err, errLogin) || f.verdict.Login
 }
 
 // halted is the outcome of a message that met a smarthost which does not accept

@@ -60,10 +60,15 @@ for delivered. --dry-run shows who would be sent to, by class and domain.`,
 	return cmd
 }
 
-var requeueClasses = []string{
-	string(queue.AuthRejected), "unknown", "expired", string(queue.Offline), string(queue.Throttled), string(queue.NoSuchUser), string(queue.MailboxFull),
-	string(queue.SpamBlock), string(queue.Policy), string(queue.Content), string(queue.Other),
-}
+var requeueClasses = func() []string {
+	words := []string{"unknown", "expired"}
+	for _, c := range queue.Classes() {
+		if c.Treatment().Requeues {
+			words = append(words, string(c))
+		}
+	}
+	return words
+}()
 
 func (f requeueFlags) check() (expires *time.Time, err error) {
 	switch {

@@ -193,7 +193,7 @@ func (r batchReport) layFailures(p *term.Page) {
 		if more := first.Domains - len(domains); more > 0 {
 			p.Line("and %s", figures.Some(more, "more domain"))
 		}
-		if first.Class == string(queue.AuthRejected) && first.State != string(queue.Deferred) {
+		if queue.Class(first.Class).Treatment().AsksGuard && first.State != string(queue.Deferred) {
 			p.Line("once the record is right: enotify batch requeue %d --class %s", r.ID, first.Class)
 		}
 		r.Failures = r.Failures[n:]

@@ -29,12 +29,20 @@ var segments = []struct {
 	{queue.Throttled, "Too many connections, too fast", "Slowed down by itself, and tried again. Where it stays so: enotify destination set DOMAIN --rate 60/min --connections 2."},
 	{queue.NoSuchUser, "The address is gone", "Suppressed for all clients already. Take them off the client's list: enotify suppression export."},
 	{queue.AuthRejected, "Not authorised", "The client's DNS does not let us send: enotify spf check DOMAIN, enotify client zone DOMAIN. After the cure: enotify batch requeue ID --class auth_rejected."},
-	{queue.MailboxFull, "The mailbox is full", "Tried again; left alone for a month after five times in three days. Nothing to do."},
+	{queue.MailboxFull, "The mailbox is full", fullAdvice},
 	{queue.SpamBlock, "Taken for spam", "An address of ours is on a block list or has a poor name. Read the reply, ask to be taken off, and see how many complain: enotify destination list."},
 	{queue.Policy, "Refused by a rule of theirs", "Final for the message. Read the reply; ask their postmaster where it concerns many."},
 	{queue.Content, "Refused for what it holds", "Final for the message. Look at size, attachments and links: enotify preflight ID."},
 	{queue.Other, "Other", "No rule knows these replies. Read them; 4xx are tried again, 5xx are final."},
 }
+
+// fullAdvice names the figures by which full mailboxes are left alone.
+var fullAdvice = func() string {
+	s := queue.MailboxFull.Treatment().Suppresses
+	return fmt.Sprintf("Tried again; after %d such replies over %s or more the address is left alone for %s. Nothing to do.", s.Replies, days(s.Over), days(s.For))
+}()
+
+func days(d time.Duration) string { return figures.Some(int(d/(24*time.Hour)), "day") }
 
 const mainSegments = 4
 

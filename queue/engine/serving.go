@@ -234,14 +234,14 @@ func (v *serving) finish(m queue.Message, r result, o queue.Outcome) {
 	}
 	r.Outcome, r.At = o, v.clock.Load().at(now)
 	if o.State == queue.Deferred {
-		switch o.Class {
-		case queue.NotBegun:
+		switch {
+		case o.Class == queue.NotBegun:
 			r.Wait = o.After
 			if c, wait, closed := v.closed(m.Domain, now); closed {
 				r.Class, r.Reply, r.Aside = c.Class, c.Reply, true
 				r.Wait = wait + rand.N(v.jitter())
 			}
-		case queue.Throttled:
+		case !o.Treated().Counts:
 			// Not sooner than First: a host that greylists wants to see that we waited.
 			r.Wait = max(o.After, v.Schedule.Backoff(1, (1+rand.Float64())/2))
 		default:

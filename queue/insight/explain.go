@@ -125,7 +125,7 @@ func (r Reader) Explain(ctx context.Context, address string, since time.Time, li
 		if e.Suppressions, err = query[SuppressedBy](ctx, tx, suppressedBySQL, e.Address); err != nil {
 			return err
 		}
-		full, err := query[FullMailbox](ctx, tx, fullMailboxSQL, e.Address, queue.FullReplies)
+		full, err := query[FullMailbox](ctx, tx, fullMailboxSQL, e.Address, queue.MailboxFull.Treatment().Suppresses.Replies)
 		if err != nil {
 			return err
 		}

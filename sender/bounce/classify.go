@@ -120,20 +120,9 @@ func (t *table) decide(r queue.Reply, about *About, x *Explanation) Verdict {
 			}
 		}
 		x.decided(t, c, &q, r.Text)
-		return verdict(c, &q)
+		return newVerdict(c.class, c.mark, c.id, &q)
 	}
-	return Verdict{Class: queue.Other, Action: action(queue.Other, "", q.digit == '5', r.Code), Rule: "unmatched"}
-}
-
-func verdict(c *compiled, q *question) Verdict {
-	v := Verdict{Class: c.class, Action: action(c.class, c.mark, q.digit == '5', q.code), Rule: c.id, Mark: c.mark}
-	switch {
-	case v.Action == StopSmarthost && c.id == "anonymous-refused":
-		v.Action = AskGuard // 530 of an MX, which knows nothing of our smarthost
-	case v.Action == Suppress && !q.permanent:
-		v.Action = Retry // nobody said that it is for good
-	}
-	return v
+	return newVerdict(queue.Other, "", "unmatched", &q)
 }
 
 // doubt says why a reply that reads like an unknown recipient does not mean

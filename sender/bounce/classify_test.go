@@ -74,34 +74,34 @@ func TestActions(t *testing.T) {
 		action string
 		final  bool
 	}{
-		{"421 Service not available", bounce.Retry, false},
-		{"554 5.4.6 Too many hops", bounce.Retry, false},
-		{"421 Too many connections", bounce.SlowDown, false},
-		{"550 Ip frequency limited", bounce.SlowDown, false},
-		{"550 5.1.1 No such user", bounce.Suppress, true},
-		{"452 4.2.2 Mailbox full", bounce.ScoreFull, false},
-		{"552 5.2.2 Mailbox full", bounce.ScoreFull, false},
-		{"550 5.7.26 Not authorised", bounce.AskGuard, true},
-		{"450 4.7.26 Not authorised", bounce.AskGuardRetry, false},
-		{"530 Authentication required", bounce.StopSmarthost, false},
-		{"534 5.7.9 Stronger authentication required", bounce.StopSmarthost, false},
-		{"535 5.7.8 Bad credentials", bounce.StopSmarthost, false},
-		{"530 5.7.57 Anonymous mail refused", bounce.AskGuard, true},
-		{"554 Blocked using zen.spamhaus.org", bounce.HoldEgress, false},
-		{"450 Blocked using zen.spamhaus.org", bounce.HoldEgress, false},
-		{"554 192.0.2.1 has a poor reputation for spam", bounce.HoldEgress, false},
-		{"550 5.7.1 Message considered spam", bounce.Fail, true}, // this message, not where it came from
-		{"550 DT:SPM see our help", bounce.Fail, true},
-		{"451 4.7.1 Message suspected of phishing", bounce.Retry, false},
-		{"550 Administrative prohibition", bounce.Fail, true},
-		{"450 Administrative prohibition", bounce.Retry, false},
-		{"552 5.3.4 Message too large", bounce.Fail, true},
-		{"452 4.3.4 Message too large", bounce.Retry, false},
-		{"550 No", bounce.Review, true},
-		{"450 No", bounce.Retry, false},
-		{"User unknown", bounce.Retry, false}, // nobody said that it is for good
-		{"", bounce.Retry, false},
-		{"read tcp: connection reset by peer", bounce.Retry, false},
+		{"421 Service not available", "retry", false},
+		{"554 5.4.6 Too many hops", "retry", false},
+		{"421 Too many connections", "slow_down", false},
+		{"550 Ip frequency limited", "slow_down", false},
+		{"550 5.1.1 No such user", "suppress", true},
+		{"452 4.2.2 Mailbox full", "score_full", false},
+		{"552 5.2.2 Mailbox full", "score_full", false},
+		{"550 5.7.26 Not authorised", "ask_guard", true},
+		{"450 4.7.26 Not authorised", "ask_guard_retry", false},
+		{"530 Authentication required", "stop_smarthost", true},
+		{"534 5.7.9 Stronger authentication required", "stop_smarthost", true},
+		{"535 5.7.8 Bad credentials", "stop_smarthost", true},
+		{"530 5.7.57 Anonymous mail refused", "ask_guard", true},
+		{"554 Blocked using zen.spamhaus.org", "hold_egress", false},
+		{"450 Blocked using zen.spamhaus.org", "hold_egress", false},
+		{"554 192.0.2.1 has a poor reputation for spam", "hold_egress", false},
+		{"550 5.7.1 Message considered spam", "fail", true}, // this message, not where it came from
+		{"550 DT:SPM see our help", "fail", true},
+		{"451 4.7.1 Message suspected of phishing", "retry", false},
+		{"550 Administrative prohibition", "fail", true},
+		{"450 Administrative prohibition", "retry", false},
+		{"552 5.3.4 Message too large", "fail", true},
+		{"452 4.3.4 Message too large", "retry", false},
+		{"550 No", "review", true},
+		{"450 No", "retry", false},
+		{"User unknown", "retry", false}, // nobody said that it is for good
+		{"", "retry", false},
+		{"read tcp: connection reset by peer", "retry", false},
 	} {
 		v := bounce.Classify(bounce.Parse(tt.line), "")
 		if diff := cmp.Diff([]any{tt.action, tt.final}, []any{v.Action, v.Final()}); diff != "" {
@@ -114,7 +114,7 @@ func TestActions(t *testing.T) {
 func TestClassifyFindsEnhanced(t *testing.T) {
 	t.Parallel()
 	got := bounce.Classify(queue.Reply{Code: 550, Text: "no (#5.1.1)"}, "")
-	want := bounce.Verdict{Class: queue.NoSuchUser, Action: bounce.Suppress, Rule: "x.1-recipient"}
+	want := bounce.Verdict{Class: queue.NoSuchUser, Action: "suppress", Rule: "x.1-recipient", Permanent: true, Treatment: queue.NoSuchUser.Treatment()}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

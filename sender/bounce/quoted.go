@@ -95,9 +95,9 @@ func (q quotation) verdict(inner Verdict) (Verdict, bool) {
 		return inner, true
 	}
 	if q.reply.Code/100 == 4 || inner.Class == queue.Throttled {
-		return Verdict{Class: queue.Offline, Action: Retry, Rule: inner.Rule}, true
+		return inner.as(queue.Offline), true
 	}
-	return Verdict{Class: queue.Policy, Action: Fail, Rule: inner.Rule}, true
+	return inner.as(queue.Policy), true
 }
 
 // firstReply is the first of several replies, as a transcript of a session has

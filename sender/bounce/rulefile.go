@@ -48,10 +48,8 @@ var (
 	isDated  = regexp.MustCompile(`^\S.*, 20[0-9]{2}-(?:0[1-9]|1[0-2])$`).MatchString
 )
 
-var ruleClasses = []queue.Class{
-	queue.Offline, queue.Throttled, queue.NoSuchUser, queue.MailboxFull, queue.AuthRejected,
-	queue.SpamBlock, queue.Policy, queue.Content, queue.Other,
-}
+// ruleClasses are those of replies.
+var ruleClasses = slices.DeleteFunc(queue.Classes(), func(c queue.Class) bool { return c == queue.NotBegun })
 
 // A FileError is a fault in a file of rules.
 type FileError struct {
@@ -137,7 +135,7 @@ func (r *rule) set(line int, key, value string) (*string, error) {
 		}
 	case key == "mark":
 		r.mark = Mark(value)
-		if r.mark != OneMessage && r.mark != UntilItRepeats {
+		if marks[r.mark] == nil {
 			return nil, faulty(line, "%s %s: %q is no mark: it is %s or %s", r.kind, r.id, value, OneMessage, UntilItRepeats)
 		}
 	case key == "example":
@@ -186,7 +184,7 @@ func (r *rule) complete() error {
 		return faulty(r.line, "%s %s has neither when nor says: it would decide every reply", r.kind, r.id)
 	case r.near != "" && r.says == "":
 		return faulty(r.line, "%s %s has near without says: near asks how far two phrases are apart", r.kind, r.id)
-	case r.mark == UntilItRepeats && r.class != queue.NoSuchUser, r.mark == OneMessage && r.class != queue.SpamBlock:
+	case r.mark != "" && r.mark.on(r.class.Treatment()) == r.class.Treatment():
 		return faulty(r.line, "%s %s: mark %s does not go with class %s", r.kind, r.id, r.mark, r.class)
 	case !isDated(r.source):
 		return faulty(r.line, "%s %s: source says where the words are from and when, as in: source ticket 4711, 2026-11", r.kind, r.id)

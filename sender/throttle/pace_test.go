@@ -181,7 +181,7 @@ func TestGreylistingDoesNotSlow(t *testing.T) {
 	grow(&th, 8)
 	n, _ := th.Admit("a.test", 16, start)
 	for range n {
-		th.Done("a.test", queue.Outcome{State: queue.Deferred, Class: queue.Throttled,
+		th.Done("a.test", queue.Outcome{State: queue.Deferred, Class: queue.Throttled, Treatment: queue.Treatment{Requeues: true},
 			Reply: queue.Reply{Code: 451, Enhanced: "4.7.1", Text: "Greylisted, please try again later"}}, start)
 	}
 	if got := th.Pace("site").Connections(8, start); got != 8 {

@@ -3,7 +3,6 @@ package throttle
 import (
 	"math/rand/v2"
 	"regexp"
-	"strings"
 	"time"
 
 	"enotify/queue"
@@ -46,10 +45,10 @@ func (s *site) learn(o queue.Outcome, now time.Time) {
 	s.used = now
 	settling := s.settling > 0
 	s.settling = max(0, s.settling-1)
-	limit := s.limits.Connections
+	limit, does := s.limits.Connections, o.Treated()
 	switch {
-	case o.Reply.Code == 0, o.Class == queue.SpamBlock, now.Before(s.pace.ClosedUntil):
-	case o.Class == queue.Throttled && !greylisted(o.Reply, s.name):
+	case o.Reply.Code == 0, does.HoldsEgress, now.Before(s.pace.ClosedUntil):
+	case does.SlowsSite:
 		if settling {
 			return
 		}
@@ -109,12 +108,6 @@ func (t *Throttle) Closure(name string, now time.Time) queue.Closure {
 		return queue.Closure{Until: p.ClosedUntil, Since: p.RefusedSince, Class: queue.Throttled, Reply: bounce.Parse(p.Why)}
 	}
 	return queue.Closure{}
-}
-
-// greylisted reports whether the receiver wants this one message later (RFC
-// 6647 §2), which is no reason to send it fewer of the others.
-func greylisted(r queue.Reply, site string) bool {
-	return r.Code != 421 && strings.HasSuffix(bounce.Classify(r, site).Rule, "greylist")
 }
 
 // What a receiver has too much of. Replies that name neither ("421 try again

@@ -159,7 +159,7 @@ func (r *returns) deliver(ctx context.Context, m inbound.Mail) error {
 func ReportOn(about token.Subject, address string, said mail.Report, raw []byte) queue.Report {
 	r := queue.Report{Batch: about.Batch, Seq: about.Seq, Kind: queue.ReportKind(said.Kind), ID: said.MessageID, Raw: raw[:min(len(raw), mail.MaxBytes)]}
 	if who := recipientOf(said, address); who != nil {
-		r.Class, r.Reply, r.Host = who.Verdict.Class, who.Reply, who.Reported
+		r.Class, r.Treatment, r.Reply, r.Host = who.Verdict.Class, who.Verdict.Exception(), who.Reply, who.Reported
 		switch { // others of the report may have failed
 		case said.Kind == mail.Bounce && who.Action == "delayed":
 			r.Kind = queue.ReportDelay

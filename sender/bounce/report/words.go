@@ -37,7 +37,7 @@ func (m *message) spoken(kind Kind) (Kind, []Recipient) {
 			}
 		}
 		if kind == Expired && (r.Reply.Code == 0 || r.Verdict.Class == queue.Other) {
-			r.Verdict = bounce.Verdict{Class: queue.Offline, Action: bounce.Retry, Rule: "expired"}
+			r.Verdict = bounce.Verdict{Class: queue.Offline, Action: "retry", Rule: "expired", Treatment: queue.Offline.Treatment()}
 		}
 		recipients = append(recipients, r)
 	}

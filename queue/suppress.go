@@ -1,19 +1,53 @@
 package queue
 
-import "time"
+import "github.com/jackc/pgx/v5"
 
-// A mailbox that was full FullReplies times, over at least fullSpan, and took
-// nothing in between, is left alone for fullPause. After fullSpell without
-// such a reply the count begins anew. Whether the reply is 4yz or 5yz says
-// more of the receiver than of the mailbox (RFC 3463 §3.3): both count.
-const (
-	FullReplies = 5
-	fullSpan    = 3 * 24 * time.Hour
-	fullSpell   = 30 * 24 * time.Hour
-	fullPause   = 30 * 24 * time.Hour
-)
+// suppressing sorts results by what they do to their addresses.
+type suppressing struct {
+	atOnce   columns
+	repeated map[Suppresses]*columns
+}
 
-// What is not newer than the last one has been counted.
+// add takes in a result whose reply suppresses by s. One reply is enough only
+// when it was final; of those that are counted every one is.
+func (p *suppressing) add(r *Result, s Suppresses) {
+	switch {
+	case s.Replies == 1 && r.State == Bounced:
+		p.atOnce.add(r)
+	case s.Replies > 1 && r.Class == MailboxFull: // the others are not counted yet, and so suppress nobody
+		if p.repeated == nil {
+			p.repeated = map[Suppresses]*columns{}
+		}
+		if p.repeated[s] == nil {
+			p.repeated[s] = &columns{}
+		}
+		p.repeated[s].add(r)
+	}
+}
+
+// queue adds the statements, to be run in the transaction of the outcomes.
+func (p *suppressing) queue(b *pgx.Batch) {
+	if c := &p.atOnce; len(c.batch) > 0 {
+		b.Queue(suppressSQL, c.batch, c.seq, c.reply, c.class)
+	}
+	for s, c := range p.repeated {
+		b.Queue(countFullSQL, c.batch, c.seq, c.at, s.Forget)
+		b.Queue(suppressFullSQL, c.batch, c.seq, c.reply, s.Replies, s.Over, s.For)
+	}
+}
+
+// A suppression for good outlasts one that would have ended.
+const suppressSQL = `
+INSERT INTO enotify.suppression AS s (address, client_id, cause, batch_id, seq, note)
+SELECT DISTINCT ON (lower(r.address)) lower(r.address), NULL::int, f.cause, r.batch_id, r.seq, f.note
+FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[]) f (batch_id, seq, note, cause)
+JOIN enotify.recipient r ON r.batch_id = f.batch_id AND r.seq = f.seq
+ORDER BY lower(r.address)
+ON CONFLICT (address, client_id) DO UPDATE
+SET cause = excluded.cause, until = NULL, batch_id = excluded.batch_id, seq = excluded.seq, note = excluded.note, added_at = now(), added_by = session_user
+WHERE s.until IS NOT NULL`
+
+// Replies no newer than the last counted one are skipped.
 const countFullSQL = `
 INSERT INTO enotify.full_mailbox AS m (address, first_at, last_at, replies)
 SELECT lower(r.address), min(f.at), max(f.at), count(*)

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"enotify/queue"
+)
+
+// The bounce report has a segment for each class of reply, with words of its own.
+func TestBounceReportHasEveryClass(t *testing.T) {
+	t.Parallel()
+	var got []queue.Class
+	titles := map[string]bool{}
+	for _, s := range segments {
+		got = append(got, s.class)
+		if s.title == "" || s.advice == "" || titles[s.title] {
+			t.Errorf("segment %s: got title %q and advice %q, want both, and a title of its own", s.class, s.title, s.advice)
+		}
+		titles[s.title] = true
+	}
+	slices.Sort(got)
+	want := slices.DeleteFunc(queue.Classes(), func(c queue.Class) bool { return c == queue.NotBegun }) // no reply
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("segments (-classes +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,100 @@
+package queue
+
+import (
+	"slices"
+	"time"
+)
+
+// Class says why a receiver turned a message away. What is done about each is
+// in one table, see [Class.Treatment]. The zero value is the class of a success.
+type Class string
+
+const (
+	Offline      Class = "offline"       // the receiver cannot be reached, or has trouble of its own
+	Throttled    Class = "throttled"     // too many connections, or too fast
+	NoSuchUser   Class = "no_such_user"  // the address is gone
+	MailboxFull  Class = "mailbox_full"  // the mailbox is full
+	AuthRejected Class = "auth_rejected" // the client's DNS does not authorise us
+	SpamBlock    Class = "spam_block"    // an address of ours is blocked for what it sent
+	Policy       Class = "policy"        // a rule of the receiver refuses the message
+	Content      Class = "content"       // what the message holds is refused
+	Other        Class = "other"         // no rule knows the reply
+	NotBegun     Class = "not_begun"     // no reply: nothing was sent to the receiver
+)
+
+// A Treatment is what is done about a failed attempt. Every part of enotify
+// that acts on a reply asks for it here, and none switches on the class.
+type Treatment struct {
+	// Final: a permanent reply (5yz) ends the delivery to the recipient. A
+	// transient one (4yz) never does. What is not final is retried until the
+	// batch expires.
+	Final bool
+	// Counts: the try is one of those by whose number the wait for the next grows.
+	Counts bool
+	// SlowsSite: fewer connections and messages go to the site for a while.
+	SlowsSite bool
+	// HoldsEgress: the site gets nothing from the address that we came from for
+	// a growing while.
+	HoldsEgress bool
+	// AsksGuard: the guard looks at the client's DNS again; such replies from
+	// several sites block the client's batches.
+	AsksGuard bool
+	// Suppresses says after how many such replies the address is never sent to
+	// again: for all clients, since a mailbox is gone, or full, whoever writes.
+	Suppresses Suppresses
+	// Requeues: recipients who ended so can be sent to again, by batch requeue.
+	Requeues bool
+}
+
+// Suppresses says when replies suppress an address. The zero value is never.
+type Suppresses struct {
+	Replies int           // so many; 1 is at once
+	Over    time.Duration // at least, from the first of them to the last, with no delivery between
+	Forget  time.Duration // without such a reply, after which they are counted from the start
+	For     time.Duration // that the suppression lasts; 0 is for good
+}
+
+const day = 24 * time.Hour
+
+// OnceRepeated suppresses an address that is called unknown again and again. It
+// is for receivers that also say so of addresses which are not.
+var OnceRepeated = Suppresses{Replies: 3, Over: 7 * day, Forget: 90 * day}
+
+// treatments has a row for each class.
+var treatments = map[Class]Treatment{
+	Offline:   {Counts: true, Requeues: true}, // not final even on 5yz: loops and broken servers get repaired
+	Throttled: {SlowsSite: true, Requeues: true},
+	NoSuchUser: {Final: true, Counts: true, Requeues: true,
+		Suppresses: Suppresses{Replies: 1}},
+	// Whether the reply is 4yz or 5yz says more of the receiver than of the mailbox (RFC 3463 §3.3).
+	MailboxFull: {Counts: true, Requeues: true,
+		Suppresses: Suppresses{Replies: 5, Over: 3 * day, Forget: 30 * day, For: 30 * day}},
+	AuthRejected: {Final: true, Counts: true, AsksGuard: true, Requeues: true},
+	SpamBlock:    {Counts: true, HoldsEgress: true, Requeues: true},
+	Policy:       {Final: true, Counts: true, Requeues: true},
+	Content:      {Final: true, Counts: true, Requeues: true},
+	Other:        {Final: true, Counts: true, Requeues: true},
+	NotBegun:     {},
+}
+
+// Classes lists all classes of failed attempts, in alphabetical order.
+func Classes() []Class {
+	all := make([]Class, 0, len(treatments))
+	for c := range treatments {
+		all = append(all, c)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// Treatment is what is done about replies of the class. What is no class is
+// treated as Other.
+func (c Class) Treatment() Treatment {
+	if t, ok := treatments[c]; ok {
+		return t
+	}
+	return treatments[Other]
+}
+
+// Ends reports whether a reply with an SMTP code ends the delivery to the recipient.
+func (t Treatment) Ends(code int) bool { return t.Final && code >= 500 }

@@ -1,0 +1,69 @@
+package bounce_test
+
+import (
+	"testing"
+
+	"enotify/queue"
+	"enotify/sender/bounce"
+)
+
+// A mark changes how a reply is treated, and only that of its classes.
+func TestMarks(t *testing.T) {
+	t.Parallel()
+	for reply, want := range map[string]struct {
+		action string
+		change func(*queue.Treatment)
+	}{
+		"554 5.7.1 Message considered spam":               {"fail", func(t *queue.Treatment) { t.Final, t.HoldsEgress = true, false }},
+		"451 4.7.1 Message considered spam":               {"retry", func(t *queue.Treatment) { t.Final, t.HoldsEgress = true, false }},
+		"554 Blocked using zen.spamhaus.org":              {"hold_egress", func(*queue.Treatment) {}},
+		"450 4.7.1 Greylisted, come back in five minutes": {"retry", func(t *queue.Treatment) { t.SlowsSite = false }},
+		"421 4.7.1 Greylisted, come back in five minutes": {"slow_down", func(*queue.Treatment) {}}, // ends the connection: about the site
+		"421 4.7.0 Too many connections":                  {"slow_down", func(*queue.Treatment) {}},
+	} {
+		v := bounce.Classify(bounce.Parse(reply), "")
+		treatment := v.Class.Treatment()
+		want.change(&treatment)
+		if v.Treatment != treatment || v.Action != want.action {
+			t.Errorf("%q, %s by %s: got %s, %+v, want %s, %+v", reply, v.Class, v.Rule, v.Action, v.Treatment, want.action, treatment)
+		}
+		if v.Exception() != (queue.Treatment{}) == (v.Treatment == v.Class.Treatment()) {
+			t.Errorf("%q: got exception %+v to the treatment of %s, which is %+v", reply, v.Exception(), v.Class, v.Class.Treatment())
+		}
+	}
+}
+
+// Before MAIL a reply is about us: about no mailbox and no message.
+func TestVerdictBeforeMail(t *testing.T) {
+	t.Parallel()
+	for reply, want := range map[string]string{
+		"550 5.1.1 No such user here":           "other",
+		"552 5.2.2 Mailbox full":                "other",
+		"554 5.7.1 Message considered spam":     "spam_block hold_egress",
+		"450 4.7.1 Greylisted, come back later": "throttled slow_down",
+		"421 4.7.0 Too many connections":        "throttled slow_down",
+	} {
+		v := bounce.Classify(bounce.Parse(reply), "").BeforeMail()
+		got := string(v.Class)
+		if v.Class != queue.Other {
+			got += " " + v.Action
+		}
+		if got != want || v.Treatment != v.Class.Treatment() {
+			t.Errorf("%q before MAIL: got %s, %+v, want %s and the treatment of its class", reply, got, v.Treatment, want)
+		}
+	}
+}
+
+// Every class of replies has a rule.
+func TestEveryClassHasARule(t *testing.T) {
+	t.Parallel()
+	said := map[queue.Class]bool{}
+	for _, reply := range examples() {
+		said[bounce.Classify(bounce.Parse(reply), "").Class] = true
+	}
+	for _, c := range queue.Classes() {
+		if !said[c] && c != queue.NotBegun {
+			t.Errorf("%s: no rule says it", c)
+		}
+	}
+}
