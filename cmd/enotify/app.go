@@ -31,7 +31,7 @@ type app struct {
 func (a *app) rootCmd() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "enotify",
-		Short:         "Send notifications for many client domains: guarded, throttled, nobody lost and nobody twice",
+		Short:         "Send notifications for many client domains, within the limits of receivers and checked against SPF",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -39,17 +39,17 @@ func (a *app) rootCmd() *cobra.Command {
 				return err
 			}
 			if a.output != "table" && a.output != "json" {
-				return fmt.Errorf("-o %s: it is table or json", a.output)
+				return fmt.Errorf("-o %s: want table or json", a.output)
 			}
 			a.begun = true
 			return nil
 		},
 	}
 	f := root.PersistentFlags()
-	f.StringVar(&a.databaseURL, "database-url", "", "PostgreSQL `URL`; default DATABASE_URL, else a private PostgreSQL of enotify's own")
-	f.StringVar(&a.resolver, "resolver", "", "DNS server, `HOST:PORT`; default: the system's")
+	f.StringVar(&a.databaseURL, "database-url", "", "PostgreSQL `URL`; default: DATABASE_URL, else a private PostgreSQL")
+	f.StringVar(&a.resolver, "resolver", "", "ask the DNS server at `HOST:PORT`; default: the system's")
 	f.StringVarP(&a.output, "output", "o", "table", "table or json")
-	f.BoolVarP(&a.verbose, "verbose", "v", false, "log every attempt")
+	f.BoolVarP(&a.verbose, "verbose", "v", false, "log every delivery attempt")
 	root.AddCommand(a.runCmd(), a.demoCmd(), a.clientCmd(), a.batchCmd(), a.preflightCmd(), a.destinationCmd(), a.suppressionCmd(), a.nodeCmd(),
 		a.spfCmd(a.liveEgress), a.bounceCmd(), a.migrateCmd(), a.versionCmd())
 	root.SetHelpCommand(a.helpCmd())

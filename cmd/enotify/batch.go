@@ -65,7 +65,7 @@ func (a *app) batchPauseCmd() *cobra.Command {
 	cmd := a.batchVerb("pause", "Stop a batch; within a second nothing new begins", func(ctx context.Context, db *queue.DB, batch int64) error {
 		return db.Pause(ctx, batch, reason)
 	})
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for others to `READ`")
+	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` that says why; it is kept and shown")
 	return cmd
 }
 
@@ -89,7 +89,7 @@ func (a *app) batchCancelCmd() *cobra.Command {
 		}
 		return db.Cancel(ctx, batch, reason)
 	})
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for others to `READ`")
+	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` that says why; it is kept and shown")
 	yes = yesFlag(cmd)
 	return cmd
 }
@@ -104,10 +104,10 @@ func (a *app) batchListCmd() *cobra.Command {
 	var f queue.Filter
 	var all bool
 	cmd := &cobra.Command{
-		Use: "list", Short: "List batches: the unfinished ones, and what finished within a day", Args: cobra.NoArgs,
+		Use: "list", Short: "List unfinished batches and those finished within a day", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.State != "" && !slices.Contains(batchStates, f.State) {
-				return exit.Usagef("--state %s: it is one of %s", f.State, strings.Join(batchStates, ", "))
+				return exit.Usagef("--state %s: want one of %s", f.State, strings.Join(batchStates, ", "))
 			}
 			if !all {
 				f.Since = listed
@@ -125,9 +125,9 @@ func (a *app) batchListCmd() *cobra.Command {
 		},
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.State, "state", "", "only those in `STATE`")
-	fl.StringVar(&f.Client, "client", "", "only those of a client, by `DOMAIN`")
-	fl.BoolVar(&all, "all", false, "also those that finished more than a day ago")
+	fl.StringVar(&f.State, "state", "", "only batches in `STATE`")
+	fl.StringVar(&f.Client, "client", "", "only batches of the client `DOMAIN`")
+	fl.BoolVar(&all, "all", false, "also batches that finished more than a day ago")
 	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(batchStates, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -148,10 +148,12 @@ func layBatches(p *term.Page, batches []queue.Status) {
 
 func (a *app) batchAuditCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "audit [ID]", Short: "Prove that no recipient is lost: each is in exactly one state", Args: cobra.MaximumNArgs(1),
-		Long: `Counts the recipients of a batch, or of all, twice: by the sums that the
-program keeps, and row by row. Both must be the number that was sealed, and no
-recipient may be in two states or in none. Exits with 2 where that is not so.`,
+		Use: "audit [ID]", Short: "Check that each recipient is in exactly one state", Args: cobra.MaximumNArgs(1),
+		Long: `Counts the recipients of one batch, or of all, in two ways: by the sums that
+enotify keeps, and row by row. Both must equal the number of recipients that
+were submitted, and each recipient must be in exactly one state.
+
+Exit codes: 0 all counts agree; 2 they do not.`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			var id int64
 			if len(args) > 0 {

@@ -39,16 +39,17 @@ type createFlags struct {
 func (a *app) batchCreateCmd() *cobra.Command {
 	var c createFlags
 	cmd := &cobra.Command{
-		Use: "create", Short: "Create a batch from files; prints its number", Args: cobra.NoArgs,
-		Long: `Creates a batch from files, all of it or nothing, and prints its number.
+		Use: "create", Short: "Create a batch from files and print its number", Args: cobra.NoArgs,
+		Long: `Creates a batch from files and prints its number. When one file has a fault,
+nothing is created.
 
-Recipients are CSV in UTF-8: the first line names the columns, one of them
-"address"; the others are merge data, and {{.name}} in subject, text or HTML is
-filled from the column name. Without --recipients they are staged by SQL.
+Recipients are CSV in UTF-8. The first line names the columns; one of them is
+"address". The others are merge data: {{.name}} in subject, text or HTML is
+replaced by the column "name". Without --recipients, stage the recipients by SQL.
 With --submit the batch is queued at once.
 
-A FILE may be -, standard input. Times are RFC 3339 or a duration from now,
-such as 2h or 3d.`,
+A FILE may be -, which is standard input. A TIME is RFC 3339 or a duration from
+now, such as 2h or 3d.`,
 		Example: `  enotify batch create --from council@town.example --subject 'Agenda for {{.ward}}' \
       --text agenda.txt --attach agenda.pdf --recipients people.csv --submit`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -57,26 +58,26 @@ such as 2h or 3d.`,
 	}
 	f := cmd.Flags()
 	c.contentFlags(f)
-	f.IntVar(&c.priority, "priority", 0, "`NUMBER`, the higher goes first; an emergency interrupts a newsletter")
-	f.StringVar(&c.notBefore, "not-before", "", "`TIME` before which nothing is sent")
-	f.StringVar(&c.expires, "expires", "", "`TIME` after which nothing is tried any more; default: 3 days after it may begin")
-	f.StringVar(&c.onUnknown, "on-unknown", "hold", "`WHAT` to do with a recipient in doubt after a crash: hold or resend")
-	f.StringVar(&c.key, "key", "", "your `NAME` for the batch: created again under the same, it is the same batch; default: a new one")
-	f.BoolVar(&c.submit, "submit", false, "queue it at once")
+	f.IntVar(&c.priority, "priority", 0, "`NUMBER`; a higher one goes first and interrupts batches under way")
+	f.StringVar(&c.notBefore, "not-before", "", "send nothing before `TIME`")
+	f.StringVar(&c.expires, "expires", "", "try nothing after `TIME`; default: 3 days after the batch may begin")
+	f.StringVar(&c.onUnknown, "on-unknown", "hold", "`ACTION` for recipients in doubt after a crash: hold or resend")
+	f.StringVar(&c.key, "key", "", "your `NAME` for the batch; creating it again with the same name gives the same batch; default: a new one")
+	f.BoolVar(&c.submit, "submit", false, "queue the batch at once")
 	return cmd
 }
 
 // contentFlags say what would be sent, and to whom.
 func (c *createFlags) contentFlags(f *pflag.FlagSet) {
-	f.StringVar(&c.from, "from", "", "`ADDRESS` of the From: field; its domain is the client")
-	f.StringVar(&c.fromName, "from-name", "", "`NAME` shown with it")
-	f.StringVar(&c.replyTo, "reply-to", "", "`ADDRESS` that answers go to")
-	f.StringVar(&c.subject, "subject", "", "`SUBJECT`; may hold merge fields")
-	f.StringVar(&c.text, "text", "", "plain text, a `FILE`; may hold merge fields")
-	f.StringVar(&c.html, "html", "", "HTML, a `FILE`; may hold merge fields")
+	f.StringVar(&c.from, "from", "", "From: `ADDRESS`; its domain is the client")
+	f.StringVar(&c.fromName, "from-name", "", "`NAME` to show with the From: address")
+	f.StringVar(&c.replyTo, "reply-to", "", "Reply-To: `ADDRESS`")
+	f.StringVar(&c.subject, "subject", "", "`SUBJECT`, which may hold merge fields")
+	f.StringVar(&c.text, "text", "", "`FILE` with the plain text, which may hold merge fields")
+	f.StringVar(&c.html, "html", "", "`FILE` with the HTML, which may hold merge fields")
 	f.StringArrayVar(&c.attach, "attach", nil, "`FILE` to attach; may be repeated")
-	f.StringVar(&c.recipients, "recipients", "", "recipients, a CSV `FILE`")
-	f.StringVar(&c.listUnsubscribe, "list-unsubscribe", "", "https: or mailto: `URI`; may hold merge fields")
+	f.StringVar(&c.recipients, "recipients", "", "CSV `FILE` with the recipients")
+	f.StringVar(&c.listUnsubscribe, "list-unsubscribe", "", "https: or mailto: `URI` for List-Unsubscribe; may hold merge fields")
 }
 
 func (a *app) createBatch(cmd *cobra.Command, c createFlags) error {
@@ -133,7 +134,7 @@ func (c createFlags) check() error {
 	case c.text == "" && c.html == "":
 		return exit.Usagef("--text or --html is missing: a file with the body")
 	case c.onUnknown != string(queue.Hold) && c.onUnknown != string(queue.Resend):
-		return exit.Usagef("--on-unknown %s: it is hold or resend", c.onUnknown)
+		return exit.Usagef("--on-unknown %s: want hold or resend", c.onUnknown)
 	case c.submit && c.recipients == "":
 		return exit.Usagef("--submit needs --recipients; those that are staged by SQL are submitted with enotify batch submit")
 	}

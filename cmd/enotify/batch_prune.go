@@ -16,12 +16,12 @@ func (a *app) batchPruneCmd() *cobra.Command {
 	var olderThan, client string
 	var dryRun bool
 	cmd := &cobra.Command{
-		Use: "prune", Short: "Drop the recipients of batches that finished long ago", Args: cobra.NoArgs,
-		Long: `Drops content, recipients, outcomes and attempts of batches that finished
-longer ago. The batch itself stays in the list with its counts and its log, and
-keeps its key: an application that submits it once more sends nothing twice.
-Suppressions and the history of verdicts stay too. It works in small steps
-beside the sending, and may be interrupted and called again.`,
+		Use: "prune", Short: "Drop recipients and content of batches that finished long ago", Args: cobra.NoArgs,
+		Long: `Drops content, recipients, outcomes and attempts of batches that finished long
+ago. A pruned batch stays in the list with its counts and its log, and keeps its
+key: an application that submits the same key again sends nothing twice.
+Suppressions and the history of SPF checks stay too. Pruning works in small
+steps beside the sending; it can be interrupted and started again.`,
 		Example: "  enotify batch prune --older-than 90d",
 	}
 	yes := yesFlag(cmd)
@@ -61,9 +61,9 @@ beside the sending, and may be interrupted and called again.`,
 		})
 	}
 	f := cmd.Flags()
-	f.StringVar(&olderThan, "older-than", "", "those that finished longer ago than `DURATION`, such as 90d")
-	f.StringVar(&client, "client", "", "only those of a client, by `DOMAIN`")
-	f.BoolVar(&dryRun, "dry-run", false, "only show which those are")
+	f.StringVar(&olderThan, "older-than", "", "batches that finished longer ago than `DURATION`, such as 90d")
+	f.StringVar(&client, "client", "", "only batches of the client `DOMAIN`")
+	f.BoolVar(&dryRun, "dry-run", false, "only show which batches would be pruned")
 	return cmd
 }
 

@@ -25,14 +25,15 @@ const requeueDomains = 5
 func (a *app) batchRequeueCmd() *cobra.Command {
 	var f requeueFlags
 	cmd := &cobra.Command{
-		Use: "requeue ID", Short: "Send again to exactly those whom a cured fault had refused, or who are in doubt", Args: one("a number"),
-		Long: `Sends again to exactly those of a batch who ended with a class of reply, such
-as auth_rejected, or as "expired", or as "unknown": in doubt after a crash. Who
-is suppressed meanwhile is left out. The guard looks at the client's SPF record
-before anything leaves.
+		Use: "requeue ID", Short: "Send again to recipients refused by a fault since fixed, or in doubt", Args: one("a number"),
+		Long: `Sends again to the recipients of a batch that ended with one class of reply, such
+as auth_rejected, or as "expired", or as "unknown", which means in doubt after a
+crash. Addresses suppressed since are left out. The guard checks the client's
+SPF record before anything leaves.
 
-With --class unknown --mark delivered nothing is sent: those in doubt are taken
-for delivered. --dry-run shows who would be sent to, by class and domain.`,
+With --class unknown --mark delivered nothing is sent: recipients in doubt are
+recorded as delivered. --dry-run shows how many recipients would be sent to, by
+class and domain.`,
 		Example: `  enotify batch requeue 42 --dry-run
   enotify batch requeue 42 --class auth_rejected
   enotify batch requeue 42 --class unknown --mark delivered`,
@@ -52,10 +53,10 @@ for delivered. --dry-run shows who would be sent to, by class and domain.`,
 		})
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.class, "class", "", "those who ended as `CLASS`: auth_rejected, policy, spam_block, …; or expired, or unknown")
-	fl.StringVar(&f.mark, "mark", "", "with --class unknown: do not send, take them for `STATE`, which is delivered")
-	fl.StringVar(&f.expires, "expires", "", "`TIME` after which they are not tried any more; default: as before, or 3 days if that has passed")
-	fl.BoolVar(&f.dryRun, "dry-run", false, "only show who that is, without --class of every class")
+	fl.StringVar(&f.class, "class", "", "recipients that ended as `CLASS`: auth_rejected, policy, spam_block, …, or expired, or unknown")
+	fl.StringVar(&f.mark, "mark", "", "with --class unknown: send nothing, record them as `delivered`")
+	fl.StringVar(&f.expires, "expires", "", "try nothing after `TIME`; default: as before, or in 3 days if that has passed")
+	fl.BoolVar(&f.dryRun, "dry-run", false, "only show the recipients; without --class, those of every class")
 	_ = cmd.RegisterFlagCompletionFunc("class", cobra.FixedCompletions(requeueClasses, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -75,7 +76,7 @@ func (f requeueFlags) check() (expires *time.Time, err error) {
 	case f.class == "" && !f.dryRun:
 		return nil, exit.Usagef("--class is missing: whom to send to again; --dry-run shows who there is")
 	case f.mark != "" && f.mark != "delivered":
-		return nil, exit.Usagef("--mark %s: it is delivered", f.mark)
+		return nil, exit.Usagef("--mark %s: want delivered", f.mark)
 	case f.mark != "" && f.class != "unknown":
 		return nil, exit.Usagef("--mark is for those in doubt: it needs --class unknown")
 	case f.mark != "" && f.expires != "":

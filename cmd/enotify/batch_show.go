@@ -37,7 +37,7 @@ type batchReport struct {
 
 func (a *app) batchShowCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "show ID", Short: "Show where a batch stands, how it came there, and what receivers say", Args: one("a number"),
+		Use: "show ID", Short: "Show the state of a batch, its history and what receivers say", Args: one("a number"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := batchID(args[0])
 			if err != nil {

@@ -43,14 +43,14 @@ func (a *app) batchSubmitCmd() *cobra.Command {
 		_, err = db.Submit(ctx, batch)
 		return err
 	})
-	cmd.Long = `Seals a draft and queues it. With --preflight it is checked first, as enotify
-preflight does, and not submitted when a row blocks: exit code 2, the findings
-on standard error. --force submits it all the same, and keeps who and why with
-the report.`
+	cmd.Long = `Seals a draft and queues it. With --preflight the draft is checked first, as
+enotify preflight does. When a row blocks, the draft is not submitted: exit code
+2, with the findings on standard error. --force submits it all the same, and
+keeps who did so and why with the report.`
 	f := cmd.Flags()
-	f.BoolVar(&look, "preflight", false, "check it first, and submit it only if nothing blocks")
-	f.BoolVar(&force, "force", false, "with --preflight, submit it although a row blocks")
-	f.StringVar(&reason, "reason", "", "with --force, why, for others to `READ`")
+	f.BoolVar(&look, "preflight", false, "check the batch first; submit it only if nothing blocks")
+	f.BoolVar(&force, "force", false, "with --preflight: submit although a row blocks")
+	f.StringVar(&reason, "reason", "", "with --force: `TEXT` that says why; it is kept with the report")
 	p.addSources(f)
 	return cmd
 }

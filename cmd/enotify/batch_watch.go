@@ -18,13 +18,13 @@ import (
 
 func (a *app) batchWatchCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "watch [ID]", Short: "Watch a batch until it ends, or whichever has the turn", Args: cobra.MaximumNArgs(1),
-		Long: `Shows how a batch goes: how far it is and how fast, what is left at the slowest
-sites and why, who was turned away. On a terminal the picture is drawn anew all
-the time; in a pipe, and with -o json, a line comes when something has changed.
+		Use: "watch [ID]", Short: "Watch a batch until it ends, or the batch that has the turn", Args: cobra.MaximumNArgs(1),
+		Long: `Shows the progress of a batch: how far and how fast, what is left at the slowest
+sites and why, which recipients were refused. On a terminal the picture is
+redrawn; in a pipe, and with -o json, a line is written when something changed.
 
-Without ID it shows the batch that has the turn, and goes on with the next one,
-until it is interrupted.
+Without ID it shows the batch that has the turn, then the next one, until it is
+interrupted.
 
 Exit codes, with ID: 0 done; 2 blocked; 1 cancelled, or an error.`,
 		Example: "  enotify batch watch 42",

@@ -13,13 +13,13 @@ import (
 )
 
 func (a *app) bounceCmd() *cobra.Command {
-	return noun("bounce", "Understand refusals", a.bounceReportCmd(), a.bounceClassifyCmd(), a.bounceIngestCmd(), a.bounceKeyCmd())
+	return noun("bounce", "Reports, classes and records of refused mail", a.bounceReportCmd(), a.bounceClassifyCmd(), a.bounceIngestCmd(), a.bounceKeyCmd())
 }
 
 func (a *app) bounceClassifyCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "classify", Short: "Say of each reply on standard input what it means and what is done about it", Args: cobra.NoArgs,
-		Long: `Reads SMTP replies from standard input, one a line, and answers each with one
+		Use: "classify", Short: "Classify SMTP replies from standard input", Args: cobra.NoArgs,
+		Long: `Reads SMTP replies from standard input, one per line, and answers each with one
 line, in order: class, action and the rule that decided, separated by tabs, or
 with -o json as an object. Lines of one reply may be joined by \n; quotes and
 the prefixes of logs and delivery reports are understood.`,

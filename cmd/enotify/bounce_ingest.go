@@ -27,13 +27,13 @@ import (
 func (a *app) bounceIngestCmd() *cobra.Command {
 	var dry, strict bool
 	cmd := &cobra.Command{
-		Use: "ingest FILE|DIR|-", Short: "Record bounces and complaints from files: a mail, an mbox, a Maildir", Args: one("a file, a folder, or - for standard input"),
-		Long: `Reads mail that came back, from a file with one mail or an mbox, from a Maildir
-or a folder, and records it as run --bounce-listen does: a late bounce turns the
-outcome of its recipient, a complaint suppresses the address for the client.
-The same report counts once, however often it is read.
+		Use: "ingest FILE|DIR|-", Short: "Record bounces and complaints from a mail, an mbox or a Maildir", Args: one("a file, a folder, or - for standard input"),
+		Long: `Reads returned mail, from a file with one mail or an mbox, from a Maildir or a
+folder, and records it as run --bounce-listen does: a late bounce changes the
+outcome of its recipient, a complaint suppresses the address for the client. The
+same report counts once, however often it is read.
 
-Mail with a signed return path says itself whom it is about. Other mail is
+Mail with a signed return path names its recipient itself. Other mail is
 matched by our Message-ID, or else by the address it names, if that was sent to
 in the last 14 days. Such mail can be forged by whoever can write to the mailbox:
 ingest only one that you would believe yourself.`,
@@ -41,7 +41,7 @@ ingest only one that you would believe yourself.`,
   enotify bounce ingest --dry-run -o json ~/Maildir`,
 	}
 	f := cmd.Flags()
-	f.BoolVar(&dry, "dry-run", false, "only say what each mail is; needs no database")
+	f.BoolVar(&dry, "dry-run", false, "only print what each mail is; needs no database")
 	f.BoolVar(&strict, "strict", false, "exit 3 when a bounce or complaint matched no recipient")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		mails, err := letters(args[0], a.stdin)

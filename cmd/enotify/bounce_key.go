@@ -12,12 +12,12 @@ import (
 )
 
 func (a *app) bounceKeyCmd() *cobra.Command {
-	return noun("key", "Keys of signed return paths and unsubscribe addresses", a.bounceKeyListCmd(), a.bounceKeyRotateCmd(), a.bounceKeyRetireCmd())
+	return noun("key", "Keys that sign return paths and unsubscribe addresses", a.bounceKeyListCmd(), a.bounceKeyRotateCmd(), a.bounceKeyRetireCmd())
 }
 
 func (a *app) bounceKeyListCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the keys, the newest first; never their secrets", Args: cobra.NoArgs,
+		Use: "list", Short: "List the keys, newest first, without their secrets", Args: cobra.NoArgs,
 		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
 			keys, err := db.TokenKeyStates(ctx)
 			if err != nil {
@@ -58,10 +58,9 @@ func layKeys(p *term.Page, keys []queue.KeyState) {
 
 func (a *app) bounceKeyRotateCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "rotate", Short: "Make a key, which signs from now on", Args: cobra.NoArgs,
-		Long: `Makes a key, with which all nodes sign within a second. What the keys before it
-signed counts on: bounces and the unsubscribe links in mail that has left. Where
-a secret got out, retire its key afterwards.`,
+		Use: "rotate", Short: "Make a key that signs from now on", Args: cobra.NoArgs,
+		Long: `Makes a key; all nodes sign with it within a second. Bounces and unsubscribe links
+that older keys signed still count. If a secret leaked, retire its key afterwards.`,
 		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
 			id, err := db.RotateTokenKey(ctx)
 			if err != nil {
@@ -75,10 +74,10 @@ a secret got out, retire its key afterwards.`,
 
 func (a *app) bounceKeyRetireCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "retire ID", Short: "Refuse what a key signed", Args: one("a key of enotify bounce key list"),
-		Long: `Has all nodes refuse, within a second and for good, what a key signed: bounces
-that still come back, and the unsubscribe links in mail that readers have kept,
-perhaps for years. The key that signs cannot be retired; rotate first.`,
+		Use: "retire ID", Short: "Refuse everything that a key signed", Args: one("a key of enotify bounce key list"),
+		Long: `Makes all nodes refuse, within a second and for good, everything that a key signed:
+bounces still to come, and the unsubscribe links in old mail. The key that signs
+now cannot be retired; rotate first.`,
 	}
 	yes := yesFlag(cmd)
 	cmd.RunE = a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {

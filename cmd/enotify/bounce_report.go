@@ -79,22 +79,22 @@ func (a *app) bounceReportCmd() *cobra.Command {
 	var batch int64
 	var shown int
 	cmd := &cobra.Command{
-		Use: "report", Short: "Say why mail has not arrived, by reason, and what to do about each", Args: cobra.NoArgs,
-		Long: `Sorts those who have not got their message by the reason: the receiver is
-offline, there were too many connections, the address is gone, we are not
-authorised; then the rest. Of each it shows the commonest replies. Who is
-deferred counts too. With -o html it is one page that opens from disk.`,
+		Use: "report", Short: "Report why mail did not arrive, by reason, with what to do", Args: cobra.NoArgs,
+		Long: `Groups recipients without their message by reason: the receiver is offline, there
+were too many connections, the address is gone, we are not authorised; then the
+rest. For each reason it shows the commonest replies. Deferred recipients count
+too. With -o html it is one page that opens from disk.`,
 		Example: "  enotify bounce report --client town.example --since 7d\n  enotify bounce report --batch 42 -o html > 42.html",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if format != "table" && format != "json" && format != "html" {
-				return exit.Usagef("-o %s: it is table, json or html", format)
+				return exit.Usagef("-o %s: want table, json or html", format)
 			}
 			if batch < 0 || shown < 1 {
 				return exit.Usagef("--batch and --replies are positive numbers")
 			}
 			window, err := figures.ParseSpan(since)
 			if err != nil {
-				return exit.Usagef("--since %s: it is a duration such as 7d or 12h", since)
+				return exit.Usagef("--since %s: want a duration such as 7d or 12h", since)
 			}
 			if batch != 0 && !cmd.Flags().Changed("since") {
 				window = 100 * 365 * 24 * time.Hour // all of it
@@ -116,10 +116,10 @@ deferred counts too. With -o html it is one page that opens from disk.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&client, "client", "", "of one client, by `DOMAIN`")
+	f.StringVar(&client, "client", "", "only recipients of the client `DOMAIN`")
 	f.Int64Var(&batch, "batch", 0, "of one batch, by `ID`")
-	f.StringVar(&since, "since", "7d", "said no longer ago than `DURATION`; of a batch: ever")
-	f.IntVar(&shown, "replies", 5, "replies and domains to show of each reason, at most `N`")
+	f.StringVar(&since, "since", "7d", "only replies of the last `DURATION`; with --batch: all")
+	f.IntVar(&shown, "replies", 5, "show at most `N` replies and domains for each reason")
 	f.StringVarP(&format, "output", "o", "table", "table, json or html")
 	return cmd
 }

@@ -23,9 +23,9 @@ func (a *app) clientCmd() *cobra.Command {
 func (a *app) clientAddCmd() *cobra.Command {
 	var logins []string
 	cmd := &cobra.Command{
-		Use: "add DOMAIN", Short: "Register a domain, or tie one to further logins", Args: one("a domain"),
-		Long: `Registers the domain of From: addresses. With --role, the client is tied to
-logins of the database: they alone send for it, and for no other client. Each
+		Use: "add DOMAIN", Short: "Register a domain, or tie it to more logins", Args: one("a domain"),
+		Long: `Registers the domain of From: addresses. With --role, the client is tied to logins
+of the database: only these send for it, and they send for no other client. Each
 becomes a member of enotify_app.`,
 		Example: "  enotify client add town.example --role town_cms",
 		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {
@@ -46,7 +46,7 @@ becomes a member of enotify_app.`,
 			return nil
 		}),
 	}
-	cmd.Flags().StringArrayVar(&logins, "role", nil, "`LOGIN` that may send for it; may be repeated")
+	cmd.Flags().StringArrayVar(&logins, "role", nil, "`LOGIN` that may send for the client; may be repeated")
 	return cmd
 }
 
@@ -101,7 +101,7 @@ const verdictsShown = 30
 
 func (a *app) clientShowCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "show DOMAIN", Short: "Show a client: its logins, what SPF says of it, its batches", Args: one("a domain"),
+		Use: "show DOMAIN", Short: "Show a client: logins, SPF results, batches", Args: one("a domain"),
 		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {
 			c, err := db.Client(ctx, args[0])
 			if err != nil {
@@ -139,11 +139,12 @@ func (a *app) clientRemoveCmd() *cobra.Command {
 	var withBatches bool
 	cmd := &cobra.Command{
 		Use: "rm DOMAIN", Short: "Remove a client", Args: one("a domain"),
-		Long: `Removes a client with its logins, its verdicts and the suppressions that hold
+		Long: `Removes a client with its logins, its SPF results and the suppressions that hold
 for it alone. A client with batches is kept unless --with-batches is given and
-all have finished: the record of what was sent to whom is then deleted too.`,
+all batches have finished; the records of what was sent to whom are then deleted
+too.`,
 	}
-	cmd.Flags().BoolVar(&withBatches, "with-batches", false, "delete the record of its finished batches too")
+	cmd.Flags().BoolVar(&withBatches, "with-batches", false, "also delete the records of its finished batches")
 	yes := yesFlag(cmd)
 	cmd.RunE = a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {
 		c, err := db.Client(ctx, args[0])

@@ -27,7 +27,7 @@ func bouncesOf(mode, domain string) (*queue.Bounces, error) {
 	case mode == string(queue.BounceOff), mode == string(queue.BounceOperator):
 		return &queue.Bounces{Mode: queue.BounceMode(mode)}, nil
 	}
-	return nil, exit.Usagef("--bounce %s: it is operator or off; a domain of the client's own is --bounce-domain", mode)
+	return nil, exit.Usagef("--bounce %s: want operator or off; a domain of the client's own is --bounce-domain", mode)
 }
 
 // returnPathOf is the envelope sender of a client's mail in words.

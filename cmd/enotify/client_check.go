@@ -13,11 +13,11 @@ import (
 func (a *app) clientCheckCmd() *cobra.Command {
 	p := &preflightFlags{app: a}
 	cmd := &cobra.Command{
-		Use: "check DOMAIN", Short: "Check the DNS of a client, and say what it has to publish", Args: one("a domain"),
-		Long: `Checks everything that receivers ask the DNS about a client and about our
-servers: SPF, DKIM, DMARC, names of addresses, block lists. With -o html it is
-a page to hand to whoever edits the client's zone: what to publish, line by
-line, and what is right already. DOMAIN need not be registered yet.
+		Use: "check DOMAIN", Short: "Check the DNS of a client and show what to publish", Args: one("a domain"),
+		Long: `Checks everything that receivers ask the DNS about a client and our servers: SPF,
+DKIM, DMARC, names of addresses, block lists. With -o html it is a page for the
+person who edits the client's zone: what to publish, line by line, and what is
+right already. DOMAIN need not be registered yet.
 
 Exit codes: 0 in order; 2 a check blocks; 3 with --strict, warnings.`,
 		Example: `  enotify client check town.example

@@ -16,7 +16,7 @@ func (a *app) clientKeyCmd() *cobra.Command {
 	var dir dkim.Directory
 	var selector, kind string
 	cmd := &cobra.Command{
-		Use: "key DOMAIN", Short: "Make a DKIM key, and print the record to publish for it", Args: one("a domain"),
+		Use: "key DOMAIN", Short: "Make a DKIM key and print the record to publish", Args: one("a domain"),
 		Long: `Makes a key pair. The private key goes to DIR/DOMAIN/SELECTOR.pem, which only
 its owner may read, and which is never overwritten: to change keys, take another
 selector. Copy it to every node. The record with the public key is the result.`,
@@ -24,8 +24,8 @@ selector. Copy it to every node. The record with the public key is the result.`,
   enotify client key town.example --selector s2026ed --type ed25519 --dkim-dir /etc/enotify/dkim`,
 	}
 	f := cmd.Flags()
-	f.StringVar(&selector, "selector", "", "`NAME` of the key, new for each; the record is published at NAME._domainkey.DOMAIN")
-	f.StringVar(&kind, "type", dkim.RSA, "rsa (2048 bits, which everybody can check) or ed25519 (beside an RSA key)")
+	f.StringVar(&selector, "selector", "", "`NAME` of the key, a new one for each key; its record is NAME._domainkey.DOMAIN")
+	f.StringVar(&kind, "type", dkim.RSA, "rsa (2048 bits, which every receiver can check) or ed25519 (to use beside an RSA key)")
 	dkimDirFlag(f, &dir)
 	_ = cmd.RegisterFlagCompletionFunc("type", cobra.FixedCompletions([]string{dkim.RSA, dkim.Ed25519}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -35,7 +35,7 @@ selector. Copy it to every node. The record with the public key is the result.`,
 		case selector == "":
 			return exit.Usagef("which selector? say --selector NAME, such as s2026")
 		case kind != dkim.RSA && kind != dkim.Ed25519:
-			return exit.Usagef("--type %s: it is rsa or ed25519", kind)
+			return exit.Usagef("--type %s: want rsa or ed25519", kind)
 		}
 		key, err := dir.Generate(strings.ToLower(spfguard.ASCII(args[0])), selector, kind)
 		if err != nil {
@@ -51,5 +51,5 @@ selector. Copy it to every node. The record with the public key is the result.`,
 
 // dkimDirFlag is where the verbs that need keys look for them.
 func dkimDirFlag(f *pflag.FlagSet, dir *dkim.Directory) {
-	f.StringVar(&dir.Path, "dkim-dir", "", "`DIR` with the DKIM keys, DIR/DOMAIN/SELECTOR.pem")
+	f.StringVar(&dir.Path, "dkim-dir", "", "`DIR` with the DKIM keys, as DIR/DOMAIN/SELECTOR.pem")
 }

@@ -17,33 +17,34 @@ func (a *app) clientSetCmd() *cobra.Command {
 	var returnPath, bounce, bounceDomain string
 	var selectors []string
 	cmd := &cobra.Command{
-		Use: "set DOMAIN", Short: "Change how mail for a client is sent: its return path, its DKIM keys, its bounces", Args: one("a domain"),
-		Long: `Changes how mail for a client is sent, for batches that take the turn from now
-on. With --dkim-selector its messages are signed, a signature for each selector:
-an RSA key that everybody can check, and an Ed25519 key beside it, say. Every
-node needs the private keys (enotify run --dkim-dir); one that lacks them holds
-the client's mail. Publish the records first: enotify client zone DOMAIN.
+		Use: "set DOMAIN", Short: "Set the return path, DKIM keys and bounce handling of a client", Args: one("a domain"),
+		Long: `Changes how mail for a client is sent, for batches that take the turn from now on.
 
-With --bounce-domain its messages leave with a return path for each recipient,
-signed, at a domain of the client's that leads to enotify run --bounce-listen;
-with --bounce operator at the domain of run --bounce-domain.`,
+With --dkim-selector, messages carry one signature for each selector: an RSA key
+that every receiver can check, and perhaps an Ed25519 key beside it. Every node
+needs the private keys (enotify run --dkim-dir); a node without them holds the
+client's mail. Publish the records first: enotify client zone DOMAIN.
+
+With --bounce-domain, each recipient has a signed return path at a domain of the
+client's, whose MX leads to enotify run --bounce-listen. With --bounce operator,
+the return paths are at the domain of run --bounce-domain.`,
 		Example: `  enotify client set town.example --dkim-selector s2026,s2026ed
   enotify client set town.example --dkim-selector none
   enotify client set town.example --return-path bounces@town.example
   enotify client set town.example --bounce-domain bounce.town.example`,
 	}
 	f := cmd.Flags()
-	f.StringVar(&returnPath, "return-path", "", "envelope sender `ADDRESS` of its mail; none: the From: address of each batch")
-	f.StringSliceVar(&selectors, "dkim-selector", nil, "`SELECTOR` of a key that signs its mail; may be repeated; none: it is not signed")
-	f.StringVar(&bounceDomain, "bounce-domain", "", "`NAME` of its signed return paths, such as bounce.town.example")
-	f.StringVar(&bounce, "bounce", "", "`operator`: signed return paths at the operator's domain; off: none")
+	f.StringVar(&returnPath, "return-path", "", "envelope sender `ADDRESS` of its mail, or none for the From: address of each batch")
+	f.StringSliceVar(&selectors, "dkim-selector", nil, "`SELECTOR` of a key that signs its mail; may be repeated; or none, to sign no mail")
+	f.StringVar(&bounceDomain, "bounce-domain", "", "domain `NAME` of its signed return paths, such as bounce.town.example")
+	f.StringVar(&bounce, "bounce", "", "`operator` for signed return paths at the operator's domain, or off for none")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var change queue.ClientChange
 		if f.Changed("return-path") {
 			if returnPath == "none" {
 				returnPath = ""
 			} else if !strings.Contains(returnPath, "@") || strings.ContainsAny(returnPath, " <>") {
-				return exit.Usagef("--return-path %s: it is an address, or none", returnPath)
+				return exit.Usagef("--return-path %s: want an address, or none", returnPath)
 			}
 			change.ReturnPath = &returnPath
 		}
@@ -97,7 +98,7 @@ func selectorsOf(given []string) ([]string, error) {
 		}
 	}
 	if len(chosen) == 0 || len(chosen) > maxSelectors {
-		return nil, exit.Usagef("--dkim-selector: it is 1 to %d selectors, or none", maxSelectors)
+		return nil, exit.Usagef("--dkim-selector: want 1 to %d selectors, or none", maxSelectors)
 	}
 	return chosen, nil
 }

@@ -47,12 +47,12 @@ func (l zoneLine) text() string {
 func (a *app) clientZoneCmd() *cobra.Command {
 	z := &zoneFile{app: a}
 	cmd := &cobra.Command{
-		Use: "zone DOMAIN", Short: "Print the DNS lines that a client should publish, and which of them it does", Args: one("a domain"),
-		Long: `Prints the lines for the client's zone file: SPF that lets the egress addresses
-of the live nodes send (or those of --ip), the keys of its DKIM selectors, a
+		Use: "zone DOMAIN", Short: "Print the DNS lines that a client should publish", Args: one("a domain"),
+		Long: `Prints the lines for the client's zone file: SPF that authorises the egress
+addresses of the live nodes (or those of --ip), the keys of its DKIM selectors, a
 DMARC policy to begin with, and for signed return paths the MX and SPF of their
-domain. Lines that are published as they should be are
-commented out, so that the rest can be pasted as it is.`,
+domain. Lines that are published already are commented out, so that the rest can
+be pasted.`,
 		Example: "  enotify client zone town.example --dkim-dir /etc/enotify/dkim",
 		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {
 			lines, err := z.lines(ctx, db, args[0])
@@ -63,9 +63,9 @@ commented out, so that the rest can be pasted as it is.`,
 		}),
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&z.ips, "ip", nil, "`IP` addresses that send; default: the egress addresses of the live nodes")
-	f.StringVar(&z.include, "include", "", "`DOMAIN` whose SPF record lists our addresses, to be included rather than the addresses themselves")
-	f.StringSliceVar(&z.bounceHosts, "bounce-host", nil, "`NAME` of the hosts that listen for bounces; default: the names of the live nodes at EHLO")
+	f.StringSliceVar(&z.ips, "ip", nil, "`IP` addresses that send, separated by commas; default: the egress addresses of the live nodes")
+	f.StringVar(&z.include, "include", "", "include `DOMAIN`, whose SPF record lists our addresses, instead of the addresses")
+	f.StringSliceVar(&z.bounceHosts, "bounce-host", nil, "`NAME` of a host that listens for bounces; default: the EHLO names of the live nodes")
 	dkimDirFlag(f, &z.keys)
 	return cmd
 }

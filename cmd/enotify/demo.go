@@ -15,7 +15,7 @@ import (
 func (a *app) demoCmd() *cobra.Command {
 	var c demo.Config
 	cmd := &cobra.Command{
-		Use: "demo", Short: "See everything at work on this machine, with nothing to prepare", Args: cobra.NoArgs,
+		Use: "demo", Short: "Show everything at work on this machine, with nothing to prepare", Args: cobra.NoArgs,
 		Long: `Starts a private PostgreSQL, a made-up DNS and made-up mail servers on loopback,
 enqueues a few batches by SQL as an application would, and sends them while you
 watch: to a receiver that takes everything, one that answers 421 past three
@@ -40,12 +40,12 @@ that the demo does not know are served by the receiver that takes everything.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&c.Out, "out", "", "`DIR` for the messages received; default: a new temporary one")
-	f.StringVar(&c.Own.Recipients, "recipients", "", "CSV `FILE` with a header line; the column address, others are merge data")
-	f.StringVar(&c.Own.Text, "text", "", "`FILE` with the text body; {{.name}} is the column name")
+	f.StringVar(&c.Out, "out", "", "`DIR` for the received messages; default: a new temporary one")
+	f.StringVar(&c.Own.Recipients, "recipients", "", "CSV `FILE` with recipients: a header line, a column address, other columns are merge data")
+	f.StringVar(&c.Own.Text, "text", "", "`FILE` with the text body; {{.name}} stands for the column name")
 	f.StringVar(&c.Own.HTML, "html", "", "`FILE` with the HTML body")
-	f.StringVar(&c.Own.Subject, "subject", "A message from the demo", "`TEXT` of the subject of your own input")
-	f.StringVar(&c.Own.From, "from", demo.From, "`ADDRESS` that your own input is from")
+	f.StringVar(&c.Own.Subject, "subject", "A message from the demo", "subject of your own message")
+	f.StringVar(&c.Own.From, "from", demo.From, "From: `ADDRESS` of your own message")
 	f.DurationVar(&c.RetryFirst, "first-retry", 4*time.Second, "wait before the first retry; each further one waits twice as long")
 	f.Float64Var(&c.Size, "size", 1, "share of the usual number of recipients")
 	_ = f.MarkHidden("size") // fails only for a flag that does not exist

@@ -23,7 +23,7 @@ import (
 )
 
 func (a *app) destinationCmd() *cobra.Command {
-	return noun("destination", "How fast mail may go, and to where", a.destinationListCmd(), a.destinationShowCmd(), a.destinationSetCmd(), a.destinationResetCmd())
+	return noun("destination", "Limits per recipient domain and site", a.destinationListCmd(), a.destinationShowCmd(), a.destinationSetCmd(), a.destinationResetCmd())
 }
 
 // A destination is what holds for a recipient domain or site, wherever it
@@ -145,7 +145,7 @@ func (l *limits) describe(name string, site bool) destination {
 
 func (a *app) destinationListCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the limits that hold: those set, and those built in", Args: cobra.NoArgs,
+		Use: "list", Short: "List the limits that apply: set and built-in ones", Args: cobra.NoArgs,
 		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
 			all, err := effective(ctx, db)
 			if err != nil {
@@ -175,25 +175,25 @@ func (a *app) destinationSetCmd() *cobra.Command {
 	var d queue.Destination
 	var speed string
 	cmd := &cobra.Command{
-		Use: "set NAME", Short: "Set limits of a recipient domain, of a site, or with * of all", Args: one("a name"),
-		Long: `Sets limits of a recipient domain (gmail.com), of a site, which is all domains
-that one provider serves (google), or of everything else (*). Only the limits
-given change. Running nodes follow at once.
+		Use: "set NAME", Short: "Set the limits of a recipient domain, a site, or * for all", Args: one("a name"),
+		Long: `Sets the limits of a recipient domain (gmail.com), of a site, which is all domains
+that one provider serves (google), or of everything else (*). Only the given
+limits change. Running nodes follow within a second.
 
-The rate of a domain is that of its messages; the rate of a site is that of all
-its domains together. Both hold. A name that is both, as of a domain whose mail
-hosts serve others too, sets both.`,
+The rate of a domain limits its own messages; the rate of a site limits those of
+all its domains together. Both apply. A name that is both a domain and a site
+sets both.`,
 		Example: `  enotify destination set gmail.com --rate 20/s --burst 5
   enotify destination set google --connections 8 --per-connection 50
   enotify destination set bank.example --tls verified
   enotify destination set '*' --rate unlimited`,
 	}
 	f := cmd.Flags()
-	f.StringVar(&speed, "rate", "", "messages to a domain, or to all domains of a site: 10/s, 300/min, 5000/h, 100000/day or unlimited")
-	f.IntVar(&d.Burst, "burst", 0, "messages that may go at once after a quiet time")
-	f.IntVar(&d.Connections, "connections", 0, "connections open at once")
-	f.IntVar(&d.PerConnection, "per-connection", 0, "messages before a connection is closed")
-	f.StringVar(&d.TLS, "tls", "", "opportunistic: encrypted where that works; required: never in the clear; verified: and only to hosts with a good certificate")
+	f.StringVar(&speed, "rate", "", "messages per time: 10/s, 300/min, 5000/h, 100000/day or unlimited")
+	f.IntVar(&d.Burst, "burst", 0, "messages that may leave at once after a quiet time")
+	f.IntVar(&d.Connections, "connections", 0, "connections open at the same time")
+	f.IntVar(&d.PerConnection, "per-connection", 0, "messages per connection before it is closed")
+	f.StringVar(&d.TLS, "tls", "", "opportunistic: encrypt where it works; required: never unencrypted; verified: required, with a valid certificate")
 	_ = cmd.RegisterFlagCompletionFunc("tls", cobra.FixedCompletions(sender.TLSPolicies(), cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		set := 0
@@ -204,7 +204,7 @@ hosts serve others too, sets both.`,
 			if f.Changed(limit.flag) {
 				set++
 				if limit.n < 1 || limit.n > math.MaxInt32 {
-					return exit.Usagef("--%s %d: it is 1 or more", limit.flag, limit.n)
+					return exit.Usagef("--%s %d: want 1 or more", limit.flag, limit.n)
 				}
 			}
 		}
@@ -241,16 +241,15 @@ hosts serve others too, sets both.`,
 func (a *app) destinationResetCmd() *cobra.Command {
 	var learned bool
 	cmd := &cobra.Command{
-		Use: "reset NAME", Short: "Forget what was set for a destination, or what was learned of it", Args: one("a name"),
+		Use: "reset NAME", Short: "Forget the limits set for a destination, or learned about it", Args: one("a name"),
 		Long: `Forgets the limits that were set for a recipient domain, a site or *. With
---learned it forgets instead what the nodes learned of a site: how many
-connections and messages it bears, that it is closed, which of our egress
-addresses it blocks. They try it anew at once, with those who were deferred
-since it blocks us.`,
+--learned it forgets what the nodes learned about a site instead: how many
+connections and messages it accepts, that it is closed, which egress addresses
+it blocks. The nodes try the site again at once, deferred recipients included.`,
 		Example: `  enotify destination reset gmail.com
   enotify destination reset outlook --learned`,
 	}
-	cmd.Flags().BoolVar(&learned, "learned", false, "forget what was learned, not what was set")
+	cmd.Flags().BoolVar(&learned, "learned", false, "forget what was learned instead of what was set")
 	yes := yesFlag(cmd)
 	cmd.RunE = a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {
 		name, err := destinationName(ctx, db, args[0])

@@ -54,7 +54,7 @@ type learned struct {
 
 func (a *app) destinationShowCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "show NAME", Short: "Show the limits of a domain or site, what was learned of it, and why it is slow", Args: one("a name"),
+		Use: "show NAME", Short: "Show the limits of a domain or site, what was learned, and why it is slow", Args: one("a name"),
 		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {
 			name, err := destinationName(ctx, db, args[0])
 			if err != nil {

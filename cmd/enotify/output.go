@@ -57,7 +57,7 @@ func (a *app) newScreen() *term.Screen {
 
 // yesFlag adds --yes to a verb that destroys.
 func yesFlag(cmd *cobra.Command) *bool {
-	return cmd.Flags().Bool("yes", false, "do not ask")
+	return cmd.Flags().Bool("yes", false, "do not ask for confirmation")
 }
 
 // confirm asks before something is destroyed. Where nobody can be asked, the

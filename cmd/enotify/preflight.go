@@ -22,17 +22,17 @@ func (a *app) preflightCmd() *cobra.Command {
 	var watch, last bool
 	var every time.Duration
 	cmd := &cobra.Command{
-		Use: "preflight [BATCH]", Short: "Say before a campaign: will it go, who will turn it away, what to paste into DNS, when it is done", Args: cobra.MaximumNArgs(1),
-		Long: `Checks a batch, draft or queued, as receivers will: the DNS of the client and of
-our servers, a message rendered for every set of merge fields, the recipients
-and their domains, what the client sent before, and how long it will take. The
+		Use: "preflight [BATCH]", Short: "Check a batch before sending: DNS, rejections, duration", Args: cobra.MaximumNArgs(1),
+		Long: `Checks a draft or queued batch as receivers will: the DNS of the client and of our
+servers, one message rendered for every set of merge fields, the recipients and
+their domains, what the client sent before, and how long sending will take. The
 report is kept with the batch. Without a batch, --from, --recipients and --text
-or --html say what would be sent; nothing is created.
+or --html describe what would be sent; nothing is created.
 
-With -o html it is one page that opens from disk.
+With -o html the report is one page that opens from disk.
 
-Exit codes: 0 ready; 2 a row blocks; 3 with --strict, warnings; 1 it could not
-be made.`,
+Exit codes: 0 ready; 2 a row blocks; 3 warnings, with --strict; 1 the report
+could not be made.`,
 		Example: `  enotify preflight 42
   enotify preflight 42 -o html > 42.html
   enotify preflight 42 --watch
@@ -40,17 +40,17 @@ be made.`,
 	}
 	p.add(cmd)
 	f := cmd.Flags()
-	f.BoolVar(&watch, "watch", false, "look again until nothing blocks any more")
-	f.DurationVar(&p.Message, "message-time", 0, "what a message takes in one connection, for the forecast; default: what the live nodes measured, else 300ms")
-	f.DurationVar(&every, "every", 30*time.Second, "with --watch, how often")
-	f.BoolVar(&last, "last", false, "show the last report that was kept, and check nothing")
+	f.BoolVar(&watch, "watch", false, "check again until nothing blocks")
+	f.DurationVar(&p.Message, "message-time", 0, "time per message on one connection, for the forecast; default: as measured by the live nodes, else 300ms")
+	f.DurationVar(&every, "every", 30*time.Second, "with --watch: time between checks")
+	f.BoolVar(&last, "last", false, "show the last report that was kept; check nothing")
 	c.contentFlags(f)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := p.check(); err != nil {
 			return err
 		}
 		if every < time.Second {
-			return exit.Usagef("--every %s: it is a second or more", every)
+			return exit.Usagef("--every %s: want a second or more", every)
 		}
 		what, done, err := p.campaign(args, c)
 		if err != nil {

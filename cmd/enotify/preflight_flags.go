@@ -24,24 +24,24 @@ type preflightFlags struct {
 func (p *preflightFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&p.format, "output", "o", "text", "text, json or html")
-	f.BoolVar(&p.strict, "strict", false, "exit 3 when there are warnings")
+	f.BoolVar(&p.strict, "strict", false, "exit with 3 if there are warnings")
 	p.addSources(f)
 }
 
 func (p *preflightFlags) addSources(f *pflag.FlagSet) {
-	f.StringSliceVar(&p.Egress, "egress", nil, "`IP` addresses that receivers see; default: those of the live nodes")
-	f.StringVar(&p.HELO, "helo", "", "our `NAME` at EHLO; default: that of the live nodes")
+	f.StringSliceVar(&p.Egress, "egress", nil, "`IP` addresses that receivers see, separated by commas; default: those of the live nodes")
+	f.StringVar(&p.HELO, "helo", "", "our `NAME` in EHLO; default: that of the live nodes")
 	f.StringVar(&p.MailFrom, "mail-from", "", "envelope sender `ADDRESS`; default: the client's return path, else the From: address")
-	f.StringVar(&p.BounceDomain, "bounce-domain", "", "`NAME` of the signed return paths of clients that leave them to the operator")
-	f.StringVar(&p.PublicURL, "public-url", "", "`URL`, https, of our unsubscribe page, as enotify run has it")
-	f.StringVar(&p.Smarthost, "smarthost", "", "`HOST:PORT` that gets all mail, as enotify run has it")
+	f.StringVar(&p.BounceDomain, "bounce-domain", "", "domain `NAME` of the operator's signed return paths, as in enotify run")
+	f.StringVar(&p.PublicURL, "public-url", "", "https `URL` of our unsubscribe page, as in enotify run")
+	f.StringVar(&p.Smarthost, "smarthost", "", "smarthost `HOST:PORT` that gets all mail, as in enotify run")
 	dkimDirFlag(f, &p.Keys)
-	f.StringSliceVar(&p.Lists, "dnsbl", nil, "`ZONES` of DNS block lists to ask, such as zen.spamhaus.org")
+	f.StringSliceVar(&p.Lists, "dnsbl", nil, "DNS block list `ZONES` to ask, such as zen.spamhaus.org")
 }
 
 func (p *preflightFlags) check() error {
 	if p.format != "" && p.format != "text" && p.format != "table" && p.format != "json" && p.format != "html" {
-		return exit.Usagef("-o %s: it is text, json or html", p.format)
+		return exit.Usagef("-o %s: want text, json or html", p.format)
 	}
 	p.Resolver, p.Progress = p.resolver, term.NewProgress(p.stderr)
 	return p.Check()

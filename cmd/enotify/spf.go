@@ -40,22 +40,22 @@ type spf struct {
 }
 
 func (s *spf) ipFlag(f *pflag.FlagSet) {
-	f.StringSliceVar(&s.ips, "ip", nil, "`IP` addresses that send; default: the egress addresses of the live nodes")
+	f.StringSliceVar(&s.ips, "ip", nil, "`IP` addresses that send, separated by commas; default: the egress addresses of the live nodes")
 }
 
 func (s *spf) recordFlag(f *pflag.FlagSet) {
-	f.StringVar(&s.record, "record", "", "`TXT` to take in place of what is published")
+	f.StringVar(&s.record, "record", "", "test the record `TXT` instead of the published one")
 }
 
 func (s *spf) senderFlags(f *pflag.FlagSet) {
-	f.StringVar(&s.mailFrom, "mail-from", "", "envelope sender `ADDRESS`; '' is the null sender, whose identity is the HELO name")
-	f.StringVar(&s.helo, "helo", "", "`NAME` that is given at EHLO")
+	f.StringVar(&s.mailFrom, "mail-from", "", "envelope sender `ADDRESS`; '' is the null sender, for which the HELO name counts")
+	f.StringVar(&s.helo, "helo", "", "`NAME` given in EHLO")
 }
 
 // checker also checks -o, which is another one than that of the other nouns.
 func (s *spf) checker() (*spfguard.Checker, error) {
 	if s.format != "text" && s.format != "table" && s.format != "json" {
-		return nil, exit.Usagef("-o %s: it is text or json", s.format)
+		return nil, exit.Usagef("-o %s: want text or json", s.format)
 	}
 	return &spfguard.Checker{Resolver: &dns.Resolver{Server: s.resolver}}, nil
 }
@@ -66,7 +66,7 @@ func (s *spf) egress(ctx context.Context) ([]netip.Addr, error) {
 	for _, text := range s.ips {
 		addr, err := netip.ParseAddr(strings.TrimSpace(text))
 		if err != nil || addr.Zone() != "" {
-			return nil, exit.Usagef("--ip %s: it is an IPv4 or IPv6 address", text)
+			return nil, exit.Usagef("--ip %s: want an IPv4 or IPv6 address", text)
 		}
 		addrs = append(addrs, addr)
 	}

@@ -30,12 +30,12 @@ type spfPlan struct {
 func (s *spf) buildCmd() *cobra.Command {
 	var plan spfPlan
 	cmd := &cobra.Command{
-		Use: "build [DOMAIN]", Short: "Write a record from the answers of the usual wizard", Args: cobra.MaximumNArgs(1),
-		Long: `Writes the record for what the flags say, evaluates it and prints it. On a
-terminal and without flags it asks.
+		Use: "build [DOMAIN]", Short: "Write a record from answers, as an SPF wizard does", Args: cobra.MaximumNArgs(1),
+		Long: `Writes the record for the given flags, evaluates it and prints it. On a terminal
+and without flags it asks.
 
-Exit codes: 0 here is the record; 2 it exceeds the limits of receivers; 1 the
-DNS could not say.`,
+Exit codes: 0 the record is printed; 2 it exceeds the limits of receivers; 1 the
+DNS did not answer.`,
 		Example: `  enotify spf build client.example --mx --a --ip 38.106.5.33/32 --all softfail`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
@@ -58,11 +58,11 @@ DNS could not say.`,
 	f := cmd.Flags()
 	f.BoolVar(&plan.mx, "mx", false, "the hosts that receive mail for the domain may send")
 	f.BoolVar(&plan.a, "a", false, "the domain's own address may send")
-	f.BoolVar(&plan.ptr, "ptr", false, "any host under the domain may send (slow; advised against by RFC 7208)")
-	f.StringSliceVar(&plan.networks, "ip", nil, "`NETWORK` or address that may send")
-	f.StringSliceVar(&plan.hosts, "host", nil, "`NAME` of another host that may send")
-	f.StringSliceVar(&plan.includes, "include", nil, "`DOMAIN` whose senders may send for this one too")
-	f.StringVar(&plan.all, "all", "softfail", "what happens to everyone else: fail, softfail or neutral")
+	f.BoolVar(&plan.ptr, "ptr", false, "any host below the domain may send (slow; RFC 7208 advises against it)")
+	f.StringSliceVar(&plan.networks, "ip", nil, "`NETWORK` or address that may send; may be repeated")
+	f.StringSliceVar(&plan.hosts, "host", nil, "`NAME` of another host that may send; may be repeated")
+	f.StringSliceVar(&plan.includes, "include", nil, "`DOMAIN` whose senders may send for this domain too; may be repeated")
+	f.StringVar(&plan.all, "all", "softfail", "result for all other senders: fail, softfail or neutral")
 	return cmd
 }
 

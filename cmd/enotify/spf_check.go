@@ -12,13 +12,13 @@ import (
 
 func (s *spf) checkCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "check [DOMAIN]", Short: "Say what receivers make of mail from our addresses", Args: cobra.MaximumNArgs(1),
-		Long: `Evaluates SPF as strict receivers do (RFC 7208) for every address, and shows
-how the result came about. DOMAIN may be left out when --mail-from is given.
-With --record, a record is tested before it is published.
+		Use: "check [DOMAIN]", Short: "Evaluate SPF for our addresses as receivers do", Args: cobra.MaximumNArgs(1),
+		Long: `Evaluates SPF as strict receivers do (RFC 7208) for every address and shows which
+terms decided. DOMAIN may be left out when --mail-from is given. With --record, a
+record is tested before it is published.
 
-Exit codes: 0 all pass; 2 one fails or the record is a permerror; 1 the DNS
-could not say; 3 with --strict, any other result.`,
+Exit codes: 0 all pass; 2 one fails or the record is a permerror; 1 the DNS did
+not answer; 3 any other result, with --strict.`,
 		Example: `  enotify spf check client.example --ip 192.0.2.10,2001:db8::10
   enotify spf check --mail-from news@client.example --ip 192.0.2.10 --record 'v=spf1 mx -all'`,
 		RunE: func(cmd *cobra.Command, args []string) error { return s.check(cmd, args) },
@@ -27,7 +27,7 @@ could not say; 3 with --strict, any other result.`,
 	s.ipFlag(f)
 	s.senderFlags(f)
 	s.recordFlag(f)
-	f.BoolVar(&s.strict, "strict", false, "exit 3 when a result is neither pass nor blocking")
+	f.BoolVar(&s.strict, "strict", false, "exit with 3 if a result is neither pass nor blocking")
 	return cmd
 }
 

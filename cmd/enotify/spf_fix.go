@@ -13,13 +13,13 @@ import (
 func (s *spf) fixCmd() *cobra.Command {
 	var include string
 	cmd := &cobra.Command{
-		Use: "fix [DOMAIN]", Short: "Print the smallest change that lets every address of ours send", Args: cobra.MaximumNArgs(1),
-		Long: `Repairs what makes the record a permerror, adds what is missing, and proves the
-result by evaluating it for every address before it is shown. Whoever could
-send before can still.
+		Use: "fix [DOMAIN]", Short: "Print the smallest change that authorises all our addresses", Args: cobra.MaximumNArgs(1),
+		Long: `Repairs faults that make the record a permerror, adds what is missing, and tests
+the result by evaluating it for every address before it is shown. Senders that
+passed before still pass.
 
-Exit codes: 0 here is the record, or nothing is to be done; 2 no change helps;
-1 the DNS could not say.`,
+Exit codes: 0 the record is printed, or nothing needs to change; 2 no change
+helps; 1 the DNS did not answer.`,
 		Example: `  enotify spf fix client.example --ip 192.0.2.10 --include _spf.host.example`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.runFix(cmd, args, include)
@@ -29,7 +29,7 @@ Exit codes: 0 here is the record, or nothing is to be done; 2 no change helps;
 	s.ipFlag(f)
 	s.senderFlags(f)
 	s.recordFlag(f)
-	f.StringVar(&include, "include", "", "`DOMAIN` whose record lists our addresses, to be included rather than the addresses themselves")
+	f.StringVar(&include, "include", "", "include `DOMAIN`, whose record lists our addresses, instead of the addresses")
 	return cmd
 }
 

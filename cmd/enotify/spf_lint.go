@@ -12,20 +12,20 @@ import (
 
 func (s *spf) lintCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "lint [DOMAIN]", Short: "Say what is wrong with a record, where, and what to do", Args: cobra.MaximumNArgs(1),
-		Long: `Reads the record that DOMAIN publishes, or the one given with --record, past
-the first error. Without DOMAIN the DNS is not asked.
+		Use: "lint [DOMAIN]", Short: "List the faults of a record, with place and remedy", Args: cobra.MaximumNArgs(1),
+		Long: `Reads the record that DOMAIN publishes, or the one given with --record, and
+reports every fault, not only the first. Without DOMAIN the DNS is not asked.
 
-Exit codes: 0 nothing to mend; 2 errors; 3 with --strict, warnings; 1 the DNS
-could not say.`,
+Exit codes: 0 no fault; 2 errors; 3 warnings, with --strict; 1 the DNS did not
+answer.`,
 		Example: `  enotify spf lint client.example
   enotify spf lint --record 'v=spf1 a, mx; - all'`,
 		RunE: func(cmd *cobra.Command, args []string) error { return s.lint(cmd, args) },
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&s.ips, "ip", nil, "`IP` addresses that send, to find hosts without an address of their family")
+	f.StringSliceVar(&s.ips, "ip", nil, "`IP` addresses that send; finds hosts without an address of their family")
 	s.recordFlag(f)
-	f.BoolVar(&s.strict, "strict", false, "exit 3 when there are warnings")
+	f.BoolVar(&s.strict, "strict", false, "exit with 3 if there are warnings")
 	return cmd
 }
 

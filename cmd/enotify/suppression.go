@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) suppressionCmd() *cobra.Command {
-	return noun("suppression", "Addresses never to be sent to", a.suppressionListCmd(), a.suppressionExplainCmd(), a.suppressionAddCmd(), a.suppressionRemoveCmd(),
+	return noun("suppression", "Addresses that get no mail", a.suppressionListCmd(), a.suppressionExplainCmd(), a.suppressionAddCmd(), a.suppressionRemoveCmd(),
 		a.suppressionImportCmd(), a.suppressionExportCmd())
 }
 
@@ -24,10 +24,10 @@ func (a *app) suppressionListCmd() *cobra.Command {
 	var client, match string
 	var limit int
 	cmd := &cobra.Command{
-		Use: "list", Short: "List suppressed addresses, the latest first", Args: cobra.NoArgs,
+		Use: "list", Short: "List suppressed addresses, newest first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 0 {
-				return exit.Usagef("--limit %d: it is 0 or more", limit)
+				return exit.Usagef("--limit %d: want 0 or more", limit)
 			}
 			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 				ask := limit
@@ -50,9 +50,9 @@ func (a *app) suppressionListCmd() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&client, "client", "", "those that hold for a client, by `DOMAIN`")
-	f.StringVar(&match, "match", "", "those whose address contains `TEXT`")
-	f.IntVar(&limit, "limit", 100, "at most so many; 0: all")
+	f.StringVar(&client, "client", "", "only suppressions that hold for the client `DOMAIN`")
+	f.StringVar(&match, "match", "", "only addresses that contain `TEXT`")
+	f.IntVar(&limit, "limit", 100, "at most this many; 0 for all")
 	return cmd
 }
 
@@ -79,7 +79,7 @@ func (a *app) suppressionAddCmd() *cobra.Command {
 	var s queue.Suppression
 	var until string
 	cmd := &cobra.Command{
-		Use: "add ADDRESS", Short: "Never send to an address again", Args: one("an address"),
+		Use: "add ADDRESS", Short: "Suppress an address: never send to it again", Args: one("an address"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s.Address = args[0]
 			if until != "" {
@@ -106,18 +106,18 @@ func (a *app) suppressionAddCmd() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&s.Client, "client", "", "for one client alone, by `DOMAIN`; default: for all")
-	f.StringVar(&s.Note, "note", "", "why, for others to `READ`")
-	f.StringVar(&until, "until", "", "`TIME` at which it ends: RFC 3339, or from now as in 30d; default: never")
+	f.StringVar(&s.Client, "client", "", "only for the client `DOMAIN`; default: for all clients")
+	f.StringVar(&s.Note, "note", "", "`TEXT` that says why; it is kept and shown")
+	f.StringVar(&until, "until", "", "end the suppression at `TIME`: RFC 3339, or a duration from now such as 30d; default: never")
 	return cmd
 }
 
 func (a *app) suppressionRemoveCmd() *cobra.Command {
 	var client string
 	cmd := &cobra.Command{
-		Use: "rm ADDRESS", Short: "Send to an address again, from the next batch on", Args: one("an address"),
+		Use: "rm ADDRESS", Short: "Lift a suppression: send again, from the next batch on", Args: one("an address"),
 	}
-	cmd.Flags().StringVar(&client, "client", "", "that for one client alone, by `DOMAIN`; default: that for all")
+	cmd.Flags().StringVar(&client, "client", "", "lift the suppression of the client `DOMAIN`; default: the one for all clients")
 	yes := yesFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := a.confirm(*yes, "send to %s again?", args[0]); err != nil {

@@ -40,19 +40,19 @@ func (a *app) suppressionExplainCmd() *cobra.Command {
 	var since string
 	var limit int
 	cmd := &cobra.Command{
-		Use: "explain ADDRESS", Short: "Say why an address is not sent to, and who undoes it", Args: one("an address"),
-		Long: `Tells everything that is known of an address: what suppresses it, for whom,
-since when, by whose word and until when, and the command that undoes it; how
-often its mailbox was full; the last messages to it, with every reply and every
-mail that came back. Of batches that were pruned only the suppression is left.`,
+		Use: "explain ADDRESS", Short: "Explain why an address gets no mail, and how to undo it", Args: one("an address"),
+		Long: `Shows everything that is known about an address: what suppresses it, for which
+clients, since when and until when, who said so, and the command that undoes it;
+how often its mailbox was full; the last messages to it, with every reply and
+every returned mail. For pruned batches only the suppression is known.`,
 		Example: "  enotify suppression explain ann@example.org",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if limit < 1 {
-				return exit.Usagef("--limit %d: it is 1 or more", limit)
+				return exit.Usagef("--limit %d: want 1 or more", limit)
 			}
 			window, err := figures.ParseSpan(since)
 			if err != nil {
-				return exit.Usagef("--since %s: it is a duration such as 90d or 12h", since)
+				return exit.Usagef("--since %s: want a duration such as 90d or 12h", since)
 			}
 			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 				e, err := explain(ctx, db, args[0], time.Now().Add(-window), limit)
@@ -64,8 +64,8 @@ mail that came back. Of batches that were pruned only the suppression is left.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&since, "since", "90d", "messages of batches created no longer ago than `DURATION`")
-	f.IntVar(&limit, "limit", 10, "at most `N` messages, the latest first")
+	f.StringVar(&since, "since", "90d", "messages of batches created within the last `DURATION`")
+	f.IntVar(&limit, "limit", 10, "at most `N` messages, newest first")
 	return cmd
 }
 

@@ -27,12 +27,13 @@ const badRowsShown = 20
 
 func (a *app) suppressionImportCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "import FILE", Short: "Add the addresses of a CSV file, all or none", Args: one("a file, or -"),
-		Long: `Reads CSV whose first line names the columns: address, and if you like client
-(a domain; empty is all), cause (operator unless it says no_such_user,
-mailbox_full, complaint or unsubscribe), until (RFC 3339; empty is for good)
-and note. When a line is wrong nothing is added, and the lines are named. What
-a receiver or a reader said for good stays as it is.`,
+		Use: "import FILE", Short: "Suppress the addresses of a CSV file, all or none", Args: one("a file, or -"),
+		Long: `Reads CSV whose first line names the columns. "address" is required. Optional are
+"client" (a domain; empty means all clients), "cause" (no_such_user,
+mailbox_full, complaint, unsubscribe or, by default, operator), "until" (RFC
+3339; empty means forever) and "note". When a line is wrong, nothing is added and
+the wrong lines are named. A permanent suppression by a receiver or a reader is
+not changed.`,
 		Example: "  enotify suppression import unsubscribed.csv\n  enotify suppression export | ssh other enotify suppression import -",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, name := a.stdin, "standard input"
@@ -107,7 +108,7 @@ func suppressible(rows *recipients.CSV) (s queue.Suppressible, more bool, err er
 func (a *app) suppressionExportCmd() *cobra.Command {
 	var client string
 	cmd := &cobra.Command{
-		Use: "export", Short: "Write all suppressed addresses as CSV, as import reads it", Args: cobra.NoArgs,
+		Use: "export", Short: "Print all suppressed addresses as CSV that import reads", Args: cobra.NoArgs,
 		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
 			w := csv.NewWriter(a.stdout)
 			if err := w.Write(suppressionColumns); err != nil {
@@ -126,6 +127,6 @@ func (a *app) suppressionExportCmd() *cobra.Command {
 			return w.Error()
 		}),
 	}
-	cmd.Flags().StringVar(&client, "client", "", "those that hold for a client, by `DOMAIN`")
+	cmd.Flags().StringVar(&client, "client", "", "only suppressions that hold for the client `DOMAIN`")
 	return cmd
 }

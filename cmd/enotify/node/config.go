@@ -96,7 +96,7 @@ func (c *Config) Check() (err error) {
 	}
 	c.Turn = cmp.Or(c.Turn, queue.Strict)
 	if c.Turn != queue.Strict && c.Turn != queue.ByDestination {
-		return exit.Usagef("--turn %s: it is strict or destination", c.Turn)
+		return exit.Usagef("--turn %s: want strict or destination", c.Turn)
 	}
 	if err := c.checkSmarthost(); err != nil {
 		return err
@@ -135,7 +135,7 @@ func (c *Config) identify() (err error) {
 func (c *Config) checkSmarthost() error {
 	if c.Smarthost != "" {
 		if _, _, err := net.SplitHostPort(c.Smarthost); err != nil {
-			return exit.Usagef("--smarthost %s: it is HOST:PORT", c.Smarthost)
+			return exit.Usagef("--smarthost %s: want HOST:PORT", c.Smarthost)
 		}
 	}
 	switch {
@@ -154,7 +154,7 @@ func ParseDomain(flag, name string) (string, error) {
 	}
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
 	if len(name) > 189 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" || !strings.Contains(name, ".") {
-		return "", exit.Usagef("%s %s: it is a domain name, as in mail.host.example", flag, name)
+		return "", exit.Usagef("%s %s: want a domain name, as in mail.host.example", flag, name)
 	}
 	return name, nil
 }

@@ -45,7 +45,7 @@ func listenForReturns(addrs []string) (doors []door, err error) {
 			scheme, at = "smtp", addr
 		}
 		if scheme != "smtp" && scheme != "lmtp" {
-			return nil, exit.Usagef("--bounce-listen %s: it is HOST:PORT, smtp://HOST:PORT or lmtp://HOST:PORT", addr)
+			return nil, exit.Usagef("--bounce-listen %s: want HOST:PORT, smtp://HOST:PORT or lmtp://HOST:PORT", addr)
 		}
 		l, err := net.Listen("tcp", at)
 		if err != nil {

@@ -59,7 +59,7 @@ func ParseBase(text string) (string, error) {
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || len(text) > 200 || strings.ContainsAny(text, "<> ,\"\\") {
-		return "", exit.Usagef("--public-url %s: it is https://HOST, perhaps with a path, of at most 200 characters", text)
+		return "", exit.Usagef("--public-url %s: want https://HOST, perhaps with a path, of at most 200 characters", text)
 	}
 	return strings.TrimRight(text, "/"), nil
 }

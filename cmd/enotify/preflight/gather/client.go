@@ -57,12 +57,12 @@ func (s *Sources) Check() (err error) {
 	}
 	for _, zone := range s.Lists {
 		if !strings.Contains(zone, ".") || strings.ContainsAny(zone, " /:@") {
-			return exit.Usagef("--dnsbl %s: it is a domain, such as zen.spamhaus.org", zone)
+			return exit.Usagef("--dnsbl %s: want a domain, such as zen.spamhaus.org", zone)
 		}
 	}
 	if s.Smarthost != "" {
 		if _, _, err := net.SplitHostPort(s.Smarthost); err != nil {
-			return exit.Usagef("--smarthost %s: it is HOST:PORT", s.Smarthost)
+			return exit.Usagef("--smarthost %s: want HOST:PORT", s.Smarthost)
 		}
 	}
 	return nil
