@@ -1,131 +1,224 @@
 package migrations
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Up applies the migrations that the database still lacks, and returns the
-// names of those it applied itself ("001_schema"): none when the database is
-// up to date. Callers may run it at the same time; they take turns, file by
-// file.
-//
-// On an error the files applied before it stay applied. A server older than
-// [OldestPostgres] and a schema newer than this binary are refused untouched.
-func Up(ctx context.Context, conn *pgx.Conn) (applied []string, err error) {
-	return up(ctx, conn, files)
+// LockTimeout is how long a migration waits for a table in use before it gives
+// up and lets those through who wait behind it. It is shorter than the server's
+// deadlock_timeout of 1 s, so that of two that wait for each other the migration
+// is the one that yields.
+const LockTimeout = 500 * time.Millisecond
+
+// retryPause is how long others have a table to themselves between two tries.
+const retryPause = time.Second
+
+// An Upgrade says how a database is brought up to date. The zero value is ready
+// to use.
+type Upgrade struct {
+	// Patience is how long it is tried again while others use a table that must
+	// change; 0 means a minute.
+	Patience time.Duration
+
+	// Waiting is told who holds such a table, once for each. It may be nil.
+	Waiting func(Holder)
 }
 
-func up(ctx context.Context, conn *pgx.Conn, fsys fs.FS) (applied []string, err error) {
+// Up applies what the database lacks of the schema, and returns the names of
+// what it applied itself ("001_types", "functions/enqueue"): none when the
+// database is up to date. Callers may run it at the same time.
+//
+// On an error nothing stays applied, but for what a new value of an enumeration
+// had committed before. A server older than [OldestPostgres], a database whose
+// encoding is not UTF8, and a schema newer than this binary are refused untouched.
+func Up(ctx context.Context, conn *pgx.Conn) (applied []string, err error) {
+	return Upgrade{}.Up(ctx, conn)
+}
+
+// Up is [Up] in the way that u says.
+func (u Upgrade) Up(ctx context.Context, conn *pgx.Conn) (applied []string, err error) {
+	return u.up(ctx, conn, files)
+}
+
+func (u Upgrade) up(ctx context.Context, conn *pgx.Conn, fsys fs.FS) (applied []string, err error) {
 	if err := checkServer(conn.PgConn().ParameterStatus("server_version")); err != nil {
 		return nil, err
 	}
-	all, err := load(fsys)
+	want, err := load(fsys)
 	if err != nil {
 		return nil, err
 	}
-	for {
-		name, err := next(ctx, conn, all)
-		if err != nil {
+	now, err := look(ctx, conn)
+	if err == nil {
+		err = now.refuse(want)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("migrate: %w", err)
+	}
+	if now.upToDate(want) {
+		return nil, nil
+	}
+	if now.owner != "" && !now.mayAlter {
+		return nil, fmt.Errorf("migrate: database %s lacks %s, and login %s may not add it: run enotify migrate as %s, the owner of the schema enotify",
+			now.database, now.lacks(want), now.login, now.owner)
+	}
+	patience := cmp.Or(u.Patience, time.Minute)
+	for begun, watch := time.Now(), (*watcher)(nil); ; {
+		done, complete, err := want.step(ctx, conn, watch)
+		applied = append(applied, done...)
+		switch {
+		case err == nil && complete:
+			return applied, nil
+		case err == nil || errors.Is(err, errMadeMeanwhile):
+			continue
+		case !isCode(err, "55P03", "40P01"): // lock_not_available, deadlock_detected
 			return applied, fmt.Errorf("migrate: %w", err)
 		}
-		if name == "" {
-			return applied, nil
+		held := watch.last()
+		if time.Since(begun) >= patience {
+			return applied, fmt.Errorf("migrate: %w", held.inTheWay(err))
 		}
-		applied = append(applied, name)
+		if watch == nil {
+			watch = &watcher{config: conn.Config(), tell: u.Waiting}
+		}
+		select {
+		case <-ctx.Done():
+			return applied, fmt.Errorf("migrate: %w", held.inTheWay(ctx.Err()))
+		case <-time.After(retryPause):
+		}
 	}
 }
 
-// checkServer refuses a server by its version as it names it at the start of
-// a session: "15.8 (Debian 15.8-0+deb12u1)", "18beta2", "9.6.24".
-func checkServer(version string) error {
-	digits := strings.IndexFunc(version+".", func(r rune) bool { return r < '0' || r > '9' })
-	major, err := strconv.Atoi(version[:digits])
-	if err != nil {
-		return fmt.Errorf("the server calls its version %q: enotify needs PostgreSQL %d or newer", version, OldestPostgres)
-	}
-	if major < OldestPostgres {
-		return fmt.Errorf("the server is PostgreSQL %s: enotify needs version %d or newer", version, OldestPostgres)
-	}
-	return nil
-}
+// errMadeMeanwhile says that another caller made the schema at the same moment.
+var errMadeMeanwhile = errors.New("made by another caller at the same moment")
 
-// The lock is the transaction's, not the session's, so that it is given back
-// whatever happens, a connection pooler between us and the server included.
-// Its number is "enotify" in ASCII.
-const lockSQL = `SELECT pg_advisory_xact_lock(x'656e6f74696679'::bigint)`
+// sessionSQL keeps the settings of the database and the login from changing what
+// the files mean, or from ending them early. Unknown settings are those of newer
+// servers.
+const sessionSQL = `
+SELECT set_config(s.name, s.value, true) FROM (VALUES
+	('search_path', 'pg_catalog, pg_temp'), ('standard_conforming_strings', 'on'), ('client_encoding', 'UTF8'),
+	('check_function_bodies', 'off'), ('lock_timeout', '0'), ('statement_timeout', '0'),
+	('idle_in_transaction_session_timeout', '0'), ('transaction_timeout', '0')
+) s (name, value) WHERE s.name IN (SELECT p.name FROM pg_settings p)`
 
-const createVersionSQL = `
-CREATE SCHEMA IF NOT EXISTS enotify;
-CREATE TABLE IF NOT EXISTS enotify.schema_version (
-	version    int         PRIMARY KEY,
-	name       text        NOT NULL,
-	applied_at timestamptz NOT NULL DEFAULT now()
-);
-COMMENT ON TABLE enotify.schema_version IS 'migrations that were applied to this database';
-COMMENT ON COLUMN enotify.schema_version.version IS 'number of the migration';
-COMMENT ON COLUMN enotify.schema_version.name IS 'its name, without the number';
-COMMENT ON COLUMN enotify.schema_version.applied_at IS 'when'`
+const (
+	// No application may take a lock that conflicts: for that it takes more than
+	// the right to read the table. Readers are not kept out.
+	lockSQL   = `LOCK TABLE enotify.schema_version IN EXCLUSIVE MODE`
+	ownerSQL  = `SELECT set_config('role', pg_get_userbyid(nspowner), true) FROM pg_namespace WHERE nspname = 'enotify'`
+	hurrySQL  = `SELECT set_config('lock_timeout', $1, true), pg_backend_pid()`
+	recordSQL = `INSERT INTO enotify.schema_version (version, name) VALUES ($1, $2)`
+	// What a function file grants to roles is all that there is.
+	revokeSQL = `
+REVOKE ALL ON SCHEMA enotify FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA enotify FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA enotify FROM PUBLIC`
+)
 
-// next applies the first migration that is missing and returns its name, or
-// "" when none is.
-func next(ctx context.Context, conn *pgx.Conn, all []migration) (name string, err error) {
+// step applies, in one transaction, all that is missing, or what comes up to a
+// migration that ends the transaction: then it is not complete.
+func (want schema) step(ctx context.Context, conn *pgx.Conn, watch *watcher) (applied []string, complete bool, err error) {
 	// Read committed, whatever the database's default: what others committed
 	// while we waited for the lock must be seen.
-	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+	options := pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}
+	err = pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, sessionSQL); err != nil {
+			return err
+		}
+		now, err := look(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if err := found(ctx, tx, now); err != nil {
+			return err
+		}
+		// Whoever migrates, what it makes belongs to the owner of the schema.
+		if _, err := tx.Exec(ctx, ownerSQL); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, lockSQL); err != nil {
 			return err
 		}
-		version, err := current(ctx, tx)
-		if err != nil {
+		if now, err = look(ctx, tx); err != nil {
 			return err
 		}
-		if version > len(all) {
-			return fmt.Errorf("the database has schema version %d, but this enotify knows only up to %d: use a newer enotify",
-				version, len(all))
+		if err := now.refuse(want); err != nil {
+			return err
 		}
-		if version == len(all) {
-			return nil
+		var pid int32
+		var ignored string
+		if err := tx.QueryRow(ctx, hurrySQL, unprepared, fmt.Sprint(LockTimeout.Milliseconds())).Scan(&ignored, &pid); err != nil {
+			return err
 		}
-		m := all[version]
-		name = m.String()
-		return apply(ctx, tx, m)
+		stop := watch.start(ctx, pid)
+		defer stop()
+		applied, complete, err = want.apply(ctx, tx, now)
+		return err
 	})
-	return name, err
+	if err != nil {
+		return nil, false, err
+	}
+	return applied, complete, nil
 }
 
-// apply runs the statements of one migration and records it.
-func apply(ctx context.Context, tx pgx.Tx, m migration) error {
-	if m.version == 1 {
-		if _, err := tx.Exec(ctx, createVersionSQL); err != nil {
-			return err
+// apply is the part of step that may wait for others.
+func (want schema) apply(ctx context.Context, tx pgx.Tx, now standing) (applied []string, complete bool, err error) {
+	for _, m := range want.migrations[len(now.versions):] {
+		if err := run(ctx, tx, m.String(), m.sql); err != nil {
+			return nil, false, err
+		}
+		if _, err := tx.Exec(ctx, recordSQL, unprepared, m.version, m.name); err != nil {
+			return nil, false, err
+		}
+		applied = append(applied, m.String())
+		if m.endsTransaction() {
+			if err := forgetDropped(ctx, tx); err != nil {
+				return nil, false, err
+			}
+			_, err := tx.Exec(ctx, revokeSQL)
+			return applied, false, err
 		}
 	}
-	if _, err := tx.Exec(ctx, m.sql); err != nil {
-		var at *pgconn.PgError
-		if errors.As(err, &at) && at.Position > 0 {
-			line := 1 + strings.Count(string([]rune(m.sql)[:at.Position-1]), "\n") // Position counts characters from 1
-			return fmt.Errorf("%s, line %d: %w", m, line, err)
-		}
-		return fmt.Errorf("%s: %w", m, err)
+	replaced, err := want.replaceObjects(ctx, tx)
+	if err != nil {
+		return nil, false, err
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO enotify.schema_version (version, name) VALUES ($1, $2)`, m.version, m.name)
-	return err
+	_, err = tx.Exec(ctx, revokeSQL)
+	return append(applied, replaced...), true, err
 }
 
-// current returns the version of the database's schema, 0 when it has none.
-func current(ctx context.Context, tx pgx.Tx) (version int, err error) {
-	var exists bool
-	if err := tx.QueryRow(ctx, `SELECT to_regclass('enotify.schema_version') IS NOT NULL`).Scan(&exists); err != nil || !exists {
-		return 0, err
+// run executes the statements of a file.
+func run(ctx context.Context, tx pgx.Tx, file, sql string) error {
+	_, err := tx.Exec(ctx, sql)
+	if err == nil {
+		return nil
 	}
-	err = tx.QueryRow(ctx, `SELECT coalesce(max(version), 0) FROM enotify.schema_version`).Scan(&version)
-	return version, err
+	if at := (*pgconn.PgError)(nil); errors.As(err, &at) && at.Position > 0 {
+		line := 1 + strings.Count(string([]rune(sql)[:at.Position-1]), "\n") // Position counts characters from 1
+		return fmt.Errorf("%s, line %d: %w", file, line, err)
+	}
+	return fmt.Errorf("%s: %w", file, err)
+}
+
+func isCode(err error, codes ...string) bool {
+	var e *pgconn.PgError
+	if !errors.As(err, &e) {
+		return false
+	}
+	for _, code := range codes {
+		if e.Code == code {
+			return true
+		}
+	}
+	return false
 }

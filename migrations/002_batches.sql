@@ -1,0 +1,206 @@
+-- Clients, their batches, and the recipients that applications stage.
+--
+-- Columns stand in reading order: identity, content, progress, times. These tables have one row per client or batch,
+-- so padding between columns costs nothing.
+
+CREATE TABLE enotify.client (
+    id             int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    domain         text NOT NULL UNIQUE
+        CHECK (domain = lower(domain) AND domain ~ '^[a-z0-9_-]+(\.[a-z0-9_-]+)+$' AND length(domain) <= 253),
+    return_path    text
+        CHECK (return_path !~ '[\s<>]' AND return_path ~ '^[^@]+@[^@]+$' AND length(return_path) <= 254),
+    bounce         text NOT NULL DEFAULT 'off' CHECK (bounce IN ('off', 'operator', 'own')),
+    bounce_domain  text
+        CHECK (bounce_domain = lower(bounce_domain) AND bounce_domain ~ '^[a-z0-9_-]+(\.[a-z0-9_-]+)+$'
+           AND length(bounce_domain) <= 189),
+    dkim_selectors text[] NOT NULL DEFAULT '{}' CHECK (
+        cardinality(dkim_selectors) <= 4 AND array_position(dkim_selectors, NULL) IS NULL AND
+        '.' || array_to_string(dkim_selectors, '.') ~ '^(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\.?$'),
+    refused_at     timestamptz,
+    refused_why    text NOT NULL DEFAULT '',
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT client_bounce_domain_own CHECK ((bounce = 'own') = (bounce_domain IS NOT NULL))
+);
+COMMENT ON TABLE  enotify.client IS 'domains we send for; the domain of every From: address is one of them';
+COMMENT ON COLUMN enotify.client.id IS 'number';
+COMMENT ON COLUMN enotify.client.domain IS 'lower case, A-labels, no trailing dot';
+COMMENT ON COLUMN enotify.client.return_path IS 'envelope sender of all its mail; NULL: the From: address';
+COMMENT ON COLUMN enotify.client.bounce IS
+    'how the envelope sender is chosen. off: return_path, or the From: address. own: one signed address per recipient '
+    'at bounce_domain. operator: one signed address per recipient at the domain of run --bounce-domain';
+COMMENT ON COLUMN enotify.client.bounce_domain IS
+    'domain of its signed return paths, whose MX leads to run --bounce-listen. At most 189 octets: the local part '
+    'takes up to 64 of the 254 octets of an address';
+COMMENT ON COLUMN enotify.client.dkim_selectors IS
+    'selectors (RFC 6376 §3.1) of the keys that sign its mail, one signature each; empty: unsigned. Private keys are '
+    'files on the nodes';
+COMMENT ON COLUMN enotify.client.refused_at IS
+    'since when its batches are blocked because receivers refuse them although the guard found nothing wrong. Ends '
+    'when its SPF record changes or an operator resumes one of the batches. NULL: not blocked for this reason';
+COMMENT ON COLUMN enotify.client.refused_why IS 'the receivers'' replies that led to refused_at, and the next step';
+COMMENT ON COLUMN enotify.client.created_at IS 'when it was registered';
+
+CREATE TABLE enotify.client_login (
+    client_id int  NOT NULL REFERENCES enotify.client ON DELETE CASCADE,
+    login     name NOT NULL,
+    PRIMARY KEY (client_id, login)
+);
+CREATE INDEX client_login_login ON enotify.client_login (login);
+COMMENT ON TABLE  enotify.client_login IS
+    'ties logins to a client: a tied login sends for its clients and sees their batches, and no others. A client '
+    'without a row belongs to every login that has no row';
+COMMENT ON COLUMN enotify.client_login.client_id IS 'the client';
+COMMENT ON COLUMN enotify.client_login.login IS 'a PostgreSQL login (session_user)';
+
+CREATE TABLE enotify.batch (
+    id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    client_id        int  NOT NULL REFERENCES enotify.client,
+    idem_key         text NOT NULL CHECK (length(idem_key) BETWEEN 1 AND 200),
+    state            enotify.batch_state NOT NULL DEFAULT 'draft',
+    reason           text NOT NULL DEFAULT '',
+    priority         int  NOT NULL DEFAULT 0,
+    from_address     text NOT NULL CHECK (from_address !~ '[\r\n]' AND length(from_address) <= 254),
+    from_name        text NOT NULL DEFAULT '' CHECK (from_name !~ '[\r\n]' AND length(from_name) <= 200),
+    reply_to         text NOT NULL DEFAULT '' CHECK (reply_to !~ '[\r\n]' AND length(reply_to) <= 254),
+    subject          text NOT NULL CHECK (subject !~ '[\r\n]' AND length(subject) <= 900),
+    list_unsubscribe text NOT NULL DEFAULT ''
+        CHECK (list_unsubscribe !~ '[\s<>]' AND (list_unsubscribe = '' OR list_unsubscribe ~ '^(https|mailto):')
+           AND length(list_unsubscribe) <= 800),
+    body_text        text NOT NULL DEFAULT '',
+    body_html        text NOT NULL DEFAULT '',
+    on_unknown       text NOT NULL DEFAULT 'hold' CHECK (on_unknown IN ('hold', 'resend')),
+    staged           int  NOT NULL DEFAULT 0,
+    duplicates       int  NOT NULL DEFAULT 0,
+    total            int  NOT NULL DEFAULT 0,
+    sendable         int  NOT NULL DEFAULT 0,
+    requeues         int  NOT NULL DEFAULT 0,
+    created_by       name NOT NULL DEFAULT session_user,
+    created_at       timestamptz NOT NULL DEFAULT now(),
+    submitted_at     timestamptz,
+    not_before       timestamptz,
+    expires_at       timestamptz NOT NULL DEFAULT now() + interval '3 days',
+    surveyed_at      timestamptz,
+    started_at       timestamptz,
+    turn_at          timestamptz,
+    finished_at      timestamptz,
+    pruned_at        timestamptz,
+    UNIQUE (client_id, idem_key),
+    CONSTRAINT batch_pruned_check CHECK (pruned_at IS NULL OR state IN ('done', 'cancelled'))
+) WITH (fillfactor = 70); -- room on each page for updated rows: progress updates touch no index (HOT)
+CREATE UNIQUE INDEX batch_one_sending ON enotify.batch (state) WHERE state = 'sending';
+CREATE INDEX batch_draining ON enotify.batch (turn_at) WHERE state = 'draining';
+CREATE INDEX batch_open ON enotify.batch (priority DESC, id) WHERE finished_at IS NULL;
+COMMENT ON TABLE  enotify.batch IS 'one notification to many recipients';
+COMMENT ON INDEX  enotify.batch_one_sending IS 'one batch at a time: at most one row is in state sending';
+COMMENT ON INDEX  enotify.batch_draining IS
+    'batches that had the turn before; in their domains the batch in state sending waits for them';
+COMMENT ON COLUMN enotify.batch.id IS 'number, also part of every Message-ID';
+COMMENT ON COLUMN enotify.batch.client_id IS 'the client it is sent for: the domain of from_address';
+COMMENT ON COLUMN enotify.batch.idem_key IS
+    'the application''s name for it; a second create_batch with the same key returns the same batch';
+COMMENT ON COLUMN enotify.batch.state IS 'draft while recipients are staged; enotify.batch_moves() lists the changes';
+COMMENT ON COLUMN enotify.batch.reason IS 'why it is paused, blocked, cancelled or waiting; for people';
+COMMENT ON COLUMN enotify.batch.priority IS
+    'a batch of higher priority takes the turn at once from one of lower priority; 0 is ordinary';
+COMMENT ON COLUMN enotify.batch.from_address IS 'address of the From: field';
+COMMENT ON COLUMN enotify.batch.from_name IS 'display name of the From: field; empty: none';
+COMMENT ON COLUMN enotify.batch.reply_to IS 'address of the Reply-To: field; empty: none';
+COMMENT ON COLUMN enotify.batch.subject IS 'may hold merge fields such as {{.name}}';
+COMMENT ON COLUMN enotify.batch.list_unsubscribe IS
+    'https: or mailto: URI of the List-Unsubscribe: field (RFC 2369); may hold merge fields; empty: none';
+COMMENT ON COLUMN enotify.batch.body_text IS 'text/plain body; may hold merge fields; empty: none';
+COMMENT ON COLUMN enotify.batch.body_html IS 'text/html body; may hold merge fields; empty: none';
+COMMENT ON COLUMN enotify.batch.on_unknown IS
+    'what happens to a recipient that may or may not have got the message when its node died. hold: its outcome is '
+    'unknown and an operator decides. resend: it is tried again with the same Message-ID';
+COMMENT ON COLUMN enotify.batch.staged IS 'rows of recipient_in that submit_batch found';
+COMMENT ON COLUMN enotify.batch.duplicates IS 'staged rows that repeated an address';
+COMMENT ON COLUMN enotify.batch.total IS 'recipients: staged - duplicates';
+COMMENT ON COLUMN enotify.batch.sendable IS
+    'recipients that submit_batch found neither invalid nor suppressed: seq 1 to sendable, the ranges of batch_domain';
+COMMENT ON COLUMN enotify.batch.requeues IS 'how many times recipients of it were requeued';
+COMMENT ON COLUMN enotify.batch.created_by IS 'login that created it';
+COMMENT ON COLUMN enotify.batch.created_at IS 'when it was created; also the Date: of its messages';
+COMMENT ON COLUMN enotify.batch.submitted_at IS 'when it was submitted; NULL: it is a draft, or was cancelled as one';
+COMMENT ON COLUMN enotify.batch.not_before IS 'it takes no turn before this time; NULL: at once';
+COMMENT ON COLUMN enotify.batch.expires_at IS 'no attempt begins after this time';
+COMMENT ON COLUMN enotify.batch.surveyed_at IS
+    'when the sites of all its domains were known; it takes no turn before. NULL: not yet';
+COMMENT ON COLUMN enotify.batch.started_at IS 'when it first took the turn';
+COMMENT ON COLUMN enotify.batch.turn_at IS
+    'when it last took the turn: of two batches under way, the earlier one goes first in each recipient domain';
+COMMENT ON COLUMN enotify.batch.finished_at IS
+    'when its last recipient got an outcome; NULL while anything may still happen';
+COMMENT ON COLUMN enotify.batch.pruned_at IS
+    'when its content, recipients and outcomes were dropped; the counts stay. NULL: all of it is still there';
+
+CREATE TABLE enotify.attachment (
+    batch_id     bigint NOT NULL REFERENCES enotify.batch ON DELETE CASCADE,
+    n            int    NOT NULL,
+    filename     text   NOT NULL CHECK (filename !~ '[\r\n"\\/]' AND length(filename) BETWEEN 1 AND 200),
+    content_type text   NOT NULL DEFAULT ''
+        CHECK (content_type = '' OR content_type ~ '^[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+$'),
+    content      bytea  NOT NULL CHECK (length(content) <= 26214400),
+    PRIMARY KEY (batch_id, n)
+);
+COMMENT ON TABLE  enotify.attachment IS 'files attached to every message of a batch';
+COMMENT ON COLUMN enotify.attachment.batch_id IS 'the batch';
+COMMENT ON COLUMN enotify.attachment.n IS 'position, from 1';
+COMMENT ON COLUMN enotify.attachment.filename IS 'name shown to the reader';
+COMMENT ON COLUMN enotify.attachment.content_type IS 'media type; empty: chosen by the file name';
+COMMENT ON COLUMN enotify.attachment.content IS 'the file, at most 25 MiB';
+
+CREATE TABLE enotify.batch_log (
+    batch_id   bigint NOT NULL REFERENCES enotify.batch ON DELETE CASCADE,
+    at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    from_state enotify.batch_state,
+    to_state   enotify.batch_state NOT NULL,
+    by         name NOT NULL DEFAULT session_user,
+    reason     text NOT NULL
+);
+CREATE INDEX batch_log_batch ON enotify.batch_log (batch_id, at);
+COMMENT ON TABLE  enotify.batch_log IS 'every change of state of every batch, written by the trigger batch_moved()';
+COMMENT ON COLUMN enotify.batch_log.batch_id IS 'the batch';
+COMMENT ON COLUMN enotify.batch_log.at IS 'when';
+COMMENT ON COLUMN enotify.batch_log.from_state IS 'the state before; NULL: the batch was created';
+COMMENT ON COLUMN enotify.batch_log.to_state IS 'the state after';
+COMMENT ON COLUMN enotify.batch_log.by IS 'login that changed it';
+COMMENT ON COLUMN enotify.batch_log.reason IS 'why, for people';
+
+CREATE TABLE enotify.preflight (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    batch_id bigint NOT NULL REFERENCES enotify.batch ON DELETE CASCADE,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    by       name   NOT NULL DEFAULT session_user,
+    verdict  text   NOT NULL CHECK (verdict IN ('ready', 'warnings', 'blocked')),
+    line     text   NOT NULL,
+    forced   text,
+    report   jsonb  NOT NULL
+);
+CREATE INDEX preflight_batch ON enotify.preflight (batch_id, at);
+COMMENT ON TABLE  enotify.preflight IS 'reports of enotify preflight';
+COMMENT ON COLUMN enotify.preflight.id IS 'number';
+COMMENT ON COLUMN enotify.preflight.batch_id IS 'the batch';
+COMMENT ON COLUMN enotify.preflight.at IS 'when it was made';
+COMMENT ON COLUMN enotify.preflight.by IS 'login that made it';
+COMMENT ON COLUMN enotify.preflight.verdict IS 'the report in one word';
+COMMENT ON COLUMN enotify.preflight.line IS 'the report in one line';
+COMMENT ON COLUMN enotify.preflight.forced IS
+    'why the batch was submitted although the report says blocked; NULL: it was not forced';
+COMMENT ON COLUMN enotify.preflight.report IS 'the whole report, as preflight -o json prints it';
+
+CREATE TABLE enotify.recipient_in (
+    batch_id bigint NOT NULL,
+    address  text,
+    data     jsonb,
+    owner    oid NOT NULL DEFAULT session_user::regrole::oid
+);
+CREATE INDEX recipient_in_batch ON enotify.recipient_in (batch_id);
+COMMENT ON TABLE  enotify.recipient_in IS
+    'recipients staged for a draft: COPY enotify.recipient_in (batch_id, address, data); submit_batch empties it';
+COMMENT ON COLUMN enotify.recipient_in.batch_id IS 'a batch in state draft';
+COMMENT ON COLUMN enotify.recipient_in.address IS
+    'as the application has it; a bad address becomes the outcome ''invalid'', never an error';
+COMMENT ON COLUMN enotify.recipient_in.data IS 'merge data, a JSON object; NULL: none';
+COMMENT ON COLUMN enotify.recipient_in.owner IS
+    'login that staged the row. A default, because COPY FROM refuses tables with row-level security';

@@ -1,0 +1,123 @@
+-- What replies and returned mail lead to: suppressed addresses, full mailboxes, refused clients, reports.
+
+CREATE TABLE enotify.suppression (
+    address   text NOT NULL CHECK (address = lower(address) AND length(address) <= 320),
+    client_id int REFERENCES enotify.client ON DELETE CASCADE,
+    cause     text NOT NULL CHECK (cause IN ('no_such_user', 'mailbox_full', 'complaint', 'unsubscribe', 'operator')),
+    until     timestamptz,
+    added_at  timestamptz NOT NULL DEFAULT now(),
+    added_by  name NOT NULL DEFAULT session_user,
+    batch_id  bigint,
+    seq       int,
+    note      text NOT NULL DEFAULT '',
+    UNIQUE NULLS NOT DISTINCT (address, client_id)
+);
+COMMENT ON TABLE  enotify.suppression IS
+    'addresses that get no mail: checked when a batch is submitted, and again when recipients are read for sending';
+COMMENT ON COLUMN enotify.suppression.address IS 'normalised and lower case';
+COMMENT ON COLUMN enotify.suppression.client_id IS 'the client it holds for; NULL: all clients';
+COMMENT ON COLUMN enotify.suppression.cause IS 'why it is suppressed';
+COMMENT ON COLUMN enotify.suppression.until IS 'when it ends by itself; NULL: it stays until someone removes it';
+COMMENT ON COLUMN enotify.suppression.added_at IS 'when it was added';
+COMMENT ON COLUMN enotify.suppression.added_by IS 'login that added it';
+COMMENT ON COLUMN enotify.suppression.batch_id IS 'batch of the reply that caused it; NULL: no reply did';
+COMMENT ON COLUMN enotify.suppression.seq IS 'recipient of the reply that caused it';
+COMMENT ON COLUMN enotify.suppression.note IS 'the reply, or the operator''s note';
+
+CREATE TABLE enotify.full_mailbox (
+    address  text PRIMARY KEY,
+    first_at timestamptz NOT NULL,
+    last_at  timestamptz NOT NULL,
+    replies  int NOT NULL
+);
+COMMENT ON TABLE  enotify.full_mailbox IS
+    'addresses whose mailbox was full when last tried; a delivery or a suppression removes the row';
+COMMENT ON COLUMN enotify.full_mailbox.address IS 'normalised and lower case';
+COMMENT ON COLUMN enotify.full_mailbox.first_at IS 'first "mailbox full" reply since the last delivery';
+COMMENT ON COLUMN enotify.full_mailbox.last_at IS
+    'last "mailbox full" reply; a reply no newer than this one is not counted again';
+COMMENT ON COLUMN enotify.full_mailbox.replies IS '"mailbox full" replies since first_at';
+
+CREATE TABLE enotify.auth_refusal (
+    client_id int  NOT NULL REFERENCES enotify.client ON DELETE CASCADE,
+    site      text NOT NULL,
+    first_at  timestamptz NOT NULL,
+    last_at   timestamptz NOT NULL,
+    hits      int  NOT NULL,
+    batch_id  bigint NOT NULL,
+    seq       int  NOT NULL,
+    code      text NOT NULL,
+    reply     text NOT NULL,
+    PRIMARY KEY (client_id, site)
+);
+COMMENT ON TABLE  enotify.auth_refusal IS
+    'sites that refuse a client''s mail as not authorised: the evidence for blocking its batches';
+COMMENT ON COLUMN enotify.auth_refusal.client_id IS 'the client';
+COMMENT ON COLUMN enotify.auth_refusal.site IS 'the site that refuses';
+COMMENT ON COLUMN enotify.auth_refusal.first_at IS
+    'first refusal of this spell; a spell ends after an hour without a refusal';
+COMMENT ON COLUMN enotify.auth_refusal.last_at IS 'last refusal; a refusal no newer than this one is not counted again';
+COMMENT ON COLUMN enotify.auth_refusal.hits IS 'refusals since first_at';
+COMMENT ON COLUMN enotify.auth_refusal.batch_id IS 'batch of the first refusal';
+COMMENT ON COLUMN enotify.auth_refusal.seq IS 'recipient of the first refusal';
+COMMENT ON COLUMN enotify.auth_refusal.code IS 'reply code and enhanced status code of the first refusal';
+COMMENT ON COLUMN enotify.auth_refusal.reply IS 'text of the first refusal';
+
+CREATE TABLE enotify.report (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    fingerprint bytea  NOT NULL UNIQUE CHECK (length(fingerprint) = 32),
+    batch_id    bigint NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    seq         int    NOT NULL,
+    code        smallint,
+    signed      boolean NOT NULL,
+    kind        text   NOT NULL
+        CHECK (kind IN ('bounce', 'expired', 'delay', 'complaint', 'autoreply', 'challenge', 'other')),
+    was         enotify.recipient_state,
+    class       enotify.reply_class,
+    enhanced    text,
+    reply       text,
+    message_id  text   NOT NULL,
+    via         text   NOT NULL CHECK (via IN ('listener', 'ingest')),
+    raw         bytea CHECK (length(raw) <= 1048576)
+);
+CREATE INDEX report_recipient ON enotify.report (batch_id, seq);
+CREATE INDEX report_raw ON enotify.report (received_at) WHERE raw IS NOT NULL;
+COMMENT ON TABLE  enotify.report IS
+    'returned mail about a recipient. The same report received twice is one row. The mail itself is kept for 30 days';
+COMMENT ON COLUMN enotify.report.id IS 'number';
+COMMENT ON COLUMN enotify.report.fingerprint IS
+    'SHA-256 of the recipient, the kind, the codes and the number of requeues of the batch. Not of the mail: each '
+    'relay changes that';
+COMMENT ON COLUMN enotify.report.batch_id IS 'the batch';
+COMMENT ON COLUMN enotify.report.received_at IS 'when it was first recorded';
+COMMENT ON COLUMN enotify.report.seq IS 'the recipient';
+COMMENT ON COLUMN enotify.report.code IS 'SMTP reply code; NULL: the report has none';
+COMMENT ON COLUMN enotify.report.signed IS
+    'true: it was sent to, or quotes, a return path that we signed. false: it was matched by Message-ID or address, '
+    'which anybody can forge';
+COMMENT ON COLUMN enotify.report.kind IS
+    'bounce: refused. expired: given up because no host answered. delay: still being tried. complaint: marked as '
+    'spam. autoreply, challenge, other: no consequence for the recipient';
+COMMENT ON COLUMN enotify.report.was IS 'the recipient''s state that this report changed; NULL: it changed nothing';
+COMMENT ON COLUMN enotify.report.class IS 'why; NULL: the report gives no reason';
+COMMENT ON COLUMN enotify.report.enhanced IS 'enhanced status code (RFC 3463); NULL: none';
+COMMENT ON COLUMN enotify.report.reply IS 'text of the receiver''s reply';
+COMMENT ON COLUMN enotify.report.message_id IS
+    'Message-ID of the returned mail, else a hash of it: reading a copy again after a requeue changes nothing';
+COMMENT ON COLUMN enotify.report.via IS 'listener: received by SMTP or LMTP. ingest: read by enotify bounce ingest';
+COMMENT ON COLUMN enotify.report.raw IS 'the mail, at most its first MiB; NULL after 30 days';
+
+-- The keys belong to the cluster, not to a node: a bounce may come in at another node than the one that sent.
+CREATE TABLE enotify.token_key (
+    id         text PRIMARY KEY CHECK (id ~ '^[a-z0-9]+$' AND length(id) <= 4),
+    secret     bytea NOT NULL CHECK (length(secret) >= 32),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    retired_at timestamptz
+);
+COMMENT ON TABLE  enotify.token_key IS
+    'keys that sign return paths and unsubscribe addresses. The newest key signs; every key not retired verifies';
+COMMENT ON COLUMN enotify.token_key.id IS 'its name in a token';
+COMMENT ON COLUMN enotify.token_key.secret IS 'key of HMAC-SHA256';
+COMMENT ON COLUMN enotify.token_key.created_at IS 'when it was made';
+COMMENT ON COLUMN enotify.token_key.retired_at IS 'since when its signatures are refused; NULL: they are accepted';

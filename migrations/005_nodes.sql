@@ -1,0 +1,140 @@
+-- Limits of destinations, the nodes that send, and the guard's verdicts.
+
+CREATE TABLE enotify.destination (
+    name           text PRIMARY KEY CHECK (name = '*' OR name = lower(name)),
+    rate_messages  int CHECK (rate_messages >= 0),
+    rate_per       interval CHECK (rate_per > interval '0'),
+    burst          int CHECK (burst > 0),
+    connections    int CHECK (connections > 0),
+    per_connection int CHECK (per_connection > 0),
+    tls            text CHECK (tls IN ('opportunistic', 'required', 'verified')),
+    updated_at     timestamptz NOT NULL DEFAULT now(),
+    updated_by     name NOT NULL DEFAULT session_user,
+    CHECK ((rate_messages IS NULL) = (rate_per IS NULL))
+);
+COMMENT ON TABLE  enotify.destination IS
+    'the operator''s limits per recipient domain or site. NULL: the value of the row ''*'', else the built-in one';
+COMMENT ON COLUMN enotify.destination.name IS 'recipient domain or site; *: every one without a row of its own';
+COMMENT ON COLUMN enotify.destination.rate_messages IS 'messages per rate_per; 0: no limit';
+COMMENT ON COLUMN enotify.destination.rate_per IS 'the period of rate_messages';
+COMMENT ON COLUMN enotify.destination.burst IS 'messages that may go at once after a quiet time';
+COMMENT ON COLUMN enotify.destination.connections IS 'connections open at the same time';
+COMMENT ON COLUMN enotify.destination.per_connection IS 'messages sent before a connection is closed';
+COMMENT ON COLUMN enotify.destination.tls IS
+    'opportunistic: encrypted where that works. required: never unencrypted. verified: encrypted, to a host with a '
+    'valid certificate. NULL: the value of the row ''*'', else run --tls';
+COMMENT ON COLUMN enotify.destination.updated_at IS 'when it was set';
+COMMENT ON COLUMN enotify.destination.updated_by IS 'login that set it';
+
+CREATE TABLE enotify.pace (
+    kind       text NOT NULL CHECK (kind IN ('site', 'domain')),
+    name       text NOT NULL,
+    domain     text NOT NULL,
+    state      jsonb NOT NULL DEFAULT '{}',
+    version    bigint NOT NULL,
+    learned_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (kind, name)
+) WITH (fillfactor = 50); -- room on each page for updated rows
+CREATE INDEX pace_updated ON enotify.pace (updated_at);
+COMMENT ON TABLE  enotify.pace IS
+    'what nodes learned of sites, and how full the buckets of slow rates are, so that a restart or another node goes '
+    'on with it. A row only where there is something to keep; enotify destination show puts it in words';
+COMMENT ON COLUMN enotify.pace.kind IS 'site or domain: one name may be both';
+COMMENT ON COLUMN enotify.pace.name IS 'the site or recipient domain';
+COMMENT ON COLUMN enotify.pace.domain IS
+    'a recipient domain of it: the node with the lease of that domain''s group may write the row';
+COMMENT ON COLUMN enotify.pace.state IS
+    'written and read by the sender alone; its times are by the clock of the node that wrote it, see learned_at';
+COMMENT ON COLUMN enotify.pace.version IS
+    'fence: grows with each write, and a write must name the version that it replaces';
+COMMENT ON COLUMN enotify.pace.learned_at IS 'when the state was current, by the database''s clock';
+COMMENT ON COLUMN enotify.pace.updated_at IS
+    'when the row changed, by a node or an operator; nodes read the rows that changed since their last look';
+
+CREATE TABLE enotify.node (
+    id           int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name         text   NOT NULL,
+    egress       inet[] NOT NULL CHECK (cardinality(egress) > 0),
+    helo         text   NOT NULL,
+    version      text   NOT NULL,
+    incarnation  uuid   NOT NULL DEFAULT gen_random_uuid() UNIQUE,
+    turn         text   NOT NULL DEFAULT 'strict' CHECK (turn IN ('strict', 'destination')),
+    waits_for    bigint,
+    message_time interval CHECK (message_time > '0'),
+    started_at   timestamptz NOT NULL DEFAULT now(),
+    live_until   timestamptz NOT NULL
+);
+COMMENT ON TABLE  enotify.node IS
+    'sender processes, a row per start. Removed when the process stops, when its journal was replayed, or 30 days '
+    'after it died';
+COMMENT ON COLUMN enotify.node.id IS 'number of this run';
+COMMENT ON COLUMN enotify.node.name IS 'the operator''s name for it';
+COMMENT ON COLUMN enotify.node.egress IS 'addresses that receivers see it connect from';
+COMMENT ON COLUMN enotify.node.helo IS 'name it gives at EHLO';
+COMMENT ON COLUMN enotify.node.version IS 'version of the program';
+COMMENT ON COLUMN enotify.node.incarnation IS 'identifies this run for ever, also in its journal';
+COMMENT ON COLUMN enotify.node.turn IS
+    'run --turn. destination: the next batch may begin while the last one only waits for slow sites, when all live '
+    'nodes say so. strict: it may not';
+COMMENT ON COLUMN enotify.node.waits_for IS
+    'batch in state sending of which this node could begin nothing more at some moment since its last heartbeat but '
+    'one: every domain waited for its rate or its site. NULL: none';
+COMMENT ON COLUMN enotify.node.message_time IS
+    'recent mean time per accepted message on one connection, over all sites, opening the connection included; NULL: '
+    'it has sent none';
+COMMENT ON COLUMN enotify.node.started_at IS 'when it joined';
+COMMENT ON COLUMN enotify.node.live_until IS 'each heartbeat moves it ahead; past it the node is dead';
+
+CREATE TABLE enotify.lease (
+    grp     smallint PRIMARY KEY,
+    node_id int,
+    epoch   bigint NOT NULL DEFAULT 0,
+    until   timestamptz NOT NULL DEFAULT '-infinity'
+) WITH (fillfactor = 50); -- room on each page for updated rows
+INSERT INTO enotify.lease (grp) SELECT g FROM generate_series(0, 63) g;
+COMMENT ON TABLE  enotify.lease IS
+    'which node sends to which group of recipient domains, so that a rate kept by one process is exact for all nodes';
+COMMENT ON COLUMN enotify.lease.grp IS 'group of domains';
+COMMENT ON COLUMN enotify.lease.node_id IS 'holder; NULL: a node gave the group back with nothing in flight';
+COMMENT ON COLUMN enotify.lease.epoch IS 'fence: grows each time the group changes hands';
+COMMENT ON COLUMN enotify.lease.until IS 'by the database''s clock; past it another node may take the group';
+
+CREATE TABLE enotify.verdict (
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    client_id     int  NOT NULL REFERENCES enotify.client ON DELETE CASCADE,
+    identity      text NOT NULL CHECK (identity IN ('mailfrom', 'from', 'dkim')),
+    domain        text NOT NULL,
+    egress        inet NOT NULL,
+    result        text NOT NULL
+        CHECK (result IN ('pass', 'fail', 'softfail', 'neutral', 'none', 'temperror', 'permerror')),
+    blocks        boolean NOT NULL,
+    record        text NOT NULL DEFAULT '',
+    explanation   text NOT NULL DEFAULT '',
+    fix           text NOT NULL DEFAULT '',
+    since         timestamptz NOT NULL DEFAULT now(),
+    checked_at    timestamptz NOT NULL DEFAULT now(),
+    valid_until   timestamptz NOT NULL,
+    superseded_at timestamptz
+);
+CREATE UNIQUE INDEX verdict_current ON enotify.verdict (client_id, identity, egress) WHERE superseded_at IS NULL;
+CREATE INDEX verdict_history ON enotify.verdict (client_id, since);
+COMMENT ON TABLE  enotify.verdict IS
+    'result of the guard''s check of a client and an egress address. A changed result is a new row, so the history of '
+    'a client''s record is here';
+COMMENT ON COLUMN enotify.verdict.id IS 'number';
+COMMENT ON COLUMN enotify.verdict.client_id IS 'the client';
+COMMENT ON COLUMN enotify.verdict.identity IS
+    'mailfrom: the domain of the envelope sender. from: the domain of From: where it differs. dkim: a key to sign '
+    'with, listed only when it cannot be used';
+COMMENT ON COLUMN enotify.verdict.domain IS 'the domain that was checked';
+COMMENT ON COLUMN enotify.verdict.egress IS 'the address that was checked';
+COMMENT ON COLUMN enotify.verdict.result IS 'RFC 7208 §2.6; for the identity dkim always fail';
+COMMENT ON COLUMN enotify.verdict.blocks IS 'whether this client''s mail must not be sent from this address';
+COMMENT ON COLUMN enotify.verdict.record IS 'the record found; empty: none';
+COMMENT ON COLUMN enotify.verdict.explanation IS 'the term that decided, and how the evaluation reached it';
+COMMENT ON COLUMN enotify.verdict.fix IS 'the zone line that would mend it; empty: none is needed or known';
+COMMENT ON COLUMN enotify.verdict.since IS 'when this result was first seen';
+COMMENT ON COLUMN enotify.verdict.checked_at IS 'when this result was last confirmed';
+COMMENT ON COLUMN enotify.verdict.valid_until IS 'by TTL; the guard checks again after this time';
+COMMENT ON COLUMN enotify.verdict.superseded_at IS 'when another result replaced it; NULL: it is the current one';

@@ -1,0 +1,45 @@
+-- Who may do what with the tables. Functions and views have their grants in their own files (functions/).
+--
+-- enotify_app enqueues, enotify_admin steers, enotify_sender runs. PUBLIC has nothing: the end of every migration
+-- revokes what PostgreSQL grants it by default.
+
+GRANT USAGE ON SCHEMA enotify TO enotify_app, enotify_admin, enotify_sender;
+
+-- The program reads at its start whether it fits the schema, whatever its login.
+GRANT SELECT ON enotify.schema_version, enotify.schema_function TO enotify_app, enotify_admin, enotify_sender;
+
+-- Applications stage recipients; the owner of a staged row is set by its default. All else goes by functions and views.
+GRANT INSERT (batch_id, address, data) ON enotify.recipient_in TO enotify_app, enotify_admin;
+
+GRANT SELECT ON
+    enotify.attachment, enotify.attempt, enotify.auth_refusal, enotify.batch, enotify.batch_count, enotify.batch_domain,
+    enotify.batch_log, enotify.client, enotify.client_login, enotify.destination, enotify.domain, enotify.doubt,
+    enotify.full_mailbox, enotify.lease, enotify.node, enotify.outcome, enotify.pace, enotify.preflight,
+    enotify.recipient, enotify.recipient_in, enotify.report, enotify.retry, enotify.site, enotify.suppression,
+    enotify.verdict
+    TO enotify_admin, enotify_sender;
+
+GRANT INSERT, UPDATE, DELETE ON
+    enotify.client, enotify.client_login, enotify.destination, enotify.suppression
+    TO enotify_admin;
+GRANT DELETE ON enotify.full_mailbox TO enotify_admin;
+GRANT INSERT (batch_id, verdict, line, forced, report) ON enotify.preflight TO enotify_admin;
+-- Not the secret: whoever steers can make and retire a key, and forge nothing.
+GRANT SELECT (id, created_at, retired_at) ON enotify.token_key TO enotify_admin;
+
+GRANT INSERT, UPDATE, DELETE ON
+    enotify.attempt, enotify.auth_refusal, enotify.doubt, enotify.full_mailbox, enotify.node, enotify.outcome,
+    enotify.pace, enotify.report, enotify.retry, enotify.suppression, enotify.verdict
+    TO enotify_sender;
+GRANT INSERT ON enotify.site TO enotify_sender;
+GRANT SELECT ON enotify.token_key TO enotify_sender;
+-- A node moves batches, domains and leases, and changes nothing else of them.
+GRANT UPDATE (state, reason, started_at, turn_at, surveyed_at, finished_at, requeues)
+    ON enotify.batch TO enotify_sender;
+GRANT UPDATE (intent_seq, grp) ON enotify.batch_domain TO enotify_sender;
+GRANT UPDATE (refused_at, refused_why) ON enotify.client TO enotify_sender;
+GRANT UPDATE (grp, site_id, surveyed_at, surveyed_until, no_mail, no_mail_code, no_mail_enhanced, no_mail_reply)
+    ON enotify.domain TO enotify_sender;
+GRANT UPDATE ON enotify.lease TO enotify_sender;
+-- To lock a row takes the right to update it.
+GRANT SELECT, UPDATE ON enotify.engine_lock TO enotify_sender;

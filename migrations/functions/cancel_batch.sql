@@ -1,0 +1,19 @@
+CREATE OR REPLACE FUNCTION enotify.cancel_batch(batch bigint, reason text DEFAULT '') RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE b enotify.batch := enotify.my_batch(batch);
+BEGIN
+    IF b.state = 'cancelled' THEN
+        RETURN;
+    ELSIF b.state = 'done' THEN
+        RAISE EXCEPTION 'batch % is done; there is nothing to cancel', b.id
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    DELETE FROM enotify.recipient_in r WHERE r.batch_id = b.id;
+    UPDATE enotify.batch x SET state = 'cancelled', reason = coalesce(cancel_batch.reason, '') WHERE x.id = b.id;
+END $$;
+
+COMMENT ON FUNCTION enotify.cancel_batch IS
+    'cancels a batch for good: recipients not yet tried get nothing; SMTP transactions under way finish and are '
+    'recorded';
+
+GRANT EXECUTE ON FUNCTION enotify.cancel_batch TO enotify_admin;

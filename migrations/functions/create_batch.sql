@@ -1,0 +1,62 @@
+CREATE OR REPLACE FUNCTION enotify.create_batch(
+    idem_key text, from_address text, subject text,
+    body_text text DEFAULT NULL, body_html text DEFAULT NULL, from_name text DEFAULT NULL, reply_to text DEFAULT NULL,
+    priority int DEFAULT 0, not_before timestamptz DEFAULT NULL, expires_at timestamptz DEFAULT NULL,
+    on_unknown text DEFAULT 'hold', list_unsubscribe text DEFAULT NULL
+) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    sender  text := enotify.mailbox(from_address);
+    problem text := enotify.mailbox_problem(sender);
+    client  int;
+    ends    timestamptz := coalesce(expires_at, greatest(now(), not_before) + interval '3 days');
+    made    enotify.batch;
+BEGIN
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION 'from_address % is no mailbox: %', quote_nullable(from_address), problem
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT c.id INTO client FROM enotify.client c
+    WHERE c.domain = enotify.mailbox_domain(sender) AND c.id = ANY (enotify.my_clients());
+    IF client IS NULL THEN
+        RAISE EXCEPTION 'domain % is not a registered client of yours', enotify.mailbox_domain(sender)
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = format('an operator registers it: enotify client add %s', enotify.mailbox_domain(sender));
+    END IF;
+    problem := enotify.mailbox_problem(enotify.mailbox(nullif(reply_to, '')));
+    IF nullif(reply_to, '') IS NOT NULL AND problem IS NOT NULL THEN
+        RAISE EXCEPTION 'reply_to % is no mailbox: %', quote_nullable(reply_to), problem
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF ends <= greatest(now(), not_before) THEN
+        RAISE EXCEPTION 'expires_at % is not after the start of the batch', ends
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    INSERT INTO enotify.batch AS b
+        (client_id, idem_key, from_address, subject, body_text, body_html, from_name, reply_to,
+         priority, not_before, expires_at, on_unknown, list_unsubscribe)
+    VALUES
+        (client, idem_key, sender, subject, coalesce(body_text, ''), coalesce(body_html, ''), coalesce(from_name, ''),
+         coalesce(enotify.mailbox(reply_to), ''),
+         coalesce(priority, 0), not_before, ends, coalesce(on_unknown, 'hold'), coalesce(list_unsubscribe, ''))
+    ON CONFLICT ON CONSTRAINT batch_client_id_idem_key_key DO NOTHING
+    RETURNING b.* INTO made;
+    IF made.id IS NULL THEN
+        SELECT b.* INTO made FROM enotify.batch b WHERE b.client_id = client AND b.idem_key = idem_key;
+        -- A pruned batch has lost its body: there is nothing to compare with.
+        IF made.pruned_at IS NULL AND (made.subject, made.body_text, made.body_html)
+           IS DISTINCT FROM (subject, coalesce(body_text, ''), coalesce(body_html, '')) THEN
+            RAISE WARNING 'batch % already has the idem_key %; it keeps its own subject and body',
+                made.id, quote_literal(idem_key)
+                USING HINT = 'a new notification needs a new idem_key';
+        END IF;
+    END IF;
+    RETURN made.id;
+END $$;
+
+COMMENT ON FUNCTION enotify.create_batch IS
+    'creates a batch in state draft, or returns the batch that already has this idem_key. Call it with named '
+    'arguments: create_batch(idem_key => …)';
+
+GRANT EXECUTE ON FUNCTION enotify.create_batch TO enotify_app, enotify_admin;

@@ -1,0 +1,16 @@
+CREATE OR REPLACE FUNCTION enotify.my_clients() RETURNS int[]
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(array_agg(c.id), '{}')
+    FROM enotify.client c
+    WHERE pg_has_role(session_user, 'enotify_admin', 'MEMBER')
+       OR pg_has_role(session_user, 'enotify_sender', 'MEMBER')
+       OR pg_has_role(session_user, current_user, 'MEMBER') -- the owner of this function
+       OR EXISTS (SELECT FROM enotify.client_login l WHERE l.client_id = c.id AND l.login = session_user)
+       OR NOT EXISTS (SELECT FROM enotify.client_login l WHERE l.client_id = c.id OR l.login = session_user)
+$$;
+
+COMMENT ON FUNCTION enotify.my_clients IS
+    'clients that this login may send for and see. Members of enotify_admin and enotify_sender, and the owner of the '
+    'schema: all. A login tied to clients: those. Any other login: the clients tied to no login';
+
+GRANT EXECUTE ON FUNCTION enotify.my_clients TO enotify_app, enotify_admin, enotify_sender;

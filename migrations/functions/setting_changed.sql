@@ -1,0 +1,13 @@
+CREATE OR REPLACE FUNCTION enotify.setting_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_notify('enotify', TG_TABLE_NAME);
+    RETURN NULL;
+END $$;
+
+COMMENT ON FUNCTION enotify.setting_changed IS 'wakes the nodes after a change of limits or keys';
+
+CREATE OR REPLACE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON enotify.destination
+    FOR EACH STATEMENT EXECUTE FUNCTION enotify.setting_changed();
+CREATE OR REPLACE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON enotify.token_key
+    FOR EACH STATEMENT EXECUTE FUNCTION enotify.setting_changed();

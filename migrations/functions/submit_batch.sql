@@ -1,0 +1,98 @@
+-- Seals a draft: what follows reads each staged row once, and writes recipients that never change afterwards.
+CREATE OR REPLACE FUNCTION enotify.submit_batch(batch bigint, expected int DEFAULT NULL) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '256MB' AS $$
+DECLARE
+    b        enotify.batch := enotify.my_batch(batch);
+    n_staged int;
+    n_total  int;
+    n_send   int;
+BEGIN
+    IF b.state <> 'draft' THEN
+        IF b.state = 'cancelled' THEN
+            RAISE EXCEPTION 'batch % is cancelled', b.id USING ERRCODE = 'object_not_in_prerequisite_state';
+        END IF;
+        IF expected IS NOT NULL AND expected <> b.staged THEN
+            RAISE EXCEPTION 'batch % was submitted with % recipients, not %', b.id, b.staged, expected
+                USING ERRCODE = 'check_violation';
+        END IF;
+        RETURN b.total;
+    END IF;
+    SELECT count(*) INTO n_staged FROM enotify.recipient_in r WHERE r.batch_id = b.id;
+    IF expected IS NOT NULL AND expected <> n_staged THEN
+        RAISE EXCEPTION 'batch % has % staged recipients, expected %', b.id, n_staged, expected
+            USING ERRCODE = 'check_violation',
+                  HINT = 'nothing was submitted; stage the missing ones, or cancel the batch and begin again';
+    END IF;
+    IF n_staged = 0 THEN
+        RAISE EXCEPTION 'batch % is empty', b.id
+            USING ERRCODE = 'check_violation',
+                  HINT = 'stage recipients first: COPY enotify.recipient_in (batch_id, address, data), or '
+                         'add_recipients()';
+    END IF;
+    IF b.body_text = '' AND b.body_html = '' THEN
+        RAISE EXCEPTION 'batch % has neither a text nor an HTML body', b.id
+            USING ERRCODE = 'check_violation', HINT = 'cancel it and create it with body_text or body_html';
+    END IF;
+
+    -- Normalise and check each address once. Of equal addresses the first row is kept.
+    CREATE TEMP TABLE seal ON COMMIT DROP AS
+    SELECT DISTINCT ON (key) key, problem, m, address, data, place
+    FROM (SELECT lower(coalesce(m, '')) COLLATE "C" AS key, m, address, data, ctid AS place,
+                 CASE WHEN jsonb_typeof(data) <> 'object' THEN 'data is not a JSON object'
+                      ELSE enotify.mailbox_problem(m) END AS problem
+          FROM (SELECT enotify.mailbox(r.address) AS m, r.address, r.data, r.ctid
+                FROM enotify.recipient_in r WHERE r.batch_id = b.id OFFSET 0) s) s
+    ORDER BY key, place;
+
+    ANALYZE pg_temp.seal; -- without statistics the planner sorts where it could hash
+
+    -- New domains get their number and lease group. In order, so that two seals cannot deadlock.
+    INSERT INTO enotify.domain (name, grp)
+    SELECT d, (hashtextextended(d, 0) & 63)::smallint
+    FROM (SELECT DISTINCT enotify.mailbox_domain(m) AS d FROM pg_temp.seal WHERE problem IS NULL) s
+    WHERE NOT EXISTS (SELECT FROM enotify.domain k WHERE k.name = s.d)
+    ORDER BY d
+    ON CONFLICT (name) DO NOTHING;
+
+    -- Number the recipients: the sendable ones in domain order, then the suppressed, then the invalid.
+    INSERT INTO enotify.recipient (batch_id, seq, domain_id, address, data)
+    SELECT b.id, row_number() OVER (ORDER BY s.problem IS NOT NULL, x.address IS NOT NULL, d.id, s.place), d.id,
+           CASE WHEN s.problem IS NULL THEN s.m ELSE coalesce(s.address, '') END, s.data
+    FROM pg_temp.seal s
+    LEFT JOIN enotify.domain d ON s.problem IS NULL AND d.name = enotify.mailbox_domain(s.m)
+    LEFT JOIN (SELECT DISTINCT x.address FROM enotify.suppression x
+               WHERE (x.client_id IS NULL OR x.client_id = b.client_id) AND (x.until IS NULL OR x.until > now())) x
+           ON s.problem IS NULL AND x.address = s.key;
+    GET DIAGNOSTICS n_total = ROW_COUNT;
+
+    INSERT INTO enotify.outcome (batch_id, seq, state, reply)
+    SELECT b.id, r.seq, 'invalid',
+           coalesce(enotify.mailbox_problem(enotify.mailbox(r.address)), 'data is not a JSON object')
+    FROM enotify.recipient r WHERE r.batch_id = b.id AND r.domain_id IS NULL;
+
+    INSERT INTO enotify.outcome (batch_id, seq, state, class, reply)
+    SELECT b.id, r.seq, 'suppressed', s.class, s.reply
+    FROM enotify.recipient r CROSS JOIN LATERAL enotify.suppressed(r.address, b.client_id) s
+    WHERE r.batch_id = b.id AND r.domain_id IS NOT NULL AND EXISTS (SELECT FROM enotify.suppression);
+
+    SELECT n_total - coalesce(sum(c.n), 0) INTO n_send FROM enotify.batch_count c WHERE c.batch_id = b.id;
+    INSERT INTO enotify.batch_domain (batch_id, domain_id, first_seq, last_seq, intent_seq, grp)
+    SELECT b.id, r.domain_id, min(r.seq), max(r.seq), min(r.seq) - 1, d.grp
+    FROM enotify.recipient r JOIN enotify.domain d ON d.id = r.domain_id
+    WHERE r.batch_id = b.id AND r.seq <= n_send
+    GROUP BY r.domain_id, d.grp;
+
+    DROP TABLE pg_temp.seal; -- the transaction may submit another batch
+    DELETE FROM enotify.recipient_in r WHERE r.batch_id = b.id;
+    UPDATE enotify.batch x
+    SET state = 'queued', submitted_at = now(), staged = n_staged, duplicates = n_staged - n_total,
+        total = n_total, sendable = n_send
+    WHERE x.id = b.id;
+    RETURN n_total;
+END $$;
+
+COMMENT ON FUNCTION enotify.submit_batch IS
+    'submits a draft: checks and normalises addresses, drops repeated ones, applies suppression, numbers recipients '
+    'by domain, queues the batch. Returns the number of recipients; a second call returns the same number';
+
+GRANT EXECUTE ON FUNCTION enotify.submit_batch TO enotify_app, enotify_admin;
