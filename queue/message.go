@@ -45,13 +45,25 @@ type Batch struct {
 	Text            string // body as text/plain; "" when there is only HTML
 	HTML            string // body as text/html; "" when there is only Text
 	ListUnsubscribe string // https: or mailto: URI of RFC 2369 / RFC 8058; may be "" and may hold merge fields
+	Headers         []Header
 	Attachments     []Attachment
 
-	Priority  int       // the higher goes first
+	// How the client's mail says that nobody should answer it by machine; "" leaves the field out.
+	AutoSubmitted string // Auto-Submitted: (RFC 3834 §5): auto-generated
+	Precedence    string // Precedence: bulk or list
+
+	Priority  int // the higher goes first
 	CreatedAt time.Time
 	StartedAt time.Time // of the first try: the Date: of every message, on every try; zero before it
 	ExpiresAt time.Time // no attempt begins after it
 	OnUnknown OnUnknown
+}
+
+// A Header is a field of the header that the application gives every message of
+// a batch.
+type Header struct {
+	Name  string
+	Value string // may hold merge fields
 }
 
 // An Attachment is a file that every message of a batch carries.

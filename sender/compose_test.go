@@ -58,6 +58,8 @@ func TestCompose(t *testing.T) {
 	b.Subject = "Größe"
 	b.Text = "Zeile 1\nZeile mit Umlaut: ä\r\n.punkt\nbare\rCR"
 	b.ListUnsubscribe = "https://from.test/u?x=1&y=2"
+	b.AutoSubmitted, b.Precedence = "auto-generated", "list"
+	b.Headers = []queue.Header{{Name: "X-Campaign", Value: "Mai für alle"}}
 	got := received(t, to(&b, 3, "user@a.test"))
 	if got.From != "news@from.test" || got.To[0] != "user@a.test" {
 		t.Errorf("envelope: got %s to %s", got.From, got.To)
@@ -77,6 +79,10 @@ func TestCompose(t *testing.T) {
 		"Message-Id":                "<enotify.7.3.hfg0t89i80@from.test>",
 		"Mime-Version":              "1.0",
 		"Auto-Submitted":            "auto-generated",
+		"Precedence":                "list",
+		"List-Id":                   "Bürgerbüro, Altstadt <notify.from.test>",
+		"Feedback-Id":               "7:from.test:news:enotify",
+		"X-Campaign":                "Mai für alle",
 		"List-Unsubscribe":          "<https://from.test/u?x=1&y=2>",
 		"List-Unsubscribe-Post":     "List-Unsubscribe=One-Click",
 		"Content-Type":              "text/plain; charset=UTF-8",
@@ -203,6 +209,8 @@ func TestInvalid(t *testing.T) {
 		{"not an object", func(b *queue.Batch) { b.Text = "{{.name}}" }, `[1]`, "the recipient's data is no JSON object"},
 		{"header injection", func(b *queue.Batch) { b.Subject = "{{.name}}" }, `{"name":"x\r\nBcc: all@from.test"}`,
 			"the subject holds a tab, line break or other control character"},
+		{"injection by own header", func(b *queue.Batch) { b.Headers = []queue.Header{{Name: "X-Y", Value: "{{.name}}"}} }, `{"name":"x\r\nBcc: all@from.test"}`,
+			"the header field X-Y holds a line break or other control character"},
 		{"injection by unsubscribe", func(b *queue.Batch) { b.ListUnsubscribe = "https://x.test/{{.name}}" }, `{"name":"x>\r\nBcc: y"}`,
 			`list-unsubscribe: "https://x.test/x>\r\nBcc: y" is no URI`},
 		{"injection of a second URI", func(b *queue.Batch) { b.ListUnsubscribe = "https://x.test/{{.name}}" }, `{"name":"x>,<mailto:all@x.test"}`,
@@ -255,6 +263,10 @@ func TestCheckTemplates(t *testing.T) {
 		{"from name", func(b *queue.Batch) { b.FromName = "x\r\ny" }, "the from name holds a line break"},
 		{"reply-to", func(b *queue.Batch) { b.ReplyTo = "nobody" }, `the reply-to address "nobody" is no mail address`},
 		{"return path", func(b *queue.Batch) { b.ReturnPath = "a@b.test> X=1" }, "the return path holds a space"},
+		{"own header", func(b *queue.Batch) { b.Headers = []queue.Header{{Name: "Bcc", Value: "x@y.test"}} }, "the header field Bcc is written by enotify"},
+		{"own header's name", func(b *queue.Batch) { b.Headers = []queue.Header{{Name: "X:Y", Value: "x"}} }, "is no name of a header field"},
+		{"own header's value", func(b *queue.Batch) { b.Headers = []queue.Header{{Name: "X-Y", Value: "x\r\nBcc: y"}} }, "the header field X-Y holds a line break"},
+		{"own header's template", func(b *queue.Batch) { b.Headers = []queue.Header{{Name: "X-Y", Value: "{{.x"}} }, "the header field X-Y cannot be read"},
 		{"unsubscribe", func(b *queue.Batch) { b.ListUnsubscribe = "ftp://x.test/" }, "no https: or mailto: URI"},
 		{"media type", func(b *queue.Batch) {
 			b.Attachments = []queue.Attachment{{Filename: "x", ContentType: "text/plain;\r\n x=y"}}

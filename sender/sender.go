@@ -51,6 +51,10 @@ type Sender struct {
 	// page of one is PublicURL/u/TOKEN. "" is nowhere.
 	PublicURL string
 
+	// FeedbackSender is our name in Feedback-ID, by which Gmail counts complaints: 5
+	// to 15 letters and digits, always the same; "" is enotify.
+	FeedbackSender string
+
 	// Bind are the local addresses to send from. A site gets its mail from one
 	// of each family, always the same unless it blocks that one. A family of
 	// which there is none is not used: 0.0.0.0 alone is any IPv4
@@ -188,7 +192,7 @@ func (s *Sender) handBy(ctx context.Context, c *conn, r route, m queue.Message, 
 // compose writes the message for one recipient, and has sign sign it. The
 // caller releases it.
 func (s *Sender) compose(m queue.Message, l *compose.Letter, sign func(*queue.Batch, *compose.Message) error) (*compose.Message, error) {
-	letter, err := l.Compose(m, s.appendUnsubscribe(nil, m))
+	letter, err := l.Compose(m, s.appendListFields(nil, m))
 	if err != nil || sign == nil {
 		return letter, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"enotify/queue"
 	"enotify/sender/dkim"
 	"enotify/sender/smtptest"
+	"enotify/sender/token"
 	"enotify/spfguard"
 )
 
@@ -49,7 +51,19 @@ func (w *world) verify(t testing.TB, data []byte, selectors []string) {
 			t.Errorf("signature of %s: got %v, want a good one of from.test\n%s", v.Domain, v.Err, data)
 		}
 		covered := strings.ToLower(strings.Join(v.HeaderKeys, " "))
-		for _, name := range []string{"from from", "subject subject", "list-unsubscribe list-unsubscribe", "list-unsubscribe-post list-unsubscribe-post"} {
+		header, _, _ := bytes.Cut(data, []byte("\r\n\r\n"))
+		for line := range bytes.SplitSeq(header, []byte("\r\n")) {
+			name, _, isField := strings.Cut(strings.ToLower(string(line)), ":")
+			if isField && line[0] != ' ' && name != "dkim-signature" && !slices.Contains(v.HeaderKeys, name) && !strings.Contains(" "+covered+" ", " "+name+" ") {
+				t.Errorf("covered: got %s, without %s", covered, name)
+			}
+		}
+		for _, name := range []string{"from from", "to to", "subject subject", "date date"} {
+			if !strings.Contains(covered, name) {
+				t.Errorf("covered: got %s, want %s, so that none can be added", covered, name)
+			}
+		}
+		for _, name := range []string{"list-unsubscribe list-unsubscribe", "list-unsubscribe-post list-unsubscribe-post"} {
 			if bytes.Contains(data, []byte("List-Unsubscribe-Post:")) && !strings.Contains(covered, name) {
 				t.Errorf("covered: got %s, want %s", covered, name)
 			}
@@ -62,6 +76,7 @@ func TestSigned(t *testing.T) {
 	t.Parallel()
 	w, host := one(t, smtptest.Config{})
 	selectors := w.signs(t, dkim.RSA, dkim.Ed25519)
+	w.sender.Keys = token.Keys{{ID: "1", Secret: []byte(strings.Repeat("secret", 6))}}
 	tests := []struct {
 		name string
 		edit func(b *queue.Batch)
@@ -77,6 +92,11 @@ func TestSigned(t *testing.T) {
 		{"merged body", func(b *queue.Batch) { b.Text, b.HTML = "Dear {{.name}}", "<p>Dear {{.name}}</p>" }},
 		{"attachments", func(b *queue.Batch) {
 			b.HTML, b.Attachments = "<p>Hi</p>", []queue.Attachment{{Filename: "plan für alle.pdf", ContentType: "application/pdf", Content: bytes.Repeat([]byte{0, 1, 255}, 9999)}}
+		}},
+		{"fields of its own", func(b *queue.Batch) {
+			b.Headers = []queue.Header{{Name: "X-One", Value: "1"}, {Name: "X-Two", Value: "{{.name}}"}, {Name: "X-One", Value: "Größe  2"}}
+			b.AutoSubmitted, b.Precedence = "auto-generated", "bulk"
+			b.Bounces = queue.Bounces{Mode: queue.BounceOwn, Domain: "b.from.test"}
 		}},
 		{"one-click unsubscribe", func(b *queue.Batch) {
 			b.ListUnsubscribe, b.ReplyTo = "https://from.test/u/{{.address}}"+strings.Repeat("x", 150), "office@from.test"

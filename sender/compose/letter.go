@@ -28,6 +28,7 @@ type Letter struct {
 	head        []byte // the fields that are the same for all
 	subject     *part  // nil: in head
 	unsubscribe *part  // nil: in head, or there is none of the batch's own
+	merged      []mergedField
 
 	html    *body
 	text    *body
@@ -140,7 +141,7 @@ func (l *Letter) same() bool {
 
 // merges reports whether anything is filled from a recipient's data.
 func (l *Letter) merges() bool {
-	return l.subject != nil || l.unsubscribe != nil || !l.same()
+	return l.subject != nil || l.unsubscribe != nil || len(l.merged) > 0 || !l.same()
 }
 
 // checkBatch looks at what goes into fields of the header.
@@ -221,9 +222,18 @@ func (l *Letter) writeHead() error {
 		l.subject = nil
 	}
 	// RFC 3834 §5: keeps vacation replies away, as the List- fields do.
-	h = append(h, "Auto-Submitted: auto-generated\r\n"...)
+	if b.AutoSubmitted != "" {
+		h = appendField(h, "Auto-Submitted", b.AutoSubmitted)
+	}
+	if b.Precedence != "" {
+		h = appendField(h, "Precedence", b.Precedence)
+	}
+	h = appendListID(h, b)
+	var err error
+	if h, l.merged, err = appendOwn(h, b.Headers); err != nil {
+		return err
+	}
 	if l.unsubscribe.holes() == 0 {
-		var err error
 		if uri := l.unsubscribe.literals[0]; uri != "" {
 			if h, err = appendUnsubscribe(h, uri); err != nil {
 				return err

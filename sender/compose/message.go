@@ -121,6 +121,16 @@ func (m *Message) fields(data map[string]any) error {
 		}
 		m.own = appendText(m.own, "Subject", subject)
 	}
+	for _, f := range m.letter.merged {
+		value, err := f.value.string(data)
+		if err == nil {
+			err = checkFieldValue(f.name, value)
+		}
+		if err != nil {
+			return err
+		}
+		m.own = appendText(m.own, f.name, value)
+	}
 	if part := m.letter.unsubscribe; part != nil {
 		uri, err := part.string(data)
 		if err != nil {

@@ -12,11 +12,12 @@ import (
 	"time"
 )
 
-// signed are the fields that a signature covers. Each is named in h= once more
-// than it is there, so that nobody on the way can add another (RFC 6376
-// §8.15); one that is missing cannot be added at all. The List- fields are
-// what RFC 8058 §4 wants covered.
-var signed = []string{
+// oversigned are fields that are named in h= once more than they are there, so
+// that nobody on the way can add another (RFC 6376 §8.15); one that is missing
+// cannot be added at all. The List- fields are what RFC 8058 §4 wants covered.
+// All others that a message has are covered too, CFBL-Address among them (RFC
+// 9477 §3.1).
+var oversigned = []string{
 	"from", "reply-to", "subject", "date", "message-id", "to", "cc", "mime-version",
 	"content-type", "content-transfer-encoding", "list-unsubscribe", "list-unsubscribe-post",
 }
@@ -28,14 +29,23 @@ func (k *Key) Sign(header []byte, body [sha256.Size]byte, now time.Time) ([]byte
 	fields := parseHeader(header)
 	var input []byte // RFC 6376 §3.7
 	var names []byte
-	for _, name := range signed {
+	cover := func(name string) {
 		for _, f := range slices.Backward(fields) { // of several, the last first (§5.4.2)
 			if f.name == name {
 				input = append(append(input, f.canonical...), "\r\n"...)
 				names = append(append(names, name...), ':')
 			}
 		}
+	}
+	for _, name := range oversigned {
+		cover(name)
 		names = append(append(names, name...), ':')
+	}
+	for i, f := range fields {
+		first := !slices.ContainsFunc(fields[:i], func(before field) bool { return before.name == f.name })
+		if first && !slices.Contains(oversigned, f.name) {
+			cover(f.name)
+		}
 	}
 	signature := k.unsigned(names[:len(names)-1], body, now)
 	digest := sha256.Sum256(append(input, newField(signature).canonical...))

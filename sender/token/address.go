@@ -2,8 +2,8 @@ package token
 
 import "strings"
 
-// Address returns the mail address of a token at a domain: b-<token>@domain, or
-// u-<token>@domain to unsubscribe. Its local part has at most 50 octets.
+// Address returns the mail address of a token at a domain: b-<token>@domain,
+// u-<token>@domain to unsubscribe, c-<token>@domain to complain. Its local part has at most 50 octets.
 func (k Keys) Address(p Purpose, s Subject, domain string) string {
 	return string(p) + "-" + k.Mint(p, s) + "@" + domain
 }
@@ -17,7 +17,7 @@ func Split(address string) (p Purpose, text string, ok bool) {
 	}
 	head, text, ok := strings.Cut(local, "-")
 	switch p = Purpose(strings.ToLower(head)); p {
-	case Bounce, Unsubscribe:
+	case Bounce, Unsubscribe, Complaint:
 		return p, text, ok && strings.Count(text, "-") == 2
 	}
 	return "", "", false

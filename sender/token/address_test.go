@@ -10,7 +10,7 @@ import (
 
 func TestAddress(t *testing.T) {
 	t.Parallel()
-	for _, p := range []token.Purpose{token.Bounce, token.Unsubscribe} {
+	for _, p := range []token.Purpose{token.Bounce, token.Unsubscribe, token.Complaint} {
 		s := token.Subject{Batch: math.MaxInt64, Seq: math.MaxInt32}
 		address := keys.Address(p, s, "bounce.town.example")
 		if at := strings.IndexByte(address, '@'); at > 64 {
@@ -26,7 +26,7 @@ func TestAddress(t *testing.T) {
 			}
 		}
 	}
-	for _, foreign := range []string{"", "@", "b@x.example", "b-@x.example", "info@x.example", "b-1-2@x.example", "b-1-2-3-4@x.example", "c-1-2-3@x.example"} {
+	for _, foreign := range []string{"", "@", "b@x.example", "b-@x.example", "info@x.example", "b-1-2@x.example", "b-1-2-3-4@x.example", "d-1-2-3@x.example"} {
 		if p, text, ok := token.Split(foreign); ok {
 			t.Errorf("Split(%q) = %q, %q; want none", foreign, p, text)
 		}

@@ -1,7 +1,7 @@
 // Package token makes and reads signed names for one recipient of a batch.
-// They stand in return paths (VERP), so that a bounce tells whom it is about
-// whatever its text says, and in unsubscribe addresses, so that nobody can
-// unsubscribe somebody else.
+// They stand in return paths (VERP) and in the addresses for complaints, so that
+// a report tells whom it is about whatever its text says, and in unsubscribe
+// addresses, so that nobody can unsubscribe somebody else.
 //
 // A token is <key>-<name>-<mac>: the key that signed it, batch and number of
 // the recipient, and 80 bits of HMAC-SHA256 (RFC 2104 §5 lets one truncate to
@@ -27,6 +27,7 @@ type Purpose string
 const (
 	Bounce      Purpose = "b" // a return path
 	Unsubscribe Purpose = "u" // List-Unsubscribe, RFC 8058
+	Complaint   Purpose = "c" // CFBL-Address, RFC 9477
 )
 
 // A Key signs tokens.
