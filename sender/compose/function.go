@@ -269,7 +269,7 @@ func (r *run) printf(format string, args ...any) (string, error) {
 	return r.made(s)
 }
 
-var errWidth = fmt.Errorf("printf: a width or precision over %d", maxWidth)
+var errWidth error = &LimitError{fmt.Sprintf("asks printf for a width or precision over %d", maxWidth)}
 
 func anyHas(args []any, what string) bool {
 	for _, a := range args {

@@ -151,7 +151,13 @@ func newAttachment(a *queue.Attachment, html string) (e entity, where place, err
 	if err != nil || strings.ContainsAny(kind, "\r\n") {
 		return e, 0, fmt.Errorf("attachment %q: %q is no media type", a.Filename, kind)
 	}
+	if strings.HasPrefix(mediaType, "multipart/") {
+		return e, 0, fmt.Errorf("attachment %q: %q is no type of a file", a.Filename, kind)
+	}
 	cid := a.ContentID
+	if strings.ContainsFunc(cid, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`<>"\`, r) }) || len(cid) > maxFilename {
+		return e, 0, fmt.Errorf("attachment %q: %q is no content id: letters, digits and signs without spaces", a.Filename, cid)
+	}
 	if cid == "" && strings.HasPrefix(mediaType, "image/") && showsFile(html, a.Filename) {
 		cid = a.Filename
 	}

@@ -11,7 +11,7 @@ import (
 // template that is called, at each octet that is written, and at each value
 // that a function makes.
 const (
-	maxSteps  = 200_000         // nodes that are evaluated
+	maxSteps  = 100_000         // nodes that are evaluated
 	maxOutput = 4 << 20         // octets of a part, as rendered
 	maxWork   = 32 << 20        // octets that functions make on the way
 	maxTime   = 2 * time.Second // of one part
