@@ -18,6 +18,12 @@ type About struct {
 	Ours      []string // addresses and domains of ours and the client's: envelope sender, From:, domain
 }
 
+// site is where the reply comes from: the provider, and the domain it answers for.
+func (a *About) site() string {
+	_, domain, _ := strings.Cut(a.Recipient, "@")
+	return strings.ToLower(a.Site + " " + domain)
+}
+
 // Classify says why a receiver turned a message away.
 //
 // A reply without any code is never final: who knows from elsewhere that a
@@ -80,7 +86,7 @@ func (t *table) judge(r queue.Reply, about *About, depth int, x *Explanation) Ve
 
 // decide finds the first rule that fits and that nothing forbids.
 func (t *table) decide(r queue.Reply, about *About, x *Explanation) Verdict {
-	q := question{code: r.Code, enhanced: r.Enhanced, site: strings.ToLower(about.Site)}
+	q := question{code: r.Code, enhanced: r.Enhanced, site: about.site()}
 	if enhancedCode(q.enhanced) != q.enhanced || q.enhanced == "" {
 		q.enhanced = findEnhanced(r.Text)
 	}

@@ -69,6 +69,13 @@ func around(text string, at int) (local, domain string) {
 	return text[start:at], strings.TrimRight(text[at+1:end], ".-")
 }
 
+// SameMailbox reports whether an address as a receiver names it is the one that
+// was written to.
+func SameMailbox(named, recipient string) bool {
+	cut := strings.LastIndexByte(named, '@')
+	return cut > 0 && sameMailbox(strings.Trim(named[:cut], `"`), named[cut+1:], recipient)
+}
+
 // sameMailbox reports whether an address as a receiver names it is the one
 // that was written to: letters may change case, a detail behind a "+" (RFC
 // 5233) may be missing, and a host within the domain may be named in its place.

@@ -123,10 +123,15 @@ func diagnosticType(w string) bool {
 	return len(w) > 2 && (w[0] == 'x' || w[0] == 'X') && w[1] == '-' && !strings.ContainsAny(w, " .:")
 }
 
-// trimContext takes off what Postfix adds: "(in reply to RCPT TO command)".
+// trimContext takes off what Postfix adds, which may be wrapped anywhere: "(in
+// reply to RCPT TO command)".
 func trimContext(s string) string {
 	s = strings.TrimSpace(s)
-	if i := strings.LastIndex(s, "(in reply to "); i >= 0 && strings.HasSuffix(s, ")") && len(s)-i < 60 {
+	i := strings.LastIndexByte(s, '(')
+	if i < 0 || len(s)-i > 80 || !strings.HasSuffix(s, ")") {
+		return s
+	}
+	if strings.HasPrefix(strings.Join(strings.Fields(s[i:]), " "), "(in reply to ") {
 		return strings.TrimSpace(s[:i])
 	}
 	return s

@@ -38,6 +38,7 @@ func TestParse(t *testing.T) {
 		{"delivery report", "smtp; 550 5.1.1 No such user", noUser},
 		{"delivery report, no blank", "SMTP;550 5.1.1 No such user", noUser},
 		{"delivery report of another kind", "X-Postfix; 550 5.1.1 No such user", noUser},
+		{"Postfix, wrapped", "host mx.example.net[192.0.2.1] said: 550 5.1.1 No such user (in\n    reply to RCPT TO\n    command)", noUser},
 		{"Postfix", "host mx.example.net[192.0.2.1] said: 550 5.1.1 No such user (in reply to RCPT TO command)", noUser},
 		{"report of a log", "smtp; host mx.example.net said: 550 5.1.1 No such user", noUser},
 		{"no code but a number", "5500 reasons", queue.Reply{Text: "5500 reasons"}},

@@ -85,6 +85,9 @@ func (q quotation) verdict(inner Verdict) (Verdict, bool) {
 		if inner.Class == queue.Other {
 			return Verdict{}, false
 		}
+		if inner.Treatment.HoldsEgress || inner.Treatment.SlowsSite {
+			return inner.marked(OneMessage), true
+		}
 		return inner, true
 	}
 	switch inner.Class {

@@ -237,10 +237,14 @@ func aboutCommands(q *question) bool {
 	return false
 }
 
+// elsewhere are the enhanced codes of the sender's address, of the message and
+// of a login (RFC 3463 §3.2, §3.4, §3.7; RFC 4954 §6).
+var elsewhere = []string{"x.1.7", "x.1.8", "x.6.*", "x.3.4", "x.7.8"}
+
 // mayBeGone reports whether the codes allow no_such_user: all digits say that
 // it is for good, or there are none, and no code is about something else.
 func (q *question) mayBeGone() bool {
-	return (q.permanent || q.digit == 'n') && !aboutCommands(q) && !anyEnhanced([]string{"x.6.*", "x.3.4", "x.7.8"}, q.enhanced)
+	return (q.permanent || q.digit == 'n') && !aboutCommands(q) && !anyEnhanced(elsewhere, q.enhanced)
 }
 
 // vetoed says why a rule must not decide, or "".

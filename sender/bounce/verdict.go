@@ -28,6 +28,9 @@ const (
 	// Of no_such_user: the site says the same for other reasons too. The address
 	// is suppressed when the reply repeats, and not before.
 	UntilItRepeats Mark = "until_it_repeats"
+	// Of no_such_user: a host on the way says it of an address that the message
+	// was forwarded to. The recipient's own address is not suppressed.
+	Elsewhere Mark = "elsewhere"
 )
 
 // marks is what each mark makes of the treatment of a class.
@@ -41,6 +44,10 @@ var marks = map[Mark]func(queue.Treatment) queue.Treatment{
 		if t.Suppresses.Replies == 1 {
 			t.Suppresses = queue.OnceRepeated
 		}
+		return t
+	},
+	Elsewhere: func(t queue.Treatment) queue.Treatment {
+		t.Suppresses = queue.Suppresses{}
 		return t
 	},
 }
@@ -80,6 +87,16 @@ func (v Verdict) BeforeMail() Verdict {
 		return v.as(queue.Other)
 	}
 	return v.as(v.Class)
+}
+
+// Elsewhere is the verdict where the reply is about another address than the
+// recipient's.
+func (v Verdict) Elsewhere() Verdict { return v.marked(Elsewhere) }
+
+func (v Verdict) marked(mark Mark) Verdict {
+	v.Mark, v.Treatment = mark, mark.on(v.Class.Treatment())
+	v.Action = v.action()
+	return v
 }
 
 // as is v as a verdict of a class, by the same rule and without its mark.

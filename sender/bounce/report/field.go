@@ -41,7 +41,8 @@ func (fs fields) has(name string) bool {
 
 // readFields reads the header at the beginning of text. A folded value keeps
 // its line breaks, as a reply of several lines needs them. Lines that are no
-// field are passed over: reports quote what others have mangled.
+// field are passed over: reports quote what others have mangled. So is what is
+// over the limits.
 func readFields(text string) (fs fields, rest string) {
 	for text != "" {
 		line, after, _ := strings.Cut(text, "\n")
@@ -52,11 +53,12 @@ func readFields(text string) (fs fields, rest string) {
 		text = after
 		switch name, value, ok := cutField(line); {
 		case line[0] == ' ' || line[0] == '\t':
-			if len(fs) > 0 {
-				fs[len(fs)-1].value += "\n" + strings.TrimSpace(line)
+			if last := len(fs) - 1; last >= 0 && len(fs[last].value) < maxValue {
+				fs[last].value += "\n" + strings.TrimSpace(line[:min(len(line), maxValue)])
 			}
-		case ok:
-			fs = append(fs, field{name, strings.TrimSpace(value)})
+		case ok && len(fs) < maxFields:
+			value = strings.TrimSpace(value)
+			fs = append(fs, field{name, value[:min(len(value), maxValue)]})
 		}
 	}
 	return fs, ""
@@ -88,7 +90,11 @@ func letter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 var anAddress = regexp.MustCompile(`[^\s<>"'()\[\],;:@\x00-\x1f]+@[\pL\pN](?:[\pL\pN._-]*[\pL\pN])?`)
 
 // address is that of a field: of "rfc822; <a@example.org>", of "A <a@example.org>".
+// What is too long for an address is none, and is not parsed.
 func address(value string) string {
+	if len(value) > 4*maxAddress {
+		return ""
+	}
 	if kind, rest, ok := strings.Cut(value, ";"); ok && !strings.Contains(kind, "@") {
 		value = rest
 	}
@@ -103,7 +109,10 @@ func address(value string) string {
 			return quoteLocal(a.Address, value)
 		}
 	}
-	return strings.TrimSuffix(anAddress.FindString(value), ".")
+	if a := strings.TrimSuffix(anAddress.FindString(value), "."); len(a) <= maxAddress {
+		return a
+	}
+	return ""
 }
 
 // quoteLocal keeps the quotes that net/mail takes off a local part.

@@ -34,6 +34,17 @@ var (
 		`boxbe`, `spam ?arrest`, `white ?list(?:ed)? (?:yourself|your address)`, `will be deliver.{0,40}(?:once|when|after) you`)
 )
 
+// asHelpdesk is how desks answer that they took a mail for a question. Some
+// write from no-reply addresses, and quote what they answer.
+var asHelpdesk = anyOf(`\b(?:ticket|case|request|incident|enquiry|inquiry|anfrage|vorgang|demande|solicitud) ?(?:#|no\.?|nr\.?|id:?|\[|\(|number)? ?#?[a-z]{0,5}-?\d+`,
+	`\[(?:ticket|case|request)?\s?#?[a-z]{0,8}-?\d{3,}\]`, `(?:your|the) (?:request|ticket|case|enquiry|inquiry|message|e-?mail) (?:\(?#?\w+\)? )?(?:has been|was) (?:received|created|opened|registered|logged)`,
+	`we(?:.ve| have) (?:received|got) your (?:request|message|e-?mail|enquiry|inquiry)`, `thank you for (?:contacting|writing|getting in touch|your (?:message|e-?mail|request|enquiry|inquiry))`,
+	`wir haben ihre (?:anfrage|nachricht|e-?mail) erhalten`, `nous avons (?:bien )?re[çc]u votre (?:demande|message)`)
+
+// asSureChallenge is what only those say who make strangers prove themselves.
+var asSureChallenge = anyOf(`\bboxbe\b`, `\bguest ?list\b`, `wait-?listed`, `spam ?arrest`, `mailinblack`,
+	`(?:confirm|verify|prove) (?:that )?you(?:.re| are) (?:a |really a )?(?:human|real person|person|not a (?:robot|machine|spammer))`)
+
 func anyOf(patterns ...string) *regexp.Regexp {
 	return regexp.MustCompile(`(?i)` + strings.Join(patterns, "|"))
 }
@@ -47,6 +58,8 @@ func (m *message) kind() Kind {
 	case m.receipt:
 		return Other
 	case m.head.has("X-Failed-Recipients"): // Exim's word for programs
+	case !m.fromDaemon() && !aPermanent.MatchString(m.text) && (asHelpdesk.MatchString(subject) || m.answersByItself() && asHelpdesk.MatchString(words)):
+		return AutoReply
 	case !system && asChallenge.MatchString(words):
 		return Challenge
 	case !system && (m.answersByItself() || asVacation.MatchString(subject)):
@@ -61,6 +74,15 @@ func (m *message) kind() Kind {
 		return Expired
 	}
 	return Bounce
+}
+
+// challenges reports whether the mail asks the sender to prove to be one. Some of
+// these come with fields of RFC 3464; one that quotes a refusal is a bounce.
+func (m *message) challenges() bool {
+	if m.receipt || m.head.has("X-Failed-Recipients") || aRefusal.MatchString(m.text) {
+		return false
+	}
+	return asSureChallenge.MatchString(m.head.value("From") + " " + plain(enmime.DecodeRFC2047(m.head.value("Subject"))+" "+m.text))
 }
 
 // aPermanent is a reply that refuses for good, quoted with or without the other code.
@@ -83,6 +105,15 @@ func (m *message) delayed() bool {
 
 // aSystem is who sends bounces: a local part, or a name.
 var aSystem = regexp.MustCompile(`(?i)mailer-?daemon|post_?master|mail[. -]?deliver|delivery (?:sub)?system|mail ?system|^mailerdaemon|bounce|no-?reply`)
+
+// aDaemon is who sends nothing but what mail systems say of mail.
+var aDaemon = regexp.MustCompile(`(?i)mailer-?daemon|post_?master|mail[. -]?deliver|delivery (?:sub)?system|mail ?system`)
+
+// fromDaemon reports whether the mail says to come from a mail system; a
+// no-reply address or an empty return path may be anybody's.
+func (m *message) fromDaemon() bool {
+	return m.head == nil || aDaemon.MatchString(enmime.DecodeRFC2047(m.head.value("From")))
+}
 
 // fromSystem reports whether the mail comes the way bounces come (RFC 5321
 // §4.5.5): from nobody, or from a mail system, or its header was lost. A

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/jhillyerd/enmime/v2"
+
+	"enotify/sender/bounce"
 )
 
 // A message is a mail taken apart, as far as reports need it.
@@ -17,6 +19,7 @@ type message struct {
 	feedback fields   // of RFC 5965 §3; nil when it has none
 	receipt  bool     // a notice of RFC 8098, that it was read or thrown away
 	returned fields   // header of the message it is about
+	rules    bounce.Rules
 }
 
 func parse(raw []byte) *message {
@@ -48,7 +51,7 @@ var parser = enmime.NewParser(enmime.SkipMalformedParts(true), enmime.MultipartW
 // read sorts the parts of MIME. Mail that is too broken, or too deep, is text.
 func (m *message) read(raw []byte, body string) {
 	m.text = body
-	if !tame(raw) {
+	if raw = firstParts(raw); !tame(raw) {
 		return
 	}
 	root, err := parser.ReadParts(bytes.NewReader(raw))
@@ -95,6 +98,42 @@ func (m *message) sort(p *enmime.Part, text, marked *strings.Builder) {
 		if m.status == nil || m.returned == nil { // what follows them is a footer that a list added
 			text.WriteString(content)
 			text.WriteString("\n")
+		}
+	}
+}
+
+// aBoundary is what follows the word in a Content-Type.
+var aBoundary = regexp.MustCompile(`^[ \t]*=[ \t]*(?:"([^"\r\n]{1,70})"|([^\s";]{1,70}))`)
+
+// firstParts cuts a mail off behind as many parts as are looked at. Parts may
+// be empty and without number, and the parser takes longer for each.
+func firstParts(raw []byte) []byte {
+	var boundaries [][]byte
+	lower := bytes.ToLower(raw)
+	for at := 0; len(boundaries) < maxDepth; {
+		next := bytes.Index(lower[at:], []byte("boundary"))
+		if next < 0 {
+			break
+		}
+		at += next + len("boundary")
+		if match := aBoundary.FindSubmatch(raw[at:min(len(raw), at+200)]); match != nil {
+			boundaries = append(boundaries, append(match[1], match[2]...))
+		}
+	}
+	parts := 0
+	for at := 0; ; {
+		next := bytes.Index(raw[at:], []byte("\n--"))
+		if next < 0 {
+			return raw
+		}
+		at += next + len("\n--")
+		for _, b := range boundaries {
+			if bytes.HasPrefix(raw[at:], b) {
+				if parts++; parts > maxParts {
+					return raw[:at-len("--")]
+				}
+				break
+			}
 		}
 	}
 }

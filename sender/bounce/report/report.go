@@ -48,20 +48,32 @@ type Original struct {
 // The limits. What lies beyond them is not looked at.
 const (
 	MaxBytes      = 1 << 20  // of a mail; a report comes before the message that it returns
-	maxParts      = 100      // of MIME, nested or not
+	maxParts      = 100      // of MIME, nested or not; what comes after them is not read
 	maxDepth      = 20       // of their nesting
+	maxFields     = 1000     // of a header, or of a group of RFC 3464
+	maxValue      = 16 << 10 // of a field
+	maxAddress    = 320      // octets (RFC 5321 §4.5.3.1), with what is allowed about it
 	maxText       = 16 << 10 // of what it says in words
 	maxRecipients = 100
 )
 
+// A Reader reads mail. The zero value does so by the built-in rules.
+type Reader struct{ Rules bounce.Rules }
+
+// Read is that of the zero [Reader].
+func Read(raw []byte) Report { return Reader{}.Read(raw) }
+
 // Read says what a mail is: raw, with any line ends, perhaps preceded by the
 // From line of an mbox.
-func Read(raw []byte) Report {
+func (rd Reader) Read(raw []byte) Report {
 	m := parse(raw)
+	m.rules = rd.Rules
 	r := Report{MessageID: messageID(m.head.value("Message-ID")), Original: m.original(), SentTo: m.sentTo()}
 	switch {
 	case m.feedback != nil:
 		r.Kind, r.Recipients = m.complaint()
+	case m.challenges():
+		r.Kind = Challenge
 	case m.status != nil:
 		r.Kind, r.Recipients = m.delivery()
 	default:

@@ -75,6 +75,9 @@ func summary(r report.Report) string {
 		if x.Verdict.Class != "" {
 			text += fmt.Sprintf(" %d %s %s %s", x.Reply.Code, x.Reply.Enhanced, x.Verdict.Class, x.Reported)
 		}
+		if x.Verdict.Mark != "" {
+			text = strings.TrimRight(text, " ") + " " + string(x.Verdict.Mark)
+		}
 		line(text)
 	}
 	return b.String()
@@ -93,6 +96,10 @@ func TestLimits(t *testing.T) {
 	for name, raw := range map[string]string{
 		"deep":          deep,
 		"parts":         "From: mailer-daemon@relay.example\nContent-Type: multipart/mixed; boundary=b\n\n" + strings.Repeat("--b\nContent-Type: text/plain\n\nundeliverable a@b.example\n", 20000),
+		"empty parts":   "From: mailer-daemon@relay.example\nContent-Type: multipart/mixed; boundary=b\n\n" + strings.Repeat("--b\n\n", 1<<20/5),
+		"folded":        "From: mailer-daemon@relay.example\nX: a\n" + strings.Repeat(" b\n", 1<<20/3) + "\n",
+		"fields":        "From: mailer-daemon@relay.example\n" + strings.Repeat("X: b\n", 1<<20/5) + "\n",
+		"long address":  "From: mailer-daemon@relay.example\nX-Failed-Recipients: \"" + strings.Repeat(`\\ `, 1<<18) + "\"@b.example\nSubject: undeliverable\n\n",
 		"recipients":    many + "\n--b--\n",
 		"addresses":     "From: mailer-daemon@relay.example\nSubject: undeliverable\n\n" + strings.Repeat("<aa@bb.example>: 550 no\n<cc@dd.example>: 550 no\n", 50000),
 		"one line":      "From: mailer-daemon@relay.example\nSubject: undeliverable\n\n" + strings.Repeat("a@", 1<<20),

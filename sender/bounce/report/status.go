@@ -56,18 +56,34 @@ func (m *message) delivery() (Kind, []Recipient) {
 		if r.Action == "failed" || r.Action == "delayed" {
 			r.Reply, r.Verdict = m.reason(group, r, said)
 		}
+		if r.Action == "failed" && expired(firstWord(group.value("Status")), r) {
+			r.Action = "expired"
+		}
 		recipients = append(recipients, r)
 	}
 	kind := Other
 	for _, r := range recipients {
-		if r.Action == "failed" {
+		switch {
+		case r.Action == "failed":
 			return Bounce, recipients
-		}
-		if r.Action == "delayed" {
+		case r.Action == "expired":
+			kind = Expired
+		case r.Action == "delayed" && kind != Expired:
 			kind = Delay
 		}
 	}
 	return kind, recipients
+}
+
+// expired reports whether a recipient was given up because time ran out (RFC
+// 3463 §3.5, X.4.7), and not because anybody refused the message.
+func expired(status string, r Recipient) bool {
+	for _, code := range []string{status, r.Reply.Enhanced} {
+		if len(code) == len("4.4.7") && code[1:] == ".4.7" {
+			return r.Verdict.Class == queue.Offline || r.Verdict.Class == queue.Throttled || r.Verdict.Class == queue.Other
+		}
+	}
+	return false
 }
 
 // action is that of a group, or what its status means by RFC 3463 §3.1 where
@@ -101,30 +117,44 @@ func action(group fields) string {
 // means nothing to anybody, what the report says in words.
 func (m *message) reason(group fields, r Recipient, said []block) (queue.Reply, bounce.Verdict) {
 	status := firstWord(group.value("Status"))
-	diagnostic := group.value("Diagnostic-Code")
+	diagnostic := cmp.Or(group.value("Diagnostic-Code"), supplementary(group.value("X-Supplementary-Info")))
 	if code := exitStatus.FindStringSubmatch(diagnostic); code != nil {
 		diagnostic = "server failure: the program that delivers ended with status " + code[1]
 	}
-	reply, verdict := judge(bounce.Parse(diagnostic), status, r)
-	if verdict.Class != queue.Other {
-		return reply, verdict
+	reply, x := m.judge(bounce.Parse(diagnostic), status, r)
+	if x.Class != queue.Other || x.Doubt != "" { // which other words do not remove
+		return reply, x.Verdict
 	}
 	for _, b := range said {
 		if !strings.EqualFold(b.address, r.Address) && !strings.EqualFold(b.address, r.Was) && len(said) > 1 {
 			continue
 		}
-		if inWords, v := judge(b.reply(), status, r); v.Class != queue.Other {
-			return inWords, v
+		if inWords, said := m.judge(b.reply(), status, r); said.Class != queue.Other {
+			return inWords, said.Verdict
 		}
 	}
-	return reply, verdict
+	return reply, x.Verdict
+}
+
+// supplementary is the diagnostic in Exchange's own field (MS-OXCMAIL
+// 2.2.3.7.1.2): "<mx.example.net #5.1.1 smtp;550 5.1.1 User unknown>".
+func supplementary(value string) string {
+	value = strings.TrimSpace(value)
+	if !strings.HasPrefix(value, "<") {
+		return value
+	}
+	value = strings.TrimSuffix(value[1:], ">")
+	if _, rest, ok := strings.Cut(value, "#"); ok {
+		_, value, _ = strings.Cut(rest, " ")
+	}
+	return strings.TrimSpace(value)
 }
 
 // judge fills in what a diagnostic left out, and says what it means. A reply
 // without a code is never final: where the report calls the failure permanent,
 // it gets 550, or 556 where the domain takes no mail at all (RFC 7505 §4.2).
 // What the reporting host says of a receiver that did not answer stays without.
-func judge(r queue.Reply, status string, of Recipient) (queue.Reply, bounce.Verdict) {
+func (m *message) judge(r queue.Reply, status string, of Recipient) (queue.Reply, bounce.Explanation) {
 	r.Text = strings.TrimSpace(r.Text)
 	if r.Enhanced == "" && isStatus(status) && !strings.HasSuffix(status, ".0.0") {
 		r.Enhanced = status
@@ -136,13 +166,37 @@ func judge(r queue.Reply, status string, of Recipient) (queue.Reply, bounce.Verd
 		case strings.HasPrefix(status, "4") || strings.HasPrefix(r.Enhanced, "4"):
 		case isHedged.MatchString(r.Text):
 		default:
-			if v := bounce.Classify(r, of.Reported); v.Class == queue.Offline && r.Text != "" {
+			if v := m.classify(r, of); v.Class == queue.Offline && r.Text != "" {
 				return r, v
 			}
 			r.Code = 550
 		}
 	}
-	return r, bounce.Classify(r, of.Reported)
+	return r, m.classify(r, of)
+}
+
+// classify asks the rules. What a report says of an address that the message
+// was forwarded to is not said of the one that it was written to.
+func (m *message) classify(r queue.Reply, of Recipient) bounce.Explanation {
+	about := bounce.About{Site: of.Reported, Recipient: of.Address, Ours: m.ours()}
+	if of.Was != "" && !strings.Contains(strings.ToLower(r.Text), strings.ToLower(of.Address)) {
+		about.Recipient = of.Was
+	}
+	x := m.rules.Explain(r, about)
+	if x.Class == queue.NoSuchUser && of.Was != "" && of.Address != "" && !bounce.SameMailbox(of.Address, of.Was) {
+		x.Verdict = x.Elsewhere()
+	}
+	return x
+}
+
+// ours are addresses of ours that the report gives away.
+func (m *message) ours() (all []string) {
+	for _, a := range []string{m.original().ReturnPath, address(m.returned.value("From"))} {
+		if a != "" {
+			all = append(all, a)
+		}
+	}
+	return all
 }
 
 // exitStatus is the diagnostic of a host that delivers by a program which failed

@@ -26,16 +26,19 @@ var (
 func (m *message) spoken(kind Kind) (Kind, []Recipient) {
 	action := map[Kind]string{Bounce: "failed", Expired: "expired", Delay: "delayed"}[kind]
 	var recipients []Recipient
-	for _, b := range m.blocks(m.named()) {
+	blocks := m.blocks(m.named())
+	for _, b := range blocks {
 		if len(recipients) == maxRecipients {
 			break
 		}
 		r := Recipient{Address: b.address, Action: action}
-		if r.Reply, r.Verdict = judge(b.reply(), "", r); r.Verdict.Class == queue.Other {
-			if whole, v := judge(block{text: m.text}.reply(), "", r); v.Class != queue.Other {
-				r.Reply, r.Verdict = whole, v
+		reply, x := m.judge(b.reply(), "", r)
+		if x.Class == queue.Other && x.Doubt == "" && len(blocks) == 1 {
+			if whole, said := m.judge(block{text: m.text}.reply(), "", r); said.Class != queue.Other {
+				reply, x = whole, said
 			}
 		}
+		r.Reply, r.Verdict = reply, x.Verdict
 		if kind == Expired && (r.Reply.Code == 0 || r.Verdict.Class == queue.Other) {
 			r.Verdict = bounce.Verdict{Class: queue.Offline, Action: "retry", Rule: "expired", Treatment: queue.Offline.Treatment()}
 		}
