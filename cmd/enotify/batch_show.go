@@ -13,6 +13,7 @@ import (
 
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
+	"enotify/cmd/enotify/watch"
 	"enotify/queue"
 	"enotify/queue/insight"
 )
@@ -197,5 +198,34 @@ func (r batchReport) layFailures(p *term.Page) {
 			p.Line("once the record is right: enotify batch requeue %d --class %s", r.ID, first.Class)
 		}
 		r.Failures = r.Failures[n:]
+	}
+}
+
+func (a *app) batchWatchCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "watch [ID]", Short: "Watch a batch until it ends, or the batch that has the turn", Args: cobra.MaximumNArgs(1),
+		Long: `Shows the progress of a batch: how far and how fast, what is left at the slowest
+sites and why, which recipients were refused. On a terminal the picture is
+redrawn; in a pipe, and with -o json, a line is written when something changed.
+
+Without ID it shows the batch that has the turn, then the next one, until it is
+interrupted.
+
+Exit codes, with ID: 0 done; 2 blocked; 1 cancelled, or an error.`,
+		Example: "  enotify batch watch 42",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			w := &watch.Watch{Screen: a.newScreen(), JSON: a.output == "json", Out: a.stdout, Hint: a.stderr}
+			if len(args) == 1 {
+				id, err := batchID(args[0])
+				if err != nil {
+					return err
+				}
+				w.ID = id
+			}
+			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+				w.DB = db
+				return w.Run(ctx)
+			})
+		},
 	}
 }

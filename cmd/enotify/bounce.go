@@ -2,13 +2,20 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"enotify/cmd/enotify/bouncereport"
+	"enotify/cmd/enotify/exit"
+	"enotify/cmd/enotify/figures"
+	"enotify/queue"
+	"enotify/queue/insight"
 	"enotify/sender/bounce"
 )
 
@@ -76,4 +83,54 @@ func replyLine(in *bufio.Reader) (string, error) {
 		err = nil
 	}
 	return line, err
+}
+
+func (a *app) bounceReportCmd() *cobra.Command {
+	var client, since, format string
+	var batch int64
+	var shown int
+	cmd := &cobra.Command{
+		Use: "report", Short: "Report why mail did not arrive, by reason, with what to do", Args: cobra.NoArgs,
+		Long: `Groups recipients without their message by reason: the receiver is offline, there
+were too many connections, the address is gone, we are not authorised; then the
+rest. For each reason it shows the commonest replies. Deferred recipients count
+too. With -o html it is one page that opens from disk.`,
+		Example: "  enotify bounce report --client town.example --since 7d\n  enotify bounce report --batch 42 -o html > 42.html",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if format != "table" && format != "json" && format != "html" {
+				return exit.Usagef("-o %s: want table, json or html", format)
+			}
+			if batch < 0 || shown < 1 {
+				return exit.Usagef("--batch and --replies are positive numbers")
+			}
+			window, err := figures.ParseSpan(since)
+			if err != nil {
+				return exit.Usagef("--since %s: want a duration such as 7d or 12h", since)
+			}
+			if batch != 0 && !cmd.Flags().Changed("since") {
+				window = 100 * 365 * 24 * time.Hour // all of it
+			}
+			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+				r := bouncereport.New(insight.Scope{Client: client, Batch: batch, Since: time.Now().Add(-window)})
+				if err := insight.Of(db).Refusals(ctx, insight.Scope{Client: client, Batch: batch, Since: r.Since}, r.Add); err != nil {
+					return err
+				}
+				r.Finish(shown)
+				switch {
+				case format == "html":
+					return r.HTML(a.stdout)
+				case format == "json":
+					a.output = "json"
+				}
+				return a.print(r, r.Lay)
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&client, "client", "", "only recipients of the client `DOMAIN`")
+	f.Int64Var(&batch, "batch", 0, "of one batch, by `ID`")
+	f.StringVar(&since, "since", "7d", "only replies of the last `DURATION`; with --batch: all")
+	f.IntVar(&shown, "replies", 5, "show at most `N` replies and domains for each reason")
+	f.StringVarP(&format, "output", "o", "table", "table, json or html")
+	return cmd
 }

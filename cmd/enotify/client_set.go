@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/exit"
+	"enotify/cmd/enotify/settings"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	"enotify/sender/dkim"
@@ -109,4 +111,31 @@ func signedWith(selectors []string) string {
 		return "not signed"
 	}
 	return "signed with " + strings.Join(selectors, ", ")
+}
+
+// bouncesOf is what client set says of bounces; nil is nothing.
+func bouncesOf(mode, domain string) (*queue.Bounces, error) {
+	switch {
+	case mode == "" && domain == "":
+		return nil, nil
+	case mode != "" && domain != "":
+		return nil, exit.Usagef("--bounce %s and --bounce-domain %s: give one of them", mode, domain)
+	case domain != "":
+		domain, err := settings.Domain("--bounce-domain", domain)
+		return &queue.Bounces{Mode: queue.BounceOwn, Domain: domain}, err
+	case mode == string(queue.BounceOff), mode == string(queue.BounceOperator):
+		return &queue.Bounces{Mode: queue.BounceMode(mode)}, nil
+	}
+	return nil, exit.Usagef("--bounce %s: want operator or off; a domain of the client's own is --bounce-domain", mode)
+}
+
+// returnPathOf is the envelope sender of a client's mail in words.
+func returnPathOf(c queue.Client) string {
+	switch c.Bounce {
+	case queue.BounceOwn:
+		return "signed for each recipient, at " + c.BounceAt
+	case queue.BounceOperator:
+		return "signed for each recipient, at the domain of run --bounce-domain"
+	}
+	return cmp.Or(c.ReturnPath, "the From: address")
 }

@@ -103,3 +103,15 @@ func egressOf(ctx context.Context, db *queue.DB) ([]netip.Addr, error) {
 	}
 	return addrs, nil
 }
+
+// namesOf are the names of the live nodes at EHLO.
+func namesOf(ctx context.Context, db *queue.DB) ([]string, error) {
+	nodes, err := db.Nodes(ctx)
+	var names []string
+	for _, n := range nodes {
+		if name := strings.ToLower(n.HELO); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names, err
+}

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/node"
+	"enotify/cmd/enotify/settings"
 )
 
 func (a *app) runCmd() *cobra.Command {
@@ -18,7 +16,7 @@ func (a *app) runCmd() *cobra.Command {
 		Use: "run", Short: "Run a node: send queued batches until a signal", Args: cobra.NoArgs,
 		Example: "  enotify run --egress 192.0.2.10 --helo mail.host.example",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if c.Egress, err = parseEgress(egress); err != nil {
+			if c.Egress, err = settings.Addresses("--egress", egress); err != nil {
 				return err
 			}
 			if c.StateDir == "" {
@@ -56,15 +54,4 @@ func (a *app) runCmd() *cobra.Command {
 	f.StringVar(&c.BounceCert, "bounce-tls-cert", "", "PEM `FILE` with the certificate for STARTTLS on the bounce listener")
 	f.StringVar(&c.BounceKey, "bounce-tls-key", "", "PEM `FILE` with the key of that certificate")
 	return cmd
-}
-
-func parseEgress(texts []string) (addrs []netip.Addr, err error) {
-	for _, text := range texts {
-		ip, err := netip.ParseAddr(strings.TrimSpace(text))
-		if err != nil {
-			return nil, exit.Usagef("--egress %s: not an IP address", text)
-		}
-		addrs = append(addrs, ip)
-	}
-	return addrs, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"enotify/cmd/enotify/exit"
+	"enotify/cmd/enotify/settings"
 	"enotify/cmd/enotify/spfreport"
 	"enotify/cmd/enotify/term"
 	"enotify/spfguard"
@@ -62,19 +63,14 @@ func (s *spf) checker() (*spfguard.Checker, error) {
 
 // egress is what --ip says, else what the live nodes use.
 func (s *spf) egress(ctx context.Context) ([]netip.Addr, error) {
-	var addrs []netip.Addr
-	for _, text := range s.ips {
-		addr, err := netip.ParseAddr(strings.TrimSpace(text))
-		if err != nil || addr.Zone() != "" {
-			return nil, exit.Usagef("--ip %s: want an IPv4 or IPv6 address", text)
-		}
-		addrs = append(addrs, addr)
+	addrs, err := settings.Addresses("--ip", s.ips)
+	if err != nil {
+		return nil, err
 	}
 	if len(addrs) > 0 {
 		return addrs, nil
 	}
 	if s.liveEgress != nil {
-		var err error
 		if addrs, err = s.liveEgress(ctx); err != nil {
 			return nil, fmt.Errorf("the egress addresses of the live nodes: %w; or name them with --ip", err)
 		}

@@ -4,15 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"enotify/cmd/enotify/exit"
-	"enotify/cmd/enotify/unsubscribe"
+	"enotify/cmd/enotify/settings"
 	"enotify/queue"
 	"enotify/queue/engine"
 	"enotify/queue/localpg"
@@ -101,10 +99,10 @@ func (c *Config) Check() (err error) {
 	if err := c.checkSmarthost(); err != nil {
 		return err
 	}
-	if c.BounceDomain, err = ParseDomain("--bounce-domain", c.BounceDomain); err != nil {
+	if c.BounceDomain, err = settings.Domain("--bounce-domain", c.BounceDomain); err != nil {
 		return err
 	}
-	if c.PublicURL, err = unsubscribe.ParseBase(c.PublicURL); err != nil {
+	if c.PublicURL, err = settings.PublicURL(c.PublicURL); err != nil {
 		return err
 	}
 	c.SMTPPort, c.MaxInFlight, c.MaxConnections = cmp.Or(c.SMTPPort, 25), cmp.Or(c.MaxInFlight, 2000), cmp.Or(c.MaxConnections, 500)
@@ -133,10 +131,8 @@ func (c *Config) identify() (err error) {
 }
 
 func (c *Config) checkSmarthost() error {
-	if c.Smarthost != "" {
-		if _, _, err := net.SplitHostPort(c.Smarthost); err != nil {
-			return exit.Usagef("--smarthost %s: want HOST:PORT", c.Smarthost)
-		}
+	if err := settings.HostPort("--smarthost", c.Smarthost); err != nil {
+		return err
 	}
 	switch {
 	case c.Login.User != "" && c.Smarthost == "":
@@ -145,18 +141,6 @@ func (c *Config) checkSmarthost() error {
 		return exit.Usagef("--smarthost-user %s: its password is missing; put it into ENOTIFY_SMARTHOST_PASSWORD", c.Login.User)
 	}
 	return nil
-}
-
-// ParseDomain reads a setting that names a domain; "" is none.
-func ParseDomain(flag, name string) (string, error) {
-	if name == "" {
-		return "", nil
-	}
-	name = strings.ToLower(strings.TrimSuffix(name, "."))
-	if len(name) > 189 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" || !strings.Contains(name, ".") {
-		return "", exit.Usagef("%s %s: want a domain name, as in mail.host.example", flag, name)
-	}
-	return name, nil
 }
 
 // StateDir is the folder with the journals of this user's nodes.

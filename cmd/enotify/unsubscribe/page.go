@@ -18,7 +18,6 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"enotify/cmd/enotify/exit"
 	"enotify/queue"
 	"enotify/sender/token"
 )
@@ -50,19 +49,6 @@ const (
 	maxPostOctets = 4 << 10 // of a form with one field
 	lookupTime    = 5 * time.Second
 )
-
-// ParseBase reads --public-url, the address at which readers reach the pages:
-// RFC 8058 §3.1 wants https. "" is none.
-func ParseBase(text string) (string, error) {
-	if text == "" {
-		return "", nil
-	}
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || len(text) > 200 || strings.ContainsAny(text, "<> ,\"\\") {
-		return "", exit.Usagef("--public-url %s: want https://HOST, perhaps with a path, of at most 200 characters", text)
-	}
-	return strings.TrimRight(text, "/"), nil
-}
 
 // Register adds the page to mux, also at the path that base ends in.
 func (u *Page) Register(mux *http.ServeMux, base string) {

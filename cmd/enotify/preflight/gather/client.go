@@ -7,15 +7,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"enotify/cmd/enotify/exit"
-	"enotify/cmd/enotify/node"
 	"enotify/cmd/enotify/preflight"
+	"enotify/cmd/enotify/settings"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	"enotify/sender/dkim"
@@ -52,7 +51,7 @@ type Sources struct {
 
 // Check reports the first setting that makes no sense. It connects to nothing.
 func (s *Sources) Check() (err error) {
-	if s.BounceDomain, err = node.ParseDomain("--bounce-domain", s.BounceDomain); err != nil {
+	if s.BounceDomain, err = settings.Domain("--bounce-domain", s.BounceDomain); err != nil {
 		return err
 	}
 	for _, zone := range s.Lists {
@@ -60,12 +59,7 @@ func (s *Sources) Check() (err error) {
 			return exit.Usagef("--dnsbl %s: want a domain, such as zen.spamhaus.org", zone)
 		}
 	}
-	if s.Smarthost != "" {
-		if _, _, err := net.SplitHostPort(s.Smarthost); err != nil {
-			return exit.Usagef("--smarthost %s: want HOST:PORT", s.Smarthost)
-		}
-	}
-	return nil
+	return settings.HostPort("--smarthost", s.Smarthost)
 }
 
 func (s *Sources) say(format string, args ...any) {
@@ -148,12 +142,11 @@ func (s *Sources) addresses(ctx context.Context) ([]queue.Egress, error) {
 			}
 		}
 	}
-	for _, text := range s.Egress {
-		addr, err := netip.ParseAddr(strings.TrimSpace(text))
-		if err != nil || addr.Zone() != "" {
-			return nil, exit.Usagef("--egress %s: not an IP address", text)
-		}
-		addr = addr.Unmap()
+	given, err := settings.Addresses("--egress", s.Egress)
+	if err != nil {
+		return nil, err
+	}
+	for _, addr := range given {
 		helo := ""
 		for _, n := range nodes {
 			if slices.Contains(n.Egress, addr) {

@@ -7,6 +7,7 @@ import (
 
 	"enotify/cmd/enotify/keyring"
 	"enotify/cmd/enotify/preflight"
+	"enotify/cmd/enotify/settings"
 	"enotify/cmd/enotify/unsubscribe"
 	"enotify/queue"
 	"enotify/queue/insight"
@@ -26,7 +27,7 @@ func (s *Sources) renderer(ctx context.Context, in *preflight.Input) (*sender.Se
 	if s.PublicURL == "" {
 		return mail, nil
 	}
-	base, err := unsubscribe.ParseBase(s.PublicURL)
+	base, err := settings.PublicURL(s.PublicURL)
 	if err != nil {
 		return nil, err
 	}

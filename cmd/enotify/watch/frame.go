@@ -1,4 +1,4 @@
-package main
+package watch
 
 import (
 	"cmp"
@@ -14,9 +14,9 @@ import (
 // usual are the states that a bar shows anyway.
 var usual = []queue.State{queue.Pending, queue.Sending, queue.Delivered}
 
-// frame is the picture for a terminal so wide.
-func (w *watch) frame(p *batchProgress, width int) []string {
-	paint := func(text string, s term.Style) string { return string(w.screen.Paint(text, s)) }
+// Frame is the picture for a terminal so wide.
+func (w *Watch) Frame(p *Progress, width int) []string {
+	paint := func(text string, s term.Style) string { return string(w.Screen.Paint(text, s)) }
 	head := fmt.Sprintf("batch %d  ", p.ID)
 	frame := []string{"", paint(head, term.Bold) + paint(p.State, term.StyleOf(p.State)) + "  " + term.Clip(p.Client+"  "+p.Subject, max(8, width-len(head)-len(p.State)-2))}
 	bar := max(10, min(40, width-40))
@@ -57,8 +57,8 @@ func (w *watch) frame(p *batchProgress, width int) []string {
 	return frame
 }
 
-// line is the same in one, for those who look at no terminal.
-func (p *batchProgress) line() string {
+// Line is the same in one, for those who look at no terminal.
+func (p *Progress) Line() string {
 	said := append([]string{p.State + " " + figures.Share(p.Settled(), p.Total)}, p.speed()[1:]...)
 	said = append(said, figures.Counts(p.Counts(), usual...)...)
 	if len(p.Sites) > 0 && p.Sites[0].Why != "" {
@@ -71,7 +71,7 @@ func (p *batchProgress) line() string {
 }
 
 // speed says how far it is, how fast it goes, and when it is over.
-func (p *batchProgress) speed() []string {
+func (p *Progress) speed() []string {
 	said := []string{figures.Share(p.Settled(), p.Total)}
 	if p.PerSecond >= 0.05 {
 		said = append(said, figures.Speed(p.PerSecond))

@@ -1,4 +1,4 @@
-package main
+package bouncereport
 
 import (
 	_ "embed"
@@ -8,13 +8,13 @@ import (
 	"enotify/cmd/enotify/figures"
 )
 
-//go:embed bounce_report.html
-var bounceReportHTML string
+//go:embed page.html
+var pageHTML string
 
-//go:embed bounce_report.css
-var bounceReportCSS string
+//go:embed page.css
+var pageCSS string
 
-var bounceReportPage = template.Must(template.New("bounce report").Funcs(template.FuncMap{
+var page = template.Must(template.New("bounce report").Funcs(template.FuncMap{
 	"count": figures.Count, "some": figures.Some, "share": portion, "clock": figures.Clock,
 	// width is that of a bar in a drawing 100 wide; something is always to be seen of what is there.
 	"width": func(n, of int) float64 {
@@ -24,13 +24,13 @@ var bounceReportPage = template.Must(template.New("bounce report").Funcs(templat
 		return max(0.6, 100*float64(n)/float64(of))
 	},
 	"main": func(i int) bool { return i < mainSegments },
-}).Parse(bounceReportHTML))
+}).Parse(pageHTML))
 
-// html writes the report as one page: no script, and nothing from elsewhere.
-func (r *bounceReport) html(w io.Writer) error {
-	return bounceReportPage.Execute(w, struct {
-		*bounceReport
+// HTML writes the report as one page: no script, and nothing from elsewhere.
+func (r *Report) HTML(w io.Writer) error {
+	return page.Execute(w, struct {
+		*Report
 		Style template.CSS
 		Scope string
-	}{r, template.CSS(bounceReportCSS), r.scope()})
+	}{r, template.CSS(pageCSS), r.scope()})
 }

@@ -1,17 +1,15 @@
-package main
+// Package bouncereport says why mail has not arrived: by reason, with the replies
+// behind it, as text, JSON or a page of HTML.
+package bouncereport
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
-	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
@@ -46,88 +44,41 @@ func days(d time.Duration) string { return figures.Some(int(d/(24*time.Hour)), "
 
 const mainSegments = 4
 
-// A bounceReport is why mail has not arrived.
-type bounceReport struct {
-	Schema     int             `json:"schema"` // 1
-	Client     string          `json:"client"` // "" is all
-	Batch      int64           `json:"batch"`  // 0 is all
-	Since      time.Time       `json:"since"`
-	At         time.Time       `json:"at"`
-	Recipients int             `json:"recipients"`
-	Segments   []bounceSegment `json:"segments"`
+// A Report is why mail has not arrived.
+type Report struct {
+	Schema     int       `json:"schema"` // 1
+	Client     string    `json:"client"` // "" is all
+	Batch      int64     `json:"batch"`  // 0 is all
+	Since      time.Time `json:"since"`
+	At         time.Time `json:"at"`
+	Recipients int       `json:"recipients"`
+	Segments   []Segment `json:"segments"`
 }
 
-type bounceSegment struct {
-	Class      queue.Class   `json:"class"`
-	Title      string        `json:"title"`
-	Advice     string        `json:"advice"`
-	Recipients int           `json:"recipients"`
-	Waiting    int           `json:"waiting"` // of them: deferred, not given up
-	Domains    []countedText `json:"domains"` // those with the most
-	Replies    []countedText `json:"replies"` // the commonest, without what differs from one to the next
+// A Segment is one reason.
+type Segment struct {
+	Class      queue.Class `json:"class"`
+	Title      string      `json:"title"`
+	Advice     string      `json:"advice"`
+	Recipients int         `json:"recipients"`
+	Waiting    int         `json:"waiting"` // of them: deferred, not given up
+	Domains    []Counted   `json:"domains"` // those with the most
+	Replies    []Counted   `json:"replies"` // the commonest, without what differs from one to the next
 
 	domains, replies map[string]int
 }
 
-type countedText struct {
+// A Counted text is a domain or reply and how many recipients it is of.
+type Counted struct {
 	Text string `json:"text"`
 	N    int    `json:"recipients"`
 }
 
-func (a *app) bounceReportCmd() *cobra.Command {
-	var client, since, format string
-	var batch int64
-	var shown int
-	cmd := &cobra.Command{
-		Use: "report", Short: "Report why mail did not arrive, by reason, with what to do", Args: cobra.NoArgs,
-		Long: `Groups recipients without their message by reason: the receiver is offline, there
-were too many connections, the address is gone, we are not authorised; then the
-rest. For each reason it shows the commonest replies. Deferred recipients count
-too. With -o html it is one page that opens from disk.`,
-		Example: "  enotify bounce report --client town.example --since 7d\n  enotify bounce report --batch 42 -o html > 42.html",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if format != "table" && format != "json" && format != "html" {
-				return exit.Usagef("-o %s: want table, json or html", format)
-			}
-			if batch < 0 || shown < 1 {
-				return exit.Usagef("--batch and --replies are positive numbers")
-			}
-			window, err := figures.ParseSpan(since)
-			if err != nil {
-				return exit.Usagef("--since %s: want a duration such as 7d or 12h", since)
-			}
-			if batch != 0 && !cmd.Flags().Changed("since") {
-				window = 100 * 365 * 24 * time.Hour // all of it
-			}
-			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
-				r := newBounceReport(insight.Scope{Client: client, Batch: batch, Since: time.Now().Add(-window)})
-				if err := insight.Of(db).Refusals(ctx, insight.Scope{Client: client, Batch: batch, Since: r.Since}, r.add); err != nil {
-					return err
-				}
-				r.finish(shown)
-				switch {
-				case format == "html":
-					return r.html(a.stdout)
-				case format == "json":
-					a.output = "json"
-				}
-				return a.print(r, r.lay)
-			})
-		},
-	}
-	f := cmd.Flags()
-	f.StringVar(&client, "client", "", "only recipients of the client `DOMAIN`")
-	f.Int64Var(&batch, "batch", 0, "of one batch, by `ID`")
-	f.StringVar(&since, "since", "7d", "only replies of the last `DURATION`; with --batch: all")
-	f.IntVar(&shown, "replies", 5, "show at most `N` replies and domains for each reason")
-	f.StringVarP(&format, "output", "o", "table", "table, json or html")
-	return cmd
-}
-
-func newBounceReport(in insight.Scope) *bounceReport {
-	r := &bounceReport{Schema: 1, Client: in.Client, Batch: in.Batch, Since: in.Since, At: time.Now()}
+// New is a report to which replies are added.
+func New(in insight.Scope) *Report {
+	r := &Report{Schema: 1, Client: in.Client, Batch: in.Batch, Since: in.Since, At: time.Now()}
 	for _, s := range segments {
-		r.Segments = append(r.Segments, bounceSegment{Class: s.class, Title: s.title, Advice: s.advice, domains: map[string]int{}, replies: map[string]int{}})
+		r.Segments = append(r.Segments, Segment{Class: s.class, Title: s.title, Advice: s.advice, domains: map[string]int{}, replies: map[string]int{}})
 	}
 	return r
 }
@@ -135,8 +86,9 @@ func newBounceReport(in insight.Scope) *bounceReport {
 // maxAlike bounds what is kept of replies that turn out to be all different.
 const maxAlike = 20000
 
-func (r *bounceReport) add(said insight.Said) {
-	at := slices.IndexFunc(r.Segments, func(s bounceSegment) bool { return s.Class == said.Class })
+// Add counts one recipient.
+func (r *Report) Add(said insight.Said) {
+	at := slices.IndexFunc(r.Segments, func(s Segment) bool { return s.Class == said.Class })
 	if at < 0 {
 		at = len(r.Segments) - 1
 	}
@@ -160,7 +112,8 @@ func (r *bounceReport) add(said insight.Said) {
 	s.replies[text]++
 }
 
-func (r *bounceReport) finish(shown int) {
+// Finish picks the most frequent domains and replies of each segment.
+func (r *Report) Finish(shown int) {
 	for i := range r.Segments {
 		s := &r.Segments[i]
 		s.Domains, s.Replies = most(s.domains, shown), most(s.replies, shown)
@@ -168,17 +121,17 @@ func (r *bounceReport) finish(shown int) {
 }
 
 // most are the n largest.
-func most(counts map[string]int, n int) []countedText {
-	all := make([]countedText, 0, len(counts))
+func most(counts map[string]int, n int) []Counted {
+	all := make([]Counted, 0, len(counts))
 	for _, text := range slices.Sorted(maps.Keys(counts)) {
-		all = append(all, countedText{text, counts[text]})
+		all = append(all, Counted{text, counts[text]})
 	}
-	slices.SortStableFunc(all, func(a, b countedText) int { return cmp.Compare(b.N, a.N) })
+	slices.SortStableFunc(all, func(a, b Counted) int { return cmp.Compare(b.N, a.N) })
 	return all[:min(n, len(all))]
 }
 
 // scope says in words what the report is about.
-func (r *bounceReport) scope() string {
+func (r *Report) scope() string {
 	var of []string
 	if r.Client != "" {
 		of = append(of, r.Client)
@@ -196,7 +149,8 @@ func (r *bounceReport) scope() string {
 	return text
 }
 
-func (r *bounceReport) lay(p *term.Page) {
+// Lay puts the report on a page.
+func (r *Report) Lay(p *term.Page) {
 	p.Line("Not delivered: %s (%s)", figures.Some(r.Recipients, "recipient"), r.scope())
 	var rows [][]string
 	for i, s := range r.Segments {

@@ -1,4 +1,4 @@
-package main
+package destinations
 
 import (
 	"cmp"
@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
 
 	"enotify/cmd/enotify/figures"
@@ -17,8 +16,8 @@ import (
 	"enotify/sender/throttle"
 )
 
-// A destinationReport tells all about one destination.
-type destinationReport struct {
+// A Report tells all about one destination.
+type Report struct {
 	Name     string     `json:"name"`
 	Domain   bool       `json:"domain"`       // it is a recipient domain
 	Site     string     `json:"site"`         // that serves it, or itself; "" when that is not known yet
@@ -30,14 +29,6 @@ type destinationReport struct {
 	Untried  int        `json:"untried"`
 	NextDue  *time.Time `json:"next_due_at"`
 	Next     []string   `json:"next"` // commands
-}
-
-// A limit is one figure of a policy, and where it comes from.
-type limit struct {
-	Of    string `json:"of"` // the domain or site
-	What  string `json:"limit"`
-	Value string `json:"value"`
-	From  string `json:"from"`
 }
 
 // learned is what the nodes know of a site, by the clock of whoever looks.
@@ -52,24 +43,8 @@ type learned struct {
 	Holds       []throttle.Hold `json:"holds"`
 }
 
-func (a *app) destinationShowCmd() *cobra.Command {
-	return &cobra.Command{
-		Use: "show NAME", Short: "Show the limits of a domain or site, what was learned, and why it is slow", Args: one("a name"),
-		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {
-			name, err := destinationName(ctx, db, args[0])
-			if err != nil {
-				return err
-			}
-			r, err := destinationReportOn(ctx, db, name, time.Now())
-			if err != nil {
-				return err
-			}
-			return a.print(r, r.lay)
-		}),
-	}
-}
-
-func destinationReportOn(ctx context.Context, db *queue.DB, name string, now time.Time) (*destinationReport, error) {
+// Show tells all that is known of a domain or site.
+func Show(ctx context.Context, db *queue.DB, name string, now time.Time) (*Report, error) {
 	l, err := readLimits(ctx, db)
 	if err != nil {
 		return nil, err
@@ -78,11 +53,11 @@ func destinationReportOn(ctx context.Context, db *queue.DB, name string, now tim
 	if err != nil {
 		return nil, err
 	}
-	r := &destinationReport{
+	r := &Report{
 		Name: name, Domain: s.IsDomain, Site: s.Site, Domains: s.Domains, Deferred: s.Deferred, Untried: s.Untried, NextDue: s.NextDue,
 		Learned: []string{}, Next: []string{},
 	}
-	if s.IsSite || isSite(name) {
+	if s.IsSite || IsSite(name) {
 		r.Site = name
 	}
 	if name != r.Site || s.IsDomain {
@@ -105,58 +80,8 @@ func destinationReportOn(ctx context.Context, db *queue.DB, name string, now tim
 	return r, nil
 }
 
-// list lists the limits of a domain or site with their origin.
-func (l *limits) list(name string, site bool) []limit {
-	own, everyone := l.rows[name], l.rows[throttle.Everyone]
-	d := l.describe(name, site)
-	known, what := throttle.Known(name), "messages under way" // of a domain that shares a site
-	if site {
-		what = "connections"
-	}
-	from := func(set bool, builtIn bool, all bool) string {
-		switch {
-		case set:
-			return fmt.Sprintf("set by %s at %s", own.UpdatedBy, figures.Clock(own.UpdatedAt))
-		case builtIn:
-			return "built in for " + name
-		case all && name != throttle.Everyone:
-			return fmt.Sprintf("set for * by %s at %s", everyone.UpdatedBy, figures.Clock(everyone.UpdatedAt))
-		}
-		return "default"
-	}
-	all := []limit{
-		{name, "rate", d.Rate, from(own.Rate != nil, known.Rate > 0, everyone.Rate != nil && !site)},
-		{name, "burst", figures.Count(d.Burst), from(own.Burst > 0, known.Burst > 0, everyone.Burst > 0)},
-	}
-	if site {
-		all[0].What = "rate of all its domains"
-	}
-	if site || own.Connections > 0 {
-		all = append(all, limit{name, what, figures.Count(d.Connections), from(own.Connections > 0, known.Connections > 0, everyone.Connections > 0)})
-	}
-	if site || own.PerConnection > 0 {
-		all = append(all, limit{name, "messages per connection", figures.Count(d.PerConnection), from(own.PerConnection > 0, known.PerConnection > 0, everyone.PerConnection > 0)})
-	}
-	return all
-}
-
-// encryption is how mail to a domain or site is encrypted, with its origin: the
-// name's own setting, else its site's, else that of all.
-func (l *limits) encryption(name, site string) limit {
-	for _, of := range []string{name, site, throttle.Everyone} {
-		if d := l.rows[of]; d.TLS != "" {
-			from := fmt.Sprintf("set by %s at %s", d.UpdatedBy, figures.Clock(d.UpdatedAt))
-			if of != name {
-				from = fmt.Sprintf("set for %s by %s at %s", of, d.UpdatedBy, figures.Clock(d.UpdatedAt))
-			}
-			return limit{name, "TLS", d.TLS, from}
-		}
-	}
-	return limit{name, "TLS", "opportunistic", "default, unless run --tls says more"}
-}
-
 // tell puts what was learned of the site into words.
-func (r *destinationReport) tell(s throttle.State, policy throttle.Policy, now time.Time) {
+func (r *Report) tell(s throttle.State, policy throttle.Policy, now time.Time) {
 	p, site := s.Pace, r.Site
 	say := func(format string, args ...any) { r.Learned = append(r.Learned, fmt.Sprintf(format, args...)) }
 	if !p.Learned() && len(s.Holds) == 0 {
@@ -196,7 +121,7 @@ func (r *destinationReport) tell(s throttle.State, policy throttle.Policy, now t
 }
 
 // tellNext says when the next message may begin where the rate is slow.
-func (r *destinationReport) tellNext(m queue.Memo, s throttle.State, l *limits, now time.Time) {
+func (r *Report) tellNext(m queue.Memo, s throttle.State, l *limits, now time.Time) {
 	if s.Tokens == nil {
 		return
 	}
@@ -209,7 +134,8 @@ func (r *destinationReport) tellNext(m queue.Memo, s throttle.State, l *limits, 
 	}
 }
 
-func (r *destinationReport) lay(p *term.Page) {
+// Lay puts the report on a page.
+func (r *Report) Lay(p *term.Page) {
 	switch {
 	case r.Name == throttle.Everyone:
 		p.Line("* is every destination that has no limits of its own.")
@@ -248,25 +174,6 @@ func (r *destinationReport) lay(p *term.Page) {
 			p.Line("  %s", command)
 		}
 	}
-}
-
-// inShort is what was learned of a site in a few words, for a table.
-func inShort(s throttle.State, now time.Time) string {
-	p := s.Pace
-	for _, h := range s.Holds {
-		if now.Before(h.Until) {
-			return fmt.Sprintf("blocks %s until %s", h.Egress, figures.Clock(h.Until))
-		}
-	}
-	switch {
-	case now.Before(p.ClosedUntil):
-		return "closed until " + figures.Clock(p.ClosedUntil)
-	case p.Rate > 0:
-		return "bears " + perTime(p.Rate)
-	case p.Ceiling > 0:
-		return "bears " + figures.Some(p.Ceiling, "connection")
-	}
-	return ""
 }
 
 func moment(t time.Time) *time.Time {

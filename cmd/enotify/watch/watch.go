@@ -1,49 +1,22 @@
-package main
+// Package watch shows how a batch goes: as a picture on a terminal, else as lines
+// or objects of JSON.
+package watch
 
 import (
 	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
-	"github.com/spf13/cobra"
-
+	"enotify/cmd/enotify/destinations"
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	"enotify/queue/insight"
 )
-
-func (a *app) batchWatchCmd() *cobra.Command {
-	return &cobra.Command{
-		Use: "watch [ID]", Short: "Watch a batch until it ends, or the batch that has the turn", Args: cobra.MaximumNArgs(1),
-		Long: `Shows the progress of a batch: how far and how fast, what is left at the slowest
-sites and why, which recipients were refused. On a terminal the picture is
-redrawn; in a pipe, and with -o json, a line is written when something changed.
-
-Without ID it shows the batch that has the turn, then the next one, until it is
-interrupted.
-
-Exit codes, with ID: 0 done; 2 blocked; 1 cancelled, or an error.`,
-		Example: "  enotify batch watch 42",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			w := &watch{app: a, screen: a.newScreen()}
-			if len(args) == 1 {
-				id, err := batchID(args[0])
-				if err != nil {
-					return err
-				}
-				w.id = id
-			}
-			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
-				w.db = db
-				return w.run(ctx)
-			})
-		},
-	}
-}
 
 const (
 	watchEvery   = 500 * time.Millisecond // between two looks
@@ -55,15 +28,21 @@ const (
 	whyShown     = 5
 )
 
-// A watch is one run of batch watch.
-type watch struct {
-	*app
-	db     *queue.DB
-	screen *term.Screen
-	id     int64 // 0: whichever has the turn
+// A Watch shows one batch, or whichever has the turn.
+type Watch struct {
+	DB     *queue.DB
+	Screen *term.Screen
+	ID     int64 // 0: whichever has the turn
+
+	// JSON writes an object when something has changed, in place of a picture or line.
+	JSON bool
+	// Out gets the objects and lines.
+	Out io.Writer
+	// Hint gets what is no result.
+	Hint io.Writer
 
 	samples   []sample
-	details   batchProgress // as looked at last in full, which takes the database longer
+	details   Progress // as looked at last in full, which takes the database longer
 	detailsAt time.Time
 	took      time.Duration // that look
 
@@ -78,28 +57,30 @@ type sample struct {
 	tried int
 }
 
-// batchProgress is how a batch stands at one moment.
-type batchProgress struct {
+// Progress is how a batch stands at one moment.
+type Progress struct {
 	queue.Status
 	PerSecond float64           `json:"per_second"`
 	ETA       *float64          `json:"seconds_left"` // nil: nobody can say
 	NextDue   *time.Time        `json:"next_due_at"`
-	Sites     []siteWaiting     `json:"sites"` // that most wait for
+	Sites     []Site            `json:"sites"` // that most wait for
 	Failures  []insight.Failure `json:"failures"`
 }
 
-type siteWaiting struct {
+// A Site is one that a batch waits for.
+type Site struct {
 	insight.Waiting
 	Why string `json:"why"` // it is slow; "" when nothing says so
 }
 
-func (w *watch) run(ctx context.Context) error {
+// Run watches until the batch ends, or ctx does.
+func (w *Watch) Run(ctx context.Context) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
 		p, err := w.look(ctx)
 		switch {
-		case ctx.Err() != nil && w.id == 0:
+		case ctx.Err() != nil && w.ID == 0:
 			return nil
 		case err != nil:
 			return err
@@ -109,13 +90,13 @@ func (w *watch) run(ctx context.Context) error {
 			if err := w.show(p); err != nil {
 				return err
 			}
-			if w.id != 0 && (p.State == "blocked" || p.FinishedAt != nil) {
+			if w.ID != 0 && (p.State == "blocked" || p.FinishedAt != nil) {
 				return ending(p)
 			}
 		}
 		select {
 		case <-ctx.Done():
-			if w.id == 0 {
+			if w.ID == 0 {
 				return nil
 			}
 			return ctx.Err()
@@ -125,7 +106,7 @@ func (w *watch) run(ctx context.Context) error {
 }
 
 // ending is what the program ends with.
-func ending(p *batchProgress) error {
+func ending(p *Progress) error {
 	switch p.State {
 	case "blocked":
 		return exit.With(exit.Blocked, fmt.Errorf("batch %d is blocked: %s; see enotify batch show %d", p.ID, term.Clip(p.Reason, 200), p.ID))
@@ -136,11 +117,11 @@ func ending(p *batchProgress) error {
 }
 
 // look reads how the batch stands; nil when none is under way.
-func (w *watch) look(ctx context.Context) (*batchProgress, error) {
-	p := &batchProgress{}
+func (w *Watch) look(ctx context.Context) (*Progress, error) {
+	p := &Progress{}
 	var err error
-	if w.id != 0 {
-		p.Status, err = w.db.Status(ctx, w.id)
+	if w.ID != 0 {
+		p.Status, err = w.DB.Status(ctx, w.ID)
 	} else {
 		var found bool
 		if p.Status, found, err = w.turn(ctx); err == nil && !found {
@@ -163,10 +144,10 @@ func (w *watch) look(ctx context.Context) (*batchProgress, error) {
 		return p, nil
 	}
 	asked := time.Now()
-	if p.NextDue, err = insight.Of(w.db).NextDue(ctx, p.ID); err != nil {
+	if p.NextDue, err = insight.Of(w.DB).NextDue(ctx, p.ID); err != nil {
 		return nil, err
 	}
-	if p.Failures, err = insight.Of(w.db).Failures(ctx, p.ID, 1); err != nil {
+	if p.Failures, err = insight.Of(w.DB).Failures(ctx, p.ID, 1); err != nil {
 		return nil, err
 	}
 	p.Sites, err = w.sites(ctx, p.ID)
@@ -175,8 +156,8 @@ func (w *watch) look(ctx context.Context) (*batchProgress, error) {
 }
 
 // turn is the batch that has the turn, or else one that is under way.
-func (w *watch) turn(ctx context.Context) (queue.Status, bool, error) {
-	all, err := w.db.Batches(ctx, queue.Filter{Since: time.Second})
+func (w *Watch) turn(ctx context.Context) (queue.Status, bool, error) {
+	all, err := w.DB.Batches(ctx, queue.Filter{Since: time.Second})
 	for _, state := range []string{"sending", "draining", "retrying"} {
 		if i := slices.IndexFunc(all, func(s queue.Status) bool { return s.State == state }); i >= 0 {
 			return all[i], true, err
@@ -185,21 +166,21 @@ func (w *watch) turn(ctx context.Context) (queue.Status, bool, error) {
 	return queue.Status{}, false, err
 }
 
-func (w *watch) sites(ctx context.Context, batch int64) ([]siteWaiting, error) {
-	waiting, err := insight.Of(w.db).Waiting(ctx, batch, sitesShown)
+func (w *Watch) sites(ctx context.Context, batch int64) ([]Site, error) {
+	waiting, err := insight.Of(w.DB).Waiting(ctx, batch, sitesShown)
 	if err != nil {
 		return nil, err
 	}
-	learned, err := learnedInShort(ctx, w.db)
-	sites := []siteWaiting{}
+	learned, err := destinations.Learned(ctx, w.DB)
+	sites := []Site{}
 	for _, s := range waiting {
-		sites = append(sites, siteWaiting{s, learned[s.Site]})
+		sites = append(sites, Site{s, learned[s.Site]})
 	}
 	return sites, err
 }
 
 // pace is how many recipients a second were tried in the last while.
-func (w *watch) pace(p *batchProgress) float64 {
+func (w *Watch) pace(p *Progress) float64 {
 	now := sample{p.ID, time.Now(), p.Total - p.Pending - p.Sending}
 	w.samples = slices.DeleteFunc(w.samples, func(s sample) bool { return s.batch != now.batch || now.at.Sub(s.at) > paceFor })
 	w.samples = append(w.samples, now)
@@ -211,19 +192,19 @@ func (w *watch) pace(p *batchProgress) float64 {
 }
 
 // idle says that there is nothing to watch, once.
-func (w *watch) idle() {
+func (w *Watch) idle() {
 	if w.told != "idle" {
 		w.told = "idle"
-		w.screen.Redraw(nil)
-		w.hint("no batch is under way; waiting for one (Ctrl-C ends)")
+		w.Screen.Redraw(nil)
+		fmt.Fprintln(w.Hint, "no batch is under way; waiting for one (Ctrl-C ends)")
 	}
 }
 
 // show draws the picture, or writes a line when it has something new to say.
-func (w *watch) show(p *batchProgress) error {
-	if w.screen.Draws() && w.output != "json" {
+func (w *Watch) show(p *Progress) error {
+	if w.Screen.Draws() && !w.JSON {
 		w.told = ""
-		w.screen.Redraw(w.frame(p, w.screen.Width()))
+		w.Screen.Redraw(w.Frame(p, w.Screen.Width()))
 		return nil
 	}
 	over := p.State == "blocked" || p.FinishedAt != nil
@@ -232,8 +213,9 @@ func (w *watch) show(p *batchProgress) error {
 		return nil
 	}
 	w.told, w.toldAt = state, time.Now()
-	if w.output == "json" {
-		return json.NewEncoder(w.stdout).Encode(p)
+	if w.JSON {
+		return json.NewEncoder(w.Out).Encode(p)
 	}
-	return w.say("%s  batch %d %s", time.Now().Format(time.TimeOnly), p.ID, p.line())
+	_, err := fmt.Fprintln(w.Out, term.Sprintf("%s  batch %d %s", time.Now().Format(time.TimeOnly), p.ID, p.Line()))
+	return err
 }

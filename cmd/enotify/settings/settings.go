@@ -1,0 +1,62 @@
+// Package settings reads values that several verbs take. Its errors name the flag
+// and exit with [exit.Usage].
+package settings
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"enotify/cmd/enotify/exit"
+)
+
+// Domain reads a domain name, in lower case and without a dot at its end; "" is
+// none.
+func Domain(flag, name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if len(name) > 189 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" || !strings.Contains(name, ".") {
+		return "", exit.Usagef("%s %s: want a domain name, as in mail.host.example", flag, name)
+	}
+	return name, nil
+}
+
+// Addresses reads IP addresses.
+func Addresses(flag string, texts []string) ([]netip.Addr, error) {
+	var addrs []netip.Addr
+	for _, text := range texts {
+		addr, err := netip.ParseAddr(strings.TrimSpace(text))
+		if err != nil || addr.Zone() != "" {
+			return nil, exit.Usagef("%s %s: not an IP address", flag, text)
+		}
+		addrs = append(addrs, addr.Unmap())
+	}
+	return addrs, nil
+}
+
+// HostPort checks an address that is HOST:PORT; "" is none.
+func HostPort(flag, text string) error {
+	if text == "" {
+		return nil
+	}
+	if _, _, err := net.SplitHostPort(text); err != nil {
+		return exit.Usagef("%s %s: want HOST:PORT", flag, text)
+	}
+	return nil
+}
+
+// PublicURL reads the URL at which readers reach the unsubscribe page: RFC 8058
+// §3.1 wants https. "" is none.
+func PublicURL(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || len(text) > 200 || strings.ContainsAny(text, "<> ,\"\\") {
+		return "", exit.Usagef("--public-url %s: want https://HOST, perhaps with a path, of at most 200 characters", text)
+	}
+	return strings.TrimRight(text, "/"), nil
+}
