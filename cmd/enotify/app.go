@@ -94,9 +94,17 @@ func (a *app) migrateCmd() *cobra.Command {
 				return err
 			}
 			defer stop()
-			applied, err := database.Migrate(cmd.Context(), url)
+			applied, err := database.Migrate(cmd.Context(), url, a.logger())
+			functions := 0
 			for _, name := range applied {
+				if strings.HasPrefix(name, "functions/") {
+					functions++
+					continue
+				}
 				fmt.Fprintln(a.stdout, "applied", name)
+			}
+			if functions > 0 {
+				fmt.Fprintln(a.stdout, "applied", functions, "functions and views")
 			}
 			if err == nil && len(applied) == 0 {
 				fmt.Fprintln(a.stdout, "up to date")
@@ -119,7 +127,7 @@ func (a *app) withQueue(ctx context.Context, verb func(ctx context.Context, db *
 		return err
 	}
 	defer stop()
-	db, err := database.Open(ctx, databaseURL, 0)
+	db, err := database.Open(ctx, databaseURL, 0, a.logger())
 	if err != nil {
 		return err
 	}

@@ -157,8 +157,7 @@ CREATE ROLE cms LOGIN PASSWORD 'secret';
 CREATE DATABASE enotify OWNER ops;
 SQL
 enotify migrate
-psql "$DATABASE_URL" --quiet --command 'GRANT enotify_admin, enotify_sender TO ops'
-enotify client add town.example --role cms --role ops
+enotify client add town.example --role cms
 export ENOTIFY_EGRESS=192.0.2.10 ENOTIFY_HELO=mail.host.example
 ` + filesScript
 

@@ -39,29 +39,33 @@ func Locate(ctx context.Context, operators string, log *slog.Logger) (databaseUR
 
 // Open opens a database and brings its schema up to date. It keeps up to
 // maxConns connections; 0 leaves that to the URL.
-func Open(ctx context.Context, databaseURL string, maxConns int32) (*queue.DB, error) {
+func Open(ctx context.Context, databaseURL string, maxConns int32, log *slog.Logger) (*queue.DB, error) {
 	db, err := queue.Open(ctx, databaseURL, maxConns)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := Migrate(ctx, databaseURL); err != nil {
+	if _, err := Migrate(ctx, databaseURL, log); err != nil {
 		db.Close()
 		return nil, err
 	}
 	return db, nil
 }
 
-// Migrate brings the schema up to date and returns the names of the migrations
-// that it applied.
-func Migrate(ctx context.Context, databaseURL string) ([]string, error) {
+// Migrate brings the schema up to date and returns the names of the migrations,
+// functions and views that it applied. It logs who holds a table that it waits for.
+func Migrate(ctx context.Context, databaseURL string, log *slog.Logger) ([]string, error) {
 	conn, err := pgx.Connect(ctx, databaseURL)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", withoutPassword(err, databaseURL))
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	applied, err := migrations.Up(ctx, conn)
+	upgrade := migrations.Upgrade{Waiting: func(h migrations.Holder) {
+		log.Warn("the migration waits for a table in use and tries again for a minute", "in_use_by", h.String(),
+			"next", fmt.Sprintf("end that transaction: SELECT pg_terminate_backend(%d)", h.PID))
+	}}
+	applied, err := upgrade.Up(ctx, conn)
 	if err != nil && conn.IsClosed() { // it went away, and said nothing of the schema
-		err = fmt.Errorf("the database went away while its schema was looked at: %w; try again", err)
+		err = fmt.Errorf("the database went away while its schema was read: %w; try again", err)
 	}
 	return applied, err
 }

@@ -29,7 +29,7 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	defer stop()
-	db, err := database.Open(ctx, databaseURL, connections)
+	db, err := database.Open(ctx, databaseURL, connections, c.Log)
 	if err != nil {
 		return err
 	}
