@@ -7,21 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"regexp"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/keyring"
-	"enotify/cmd/enotify/node"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	mail "enotify/sender/bounce/report"
-	"enotify/sender/token"
+	"enotify/sender/returns"
 )
 
 func (a *app) bounceIngestCmd() *cobra.Command {
@@ -33,10 +29,9 @@ folder, and records it as run --bounce-listen does: a late bounce changes the
 outcome of its recipient, a complaint suppresses the address for the client. The
 same report counts once, however often it is read.
 
-Mail with a signed return path names its recipient itself. Other mail is
-matched by our Message-ID, or else by the address it names, if that was sent to
-in the last 14 days. Such mail can be forged by whoever can write to the mailbox:
-ingest only one that you would believe yourself.`,
+Mail with a signed return path names its recipient itself. Other mail has to
+return our Message-ID and name the address that this message went to: an address
+alone matches nobody, since anyone can write one.`,
 		Example: `  enotify bounce ingest /var/mail/bounces
   enotify bounce ingest --dry-run -o json ~/Maildir`,
 	}
@@ -44,7 +39,7 @@ ingest only one that you would believe yourself.`,
 	f.BoolVar(&dry, "dry-run", false, "only print what each mail is; needs no database")
 	f.BoolVar(&strict, "strict", false, "exit 3 when a bounce or complaint matched no recipient")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		mails, err := letters(args[0], a.stdin)
+		mails, err := returns.Mailbox(args[0], a.stdin)
 		if err != nil {
 			return err
 		}
@@ -52,24 +47,25 @@ ingest only one that you would believe yourself.`,
 			return a.ingest(cmd.Context(), &ingest{}, mails, strict)
 		}
 		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
-			keys, err := (&keyring.Keyring{DB: db}).Load(ctx)
+			keys := &keyring.Keyring{DB: db}
+			_, err := keys.Load(ctx)
 			if errors.Is(err, keyring.ErrNotAllowed) {
 				return fmt.Errorf("%w; bounce ingest takes a member of enotify_sender", keyring.ErrNotAllowed)
 			}
 			if err != nil {
 				return err
 			}
-			return a.ingest(ctx, &ingest{db: db, keys: keys}, mails, strict)
+			return a.ingest(ctx, &ingest{desk: &returns.Desk{Queue: db, Open: keys.Open}}, mails, strict)
 		})
 	}
 	return cmd
 }
 
 // ingest takes all mails, and prints what they were.
-func (a *app) ingest(ctx context.Context, in *ingest, mails iter.Seq[letter], strict bool) error {
+func (a *app) ingest(ctx context.Context, in *ingest, mails iter.Seq[returns.Mail], strict bool) error {
 	progress := term.NewProgress(a.stderr)
-	for l := range mails {
-		if err := in.take(ctx, l); err != nil {
+	for m := range mails {
+		if err := in.take(ctx, m); err != nil {
 			return err
 		}
 		progress.Say("%s read", figures.Count(in.sum.Read))
@@ -86,9 +82,7 @@ func (a *app) ingest(ctx context.Context, in *ingest, mails iter.Seq[letter], st
 
 // An ingest is one run of bounce ingest.
 type ingest struct {
-	db   *queue.DB // nil: nothing is recorded
-	keys token.Keys
-
+	desk  *returns.Desk // nil: nothing is recorded
 	sum   ingestSum
 	mails []ingested
 }
@@ -111,12 +105,12 @@ type ingestSum struct {
 	Unmatched int `json:"unmatched"` // bounces and complaints about nobody we know
 }
 
-// ingested is what became of one mail.
+// ingested is what became of one report.
 type ingested struct {
 	Mail       string        `json:"mail"`
 	Kind       string        `json:"kind"`
 	Recipients []ingestedFor `json:"recipients"`
-	Matched    string        `json:"matched,omitempty"` // signature, message-id or address
+	Matched    string        `json:"matched,omitempty"` // signature or message-id
 	Batch      int64         `json:"batch,omitempty"`
 	Seq        int32         `json:"seq,omitempty"`
 	Known      bool          `json:"known,omitempty"`
@@ -142,20 +136,35 @@ func (in *ingest) MarshalJSON() ([]byte, error) {
 	}{in.sum, in.mails})
 }
 
-// take reads one mail, and records it.
-func (in *ingest) take(ctx context.Context, l letter) error {
-	if l.err != nil {
-		return fmt.Errorf("%w; %s read before it, which stays recorded", l.err, figures.Some(in.sum.Read, "mail"))
+// take reads one mail, and has it recorded.
+func (in *ingest) take(ctx context.Context, m returns.Mail) error {
+	if m.Err != nil {
+		return fmt.Errorf("%w; %s read before it, which stays recorded", m.Err, figures.Some(in.sum.Read, "mail"))
 	}
-	said := mail.Read(l.raw)
-	done := ingested{Mail: l.name, Kind: string(said.Kind), Recipients: []ingestedFor{}}
-	for _, r := range said.Recipients {
-		done.Recipients = append(done.Recipients, ingestedFor{r.Address, r.Was, r.Action, string(r.Verdict.Class), r.Reply.Code, r.Reply.Enhanced, r.Reply.Text, r.Verdict.Rule})
-	}
-	if in.db != nil {
-		if err := in.record(ctx, said, l.raw, &done); err != nil {
-			return fmt.Errorf("%s: %w; %s read before it, which stays recorded", l.name, err, figures.Some(in.sum.Read, "mail"))
+	t := returns.Taken{}
+	unsubscribed := false
+	if in.desk == nil {
+		t.Said = mail.Read(m.Raw)
+	} else {
+		var err error
+		t, err = in.desk.Take(ctx, m)
+		unsubscribed = t.Unsubscribed()
+		switch {
+		case errors.Is(err, queue.ErrNotFound): // the recipient is not there any more
+			t.About = returns.About{}
+		case err != nil:
+			return fmt.Errorf("%s: %w; %s read before it, which stays recorded", m.Name, err, figures.Some(in.sum.Read, "mail"))
 		}
+	}
+	done := ingested{
+		Mail: m.Name, Kind: string(t.Said.Kind), Recipients: []ingestedFor{}, Matched: t.About.How, Batch: t.About.Subject.Batch, Seq: t.About.Subject.Seq,
+		Known: t.Recorded.Known, Was: string(t.Recorded.Was),
+	}
+	if unsubscribed {
+		done.Kind = unsubscribeKind
+	}
+	for _, r := range t.Said.Recipients {
+		done.Recipients = append(done.Recipients, ingestedFor{r.Address, r.Was, r.Action, string(r.Verdict.Class), r.Reply.Code, r.Reply.Enhanced, r.Reply.Text, r.Verdict.Rule})
 	}
 	in.count(done)
 	in.mails = append(in.mails, done)
@@ -174,7 +183,7 @@ func (in *ingest) count(done ingested) {
 	switch {
 	case done.Matched != "":
 		s.Matched++
-	case speaks && in.db != nil:
+	case speaks && in.desk != nil:
 		s.Unmatched++
 	}
 	if done.Known {
@@ -187,113 +196,8 @@ func (in *ingest) count(done ingested) {
 
 const unsubscribeKind = "unsubscribe"
 
-// record finds out whom a mail is about, and has it recorded.
-func (in *ingest) record(ctx context.Context, said mail.Report, raw []byte, done *ingested) error {
-	about, p, err := in.signed(said)
-	switch {
-	case err == nil && p == token.Unsubscribe:
-		done.Kind, done.Matched, done.Batch, done.Seq = unsubscribeKind, "signature", about.Batch, about.Seq
-		_, err := in.db.Unsubscribe(ctx, about.Batch, about.Seq, "by mail")
-		return done.unless(err)
-	case err == nil:
-		done.Matched = "signature"
-	case said.Kind != mail.Bounce && said.Kind != mail.Expired && said.Kind != mail.Complaint:
-		return nil // means nothing, whomever it is about
-	default:
-		if about, done.Matched, err = in.unsigned(ctx, said); err != nil || done.Matched == "" {
-			return err
-		}
-	}
-	done.Batch, done.Seq = about.Batch, about.Seq
-	who, err := in.db.Addressee(ctx, about.Batch, about.Seq)
-	if err != nil {
-		return done.unless(err)
-	}
-	report := node.ReportOn(about, who.Address, said, raw)
-	report.Signed, report.Via = done.Matched == "signature", queue.ViaIngest
-	recorded, err := in.db.RecordReport(ctx, report)
-	done.Known, done.Was = recorded.Known, string(recorded.Was)
-	return done.unless(err)
-}
-
-// unless takes the match back when the recipient is not there any more.
-func (done *ingested) unless(err error) error {
-	if errors.Is(err, queue.ErrNotFound) {
-		done.Matched, done.Batch, done.Seq = "", 0, 0
-		return nil
-	}
-	return err
-}
-
-var errUnsigned = errors.New("no signed address")
-
-// signed looks for an address that we signed: that the mail came to, or that it
-// returns as the envelope sender of ours.
-func (in *ingest) signed(said mail.Report) (token.Subject, token.Purpose, error) {
-	for _, address := range append(said.SentTo, said.Original.ReturnPath) {
-		p, text, ok := token.Split(address)
-		if !ok {
-			continue
-		}
-		if s, err := in.keys.Open(p, text); err == nil {
-			return s, p, nil
-		}
-	}
-	return token.Subject{}, "", errUnsigned
-}
-
-// ourID is a Message-ID as package sender makes it: batch, number, creation of
-// the batch in microseconds to base 36, client.
-var ourID = regexp.MustCompile(`^<enotify\.([0-9]{1,18})\.([0-9]{1,9})\.([0-9a-z]{1,12})@([^<>@\s]+)>$`)
-
-// latestWithin is how old a message may be that a report names by nothing but
-// the address: hosts give up after a week at most.
-const latestWithin = 14 * 24 * time.Hour
-
-// unsigned finds whom a report is about that nobody signed: by our Message-ID
-// when it names the address as well, if any, and else by the address alone.
-func (in *ingest) unsigned(ctx context.Context, said mail.Report) (about token.Subject, how string, err error) {
-	if id := ourID.FindStringSubmatch(said.Original.MessageID); id != nil {
-		batch, _ := strconv.ParseInt(id[1], 10, 64) // of digits, few enough
-		seq, _ := strconv.ParseInt(id[2], 10, 32)
-		created, _ := strconv.ParseInt(id[3], 36, 64)
-		address, err := in.db.AboutMessage(ctx, batch, int32(seq), id[4], created)
-		switch {
-		case err == nil && (len(said.Recipients) == 0 || names(said, address)):
-			return token.Subject{Batch: batch, Seq: int32(seq)}, "message-id", nil
-		case err != nil && !errors.Is(err, queue.ErrNotFound):
-			return about, "", err
-		}
-	}
-	for _, r := range said.Recipients {
-		for _, address := range []string{r.Was, r.Address} {
-			if address == "" || r.Action != "failed" && r.Action != "expired" && said.Kind != mail.Complaint {
-				continue
-			}
-			batch, seq, err := in.db.LatestTo(ctx, address, latestWithin)
-			if err == nil {
-				return token.Subject{Batch: batch, Seq: seq}, "address", nil
-			}
-			if !errors.Is(err, queue.ErrNotFound) {
-				return about, "", err
-			}
-		}
-	}
-	return about, "", nil
-}
-
-// names reports whether a report is about an address.
-func names(said mail.Report, address string) bool {
-	for _, r := range said.Recipients {
-		if strings.EqualFold(r.Address, address) || strings.EqualFold(r.Was, address) {
-			return true
-		}
-	}
-	return false
-}
-
 func (in *ingest) lay(p *term.Page) {
-	if in.db == nil {
+	if in.desk == nil {
 		var rows [][]string
 		for _, m := range in.mails {
 			if len(m.Recipients) == 0 {

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net/mail"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -272,21 +271,6 @@ func appendUnsubscribe(h []byte, uri string) ([]byte, error) {
 		h = append(h, "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"...)
 	}
 	return h, nil
-}
-
-// appendMessageID derives the Message-ID (RFC 5322 §3.6.4) from the batch and
-// the recipient's number in it, so that a second copy can be known as one. The
-// time tells batches apart that have one number in two databases.
-func appendMessageID(buf []byte, b *queue.Batch, seq int32) []byte {
-	buf = append(buf, "<enotify."...)
-	buf = strconv.AppendInt(buf, b.ID, 10)
-	buf = append(buf, '.')
-	buf = strconv.AppendInt(buf, int64(seq), 10)
-	buf = append(buf, '.')
-	buf = strconv.AppendInt(buf, b.CreatedAt.UnixMicro(), 36)
-	buf = append(buf, '@')
-	buf = append(buf, b.Client...)
-	return append(buf, '>')
 }
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

@@ -10,6 +10,7 @@ import (
 
 	"enotify/queue"
 	"enotify/sender/dkim"
+	"enotify/sender/messageid"
 )
 
 // A Message is a letter for one recipient: segments that all messages of the
@@ -81,7 +82,7 @@ func (m *Message) compose(to queue.Message, fields []byte) error {
 	m.own = append(m.own[:0], fields...)
 	m.own = append(m.own, l.head...)
 	m.own = append(append(append(m.own, "To: <"...), to.Address...), ">\r\nMessage-ID: "...)
-	m.own = append(appendMessageID(m.own, l.batch, to.Seq), crlf...)
+	m.own = append(messageid.ID{Batch: l.batch.ID, Seq: to.Seq, Created: l.batch.CreatedAt, Client: l.batch.Client}.Append(m.own), crlf...)
 	if err := m.fields(data); err != nil {
 		return err
 	}

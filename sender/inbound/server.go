@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -23,10 +22,6 @@ type Mail struct {
 	Data    []byte        // as it came, cut at 1 MiB
 }
 
-// ErrNobody is wrapped by an error of Deliver or Known that says that the
-// recipient is not there any more. The remote is then told not to try again.
-var ErrNobody = errors.New("no such recipient")
-
 // A Server takes mail in. Open, Known and Deliver must be set; zero values of
 // the others are useful. Its fields must not change once it serves.
 type Server struct {
@@ -36,7 +31,8 @@ type Server struct {
 
 	// Open returns whom a token names, as token.Keys.Open does.
 	Open func(ctx context.Context, p token.Purpose, text string) (token.Subject, error)
-	// Known reports whether that recipient is still known.
+	// Known reports whether that recipient is still known. An error of it or of
+	// Deliver that wraps queue.ErrNotFound says no: the remote is told not to try again.
 	Known func(ctx context.Context, s token.Subject) error
 	// Deliver records a mail. When it returns nil, the mail is answered for. It
 	// may get the same mail again.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"enotify/queue"
 	"enotify/sender/inbound"
 	"enotify/sender/smtptest"
 	"enotify/sender/token"
@@ -149,7 +150,7 @@ func TestRefusesOthers(t *testing.T) {
 	b := newBox(t, inbound.Server{Known: func(_ context.Context, s token.Subject) error {
 		switch s.Seq {
 		case 8:
-			return fmt.Errorf("batch %d: %w", s.Batch, inbound.ErrNobody)
+			return fmt.Errorf("batch %d: %w", s.Batch, queue.ErrNotFound)
 		case 9:
 			return errors.New("the database is down")
 		}
@@ -188,7 +189,7 @@ func TestAnswersOnlyForWhatIsRecorded(t *testing.T) {
 	for _, c := range []struct {
 		fail error
 		want int
-	}{{errors.New("the database is down"), 451}, {fmt.Errorf("pruned: %w", inbound.ErrNobody), 550}, {nil, 250}} {
+	}{{errors.New("the database is down"), 451}, {fmt.Errorf("pruned: %w", queue.ErrNotFound), 550}, {nil, 250}} {
 		b := newBox(t, inbound.Server{})
 		b.fail = c.fail
 		if got := b.talk(b.dial(), "EHLO mx.test", "MAIL FROM:<>", to, "DATA", "hi\r\n."); got[5] != c.want {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/emersion/go-smtp"
 
+	"enotify/queue"
 	"enotify/sender/token"
 )
 
@@ -60,7 +61,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	}
 	subject, err := s.Open(ctx, purpose, text)
 	switch {
-	case errors.Is(err, token.ErrMalformed), errors.Is(err, token.ErrUnknownKey), errors.Is(err, token.ErrForged):
+	case token.Refused(err):
 		s.logger().Debug("mail refused: its address is not signed by us", "remote", s.guest.from, "reason", err)
 		return errNotOurs
 	case err != nil:
@@ -68,7 +69,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 		return errLater
 	}
 	switch err := s.Known(ctx, subject); {
-	case errors.Is(err, ErrNobody):
+	case errors.Is(err, queue.ErrNotFound):
 		return errNotOurs
 	case err != nil:
 		s.logger().Warn("mail put off: the database does not answer", "error", err)
@@ -128,7 +129,7 @@ func (s *session) deliver(to recipient, data []byte) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, ErrNobody):
+	case errors.Is(err, queue.ErrNotFound):
 		return errNotOurs
 	}
 	s.logger().Warn("mail put off: it could not be recorded", slog.Int64("batch", to.subject.Batch), slog.Int("seq", int(to.subject.Seq)), slog.Any("error", err))

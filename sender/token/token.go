@@ -53,6 +53,12 @@ var (
 	ErrForged     = errors.New("token with a wrong signature")
 )
 
+// Refused reports whether an error says that a token is none of ours, and not
+// that the keys could not be read.
+func Refused(err error) bool {
+	return errors.Is(err, ErrMalformed) || errors.Is(err, ErrUnknownKey) || errors.Is(err, ErrForged)
+}
+
 const macOctets = 10
 
 var encoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)

@@ -64,7 +64,7 @@ func (c Config) serve(ctx context.Context, db *queue.DB) error {
 	}
 	monitor.pages = unsubscribe.New(db, keys.Open, log)
 	monitor.base = c.PublicURL
-	returns := &returns{db: db, keys: keys, monitor: monitor, log: log, doors: doors}
+	returns := &comebacks{db: db, keys: keys, monitor: monitor, log: log, doors: doors}
 	if err := returns.warn(ctx, c.BounceDomain); err != nil {
 		return err
 	}

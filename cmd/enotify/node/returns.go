@@ -16,13 +16,12 @@ import (
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/keyring"
 	"enotify/queue"
-	mail "enotify/sender/bounce/report"
 	"enotify/sender/inbound"
-	"enotify/sender/token"
+	"enotify/sender/returns"
 )
 
-// returns takes in what comes back, where --bounce-listen says.
-type returns struct {
+// comebacks listens for mail that comes back, where --bounce-listen says.
+type comebacks struct {
 	db      *queue.DB
 	keys    *keyring.Keyring
 	monitor *monitor
@@ -75,7 +74,7 @@ func certificate(cert, key string) (*tls.Config, error) {
 const sweepEvery = time.Hour
 
 // warn says which clients a node cannot serve as they are set.
-func (r *returns) warn(ctx context.Context, operator string) error {
+func (r *comebacks) warn(ctx context.Context, operator string) error {
 	clients, err := r.db.Clients(ctx)
 	for _, c := range clients {
 		if c.Bounce == queue.BounceOperator && operator == "" {
@@ -87,10 +86,11 @@ func (r *returns) warn(ctx context.Context, operator string) error {
 }
 
 // run takes mail in until ctx ends.
-func (r *returns) run(ctx context.Context, name string, offered *tls.Config, grace time.Duration) error {
+func (r *comebacks) run(ctx context.Context, name string, offered *tls.Config, grace time.Duration) error {
 	var group errgroup.Group
+	desk := &returns.Desk{Queue: r.db, Open: r.keys.Open, Taken: r.taken}
 	for _, d := range r.doors {
-		server := &inbound.Server{Name: name, LMTP: d.lmtp, TLS: offered, Open: r.keys.Open, Known: r.known, Deliver: r.deliver, Log: r.log}
+		server := &inbound.Server{Name: name, LMTP: d.lmtp, TLS: offered, Open: desk.Open, Known: desk.Known, Deliver: desk.Deliver, Log: r.log}
 		r.log.Info("takes in what comes back", "at", d.Addr(), "lmtp", d.lmtp)
 		group.Go(func() error { return server.Serve(ctx, d.Listener, grace) })
 	}
@@ -111,79 +111,19 @@ func (r *returns) run(ctx context.Context, name string, offered *tls.Config, gra
 	return group.Wait()
 }
 
-func (r *returns) known(ctx context.Context, s token.Subject) error {
-	_, err := r.db.Addressee(ctx, s.Batch, s.Seq)
-	return nobody(err)
-}
-
-// nobody tells package inbound what queue.ErrNotFound means.
-func nobody(err error) error {
-	if errors.Is(err, queue.ErrNotFound) {
-		return fmt.Errorf("%w: %w", inbound.ErrNobody, err)
+// taken logs and counts a mail that was recorded.
+func (r *comebacks) taken(t returns.Taken) {
+	log := r.log.With("batch", t.About.Subject.Batch, "seq", t.About.Subject.Seq, "client", t.Client)
+	if t.Unsubscribed() {
+		log.Info("unsubscribed by mail")
+		r.monitor.reports.WithLabelValues("unsubscribe", "").Inc()
+		return
 	}
-	return err
-}
-
-func (r *returns) deliver(ctx context.Context, m inbound.Mail) error {
-	log := r.log.With("batch", m.Subject.Batch, "seq", m.Subject.Seq)
-	if m.To == token.Unsubscribe {
-		who, err := r.db.Unsubscribe(ctx, m.Subject.Batch, m.Subject.Seq, "by mail")
-		if err == nil {
-			log.Info("unsubscribed by mail", "client", who.Client)
-			r.monitor.reports.WithLabelValues("unsubscribe", "").Inc()
-		}
-		return nobody(err)
-	}
-	who, err := r.db.Addressee(ctx, m.Subject.Batch, m.Subject.Seq)
-	if err != nil {
-		return nobody(err)
-	}
-	report := ReportOn(m.Subject, who.Address, mail.Read(m.Data), m.Data)
-	report.Signed, report.Via = true, queue.ViaListener
-	done, err := r.db.RecordReport(ctx, report)
-	if err != nil {
-		return nobody(err)
-	}
-	for _, a := range done.Alerts {
+	for _, a := range t.Recorded.Alerts {
 		r.monitor.alert(a)
 	}
-	log.Info("a report came back", "kind", report.Kind, "class", report.Class, "was", done.Was, "known", done.Known, "client", who.Client)
-	if !done.Known {
-		r.monitor.reports.WithLabelValues(string(report.Kind), string(report.Class)).Inc()
+	log.Info("a report came back", "kind", t.Report.Kind, "class", t.Report.Class, "was", t.Recorded.Was, "known", t.Recorded.Known)
+	if !t.Recorded.Known {
+		r.monitor.reports.WithLabelValues(string(t.Report.Kind), string(t.Report.Class)).Inc()
 	}
-	return nil
-}
-
-// ReportOn is what a mail says of a recipient, whom it may call by another
-// address when mail is forwarded.
-func ReportOn(about token.Subject, address string, said mail.Report, raw []byte) queue.Report {
-	r := queue.Report{Batch: about.Batch, Seq: about.Seq, Kind: queue.ReportKind(said.Kind), ID: said.MessageID, Raw: raw[:min(len(raw), mail.MaxBytes)]}
-	if who := recipientOf(said, address); who != nil {
-		r.Class, r.Treatment, r.Reply, r.Host = who.Verdict.Class, who.Verdict.Exception(), who.Reply, who.Reported
-		switch { // others of the report may have failed
-		case said.Kind == mail.Bounce && who.Action == "delayed":
-			r.Kind = queue.ReportDelay
-		case said.Kind == mail.Bounce && who.Action != "failed":
-			r.Kind = queue.ReportOther
-		}
-	}
-	if r.Class == "" && (r.Kind == queue.ReportBounce || r.Kind == queue.ReportExpired) {
-		r.Class = queue.Other
-	}
-	return r
-}
-
-// recipientOf is the one of a report's recipients that has an address, or else
-// the first that failed, or else the first.
-func recipientOf(said mail.Report, address string) (found *mail.Recipient) {
-	for i := range said.Recipients {
-		who := &said.Recipients[i]
-		switch {
-		case address != "" && (strings.EqualFold(who.Address, address) || strings.EqualFold(who.Was, address)):
-			return who
-		case found == nil, who.Action == "failed" && found.Action != "failed":
-			found = who
-		}
-	}
-	return found
 }

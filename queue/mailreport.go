@@ -246,27 +246,14 @@ func (db *DB) ForgetReports(ctx context.Context) (n int64, err error) {
 	return tag.RowsAffected(), err
 }
 
-const (
-	byMessageIDSQL = `
+const byMessageIDSQL = `
 SELECT r.address FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id JOIN enotify.recipient r ON r.batch_id = b.id AND r.seq = $2
 WHERE b.id = $1 AND c.domain = lower($3) AND (extract(epoch FROM b.created_at) * 1000000)::bigint = $4`
-	latestToSQL = `SELECT l.batch_id, l.seq FROM enotify.latest_to($1, $2) l`
-)
 
-// AboutMessage reports to whom the message with an ID of ours went: number
-// seq of a batch of client's, created at so many microseconds since 1970. The
-// error wraps ErrNotFound when there was no such message.
-func (db *DB) AboutMessage(ctx context.Context, batch int64, seq int32, client string, created int64) (address string, err error) {
-	err = db.pool.QueryRow(ctx, byMessageIDSQL, batch, seq, client, created).Scan(&address)
+// AboutMessage reports to whom the message with an ID of ours went: number seq
+// of a batch of the client, which was created at a time, to the microsecond.
+// The error wraps ErrNotFound when there was no such message.
+func (db *DB) AboutMessage(ctx context.Context, batch int64, seq int32, client string, created time.Time) (address string, err error) {
+	err = db.pool.QueryRow(ctx, byMessageIDSQL, batch, seq, client, created.UnixMicro()).Scan(&address)
 	return address, addresseeError(err, batch, seq)
-}
-
-// LatestTo finds the last message that an address was sent within a time. The
-// error wraps ErrNotFound when there was none.
-func (db *DB) LatestTo(ctx context.Context, address string, within time.Duration) (batch int64, seq int32, err error) {
-	err = db.pool.QueryRow(ctx, latestToSQL, address, within).Scan(&batch, &seq)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = fmt.Errorf("a message to %s: %w", address, ErrNotFound)
-	}
-	return batch, seq, AsRefusal(err)
 }

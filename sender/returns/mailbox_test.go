@@ -1,4 +1,4 @@
-package main
+package returns_test
 
 import (
 	"fmt"
@@ -9,26 +9,27 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	mail "enotify/sender/bounce/report"
+	"enotify/sender/bounce/report"
+	"enotify/sender/returns"
 )
 
 // read lists the mails of a path, each as "name: content".
 func read(t *testing.T, path, stdin string) (all []string) {
 	t.Helper()
-	mails, err := letters(path, strings.NewReader(stdin))
+	mails, err := returns.Mailbox(path, strings.NewReader(stdin))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for l := range mails {
-		if l.err != nil {
-			t.Errorf("%s: %v", l.name, l.err)
+	for m := range mails {
+		if m.Err != nil {
+			t.Errorf("%s: %v", m.Name, m.Err)
 		}
-		all = append(all, fmt.Sprintf("%s: %q", strings.TrimPrefix(l.name, path+"/"), l.raw))
+		all = append(all, fmt.Sprintf("%s: %q", strings.TrimPrefix(m.Name, path+"/"), m.Raw))
 	}
 	return all
 }
 
-func TestLettersOfAStream(t *testing.T) {
+func TestMailsOfAStream(t *testing.T) {
 	t.Parallel()
 	const a, b = "From a@x.test Mon Nov 23 08:00:00 2026\n", "From MAILER-DAEMON  Thu Apr 29 23:34:45 2015\n"
 	for name, c := range map[string]struct {
@@ -53,23 +54,23 @@ func TestLettersOfAStream(t *testing.T) {
 }
 
 // What is beyond the first MiB is passed over, and the next mail is found.
-func TestLettersAreCut(t *testing.T) {
+func TestMailsAreCut(t *testing.T) {
 	t.Parallel()
 	const from = "From a@x.test Mon Nov 23 08:00:00 2026\n"
-	mails, err := letters("-", strings.NewReader(from+strings.Repeat("x", 3*mail.MaxBytes)+"\n\n"+from+"b\n"))
+	mails, err := returns.Mailbox("-", strings.NewReader(from+strings.Repeat("x", 3*report.MaxBytes)+"\n\n"+from+"b\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var sizes []int
-	for l := range mails {
-		sizes = append(sizes, len(l.raw))
+	for m := range mails {
+		sizes = append(sizes, len(m.Raw))
 	}
-	if diff := cmp.Diff([]int{mail.MaxBytes, len(from) + 2}, sizes); diff != "" {
+	if diff := cmp.Diff([]int{report.MaxBytes, len(from) + 2}, sizes); diff != "" {
 		t.Errorf("octets (-want +got):\n%s", diff)
 	}
 }
 
-func TestLettersOfFolders(t *testing.T) {
+func TestMailsOfFolders(t *testing.T) {
 	t.Parallel()
 	plain, maildir := t.TempDir(), t.TempDir()
 	for _, sub := range []string{"new", "cur", "tmp"} {
@@ -91,7 +92,7 @@ func TestLettersOfFolders(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", path, diff)
 		}
 	}
-	if _, err := letters(filepath.Join(plain, "nowhere"), nil); err == nil {
+	if _, err := returns.Mailbox(filepath.Join(plain, "nowhere"), nil); err == nil {
 		t.Error("a path that is not there: got no error")
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package returns
 
 import (
 	"bufio"
@@ -13,34 +13,27 @@ import (
 	"regexp"
 	"slices"
 
-	mail "enotify/sender/bounce/report"
+	"enotify/sender/bounce/report"
 )
 
-// A letter is one mail of a mailbox.
-type letter struct {
-	name string // the file, and in an mbox the number in it
-	raw  []byte // its first MiB
-	err  error  // it could not be read
-}
-
-// letters are the mails of a path: a file with one mail, an mbox, a Maildir
+// Mailbox lists the mails of a path: a file with one mail, an mbox, a Maildir
 // (its new and cur), or a folder with one mail a file; "-" is standard input.
-func letters(path string, stdin io.Reader) (iter.Seq[letter], error) {
+func Mailbox(path string, stdin io.Reader) (iter.Seq[Mail], error) {
 	if path == "-" {
-		return func(yield func(letter) bool) { readMails("-", stdin, yield) }, nil
+		return func(yield func(Mail) bool) { readMails("-", stdin, yield) }, nil
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	if !info.IsDir() {
-		return func(yield func(letter) bool) { openMails(path, yield) }, nil
+		return func(yield func(Mail) bool) { openMails(path, yield) }, nil
 	}
 	files, err := mailFiles(path)
 	if err != nil {
 		return nil, err
 	}
-	return func(yield func(letter) bool) {
+	return func(yield func(Mail) bool) {
 		for _, file := range files {
 			if !openMails(file, yield) {
 				return
@@ -76,10 +69,10 @@ func filesIn(dir string) (files []string, err error) {
 	return files, err
 }
 
-func openMails(file string, yield func(letter) bool) (more bool) {
+func openMails(file string, yield func(Mail) bool) (more bool) {
 	f, err := os.Open(file)
 	if err != nil {
-		return yield(letter{name: file, err: err})
+		return yield(Mail{Name: file, Err: err})
 	}
 	defer f.Close()
 	return readMails(file, f, yield)
@@ -91,18 +84,18 @@ var fromLine = regexp.MustCompile(`^From \S+ .*\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)
 
 // readMails reads one mail, or the mails of an mbox. Lines of any length are
 // read in pieces; what is beyond the first MiB of a mail is passed over.
-func readMails(name string, r io.Reader, yield func(letter) bool) (more bool) {
+func readMails(name string, r io.Reader, yield func(Mail) bool) (more bool) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	var kept []byte
 	n, box, blank, begun := 0, false, true, true // begun: at the beginning of a line
 	give := func() bool {
 		n++
-		l := letter{name: name, raw: slices.Clone(kept)}
+		m := Mail{Name: name, Raw: slices.Clone(kept)}
 		if box {
-			l.name = fmt.Sprintf("%s#%d", name, n)
+			m.Name = fmt.Sprintf("%s#%d", name, n)
 		}
 		kept = kept[:0]
-		return yield(l)
+		return yield(m)
 	}
 	for first := true; ; {
 		line, err := in.ReadSlice('\n')
@@ -117,7 +110,7 @@ func readMails(name string, r io.Reader, yield func(letter) bool) (more bool) {
 		if box && begun && bytes.HasPrefix(bytes.TrimLeft(line, ">"), []byte("From ")) && line[0] == '>' {
 			line = line[1:]
 		}
-		kept = append(kept, line[:min(len(line), max(0, mail.MaxBytes-len(kept)))]...)
+		kept = append(kept, line[:min(len(line), max(0, report.MaxBytes-len(kept)))]...)
 		blank = begun && len(bytes.TrimRight(line, "\r\n")) == 0
 		begun = !errors.Is(err, bufio.ErrBufferFull)
 		switch {
@@ -125,7 +118,7 @@ func readMails(name string, r io.Reader, yield func(letter) bool) (more bool) {
 		case errors.Is(err, io.EOF):
 			return len(kept) == 0 || give()
 		default:
-			return yield(letter{name: name, err: err})
+			return yield(Mail{Name: name, Err: err})
 		}
 	}
 }

@@ -1,0 +1,4 @@
+package returns
+
+// SaidOf is saidOf.
+var SaidOf = saidOf
