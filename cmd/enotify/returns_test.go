@@ -235,8 +235,8 @@ func TestUnsubscribeByMail(t *testing.T) {
 	}
 }
 
-// Reports that nobody signed are matched by Message-ID or address, and only
-// where both fit.
+// Reports that nobody signed are matched by Message-ID and address, where both
+// fit; an address alone matches nobody.
 func TestIngestUnsigned(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, smtptest.Config{})
@@ -258,7 +258,7 @@ func TestIngestUnsigned(t *testing.T) {
 	}
 	for name, mail := range map[string]string{
 		"new/1":    withID(gone("info@town.example", to(0)), ids[0]),
-		"cur/2:2,": gone("info@town.example", to(1)),                                         // by the address
+		"cur/2:2,": gone("info@town.example", to(1)),                                         // an address alone: nobody
 		"cur/3":    withID(gone("info@town.example", "stranger@d0.test"), ids[2]),            // of another address than its ID: nobody
 		"cur/4":    "From: mailer-daemon@mx.test\nSubject: delayed\n\nIt will be retried.\n", //
 		"tmp/5":    gone("info@town.example", to(3)),                                         // being written
@@ -267,19 +267,22 @@ func TestIngestUnsigned(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, known := range []int{0, 2} {
+	for _, known := range []int{0, 1} {
 		var got struct{ Summary map[string]int }
 		if err := json.Unmarshal([]byte(s.run("bounce", "ingest", "-o", "json", dir)), &got); err != nil {
 			t.Fatal(err)
 		}
-		for name, want := range map[string]int{"read": 4, "bounces": 3, "delays": 1, "matched": 2, "known": known, "changed": 2 - known, "unmatched": 1} {
+		for name, want := range map[string]int{"read": 4, "bounces": 3, "delays": 1, "matched": 1, "known": known, "changed": 1 - known, "unmatched": 2} {
 			if got.Summary[name] != want {
 				t.Errorf("%s: got %d, want %d", name, got.Summary[name], want)
 			}
 		}
 	}
-	if got, want := s.states(batch), "bounced 2, delivered 2"; got != want {
+	if got, want := s.states(batch), "bounced 1, delivered 3"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+	if got := ask[string](s, `SELECT string_agg(address, ' ') FROM enotify.suppression`); got != to(0) {
+		t.Errorf("suppressed: got %s, want %s alone", got, to(0))
 	}
 	cmd := s.enotify("bounce", "ingest", "--strict", dir)
 	if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 3 {
