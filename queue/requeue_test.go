@@ -2,6 +2,8 @@ package queue_test
 
 import (
 	"context"
+	"maps"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -92,14 +94,7 @@ func TestRequeueSendsToThoseAlone(t *testing.T) {
 	if got := f.States(batch); !cmp.Equal(got, want) {
 		t.Errorf("states at the end: got %v, want %v", got, want)
 	}
-	for address, n := range f.Sent() {
-		if n != 1 {
-			t.Errorf("%s: got %d copies after the requeue, want 1", address, n)
-		}
-	}
-	if got := len(f.Sent()); got != 9 {
-		t.Errorf("recipients sent to after the requeue: got %d, want 9", got)
-	}
+	f.SentOnce(9)
 	f.Balances()
 }
 
@@ -160,11 +155,9 @@ func TestRequeueWhileSending(t *testing.T) {
 	if got, want := f.States(batch), map[string]int{"delivered": 400}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
-	for address, n := range f.Sent() {
-		if n != 1 && address[len(address)-9:] == "a.example" {
-			t.Errorf("%s: got %d copies, want 1", address, n)
-		}
-	}
+	sent := f.Sent()
+	maps.DeleteFunc(sent, func(address string, _ int) bool { return strings.HasSuffix(address, "@strict.example") }) // tried again when cured
+	queuetest.Copies(t, sent, 200, 1)
 	f.Balances()
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"enotify/queue/queuetest"
 	"enotify/sender/smtptest"
 )
 
@@ -65,11 +66,7 @@ func TestClockADayAhead(t *testing.T) {
 	if len(by) != 2 {
 		t.Errorf("messages by node: got %v, want some of both", by)
 	}
-	for address, n := range s.smtp.Copies() {
-		if n != 1 {
-			t.Errorf("%s: got %d copies, want 1", address, n)
-		}
-	}
+	queuetest.Copies(t, s.smtp.Copies(), n, 1)
 }
 
 // buildAhead builds the program with a package time whose wall clock is a day

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"enotify/queue/queuetest"
 	"enotify/sender/smtptest"
 )
 
@@ -70,11 +71,7 @@ func TestJournalOnAFullDisk(t *testing.T) {
 	if got, want := s.states(batch), "delivered 3000"; got != want {
 		t.Errorf("states: got %s, want %s", got, want)
 	}
-	for address, n := range s.smtp.Copies() {
-		if n != 1 {
-			t.Errorf("%s: got %d copies, want 1", address, n)
-		}
-	}
+	queuetest.Copies(t, s.smtp.Copies(), 3000, 1)
 }
 
 // awaited is a log that tells when it holds a text.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"enotify/queue/queuetest"
 	"enotify/sender/smtptest"
 )
 
@@ -62,12 +63,5 @@ func TestEmergencyOvertakes(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	for address, n := range copies {
-		if n != 1 {
-			t.Errorf("%s: got %d copies, want 1", address, n)
-		}
-	}
-	if len(copies) != delivered+100 {
-		t.Errorf("recipients that got a copy: got %d, want %d", len(copies), delivered+100)
-	}
+	queuetest.Copies(t, copies, delivered+100, 1)
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"enotify/queue/queuetest"
 	"enotify/sender/smtptest"
 )
 
@@ -128,11 +129,7 @@ func TestSecondSignalLeavesAtOnce(t *testing.T) {
 	if s.smtp.Delivered() < delivered+few {
 		t.Errorf("messages: got %d, want %d or more", s.smtp.Delivered(), delivered+few)
 	}
-	for address, n := range s.smtp.Copies() {
-		if n != 1 {
-			t.Errorf("%s: got %d copies, want 1", address, n)
-		}
-	}
+	queuetest.Copies(t, s.smtp.Copies(), s.smtp.Delivered(), 1)
 }
 
 // Pause and cancel stop all nodes: within a second no transaction begins on any.

@@ -92,6 +92,7 @@ func TestSurvey(t *testing.T) {
 	if got, want := f.States(batch), map[string]int{"delivered": 3 * 301, "bounced": 3}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
+	f.SentOnce(3 * 301)
 	for address := range f.Sent() {
 		if strings.HasSuffix(address, "@gone.example") {
 			t.Errorf("%s was sent to, though its domain takes no mail", address)
@@ -286,9 +287,5 @@ func TestDomainMovesOnlyWhenNothingIsUnderWay(t *testing.T) {
 	if got, want := queuetest.Query[int16](f, `SELECT grp FROM enotify.domain`), queuetest.Query[int16](f, `SELECT grp FROM enotify.site`); got != want {
 		t.Errorf("group after all was recorded: got %d, want its site's, %d", got, want)
 	}
-	for address, n := range f.Sent() {
-		if n != 2 {
-			t.Errorf("%s: got %d tries, want 2 (one per batch)", address, n)
-		}
-	}
+	queuetest.Copies(t, f.Sent(), 10, 2) // one per batch
 }

@@ -198,6 +198,26 @@ func (f *Fixture) Sent() map[string]int {
 	return maps.Clone(f.copies)
 }
 
+// SentOnce fails unless n addresses were tried, and each of them once.
+func (f *Fixture) SentOnce(n int) {
+	f.Helper()
+	Copies(f, f.Sent(), n, 1)
+}
+
+// Copies fails unless n addresses got something, and each of them so many
+// copies. A loop over what was got would pass for an address that nobody tried.
+func Copies(tb testing.TB, got map[string]int, n, each int) {
+	tb.Helper()
+	for address, copies := range got {
+		if copies != each {
+			tb.Errorf("%s: got %d copies, want %d", address, copies, each)
+		}
+	}
+	if len(got) != n {
+		tb.Errorf("addresses with a copy: got %d, want %d", len(got), n)
+	}
+}
+
 // ForgetSent has Sent begin again.
 func (f *Fixture) ForgetSent() {
 	f.mu.Lock()
