@@ -50,7 +50,7 @@ UPDATE enotify.batch SET state = 'queued', reason = ''
 WHERE client_id = $1 AND state = 'blocked' AND NOT EXISTS (SELECT FROM enotify.client c WHERE c.id = $1 AND c.refused_at IS NOT NULL) RETURNING id`
 	clientDomainSQL = `SELECT domain FROM enotify.client WHERE id = $1`
 	waitSQL         = `UPDATE enotify.batch SET reason = $2 WHERE client_id = $1 AND state = 'queued' AND reason <> $2`
-	waitedSQL       = `UPDATE enotify.batch SET reason = '' WHERE client_id = $1 AND state = 'queued' AND reason LIKE 'waits for DNS%'`
+	waitedSQL       = `UPDATE enotify.batch SET reason = '' WHERE client_id = $1 AND state = 'queued' AND (reason LIKE 'waits for DNS%' OR reason LIKE 'waits for the guard%')`
 )
 
 // A Judgement is what followed from verdicts.
@@ -78,11 +78,13 @@ type Drift struct {
 // mail that nobody will send: they are dropped, and the client is listed again.
 func (db *DB) Judge(ctx context.Context, s Subject, verdicts []Verdict) (j Judgement, err error) {
 	client := s.ClientID
+	verdicts = slices.Clone(verdicts)
 	var identities []string
 	var egress []netip.Addr
 	var no, unsure *Verdict
 	for i := range verdicts {
 		v := &verdicts[i]
+		v.Domain, v.Record, v.Explanation, v.Fix = text(v.Domain), text(v.Record), text(v.Explanation), text(v.Fix)
 		identities, egress = append(identities, v.Identity), append(egress, v.Egress)
 		if v.Blocks && no == nil {
 			no = v
@@ -93,6 +95,9 @@ func (db *DB) Judge(ctx context.Context, s Subject, verdicts []Verdict) (j Judge
 	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		j = Judgement{}
+		if _, err := tx.Exec(ctx, shortWaitSQL); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, lockClientSQL, clientLock, client); err != nil {
 			return err
 		}
@@ -136,7 +141,23 @@ func (db *DB) Judge(ctx context.Context, s Subject, verdicts []Verdict) (j Judge
 		}
 		return err
 	})
-	return j, err
+	return j, AsRefusal(err)
+}
+
+// Nobody else's verdict waits for a lock on this client.
+const shortWaitSQL = `SET LOCAL lock_timeout = '500ms'`
+
+// A batch that is locked just now keeps its reason.
+const unjudgedSQL = `
+WITH waiting AS (
+	SELECT id FROM enotify.batch WHERE client_id = $1 AND state = 'queued' AND reason <> $2 ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE enotify.batch b SET reason = $2 FROM waiting w WHERE b.id = w.id`
+
+// NoteUnjudged has the batches of a client say that no verdict on it could be recorded.
+func (db *DB) NoteUnjudged(ctx context.Context, s Subject) error {
+	_, err := db.pool.Exec(ctx, unjudgedSQL, s.ClientID, "waits for the guard: its verdict could not be recorded; the log of the nodes says why")
+	return AsRefusal(err)
 }
 
 // The row before its verdicts: that is the order in which SetClient locks them.

@@ -47,6 +47,8 @@ func AsRefusal(err error) error {
 	switch {
 	case no.Hint != "":
 		r.text += "; " + no.Hint
+	case no.Code == "55P03": // lock_not_available
+		r.text = "another session has locked what this needs"
 	case no.Code == "42501": // insufficient_privilege
 		r.text += "; it takes a login that is a member of enotify_admin"
 	case no.Code == "P0002": // no_data_found: enotify.my_batch()

@@ -8,12 +8,29 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// A Verdict is what the guard found for one identity and one egress address.
+type Verdict struct {
+	Identity    string        `json:"identity"` // "mailfrom", or "from" where its domain differs; "dkim" for a key that cannot be used
+	Domain      string        `json:"domain"`
+	Egress      netip.Addr    `json:"egress"`
+	Result      string        `json:"result"` // RFC 7208 §2.6; of dkim: fail
+	Blocks      bool          `json:"blocks"` // nothing may be sent from Egress for this client
+	Record      string        `json:"record"`
+	Explanation string        `json:"explanation"` // one sentence
+	Fix         string        `json:"fix"`         // zone line; "" when nothing needs a cure
+	ValidFor    time.Duration `json:"-"`
+}
+
+// Temporary reports whether the check could not be made: it says nothing about
+// the client, whose batches wait.
+func (v Verdict) Temporary() bool { return v.Result == "temperror" }
+
 // A StoredVerdict is a verdict with its history.
 type StoredVerdict struct {
 	Verdict
-	Since        time.Time  // first seen so
-	CheckedAt    time.Time  // last seen so
-	SupersededAt *time.Time // when it changed; nil: it is the current one
+	Since        time.Time  `json:"since"`         // first seen so
+	CheckedAt    time.Time  `json:"checked_at"`    // last seen so
+	SupersededAt *time.Time `json:"superseded_at"` // when it changed; nil: it is the current one
 }
 
 const verdictsSQL = `

@@ -27,11 +27,11 @@ const (
 // A batchReport is all there is to know of a batch.
 type batchReport struct {
 	queue.Status
-	Log      []insight.Change  `json:"log"`
-	Failures []insight.Failure `json:"failures"`
-	Doubts   []insight.Doubt   `json:"doubts"`
-	NextDue  *time.Time        `json:"next_due"`
-	Verdicts []verdict         `json:"verdicts"` // those that block it
+	Log      []insight.Change      `json:"log"`
+	Failures []insight.Failure     `json:"failures"`
+	Doubts   []insight.Doubt       `json:"doubts"`
+	NextDue  *time.Time            `json:"next_due"`
+	Verdicts []queue.StoredVerdict `json:"verdicts"` // those that block it
 
 	Preflight *queue.KeptPreflight `json:"preflight"` // the last one; nil: none was made
 }
@@ -74,13 +74,13 @@ func report(ctx context.Context, db *queue.DB, id int64) (r batchReport, err err
 	if r.Preflight, err = db.LastPreflight(ctx, id); err != nil {
 		return r, err
 	}
-	r.Verdicts = []verdict{}
+	r.Verdicts = []queue.StoredVerdict{}
 	if r.State == "blocked" {
-		all, err := verdictsOn(ctx, db, r.Client)
+		all, err := db.Verdicts(ctx, r.Client, verdictsShown)
 		if err != nil {
 			return r, err
 		}
-		r.Verdicts = slices.DeleteFunc(all, func(v verdict) bool { return !v.Blocks || v.SupersededAt != nil })
+		r.Verdicts = slices.DeleteFunc(all, func(v queue.StoredVerdict) bool { return !v.Blocks || v.SupersededAt != nil })
 	}
 	return r, nil
 }

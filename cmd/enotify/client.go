@@ -107,13 +107,13 @@ func (a *app) clientShowCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			found, err := verdictsOn(ctx, db, c.Domain)
+			found, err := db.Verdicts(ctx, c.Domain, verdictsShown)
 			if err != nil {
 				return err
 			}
 			return a.print(struct {
 				queue.Client
-				Verdicts []verdict `json:"verdicts"`
+				Verdicts []queue.StoredVerdict `json:"verdicts"`
 			}{c, found}, func(p *term.Page) {
 				layClient(p, c)
 				layVerdicts(p, found)

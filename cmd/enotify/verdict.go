@@ -2,46 +2,14 @@ package main
 
 import (
 	"cmp"
-	"context"
-	"net/netip"
-	"time"
 
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
 
-// A verdict is what the guard found for one egress address, as the verbs that
-// show a client or a batch print it.
-type verdict struct {
-	Identity     string     `json:"identity"`
-	Domain       string     `json:"domain"`
-	Egress       netip.Addr `json:"egress"`
-	Result       string     `json:"result"`
-	Blocks       bool       `json:"blocks"`
-	Record       string     `json:"record"`
-	Explanation  string     `json:"explanation"`
-	Fix          string     `json:"fix"`
-	Since        time.Time  `json:"since"`
-	CheckedAt    time.Time  `json:"checked_at"`
-	SupersededAt *time.Time `json:"superseded_at"`
-}
-
-// verdictsOn lists the latest verdicts on a client, current ones first.
-func verdictsOn(ctx context.Context, db *queue.DB, client string) ([]verdict, error) {
-	stored, err := db.Verdicts(ctx, client, verdictsShown)
-	if err != nil {
-		return nil, err
-	}
-	found := make([]verdict, len(stored))
-	for i, v := range stored {
-		found[i] = verdict{v.Identity, v.Domain, v.Egress, v.Result, v.Blocks, v.Record, v.Explanation, v.Fix, v.Since, v.CheckedAt, v.SupersededAt}
-	}
-	return found, nil
-}
-
 // layVerdicts prints the current verdicts with their cures, then the changes.
-func layVerdicts(p *term.Page, found []verdict) {
+func layVerdicts(p *term.Page, found []queue.StoredVerdict) {
 	p.Heading("Guard")
 	var past [][]string
 	for _, v := range found {
@@ -60,7 +28,7 @@ func layVerdicts(p *term.Page, found []verdict) {
 	}
 }
 
-func layVerdict(p *term.Page, v verdict) {
+func layVerdict(p *term.Page, v queue.StoredVerdict) {
 	effect := "does not block"
 	if v.Blocks {
 		effect = "blocks the client's batches"

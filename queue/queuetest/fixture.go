@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"enotify/queue"
 	"enotify/queue/engine"
+	"enotify/queue/guard"
 )
 
 // Egress is the address that nodes of a fixture send from.
@@ -172,23 +174,34 @@ func (f *Fixture) ServeUntil(s *engine.Server, sql string, args ...any) {
 
 // Judge has the guard find that result for every client that waits for it.
 func (f *Fixture) Judge(ctx context.Context, result string) {
-	subjects, err := f.DB.Unjudged(ctx)
-	for _, s := range subjects {
-		var verdicts []queue.Verdict
-		for _, e := range s.Egress {
-			result := result
-			if f.Verdict != nil {
-				result = f.Verdict(s.Client, e.Addr)
-			}
-			verdicts = append(verdicts, queue.Verdict{
-				Identity: "mailfrom", Domain: s.Client, Egress: e.Addr, Result: result, Blocks: result == "fail", Record: "v=spf1 -all", Explanation: "so says the test", ValidFor: time.Hour,
-			})
+	g := guard.Guard{DB: f.DB, Every: time.Hour, Log: slog.New(slog.DiscardHandler), Checker: Findings(func(sender string, egress netip.Addr) queue.Verdict {
+		found := result
+		if f.Verdict != nil {
+			found = f.Verdict(sender[strings.LastIndexByte(sender, '@')+1:], egress)
 		}
-		_, err = f.DB.Judge(ctx, s, verdicts)
-	}
-	if err != nil && ctx.Err() == nil && !f.Deaf {
+		return queue.Verdict{Result: found, Blocks: found == "fail", Record: "v=spf1 -all", Explanation: "so says the test", ValidFor: time.Hour}
+	})}
+	if err := g.Look(ctx); err != nil && ctx.Err() == nil && !f.Deaf {
 		f.Errorf("guard: %v", err)
 	}
+}
+
+// Findings is a [guard.Checker] that finds what the function returns for an
+// envelope sender and an egress address, and every key in order.
+type Findings func(sender string, egress netip.Addr) queue.Verdict
+
+// Check calls the function.
+func (f Findings) Check(_ context.Context, sender string, egress []queue.Egress) []queue.Verdict {
+	verdicts := make([]queue.Verdict, len(egress))
+	for i, e := range egress {
+		verdicts[i] = f(sender, e.Addr)
+	}
+	return verdicts
+}
+
+// Key finds every key in order.
+func (Findings) Key(client, selector string) (string, error) {
+	return selector + "._domainkey." + client, nil
 }
 
 // Sent counts the attempts per address.
@@ -269,7 +282,7 @@ func Deliver(context.Context, queue.Message) queue.Outcome {
 }
 
 // Until calls then once the query says true. It has a connection of its own,
-// so that it may run beside the test.
+// so that it may run beside the test. After two minutes it gives up.
 func (f *Fixture) Until(then func(), sql string, args ...any) {
 	defer then()
 	conn, err := pgx.Connect(f.Context(), f.URL)
@@ -278,7 +291,12 @@ func (f *Fixture) Until(then func(), sql string, args ...any) {
 		return
 	}
 	defer conn.Close(context.Background())
+	giveUp := time.Now().Add(2 * time.Minute)
 	for yes := false; !yes; {
+		if time.Now().After(giveUp) {
+			f.Errorf("after 2 minutes it is still not so: %s %v", sql, args)
+			return
+		}
 		if err := conn.QueryRow(f.Context(), sql, args...).Scan(&yes); err != nil {
 			if f.Context().Err() == nil {
 				f.Errorf("%s: %v", sql, err)

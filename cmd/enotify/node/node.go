@@ -14,6 +14,7 @@ import (
 	"enotify/cmd/enotify/unsubscribe"
 	"enotify/queue"
 	"enotify/queue/engine"
+	"enotify/queue/guard"
 	"enotify/sender"
 	"enotify/sender/throttle"
 	"enotify/spfguard/dns"
@@ -88,7 +89,10 @@ func (c Config) serve(ctx context.Context, db *queue.DB) error {
 		DB: db, Node: node, Handler: monitor.watch(mail.Deliver), Admission: limits, Memory: limits, Schedule: c.Schedule, Survey: mail.Survey, MessageTime: mail.MessageTime,
 		MaxInFlight: c.MaxInFlight, Grace: c.Grace, StateDir: c.StateDir, UntilIdle: c.UntilIdle, Log: c.Log, Alerted: monitor.alert,
 	}
-	guard := &guard{db: db, resolver: resolver.Server, bounceDomain: c.BounceDomain, keys: &mail.DKIM, log: log, wake: make(chan struct{}, 1), every: c.Recheck, judged: server.Wake, alert: monitor.alert}
+	guard := &guard.Guard{
+		DB: db, Checker: &checker{resolver.Server, &mail.DKIM, log}, BounceDomain: c.BounceDomain, Every: c.Recheck, Log: log,
+		Judged: server.Wake, Alerted: monitor.alert,
+	}
 	policies := &policies{db: db, keys: keys, mail: mail, throttle: limits, log: log, wake: make(chan struct{}, 1)}
 	if err := policies.load(ctx); err != nil {
 		return fmt.Errorf("limits could not be read from the database: %w", err)
@@ -107,7 +111,7 @@ func (c Config) serve(ctx context.Context, db *queue.DB) error {
 	group.Go(func() error {
 		select {
 		case <-server.Joined():
-			guard.run(around)
+			guard.Run(around)
 		case <-around.Done():
 		}
 		return nil

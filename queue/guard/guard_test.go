@@ -1,4 +1,4 @@
-package queue_test
+package guard_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"enotify/queue"
+	"enotify/queue/guard"
 	"enotify/queue/queuetest"
 )
 
@@ -17,7 +18,6 @@ func TestGuardBlocksAndFrees(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
 	batch := f.Enqueue("menu", 5, "a.example")
-	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
 	if err := f.Run(t.Context(), f.Server("n1", queuetest.Deliver), "fail"); err != nil {
 		t.Fatal(err)
 	}
@@ -28,6 +28,7 @@ func TestGuardBlocksAndFrees(t *testing.T) {
 		t.Errorf("messages sent: got %d, want 0", got)
 	}
 
+	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
 	other := queuetest.Query[int64](f, `SELECT enotify.enqueue('o', 'info@city.example', 's', 't', '{x@a.example}')`)
 	f.Serve(f.Server("n2", queuetest.Deliver))
 	if got, want := f.States(other), map[string]int{"delivered": 1}; !cmp.Equal(got, want) {
@@ -75,7 +76,7 @@ func TestGuardSeesDrift(t *testing.T) {
 	f := queuetest.NewFixture(t)
 	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
 	unseen := func() []queue.Subject {
-		subjects, err := f.DB.Unseen(t.Context(), time.Hour)
+		subjects, err := guard.Unseen(t.Context(), f.DB, time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +131,7 @@ func TestGuardDropsVerdictsOnAnotherSender(t *testing.T) {
 	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
 	f.Enqueue("menu", 1, "a.example")
 	unjudged := func() []queue.Subject {
-		subjects, err := f.DB.Unjudged(t.Context())
+		subjects, err := guard.Unjudged(t.Context(), f.DB)
 		if err != nil || len(subjects) != 1 {
 			t.Fatalf("unjudged: got %+v (%v), want town.example", subjects, err)
 		}

@@ -1,0 +1,71 @@
+package guard
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
+)
+
+const liveSQL = `
+WITH live AS (
+	SELECT DISTINCT ON (e.ip) e.ip, n.helo FROM enotify.node n CROSS JOIN unnest(n.egress) e (ip) WHERE n.live_until > now() ORDER BY e.ip, n.id
+)`
+
+const unjudgedSQL = liveSQL + `, waiting AS (
+	SELECT DISTINCT ON (b.client_id) b.client_id, b.from_address, b.priority, b.submitted_at FROM enotify.batch b
+	WHERE b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying', 'blocked')
+	ORDER BY b.client_id, b.priority DESC, b.submitted_at, b.id
+)
+SELECT c.id, c.domain, w.from_address, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''), c.dkim_selectors,
+       (SELECT array_agg(ip ORDER BY ip) FROM live), (SELECT array_agg(helo ORDER BY ip) FROM live)
+FROM waiting w JOIN enotify.client c ON c.id = w.client_id
+WHERE EXISTS (SELECT FROM live l WHERE NOT EXISTS (
+	SELECT FROM enotify.verdict v
+	WHERE v.client_id = c.id AND v.identity = 'mailfrom' AND v.egress = l.ip AND v.superseded_at IS NULL AND v.valid_until > now()))
+ORDER BY w.priority DESC, w.submitted_at, c.id`
+
+// Unjudged lists the clients that have batches under way and no verdict that
+// still holds, each with the egress addresses of all live nodes: the client
+// whose batch is next in turn comes first.
+func Unjudged(ctx context.Context, db *queue.DB) ([]queue.Subject, error) {
+	return subjects(ctx, db, unjudgedSQL)
+}
+
+const unseenSQL = liveSQL + `
+SELECT c.id, c.domain, 'postmaster@' || c.domain, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''), c.dkim_selectors,
+       (SELECT array_agg(ip ORDER BY ip) FROM live), (SELECT array_agg(helo ORDER BY ip) FROM live)
+FROM enotify.client c
+WHERE c.id <> ALL ($2) AND EXISTS (SELECT FROM live l WHERE NOT EXISTS (
+	SELECT FROM enotify.verdict v
+	WHERE v.client_id = c.id AND v.identity = 'mailfrom' AND v.egress = l.ip AND v.superseded_at IS NULL AND (v.checked_at > now() - $1::interval OR v.valid_until > now())))
+ORDER BY c.id LIMIT 100`
+
+// Unseen lists up to 100 clients that nobody has checked for so long, whether
+// they have batches or not: a record that drifts is seen before the next
+// campaign. It leaves out the clients of the given numbers.
+func Unseen(ctx context.Context, db *queue.DB, since time.Duration, except ...int32) ([]queue.Subject, error) {
+	if except == nil {
+		except = []int32{}
+	}
+	return subjects(ctx, db, unseenSQL, since, except)
+}
+
+func subjects(ctx context.Context, db *queue.DB, sql string, args ...any) ([]queue.Subject, error) {
+	rows, err := db.Pool().Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (s queue.Subject, err error) {
+		var ips []netip.Prefix // inet
+		var helos []string
+		err = row.Scan(&s.ClientID, &s.Client, &s.From, &s.ReturnPath, &s.Bounces.Mode, &s.Bounces.Domain, &s.Selectors, &ips, &helos)
+		for i, ip := range ips {
+			s.Egress = append(s.Egress, queue.Egress{Addr: ip.Addr(), HELO: helos[i]})
+		}
+		return s, err
+	})
+}

@@ -1,0 +1,34 @@
+package queue
+
+import "net/netip"
+
+// A Subject is a client whose verdict is missing or has run out, and who has
+// batches that wait for it.
+type Subject struct {
+	ClientID   int32
+	Client     string // the domain of its From: addresses
+	From       string // address of the From: field of its next batch
+	ReturnPath string // envelope sender; "" when it is From
+	Bounces    Bounces
+	Selectors  []string // of the DKIM keys that sign its mail
+	Egress     []Egress
+}
+
+// MailFrom is the envelope sender of the client's mail, or an address of the
+// same domain: operator is that of signed return paths where the client has
+// none of its own, "" when there is none.
+func (s Subject) MailFrom(operator string) string {
+	if domain := s.Bounces.At(operator); domain != "" {
+		return "b@" + domain
+	}
+	if s.ReturnPath != "" {
+		return s.ReturnPath
+	}
+	return s.From
+}
+
+// An Egress is an address of a live node and the name that node gives at EHLO.
+type Egress struct {
+	Addr netip.Addr
+	HELO string
+}
