@@ -24,19 +24,23 @@ COMMENT ON COLUMN enotify.suppression.batch_id IS 'batch of the reply that cause
 COMMENT ON COLUMN enotify.suppression.seq IS 'recipient of the reply that caused it';
 COMMENT ON COLUMN enotify.suppression.note IS 'the reply, or the operator''s note';
 
-CREATE TABLE enotify.full_mailbox (
-    address  text PRIMARY KEY,
+CREATE TABLE enotify.counted_reply (
+    address  text NOT NULL,
+    class    enotify.reply_class NOT NULL,
     first_at timestamptz NOT NULL,
     last_at  timestamptz NOT NULL,
-    replies  int NOT NULL
+    replies  int NOT NULL,
+    PRIMARY KEY (address, class)
 );
-COMMENT ON TABLE  enotify.full_mailbox IS
-    'addresses whose mailbox was full when last tried; a delivery or a suppression removes the row';
-COMMENT ON COLUMN enotify.full_mailbox.address IS 'normalised and lower case';
-COMMENT ON COLUMN enotify.full_mailbox.first_at IS 'first "mailbox full" reply since the last delivery';
-COMMENT ON COLUMN enotify.full_mailbox.last_at IS
-    'last "mailbox full" reply; a reply no newer than this one is not counted again';
-COMMENT ON COLUMN enotify.full_mailbox.replies IS '"mailbox full" replies since first_at';
+COMMENT ON TABLE  enotify.counted_reply IS
+    'replies that suppress an address only when they repeat; a delivery or a suppression removes the row';
+COMMENT ON COLUMN enotify.counted_reply.address IS 'normalised and lower case';
+COMMENT ON COLUMN enotify.counted_reply.class IS
+    'mailbox_full, or no_such_user of a site that also says so of addresses which exist';
+COMMENT ON COLUMN enotify.counted_reply.first_at IS 'first such reply since the last delivery';
+COMMENT ON COLUMN enotify.counted_reply.last_at IS
+    'last such reply; a reply no newer than this one is not counted again';
+COMMENT ON COLUMN enotify.counted_reply.replies IS 'such replies since first_at';
 
 CREATE TABLE enotify.auth_refusal (
     client_id int  NOT NULL REFERENCES enotify.client ON DELETE CASCADE,

@@ -14,7 +14,7 @@ GRANT INSERT (batch_id, address, data) ON enotify.recipient_in TO enotify_app, e
 GRANT SELECT ON
     enotify.attachment, enotify.attempt, enotify.auth_refusal, enotify.batch, enotify.batch_count, enotify.batch_domain,
     enotify.batch_log, enotify.client, enotify.client_login, enotify.destination, enotify.domain, enotify.doubt,
-    enotify.full_mailbox, enotify.lease, enotify.node, enotify.outcome, enotify.pace, enotify.preflight,
+    enotify.counted_reply, enotify.lease, enotify.node, enotify.outcome, enotify.pace, enotify.preflight,
     enotify.recipient, enotify.recipient_in, enotify.report, enotify.retry, enotify.site, enotify.suppression,
     enotify.verdict
     TO enotify_admin, enotify_sender;
@@ -22,13 +22,13 @@ GRANT SELECT ON
 GRANT INSERT, UPDATE, DELETE ON
     enotify.client, enotify.client_login, enotify.destination, enotify.suppression
     TO enotify_admin;
-GRANT DELETE ON enotify.full_mailbox TO enotify_admin;
+GRANT DELETE ON enotify.counted_reply TO enotify_admin;
 GRANT INSERT (batch_id, verdict, line, forced, report) ON enotify.preflight TO enotify_admin;
 -- Not the secret: whoever steers can make and retire a key, and forge nothing.
 GRANT SELECT (id, created_at, retired_at) ON enotify.token_key TO enotify_admin;
 
 GRANT INSERT, UPDATE, DELETE ON
-    enotify.attempt, enotify.auth_refusal, enotify.doubt, enotify.full_mailbox, enotify.node, enotify.outcome,
+    enotify.attempt, enotify.auth_refusal, enotify.doubt, enotify.counted_reply, enotify.node, enotify.outcome,
     enotify.pace, enotify.report, enotify.retry, enotify.suppression, enotify.verdict
     TO enotify_sender;
 GRANT INSERT ON enotify.site TO enotify_sender;

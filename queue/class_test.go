@@ -73,7 +73,7 @@ type effects struct {
 const effectsSQL = `
 SELECT d.state, coalesce(t.attempts, 0) > 0 OR t.seq IS NULL, EXISTS (SELECT FROM enotify.attempt a WHERE a.batch_id = d.batch_id AND a.seq = d.seq),
        coalesce((SELECT s.cause FROM enotify.suppression s WHERE s.address = d.address), ''),
-       EXISTS (SELECT FROM enotify.full_mailbox m WHERE m.address = d.address),
+       EXISTS (SELECT FROM enotify.counted_reply m WHERE m.address = d.address),
        EXISTS (SELECT FROM enotify.auth_refusal a WHERE a.site = d.domain)
 FROM enotify.delivery d LEFT JOIN enotify.retry t USING (batch_id, seq)
 WHERE d.batch_id = $1 AND d.address = $2`
@@ -83,7 +83,7 @@ func TestNodeTreatsRepliesByTheTable(t *testing.T) {
 	t.Parallel()
 	exceptions := map[string]queue.Outcome{
 		"greylisted": {Class: queue.Throttled, Treatment: queue.Treatment{Requeues: true}},
-		"forwarder":  {Class: queue.NoSuchUser, Treatment: queue.Treatment{Final: true, Counts: true}},
+		"forwarder":  {Class: queue.NoSuchUser, Treatment: queue.Treatment{Final: true, Counts: true, Suppresses: queue.OnceRepeated}},
 		"relay":      {Class: queue.AuthRejected, Treatment: queue.Treatment{Final: true, Counts: true}},
 	}
 	outcomes := map[string]queue.Outcome{}

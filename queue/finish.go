@@ -20,7 +20,7 @@ type Result struct {
 	Attempts int           // tries that count, this one included if it does
 	Wait     time.Duration // of a deferred one, from At
 	At       time.Time     // by the database's clock
-	Full     bool          // its mailbox was full when it was read
+	Counted  bool          // replies of the address were counted when it was read, see table counted_reply
 	Aside    bool          // deferred since its site is closed: there was no attempt
 	Outcome
 }
@@ -90,7 +90,7 @@ SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::text[]::enotify.rep
 // round trip, but for refusals of a client. It may be called again with the
 // same results when nobody knows whether it committed.
 func (db *DB) Finish(ctx context.Context, results []Result) (alerts []Alert, err error) {
-	var final, deferred, emptied, logged columns
+	var final, deferred, taken, logged columns
 	var refused []Result
 	var suppressing suppressing
 	for i := range results {
@@ -104,10 +104,10 @@ func (db *DB) Finish(ctx context.Context, results []Result) (alerts []Alert, err
 		switch {
 		case t.AsksGuard:
 			refused = append(refused, *r)
-		case r.State == Delivered && r.Full:
-			emptied.add(r)
+		case r.State == Delivered && r.Counted:
+			taken.add(r)
 		}
-		suppressing.add(r, t.Suppresses)
+		suppressing.add(r, t)
 		if r.Class != NotBegun && !r.Aside && (r.State != Delivered || r.Try > 1) {
 			logged.add(r)
 		}
@@ -118,8 +118,8 @@ func (db *DB) Finish(ctx context.Context, results []Result) (alerts []Alert, err
 		b.Queue(finishSQL, c.batch, c.seq, c.state, c.class, c.code, c.enhanced, c.reply, c.at, c.try)
 	}
 	suppressing.queue(&b)
-	if c := &emptied; len(c.batch) > 0 {
-		b.Queue(emptiedSQL, c.batch, c.seq)
+	if c := &taken; len(c.batch) > 0 {
+		b.Queue(takenSQL, c.batch, c.seq)
 	}
 	if c := &deferred; len(c.batch) > 0 {
 		b.Queue(reviveSQL, c.batch, c.seq)

@@ -186,7 +186,7 @@ func (r *Report) bounce(ctx context.Context, tx pgx.Tx, to State) (was State, er
 func (r *Report) act(ctx context.Context, tx pgx.Tx, clients []int32, late []Result) (alerts []Alert, err error) {
 	t := r.treated()
 	var s suppressing
-	s.add(&late[0], t.Suppresses)
+	s.add(&late[0], t)
 	var b pgx.Batch
 	s.queue(&b)
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil || !t.AsksGuard {

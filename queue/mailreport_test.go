@@ -355,7 +355,7 @@ func TestReportsHaveConsequences(t *testing.T) {
 	r.Class, r.Reply = queue.MailboxFull, queue.Reply{Code: 552, Enhanced: "5.2.2", Text: "full"}
 	record(f, r)
 	record(f, r)
-	if got := queuetest.Query[string](f, `SELECT concat_ws(' ', address, replies) FROM enotify.full_mailbox`); got != "full@c.example 1" {
+	if got := queuetest.Query[string](f, `SELECT concat_ws(' ', address, replies) FROM enotify.counted_reply`); got != "full@c.example 1" {
 		t.Errorf("full mailboxes: got %q, want full@c.example 1", got)
 	}
 	counted(f, batch)

@@ -1,6 +1,12 @@
 package queue
 
-import "github.com/jackc/pgx/v5"
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+)
 
 // suppressing sorts results by what they do to their addresses.
 type suppressing struct {
@@ -8,13 +14,15 @@ type suppressing struct {
 	repeated map[Suppresses]*columns
 }
 
-// add takes in a result whose reply suppresses by s. One reply is enough only
-// when it was final; of those that are counted every one is.
-func (p *suppressing) add(r *Result, s Suppresses) {
+// add takes in a result. A reply of a class that is final counts only when it
+// was: a site that wants the message once more has not given the address up.
+func (p *suppressing) add(r *Result, t Treatment) {
+	s := t.Suppresses
 	switch {
-	case s.Replies == 1 && r.State == Bounced:
+	case t.Final && r.State != Bounced:
+	case s.Replies == 1:
 		p.atOnce.add(r)
-	case s.Replies > 1 && r.Class == MailboxFull: // the others are not counted yet, and so suppress nobody
+	case s.Replies > 1:
 		if p.repeated == nil {
 			p.repeated = map[Suppresses]*columns{}
 		}
@@ -30,9 +38,11 @@ func (p *suppressing) queue(b *pgx.Batch) {
 	if c := &p.atOnce; len(c.batch) > 0 {
 		b.Queue(suppressSQL, c.batch, c.seq, c.reply, c.class)
 	}
-	for s, c := range p.repeated {
-		b.Queue(countFullSQL, c.batch, c.seq, c.at, s.Forget)
-		b.Queue(suppressFullSQL, c.batch, c.seq, c.reply, s.Replies, s.Over, s.For)
+	order := func(a, b Suppresses) int { return cmp.Or(cmp.Compare(a.Replies, b.Replies), cmp.Compare(a.For, b.For)) }
+	for _, s := range slices.SortedFunc(maps.Keys(p.repeated), order) { // all transactions lock in one order
+		c := p.repeated[s]
+		b.Queue(countReplySQL, c.batch, c.seq, c.at, c.class, s.Forget)
+		b.Queue(suppressRepeatedSQL, c.batch, c.seq, c.reply, c.class, s.Replies, s.Over, s.For)
 	}
 }
 
@@ -48,36 +58,36 @@ SET cause = excluded.cause, until = NULL, batch_id = excluded.batch_id, seq = ex
 WHERE s.until IS NOT NULL`
 
 // Replies no newer than the last counted one are skipped.
-const countFullSQL = `
-INSERT INTO enotify.full_mailbox AS m (address, first_at, last_at, replies)
-SELECT lower(r.address), min(f.at), max(f.at), count(*)
-FROM unnest($1::bigint[], $2::int[], $3::timestamptz[]) f (batch_id, seq, at)
+const countReplySQL = `
+INSERT INTO enotify.counted_reply AS c (address, class, first_at, last_at, replies)
+SELECT lower(r.address), f.class, min(f.at), max(f.at), count(*)
+FROM unnest($1::bigint[], $2::int[], $3::timestamptz[], $4::text[]::enotify.reply_class[]) f (batch_id, seq, at, class)
 JOIN enotify.recipient r ON r.batch_id = f.batch_id AND r.seq = f.seq
-GROUP BY 1 ORDER BY 1
-ON CONFLICT (address) DO UPDATE SET
-	first_at = CASE WHEN m.last_at < excluded.first_at - $4::interval THEN excluded.first_at ELSE m.first_at END,
-	replies = CASE WHEN m.last_at < excluded.first_at - $4::interval THEN 0 ELSE m.replies END + excluded.replies,
+GROUP BY 1, 2 ORDER BY 1, 2
+ON CONFLICT (address, class) DO UPDATE SET
+	first_at = CASE WHEN c.last_at < excluded.first_at - $5::interval THEN excluded.first_at ELSE c.first_at END,
+	replies = CASE WHEN c.last_at < excluded.first_at - $5::interval THEN 0 ELSE c.replies END + excluded.replies,
 	last_at = excluded.last_at
-WHERE m.last_at < excluded.last_at`
+WHERE c.last_at < excluded.last_at`
 
-const suppressFullSQL = `
+const suppressRepeatedSQL = `
 WITH ripe AS (
-	DELETE FROM enotify.full_mailbox m
-	USING unnest($1::bigint[], $2::int[], $3::text[]) f (batch_id, seq, reply), enotify.recipient r
-	WHERE r.batch_id = f.batch_id AND r.seq = f.seq AND m.address = lower(r.address)
-	  AND m.replies >= $4 AND m.last_at - m.first_at >= $5::interval
-	RETURNING m.address, m.replies, m.first_at, m.last_at, r.batch_id, r.seq, f.reply
+	DELETE FROM enotify.counted_reply c
+	USING unnest($1::bigint[], $2::int[], $3::text[], $4::text[]::enotify.reply_class[]) f (batch_id, seq, reply, class), enotify.recipient r
+	WHERE r.batch_id = f.batch_id AND r.seq = f.seq AND c.address = lower(r.address) AND c.class = f.class
+	  AND c.replies >= $5 AND c.last_at - c.first_at >= $6::interval
+	RETURNING c.address, c.class, c.replies, c.first_at, c.last_at, r.batch_id, r.seq, f.reply
 )
 INSERT INTO enotify.suppression AS s (address, client_id, cause, until, batch_id, seq, note)
-SELECT address, NULL, 'mailbox_full', last_at + $6::interval, batch_id, seq,
-       format('full %s times since %s: %s', replies, to_char(first_at, 'YYYY-MM-DD'), reply)
+SELECT DISTINCT ON (address) address, NULL::int, class::text, last_at + nullif($7::interval, '0'), batch_id, seq,
+       format('said %s times since %s: %s', replies, to_char(first_at, 'YYYY-MM-DD'), reply)
 FROM ripe ORDER BY address
 ON CONFLICT (address, client_id) DO UPDATE
 SET cause = excluded.cause, until = excluded.until, batch_id = excluded.batch_id, seq = excluded.seq, note = excluded.note, added_at = now(), added_by = session_user
-WHERE s.until <= now()`
+WHERE s.until <= now() OR s.until IS NOT NULL AND excluded.until IS NULL`
 
-// Only of recipients who were known to be full when they were read: a delivery costs nothing else.
-const emptiedSQL = `
-DELETE FROM enotify.full_mailbox m
+// Only of recipients of whom replies were counted when they were read: a delivery costs nothing else.
+const takenSQL = `
+DELETE FROM enotify.counted_reply c
 USING unnest($1::bigint[], $2::int[]) f (batch_id, seq), enotify.recipient r
-WHERE r.batch_id = f.batch_id AND r.seq = f.seq AND m.address = lower(r.address)`
+WHERE r.batch_id = f.batch_id AND r.seq = f.seq AND c.address = lower(r.address)`

@@ -131,10 +131,16 @@ func (e *explanation) lay(p *term.Page) {
 	if len(inForce) == 0 || inForce[0].Client != "" {
 		e.layRoute(p)
 	}
+	full := queue.MailboxFull.Treatment().Suppresses
 	if f := e.Full; f != nil {
 		p.Line("")
-		p.Line("its mailbox was full %s, from %s to %s, and took nothing since; after %d over three days or more it is left alone for 30 days",
-			figures.Some(f.Replies, "time"), figures.Clock(f.FirstAt), p.Ago(f.LastAt), f.Limit)
+		p.Line("its mailbox was full %s, from %s to %s, and took nothing since; after %d over %s or more it is left alone for %s",
+			figures.Some(f.Replies, "time"), figures.Clock(f.FirstAt), p.Ago(f.LastAt), f.Limit, figures.Days(full.Over), figures.Days(full.For))
+	}
+	if u := e.Unknown; u != nil {
+		p.Line("")
+		p.Line("it was called unknown %s, from %s to %s, by a site that also says so of other addresses; after %d over %s or more it is suppressed",
+			figures.Some(u.Replies, "time"), figures.Clock(u.FirstAt), p.Ago(u.LastAt), u.Limit, figures.Days(queue.OnceRepeated.Over))
 	}
 	e.layMessages(p)
 }

@@ -76,7 +76,7 @@ type picked struct {
 	tries      int          // so far, all
 	class      *queue.Class // of the suppression, if any
 	suppressed *string      // why it is not to be sent to; nil: it is
-	full       bool         // its mailbox was full when last tried
+	counted    bool         // replies of the address are counted, see table counted_reply
 }
 
 // The intents of the chosen domains move, and their ranges are read by
@@ -100,7 +100,7 @@ const intendReadSQL = `
 	RETURNING d.domain_id, d.intent_seq - w.n AS before, d.intent_seq AS upto, b.client_id
 )
 SELECT $1::bigint, r.seq, r.domain_id, r.address, r.data, 0, 0, s.class::text, s.reply,
-       EXISTS (SELECT FROM enotify.full_mailbox f WHERE f.address = lower(r.address))
+       EXISTS (SELECT FROM enotify.counted_reply f WHERE f.address = lower(r.address))
 FROM moved b CROSS JOIN LATERAL (
 	SELECT * FROM enotify.recipient r WHERE r.batch_id = $1 AND r.seq > b.before AND r.seq <= b.upto OFFSET 0 -- by primary key, whatever the planner thinks of sizes
 ) r LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true`
@@ -129,7 +129,7 @@ WITH want AS (
 	RETURNING t.batch_id, t.seq, t.attempts, t.tries
 )
 SELECT r.batch_id, r.seq, r.domain_id, r.address, r.data, m.attempts, m.tries, s.class::text, s.reply,
-       EXISTS (SELECT FROM enotify.full_mailbox f WHERE f.address = lower(r.address))
+       EXISTS (SELECT FROM enotify.counted_reply f WHERE f.address = lower(r.address))
 FROM moved m JOIN enotify.recipient r ON r.batch_id = m.batch_id AND r.seq = m.seq JOIN enotify.batch b ON b.id = m.batch_id
 LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true`
 
@@ -171,7 +171,7 @@ func (db *store) intend(ctx context.Context, node int32, picks []pick, draining 
 		return nil, err
 	}
 	got, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p picked, err error) {
-		return p, row.Scan(&p.batch, &p.seq, &p.domainID, &p.address, &p.data, &p.attempts, &p.tries, &p.class, &p.suppressed, &p.full)
+		return p, row.Scan(&p.batch, &p.seq, &p.domainID, &p.address, &p.data, &p.attempts, &p.tries, &p.class, &p.suppressed, &p.counted)
 	})
 	if err != nil {
 		return nil, err

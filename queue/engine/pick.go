@@ -114,7 +114,7 @@ func (v *serving) hand(p picked, from *pick) {
 		MayBegin: r.mayBegin,
 	}
 	res := result{
-		Result: queue.Result{Batch: p.batch, Seq: p.seq, DomainID: p.domainID, Try: p.tries + 1, Attempts: p.attempts, Full: p.full},
+		Result: queue.Result{Batch: p.batch, Seq: p.seq, DomainID: p.domainID, Try: p.tries + 1, Attempts: p.attempts, Counted: p.counted},
 		domain: from.domain, grp: from.grp, first: !from.retry,
 	}
 	if v.journal != nil { // the line first: while it is written, the lease may run out

@@ -190,7 +190,7 @@ func (v *serving) succeed(ctx context.Context, node int32, l legacy) (sent int, 
 		if !slices.Contains(kept, r.Batch) {
 			continue // it comes after the books were closed
 		}
-		r.At, r.Full = v.clock.Load().at(time.Now()), true // when it was, and whether the mailbox was full, is not known
+		r.At, r.Counted = v.clock.Load().at(time.Now()), true // when it was, and whether replies of the address were counted, is not known
 		results = append(results, r)
 	}
 	for chunk := range slices.Chunk(results, maxFlush) {

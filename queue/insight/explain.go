@@ -14,7 +14,8 @@ import (
 type Explanation struct {
 	Address      string           `json:"address"` // as suppressions have it
 	Suppressions []SuppressedBy   `json:"suppressions"`
-	Full         *FullMailbox     `json:"full_mailbox"` // nil: it took the last message, or was never full
+	Full         *CountedReplies  `json:"full_mailbox"` // nil: it took the last message, or was never full
+	Unknown      *CountedReplies  `json:"no_such_user"` // the same, where a site called it unknown that also says so of others
 	Messages     []AddressMessage `json:"messages"`     // the latest first
 	More         bool             `json:"more"`         // there are older ones
 }
@@ -27,12 +28,12 @@ type SuppressedBy struct {
 	Kept  bool   `json:"kept"`  // that recipient is there still; else its batch was pruned, or it came from elsewhere
 }
 
-// FullMailbox counts how often a mailbox was full since it last took a message.
-type FullMailbox struct {
+// CountedReplies counts replies since the address last took a message.
+type CountedReplies struct {
 	FirstAt time.Time `json:"first_at"`
 	LastAt  time.Time `json:"last_at"`
 	Replies int       `json:"replies"`
-	Limit   int       `json:"limit"` // suppressed for a while after so many
+	Limit   int       `json:"limit"` // suppressed after so many
 }
 
 // An AddressMessage is what became of a message to an address.
@@ -85,7 +86,7 @@ SELECT s.address, coalesce(c.domain, '') AS client, s.cause, s.until, s.added_at
        s.seq, coalesce(s.until <= now(), false) AS ended, EXISTS (SELECT FROM enotify.recipient r WHERE r.batch_id = s.batch_id AND r.seq = s.seq) AS kept
 FROM enotify.suppression s LEFT JOIN enotify.client c ON c.id = s.client_id
 WHERE s.address = $1 ORDER BY ended, s.client_id NULLS FIRST`
-	fullMailboxSQL = `SELECT m.first_at, m.last_at, m.replies, $2::int FROM enotify.full_mailbox m WHERE m.address = $1`
+	countedSQL = `SELECT c.first_at, c.last_at, c.replies, $3::int FROM enotify.counted_reply c WHERE c.address = $1 AND c.class = $2::text::enotify.reply_class`
 	// An index on the address of each recipient would cost every seal. Instead
 	// only those of its domain are looked at, which in each batch are a range,
 	// and those whom the seal left out.
@@ -125,12 +126,21 @@ func (r Reader) Explain(ctx context.Context, address string, since time.Time, li
 		if e.Suppressions, err = query[SuppressedBy](ctx, tx, suppressedBySQL, e.Address); err != nil {
 			return err
 		}
-		full, err := query[FullMailbox](ctx, tx, fullMailboxSQL, e.Address, queue.MailboxFull.Treatment().Suppresses.Replies)
-		if err != nil {
-			return err
-		}
-		if len(full) > 0 {
-			e.Full = &full[0]
+		for _, of := range []struct {
+			class queue.Class
+			by    queue.Suppresses
+			to    **CountedReplies
+		}{
+			{queue.MailboxFull, queue.MailboxFull.Treatment().Suppresses, &e.Full},
+			{queue.NoSuchUser, queue.OnceRepeated, &e.Unknown},
+		} {
+			counted, err := query[CountedReplies](ctx, tx, countedSQL, e.Address, string(of.class), of.by.Replies)
+			if err != nil {
+				return err
+			}
+			if len(counted) > 0 {
+				*of.to = &counted[0]
+			}
 		}
 		if e.Messages, err = query[AddressMessage](ctx, tx, messagesToSQL, e.Address, since, limit+1); err != nil {
 			return err

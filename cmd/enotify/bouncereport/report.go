@@ -37,10 +37,8 @@ var segments = []struct {
 // fullAdvice names the figures by which full mailboxes are left alone.
 var fullAdvice = func() string {
 	s := queue.MailboxFull.Treatment().Suppresses
-	return fmt.Sprintf("Tried again; after %d such replies over %s or more the address is left alone for %s. Nothing to do.", s.Replies, days(s.Over), days(s.For))
+	return fmt.Sprintf("Tried again; after %d such replies over %s or more the address is left alone for %s. Nothing to do.", s.Replies, figures.Days(s.Over), figures.Days(s.For))
 }()
-
-func days(d time.Duration) string { return figures.Some(int(d/(24*time.Hour)), "day") }
 
 const mainSegments = 4
 

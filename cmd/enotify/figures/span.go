@@ -26,6 +26,9 @@ func Span(d time.Duration) string {
 	}
 }
 
+// Days is a duration in whole days, as in "1 day" or "30 days".
+func Days(d time.Duration) string { return Some(int(d/(24*time.Hour)), "day") }
+
 // Estimate is the Span of something still to come, which takes a second at
 // least.
 func Estimate(d time.Duration) string { return Span(max(d, time.Second)) }

@@ -23,7 +23,7 @@ func full(_ context.Context, m queue.Message) queue.Outcome {
 // fullOnce sends a batch to a mailbox of each kind, once, all of which are full, so many days after the last time.
 func fullOnce(f *queuetest.Fixture, key string, days int, handle queue.Handler) (batch int64) {
 	f.Helper()
-	f.Exec(`UPDATE enotify.full_mailbox SET first_at = first_at - $1 * interval '1 day', last_at = last_at - $1 * interval '1 day'`, days)
+	f.Exec(`UPDATE enotify.counted_reply SET first_at = first_at - $1 * interval '1 day', last_at = last_at - $1 * interval '1 day'`, days)
 	batch = queuetest.Query[int64](f, `SELECT enotify.enqueue($1, 'info@town.example', 's', 't', '{Ann@four.example, bob@five.example}')`, key)
 	s := f.Server("n-"+key, handle)
 	s.Schedule = engine.Schedule{First: time.Hour, Max: time.Hour}
@@ -48,7 +48,7 @@ func TestFullMailboxIsSuppressedForAWhile(t *testing.T) {
 	if want := "ann@four.example t mailbox_full 7 30, bob@five.example t mailbox_full 7 30"; got != want || last != 7 {
 		t.Errorf("suppressions: got %q, want %q", got, want)
 	}
-	if got, want := queuetest.Query[string](f, `SELECT regexp_replace(note, '\d{4}-\d\d-\d\d', 'DAY') FROM enotify.suppression WHERE address LIKE 'ann%'`), "full 7 times since DAY: over quota"; got != want {
+	if got, want := queuetest.Query[string](f, `SELECT regexp_replace(note, '\d{4}-\d\d-\d\d', 'DAY') FROM enotify.suppression WHERE address LIKE 'ann%'`), "said 7 times since DAY: over quota"; got != want {
 		t.Errorf("note: got %q, want %q", got, want)
 	}
 	batch := fullOnce(f, "8", 0, full)
@@ -71,11 +71,11 @@ func TestDeliveryEmptiesTheMailbox(t *testing.T) {
 	for _, key := range []string{"1", "2", "3", "4"} {
 		fullOnce(f, key, 1, full)
 	}
-	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.full_mailbox WHERE replies = 4`); got != 2 {
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.counted_reply WHERE replies = 4`); got != 2 {
 		t.Fatalf("mailboxes with four replies: got %d, want 2", got)
 	}
 	fullOnce(f, "5", 1, queuetest.Deliver)
-	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.full_mailbox`); got != 0 {
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.counted_reply`); got != 0 {
 		t.Errorf("full mailboxes after a delivery: got %d, want 0", got)
 	}
 	fullOnce(f, "6", 1, full)
@@ -92,7 +92,7 @@ func TestFullLongAgo(t *testing.T) {
 		fullOnce(f, key, 0, full)
 	}
 	fullOnce(f, "5", 31, full)
-	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.full_mailbox WHERE replies = 1 AND first_at = last_at`); got != 2 {
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.counted_reply WHERE replies = 1 AND first_at = last_at`); got != 2 {
 		t.Errorf("mailboxes with one reply: got %d, want 2", got)
 	}
 }
@@ -112,4 +112,31 @@ func TestGoneOutlastsFull(t *testing.T) {
 func enqueueTo(f *queuetest.Fixture, key string, addresses ...string) int64 {
 	f.Helper()
 	return queuetest.Query[int64](f, `SELECT enotify.enqueue($1, 'info@town.example', 'Lunch menu', 'Soup.', $2)`, key, addresses)
+}
+
+// A site that calls living addresses unknown as well is believed when it repeats that, and a delivery clears the count.
+func TestUnknownOnceRepeated(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	unknown := func(context.Context, queue.Message) queue.Outcome {
+		o := queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser, Reply: queue.Reply{Code: 550, Text: "unknown user"}, Treatment: queue.NoSuchUser.Treatment()}
+		o.Treatment.Suppresses = queue.OnceRepeated
+		return o
+	}
+	suppressions := func() string {
+		return queuetest.Query[string](f, `SELECT coalesce(string_agg(format('%s %s %s', address, cause, until IS NULL), ', ' ORDER BY address), '') FROM enotify.suppression`)
+	}
+	fullOnce(f, "1", 0, unknown)
+	fullOnce(f, "2", 8, unknown)
+	fullOnce(f, "3", 1, queuetest.Deliver)
+	fullOnce(f, "4", 1, unknown)
+	fullOnce(f, "5", 4, unknown)
+	fullOnce(f, "6", 2, unknown)
+	if got := suppressions(); got != "" {
+		t.Fatalf("after three times in six days: got %q, want nobody", got)
+	}
+	fullOnce(f, "7", 1, unknown)
+	if got, want := suppressions(), "ann@four.example no_such_user t, bob@five.example no_such_user t"; got != want {
+		t.Errorf("after four times in seven days: got %q, want %q", got, want)
+	}
 }
