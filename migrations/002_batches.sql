@@ -16,6 +16,8 @@ CREATE TABLE enotify.client (
     dkim_selectors text[] NOT NULL DEFAULT '{}' CHECK (
         cardinality(dkim_selectors) <= 4 AND array_position(dkim_selectors, NULL) IS NULL AND
         '.' || array_to_string(dkim_selectors, '.') ~ '^(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\.?$'),
+    auto_submitted text NOT NULL DEFAULT 'auto-generated' CHECK (auto_submitted IN ('', 'auto-generated')),
+    precedence     text NOT NULL DEFAULT '' CHECK (precedence IN ('', 'bulk', 'list')),
     refused_at     timestamptz,
     refused_why    text NOT NULL DEFAULT '',
     created_at     timestamptz NOT NULL DEFAULT now(),
@@ -34,6 +36,9 @@ COMMENT ON COLUMN enotify.client.bounce_domain IS
 COMMENT ON COLUMN enotify.client.dkim_selectors IS
     'selectors (RFC 6376 §3.1) of the keys that sign its mail, one signature each; empty: unsigned. Private keys are '
     'files on the nodes';
+COMMENT ON COLUMN enotify.client.auto_submitted IS
+    'the Auto-Submitted: field of its mail (RFC 3834), which keeps vacation replies away; empty: none';
+COMMENT ON COLUMN enotify.client.precedence IS 'the Precedence: field of its mail: bulk or list; empty: none';
 COMMENT ON COLUMN enotify.client.refused_at IS
     'since when its batches are blocked because receivers refuse them although the guard found nothing wrong. Ends '
     'when its SPF record changes or an operator resumes one of the batches. NULL: not blocked for this reason';
@@ -60,20 +65,27 @@ CREATE TABLE enotify.batch (
     reason           text NOT NULL DEFAULT '',
     priority         int  NOT NULL DEFAULT 0,
     from_address     text NOT NULL CHECK (from_address !~ '[\r\n]' AND length(from_address) <= 254),
-    from_name        text NOT NULL DEFAULT '' CHECK (from_name !~ '[\r\n]' AND length(from_name) <= 200),
+    from_name        text NOT NULL DEFAULT ''
+        CHECK (from_name !~ '[\x01-\x1f\x7f-\x9f]' AND length(from_name) <= 200),
     reply_to         text NOT NULL DEFAULT '' CHECK (reply_to !~ '[\r\n]' AND length(reply_to) <= 254),
-    subject          text NOT NULL CHECK (subject !~ '[\r\n]' AND length(subject) <= 900),
+    subject          text NOT NULL CHECK (subject !~ '[\x01-\x1f\x7f-\x9f]' AND length(subject) <= 900),
     list_unsubscribe text NOT NULL DEFAULT ''
         CHECK (list_unsubscribe !~ '[\s<>]' AND (list_unsubscribe = '' OR list_unsubscribe ~ '^(https|mailto):')
            AND length(list_unsubscribe) <= 800),
-    body_text        text NOT NULL DEFAULT '',
-    body_html        text NOT NULL DEFAULT '',
+    headers          jsonb NOT NULL DEFAULT '{}' CHECK (
+        jsonb_typeof(headers) = 'object' AND pg_column_size(headers) <= 32768
+        AND NOT headers @? '$.keyvalue().key ? (!(@ like_regex "^[A-Za-z][A-Za-z0-9-]*$"))'
+        AND NOT headers @? 'strict $.** ? (@.type() == "string" && @ like_regex "[\\x01-\\x1f\\x7f-\\x9f]")'),
+    body_text        text NOT NULL DEFAULT '' CHECK (octet_length(body_text) <= 2097152),
+    body_html        text NOT NULL DEFAULT '' CHECK (octet_length(body_html) <= 2097152),
     on_unknown       text NOT NULL DEFAULT 'hold' CHECK (on_unknown IN ('hold', 'resend')),
     staged           int  NOT NULL DEFAULT 0,
     duplicates       int  NOT NULL DEFAULT 0,
     total            int  NOT NULL DEFAULT 0,
     sendable         int  NOT NULL DEFAULT 0,
     requeues         int  NOT NULL DEFAULT 0,
+    edits            int  NOT NULL DEFAULT 0,
+    fault            text NOT NULL DEFAULT '',
     created_by       name NOT NULL DEFAULT session_user,
     created_at       timestamptz NOT NULL DEFAULT now(),
     submitted_at     timestamptz,
@@ -108,8 +120,11 @@ COMMENT ON COLUMN enotify.batch.reply_to IS 'address of the Reply-To: field; emp
 COMMENT ON COLUMN enotify.batch.subject IS 'may hold merge fields such as {{.name}}';
 COMMENT ON COLUMN enotify.batch.list_unsubscribe IS
     'https: or mailto: URI of the List-Unsubscribe: field (RFC 2369); may hold merge fields; empty: none';
-COMMENT ON COLUMN enotify.batch.body_text IS 'text/plain body; may hold merge fields; empty: none';
-COMMENT ON COLUMN enotify.batch.body_html IS 'text/html body; may hold merge fields; empty: none';
+COMMENT ON COLUMN enotify.batch.headers IS
+    'header fields of its messages beside those that enotify writes: name to value, or to a list of values; values '
+    'may hold merge fields';
+COMMENT ON COLUMN enotify.batch.body_text IS 'text/plain body, at most 2 MiB; may hold merge fields; empty: none';
+COMMENT ON COLUMN enotify.batch.body_html IS 'text/html body, at most 2 MiB; may hold merge fields; empty: none';
 COMMENT ON COLUMN enotify.batch.on_unknown IS
     'what happens to a recipient that may or may not have got the message when its node died. hold: its outcome is '
     'unknown and an operator decides. resend: it is tried again with the same Message-ID';
@@ -119,14 +134,18 @@ COMMENT ON COLUMN enotify.batch.total IS 'recipients: staged - duplicates';
 COMMENT ON COLUMN enotify.batch.sendable IS
     'recipients that submit_batch found neither invalid nor suppressed: seq 1 to sendable, the ranges of batch_domain';
 COMMENT ON COLUMN enotify.batch.requeues IS 'how many times recipients of it were requeued';
+COMMENT ON COLUMN enotify.batch.edits IS 'how many times its content was replaced since it was submitted';
+COMMENT ON COLUMN enotify.batch.fault IS
+    'why no message of it can be composed, found by a node: a template that cannot be read, for example. It is blocked '
+    'until its content is replaced (replace_content). Empty: none is known';
 COMMENT ON COLUMN enotify.batch.created_by IS 'login that created it';
-COMMENT ON COLUMN enotify.batch.created_at IS 'when it was created; also the Date: of its messages';
+COMMENT ON COLUMN enotify.batch.created_at IS 'when it was created';
 COMMENT ON COLUMN enotify.batch.submitted_at IS 'when it was submitted; NULL: it is a draft, or was cancelled as one';
 COMMENT ON COLUMN enotify.batch.not_before IS 'it takes no turn before this time; NULL: at once';
 COMMENT ON COLUMN enotify.batch.expires_at IS 'no attempt begins after this time';
 COMMENT ON COLUMN enotify.batch.surveyed_at IS
     'when the sites of all its domains were known; it takes no turn before. NULL: not yet';
-COMMENT ON COLUMN enotify.batch.started_at IS 'when it first took the turn';
+COMMENT ON COLUMN enotify.batch.started_at IS 'when it first took the turn; the Date: of its messages';
 COMMENT ON COLUMN enotify.batch.turn_at IS
     'when it last took the turn: of two batches under way, the earlier one goes first in each recipient domain';
 COMMENT ON COLUMN enotify.batch.finished_at IS
@@ -136,18 +155,24 @@ COMMENT ON COLUMN enotify.batch.pruned_at IS
 
 CREATE TABLE enotify.attachment (
     batch_id     bigint NOT NULL REFERENCES enotify.batch ON DELETE CASCADE,
-    n            int    NOT NULL,
-    filename     text   NOT NULL CHECK (filename !~ '[\r\n"\\/]' AND length(filename) BETWEEN 1 AND 200),
+    n            int    NOT NULL CHECK (n BETWEEN 1 AND 20),
+    filename     text   NOT NULL
+        CHECK (filename !~ '[\x01-\x1f"\\/\x7f-\x9f]' AND length(filename) BETWEEN 1 AND 200),
     content_type text   NOT NULL DEFAULT ''
-        CHECK (content_type = '' OR content_type ~ '^[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+$'),
+        CHECK (content_type = '' OR length(content_type) <= 200 AND content_type
+            ~ '^[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+(; *[A-Za-z0-9-]+=("[ !#-\[\]-~]*"|[A-Za-z0-9!#$&^_.+-]+))*$'),
+    content_id   text   NOT NULL DEFAULT '' CHECK (content_id ~ '^[!#-;=?-\[\]-~]*$' AND length(content_id) <= 200),
     content      bytea  NOT NULL CHECK (length(content) <= 26214400),
     PRIMARY KEY (batch_id, n)
 );
 COMMENT ON TABLE  enotify.attachment IS 'files attached to every message of a batch';
 COMMENT ON COLUMN enotify.attachment.batch_id IS 'the batch';
-COMMENT ON COLUMN enotify.attachment.n IS 'position, from 1';
+COMMENT ON COLUMN enotify.attachment.n IS 'position, from 1 to 20';
 COMMENT ON COLUMN enotify.attachment.filename IS 'name shown to the reader';
-COMMENT ON COLUMN enotify.attachment.content_type IS 'media type; empty: chosen by the file name';
+COMMENT ON COLUMN enotify.attachment.content_type IS
+    'media type, with its parameters: text/calendar; method=REQUEST. Empty: chosen by the file name';
+COMMENT ON COLUMN enotify.attachment.content_id IS
+    'name by which the HTML shows it: logo for <img src="cid:logo">; empty: a picture is shown by its file name';
 COMMENT ON COLUMN enotify.attachment.content IS 'the file, at most 25 MiB';
 
 CREATE TABLE enotify.batch_log (
@@ -192,7 +217,7 @@ COMMENT ON COLUMN enotify.preflight.report IS 'the whole report, as preflight -o
 CREATE TABLE enotify.recipient_in (
     batch_id bigint NOT NULL,
     address  text,
-    data     jsonb,
+    data     jsonb CONSTRAINT "the data of a recipient has at most 64 KiB" CHECK (pg_column_size(data) <= 65536),
     owner    oid NOT NULL DEFAULT session_user::regrole::oid
 );
 CREATE INDEX recipient_in_batch ON enotify.recipient_in (batch_id);
@@ -201,6 +226,7 @@ COMMENT ON TABLE  enotify.recipient_in IS
 COMMENT ON COLUMN enotify.recipient_in.batch_id IS 'a batch in state draft';
 COMMENT ON COLUMN enotify.recipient_in.address IS
     'as the application has it; a bad address becomes the outcome ''invalid'', never an error';
-COMMENT ON COLUMN enotify.recipient_in.data IS 'merge data, a JSON object; NULL: none';
+COMMENT ON COLUMN enotify.recipient_in.data IS
+    'merge data, a JSON object of at most 64 KiB; NULL: none. The constraint''s name is what COPY says of a larger one';
 COMMENT ON COLUMN enotify.recipient_in.owner IS
     'login that staged the row. A default, because COPY FROM refuses tables with row-level security';

@@ -30,6 +30,7 @@ const (
 	AlertClientBlocked = "client_blocked" // batches of a client were stopped
 	AlertSpamBlock     = "spam_block"     // an egress address is held at a site
 	AlertSmarthost     = "smarthost"      // our smarthost does not accept us
+	AlertContent       = "content"        // a batch was stopped because no message of it can be composed
 )
 
 const raiseSQL = `SELECT pg_notify('enotify_alert', $1)`

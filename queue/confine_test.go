@@ -18,7 +18,7 @@ import (
 // is not here is an internal one: add it only if an application may call it
 // with whatever it likes.
 var appFunctions = []string{
-	"a_labels", "add_attachment", "add_recipients", "create_batch", "enqueue", "mailbox", "mailbox_problem", "my_clients", "punycode", "submit_batch",
+	"a_labels", "add_attachment", "add_recipients", "create_batch", "enqueue", "mailbox", "mailbox_problem", "my_clients", "punycode", "replace_content", "submit_batch",
 }
 
 // confined is a login of town.example alone, beside city.example and its
@@ -114,7 +114,7 @@ func TestApplicationLoginStaysInside(t *testing.T) {
 		{`INSERT INTO enotify.recipient_in (batch_id, address) VALUES (NULL, 'x@a.example')`, "null value in column"},
 		{`INSERT INTO enotify.recipient_in (batch_id, address, owner) VALUES (1, 'x@a.example', 10)`, denied},
 		{`INSERT INTO enotify.recipient_in (batch_id, address) VALUES (1, 'x@a.example') RETURNING owner`, denied},
-		{`SELECT enotify.create_batch('long', 'info@town.example', repeat('s', 10000000))`, `"batch_subject_check"`},
+		{`SELECT enotify.create_batch('long', 'info@town.example', repeat('s', 10000000))`, `the subject has 10000000 characters, where 900 are allowed`},
 		{`SELECT enotify.create_batch(repeat('k', 201), 'info@town.example', 's')`, `"batch_idem_key_check"`},
 		{`SELECT enotify.create_batch('p', 'info@town.example', 's', list_unsubscribe => 'javascript:alert(1)')`, `"batch_list_unsubscribe_check"`},
 	} {
@@ -227,6 +227,7 @@ func TestNoFieldTakesALineEnd(t *testing.T) {
 	f, app := confined(t)
 	harmless := map[string]bool{ // not a header
 		"create_batch.body_text": true, "create_batch.body_html": true, "enqueue.body_text": true, "enqueue.body_html": true,
+		"replace_content.body_text": true, "replace_content.body_html": true,
 		"create_batch.idem_key": true, "enqueue.idem_key": true,
 		"mailbox.address": true, "mailbox_problem.m": true, "a_labels.domain": true, "punycode.label": true, // text in, text out
 		"create_batch.reply_to": true, "enqueue.reply_to": true, "create_batch.from_address": true, "enqueue.from_address": true, // trimmed, and looked at below
@@ -313,7 +314,7 @@ func TestNoFieldTakesALineEnd(t *testing.T) {
 func TestHeadersAreCheckedInTheTable(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
-	bodies := []string{"body_text", "body_html", "reason", "idem_key", "on_unknown"}
+	bodies := []string{"body_text", "body_html", "reason", "fault", "idem_key", "on_unknown"}
 	columns := names(f, `SELECT attname::text FROM pg_attribute WHERE attrelid = 'enotify.batch'::regclass AND atttypid = 'text'::regtype AND attnum > 0 AND NOT attisdropped`)
 	for _, column := range columns {
 		if slices.Contains(bodies, column) {

@@ -4,30 +4,34 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
 const contentSQL = `
-SELECT b.id, c.domain, b.from_address, b.from_name, b.reply_to, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''), c.dkim_selectors, b.subject, b.body_text, b.body_html,
-       'auto-generated', b.list_unsubscribe, b.priority, b.created_at, b.started_at, b.expires_at, b.on_unknown
+SELECT b.id, c.domain, b.from_address, b.from_name, b.reply_to, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''), c.dkim_selectors, b.subject, b.headers, b.body_text, b.body_html,
+       c.auto_submitted, c.precedence, b.edits, b.list_unsubscribe, b.priority, b.created_at, b.started_at, b.expires_at, b.on_unknown
 FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id WHERE b.id = $1`
 
-const attachmentsSQL = `SELECT filename, content_type, '', content FROM enotify.attachment WHERE batch_id = $1 ORDER BY n`
+const attachmentsSQL = `SELECT filename, content_type, content_id, content FROM enotify.attachment WHERE batch_id = $1 ORDER BY n`
 
 // Content returns what the batch says, attachments included.
 func (db *DB) Content(ctx context.Context, batch int64) (*Batch, error) {
 	var b Batch
 	var started *time.Time
-	err := db.pool.QueryRow(ctx, contentSQL, batch).Scan(&b.ID, &b.Client, &b.From, &b.FromName, &b.ReplyTo, &b.ReturnPath, &b.Bounces.Mode, &b.Bounces.Domain, &b.DKIMSelectors, &b.Subject, &b.Text, &b.HTML,
-		&b.AutoSubmitted, &b.ListUnsubscribe, &b.Priority, &b.CreatedAt, &started, &b.ExpiresAt, &b.OnUnknown)
+	var headers map[string]any
+	err := db.pool.QueryRow(ctx, contentSQL, batch).Scan(&b.ID, &b.Client, &b.From, &b.FromName, &b.ReplyTo, &b.ReturnPath, &b.Bounces.Mode, &b.Bounces.Domain, &b.DKIMSelectors, &b.Subject, &headers, &b.Text, &b.HTML,
+		&b.AutoSubmitted, &b.Precedence, &b.Edits, &b.ListUnsubscribe, &b.Priority, &b.CreatedAt, &started, &b.ExpiresAt, &b.OnUnknown)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, fmt.Errorf("batch %d: %w", batch, ErrNotFound)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("batch %d: %w", batch, AsRefusal(err))
 	}
+	b.Headers = headerList(headers)
 	if started != nil {
 		b.StartedAt = *started
 	}
@@ -37,4 +41,47 @@ func (db *DB) Content(ctx context.Context, batch int64) (*Batch, error) {
 	}
 	b.Attachments, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Attachment])
 	return &b, err
+}
+
+// headerList is the column headers: names to a value or a list of values, in
+// the order of the names, so that messages are the same everywhere.
+func headerList(headers map[string]any) (list []Header) {
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		values, isList := headers[name].([]any)
+		if !isList {
+			values = []any{headers[name]}
+		}
+		for _, v := range values {
+			text, _ := v.(string) // the schema allows nothing else
+			list = append(list, Header{Name: name, Value: text})
+		}
+	}
+	return list
+}
+
+// headerObject is the column for a list of headers; NULL when there are none.
+func headerObject(list []Header) map[string][]string {
+	var headers map[string][]string
+	for _, h := range list {
+		if headers == nil {
+			headers = map[string][]string{}
+		}
+		headers[h.Name] = append(headers[h.Name], h.Value)
+	}
+	return headers
+}
+
+const replaceContentSQL = `SELECT enotify.replace_content($1, $2, $3, $4, $5)`
+
+// A ContentEdit replaces what a batch says; nil keeps it.
+type ContentEdit struct {
+	Subject, Text, HTML *string
+	Filenames           []string // of all attachments, in their order
+}
+
+// ReplaceContent replaces the content of a batch for all recipients that have
+// not been tried. A batch that was blocked for its content goes on.
+func (db *DB) ReplaceContent(ctx context.Context, batch int64, e ContentEdit) error {
+	_, err := db.pool.Exec(ctx, replaceContentSQL, batch, e.Subject, e.Text, e.HTML, e.Filenames)
+	return AsRefusal(err)
 }

@@ -39,10 +39,10 @@ type Created struct {
 const (
 	createSQL = `
 SELECT enotify.create_batch(idem_key => $1, from_address => $2, subject => $3, body_text => $4, body_html => $5, from_name => $6, reply_to => $7,
-                            priority => $8, not_before => $9, expires_at => $10, on_unknown => $11, list_unsubscribe => $12)`
+                            priority => $8, not_before => $9, expires_at => $10, on_unknown => $11, list_unsubscribe => $12, headers => $13)`
 	// A row of this transaction bears the transaction's time.
 	existedSQL = `SELECT created_at <> now() FROM enotify.batch_status WHERE id = $1`
-	attachSQL  = `SELECT enotify.add_attachment($1, $2, $3, $4)`
+	attachSQL  = `SELECT enotify.add_attachment($1, $2, $3, $4, $5)`
 )
 
 // Create makes a batch with its attachments and recipients, all or nothing, in
@@ -50,7 +50,7 @@ SELECT enotify.create_batch(idem_key => $1, from_address => $2, subject => $3, b
 func (db *DB) Create(ctx context.Context, d Draft) (made Created, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		if err := tx.QueryRow(ctx, createSQL, d.Key, d.From, d.Subject, d.Text, d.HTML, d.FromName, d.ReplyTo,
-			d.Priority, orNever(d.NotBefore), orNever(d.ExpiresAt), orNull(string(d.OnUnknown)), d.ListUnsubscribe).Scan(&made.ID); err != nil {
+			d.Priority, orNever(d.NotBefore), orNever(d.ExpiresAt), orNull(string(d.OnUnknown)), d.ListUnsubscribe, headerObject(d.Headers)).Scan(&made.ID); err != nil {
 			return err
 		}
 		if err := tx.QueryRow(ctx, existedSQL, made.ID).Scan(&made.Existed); err != nil {
@@ -58,7 +58,7 @@ func (db *DB) Create(ctx context.Context, d Draft) (made Created, err error) {
 		}
 		if !made.Existed {
 			for _, a := range d.Attachments {
-				if _, err := tx.Exec(ctx, attachSQL, made.ID, a.Filename, a.Content, a.ContentType); err != nil {
+				if _, err := tx.Exec(ctx, attachSQL, made.ID, a.Filename, a.Content, a.ContentType, a.ContentID); err != nil {
 					return err
 				}
 			}

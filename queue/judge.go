@@ -44,10 +44,10 @@ WHERE client_id = $1 AND superseded_at IS NULL AND (identity, egress) NOT IN (SE
 	blockSQL    = `UPDATE enotify.batch SET state = 'blocked', reason = $2 WHERE client_id = $1 AND state IN ('queued', 'sending', 'draining', 'retrying') RETURNING id`
 	blockNewSQL = `UPDATE enotify.batch SET state = 'blocked', reason = $2 WHERE client_id = $1 AND state = 'queued' AND started_at IS NULL RETURNING id`
 	anyMaySQL   = `SELECT EXISTS (SELECT FROM enotify.node n WHERE n.live_until > now() AND enotify.may_send(n.id, $1))`
-	reblockSQL  = `UPDATE enotify.batch SET reason = $2 WHERE client_id = $1 AND state = 'blocked' AND reason <> $2`
+	reblockSQL  = `UPDATE enotify.batch SET reason = $2 WHERE client_id = $1 AND state = 'blocked' AND fault = '' AND reason <> $2`
 	unblockSQL  = `
 UPDATE enotify.batch SET state = 'queued', reason = ''
-WHERE client_id = $1 AND state = 'blocked' AND NOT EXISTS (SELECT FROM enotify.client c WHERE c.id = $1 AND c.refused_at IS NOT NULL) RETURNING id`
+WHERE client_id = $1 AND state = 'blocked' AND fault = '' AND NOT EXISTS (SELECT FROM enotify.client c WHERE c.id = $1 AND c.refused_at IS NOT NULL) RETURNING id`
 	clientDomainSQL = `SELECT domain FROM enotify.client WHERE id = $1`
 	waitSQL         = `UPDATE enotify.batch SET reason = $2 WHERE client_id = $1 AND state = 'queued' AND reason <> $2`
 	waitedSQL       = `UPDATE enotify.batch SET reason = '' WHERE client_id = $1 AND state = 'queued' AND (reason LIKE 'waits for DNS%' OR reason LIKE 'waits for the guard%')`

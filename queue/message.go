@@ -52,6 +52,7 @@ type Batch struct {
 	AutoSubmitted string // Auto-Submitted: (RFC 3834 §5): auto-generated
 	Precedence    string // Precedence: bulk or list
 
+	Edits     int // how many times its content was replaced
 	Priority  int // the higher goes first
 	CreatedAt time.Time
 	StartedAt time.Time // of the first try: the Date: of every message, on every try; zero before it

@@ -53,6 +53,10 @@ type Outcome struct {
 	Site  string        // to which the message went or would have gone, "" when that is not known
 	After time.Duration // when Deferred: not before; 0 leaves it to the retry schedule
 
+	// Fault says why no message of the whole batch can be composed, "" when that
+	// is not so. The batch is blocked for it.
+	Fault string `json:",omitzero"`
+
 	// Treatment is set only where the reply is to be treated otherwise than its class.
 	Treatment Treatment `json:",omitzero"`
 }

@@ -19,19 +19,25 @@ func (r *Refusal) Unwrap() error { return r.cause }
 
 // rules says in words what the constraints are for that people run into.
 var rules = map[string]string{
-	"batch_idem_key_check":            "the key has no character or more than 200",
-	"batch_from_address_check":        "the from address holds a line break or is longer than 254 characters",
-	"batch_from_name_check":           "the from name holds a line break or is longer than 200 characters",
-	"batch_reply_to_check":            "the reply-to address holds a line break or is longer than 254 characters",
-	"batch_subject_check":             "the subject holds a line break or is longer than 900 characters",
-	"batch_list_unsubscribe_check":    "list-unsubscribe is no https: or mailto: URI of up to 800 characters without spaces and angle brackets",
-	"batch_on_unknown_check":          "on_unknown is hold or resend",
-	"attachment_filename_check":       "the file name of an attachment is empty, longer than 200 characters, or holds a quote, slash or line break",
-	"attachment_content_type_check":   "the content type of an attachment is no media type",
-	"attachment_content_check":        "an attachment is larger than 25 MiB",
-	"batch_pruned_check":              "the batch was pruned: whom it went to is not known any more",
-	"suppression_address_check":       "the address is longer than 320 characters",
-	"destination_rate_messages_check": "a rate is not negative",
+	"batch_idem_key_check":                       "the key has no character or more than 200",
+	"batch_from_address_check":                   "the from address holds a line break or is longer than 254 characters",
+	"batch_from_name_check":                      "the from name holds a line break or other control character, or is longer than 200 characters",
+	"batch_reply_to_check":                       "the reply-to address holds a line break or is longer than 254 characters",
+	"batch_subject_check":                        "the subject holds a tab, line break or other control character, or is longer than 900 characters",
+	"batch_headers_check":                        "the header fields are no JSON object of names and values, hold a control character, or take more than 32 KiB",
+	"batch_body_text_check":                      "the text is larger than 2 MiB",
+	"batch_body_html_check":                      "the HTML is larger than 2 MiB",
+	"batch_list_unsubscribe_check":               "list-unsubscribe is no https: or mailto: URI of up to 800 characters without spaces and angle brackets",
+	"batch_on_unknown_check":                     "on_unknown is hold or resend",
+	"attachment_filename_check":                  "the file name of an attachment is empty, longer than 200 characters, or holds a quote, slash or control character",
+	"attachment_content_type_check":              "the content type of an attachment is no media type",
+	"attachment_content_id_check":                "the content id of an attachment holds a space or angle bracket, or is longer than 200 characters",
+	"attachment_n_check":                         "a batch has at most 20 attachments",
+	"the data of a recipient has at most 64 KiB": "the data of a recipient has more than 64 KiB",
+	"attachment_content_check":                   "an attachment is larger than 25 MiB",
+	"batch_pruned_check":                         "the batch was pruned: whom it went to is not known any more",
+	"suppression_address_check":                  "the address is longer than 320 characters",
+	"destination_rate_messages_check":            "a rate is not negative",
 }
 
 // AsRefusal makes a Refusal of what PostgreSQL answered. Other errors stay as they are.

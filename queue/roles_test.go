@@ -86,7 +86,7 @@ func TestApplicationLoginIsConfined(t *testing.T) {
 		`UPDATE enotify.batch SET state = 'queued'`:                                                 "permission denied",
 		`INSERT INTO enotify.client (domain) VALUES ('mine.example')`:                               "permission denied",
 		`CREATE TABLE enotify.mine ()`:                                                              "permission denied",
-		`SELECT enotify.create_batch('k2', 'info@city.example', repeat('s', 10000000))`:             `check constraint "batch_subject_check"`,
+		`SELECT enotify.create_batch('k2', 'info@city.example', repeat('s', 10000000))`:             `the subject has 10000000 characters, where 900 are allowed`,
 	} {
 		refusedBy(t, app, sql, want)
 	}

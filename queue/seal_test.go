@@ -181,10 +181,14 @@ func TestHeadersCannotBeInjected(t *testing.T) {
 		}
 	}
 	batch := queuetest.Query[int64](f, `SELECT enotify.create_batch('k', 'info@town.example', 's')`)
-	refused(f, `SELECT enotify.add_attachment($1, E'a\r\nX: y', 'x')`, `violates check constraint "attachment_filename_check"`, batch)
+	refused(f, `SELECT enotify.add_attachment($1, E'a\r\nX: y', 'x')`, `holds a quote, slash, backslash or control character`, batch)
+	refused(f, `INSERT INTO enotify.attachment (batch_id, n, filename, content) VALUES ($1, 1, E'a\tb', 'x')`, `violates check constraint "attachment_filename_check"`, batch)
 	for _, column := range []string{"subject", "from_name", "reply_to", "from_address", "list_unsubscribe"} {
 		refused(f, `UPDATE enotify.batch SET `+column+` = E'https:a\nb' WHERE id = $1`, `violates check constraint "batch_`+column+`_check"`, batch)
 	}
+	refused(f, `UPDATE enotify.batch SET headers = '{"X-A": "a\nBcc: b"}' WHERE id = $1`, `violates check constraint "batch_headers_check"`, batch)
+	refused(f, `UPDATE enotify.batch SET headers = '{"X-A": ["a", "\u0085b"]}' WHERE id = $1`, `violates check constraint "batch_headers_check"`, batch)
+	refused(f, `UPDATE enotify.batch SET headers = '{"X A": "a"}' WHERE id = $1`, `violates check constraint "batch_headers_check"`, batch)
 	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.batch WHERE subject ~ '[\r\n]' OR from_address ~ '[\r\n]'`); got != 0 {
 		t.Errorf("batches with a line end: got %d, want 0", got)
 	}

@@ -282,8 +282,8 @@ func TestCheckTemplates(t *testing.T) {
 				t.Errorf("got %v, want %q in it", err, test.want)
 			}
 			w, host := one(t, smtptest.Config{})
-			if o := w.deliver(t, to(&b, 1, "user@a.test")); o.State != queue.Invalid || host.Connections() != 0 {
-				t.Errorf("delivery: got %+v over %d connections, want invalid over none", o, host.Connections())
+			if o := w.deliver(t, to(&b, 1, "user@a.test")); o.State != queue.Deferred || o.Class != queue.NotBegun || !strings.Contains(o.Fault, test.want) || host.Connections() != 0 {
+				t.Errorf("delivery: got %+v over %d connections, want the fault of the batch, at no cost to the recipient, over none", o, host.Connections())
 			}
 		})
 	}

@@ -132,8 +132,17 @@ func (s *Sender) deliver(ctx context.Context, m queue.Message) queue.Outcome {
 	return s.hand(ctx, r, m, l)
 }
 
-// unwritten is the outcome of a message that cannot be composed.
+// faultWait is how soon a message is tried again of a batch that is at fault;
+// by then it is blocked.
+const faultWait = 10 * time.Second
+
+// unwritten is the outcome of a message that cannot be composed: the end of the
+// recipient, or, where the batch is at fault, of the batch, at no cost to the
+// recipient.
 func unwritten(err error) queue.Outcome {
+	if fault := (*compose.Fault)(nil); errors.As(err, &fault) {
+		return queue.Outcome{State: queue.Deferred, Class: queue.NotBegun, Reply: queue.Reply{Text: clean(err.Error())}, After: faultWait, Fault: clean(err.Error())}
+	}
 	return queue.Outcome{State: queue.Invalid, Class: queue.Content, Reply: queue.Reply{Text: clean(err.Error())}}
 }
 

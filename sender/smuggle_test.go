@@ -88,6 +88,10 @@ func TestNothingIsSmuggled(t *testing.T) {
 					case queue.Delivered:
 						delivered++
 					case queue.Invalid, queue.Bounced:
+					case queue.Deferred:
+						if o.Fault == "" {
+							t.Errorf("%s, %q: got %+v, want a fault of the batch", place, text, o)
+						}
 					default:
 						t.Errorf("%s, %q: got %+v, want delivered, invalid or refused", place, text, o)
 					}

@@ -24,7 +24,9 @@ BEGIN
         DELETE FROM enotify.batch_domain d WHERE d.batch_id = b.id;
         DELETE FROM enotify.attachment a WHERE a.batch_id = b.id;
         DELETE FROM enotify.doubt d WHERE d.batch_id = b.id;
-        UPDATE enotify.batch x SET pruned_at = now(), sendable = 0, body_text = '', body_html = '' WHERE x.id = b.id;
+        UPDATE enotify.batch x SET pruned_at = now(), sendable = 0, body_text = '', body_html = '',
+                                   headers = '{}'
+        WHERE x.id = b.id;
     END IF;
     DELETE FROM enotify.recipient r WHERE r.batch_id = b.id AND r.seq > prune_batch.after AND r.seq <= upto;
     DELETE FROM enotify.outcome o WHERE o.batch_id = b.id AND o.seq > prune_batch.after AND o.seq <= upto;

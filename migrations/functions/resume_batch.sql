@@ -16,7 +16,10 @@ BEGIN
         WHERE c.id = b.client_id AND c.refused_at IS NOT NULL;
         DELETE FROM enotify.auth_refusal a WHERE a.client_id = b.client_id;
     END IF;
-    UPDATE enotify.batch x SET state = 'queued', reason = '' WHERE x.id = b.id;
+    UPDATE enotify.batch x
+    SET state = 'queued', reason = '', fault = '',
+        surveyed_at = CASE WHEN b.fault = '' THEN x.surveyed_at END -- a node checks the content again
+    WHERE x.id = b.id;
 END $$;
 
 COMMENT ON FUNCTION enotify.resume_batch IS

@@ -42,6 +42,9 @@ func (v *serving) keep(ctx context.Context) (idle bool, err error) {
 	if err := v.store.stopRefused(ctx); err != nil {
 		return false, err
 	}
+	if err := v.settleFaults(ctx); err != nil {
+		return false, err
+	}
 	if err := v.survey(ctx); err != nil {
 		return false, err
 	}
@@ -159,7 +162,7 @@ func (v *serving) giveBack(ctx context.Context, share int) error {
 	return nil
 }
 
-const activeSQL = `SELECT id FROM enotify.batch WHERE id = ANY ($1) AND state IN ('sending', 'draining', 'retrying') AND enotify.may_send($2, client_id)`
+const activeSQL = `SELECT id, edits FROM enotify.batch WHERE id = ANY ($1) AND state IN ('sending', 'draining', 'retrying') AND enotify.may_send($2, client_id)`
 
 // halt asks which batches may be sent from here just now, and stops the runs of
 // the others. That may be otherwise than takeTurn said: whoever requeues or
@@ -177,13 +180,18 @@ func (v *serving) halt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	active := make(map[int64]bool, len(ids))
+	active, edits := make(map[int64]bool, len(ids)), make(map[int64]int, len(ids))
 	var id int64
-	if _, err := pgx.ForEachRow(rows, []any{&id}, func() error { active[id] = true; return nil }); err != nil {
+	var n int
+	if _, err := pgx.ForEachRow(rows, []any{&id, &n}, func() error { active[id], edits[id] = true, n; return nil }); err != nil {
 		return err
 	}
 	for id, r := range v.runs {
-		if !active[id] {
+		if active[id] && r.batch.Edits != edits[id] { // it was stopped, edited and begun again between two looks
+			v.stale = true
+			v.lanes.keep(func(l *lane) bool { return l.batch != id })
+		}
+		if !active[id] || r.batch.Edits != edits[id] {
 			r.halted.Store(true)
 			delete(v.runs, id)
 		}

@@ -136,5 +136,11 @@ func (v *serving) hand(p picked, from *pick) {
 		v.finish(m, res, o)
 		return
 	}
-	v.handlers.Go(func() { v.finish(m, res, v.Handler(v.work, m)) })
+	v.handlers.Go(func() {
+		o := v.Handler(v.work, m)
+		if o.Fault != "" {
+			v.fault(r, o.Fault)
+		}
+		v.finish(m, res, o)
+	})
 }

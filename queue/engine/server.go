@@ -36,6 +36,10 @@ type Server struct {
 	Memory    Memory   // of Admission; nil keeps nothing
 	Schedule  Schedule // of retries
 
+	// Check says why no message of a batch can be composed, before the batch takes
+	// the turn: it is blocked for that. Nil checks nothing.
+	Check func(*queue.Batch) error
+
 	// Survey finds the site of a recipient domain. It may wait for the network;
 	// an error says that nobody knows yet, and holds up nothing. Nil has each
 	// domain be its own site until Admission finds out.

@@ -52,14 +52,15 @@ type serving struct {
 	journal   *journal              // nil: none is kept
 
 	mu        sync.Mutex
-	freed     []string            // sites with a place that is free
-	inFlight  [groups]int         // messages picked and not recorded
-	total     int                 // their sum
-	flying    map[flight]struct{} // each of them
-	firsts    map[laneKey]int     // first tries among them
-	shared    bool                // several batches have first tries under way, and may wait for each other's domains
-	surveying map[int64]int       // priority of each batch whose domains we look at
-	news      chan struct{}       // freed or inFlight changed
+	freed     []string                // sites with a place that is free
+	inFlight  [groups]int             // messages picked and not recorded
+	total     int                     // their sum
+	flying    map[flight]struct{}     // each of them
+	faults    map[*queue.Batch]string // batches to be blocked, and why
+	firsts    map[laneKey]int         // first tries among them
+	shared    bool                    // several batches have first tries under way, and may wait for each other's domains
+	surveying map[int64]int           // priority of each batch whose domains we look at
+	news      chan struct{}           // freed or inFlight changed
 }
 
 // A run is a batch for as long as it may be sent.
@@ -73,7 +74,7 @@ func newServing(s *Server, db *store, node node, kept *journal, log *slog.Logger
 	v := &serving{
 		Server: s, store: db, id: node.ID, node: node, journal: kept, log: log, capacity: s.MaxInFlight,
 		held: map[int16]int64{}, giving: map[int16]bool{}, runs: map[int64]*run{}, assigned: map[int32]string{}, lanes: newLanes(), start: time.Now(), news: make(chan struct{}, 1),
-		flying: map[flight]struct{}{}, firsts: map[laneKey]int{}, surveying: map[int64]int{},
+		flying: map[flight]struct{}{}, faults: map[*queue.Batch]string{}, firsts: map[laneKey]int{}, surveying: map[int64]int{},
 	}
 	if v.capacity <= 0 {
 		v.capacity = 2000

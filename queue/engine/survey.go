@@ -41,6 +41,9 @@ func (v *serving) survey(ctx context.Context) error {
 			continue
 		}
 		if v.Survey == nil { // no look-ups: it is done at once
+			if fit, err := v.check(ctx, b.ID); err != nil || !fit {
+				return err
+			}
 			if _, err := v.store.surveyed(ctx, b.ID, true); err != nil {
 				return err
 			}
@@ -83,6 +86,9 @@ func (v *serving) mayBeSurveyed(b turn) bool {
 // surveyBatch asks for the domains of the batch that are this node's, in
 // parallel, and says whether that brought news.
 func (v *serving) surveyBatch(ctx context.Context, b turn, grps []int16) (news bool, err error) {
+	if fit, err := v.check(ctx, b.ID); err != nil || !fit {
+		return false, err
+	}
 	domains, err := v.store.unknownDomains(ctx, b.ID, grps)
 	if err != nil {
 		return false, err

@@ -40,13 +40,22 @@ type Letter struct {
 	hashed   sync.Once
 	bodyHash [sha256.Size]byte // of the body, where that is the same for all
 
-	most atomic.Int64 // octets that a message has taken beside what is shared
+	most     atomic.Int64 // octets that a message has taken beside what is shared
+	overruns atomic.Int32 // messages that passed a limit
 }
 
-// New makes a batch ready. The error says why no message of it could be
-// composed: a template that cannot be read, an address or a field that is none.
+// New makes a batch ready. The error, a *Fault, says why no message of it could
+// be composed: a template that cannot be read, an address or a field that is none.
 // What depends on a recipient's data shows when that recipient's turn comes.
 func New(b *queue.Batch) (*Letter, error) {
+	l, err := newLetter(b)
+	if err != nil {
+		return nil, &Fault{err}
+	}
+	return l, nil
+}
+
+func newLetter(b *queue.Batch) (*Letter, error) {
 	if err := checkBatch(b); err != nil {
 		return nil, err
 	}
@@ -57,7 +66,7 @@ func New(b *queue.Batch) (*Letter, error) {
 	l.unsubscribe, errs[1] = newPart("list-unsubscribe", b.ListUnsubscribe, false)
 	text, errs[2] = newPart("text", b.Text, false)
 	html, errs[3] = newPart("html", b.HTML, true)
-	if err := errors.Join(errs[:]...); err != nil {
+	if err := oneLine(errs[:]); err != nil {
 		return nil, err
 	}
 	if b.HTML != "" {
@@ -81,6 +90,21 @@ func New(b *queue.Batch) (*Letter, error) {
 	}
 	l.measure()
 	return l, nil
+}
+
+// oneLine is all errors in one line, nil when there are none.
+func oneLine(errs []error) error {
+	var found error
+	for _, err := range errs {
+		switch {
+		case err == nil:
+		case found == nil:
+			found = err
+		default:
+			found = fmt.Errorf("%w; %w", found, err)
+		}
+	}
+	return found
 }
 
 // Check reports why no message of the batch could be composed.

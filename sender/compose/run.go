@@ -24,6 +24,17 @@ func (e *LimitError) Error() string {
 	return "the template " + e.what + "; make it simpler, or the recipient's data smaller"
 }
 
+// A Fault says that the batch is at fault, and not a recipient's data: none of
+// its messages can be composed.
+type Fault struct{ Err error }
+
+func (f *Fault) Error() string { return f.Err.Error() }
+func (f *Fault) Unwrap() error { return f.Err }
+
+// maxOverruns is how many recipients may end for a limit before the template
+// is taken to be at fault, so that it costs the node and the others no more.
+const maxOverruns = 10
+
 // A run is the state of a template while it is filled for one recipient. It
 // belongs to one goroutine at a time.
 type run struct {

@@ -16,6 +16,7 @@ import (
 	"enotify/queue/engine"
 	"enotify/queue/guard"
 	"enotify/sender"
+	"enotify/sender/compose"
 	"enotify/sender/throttle"
 	"enotify/spfguard/dns"
 )
@@ -86,7 +87,7 @@ func (c Config) serve(ctx context.Context, db *queue.DB) error {
 		}
 	}
 	server := &engine.Server{
-		DB: db, Node: node, Handler: monitor.watch(mail.Deliver), Admission: limits, Memory: limits, Schedule: c.Schedule, Survey: mail.Survey, MessageTime: mail.MessageTime,
+		DB: db, Node: node, Handler: monitor.watch(mail.Deliver), Admission: limits, Memory: limits, Schedule: c.Schedule, Survey: mail.Survey, Check: compose.Check, MessageTime: mail.MessageTime,
 		MaxInFlight: c.MaxInFlight, Grace: c.Grace, StateDir: c.StateDir, UntilIdle: c.UntilIdle, Log: c.Log, Alerted: monitor.alert,
 	}
 	guard := &guard.Guard{
