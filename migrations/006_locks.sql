@@ -1,8 +1,15 @@
--- The locks of the engine. All of them are named here and in queue/lock.go, and nowhere else.
+-- The locks of the engine, in one place: these rows, and the functions lock_…, try_lock_results and write_results,
+-- which lock them. The documentation of package queue says in which order.
 --
--- They are rows, not advisory locks: anybody who may connect to the database can take an advisory lock, and its number
--- shows in pg_locks. These rows can be locked only by enotify_sender and by functions that run as the owner, none of
--- which an application may call. So no transaction of an application can hold a lock that the engine waits for here.
+-- They are rows, not advisory locks: whoever may connect to the database can take an advisory lock, and the numbers of
+-- those held show in pg_locks. The functions belong to enotify_sender and to functions that operators call. An
+-- application may call none of them: no transaction of an application holds a lock that the engine waits for here.
+--
+-- Only FOR UPDATE, never FOR SHARE: sessions that share a row lock let others join while a session waits for it alone,
+-- so that a steady stream of them would keep it out for ever.
+--
+-- One more lock of this kind is the row of enotify.client (FOR NO KEY UPDATE), which foreign keys of applications'
+-- batches do not conflict with. Migrations have one of their own, on enotify.schema_version.
 
 CREATE TABLE enotify.engine_lock (
     kind  text     NOT NULL CHECK (kind IN ('turn', 'survey', 'node', 'results', 'report')),
@@ -13,19 +20,17 @@ CREATE TABLE enotify.engine_lock (
 COMMENT ON TABLE  enotify.engine_lock IS
     'rows that the engine locks until the end of a transaction; nothing is stored in them';
 COMMENT ON COLUMN enotify.engine_lock.kind IS
-    'turn: which batch has the turn. survey: which domain is in which lease group. node: intents of a node, against a '
-    'takeover of its groups. results: outcomes of a batch, against counting them or taking them back. report: '
-    'reports about one recipient, one after the other';
+    'what the lock protects, see the functions of these names. turn: lock_turn(). survey: lock_survey(). node: '
+    'lock_nodes(). results: write_results(), lock_results(). report: lock_report()';
 COMMENT ON COLUMN enotify.engine_lock.slot IS
-    'what is locked, by its number modulo the slots of the kind: a node, a batch, a recipient. Two that share a slot '
-    'wait for each other, which is harmless';
+    'which of the kind: a node''s or batch''s number modulo the slots there are, a hash of a recipient. Two that share '
+    'a slot wait for each other, which is harmless';
 COMMENT ON COLUMN enotify.engine_lock.shard IS
-    'of results: a writer of outcomes locks the shard of its session, so that writers do not wait for each other; a '
-    'transaction that counts outcomes or takes them back locks all shards. Readers'' locks (FOR SHARE) would let a '
-    'steady stream of writers keep it out for ever';
+    'of results: a writer of outcomes locks one shard, so that writers hardly ever wait for each other; lock_results() '
+    'locks all shards. Else 0';
 
 INSERT INTO enotify.engine_lock (kind, slot) VALUES ('turn', 0), ('survey', 0);
 INSERT INTO enotify.engine_lock (kind, slot)
     SELECT k, s FROM unnest('{node,report}'::text[]) k, generate_series(0, 63) s;
 INSERT INTO enotify.engine_lock (kind, slot, shard)
-    SELECT 'results', s, h FROM generate_series(0, 15) s, generate_series(0, 15) h;
+    SELECT 'results', s, h FROM generate_series(0, 63) s, generate_series(0, 15) h;

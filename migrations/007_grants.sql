@@ -41,5 +41,3 @@ GRANT UPDATE (refused_at, refused_why) ON enotify.client TO enotify_sender;
 GRANT UPDATE (grp, site_id, surveyed_at, surveyed_until, no_mail, no_mail_code, no_mail_enhanced, no_mail_reply)
     ON enotify.domain TO enotify_sender;
 GRANT UPDATE ON enotify.lease TO enotify_sender;
--- To lock a row takes the right to update it.
-GRANT SELECT, UPDATE ON enotify.engine_lock TO enotify_sender;

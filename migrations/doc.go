@@ -60,6 +60,8 @@
 // changes only functions has a numbered file too, even if it holds but a comment:
 // the number keeps an older enotify from putting its older functions back.
 //
+// Where two branches have changed the dump, take either side and run that again.
+//
 // Column order: tables with a row per recipient or domain have their columns by
 // alignment, 8 octets, then 4, then 2, then texts, so that none is lost to
 // padding; the others in reading order. A column added later stands at the end.

@@ -2,6 +2,7 @@ package migrations_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -130,5 +131,10 @@ func TestApplicationsCannotLockMigrationsOut(t *testing.T) {
 	applied, err := migrations.Upgrade{Patience: time.Nanosecond}.Up(t.Context(), conn)
 	if err != nil || !cmp.Equal(applied, []string{"functions/enqueue"}) {
 		t.Errorf("got %v and error %v, want functions/enqueue", applied, err)
+	}
+	for name, text := range eachFile() {
+		if strings.Contains(text, "advisory_") {
+			t.Errorf("%s takes an advisory lock, want a row of engine_lock", name)
+		}
 	}
 }

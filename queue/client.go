@@ -150,7 +150,7 @@ func (db *DB) clients(ctx context.Context, domain string) ([]Client, error) {
 	return found, AsRefusal(err)
 }
 
-const lockNamedSQL = `SELECT pg_advisory_xact_lock($1, id) FROM enotify.client WHERE domain = $2`
+const lockNamedSQL = `SELECT FROM enotify.client WHERE domain = $1 FOR NO KEY UPDATE`
 
 const setClientSQL = `
 UPDATE enotify.client SET return_path = CASE WHEN $2::text IS NULL THEN return_path ELSE nullif($2, '') END, dkim_selectors = coalesce($3, dkim_selectors),
@@ -180,7 +180,7 @@ func (db *DB) SetClient(ctx context.Context, name string, change ClientChange) (
 		}
 	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, lockNamedSQL, clientLock, domain); err != nil {
+		if _, err := tx.Exec(ctx, lockNamedSQL, domain); err != nil {
 			return AsRefusal(err)
 		}
 		tag, err := tx.Exec(ctx, setClientSQL, domain, change.ReturnPath, change.Selectors, mode, bounceDomain)
@@ -219,7 +219,7 @@ func (db *DB) RemoveClient(ctx context.Context, name string, withBatches bool) e
 		return err
 	}
 	return db.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, lockNamedSQL, clientLock, domain); err != nil {
+		if _, err := tx.Exec(ctx, lockNamedSQL, domain); err != nil {
 			return AsRefusal(err)
 		}
 		var id int32

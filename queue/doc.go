@@ -67,19 +67,22 @@
 // Whoever takes several of these takes them in this order, and of one kind the
 // lowest number first:
 //
-//	clientLock             guard, resume, requeue, refusals, changes of a client
-//	turnLock, surveyLock   who has the turn; which domain is in which group
+//	client rows            guard, resume, requeue, refusals, changes of a client
+//	lock_turn, lock_survey who has the turn; which domain is in which group
 //	domain rows, leases    survey and regroup; heartbeat and takeover
-//	nodeLock               intents, shared; takeover, reclaim and regroup alone
-//	ResultsLock            of a batch: outcomes, shared; alone who counts them or takes them back
-//	client, verdict rows   guard
+//	lock_nodes             an intent its own node; takeover, reclaim and regroup
+//	write_results          before outcomes of a batch are written
+//	lock_results           to count its outcomes or to take them back
+//	lock_report            reports about one recipient, one after the other
+//	verdict rows           guard
 //	batch rows             every change of state
 //	batch_domain, retry, outcome, batch_count, suppression rows
 //
-// Three take less than it seems. A node that cancels or expires those who wait
-// for a retry holds no ResultsLock: nobody writes results of who waits. A batch
-// that is done is revived after the outcomes were written, and under their
-// lock. And [DB.Judge] has the client's row before its verdicts and these before
-// its batches, while resume_batch has them the other way: both hold the
-// clientLock.
+// The functions lock_… and write_results lock rows of enotify.engine_lock, where
+// migrations/006_locks.sql says why. No application may call them, and a
+// transaction of an application locks no client row in a way that conflicts.
+//
+// Two take less than it seems. A node that cancels or expires recipients waiting
+// for a retry does not call lock_results: nobody writes results of those. A batch
+// that is done is revived after the outcomes were written, under write_results.
 package queue

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -25,12 +24,9 @@ type Result struct {
 	Outcome
 }
 
-// ResultsLock is the class of the advisory locks, one for each batch, under
-// which results are written: shared. Who counts them to finish the batch, or
-// takes them back to requeue, holds it alone.
-const ResultsLock = 0x656e6f72 // "enor"
-
-const lockResultsSQL = `SELECT pg_advisory_xact_lock_shared($1, b) FROM unnest($2::int[]) b`
+// A transaction that counts results to finish a batch, or takes them back to
+// requeue, waits for those that write some, and they for it.
+const writeResultsSQL = `SELECT enotify.write_results(VARIADIC $1::bigint[])`
 
 // Final outcomes are appended. One that is there already stands, but for
 // unknown: a late fact is better than none. A result of a try before a requeue
@@ -113,7 +109,7 @@ func (db *DB) Finish(ctx context.Context, results []Result) (alerts []Alert, err
 		}
 	}
 	var b pgx.Batch
-	b.Queue(lockResultsSQL, ResultsLock, lockKeys(results))
+	b.Queue(writeResultsSQL, batchesOf(results))
 	if c := &final; len(c.batch) > 0 {
 		b.Queue(finishSQL, c.batch, c.seq, c.state, c.class, c.code, c.enhanced, c.reply, c.at, c.try)
 	}
@@ -145,14 +141,14 @@ func (db *DB) Finish(ctx context.Context, results []Result) (alerts []Alert, err
 	return alerts, err
 }
 
-// lockKeys are the batches of the results as the advisory locks have them, in order.
-func lockKeys(results []Result) []int32 {
-	var keys []int32
+// batchesOf lists the batches of the results, each once.
+func batchesOf(results []Result) []int64 {
+	var batches []int64
 	for i := range results {
-		keys = append(keys, int32(results[i].Batch%math.MaxInt32))
+		batches = append(batches, results[i].Batch)
 	}
-	slices.Sort(keys)
-	return slices.Compact(keys)
+	slices.Sort(batches)
+	return slices.Compact(batches)
 }
 
 // columns holds results the way unnest() takes them.

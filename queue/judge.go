@@ -17,11 +17,10 @@ import (
 // cannot be repeated: a resolver that hiccups does not stop a batch at once.
 const temperrorGrace = 10 * time.Minute
 
-// clientLock is the class of the advisory locks under which one guard at a time judges a client.
-const clientLock = 0x656e6f67 // "enog"
-
 const (
-	lockClientSQL = `SELECT pg_advisory_xact_lock($1, $2)`
+	// One guard at a time judges a client. Foreign keys of applications' batches
+	// do not conflict with this lock.
+	lockClientSQL = `SELECT FROM enotify.client WHERE id = $1 FOR NO KEY UPDATE`
 	// The same again: only the time moves.
 	confirmSQL = `
 UPDATE enotify.verdict SET checked_at = now(), valid_until = now() + $7, explanation = $8, fix = $9
@@ -98,7 +97,7 @@ func (db *DB) Judge(ctx context.Context, s Subject, verdicts []Verdict) (j Judge
 		if _, err := tx.Exec(ctx, shortWaitSQL); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, lockClientSQL, clientLock, client); err != nil {
+		if _, err := tx.Exec(ctx, lockClientSQL, client); err != nil {
 			return err
 		}
 		if same, err := s.current(ctx, tx); err != nil || !same {

@@ -125,11 +125,11 @@ func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error)
 			return done, err
 		}
 	}
-	if _, err := tx.Exec(ctx, lockResultsSQL, ResultsLock, lockKeys(late)); err != nil {
+	if _, err := tx.Exec(ctx, writeResultsSQL, batchesOf(late)); err != nil {
 		return done, err
 	}
 	// Two copies of a report at once: the second waits for the first.
-	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1, hashint8($2) # $3)`, reportLock, r.Batch, r.Seq); err != nil {
+	if _, err := tx.Exec(ctx, `SELECT enotify.lock_report($1, $2)`, r.Batch, r.Seq); err != nil {
 		return done, err
 	}
 	var a Addressee
@@ -166,8 +166,6 @@ func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error)
 		orNull(r.Reply.Enhanced), orNull(r.Reply.Text), id, r.Via, r.Raw)
 	return done, err
 }
-
-const reportLock = 0x656e7270 // "enrp"
 
 // bounce turns the outcome.
 func (r *Report) bounce(ctx context.Context, tx pgx.Tx, to State) (was State, err error) {

@@ -72,7 +72,7 @@ func lockRefused(ctx context.Context, tx pgx.Tx, refused []Result) (clients []in
 		return nil, err
 	}
 	for _, client := range clients {
-		if _, err := tx.Exec(ctx, lockClientSQL, clientLock, client); err != nil {
+		if _, err := tx.Exec(ctx, lockClientSQL, client); err != nil {
 			return nil, err
 		}
 	}

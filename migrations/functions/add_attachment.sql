@@ -3,7 +3,7 @@ CREATE OR REPLACE FUNCTION enotify.add_attachment(
 ) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    b enotify.batch := enotify.my_batch(batch);
+    b enotify.batch := enotify.my_draft(batch);
     i int;
     octets bigint;
     words text;

@@ -9,7 +9,7 @@ DECLARE
     id  bigint := enotify.create_batch(idem_key, from_address, subject, body_text, body_html, from_name, reply_to,
                                        priority, not_before, expires_at, on_unknown, list_unsubscribe,
                                        headers);
-    b   enotify.batch := enotify.my_batch(id);
+    b   enotify.batch := enotify.my_draft(id);
 BEGIN
     IF b.state = 'draft' THEN
         PERFORM enotify.add_recipients(id, addresses, data);

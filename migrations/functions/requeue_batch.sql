@@ -18,7 +18,8 @@ BEGIN
                   HINT = format('it is one of %s', array_to_string(array_remove(words, 'not_begun'), ', '));
     END IF;
     -- In the order of the guard and of transactions that finish a batch: client, results, batch.
-    PERFORM pg_advisory_xact_lock(1701736295, x.client_id) FROM enotify.batch x WHERE x.id = requeue_batch.batch;
+    PERFORM FROM enotify.client c
+    WHERE c.id = (SELECT x.client_id FROM enotify.batch x WHERE x.id = requeue_batch.batch) FOR NO KEY UPDATE;
     PERFORM enotify.lock_results(requeue_batch.batch);
     b := enotify.my_batch(requeue_batch.batch);
     IF b.state = 'draft' THEN

@@ -2,7 +2,9 @@ CREATE OR REPLACE FUNCTION enotify.resume_batch(batch bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE b enotify.batch;
 BEGIN
-    PERFORM pg_advisory_xact_lock(1701736295, x.client_id) FROM enotify.batch x WHERE x.id = resume_batch.batch;
+    -- The client first, in the order of the guard.
+    PERFORM FROM enotify.client c
+    WHERE c.id = (SELECT x.client_id FROM enotify.batch x WHERE x.id = resume_batch.batch) FOR NO KEY UPDATE;
     b := enotify.my_batch(batch);
     IF b.state IN ('queued', 'sending', 'draining', 'retrying') THEN
         RETURN;

@@ -2,7 +2,7 @@
 CREATE OR REPLACE FUNCTION enotify.submit_batch(batch bigint, expected int DEFAULT NULL) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '256MB' AS $$
 DECLARE
-    b        enotify.batch := enotify.my_batch(batch);
+    b        enotify.batch := enotify.my_draft(batch);
     n_staged int;
     n_total  int;
     n_send   int;

@@ -74,7 +74,7 @@ func TestTakeoverWaitsForLateResults(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, sql := range []string{
-		`SELECT pg_advisory_xact_lock_shared(1701736306, $1::bigint::int)`, // resultsLock
+		`SELECT enotify.write_results($1)`,
 		`INSERT INTO enotify.retry (batch_id, seq, domain_id, grp, due_at, first_at, attempts, tries, class)
 		 SELECT batch_id, first_seq, domain_id, grp, now() + interval '1 hour', now(), 1, 1, 'offline' FROM enotify.batch_domain WHERE batch_id = $1`,
 	} {
@@ -88,7 +88,7 @@ func TestTakeoverWaitsForLateResults(t *testing.T) {
 		f.Serve(f.Server("heir", queuetest.Deliver))
 	}()
 	f.Until(func() {}, `SELECT EXISTS (SELECT FROM enotify.outcome WHERE state = 'unknown')
-		OR EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = 1701736306 AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`)
+		OR EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`)
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}

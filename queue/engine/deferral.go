@@ -132,7 +132,7 @@ func (db *store) putAside(ctx context.Context, node int32, asides []aside, jitte
 			continue
 		}
 		err := db.inTx(ctx, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock_shared($1, $2)`, nodeLock, node); err != nil { // see intend
+			if _, err := tx.Exec(ctx, lockNodesSQL, []int32{node}); err != nil { // see intend
 				return err
 			}
 			rows, err := tx.Query(ctx, of.sql, node, batches, domains, counts, grps, epochs, waits, classes, codes, enhanced, replies, jitter, of.retry)

@@ -138,7 +138,7 @@ LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true`
 // all be of one batch. With draining other batches may have first tries under
 // way.
 //
-// The shared lock lets a takeover wait for this transaction, see adopt.
+// The lock lets a takeover wait for this transaction, see adopt.
 func (db *store) intend(ctx context.Context, node int32, picks []pick, draining bool) ([]picked, error) {
 	var batches []int64
 	var domains, counts []int32
@@ -152,7 +152,7 @@ func (db *store) intend(ctx context.Context, node int32, picks []pick, draining 
 		epochs = append(epochs, p.epoch)
 	}
 	var b pgx.Batch
-	b.Queue(`SELECT pg_advisory_xact_lock_shared($1, $2)`, nodeLock, node)
+	b.Queue(lockNodesSQL, []int32{node})
 	switch {
 	case picks[0].retry:
 		b.Queue(intendRetriesSQL, batches, domains, counts, grps, epochs, node)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"enotify/queue"
@@ -19,10 +18,6 @@ const groups = 64
 // leaseMargin is how much sooner the holder stops to believe in its lease: the
 // time by which the two clocks, counted from the heartbeat, may drift apart.
 const leaseMargin = 500 * time.Millisecond
-
-// nodeLock is the class of the advisory locks by which a takeover waits for
-// the ticks of the node it replaces, and keeps new ones out.
-const nodeLock = 0x656e6f74 // "enot"
 
 // A node is this one, and the name of this run for good.
 type node struct {
@@ -91,9 +86,11 @@ const (
 SELECT grp, coalesce(node_id, 0) FROM enotify.lease
 WHERE until < clock_timestamp() AND node_id IS DISTINCT FROM $1
 ORDER BY grp LIMIT $2 FOR UPDATE SKIP LOCKED`
-	heldSQL     = `SELECT grp, node_id FROM enotify.lease WHERE node_id = $1 ORDER BY grp FOR UPDATE`
-	lockNodeSQL = `SELECT pg_advisory_xact_lock($1, $2)`
-	takeSQL     = `UPDATE enotify.lease SET node_id = $1, epoch = epoch + 1, until = now() + $2 WHERE grp = ANY ($3) RETURNING grp, epoch`
+	heldSQL = `SELECT grp, node_id FROM enotify.lease WHERE node_id = $1 ORDER BY grp FOR UPDATE`
+	// A takeover waits for the ticks of the node it replaces, and keeps new ones
+	// out: each tick takes the lock of its own node.
+	lockNodesSQL = `SELECT enotify.lock_nodes(VARIADIC $1::int[])`
+	takeSQL      = `UPDATE enotify.lease SET node_id = $1, epoch = epoch + 1, until = now() + $2 WHERE grp = ANY ($3) RETURNING grp, epoch`
 )
 
 // adopt takes up to limit groups that nobody holds, or whose holder is dead,
@@ -128,10 +125,8 @@ func (db *store) take(ctx context.Context, node int32, whichSQL string, args ...
 		}); err != nil || len(all) == 0 {
 			return err
 		}
-		for _, holder := range slices.Compact(slices.Sorted(slices.Values(holders))) {
-			if _, err := tx.Exec(ctx, lockNodeSQL, nodeLock, holder); err != nil {
-				return err
-			}
+		if _, err := tx.Exec(ctx, lockNodesSQL, holders); err != nil {
+			return err
 		}
 		rows, err = tx.Query(ctx, takeSQL, node, queue.LeaseTTL, all)
 		if err != nil {
@@ -192,7 +187,8 @@ SELECT batch_id, seq, 'unknown', $3 FROM doubt WHERE on_unknown = 'hold'`
 // must not run out.
 const (
 	patienceSQL    = `SELECT set_config('lock_timeout', '2s', true)`
-	openResultsSQL = `SELECT pg_advisory_xact_lock($1, b) FROM (SELECT DISTINCT (id % 2147483647)::int AS b FROM enotify.batch WHERE finished_at IS NULL AND state <> 'draft' ORDER BY 1) b`
+	openResultsSQL = `
+SELECT enotify.lock_results(VARIADIC ARRAY(SELECT id FROM enotify.batch WHERE finished_at IS NULL AND state <> 'draft'))`
 )
 
 // settle decides about whom the holders of the groups left in doubt when they
@@ -202,7 +198,7 @@ func settle(ctx context.Context, tx pgx.Tx, grps []int16, holders []int32) error
 	if _, err := tx.Exec(ctx, patienceSQL); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, openResultsSQL, queue.ResultsLock); err != nil {
+	if _, err := tx.Exec(ctx, openResultsSQL); err != nil {
 		return fmt.Errorf("wait for late results: %w", err)
 	}
 	for _, sql := range []string{settleRetrySQL, settleFirstSQL} {

@@ -48,7 +48,7 @@ func (db *store) reclaim(ctx context.Context, node int32, held map[int16]int64, 
 		batches[i], seqs[i] = f.batch, f.seq
 	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, lockNodeSQL, nodeLock, node); err != nil {
+		if _, err := tx.Exec(ctx, lockNodesSQL, []int32{node}); err != nil {
 			return err
 		}
 		for _, sql := range []string{reclaimRetriesSQL, reclaimFirstSQL} {

@@ -229,7 +229,7 @@ func (db *store) incarnation(ctx context.Context, incarnation string) (id int32,
 }
 
 const (
-	lockAloneSQL = `SELECT pg_advisory_xact_lock($1, b) FROM (SELECT DISTINCT (id % 2147483647)::int AS b FROM unnest($2::bigint[]) id ORDER BY 1) b` // as a requeue does
+	lockAloneSQL = `SELECT enotify.lock_results(VARIADIC $1::bigint[])` // as a requeue does
 	doubtsOfSQL  = `SELECT batch_id, seq, tries FROM enotify.doubt WHERE node_id = $1 ORDER BY batch_id, seq`
 	// As long as the outcome is the one that the doubt was about.
 	restoreSQL = `
@@ -275,7 +275,7 @@ func (db *store) restore(ctx context.Context, node int32, begun map[flight]bool)
 		}); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, lockAloneSQL, queue.ResultsLock, batches); err != nil {
+		if _, err := tx.Exec(ctx, lockAloneSQL, batches); err != nil {
 			return err
 		}
 		tag, err := tx.Exec(ctx, restoreSQL, node, batches, seqs, notBegun)

@@ -8,9 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// surveyLock is the advisory lock under which domains change their group and
-// batches pass their survey: one that was sealed meanwhile is not missed.
-const surveyLock = 0x656e6f73757276 // "enosurv"
+// Domains change their group, and batches pass their survey, one after the other:
+// a batch that was sealed meanwhile is not missed.
+const lockSurveySQL = `SELECT enotify.lock_survey()`
 
 const unsurveyedSQL = `
 SELECT id, priority FROM enotify.batch
@@ -99,7 +99,7 @@ func (db *store) record(ctx context.Context, findings []finding) error {
 		return fmt.Errorf("record a survey: %w", err)
 	}
 	return db.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, surveyLock); err != nil {
+		if _, err := tx.Exec(ctx, lockSurveySQL); err != nil {
 			return err
 		}
 		return regroup(ctx, tx, ids)
@@ -135,7 +135,7 @@ UPDATE enotify.retry t SET grp = m.grp FROM moved m WHERE t.domain_id = m.id`
 )
 
 // regroup moves domains to the lease groups of their sites, all that is open of
-// them at once. It needs surveyLock.
+// them at once. It needs lock_survey().
 //
 // A domain must not be served by two nodes at any moment. So it moves only when
 // nothing of it is under way: all that was intended has an outcome, or waits to
@@ -171,10 +171,8 @@ func regroup(ctx context.Context, tx pgx.Tx, domains []int32) error {
 	if err != nil {
 		return err
 	}
-	for _, holder := range holders {
-		if _, err := tx.Exec(ctx, lockNodeSQL, nodeLock, holder); err != nil {
-			return err
-		}
+	if _, err := tx.Exec(ctx, lockNodesSQL, holders); err != nil {
+		return err
 	}
 	if _, err := tx.Exec(ctx, regroupSQL, misplaced, grps); err != nil {
 		return fmt.Errorf("move domains to the groups of their sites: %w", err)
@@ -188,7 +186,7 @@ WHERE d.batch_id = $1 AND k.grp <> s.grp`
 
 // regroupBatch moves those domains of a batch that are not in the group of their site.
 func regroupBatch(ctx context.Context, tx pgx.Tx, batch int64) error {
-	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, surveyLock); err != nil {
+	if _, err := tx.Exec(ctx, lockSurveySQL); err != nil {
 		return err
 	}
 	rows, err := tx.Query(ctx, batchDomainsSQL, batch)

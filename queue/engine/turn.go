@@ -5,13 +5,8 @@ import (
 	"errors"
 	"slices"
 
-	"enotify/queue"
-
 	"github.com/jackc/pgx/v5"
 )
-
-// turnLock is the advisory lock under which the turn changes hands.
-const turnLock = 0x656e6f7475726e // "enoturn"
 
 // A batch may begin when the guard has found, for every address that any live
 // node sends from, that the client's SPF record lets it, and the
@@ -63,7 +58,7 @@ func (db *store) takeTurn(ctx context.Context) (t turns, err error) {
 	// What cannot move to the group of its site now is safe where it is.
 	_ = db.inTx(ctx, func(tx pgx.Tx) error { return regroupBatch(ctx, tx, c.begin.ID) })
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, turnLock); err != nil {
+		if _, err := tx.Exec(ctx, `SELECT enotify.lock_turn()`); err != nil {
 			return err
 		}
 		if t, c, err = db.decide(ctx, tx); err != nil || c.begin.ID == 0 {
@@ -206,7 +201,7 @@ WITH standing AS (
 )`
 	movableSQL = movesSQL + `SELECT id FROM moves WHERE next IS NOT NULL ORDER BY id`
 	// Who writes results of the batch just now may change the counts: the next look will see.
-	countableSQL = `SELECT pg_try_advisory_xact_lock($1, ($2::bigint % 2147483647)::int)`
+	countableSQL = `SELECT enotify.try_lock_results($1)`
 	advanceSQL   = movesSQL + `
 UPDATE enotify.batch b
 SET state = m.next, finished_at = CASE WHEN m.next <> 'retrying' THEN now() END,
@@ -248,7 +243,7 @@ func (db *store) advance(ctx context.Context) (moves []move, err error) {
 func (db *store) moveOn(ctx context.Context, batch int64) (moved []move, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		var alone bool
-		if err := tx.QueryRow(ctx, countableSQL, queue.ResultsLock, batch).Scan(&alone); err != nil || !alone {
+		if err := tx.QueryRow(ctx, countableSQL, batch).Scan(&alone); err != nil || !alone {
 			return err
 		}
 		rows, err := tx.Query(ctx, advanceSQL, batch)
