@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"enotify/queue"
+	"enotify/sender/bounce"
 	"enotify/sender/compose"
 
 	"github.com/wneessen/go-mail/smtp"
@@ -19,7 +20,8 @@ import (
 type conn struct {
 	host    string
 	site    string
-	egress  string   // that we come from, see egress.name
+	egress  string // that we come from, see egress.name
+	rules   bounce.Rules
 	raw     net.Conn // as dialled: closing it ends everything
 	client  *smtp.Client
 	carried int           // messages handed over so far, refused ones with them
@@ -36,9 +38,9 @@ type conn struct {
 	contentTimeout time.Duration
 }
 
-// send carries out one mail transaction (RFC 5321 §3.3) and returns the reply
-// that confirmed it. It returns soon after ctx has ended.
-func (c *conn) send(ctx context.Context, from, to string, m *compose.Message) (queue.Reply, *failure) {
+// send carries out one mail transaction (RFC 5321 §3.3) for a client and returns
+// the reply that confirmed it. It returns soon after ctx has ended.
+func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Message) (queue.Reply, *failure) {
 	stop := context.AfterFunc(ctx, func() { c.raw.Close() })
 	defer stop()
 	begun := time.Now()
@@ -53,7 +55,8 @@ func (c *conn) send(ctx context.Context, from, to string, m *compose.Message) (q
 		c.took = time.Since(begun)
 		return reply, nil
 	}
-	f := newFailure(failure{stage: at, host: c.host, site: c.site, egress: c.egress, err: err, ended: ctx.Err() != nil})
+	f := newFailure(failure{stage: at, host: c.host, site: c.site, egress: c.egress, err: err, ended: ctx.Err() != nil},
+		c.rules, bounce.About{Recipient: to, Ours: []string{from, client}})
 	gone := !isOurs(err) && !f.goesOn()
 	c.broken = c.broken || gone
 	f.stale = reused && gone && at == opening && !f.ended

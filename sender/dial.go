@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"enotify/sender/bounce"
 	"enotify/spfguard/dns"
 
 	"github.com/wneessen/go-mail/smtp"
@@ -97,10 +98,10 @@ func (s *Sender) dialHost(ctx context.Context, r route, host string, others func
 		}
 		c, err := s.connect(ctx, host, netip.AddrPortFrom(addr, s.port()), from.addr, r.tls)
 		if err == nil {
-			c.site, c.egress = site, from.name
+			c.site, c.egress, c.rules = site, from.name, s.Rules
 			return c, nil
 		}
-		f = newFailure(failure{stage: connecting, host: host, site: site, egress: from.name, err: err, ended: ctx.Err() != nil})
+		f = newFailure(failure{stage: connecting, host: host, site: site, egress: from.name, err: err, ended: ctx.Err() != nil}, s.Rules, bounce.About{})
 		f.crowded = f.verdict.Treatment.SlowsSite || errors.Is(err, syscall.ECONNREFUSED) && others(host) > 0
 		if f.reply.Code != 0 || f.ended {
 			break

@@ -43,8 +43,9 @@ type failure struct {
 }
 
 // newFailure takes the reply out of an error, and is the one place where a
-// reply is classified. Whoever acts on it asks for the verdict's treatment.
-func newFailure(f failure) *failure {
+// reply is classified: by rules, and what is known of the message. Whoever acts
+// on it asks for the verdict's treatment.
+func newFailure(f failure, rules bounce.Rules, about bounce.About) *failure {
 	var said *textproto.Error
 	if !errors.As(f.err, &said) { // text that is no SMTP reply at all is no answer
 		return &f
@@ -52,7 +53,8 @@ func newFailure(f failure) *failure {
 	if f.reply = parseReply(said.Code, said.Msg); f.reply.Code < 400 {
 		return &f
 	}
-	if f.verdict = bounce.Classify(f.reply, f.site); f.stage == connecting {
+	about.Site = f.site
+	if f.verdict = rules.Classify(f.reply, about); f.stage == connecting {
 		f.verdict = f.verdict.BeforeMail()
 	}
 	return &f

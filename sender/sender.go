@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"enotify/queue"
+	"enotify/sender/bounce"
 	"enotify/sender/compose"
 	"enotify/sender/dkim"
 	"enotify/sender/throttle"
@@ -60,6 +61,9 @@ type Sender struct {
 	// which there is none is not used: 0.0.0.0 alone is any IPv4
 	// address. None at all lets the system choose.
 	Bind []netip.Addr
+
+	// Rules say what replies mean; the zero value are the built-in ones.
+	Rules bounce.Rules
 
 	// TLS is what holds where SetTLS says nothing; 0 is Opportunistic.
 	TLS TLSPolicy
@@ -188,7 +192,7 @@ func (s *Sender) handBy(ctx context.Context, c *conn, r route, m queue.Message, 
 	if ctx.Err() != nil || m.MayBegin != nil && !m.MayBegin() {
 		return (&failure{stage: opening, site: r.site, err: errWithdrawn, ended: true}).outcome(), false
 	}
-	reply, f := c.send(ctx, s.returnPath(m), m.Address, letter)
+	reply, f := c.send(ctx, m.Batch.Client, s.returnPath(m), m.Address, letter)
 	if f != nil {
 		return s.outcome(ctx, f), f.stale
 	}

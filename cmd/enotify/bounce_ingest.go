@@ -22,6 +22,7 @@ import (
 
 func (a *app) bounceIngestCmd() *cobra.Command {
 	var dry, strict bool
+	var file string
 	cmd := &cobra.Command{
 		Use: "ingest FILE|DIR|-", Short: "Record bounces and complaints from a mail, an mbox or a Maildir", Args: one("a file, a folder, or - for standard input"),
 		Long: `Reads returned mail, from a file with one mail or an mbox, from a Maildir or a
@@ -38,13 +39,19 @@ alone matches nobody, since anyone can write one.`,
 	f := cmd.Flags()
 	f.BoolVar(&dry, "dry-run", false, "only print what each mail is; needs no database")
 	f.BoolVar(&strict, "strict", false, "exit 3 when a bounce or complaint matched no recipient")
+	bounceRulesFlag(f, &file)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		rules, err := loadBounceRules(file)
+		if err != nil {
+			return err
+		}
+		reader := mail.Reader{Rules: rules}
 		mails, err := returns.Mailbox(args[0], a.stdin)
 		if err != nil {
 			return err
 		}
 		if dry {
-			return a.ingest(cmd.Context(), &ingest{}, mails, strict)
+			return a.ingest(cmd.Context(), &ingest{reader: reader}, mails, strict)
 		}
 		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 			keys := &keyring.Keyring{DB: db}
@@ -55,7 +62,7 @@ alone matches nobody, since anyone can write one.`,
 			if err != nil {
 				return err
 			}
-			return a.ingest(ctx, &ingest{desk: &returns.Desk{Queue: db, Open: keys.Open}}, mails, strict)
+			return a.ingest(ctx, &ingest{desk: &returns.Desk{Queue: db, Open: keys.Open, Reader: reader}}, mails, strict)
 		})
 	}
 	return cmd
@@ -82,9 +89,10 @@ func (a *app) ingest(ctx context.Context, in *ingest, mails iter.Seq[returns.Mai
 
 // An ingest is one run of bounce ingest.
 type ingest struct {
-	desk  *returns.Desk // nil: nothing is recorded
-	sum   ingestSum
-	mails []ingested
+	desk   *returns.Desk // nil: nothing is recorded
+	reader mail.Reader   // without a desk
+	sum    ingestSum
+	mails  []ingested
 }
 
 // ingestSum counts mails; those below Read down to Other add up to it.
@@ -144,7 +152,7 @@ func (in *ingest) take(ctx context.Context, m returns.Mail) error {
 	t := returns.Taken{}
 	unsubscribed := false
 	if in.desk == nil {
-		t.Said = mail.Read(m.Raw)
+		t.Said = in.reader.Read(m.Raw)
 	} else {
 		var err error
 		t, err = in.desk.Take(ctx, m)

@@ -29,7 +29,7 @@ func TestClassifyReplies(t *testing.T) {
 		{"a line that fills the buffer with its newline", strings.Repeat("x", maxReplyBytes) + "\n", "other\tretry\tunmatched\n", false},
 	} {
 		var got bytes.Buffer
-		if err := classifyReplies(strings.NewReader(tt.in), &got, tt.json); err != nil {
+		if err := (&classifier{json: tt.json}).run(strings.NewReader(tt.in), &got); err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 		if diff := cmp.Diff(tt.want, got.String()); diff != "" {
@@ -44,7 +44,7 @@ func TestClassifyRepliesAnswersAtOnce(t *testing.T) {
 	in, ask := io.Pipe()
 	answers, out := io.Pipe()
 	done := make(chan error, 1)
-	go func() { done <- classifyReplies(in, out, false) }()
+	go func() { done <- (&classifier{}).run(in, out) }()
 	for _, reply := range []string{"550 5.1.1 No such user\n", "452 4.2.2 Mailbox full\n"} {
 		if _, err := io.WriteString(ask, reply); err != nil {
 			t.Fatal(err)

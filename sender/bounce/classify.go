@@ -8,7 +8,13 @@ import (
 )
 
 // Rules is a table of rules. The zero value is the built-in one.
-type Rules struct{ own *table }
+type Rules struct {
+	own *table
+	n   int // of an operator's own
+}
+
+// Own is how many rules and vetoes of an operator's own there are.
+func (rs Rules) Own() int { return rs.n }
 
 // About is what is known beside the reply. All of it may be left out; what is
 // given keeps an address from being given up for what was said of another.
@@ -114,14 +120,14 @@ func (t *table) decide(r queue.Reply, about *About, x *Explanation) Verdict {
 		if c.class == queue.NoSuchUser && !gone || !c.fits(&q) {
 			continue
 		}
-		if c.class == queue.NoSuchUser && !c.own {
+		if c.class == queue.NoSuchUser {
 			if why := t.doubt(&q, c, r.Text, about); why != "" {
 				if first, more := firstReply(r); more {
 					if v := t.decide(first, about, x); v.Class == queue.NoSuchUser {
 						return v
 					}
 				}
-				x.doubted(c, why)
+				x.doubted(t, c, &q, why, r.Text)
 				continue
 			}
 		}
@@ -137,17 +143,8 @@ func (t *table) doubt(q *question, c *compiled, text string, about *About) strin
 	if veto := t.vetoed(q, c); veto != "" {
 		return veto
 	}
-	if saysForNow(text) {
+	if !c.own && saysForNow(text) {
 		return "inner-4xx"
 	}
 	return about.misnamed(text)
-}
-
-// Names lists the ids of all rules, in the order in which they are asked.
-func (rs Rules) Names() []string {
-	var ids []string
-	for _, c := range rs.table().rules {
-		ids = append(ids, c.id)
-	}
-	return ids
 }

@@ -10,12 +10,17 @@ import (
 // An Explanation says how a verdict came about.
 type Explanation struct {
 	Verdict
-	Source string   `json:"source"`           // where the rule's words or codes are from, and when they were read
-	Words  []string `json:"words,omitempty"`  // the words of the reply that decided, as they were written; none when its codes did
+	Source string   `json:"source,omitempty"` // where the rule's words or codes are from, and when they were read
 	When   string   `json:"when,omitempty"`   // the codes and the site that the rule asks for
+	Words  []string `json:"words,omitempty"`  // the words of the reply that decided, as they were written; none when its codes did
 	Quoted string   `json:"quoted,omitempty"` // the reply within the reply, when that decided
-	Doubt  string   `json:"doubt,omitempty"`  // why it is not no_such_user though a rule for that fits
-	Spared string   `json:"spared,omitempty"` // that rule
+
+	// Doubt is why the reply is not no_such_user though the rule Spared says so: a
+	// veto of the table, inner-4xx where another try is asked for, or names-ours,
+	// names-another and names-our-domain for what it names in place of the recipient.
+	Doubt  string   `json:"doubt,omitempty"`
+	Spared string   `json:"spared,omitempty"`
+	Doubts []string `json:"doubts,omitempty"` // the words of the veto
 
 	rule *rule
 }
@@ -29,22 +34,31 @@ func (rs Rules) Explain(r queue.Reply, about About) Explanation {
 
 // decided takes down the rule that decided. x may be nil.
 func (x *Explanation) decided(t *table, c *compiled, q *question, text string) {
-	if x == nil {
+	if x != nil {
+		x.Source, x.When, x.rule = c.source, c.when, c.rule
+		x.Words = t.spoken(q, c.phrases(), text)
+	}
+}
+
+// doubted takes down why a rule did not decide: the first that would have. x may be nil.
+func (x *Explanation) doubted(t *table, c *compiled, q *question, why, text string) {
+	if x == nil || x.Doubt != "" {
 		return
 	}
-	x.Source, x.When, x.rule = c.source, c.when, c.rule
-	var ids []uint16
+	x.Doubt, x.Spared = why, c.id
+	for i := range t.vetoes {
+		if v := &t.vetoes[i]; v.id == why {
+			x.Doubts = t.spoken(q, v.phrases(), text)
+		}
+	}
+}
+
+// phrases are those by which a rule was found to fit.
+func (c *compiled) phrases() (ids []uint16) {
 	for _, group := range c.says {
 		ids = append(ids, group...)
 	}
-	x.Words = t.spoken(q, append(ids, c.near...), text)
-}
-
-// doubted takes down why a rule did not decide. x may be nil.
-func (x *Explanation) doubted(c *compiled, why string) {
-	if x != nil {
-		x.Doubt, x.Spared = why, c.id
-	}
+	return append(ids, c.near...)
 }
 
 // spoken lists what stands in a text for phrases that occur in it, in order.
@@ -82,15 +96,14 @@ func (t *table) spoken(q *question, ids []uint16, text string) (all []string) {
 		}
 	}
 	slices.SortFunc(spans, func(a, b span) int { return a.start - b.start })
-	for i, s := range spans {
-		if i > 0 && s.start < spans[i-1].end { // within the one before it, or running on from it
-			if s.end > spans[i-1].end {
-				all[len(all)-1] = text[spans[i-1].start:s.end]
-			}
-			spans[i] = span{spans[i-1].start, max(s.end, spans[i-1].end)}
+	for i := range spans {
+		s := &spans[i]
+		if i == 0 || strings.TrimSpace(text[min(spans[i-1].end, s.start):s.start]) != "" {
+			all = append(all, text[s.start:s.end])
 			continue
 		}
-		all = append(all, text[s.start:s.end])
+		s.start, s.end = spans[i-1].start, max(s.end, spans[i-1].end) // they touch, or one is within the other
+		all[len(all)-1] = text[s.start:s.end]
 	}
 	return all
 }

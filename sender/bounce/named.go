@@ -62,6 +62,9 @@ func around(text string, at int) (local, domain string) {
 	for start > 0 && at-start < maxLocal && !delimiter(text[start-1]) && text[start-1] != '\'' && text[start-1] != '@' {
 		start--
 	}
+	if at-start == maxLocal && start > 0 && !delimiter(text[start-1]) {
+		return "", ""
+	}
 	end := at + 1
 	for end < len(text) && end-at <= maxDomain && (letter(text[end]) || digit(text[end]) || text[end] == '.' || text[end] == '-' || text[end] >= 0x80) {
 		end++

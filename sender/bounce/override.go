@@ -3,6 +3,7 @@ package bounce
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"slices"
 
 	"enotify/queue"
@@ -44,20 +45,40 @@ func Override(text string) (Rules, error) {
 			return Rules{}, faulty(r.line, "off %s: no built-in rule or veto has that name", r.id)
 		}
 	}
+	n := 0
 	for i := range own {
 		own[i].own = true
+		if own[i].kind == aRule || own[i].kind == aVeto {
+			n++
+		}
 	}
 	t, err := compile(slices.Concat(words, own, rest))
 	if err != nil {
 		return Rules{}, err
 	}
-	rs := Rules{t}
+	rs := Rules{own: t, n: n}
 	for _, r := range own {
 		if err := rs.check(r); err != nil {
 			return Rules{}, err
 		}
 	}
 	return rs, rs.checkBuiltIn()
+}
+
+// Load is [Override] with the text of a file; "" is the built-in table.
+func Load(file string) (Rules, error) {
+	if file == "" {
+		return Rules{}, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return Rules{}, err
+	}
+	rs, err := Override(string(text))
+	if err != nil {
+		return Rules{}, fmt.Errorf("%s, %w", file, err)
+	}
+	return rs, nil
 }
 
 // check asks a rule its own examples.

@@ -141,7 +141,7 @@ func (c *compiler) written(r *rule, p string) (string, error) {
 	var folded []string
 	for w := range strings.FieldsSeq(bare) {
 		if slash := strings.HasPrefix(w, "/"); slash || w != "@" && w != "%" { // with a letter behind it, since fold drops codes
-			w = strings.TrimSuffix(strings.TrimSpace(string(fold(nil, strings.TrimPrefix(w, "/")+"x"))), "x")
+			w = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(string(fold(nil, strings.TrimPrefix(w, "/")+"x"))), "x"))
 			if slash {
 				w = "/" + w
 			}
@@ -247,10 +247,11 @@ func (q *question) mayBeGone() bool {
 	return (q.permanent || q.digit == 'n') && !aboutCommands(q) && !anyEnhanced(elsewhere, q.enhanced)
 }
 
-// vetoed says why a rule must not decide, or "".
+// vetoed says why a rule must not decide, or "". An operator's own rules are
+// bound by vetoes of their own alone.
 func (t *table) vetoed(q *question, c *compiled) string {
 	for i := range t.vetoes {
-		if v := &t.vetoes[i]; v.class == c.class && v.fits(q) && !slices.Contains(c.despite, v.id) {
+		if v := &t.vetoes[i]; v.class == c.class && (v.own || !c.own) && v.fits(q) && !slices.Contains(c.despite, v.id) {
 			return v.id
 		}
 	}

@@ -14,7 +14,7 @@ import (
 // the one before it; "#" begins a comment. rules.txt explains the words.
 type rule struct {
 	line     int  // where it begins
-	own      bool // an operator's; vetoes do not bind it
+	own      bool // an operator's; built-in vetoes do not bind it
 	kind     string
 	id       string
 	class    queue.Class

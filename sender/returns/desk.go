@@ -32,7 +32,8 @@ type Queue interface {
 type Desk struct {
 	Queue Queue
 	// Open returns whom a token names, as token.Keys.Open does.
-	Open func(ctx context.Context, p token.Purpose, text string) (token.Subject, error)
+	Open   func(ctx context.Context, p token.Purpose, text string) (token.Subject, error)
+	Reader report.Reader // by whose rules mails are read
 	// Taken is told of what the listener took and had recorded; nil is nobody.
 	Taken func(Taken)
 }
@@ -53,7 +54,7 @@ func (t Taken) Unsubscribed() bool { return t.About.Purpose == token.Unsubscribe
 // Take reads a mail and has it recorded. A mail about nobody we know is not an
 // error. The error wraps queue.ErrNotFound when the recipient is not there any more.
 func (d *Desk) Take(ctx context.Context, m Mail) (t Taken, err error) {
-	t.Said = report.Read(m.Raw)
+	t.Said = d.Reader.Read(m.Raw)
 	if t.About, err = d.About(ctx, m, t.Said); err != nil || t.About.How == "" {
 		return t, err
 	}

@@ -15,6 +15,7 @@ import (
 	"enotify/queue/engine"
 	"enotify/queue/localpg"
 	"enotify/sender"
+	"enotify/sender/bounce"
 )
 
 // A Config is what a node is told. Its errors call the fields by the flags of
@@ -66,6 +67,9 @@ type Config struct {
 	// PublicURL is where readers reach the unsubscribe page, https; "" is nowhere.
 	PublicURL string
 
+	// BounceRules is a file with rules of the operator's own for replies; "" is
+	// none. See [bounce.Override].
+	BounceRules string
 	// BounceListen are addresses that take mail that came back: HOST:PORT,
 	// smtp://HOST:PORT or lmtp://HOST:PORT.
 	BounceListen []string
@@ -80,6 +84,8 @@ type Config struct {
 	Version string
 	// Log is where the node logs; nil is nowhere.
 	Log *slog.Logger
+
+	rules bounce.Rules // of BounceRules
 }
 
 // Check fills in what the zero values stand for, and reports the first field
@@ -107,6 +113,9 @@ func (c *Config) Check() (err error) {
 	}
 	c.SMTPPort, c.MaxInFlight, c.MaxConnections = cmp.Or(c.SMTPPort, 25), cmp.Or(c.MaxInFlight, 2000), cmp.Or(c.MaxConnections, 500)
 	c.Recheck = cmp.Or(c.Recheck, 6*time.Hour)
+	if c.rules, err = bounce.Load(c.BounceRules); err != nil {
+		return exit.Usagef("--bounce-rules: %w", err)
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

@@ -16,6 +16,7 @@ import (
 	"enotify/queue/engine"
 	"enotify/queue/guard"
 	"enotify/sender"
+	"enotify/sender/bounce/report"
 	"enotify/sender/compose"
 	"enotify/sender/throttle"
 	"enotify/spfguard/dns"
@@ -66,7 +67,7 @@ func (c Config) serve(ctx context.Context, db *queue.DB) error {
 	}
 	monitor.pages = unsubscribe.New(db, keys.Open, log)
 	monitor.base = c.PublicURL
-	returns := &comebacks{db: db, keys: keys, monitor: monitor, log: log, doors: doors}
+	returns := &comebacks{db: db, keys: keys, monitor: monitor, log: log, doors: doors, reader: report.Reader{Rules: c.rules}}
 	if err := returns.warn(ctx, c.BounceDomain); err != nil {
 		return err
 	}
@@ -77,7 +78,7 @@ func (c Config) serve(ctx context.Context, db *queue.DB) error {
 	}
 	mail := &sender.Sender{
 		Resolver: resolver, Throttle: limits, HELO: node.HELO, Port: c.SMTPPort, Smarthost: c.Smarthost, SmarthostLogin: c.Login, Bind: bindable(node.Egress),
-		TLS: encryption, MaxConnections: c.MaxConnections, Keys: signing, BounceDomain: c.BounceDomain, PublicURL: c.PublicURL, Log: log,
+		TLS: encryption, MaxConnections: c.MaxConnections, Keys: signing, BounceDomain: c.BounceDomain, PublicURL: c.PublicURL, Rules: c.rules, Log: log,
 	}
 	mail.DKIM.Path = c.DKIMDir
 	mail.Alerted = func(ctx context.Context, alert queue.Alert) {

@@ -16,12 +16,14 @@ import (
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/keyring"
 	"enotify/queue"
+	"enotify/sender/bounce/report"
 	"enotify/sender/inbound"
 	"enotify/sender/returns"
 )
 
 // comebacks listens for mail that comes back, where --bounce-listen says.
 type comebacks struct {
+	reader  report.Reader
 	db      *queue.DB
 	keys    *keyring.Keyring
 	monitor *monitor
@@ -88,7 +90,7 @@ func (r *comebacks) warn(ctx context.Context, operator string) error {
 // run takes mail in until ctx ends.
 func (r *comebacks) run(ctx context.Context, name string, offered *tls.Config, grace time.Duration) error {
 	var group errgroup.Group
-	desk := &returns.Desk{Queue: r.db, Open: r.keys.Open, Taken: r.taken}
+	desk := &returns.Desk{Queue: r.db, Open: r.keys.Open, Reader: r.reader, Taken: r.taken}
 	for _, d := range r.doors {
 		server := &inbound.Server{Name: name, LMTP: d.lmtp, TLS: offered, Open: desk.Open, Known: desk.Known, Deliver: desk.Deliver, Log: r.log}
 		r.log.Info("takes in what comes back", "at", d.Addr(), "lmtp", d.lmtp)
