@@ -54,6 +54,7 @@ func (a *app) rootCmd() *cobra.Command {
 	root.AddCommand(a.runCmd(), a.demoCmd(), a.clientCmd(), a.batchCmd(), a.preflightCmd(), a.destinationCmd(), a.suppressionCmd(), a.nodeCmd(),
 		a.spfCmd(a.liveEgress), a.bounceCmd(), a.migrateCmd(), a.versionCmd())
 	root.SetHelpCommand(a.helpCmd())
+	plainSwitches(root)
 	return root
 }
 

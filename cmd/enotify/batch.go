@@ -65,7 +65,7 @@ func tally(s queue.Status) string {
 
 func (a *app) batchPauseCmd() *cobra.Command {
 	var reason string
-	cmd := a.batchVerb("pause", "Stop a batch; within a second nothing new begins", func(ctx context.Context, db *queue.DB, batch int64) error {
+	cmd := a.batchVerb("pause", "Pause a batch; no new message begins after one second", func(ctx context.Context, db *queue.DB, batch int64) error {
 		return db.Pause(ctx, batch, reason)
 	})
 	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` that says why; it is kept and shown")
@@ -73,7 +73,7 @@ func (a *app) batchPauseCmd() *cobra.Command {
 }
 
 func (a *app) batchResumeCmd() *cobra.Command {
-	return a.batchVerb("resume", "Go on with a paused batch; check SPF anew for a blocked one", func(ctx context.Context, db *queue.DB, batch int64) error {
+	return a.batchVerb("resume", "Continue a paused batch; check SPF again for a blocked one", func(ctx context.Context, db *queue.DB, batch int64) error {
 		return db.Resume(ctx, batch)
 	})
 }
@@ -81,7 +81,7 @@ func (a *app) batchResumeCmd() *cobra.Command {
 func (a *app) batchCancelCmd() *cobra.Command {
 	var reason string
 	var yes *bool
-	cmd := a.batchVerb("cancel", "End a batch for good; who was not tried is not sent to", func(ctx context.Context, db *queue.DB, batch int64) error {
+	cmd := a.batchVerb("cancel", "Cancel a batch; recipients not yet tried get nothing", func(ctx context.Context, db *queue.DB, batch int64) error {
 		s, err := db.Status(ctx, batch)
 		if err != nil {
 			return err

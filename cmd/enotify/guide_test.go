@@ -52,7 +52,7 @@ func runPage(t *testing.T, page string) {
 }
 
 // A line that a comment of a page begins with.
-var directive = regexp.MustCompile(`^(setup|draft|dns|reply|sh|node|stop|kill|received|note)\b:?\s*`)
+var directive = regexp.MustCompile(`^(setup|draft|dns|reply|sh|node|stop|kill|received|once|note)\b:?\s*`)
 
 // direct does what a comment of the page asks of the world around the reader.
 func (w *world) direct(b guide.Block) {
@@ -80,6 +80,10 @@ func (w *world) direct(b guide.Block) {
 	case "received": // how many messages the receivers have had
 		if got, want := w.receivers.count(), text; fmt.Sprint(got) != want {
 			w.Errorf("line %d: messages received: got %d, want %s", b.Line, got, want)
+		}
+	case "once": // nobody has had two messages
+		if got := w.receivers.twice(); len(got) > 0 {
+			w.Errorf("line %d: received more than one message: got %q, want none", b.Line, got)
 		}
 	case "note":
 	default:

@@ -41,7 +41,7 @@ type world struct {
 // newWorld makes a world for a page; without blocks that run commands in need
 // of it, no database server.
 func newWorld(t *testing.T, blocks []guide.Block) *world {
-	w := &world{T: t, dir: t.TempDir(), receivers: &receivers{replies: map[string]string{}}}
+	w := &world{T: t, dir: t.TempDir(), receivers: &receivers{replies: map[string]string{}, accepted: map[string]int{}}}
 	w.dns = dnstest.New(t, worldZone)
 	smtp, err := smtptest.Start(smtptest.Config{Reply: w.receivers.reply, Received: w.receivers.take})
 	if err != nil {
@@ -156,7 +156,7 @@ CREATE ROLE ops LOGIN CREATEROLE PASSWORD 'secret';
 CREATE ROLE cms LOGIN PASSWORD 'secret';
 CREATE DATABASE enotify OWNER ops;
 SQL
-enotify migrate
+enotify migrate >/dev/null
 enotify client add town.example --role cms
 export ENOTIFY_EGRESS=192.0.2.10 ENOTIFY_HELO=mail.host.example
 ` + filesScript
@@ -253,7 +253,7 @@ func (w *world) end(signal syscall.Signal) {
 type receivers struct {
 	mu       sync.Mutex
 	replies  map[string]string // by "VERB DOMAIN-OR-ADDRESS"
-	accepted int
+	accepted map[string]int    // messages by recipient
 }
 
 // script reads "DOMAIN-OR-ADDRESS VERB REPLY".
@@ -265,6 +265,15 @@ func (r *receivers) script(text string) {
 }
 
 func (r *receivers) reply(c smtptest.Command) string {
+	reply := r.scripted(c)
+	if reply == "slow" {
+		time.Sleep(300 * time.Millisecond)
+		return ""
+	}
+	return reply
+}
+
+func (r *receivers) scripted(c smtptest.Command) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	_, domain, _ := strings.Cut(c.To, "@")
@@ -274,14 +283,32 @@ func (r *receivers) reply(c smtptest.Command) string {
 	return r.replies[c.Verb+" "+domain]
 }
 
-func (r *receivers) take(smtptest.Message) {
+func (r *receivers) take(m smtptest.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.accepted++
+	for _, to := range m.To {
+		r.accepted[to]++
+	}
 }
 
-func (r *receivers) count() int {
+// count is how many messages were accepted.
+func (r *receivers) count() (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.accepted
+	for _, messages := range r.accepted {
+		n += messages
+	}
+	return n
+}
+
+// twice lists the recipients of more than one message.
+func (r *receivers) twice() (recipients []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for to, messages := range r.accepted {
+		if messages > 1 {
+			recipients = append(recipients, to)
+		}
+	}
+	return recipients
 }

@@ -28,6 +28,21 @@ lists both.`,
 	}
 }
 
+// init adds to the template functions of cobra, which are the program's and not
+// a command's.
+func init() {
+	cobra.AddTemplateFunc("switches", func(usages string) string {
+		const value = "[=true|false]"
+		return strings.ReplaceAll(usages, value, strings.Repeat(" ", len(value)))
+	})
+}
+
+// plainSwitches has the help of root and its verbs write switches as --yes, where
+// pflag writes --yes[=true|false].
+func plainSwitches(root *cobra.Command) {
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsages | switches "))
+}
+
 func (a *app) help(root *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		if err := root.Help(); err != nil {
