@@ -3,7 +3,9 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
+	"sync"
 
 	"enotify/queue"
 )
@@ -56,31 +58,49 @@ func (v *serving) blockFor(ctx context.Context, b *queue.Batch, why string) erro
 	return v.DB.Raise(ctx, a)
 }
 
-// fault notes that a batch under way turned out to be at fault: none of its
-// messages begins any more, and it is blocked at the next look.
+// faults are the batches under way that turned out to be at fault, and why. It is
+// used by the loop and the handlers.
+type faults struct {
+	mu  sync.Mutex
+	why map[*queue.Batch]string
+}
+
+func (f *faults) add(b *queue.Batch, why string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.why == nil {
+		f.why = map[*queue.Batch]string{}
+	}
+	f.why[b] = why
+}
+
+func (f *faults) list() map[*queue.Batch]string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.why)
+}
+
+func (f *faults) remove(b *queue.Batch) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.why, b)
+}
+
+// fault notes that a batch under way turned out to be at fault: no message of it
+// begins any more, and the next heartbeat blocks it. It is called by the handlers.
 func (v *serving) fault(r *run, why string) {
 	r.halted.Store(true)
-	v.mu.Lock()
-	v.faults[r.batch] = why
-	v.mu.Unlock()
+	v.faults.add(r.batch, why)
 	v.Wake()
 }
 
 // settleFaults blocks the batches that turned out to be at fault.
 func (v *serving) settleFaults(ctx context.Context) error {
-	v.mu.Lock()
-	faults := make(map[*queue.Batch]string, len(v.faults))
-	for b, why := range v.faults {
-		faults[b] = why
-	}
-	v.mu.Unlock()
-	for b, why := range faults {
+	for b, why := range v.faults.list() {
 		if err := v.blockFor(ctx, b, why); err != nil {
 			return err
 		}
-		v.mu.Lock()
-		delete(v.faults, b)
-		v.mu.Unlock()
+		v.faults.remove(b)
 	}
 	return nil
 }

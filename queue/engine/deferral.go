@@ -11,15 +11,16 @@ import (
 )
 
 const (
-	// longClosure is how long a destination is closed at least before anybody is
-	// put aside: a slow one is tried again within a minute.
+	// longClosure is how long a destination is closed at least before recipients
+	// are deferred for it: a slow one is tried again within a minute.
 	longClosure = time.Minute
 
-	maxAside = 20_000 // recipients put aside in one statement
+	maxDeferral = 20_000 // recipients deferred in one statement
 )
 
-// An aside is a number of recipients of a lane that are to be put aside.
-type aside struct {
+// A deferral is a number of recipients of a lane that are deferred without asking
+// the receiver, since it takes nothing from us.
+type deferral struct {
 	*lane
 	n     int
 	epoch int64
@@ -27,10 +28,28 @@ type aside struct {
 	queue.Closure
 }
 
-// closed says whether a domain is closed to us for longer than the first retry
-// would wait, and how long whoever was not tried yet is then put aside:
-// deferred, with the reply that closed it. That costs no attempt, and the turn
-// goes on to those who can be sent to.
+// deferrals are those that pick has found. They belong to the loop.
+type deferrals struct {
+	all []deferral
+	n   int // recipients
+}
+
+func (d *deferrals) add(one deferral) {
+	d.all = append(d.all, one)
+	d.n += one.n
+}
+
+// take empties it.
+func (d *deferrals) take() []deferral {
+	all := d.all
+	*d = deferrals{}
+	return all
+}
+
+// closed reports whether a domain is closed to us for longer than the first
+// retry would wait, and for how long its untried recipients are then deferred,
+// with the reply that closed it. That costs no attempt, and the turn goes on to
+// recipients that can be sent to.
 func (v *serving) closed(domain string, now time.Time) (c queue.Closure, wait time.Duration, closed bool) {
 	if c = v.Admission.Closure(domain, now); c.Class == "" {
 		return c, 0, false
@@ -42,30 +61,29 @@ func (v *serving) closed(domain string, now time.Time) (c queue.Closure, wait ti
 	return c, max(first, wait), closed
 }
 
-// jitter spreads those that are put aside together, as a retry would be.
+// jitter spreads recipients that are deferred together, as a retry would be.
 func (v *serving) jitter() time.Duration {
 	return v.Schedule.Backoff(1, 1) - v.Schedule.Backoff(1, 0.5)
 }
 
-// shut notes whom of a lane to put aside, if its domain is closed.
+// shut notes how many recipients of a lane to defer, if its domain is closed.
 func (v *serving) shut(l *lane, epoch int64, now time.Time) {
 	n := l.waiting
 	if l.retry {
 		n = l.untried
 	}
-	if n = min(n, maxAside-v.aside); n == 0 {
+	if n = min(n, maxDeferral-v.deferrals.n); n == 0 {
 		return
 	}
 	if c, wait, closed := v.closed(l.domain, now); closed {
-		v.asides = append(v.asides, aside{l, n, epoch, wait, c})
-		v.aside += n
+		v.deferrals.add(deferral{l, n, epoch, wait, c})
 	}
 }
 
-// Fenced as an intent is. It is written in the statement that defers them: a
-// crash leaves nobody of them in doubt.
+// Fenced as an intent is. Intent and deferral are one statement, so that a crash
+// leaves none of these recipients in doubt.
 const (
-	asideWantSQL = `
+	deferWantSQL = `
 WITH allowed AS MATERIALIZED (
 	SELECT b.id FROM enotify.batch b
 	WHERE b.id = ANY ($2) AND (b.state IN ('sending', 'draining') OR $13 AND b.state = 'retrying') AND b.expires_at > now() AND enotify.may_send($1, b.client_id)
@@ -75,7 +93,7 @@ WITH allowed AS MATERIALIZED (
 	JOIN allowed a ON a.id = w.batch_id
 	JOIN enotify.lease l ON l.grp = w.grp AND l.epoch = w.epoch AND l.node_id = $1 AND l.until > clock_timestamp()
 )`
-	asideFirstSQL = asideWantSQL + `, moved AS (
+	deferFirstSQL = deferWantSQL + `, moved AS (
 	UPDATE enotify.batch_domain d SET intent_seq = d.intent_seq + w.n
 	FROM want w WHERE d.batch_id = w.batch_id AND d.domain_id = w.domain_id AND d.grp = w.grp AND d.intent_seq + w.n <= d.last_seq
 	RETURNING w.*, d.intent_seq AS upto
@@ -88,8 +106,8 @@ WITH allowed AS MATERIALIZED (
 	RETURNING batch_id, domain_id
 )
 SELECT batch_id, domain_id, count(*)::int FROM put GROUP BY batch_id, domain_id`
-	// Of those that wait in retry, who was requeued, or was to be sent to and was not.
-	asideRetriesSQL = asideWantSQL + `, put AS (
+	// Of the recipients that wait in retry: those that were requeued, or taken for sending and not begun.
+	deferRetriesSQL = deferWantSQL + `, put AS (
 	UPDATE enotify.retry t SET due_at = clock_timestamp() + d.wait + random() * $12::interval, class = d.class, code = d.code, enhanced = d.enhanced, reply = d.reply
 	FROM (SELECT w.*, t.seq FROM want w CROSS JOIN LATERAL (
 		SELECT t.seq FROM enotify.retry t
@@ -102,14 +120,14 @@ SELECT batch_id, domain_id, count(*)::int FROM put GROUP BY batch_id, domain_id`
 SELECT batch_id, domain_id, count(*)::int FROM put GROUP BY batch_id, domain_id`
 )
 
-// putAside defers recipients without asking the receiver, and returns how many
-// of each lane. It may be called again when nobody knows whether it committed.
-func (db *store) putAside(ctx context.Context, node int32, asides []aside, jitter time.Duration) (put map[laneKey]int, err error) {
-	put = map[laneKey]int{}
+// deferClosed defers recipients without asking the receiver, and returns how many
+// of each lane. It may be called again when it is unknown whether it committed.
+func (db *store) deferClosed(ctx context.Context, node int32, deferrals []deferral, jitter time.Duration) (done map[laneKey]int, err error) {
+	done = map[laneKey]int{}
 	for _, of := range []struct {
 		retry bool
 		sql   string
-	}{{false, asideFirstSQL}, {true, asideRetriesSQL}} {
+	}{{false, deferFirstSQL}, {true, deferRetriesSQL}} {
 		var batches, epochs []int64
 		var domains, counts []int32
 		var grps []int16
@@ -117,7 +135,7 @@ func (db *store) putAside(ctx context.Context, node int32, asides []aside, jitte
 		var classes, replies []string
 		var codes []*int16
 		var enhanced []*string
-		for _, a := range asides {
+		for _, a := range deferrals {
 			if a.retry != of.retry {
 				continue
 			}
@@ -140,41 +158,42 @@ func (db *store) putAside(ctx context.Context, node int32, asides []aside, jitte
 				return err
 			}
 			key, n := laneKey{retry: of.retry}, 0
-			_, err = pgx.ForEachRow(rows, []any{&key.batch, &key.domain, &n}, func() error { put[key] = n; return nil })
+			_, err = pgx.ForEachRow(rows, []any{&key.batch, &key.domain, &n}, func() error { done[key] = n; return nil })
 			return err
 		})
 		if err != nil {
-			return put, fmt.Errorf("put aside who waits for a site that is closed: %w", err)
+			return done, fmt.Errorf("defer recipients at sites that are closed to us: %w", err)
 		}
 	}
-	return put, nil
+	return done, nil
 }
 
-// putAside does so with those that pick has found.
-func (v *serving) putAside(ctx context.Context) error {
-	if len(v.asides) == 0 {
+// deferClosed does so with the recipients that pick has found.
+func (v *serving) deferClosed(ctx context.Context) error {
+	deferrals := v.deferrals.take()
+	if len(deferrals) == 0 {
 		return nil
 	}
-	asides := v.asides
-	v.asides, v.aside = nil, 0
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundTrip)
 	defer cancel()
-	put, err := v.store.putAside(ctx, v.id, asides, v.jitter())
+	done, err := v.store.deferClosed(ctx, v.node.ID, deferrals, v.jitter())
 	if err != nil {
 		return err
 	}
 	n := 0
-	for _, a := range asides {
-		if a.retry {
-			a.untried -= a.n
+	for _, d := range deferrals {
+		if d.retry {
+			d.untried -= d.n
 		} else {
-			a.waiting -= a.n
+			d.waiting -= d.n
+			if done[d.key()] < d.n { // stopped by a fence
+				v.phase.worsen(stale)
+			}
 		}
-		v.stale = v.stale || put[a.key()] < a.n && !a.retry // stopped by a fence
-		n += put[a.key()]
+		n += done[d.key()]
 	}
 	if n > 0 {
-		v.log.Info("put aside who waits for sites that are closed to us", "recipients", n, "domains", len(put), "next", "enotify destination list")
+		v.log.Info("deferred recipients at sites that are closed to us", "recipients", n, "domains", len(done), "next", "enotify destination list")
 		v.Wake() // perhaps everyone was tried
 	}
 	return nil

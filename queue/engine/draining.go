@@ -42,21 +42,19 @@ func yes(ctx context.Context, q querier, sql string, args ...any) (bool, error) 
 
 // behind reports whether a lane must wait since its domain is another batch's
 // just now: one that took the turn earlier has untried recipients there, or any
-// other has first tries under way. Retries go beside them, as they always do.
+// other has first tries under way. Retries do not wait so.
 func (v *serving) behind(l *lane) bool {
-	if len(v.order) < 2 || l.retry {
+	if len(v.batches.order) < 2 || l.retry {
 		return false
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	earlier := true
-	for _, batch := range v.order {
+	for _, batch := range v.batches.order {
 		if batch == l.batch {
 			earlier = false
 			continue
 		}
 		key := laneKey{batch, l.domainID, false}
-		if v.firsts[key] > 0 {
+		if v.flights.tries(key) > 0 {
 			return true
 		}
 		if other := v.lanes.known[key]; earlier && other != nil && other.waiting > 0 {
@@ -69,15 +67,3 @@ func (v *serving) behind(l *lane) bool {
 // through is the name under which lanes wait, as for a site, until a domain is
 // no other batch's any more. No site is named so.
 func through(domain string) string { return "through " + domain }
-
-// tried is told of a first try that was recorded. It needs mu.
-func (v *serving) tried(batch int64, domainID int32, domain string) {
-	key := laneKey{batch, domainID, false}
-	if v.firsts[key]--; v.firsts[key] > 0 {
-		return
-	}
-	delete(v.firsts, key)
-	if v.shared {
-		v.freed = append(v.freed, through(domain))
-	}
-}

@@ -10,7 +10,7 @@ import (
 // while that client's batch is due: who may send gets them. One batch decides
 // at a time, the one with the turn, or else that of the most overdue retry, so
 // that two of them cannot leave a group to nobody.
-const barredSQL = `
+const excludedSQL = `
 WITH due AS (
 	(SELECT b.client_id, b.state::text = 'draining' AS later, b.turn_at AS since FROM enotify.batch b
 	 WHERE b.finished_at IS NULL AND b.state IN ('sending', 'draining') ORDER BY 2, 3 LIMIT 1)
@@ -24,33 +24,31 @@ WITH due AS (
 )
 SELECT NOT it, (SELECT count(*) FROM may WHERE it)::int FROM may WHERE id = $1 AND EXISTS (SELECT FROM may WHERE it) AND EXISTS (SELECT FROM may WHERE NOT it)`
 
-// barred says whether the node is to leave all groups to those that may send,
-// and how many those are; 0 when all may, or none.
-func (db *store) barred(ctx context.Context, node int32) (barred bool, others int, err error) {
-	rows, err := db.pool.Query(ctx, barredSQL, node)
+// excluded reports whether the node must leave all groups to the nodes that may
+// send, and how many nodes that is; 0 when all may, or none.
+func (db *store) excluded(ctx context.Context, node int32) (excluded bool, others int, err error) {
+	rows, err := db.pool.Query(ctx, excludedSQL, node)
 	if err != nil {
 		return false, 0, err
 	}
-	_, err = pgx.ForEachRow(rows, []any{&barred, &others}, func() error { return nil })
-	return barred, others, err
+	_, err = pgx.ForEachRow(rows, []any{&excluded, &others}, func() error { return nil })
+	return excluded, others, err
 }
 
-// share is how many groups this node should have, of so many nodes alive.
+// share is how many groups this node should have, when so many nodes are alive.
 func (v *serving) share(ctx context.Context, alive int) (int, error) {
-	barred, may := false, 0
-	if alive > 1 { // else there is nobody to leave them to
+	excluded, may := false, 0
+	if alive > 1 { // else there is no node to leave them to
 		var err error
-		if barred, may, err = v.store.barred(ctx, v.id); err != nil {
+		if excluded, may, err = v.store.excluded(ctx, v.node.ID); err != nil {
 			return 0, err
 		}
 	}
-	if barred != v.barred {
-		v.barred = barred
-		if barred {
-			v.log.Warn("the batch that is due may not be sent from this node's addresses; other nodes send it", "egress", v.Node.Egress, "next", "enotify batch list, then enotify spf check CLIENT")
-		}
+	if excluded && !v.leases.excluded {
+		v.log.Warn("the batch that is due may not be sent from this node's addresses; other nodes send it", "egress", v.node.Egress, "next", "enotify batch list, then enotify spf check CLIENT")
 	}
-	if barred {
+	v.leases.excluded = excluded
+	if excluded {
 		return 0, nil
 	}
 	if may > 0 {

@@ -37,14 +37,16 @@ func KeepMemos(ctx context.Context, db *queue.DB, node int32, memos []queue.Memo
 	return newStore(db).keepMemos(ctx, node, memos)
 }
 
-// GiveBack has a node give back all groups that it holds; unsure is whether it
+// GiveBack has a node give back all groups that it holds; doubtful is whether it
 // does not know if its last intent was written.
-func GiveBack(ctx context.Context, db *queue.DB, id int32, unsure bool) error {
+func GiveBack(ctx context.Context, db *queue.DB, id int32, doubtful bool) error {
 	v := newServing(&Server{DB: db}, newStore(db), node{Node: queue.Node{ID: id}}, nil, slog.New(slog.DiscardHandler))
 	for grp := range int16(groups) {
-		v.held[grp] = 1
+		v.leases.held[grp] = 1
 	}
-	v.unsure = unsure
+	if doubtful {
+		v.phase = unsure
+	}
 	return v.giveBack(ctx, 0)
 }
 
@@ -64,8 +66,8 @@ func TriesBegun(dir string, write func(begin, end, recorded func(try int))) (tri
 	if err != nil {
 		return nil, err
 	}
-	l, err := parseJournal(text, bootID())
-	for f := range l.begun {
+	p, err := parseJournal(text, bootID())
+	for f := range p.begun {
 		tries = append(tries, int(f.try))
 	}
 	return tries, err

@@ -3,33 +3,34 @@ package engine
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"enotify/queue"
 )
 
 // A flusher writes results as soon as the write before has returned: whatever
 // came in meanwhile goes into one transaction, so the slower the database, the
 // larger the batches. No timer delays a single one.
 type flusher struct {
-	v       *serving
+	record  func(ctx context.Context, rs []result) error // in the database
+	done    func(rs []result)                            // told of those that are
+	log     *slog.Logger
 	ctx     context.Context
 	mu      sync.Mutex
 	cond    *sync.Cond
 	pending []result
 	writing int
 	closed  bool
-	done    sync.WaitGroup
+	writers sync.WaitGroup
 	failing atomic.Bool // the last write did not succeed
 }
 
-func startFlusher(ctx context.Context, v *serving) *flusher {
-	f := &flusher{v: v, ctx: context.WithoutCancel(ctx)}
+func startFlusher(ctx context.Context, log *slog.Logger, record func(context.Context, []result) error, done func([]result)) *flusher {
+	f := &flusher{ctx: context.WithoutCancel(ctx), log: log, record: record, done: done}
 	f.cond = sync.NewCond(&f.mu)
 	for range flushers {
-		f.done.Go(f.write)
+		f.writers.Go(f.write)
 	}
 	return f
 }
@@ -56,7 +57,7 @@ func (f *flusher) stop(ctx context.Context) error {
 	if left > 0 {
 		return fmt.Errorf("%d outcomes could not be recorded: those recipients are in doubt", left)
 	}
-	f.done.Wait()
+	f.writers.Wait()
 	return nil
 }
 
@@ -67,13 +68,12 @@ func (f *flusher) write() {
 			return
 		}
 		for failures := 1; ; failures++ {
-			alerts, err := f.finish(rs)
+			err := f.try(rs)
 			f.failing.Store(err != nil)
 			if err == nil {
-				f.v.alert(alerts)
 				break
 			}
-			f.v.log.Warn("outcomes could not be recorded; trying again", "outcomes", len(rs), "error", err)
+			f.log.Warn("outcomes could not be recorded; trying again", "outcomes", len(rs), "error", err)
 			time.Sleep(min(time.Duration(failures)*100*time.Millisecond, 5*time.Second))
 			f.mu.Lock()
 			closed := f.closed
@@ -82,7 +82,7 @@ func (f *flusher) write() {
 				return
 			}
 		}
-		f.v.recorded(rs)
+		f.done(rs)
 		f.mu.Lock()
 		f.writing -= len(rs)
 		f.mu.Unlock()
@@ -90,14 +90,10 @@ func (f *flusher) write() {
 	}
 }
 
-func (f *flusher) finish(rs []result) ([]queue.Alert, error) {
+func (f *flusher) try(rs []result) error {
 	ctx, cancel := context.WithTimeout(f.ctx, roundTrip)
 	defer cancel()
-	results := make([]queue.Result, len(rs))
-	for i := range rs {
-		results[i] = rs[i].Result
-	}
-	return f.v.DB.Finish(ctx, results)
+	return f.record(ctx, rs)
 }
 
 // take waits for results; nil means stop.

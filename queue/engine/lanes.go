@@ -40,8 +40,8 @@ func (ls *lanes) put(l lane) {
 	ls.ready = append(ls.ready, &l)
 }
 
-// keep drops every lane for which f is false.
-func (ls *lanes) keep(f func(*lane) bool) {
+// retain drops every lane for which f is false.
+func (ls *lanes) retain(f func(*lane) bool) {
 	for key, l := range ls.known {
 		if !f(l) {
 			l.waiting = 0 // taken out of its place when it is next met there

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"enotify/queue"
@@ -19,7 +20,131 @@ const groups = 64
 // time by which the two clocks, counted from the heartbeat, may drift apart.
 const leaseMargin = 500 * time.Millisecond
 
-// A node is this one, and the name of this run for good.
+// leases are the groups that the node holds. They belong to the loop, but for
+// valid.
+type leases struct {
+	held   map[int16]int64 // epoch of each group
+	giving map[int16]bool  // of them, those to be given back once nothing of them is in flight
+
+	orphaned bool // doubts of a dead node were settled since the last replay: a journal of this host may know better
+	excluded bool // other nodes may send what is due, and this one may not
+
+	start   time.Time
+	expires atomic.Int64 // when the leases end, in nanoseconds since start
+}
+
+func newLeases() *leases {
+	return &leases{held: map[int16]int64{}, giving: map[int16]bool{}, start: time.Now()}
+}
+
+// valid reports whether the leases have not run out, by our clock.
+func (l *leases) valid() bool { return time.Since(l.start).Nanoseconds() < l.expires.Load() }
+
+// renewed notes a heartbeat that was sent at a time.
+func (l *leases) renewed(sent time.Time) {
+	l.expires.Store((sent.Sub(l.start) + queue.LeaseTTL - leaseMargin).Nanoseconds())
+}
+
+// hold notes what the node holds now, and reports whether a group is new.
+func (l *leases) hold(held []lease) (news bool) {
+	epochs := make(map[int16]int64, len(held))
+	for _, h := range held {
+		epochs[h.grp] = h.epoch
+		news = news || l.held[h.grp] != h.epoch
+	}
+	l.held = epochs
+	return news
+}
+
+// usable lists the groups of which messages may begin.
+func (l *leases) usable() []int16 {
+	grps := make([]int16, 0, len(l.held))
+	for grp := range l.held {
+		if !l.giving[grp] {
+			grps = append(grps, grp)
+		}
+	}
+	return grps
+}
+
+// epoch is that of a group of which messages may begin.
+func (l *leases) epoch(grp int16) (epoch int64, usable bool) {
+	epoch, held := l.held[grp]
+	return epoch, held && !l.giving[grp]
+}
+
+// give marks groups above the share to be given back.
+func (l *leases) give(share int) {
+	for grp := range l.held {
+		if len(l.held)-len(l.giving) <= share {
+			return
+		}
+		l.giving[grp] = true
+	}
+}
+
+// gave notes that groups were given back.
+func (l *leases) gave(grps []int16) {
+	for _, grp := range grps {
+		delete(l.held, grp)
+		delete(l.giving, grp)
+	}
+}
+
+// renew sends a heartbeat, and moves our share of the groups towards a fair one.
+func (v *serving) renew(ctx context.Context) error {
+	if v.MessageTime != nil {
+		v.node.MessageTime = v.MessageTime()
+	}
+	sent := time.Now()
+	held, alive, now, err := v.store.beat(ctx, v.node, v.batches.waitsFor)
+	if err != nil {
+		return err
+	}
+	v.batches.waitsFor = 0
+	v.clock.Store(&now)
+	v.leases.renewed(sent)
+	share, err := v.share(ctx, alive)
+	if err != nil {
+		return err
+	}
+	if len(held) < share {
+		taken, settled, err := v.store.adopt(ctx, v.node.ID, share-len(held))
+		if err != nil {
+			return err
+		}
+		v.leases.orphaned = v.leases.orphaned || settled
+		held = append(held, taken...)
+		if len(taken) > 0 {
+			v.restored = time.Time{}
+			v.log.Info("leased", "groups", len(held), "nodes", alive)
+		}
+	}
+	if v.leases.hold(held) {
+		v.phase.worsen(stale)
+	}
+	return v.giveBack(ctx, share)
+}
+
+// giveBack lets groups above our share drain, and releases those that have.
+func (v *serving) giveBack(ctx context.Context, share int) error {
+	v.leases.give(share)
+	drained := v.flights.landed(v.leases.giving)
+	if len(drained) == 0 || v.phase == unsure { // only the holder of a lease can take an intent back
+		return nil
+	}
+	if err := v.remember(ctx); err != nil { // for the node that takes them
+		return err
+	}
+	if err := v.store.release(ctx, v.node.ID, drained); err != nil {
+		return err
+	}
+	v.leases.gave(drained)
+	v.log.Info("gave groups back", "groups", len(drained))
+	return nil
+}
+
+// A node is this one. The incarnation names this run of it for good.
 type node struct {
 	queue.Node
 	incarnation string
@@ -79,134 +204,6 @@ func (db *store) beat(ctx context.Context, n node, waitsFor int64) (held []lease
 
 func scanLease(row pgx.CollectableRow) (l lease, err error) {
 	return l, row.Scan(&l.grp, &l.epoch)
-}
-
-const (
-	vacantSQL = `
-SELECT grp, coalesce(node_id, 0) FROM enotify.lease
-WHERE until < clock_timestamp() AND node_id IS DISTINCT FROM $1
-ORDER BY grp LIMIT $2 FOR UPDATE SKIP LOCKED`
-	heldSQL = `SELECT grp, node_id FROM enotify.lease WHERE node_id = $1 ORDER BY grp FOR UPDATE`
-	// A takeover waits for the ticks of the node it replaces, and keeps new ones
-	// out: each tick takes the lock of its own node.
-	lockNodesSQL = `SELECT enotify.lock_nodes(VARIADIC $1::int[])`
-	takeSQL      = `UPDATE enotify.lease SET node_id = $1, epoch = epoch + 1, until = now() + $2 WHERE grp = ANY ($3) RETURNING grp, epoch`
-)
-
-// adopt takes up to limit groups that nobody holds, or whose holder is dead,
-// and settles what a dead holder left in doubt.
-func (db *store) adopt(ctx context.Context, node int32, limit int) (taken []lease, settled bool, err error) {
-	return db.take(ctx, node, vacantSQL, node, limit)
-}
-
-// inherit takes all groups of a node that is known to be dead, before its
-// leases run out, and settles what it left in doubt.
-func (db *store) inherit(ctx context.Context, node, dead int32) (taken []lease, err error) {
-	taken, _, err = db.take(ctx, node, heldSQL, dead)
-	return taken, err
-}
-
-func (db *store) take(ctx context.Context, node int32, whichSQL string, args ...any) (taken []lease, settled bool, err error) {
-	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, whichSQL, args...)
-		if err != nil {
-			return err
-		}
-		var all, abandoned []int16
-		var holders []int32 // of the abandoned ones
-		var grp int16
-		var holder int32
-		if _, err := pgx.ForEachRow(rows, []any{&grp, &holder}, func() error {
-			all = append(all, grp)
-			if holder != 0 {
-				abandoned, holders = append(abandoned, grp), append(holders, holder)
-			}
-			return nil
-		}); err != nil || len(all) == 0 {
-			return err
-		}
-		if _, err := tx.Exec(ctx, lockNodesSQL, holders); err != nil {
-			return err
-		}
-		rows, err = tx.Query(ctx, takeSQL, node, queue.LeaseTTL, all)
-		if err != nil {
-			return err
-		}
-		if taken, err = pgx.CollectRows(rows, scanLease); err != nil || len(abandoned) == 0 {
-			return err
-		}
-		settled = true
-		return settle(ctx, tx, abandoned, holders)
-	})
-	return taken, settled, err
-}
-
-// What lies under the intent without an outcome may have been delivered.
-const (
-	settleFirstSQL = `
-WITH doubt AS (
-	SELECT r.batch_id, r.seq, r.domain_id, d.grp, l.node_id, b.on_unknown
-	FROM enotify.batch b
-	CROSS JOIN unnest($1::smallint[], $2::int[]) l (grp, node_id)
-	JOIN enotify.batch_domain d ON d.batch_id = b.id AND d.grp = l.grp AND d.intent_seq >= d.first_seq
-	JOIN enotify.recipient r ON r.batch_id = d.batch_id AND r.seq BETWEEN d.first_seq AND d.intent_seq
-	LEFT JOIN enotify.outcome o ON o.batch_id = r.batch_id AND o.seq = r.seq
-	LEFT JOIN enotify.retry t ON t.batch_id = r.batch_id AND t.seq = r.seq
-	WHERE b.finished_at IS NULL AND b.state <> 'draft' AND o.seq IS NULL AND t.seq IS NULL
-), again AS (
-	INSERT INTO enotify.retry (batch_id, seq, domain_id, grp, due_at, first_at, attempts, tries, class, reply)
-	SELECT batch_id, seq, domain_id, grp, now(), now(), 1, 1, 'other', $3 FROM doubt WHERE on_unknown = 'resend'
-), whose AS (
-	INSERT INTO enotify.doubt (batch_id, seq, node_id, attempts, tries)
-	SELECT batch_id, seq, node_id, 0, 1 FROM doubt WHERE on_unknown = 'hold'
-	ON CONFLICT (batch_id, seq) DO UPDATE SET at = excluded.at, node_id = excluded.node_id, attempts = excluded.attempts, tries = excluded.tries
-)
-INSERT INTO enotify.outcome (batch_id, seq, state, reply)
-SELECT batch_id, seq, 'unknown', $3 FROM doubt WHERE on_unknown = 'hold'`
-	settleRetrySQL = `
-WITH doubt AS (
-	SELECT t.batch_id, t.seq, t.attempts, t.tries, l.node_id, b.on_unknown
-	FROM unnest($1::smallint[], $2::int[]) l (grp, node_id)
-	JOIN enotify.retry t ON t.grp = l.grp AND t.intent_at IS NOT NULL JOIN enotify.batch b ON b.id = t.batch_id
-), again AS (
-	UPDATE enotify.retry t SET intent_at = NULL, due_at = now(), tries = t.tries + 1 FROM doubt d
-	WHERE t.batch_id = d.batch_id AND t.seq = d.seq AND d.on_unknown = 'resend'
-), gone AS (
-	DELETE FROM enotify.retry t USING doubt d WHERE t.batch_id = d.batch_id AND t.seq = d.seq AND d.on_unknown = 'hold'
-), whose AS (
-	INSERT INTO enotify.doubt (batch_id, seq, node_id, attempts, tries)
-	SELECT batch_id, seq, node_id, attempts, tries + 1 FROM doubt WHERE on_unknown = 'hold'
-	ON CONFLICT (batch_id, seq) DO UPDATE SET at = excluded.at, node_id = excluded.node_id, attempts = excluded.attempts, tries = excluded.tries
-)
-INSERT INTO enotify.outcome (batch_id, seq, state, reply)
-SELECT batch_id, seq, 'unknown', $3 FROM doubt WHERE on_unknown = 'hold'`
-	inDoubt = "the sending process died while this was under way; it may have been delivered"
-)
-
-// A requeue may hold the results of a batch for long; meanwhile our own leases
-// must not run out.
-const (
-	patienceSQL    = `SELECT set_config('lock_timeout', '2s', true)`
-	openResultsSQL = `
-SELECT enotify.lock_results(VARIADIC ARRAY(SELECT id FROM enotify.batch WHERE finished_at IS NULL AND state <> 'draft'))`
-)
-
-// settle decides about whom the holders of the groups left in doubt when they
-// died. One that was only held up may be writing results at this moment: they
-// are waited for, and what comes later finds what was settled.
-func settle(ctx context.Context, tx pgx.Tx, grps []int16, holders []int32) error {
-	if _, err := tx.Exec(ctx, patienceSQL); err != nil {
-		return err
-	}
-	if _, err := tx.Exec(ctx, openResultsSQL); err != nil {
-		return fmt.Errorf("wait for late results: %w", err)
-	}
-	for _, sql := range []string{settleRetrySQL, settleFirstSQL} {
-		if _, err := tx.Exec(ctx, sql, grps, holders, inDoubt); err != nil {
-			return fmt.Errorf("settle what a dead node left: %w", err)
-		}
-	}
-	return nil
 }
 
 const releaseSQL = `UPDATE enotify.lease SET node_id = NULL, until = '-infinity' WHERE node_id = $1 AND grp = ANY ($2)`

@@ -105,7 +105,7 @@ func (v *serving) keepMemos(ctx context.Context, memos []queue.Memo) error {
 	if len(memos) == 0 {
 		return nil
 	}
-	memos, err := v.store.keepMemos(ctx, v.id, memos)
+	memos, err := v.store.keepMemos(ctx, v.node.ID, memos)
 	if err != nil {
 		return fmt.Errorf("keep what was learned: %w", err)
 	}

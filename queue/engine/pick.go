@@ -9,11 +9,7 @@ import (
 
 // reap makes lanes ready whose site has a free place.
 func (v *serving) reap() {
-	v.mu.Lock()
-	freed := v.freed
-	v.freed = nil
-	v.mu.Unlock()
-	for _, site := range freed {
+	for _, site := range v.flights.takeFreed() {
 		v.lanes.free(site, 2) // its limit may have grown by one
 	}
 }
@@ -21,9 +17,7 @@ func (v *serving) reap() {
 // pick asks for as many messages as may begin now and fit into one round trip:
 // first tries of one batch, or retries, not both.
 func (v *serving) pick(now time.Time) []pick {
-	v.mu.Lock()
-	room := min(maxTick, v.capacity-v.total)
-	v.mu.Unlock()
+	room := min(maxTick, v.capacity-v.flights.count())
 	if room < min(minTick, v.capacity) {
 		return nil // until more are recorded
 	}
@@ -35,9 +29,9 @@ func (v *serving) pick(now time.Time) []pick {
 		if l == nil {
 			break
 		}
-		epoch, ours := v.held[l.grp]
-		r := v.runs[l.batch]
-		if !ours || v.giving[l.grp] || r == nil || r.halted.Load() {
+		epoch, ours := v.leases.epoch(l.grp)
+		r := v.batches.runs[l.batch]
+		if !ours || r == nil || r.halted.Load() {
 			l.waiting = 0
 			v.lanes.park(l, queue.Wait{})
 			continue
@@ -73,8 +67,8 @@ func (v *serving) pick(now time.Time) []pick {
 	for _, l := range other {
 		v.lanes.park(l, queue.Wait{})
 	}
-	if len(picks) == 0 && !v.stale {
-		v.waitsFor = v.turn
+	if len(picks) == 0 && v.phase == steady {
+		v.batches.waitsFor = v.batches.turn
 	}
 	return picks
 }
@@ -86,7 +80,7 @@ func (v *serving) begin(ctx context.Context, picks []pick) error {
 	var got []picked
 	err := v.keepSpent(ctx)
 	if err == nil {
-		got, err = v.store.intend(ctx, v.id, picks, len(v.order) > 1)
+		got, err = v.store.intend(ctx, v.node.ID, picks, len(v.batches.order) > 1)
 	}
 	now := time.Now()
 	byDomain := make(map[laneKey]*pick, len(picks))
@@ -100,15 +94,15 @@ func (v *serving) begin(ctx context.Context, picks []pick) error {
 	}
 	for _, p := range picks { // stopped by a fence, or the round trip failed
 		for ; p.n > 0; p.n-- {
-			v.stale = true
-			v.free(v.Admission.Done(p.domain, queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}, now))
+			v.phase.worsen(stale)
+			v.flights.free(v.Admission.Done(p.domain, queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}, now))
 		}
 	}
 	return err
 }
 
 func (v *serving) hand(p picked, from *pick) {
-	r := v.runs[p.batch]
+	r := v.batches.runs[p.batch]
 	m := queue.Message{
 		Batch: r.batch, Seq: p.seq, Address: p.address, Domain: from.domain, Data: p.data, Attempt: p.attempts + 1,
 		MayBegin: r.mayBegin,
@@ -120,14 +114,7 @@ func (v *serving) hand(p picked, from *pick) {
 	if v.journal != nil { // the line first: while it is written, the lease may run out
 		m.MayBegin = func() bool { return v.journal.begin(&res) && r.mayBegin() }
 	}
-	v.mu.Lock()
-	v.inFlight[from.grp]++
-	v.total++
-	v.flying[res.flight()] = struct{}{}
-	if !from.retry {
-		v.firsts[from.key()]++
-	}
-	v.mu.Unlock()
+	v.flights.begin(&res)
 	if p.suppressed != nil {
 		o := queue.Outcome{State: queue.Suppressed, Reply: queue.Reply{Text: *p.suppressed}}
 		if p.class != nil {

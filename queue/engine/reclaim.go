@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -65,20 +64,14 @@ func (db *store) reclaim(ctx context.Context, node int32, held map[int16]int64, 
 
 // reclaim does so after an intent whose answer was lost.
 func (v *serving) reclaim(ctx context.Context) error {
-	if !v.unsure {
+	if v.phase < unsure {
 		return nil
 	}
-	v.mu.Lock()
-	flying := make([]flight, 0, len(v.flying))
-	for f := range v.flying {
-		flying = append(flying, f)
-	}
-	v.mu.Unlock()
-	n, err := v.store.reclaim(ctx, v.id, v.held, slices.Clip(flying))
+	n, err := v.store.reclaim(ctx, v.node.ID, v.leases.held, v.flights.list())
 	if err != nil {
 		return err
 	}
-	v.unsure, v.stale = false, true
+	v.phase = halted
 	v.log.Info("took back what was intended and not begun", "recipients", n)
 	return nil
 }

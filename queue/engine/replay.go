@@ -19,8 +19,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A legacy is what the journal of a node that died says.
-type legacy struct {
+// A predecessor is what the journal of a node that died says.
+type predecessor struct {
 	incarnation string
 	begun       map[flight]bool // tries that may have begun
 	results     map[flight]queue.Result
@@ -32,14 +32,14 @@ var errNoJournal = errors.New("no journal of a node")
 // parseJournal reads a journal. Of a line that was cut off or spoilt nothing
 // is believed, and after one nobody is taken for not begun; but the last line
 // may be cut off: the transaction that it was to announce did not begin.
-func parseJournal(text []byte, boot string) (legacy, error) {
-	l := legacy{begun: map[flight]bool{}, results: map[flight]queue.Result{}}
+func parseJournal(text []byte, boot string) (predecessor, error) {
+	p := predecessor{begun: map[flight]bool{}, results: map[flight]queue.Result{}}
 	head, rest, _ := bytes.Cut(text, []byte("\n"))
 	fields := strings.Fields(string(unsum(head)))
 	if len(fields) != 3 || fields[0] != journalVersion {
-		return l, errNoJournal
+		return p, errNoJournal
 	}
-	l.incarnation, l.complete = fields[1], fields[2] == boot && boot != noBoot
+	p.incarnation, p.complete = fields[1], fields[2] == boot && boot != noBoot
 	for len(rest) > 0 {
 		var line []byte
 		var whole bool
@@ -47,11 +47,11 @@ func parseJournal(text []byte, boot string) (legacy, error) {
 		if !whole {
 			break
 		}
-		if !l.read(unsum(line)) {
-			l.complete = false
+		if !p.read(unsum(line)) {
+			p.complete = false
 		}
 	}
-	return l, nil
+	return p, nil
 }
 
 // unsum returns a line without its checksum, nil when that is wrong.
@@ -69,7 +69,7 @@ func unsum(line []byte) []byte {
 }
 
 // read takes in one line, and reports whether it made sense.
-func (l *legacy) read(line []byte) bool {
+func (p *predecessor) read(line []byte) bool {
 	if len(line) == 0 {
 		return false
 	}
@@ -84,18 +84,18 @@ func (l *legacy) read(line []byte) bool {
 	}
 	switch kind := line[0]; {
 	case kind == '+' && len(n) == 3:
-		l.begun[flight{n[0], int32(n[1]), int32(n[2])}] = true
+		p.begun[flight{n[0], int32(n[1]), int32(n[2])}] = true
 	case kind == '=' && len(n) == 7:
 		r := queue.Result{Batch: n[0], Seq: int32(n[1]), Try: int(n[2]), DomainID: int32(n[3]), Attempts: int(n[5]), Wait: time.Duration(n[6])} // n[4] is the group
 		if json.Unmarshal(append([]byte("{"), outcome...), &r.Outcome) != nil {
 			return false
 		}
-		l.results[flight{n[0], r.Seq, int32(n[2])}] = r
+		p.results[flight{n[0], r.Seq, int32(n[2])}] = r
 	case kind == '-' && len(n)%3 == 0:
 		for of := range slices.Chunk(n, 3) {
 			key := flight{of[0], int32(of[1]), int32(of[2])}
-			delete(l.begun, key)
-			delete(l.results, key)
+			delete(p.begun, key)
+			delete(p.results, key)
 		}
 	default:
 		return false
@@ -151,42 +151,42 @@ func (v *serving) replayOne(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	l, err := parseJournal(text, bootID())
+	p, err := parseJournal(text, bootID())
 	if err != nil {
 		v.log.Warn("a journal makes no sense; whom it was about stays in doubt", "journal", dir, "error", err, "next", "enotify batch list --all; look at it, then remove it")
 		return nil
 	}
-	node, err := v.store.incarnation(ctx, l.incarnation)
+	node, err := v.store.incarnation(ctx, p.incarnation)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows): // of another database, or it never joined
-		if info, err := lock.Stat(); err == nil && (len(l.begun) == 0 || time.Since(info.ModTime()) > keepStray) {
+		if info, err := lock.Stat(); err == nil && (len(p.begun) == 0 || time.Since(info.ModTime()) > keepStray) {
 			return os.RemoveAll(dir)
 		}
 		return nil
 	case err != nil:
 		return err
 	}
-	sent, err := v.succeed(ctx, node, l)
+	sent, err := v.inherit(ctx, node, p)
 	if err != nil {
 		return err
 	}
-	v.log.Info("replayed the journal of a node that died", "died", node, "recorded", len(l.results), "not_begun", sent, "in_doubt", len(l.begun)-len(l.results))
+	v.log.Info("replayed the journal of a node that died", "died", node, "recorded", len(p.results), "not_begun", sent, "in_doubt", len(p.begun)-len(p.results))
 	return os.RemoveAll(dir)
 }
 
-// succeed does for a dead node what it did not get round to. First come its
-// results, so that nothing is settled as doubtful that is known.
-func (v *serving) succeed(ctx context.Context, node int32, l legacy) (sent int, err error) {
-	batches := make([]int64, 0, len(l.results))
-	for f := range l.results {
+// inherit completes the work of a dead node. Its results come first, so that
+// nothing that is known is settled as doubtful.
+func (v *serving) inherit(ctx context.Context, node int32, p predecessor) (sent int, err error) {
+	batches := make([]int64, 0, len(p.results))
+	for f := range p.results {
 		batches = append(batches, f.batch)
 	}
 	kept, err := v.store.unpruned(ctx, batches)
 	if err != nil {
 		return 0, err
 	}
-	results := make([]queue.Result, 0, len(l.results))
-	for _, r := range l.results {
+	results := make([]queue.Result, 0, len(p.results))
+	for _, r := range p.results {
 		if !slices.Contains(kept, r.Batch) {
 			continue // it comes after the books were closed
 		}
@@ -200,13 +200,13 @@ func (v *serving) succeed(ctx context.Context, node int32, l legacy) (sent int, 
 		}
 		v.alert(alerts)
 	}
-	if !l.complete {
+	if !p.complete {
 		return 0, nil // its leases run out, and whoever takes them settles the rest
 	}
-	if _, err := v.store.inherit(ctx, v.id, node); err != nil {
+	if _, err := v.store.takeFrom(ctx, v.node.ID, node); err != nil {
 		return 0, err
 	}
-	return v.store.restore(ctx, node, l.begun)
+	return v.store.restore(ctx, node, p.begun)
 }
 
 const unprunedSQL = `SELECT id FROM enotify.batch WHERE id = ANY ($1) AND pruned_at IS NULL`

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,69 +14,37 @@ import (
 	"enotify/queue"
 )
 
-// serving is one call of Serve. Its fields belong to the goroutine of run, but
-// for those behind mu and the atomic ones.
+// serving is one call of Serve. The goroutine of run is its loop; what other
+// goroutines may use says so.
 type serving struct {
 	*Server
 	store    *store
-	id       int32
 	node     node
 	log      *slog.Logger
-	capacity int
+	capacity int // messages in flight
 
-	order    []int64 // batches whose first tries are under way, in the order of their turns: those that drain, then turn
-	waitsFor int64   // turn, if it only waited for slow sites at a moment since the last heartbeat; else 0
+	phase     phase
+	leases    *leases
+	batches   *batches
+	lanes     *lanes
+	deferrals deferrals
+	flights   *flights
+	surveys   surveys
+	faults    faults
+	beaten    time.Time // when the last heartbeat ended
+	restored  time.Time // up to when, by the database's clock, Memory has what is kept; zero: all must be read
 
-	held     map[int16]int64 // epoch of each group whose lease is ours
-	giving   map[int16]bool  // groups to be given back once nothing of them is in flight
-	expires  atomic.Int64    // when the leases end, in nanoseconds since start
-	start    time.Time
-	turn     int64          // batch that is in state sending; 0 is none
-	runs     map[int64]*run // batches we have lanes or messages of
-	lanes    *lanes
-	assigned map[int32]string // site that Admission was told of, since the turn changed hands
-	active   map[int64]bool   // batches that may be sent from here, when halt last asked
-	stale    bool             // the lanes of the turn must be read again
-	unsure   bool             // an intent may have been written whose answer was lost
-	asides   []aside          // whom pick found to wait for a site that is closed
-	aside    int              // how many those are
-	barred   bool             // other nodes may send what is due, and this one may not
-	orphans  bool             // a dead node's doubts were settled, of which a journal here may know better
-	kept     time.Time
-	restored time.Time // up to when, by the database's clock, Memory has what is kept; zero: all must be read
-
-	handlers  sync.WaitGroup
-	surveys   sync.WaitGroup
-	surveyCtx context.Context // of the surveys; ends with the loop
-	work      context.Context // of the handlers; ends when Grace has run out
-	flush     *flusher
-	clock     atomic.Pointer[clock] // the database's
-	journal   *journal              // nil: none is kept
-
-	mu        sync.Mutex
-	freed     []string                // sites with a place that is free
-	inFlight  [groups]int             // messages picked and not recorded
-	total     int                     // their sum
-	flying    map[flight]struct{}     // each of them
-	faults    map[*queue.Batch]string // batches to be blocked, and why
-	firsts    map[laneKey]int         // first tries among them
-	shared    bool                    // several batches have first tries under way, and may wait for each other's domains
-	surveying map[int64]int           // priority of each batch whose domains we look at
-	news      chan struct{}           // freed or inFlight changed
-}
-
-// A run is a batch for as long as it may be sent.
-type run struct {
-	batch    *queue.Batch
-	halted   atomic.Bool
-	mayBegin func() bool // one for all its messages
+	handlers sync.WaitGroup
+	work     context.Context       // of the handlers; ends when Grace has run out
+	flush    *flusher              // for any goroutine
+	clock    atomic.Pointer[clock] // the database's
+	journal  *journal              // for any goroutine; nil: none is kept
 }
 
 func newServing(s *Server, db *store, node node, kept *journal, log *slog.Logger) *serving {
 	v := &serving{
-		Server: s, store: db, id: node.ID, node: node, journal: kept, log: log, capacity: s.MaxInFlight,
-		held: map[int16]int64{}, giving: map[int16]bool{}, runs: map[int64]*run{}, assigned: map[int32]string{}, lanes: newLanes(), start: time.Now(), news: make(chan struct{}, 1),
-		flying: map[flight]struct{}{}, faults: map[*queue.Batch]string{}, firsts: map[laneKey]int{}, surveying: map[int64]int{},
+		Server: s, store: db, node: node, journal: kept, log: log, capacity: s.MaxInFlight,
+		leases: newLeases(), batches: newBatches(), lanes: newLanes(), flights: newFlights(), surveys: surveys{priority: map[int64]int{}},
 	}
 	if v.capacity <= 0 {
 		v.capacity = 2000
@@ -86,10 +56,10 @@ func (v *serving) run(ctx context.Context) error {
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	v.work = work
-	v.flush = startFlusher(work, v)
+	v.flush = startFlusher(work, v.log, v.record, v.recorded)
 
 	var end context.CancelFunc
-	v.surveyCtx, end = context.WithCancel(ctx)
+	v.surveys.ctx, end = context.WithCancel(ctx)
 	err := v.replay(ctx)
 	if err == nil {
 		err = v.loop(ctx)
@@ -97,23 +67,19 @@ func (v *serving) run(ctx context.Context) error {
 		err = nil
 	}
 	end()
-	v.surveys.Wait()
+	v.surveys.running.Wait()
 
-	for _, r := range v.runs {
-		r.halted.Store(true)
-	}
+	v.batches.halt()
 	grace := v.Grace
 	if grace <= 0 {
 		grace = 30 * time.Second
 	}
-	v.mu.Lock()
-	v.log.Info("stopping", "under_way", v.total, "grace", grace) // a count of transactions, and of those about to begin, which do not
-	v.mu.Unlock()
+	v.log.Info("stopping", "under_way", v.flights.count(), "grace", grace) // transactions, and those about to begin, which do not
 	timer := time.AfterFunc(grace, cut)
 	defer timer.Stop()
 	v.handlers.Wait()
 	if left := v.leave(ctx); left != nil {
-		v.journal.close() // what it says is for the next one
+		v.journal.close() // the next node of this host replays it
 		return errors.Join(err, left)
 	}
 	v.journal.remove()
@@ -126,7 +92,7 @@ func (v *serving) leave(ctx context.Context) error {
 	defer cancel()
 	defer context.AfterFunc(v.DB.Life(), cancel)() // nothing can be recorded any more
 	if err := v.flush.stop(ctx); err != nil {
-		return err // what is not recorded is in doubt: whoever takes the leases settles it
+		return err // what is not recorded is in doubt: the node that takes the leases settles it
 	}
 	if err := v.reclaim(ctx); err != nil {
 		return err // the same
@@ -138,57 +104,57 @@ func (v *serving) leave(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v.report(moves)
-	grps := make([]int16, 0, len(v.held))
-	for grp := range v.held {
-		grps = append(grps, grp)
-	}
-	if err := v.store.release(ctx, v.id, grps); err != nil {
+	v.logMoves(moves)
+	if err := v.store.release(ctx, v.node.ID, slices.Collect(maps.Keys(v.leases.held))); err != nil {
 		return err
 	}
-	return v.store.leave(ctx, v.id)
+	return v.store.leave(ctx, v.node.ID)
 }
 
+// loop sends until ctx ends, or with UntilIdle until nothing is due.
 func (v *serving) loop(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	failures := 0
+	failures := 0 // round trips in a row, since a heartbeat succeeded
 	for due := true; ctx.Err() == nil; {
-		if due || time.Since(v.kept) >= poll {
-			idle, err := v.keep(ctx)
+		if due || time.Since(v.beaten) >= poll {
+			idle, err := v.heartbeat(ctx)
 			switch {
 			case ctx.Err() != nil:
 				return nil
 			case err != nil:
 				failures++
+				v.phase.worsen(halted)
 				v.log.Warn("sending waits until this works", "error", err, "failures", failures)
 			case idle && v.UntilIdle:
 				return nil
 			default:
 				failures = 0
 			}
-			v.kept = time.Now()
+			v.beaten = time.Now()
 			due = false
 		}
 		v.reap()
 		now := time.Now()
-		able := failures == 0 && !v.journal.failed() && !v.flush.failing.Load() // nothing begins that cannot be recorded
+		able := v.phase < halted && !v.journal.failed() && !v.flush.failing.Load() // nothing begins that cannot be recorded
 		if able {
 			picks := v.pick(now)
-			if err := v.putAside(ctx); err != nil {
-				v.log.Warn("nobody could be put aside; sending waits", "error", err)
-				v.stale, failures = true, 1
+			if err := v.deferClosed(ctx); err != nil {
+				v.log.Warn("recipients at sites that are closed to us could not be deferred; sending waits", "error", err)
+				v.phase.worsen(halted)
+				failures = 1
 			}
 			if len(picks) > 0 {
 				if err := v.begin(ctx, picks); err != nil {
 					v.log.Warn("no intent could be written; sending waits", "error", err)
-					v.stale, v.unsure, failures = true, true, 1
+					v.phase.worsen(unsure)
+					failures = 1
 				}
-				due = time.Since(v.kept) >= breath && v.woken() // an urgent batch does not wait until there is nothing to pick
+				due = time.Since(v.beaten) >= breath && v.woken() // an urgent batch does not wait until there is nothing to pick
 				continue
 			}
 		}
-		wait := poll - time.Since(v.kept)
+		wait := poll - time.Since(v.beaten)
 		if failures > 0 {
 			wait = min(time.Duration(failures)*poll/2, 10*time.Second)
 		} else if next := v.lanes.next(); able && !next.IsZero() {
@@ -199,7 +165,7 @@ func (v *serving) loop(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-v.wake:
 			due = true
-		case <-v.news:
+		case <-v.flights.news:
 		case <-timer.C:
 			due = failures > 0
 		}
@@ -217,16 +183,8 @@ func (v *serving) woken() bool {
 	}
 }
 
-func (v *serving) newRun(batch *queue.Batch) *run {
-	r := &run{batch: batch}
-	r.mayBegin = func() bool { return !r.halted.Load() && v.leased() }
-	return r
-}
-
-func (v *serving) leased() bool { return time.Since(v.start).Nanoseconds() < v.expires.Load() }
-
 // finish takes the outcome of a message: it frees its place, decides when a
-// deferred one is due, and has it recorded.
+// deferred one is due, and has it recorded. It is called by the handlers.
 func (v *serving) finish(m queue.Message, r result, o queue.Outcome) {
 	now := time.Now()
 	site := v.Admission.Done(m.Domain, o, now)
@@ -251,36 +209,28 @@ func (v *serving) finish(m queue.Message, r result, o queue.Outcome) {
 		}
 	}
 	v.journal.end(&r)
-	v.free(site)
+	v.flights.free(site)
 	v.flush.add(r)
 }
 
-func (v *serving) free(site string) {
-	if site == "" {
-		return
+// record writes results to the database. It is called by the flusher.
+func (v *serving) record(ctx context.Context, rs []result) error {
+	results := make([]queue.Result, len(rs))
+	for i := range rs {
+		results[i] = rs[i].Result
 	}
-	v.mu.Lock()
-	v.freed = append(v.freed, site)
-	v.mu.Unlock()
-	v.tell()
+	alerts, err := v.DB.Finish(ctx, results)
+	if err == nil {
+		v.alert(alerts)
+	}
+	return err
 }
 
-// recorded is told of results that are in the database.
+// recorded is told of results that are in the database. It is called by the
+// flusher.
 func (v *serving) recorded(rs []result) {
 	v.journal.recorded(rs)
-	v.mu.Lock()
-	for i := range rs {
-		v.inFlight[rs[i].grp]--
-		delete(v.flying, rs[i].flight())
-		if rs[i].first {
-			v.tried(rs[i].Batch, rs[i].DomainID, rs[i].domain)
-		}
-	}
-	v.total -= len(rs)
-	drained := v.total == 0
-	v.mu.Unlock()
-	v.tell()
-	if drained {
+	if v.flights.recorded(rs) {
 		v.Wake() // perhaps the end of a batch
 	}
 }
@@ -290,12 +240,5 @@ func (v *serving) alert(alerts []queue.Alert) {
 		if v.Alerted != nil {
 			v.Alerted(a)
 		}
-	}
-}
-
-func (v *serving) tell() {
-	select {
-	case v.news <- struct{}{}:
-	default:
 	}
 }

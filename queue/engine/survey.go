@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +18,36 @@ const (
 	maxFindings  = 500         // recorded in one transaction
 	urgentSurvey = time.Second // what a domain gets to answer for a batch of priority above 0
 )
+
+// surveys are the batches whose domains are looked up just now. It is used by the
+// loop and the look-ups.
+type surveys struct {
+	ctx     context.Context // of the look-ups; ends with the loop
+	running sync.WaitGroup
+
+	mu       sync.Mutex
+	priority map[int64]int // of each batch
+}
+
+// begin reports whether a batch is to be surveyed now, and notes that it is: not
+// while it is already, nor beside one of the same or a higher priority.
+func (s *surveys) begin(b turn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, priority := range s.priority {
+		if id == b.ID || priority >= b.Priority {
+			return false
+		}
+	}
+	s.priority[b.ID] = b.Priority
+	return true
+}
+
+func (s *surveys) end(b turn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.priority, b.ID)
+}
 
 // A finding is a survey on its way to the database.
 type finding struct {
@@ -37,9 +69,6 @@ func (v *serving) survey(ctx context.Context) error {
 		return err
 	}
 	for _, b := range waiting {
-		if !v.mayBeSurveyed(b) {
-			continue
-		}
 		if v.Survey == nil { // no look-ups: it is done at once
 			if fit, err := v.check(ctx, b.ID); err != nil || !fit {
 				return err
@@ -49,38 +78,22 @@ func (v *serving) survey(ctx context.Context) error {
 			}
 			continue
 		}
-		grps := make([]int16, 0, len(v.held))
-		for grp := range v.held {
-			grps = append(grps, grp)
+		if !v.surveys.begin(b) {
+			continue
 		}
-		v.mu.Lock()
-		v.surveying[b.ID] = b.Priority
-		v.mu.Unlock()
-		v.surveys.Go(func() {
-			news, err := v.surveyBatch(v.surveyCtx, b, grps)
-			if err != nil && v.surveyCtx.Err() == nil {
+		grps := slices.Collect(maps.Keys(v.leases.held))
+		v.surveys.running.Go(func() {
+			news, err := v.surveyBatch(v.surveys.ctx, b, grps)
+			v.surveys.end(b)
+			if err != nil && v.surveys.ctx.Err() == nil {
 				v.log.Warn("the sites of a batch could not be surveyed; trying again", "batch", b.ID, "error", err)
 			}
-			v.mu.Lock()
-			delete(v.surveying, b.ID)
-			v.mu.Unlock()
 			if news {
 				v.Wake()
 			}
 		})
 	}
 	return nil
-}
-
-func (v *serving) mayBeSurveyed(b turn) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	for id, priority := range v.surveying {
-		if id == b.ID || priority >= b.Priority {
-			return false
-		}
-	}
-	return true
 }
 
 // surveyBatch asks for the domains of the batch that are this node's, in

@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
+)
+
+// batches are those that the node sends, as the last heartbeat found them. They
+// belong to the loop.
+type batches struct {
+	turn     int64   // has the turn; 0: none
+	order    []int64 // those whose first tries are under way, in the order of their turns: the ones that drain, then turn
+	waitsFor int64   // turn, if it only waited for slow sites at a moment since the last heartbeat; else 0
+
+	runs     map[int64]*run   // those with lanes or messages here
+	active   map[int64]edits  // those that may be sent from here, of runs and order
+	assigned map[int32]string // site that Admission was told of, per domain, since the turn changed hands
+}
+
+func newBatches() *batches {
+	return &batches{runs: map[int64]*run{}, assigned: map[int32]string{}}
+}
+
+// A run is a batch for as long as it may be sent.
+type run struct {
+	batch    *queue.Batch
+	halted   atomic.Bool
+	mayBegin func() bool // one for all its messages
+}
+
+func newRun(batch *queue.Batch, l *leases) *run {
+	r := &run{batch: batch}
+	r.mayBegin = func() bool { return !r.halted.Load() && l.valid() }
+	return r
+}
+
+// follow takes note of how the turns stand, and reports whether that has changed.
+func (b *batches) follow(t turns) (changed bool) {
+	if t.sending.ID != b.turn {
+		b.turn = t.sending.ID
+		clear(b.assigned)
+	}
+	order := make([]int64, 0, len(t.draining)+1)
+	for _, d := range t.draining {
+		order = append(order, d.ID)
+	}
+	if b.turn != 0 {
+		order = append(order, b.turn)
+	}
+	changed = !slices.Equal(order, b.order)
+	b.order = order
+	return changed
+}
+
+// known lists the batches that review asks about.
+func (b *batches) known() []int64 {
+	ids := slices.Clone(b.order)
+	for id := range b.runs {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// review stops the runs of batches that may not be sent from here any more, or
+// were edited, and returns their numbers. It reports whether a batch under way may
+// be sent with lanes that were dropped.
+func (b *batches) review(sendable map[int64]edits) (stopped []int64, again bool) {
+	for id, r := range b.runs {
+		n, may := sendable[id]
+		if may && n == edits(r.batch.Edits) {
+			continue
+		}
+		r.halted.Store(true)
+		delete(b.runs, id)
+		stopped = append(stopped, id)
+		again = again || may // it was stopped, edited and begun again between two looks
+	}
+	for _, id := range b.order {
+		_, may := sendable[id]
+		again = again || may && !b.sendable(id)
+	}
+	b.active = sendable
+	return stopped, again
+}
+
+// sendable reports whether a batch may be sent from here.
+func (b *batches) sendable(id int64) bool {
+	_, may := b.active[id]
+	return may
+}
+
+// halt stops all runs.
+func (b *batches) halt() {
+	for _, r := range b.runs {
+		r.halted.Store(true)
+	}
+}
+
+const sendableSQL = `
+SELECT id, edits FROM enotify.batch WHERE id = ANY ($1) AND state IN ('sending', 'draining', 'retrying') AND enotify.may_send($2, client_id)`
+
+// edits is how often the content of a batch was replaced.
+type edits int
+
+// sendable picks the batches that the node may send.
+func (db *store) sendable(ctx context.Context, node int32, batches []int64) (map[int64]edits, error) {
+	rows, err := db.pool.Query(ctx, sendableSQL, batches, node)
+	if err != nil {
+		return nil, err
+	}
+	sendable := make(map[int64]edits, len(batches))
+	var id int64
+	var n edits
+	_, err = pgx.ForEachRow(rows, []any{&id, &n}, func() error { sendable[id] = n; return nil })
+	return sendable, err
+}
+
+// review asks which batches may be sent from here just now, and stops the
+// others. That may differ from what takeTurn said: a requeue or a pause does not
+// wait for us.
+func (v *serving) review(ctx context.Context) error {
+	var sendable map[int64]edits
+	if ids := v.batches.known(); len(ids) > 0 {
+		var err error
+		if sendable, err = v.store.sendable(ctx, v.node.ID, ids); err != nil {
+			return err
+		}
+	}
+	stopped, again := v.batches.review(sendable)
+	if again {
+		v.phase.worsen(stale)
+	}
+	v.lanes.retain(func(l *lane) bool { return v.batches.sendable(l.batch) && !slices.Contains(stopped, l.batch) })
+	return nil
+}
+
+// load reads the lanes of the batches whose first tries are under way, if they
+// may have changed, and the retries that are due.
+func (v *serving) load(ctx context.Context) error {
+	grps := v.leases.usable()
+	if v.phase > steady {
+		v.lanes.retain(func(l *lane) bool { return l.retry })
+		for _, batch := range v.batches.order {
+			if !v.batches.sendable(batch) {
+				continue
+			}
+			lanes, err := v.store.lanes(ctx, batch, grps)
+			if err != nil {
+				return err
+			}
+			if err := v.put(ctx, lanes); err != nil {
+				return err
+			}
+		}
+	}
+	lanes, err := v.store.retryLanes(ctx, v.node.ID, grps)
+	if err != nil {
+		return err
+	}
+	return v.put(ctx, lanes)
+}
+
+func (v *serving) put(ctx context.Context, lanes []lane) error {
+	now := time.Now()
+	b := v.batches
+	for _, l := range lanes {
+		if b.runs[l.batch] == nil {
+			batch, err := v.DB.Content(ctx, l.batch)
+			if err != nil {
+				return err
+			}
+			b.runs[l.batch] = newRun(batch, v.leases)
+			if !l.retry && l.batch == b.turn {
+				v.log.Info("batch has the turn", "batch", l.batch, "client", batch.Client, "domains", len(lanes))
+			}
+		}
+		if l.site != "" && b.assigned[l.domainID] != l.site {
+			b.assigned[l.domainID] = l.site
+			v.Admission.Assign(l.domain, l.site, now)
+		}
+		v.lanes.put(l)
+	}
+	return nil
+}
