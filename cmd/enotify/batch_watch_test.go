@@ -15,7 +15,7 @@ import (
 // ended runs batch watch to its end, and returns what it printed and its exit code.
 func (s *site) ended(args ...string) (stdout, stderr string, code int) {
 	s.Helper()
-	cmd := s.enotify(append([]string{"batch", "watch"}, args...)...)
+	cmd := s.Enotify(append([]string{"batch", "watch"}, args...)...)
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
@@ -37,14 +37,14 @@ func TestBatchWatch(t *testing.T) {
 		}
 		return ""
 	}})
-	batch := s.enqueue("menu", "Soup.", 400, 5)
-	watching := s.enotify("batch", "watch", fmt.Sprint(batch))
+	batch := s.Enqueue("menu", "Soup.", 400, 5)
+	watching := s.Enotify("batch", "watch", fmt.Sprint(batch))
 	var out strings.Builder
 	watching.Stdout = &out
 	if err := watching.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s.run("run", "--until-idle")
+	s.Run("run", "--until-idle")
 	if err := watching.Wait(); err != nil {
 		t.Errorf("watching a batch that gets done: got %v, want exit 0", err)
 	}
@@ -71,8 +71,8 @@ func TestBatchWatch(t *testing.T) {
 		"cancelled": {1, "batch 2 was cancelled: no good"},
 		"draft":     {1, "batch 2 is a draft, and nothing of it is sent; enotify batch submit 2 queues it"},
 	} {
-		s.exec(`DELETE FROM enotify.batch WHERE id = 2`)
-		s.exec(`INSERT INTO enotify.batch (id, client_id, idem_key, state, reason, from_address, subject, body_text, expires_at, finished_at) OVERRIDING SYSTEM VALUE
+		s.Exec(`DELETE FROM enotify.batch WHERE id = 2`)
+		s.Exec(`INSERT INTO enotify.batch (id, client_id, idem_key, state, reason, from_address, subject, body_text, expires_at, finished_at) OVERRIDING SYSTEM VALUE
 			SELECT 2, id, 'x', $1::text::enotify.batch_state, 'no good', 'info@town.example', 'x', 'x', now() + interval '1 h', CASE WHEN $1::text = 'cancelled' THEN now() END FROM enotify.client WHERE domain = 'town.example'`, state)
 		if _, stderr, code := s.ended("2"); code != want.code || !strings.Contains(stderr, want.text) {
 			t.Errorf("%s: got exit %d, %q, want %d, %q", state, code, stderr, want.code, want.text)

@@ -37,22 +37,22 @@ func BenchmarkRun(b *testing.B) {
 				b.StopTimer()
 				bench.receiver.Discard = true
 				s := newSite(b, bench.receiver)
-				s.exec(`UPDATE enotify.destination SET connections = $1 WHERE name = '*'`, bench.connections)
-				keys := dkim.Directory{Path: filepath.Join(s.home, "keys")}
+				s.Exec(`UPDATE enotify.destination SET connections = $1 WHERE name = '*'`, bench.connections)
+				keys := dkim.Directory{Path: filepath.Join(s.Home, "keys")}
 				if bench.key != "" {
 					s.signs(&keys, bench.key)
 				}
-				s.exec(`SELECT enotify.enqueue('bench', 'info@town.example', 'Lunch menu', $2,
+				s.Exec(`SELECT enotify.enqueue('bench', 'info@town.example', 'Lunch menu', $2,
 					ARRAY(SELECT format('user%s@d%s.test', i, i % 1000) FROM generate_series(1, $1) i),
 					CASE WHEN $3 THEN ARRAY(SELECT jsonb_build_object('name', 'Reader ' || i, 'ward', i % 30) FROM generate_series(1, $1) i) END)`,
 					n, bench.text, strings.Contains(bench.text, "{{"))
-				node := s.enotify("run", "--until-idle", "--dkim-dir", keys.Path)
+				node := s.Enotify("run", "--until-idle", "--dkim-dir", keys.Path)
 				b.StartTimer()
 				start := time.Now()
 				if out, err := node.CombinedOutput(); err != nil {
 					b.Fatalf("run: %v\n%s", err, out)
 				}
-				if got := s.smtp.Delivered(); got != n {
+				if got := s.SMTP.Delivered(); got != n {
 					b.Fatalf("delivered %d, want %d", got, n)
 				}
 				usage := node.ProcessState.SysUsage().(*syscall.Rusage)
@@ -73,6 +73,6 @@ func (s *site) signs(keys *dkim.Directory, kind string) {
 	if err != nil {
 		s.Fatal(err)
 	}
-	s.dns.Put(spfguard.ZoneLine(key.Name(), key.Record()) + "\n")
-	s.run("client", "set", "town.example", "--dkim-selector", key.Selector)
+	s.DNS.Put(spfguard.ZoneLine(key.Name(), key.Record()) + "\n")
+	s.Run("client", "set", "town.example", "--dkim-selector", key.Selector)
 }

@@ -25,17 +25,17 @@ func TestBlockedSiteHoldsUpNobody(t *testing.T) {
 	}}}
 	open := &receiver{site: "open.test", domains: 20, n: 300}
 	s := newCrowd(t, blocked, open)
-	s.exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
+	s.Exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
 	first := ask[int64](s, `SELECT id FROM enotify.batch`)
 	second := ask[int64](s, `SELECT enotify.enqueue('agenda', 'clerk@city.example', 'Agenda', 'Dear all.',
 		ARRAY(SELECT format('v%s@d%s.%s.test', i, i % 20, CASE WHEN i % 2 = 0 THEN 'blocked' ELSE 'open' END) FROM generate_series(1, 200) i))`)
-	s.start("run")
+	s.Start("run")
 	for _, batch := range []int64{first, second} {
-		s.until(`SELECT state = 'retrying' FROM enotify.batch WHERE id = $1`, batch)
+		s.Until(`SELECT state = 'retrying' FROM enotify.batch WHERE id = $1`, batch)
 	}
-	s.run("batch", "audit")
+	s.Run("batch", "audit")
 	for batch, want := range map[int64]string{first: "deferred 2000, delivered 300", second: "deferred 100, delivered 100"} {
-		if got := s.states(batch); got != want {
+		if got := s.States(batch); got != want {
 			t.Errorf("batch %d: got %s, want %s", batch, got, want)
 		}
 	}
@@ -47,11 +47,11 @@ func TestBlockedSiteHoldsUpNobody(t *testing.T) {
 	}
 
 	listed.Store(false)
-	s.run("destination", "reset", blocked.site, "--learned", "--yes")
+	s.Run("destination", "reset", blocked.site, "--learned", "--yes")
 	for _, batch := range []int64{first, second} {
-		s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+		s.Until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 	}
-	s.run("batch", "audit")
+	s.Run("batch", "audit")
 	if got := ask[string](s, `SELECT string_agg(DISTINCT state::text, ', ') FROM enotify.delivery`); got != "delivered" {
 		t.Errorf("at the end: got %s, want delivered", got)
 	}

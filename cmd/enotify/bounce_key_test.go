@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"enotify/cmd/enotify/sitetest"
 	"enotify/sender/smtptest"
 )
 
@@ -15,16 +16,16 @@ import (
 func TestKeyRotation(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, smtptest.Config{})
-	s.dns.PutTXT("bounce.town.example", "v=spf1 ip4:192.0.2.10 -all")
-	s.exec(`UPDATE enotify.client SET bounce = 'own', bounce_domain = 'bounce.town.example'`)
-	at, web := freePort(t), freePort(t)
-	s.start("run", "--bounce-listen", at, "--listen", web, "--public-url", "https://news.host.example")
+	s.DNS.PutTXT("bounce.town.example", "v=spf1 ip4:192.0.2.10 -all")
+	s.Exec(`UPDATE enotify.client SET bounce = 'own', bounce_domain = 'bounce.town.example'`)
+	at, web := sitetest.FreePort(t), sitetest.FreePort(t)
+	s.Start("run", "--bounce-listen", at, "--listen", web, "--public-url", "https://news.host.example")
 	// send is a batch to two; it returns its return paths and pages.
 	send := func(key string) (id int64, paths, to, pages []string) {
-		before := len(s.smtp.Messages())
-		id = s.enqueue(key, "Soup.", 2, 1)
-		s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, id)
-		for _, m := range s.smtp.Messages()[before:] {
+		before := len(s.SMTP.Messages())
+		id = s.Enqueue(key, "Soup.", 2, 1)
+		s.Until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, id)
+		for _, m := range s.SMTP.Messages()[before:] {
 			_, rest, _ := strings.Cut(string(m.Data), "https://news.host.example")
 			page, _, _ := strings.Cut(rest, ">")
 			paths, to, pages = append(paths, m.From), append(to, m.To[0]), append(pages, "http://"+web+page)
@@ -35,7 +36,7 @@ func TestKeyRotation(t *testing.T) {
 	if !strings.HasPrefix(paths[0], "b-1-") {
 		t.Fatalf("return path: got %s, want it signed by key 1", paths[0])
 	}
-	if out := s.run("bounce", "key", "rotate"); out != "key 2 signs from now on\n" {
+	if out := s.Run("bounce", "key", "rotate"); out != "key 2 signs from now on\n" {
 		t.Errorf("rotate: got %q", out)
 	}
 	for deadline := time.Now().Add(30 * time.Second); ; {
@@ -50,14 +51,14 @@ func TestKeyRotation(t *testing.T) {
 	if code := s.bring(at, "", paths[0], gone(paths[0], to[0])); code != 250 {
 		t.Errorf("a bounce at a path of the old key: got %d, want 250", code)
 	}
-	if got, want := s.states(old), "bounced 1, delivered 1"; got != want {
+	if got, want := s.States(old), "bounced 1, delivered 1"; got != want {
 		t.Errorf("after it: got %s, want %s", got, want)
 	}
 	if code, _, _ := request(t, http.MethodPost, pages[0], url.Values{}); code != http.StatusOK {
 		t.Errorf("an unsubscribe link of the old key: got %d, want 200", code)
 	}
 
-	if out := s.run("bounce", "key", "retire", "1", "--yes"); !strings.HasPrefix(out, "key 1 is retired since ") {
+	if out := s.Run("bounce", "key", "retire", "1", "--yes"); !strings.HasPrefix(out, "key 1 is retired since ") {
 		t.Errorf("retire: got %q", out)
 	}
 	for deadline := time.Now().Add(30 * time.Second); ; {
@@ -72,7 +73,7 @@ func TestKeyRotation(t *testing.T) {
 	if code := s.bring(at, "", paths[1], gone(paths[1], to[1])); code != 550 {
 		t.Errorf("a bounce at a path of the retired key: got %d, want 550", code)
 	}
-	if got, want := s.states(old), "bounced 1, delivered 1"; got != want {
+	if got, want := s.States(old), "bounced 1, delivered 1"; got != want {
 		t.Errorf("after it: got %s, want %s", got, want)
 	}
 }

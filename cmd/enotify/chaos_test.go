@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"enotify/cmd/enotify/sitetest"
 	"enotify/migrations"
 	"enotify/queue/localpg"
 )
@@ -113,15 +114,15 @@ func newChaos(t *testing.T) *chaos {
 	if _, err := migrations.Up(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
-	c.site = newSiteOn(t, c.direct.Load().String(), c.auditor.receiver())
-	c.exec(`UPDATE enotify.destination SET rate_messages = $1, burst = $2, connections = $3`, chaosRate, chaosBurst, chaosConnections)
+	c.site = &site{sitetest.On(t, c.direct.Load().String(), c.auditor.receiver())}
+	c.Exec(`UPDATE enotify.destination SET rate_messages = $1, burst = $2, connections = $3`, chaosRate, chaosBurst, chaosConnections)
 	host := t.TempDir() // of the first two nodes; the third is elsewhere
 	for i := range c.nodes {
 		if i == 2 {
 			host = t.TempDir()
 		}
 		name := fmt.Sprintf("n%d", i+1)
-		c.nodes[i] = &chaosNode{chaos: c, name: name, state: host, log: filepath.Join(t.ArtifactDir(), name+".log"), link: newLink(t, c.url, func() string { return c.direct.Load().Host })}
+		c.nodes[i] = &chaosNode{chaos: c, name: name, state: host, log: filepath.Join(t.ArtifactDir(), name+".log"), link: newLink(t, c.URL, func() string { return c.direct.Load().Host })}
 	}
 	return c
 }
@@ -292,9 +293,9 @@ func (c *chaos) watch(ctx context.Context) {
 // judge compares what the database says with what the receivers saw.
 func (c *chaos) judge() {
 	c.Helper()
-	c.url = c.direct.Load().String()
-	c.run("batch", "audit")
-	conn, err := pgx.Connect(c.Context(), c.url)
+	c.URL = c.direct.Load().String()
+	c.Run("batch", "audit")
+	conn, err := pgx.Connect(c.Context(), c.URL)
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -361,7 +362,7 @@ func (n *chaosNode) start() {
 }
 
 func (n *chaosNode) startOnce() (began bool) {
-	cmd := n.enotify("run", "--node", n.name, "--helo", n.name+".test", "--state-dir", n.state,
+	cmd := n.Enotify("run", "--node", n.name, "--helo", n.name+".test", "--state-dir", n.state,
 		"--max-in-flight", strconv.Itoa(chaosInFlight), "--retry-first", "300ms", "--retry-max", "1s")
 	cmd.Env = append(cmd.Env, "DATABASE_URL="+n.link.url.String())
 	log, err := os.OpenFile(n.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -425,7 +426,7 @@ func (n *chaosNode) kill() {
 	n.ends.Store(true)
 	n.signal(syscall.SIGSTOP)
 	time.Sleep(50 * time.Millisecond) // what it had sent arrives
-	n.exposed.Add(int32(n.smtp.OpenFrom(n.name + ".test")))
+	n.exposed.Add(int32(n.SMTP.OpenFrom(n.name + ".test")))
 	n.signal(syscall.SIGKILL)
 	<-n.gone
 }

@@ -25,21 +25,21 @@ func TestClientZone(t *testing.T) {
 	s := newSite(t, smtptest.Config{})
 	keys := t.TempDir()
 	for _, domain := range []string{"new.example", "all.example", "other.example", "news.org.example"} {
-		s.run("client", "add", domain)
+		s.Run("client", "add", domain)
 	}
 	for domain, selectors := range map[string][]string{"all.example": {"s1", "s2"}, "other.example": {"s1", "gone"}, "news.org.example": {"s1"}} {
 		for i, selector := range selectors {
 			if selector != "gone" {
-				line := s.run("client", "key", domain, "--selector", selector, "--type", []string{"rsa", "ed25519"}[i], "--dkim-dir", keys)
+				line := s.Run("client", "key", domain, "--selector", selector, "--type", []string{"rsa", "ed25519"}[i], "--dkim-dir", keys)
 				if domain == "all.example" {
-					s.dns.Put(line)
+					s.DNS.Put(line)
 				}
 			}
 		}
-		s.run("client", "set", domain, "--dkim-selector", strings.Join(selectors, ","))
+		s.Run("client", "set", domain, "--dkim-selector", strings.Join(selectors, ","))
 	}
-	s.run("client", "set", "other.example", "--return-path", "bounces@bounce.other.example")
-	s.dns.Put(`
+	s.Run("client", "set", "other.example", "--return-path", "bounces@bounce.other.example")
+	s.DNS.Put(`
 all.example.              TXT "v=spf1 ip4:192.0.2.0/24 -all"
 _dmarc.all.example.       TXT "v=DMARC1; p=reject"
 other.example.            TXT "v=spf1 mx ip4:198.51.100.1 -all"
@@ -50,18 +50,18 @@ _dmarc.org.example.       TXT "v=DMARC1; p=quarantine"
 `)
 	for _, domain := range []string{"new.example", "all.example", "other.example", "news.org.example"} {
 		args := []string{"client", "zone", domain, "--ip", "192.0.2.10,192.0.2.11", "--dkim-dir", keys}
-		got := strings.ReplaceAll(publicKey.ReplaceAllString(s.run(args...), "p=KEY"), keys, "DIR")
+		got := strings.ReplaceAll(publicKey.ReplaceAllString(s.Run(args...), "p=KEY"), keys, "DIR")
 		golden(t, "zone-"+domain+".txt", got)
 		var lines []struct{ Name, Type, Value, Why, Status string }
-		if err := json.Unmarshal([]byte(s.run(append(args, "-o", "json")...)), &lines); err != nil || len(lines) < 3 {
+		if err := json.Unmarshal([]byte(s.Run(append(args, "-o", "json")...)), &lines); err != nil || len(lines) < 3 {
 			t.Errorf("%s: got %d lines of JSON, %v", domain, len(lines), err)
 		}
 	}
 	// and client check says the same of the lines that both look at
-	s.run("client", "set", "other.example", "--dkim-selector", "s1")
+	s.Run("client", "set", "other.example", "--dkim-selector", "s1")
 	for domain, want := range map[string][]string{"new.example": {"missing", "_dmarc.new.example"}, "other.example": {"wrong", "s1._domainkey.other.example"}} {
-		zone := s.run("client", "zone", domain, "--ip", "192.0.2.10", "--dkim-dir", keys)
-		text, exit := s.enotify("client", "check", domain, "--egress", "192.0.2.10", "--helo", "mail.host.example", "--dkim-dir", keys, "-o", "json").Output() // it blocks: 2
+		zone := s.Run("client", "zone", domain, "--ip", "192.0.2.10", "--dkim-dir", keys)
+		text, exit := s.Enotify("client", "check", domain, "--egress", "192.0.2.10", "--helo", "mail.host.example", "--dkim-dir", keys, "-o", "json").Output() // it blocks: 2
 		var r preflight.Report
 		if err := json.Unmarshal(text, &r); err != nil {
 			t.Fatalf("%v, %v: %s", err, exit, text)
@@ -72,19 +72,19 @@ _dmarc.org.example.       TXT "v=DMARC1; p=quarantine"
 		}
 	}
 	// signed return paths have an MX and an SPF record of their own
-	s.run("client", "set", "new.example", "--bounce-domain", "bounce.new.example")
-	golden(t, "zone-bounce.txt", s.run("client", "zone", "new.example", "--ip", "192.0.2.10", "--bounce-host", "mail.host.example"))
-	s.dns.Put("bounce.new.example. MX 10 mx.elsewhere.example.")
-	if got := s.run("client", "zone", "new.example", "--ip", "192.0.2.10", "--bounce-host", "mail.host.example"); !strings.Contains(got, "CHANGE: MX") || !strings.Contains(got, "in place of mx.elsewhere.example") {
+	s.Run("client", "set", "new.example", "--bounce-domain", "bounce.new.example")
+	golden(t, "zone-bounce.txt", s.Run("client", "zone", "new.example", "--ip", "192.0.2.10", "--bounce-host", "mail.host.example"))
+	s.DNS.Put("bounce.new.example. MX 10 mx.elsewhere.example.")
+	if got := s.Run("client", "zone", "new.example", "--ip", "192.0.2.10", "--bounce-host", "mail.host.example"); !strings.Contains(got, "CHANGE: MX") || !strings.Contains(got, "in place of mx.elsewhere.example") {
 		t.Errorf("another MX: got\n%s", got)
 	}
-	s.run("client", "set", "new.example", "--bounce", "off")
+	s.Run("client", "set", "new.example", "--bounce", "off")
 	// what it prints can be pasted as it is, and then all is right
 	var before []string
 	for range 2 {
-		out := s.run("client", "zone", "new.example", "--ip", "192.0.2.10")
+		out := s.Run("client", "zone", "new.example", "--ip", "192.0.2.10")
 		before = append(before, out)
-		s.dns.Put(out)
+		s.DNS.Put(out)
 	}
 	if strings.Contains(before[0], "SPF, already") || !strings.Contains(before[1], "RIGHT: SPF, already") || !strings.Contains(before[1], "KEEP: DMARC") {
 		t.Errorf("pasted: got first\n%s\nthen\n%s", before[0], before[1])
@@ -97,11 +97,11 @@ func TestClientZoneWhole(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, smtptest.Config{})
 	keys := t.TempDir()
-	s.run("client", "add", "new.example")
-	s.run("client", "key", "new.example", "--selector", "s1", "--dkim-dir", keys)
-	s.run("client", "set", "new.example", "--dkim-selector", "s1", "--bounce-domain", "bounce.new.example")
+	s.Run("client", "add", "new.example")
+	s.Run("client", "key", "new.example", "--selector", "s1", "--dkim-dir", keys)
+	s.Run("client", "set", "new.example", "--dkim-selector", "s1", "--bounce-domain", "bounce.new.example")
 	zone := func() string {
-		return s.run("client", "zone", "new.example", "--ip", "192.0.2.10", "--bounce-host", "mail.host.example", "--dkim-dir", keys)
+		return s.Run("client", "zone", "new.example", "--ip", "192.0.2.10", "--bounce-host", "mail.host.example", "--dkim-dir", keys)
 	}
 	var got []string
 	out := zone()
@@ -114,7 +114,7 @@ func TestClientZoneWhole(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
 	}
-	s.dns.Put(out)
+	s.DNS.Put(out)
 	for line := range strings.Lines(zone()) {
 		if line != "\n" && line[0] != ';' {
 			t.Errorf("pasted, and still to be published: %s", line)
@@ -145,28 +145,28 @@ func golden(t *testing.T, name, got string) {
 func TestRunSigns(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, smtptest.Config{})
-	s.dns.Put(`city.example. TXT "v=spf1 ip4:192.0.2.10 -all"`)
-	s.run("client", "add", "city.example")
+	s.DNS.Put(`city.example. TXT "v=spf1 ip4:192.0.2.10 -all"`)
+	s.Run("client", "add", "city.example")
 	keys, spare := t.TempDir(), t.TempDir()
-	s.run("client", "key", "town.example", "--selector", "s1", "--type", "ed25519", "--dkim-dir", spare)
-	s.run("client", "set", "town.example", "--dkim-selector", "s1")
-	signed := s.enqueue("signed", "soup", 3, 1)
-	s.start("run", "--dkim-dir", keys)
-	s.until(`SELECT state = 'blocked' AND reason LIKE 'DKIM: no DKIM key for town.example, selector s1: there is no file %/town.example/s1.pem; %' FROM enotify.batch WHERE id = $1`, signed)
+	s.Run("client", "key", "town.example", "--selector", "s1", "--type", "ed25519", "--dkim-dir", spare)
+	s.Run("client", "set", "town.example", "--dkim-selector", "s1")
+	signed := s.Enqueue("signed", "soup", 3, 1)
+	s.Start("run", "--dkim-dir", keys)
+	s.Until(`SELECT state = 'blocked' AND reason LIKE 'DKIM: no DKIM key for town.example, selector s1: there is no file %/town.example/s1.pem; %' FROM enotify.batch WHERE id = $1`, signed)
 	other := ask[int64](s, `SELECT enotify.enqueue('other', 'info@city.example', 'Hello', 'x', ARRAY['a@d0.test'])`)
-	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, other)
-	if out := s.run("client", "show", "town.example"); !strings.Contains(out, "fail for s1._domainkey.town.example from 192.0.2.10: blocks the client's batches") {
+	s.Until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, other)
+	if out := s.Run("client", "show", "town.example"); !strings.Contains(out, "fail for s1._domainkey.town.example from 192.0.2.10: blocks the client's batches") {
 		t.Errorf("client show: got\n%s", out)
 	}
-	if out := s.run("client", "list"); !regexp.MustCompile(`(?m)^town.example +pass `).MatchString(out) {
+	if out := s.Run("client", "list"); !regexp.MustCompile(`(?m)^town.example +pass `).MatchString(out) {
 		t.Errorf("client list: got\n%s\nwant pass: SPF is not to blame", out)
 	}
 	if err := os.CopyFS(keys, os.DirFS(spare)); err != nil {
 		t.Fatal(err)
 	}
-	s.run("batch", "resume", "1")
-	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, signed)
-	for _, m := range s.smtp.Messages() {
+	s.Run("batch", "resume", "1")
+	s.Until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, signed)
+	for _, m := range s.SMTP.Messages() {
 		if is, want := strings.HasPrefix(string(m.Data), "DKIM-Signature:"), m.From == "info@town.example"; is != want {
 			t.Errorf("message from %s is signed: %v, want %v", m.From, is, want)
 		}

@@ -35,8 +35,8 @@ func TestClockADayAhead(t *testing.T) {
 		}
 		return ""
 	}})
-	s.start("run", "--node", "right", "--helo", "right.host.example", "--retry-first", "1s")
-	wrong := s.enotify("run", "--node", "ahead", "--helo", "ahead.host.example", "--retry-first", "1s")
+	s.Start("run", "--node", "right", "--helo", "right.host.example", "--retry-first", "1s")
+	wrong := s.Enotify("run", "--node", "ahead", "--helo", "ahead.host.example", "--retry-first", "1s")
 	wrong.Path = ahead
 	_, log, _ := s.startCmd("msg=leased", wrong)
 	<-log.seen
@@ -44,13 +44,13 @@ func TestClockADayAhead(t *testing.T) {
 		t.Fatalf("the node's clock is right:\n%s", log)
 	}
 	shared := `SELECT count(*) = 2 FROM (SELECT FROM enotify.lease WHERE node_id IS NOT NULL AND until > now() GROUP BY node_id HAVING count(*) = 32) n`
-	s.until(shared)
+	s.Until(shared)
 	epochs := ask[int64](s, `SELECT sum(epoch)::bigint FROM enotify.lease`)
 	batch := ask[int64](s, `SELECT enotify.enqueue('menu', 'info@town.example', 'Lunch menu', 'Soup.',
 		ARRAY(SELECT format('user%s@d%s.alone', i, i % 100) FROM generate_series(1, $1) i), expires_at => now() + interval '1 hour')`, n)
-	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	s.Until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 
-	if got, want := s.states(batch), "delivered 2000"; got != want {
+	if got, want := s.States(batch), "delivered 2000"; got != want {
 		t.Errorf("states: got %s, want %s\n%s", got, want, log)
 	}
 	if got := ask[int64](s, `SELECT sum(epoch)::bigint FROM enotify.lease`); got != epochs || !ask[bool](s, shared) {
@@ -60,13 +60,13 @@ func TestClockADayAhead(t *testing.T) {
 		t.Errorf("outcomes of tomorrow: got %d, want 0", late)
 	}
 	by := map[string]int{}
-	for _, m := range s.smtp.Messages() {
+	for _, m := range s.SMTP.Messages() {
 		by[m.Helo]++
 	}
 	if len(by) != 2 {
 		t.Errorf("messages by node: got %v, want some of both", by)
 	}
-	queuetest.Copies(t, s.smtp.Copies(), n, 1)
+	queuetest.Copies(t, s.SMTP.Copies(), n, 1)
 }
 
 // buildAhead builds the program with a package time whose wall clock is a day

@@ -22,12 +22,12 @@ func TestJournalOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, smtptest.Config{Delay: time.Millisecond})
 	const n = 3000
-	batch := s.enqueue("menu", "Soup.", n, 50)
+	batch := s.Enqueue("menu", "Soup.", n, 50)
 	gate := filepath.Join(t.TempDir(), "gate")
 	if err := syscall.Mkfifo(gate, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	node := s.enotify("run", "--until-idle")
+	node := s.Enotify("run", "--until-idle")
 	node.Args = append([]string{"sh", "-c", `
 		mkdir -p "$ENOTIFY_STATE_DIR" && mount -t tmpfs -o size=1m tmpfs "$ENOTIFY_STATE_DIR" || exit 9
 		head -c 960k /dev/zero >"$ENOTIFY_STATE_DIR/filler"
@@ -55,8 +55,8 @@ func TestJournalOnAFullDisk(t *testing.T) {
 	case err := <-ended:
 		t.Fatalf("run ended before its disk was full: %v\n%s", err, full)
 	}
-	s.until(`SELECT sending = 0 FROM enotify.batch_status WHERE id = $1`, batch)
-	if sent := len(s.smtp.Copies()); sent == 0 || sent == n {
+	s.Until(`SELECT sending = 0 FROM enotify.batch_status WHERE id = $1`, batch)
+	if sent := len(s.SMTP.Copies()); sent == 0 || sent == n {
 		t.Errorf("sent when the disk was full: got %d, want some and not all %d", sent, n)
 	}
 	if !strings.Contains(full.String(), "no space left on device; make room there, or start the node with another --state-dir") {
@@ -68,10 +68,10 @@ func TestJournalOnAFullDisk(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Fatalf("run: %v\n%s", err, full)
 	}
-	if got, want := s.states(batch), "delivered 3000"; got != want {
+	if got, want := s.States(batch), "delivered 3000"; got != want {
 		t.Errorf("states: got %s, want %s", got, want)
 	}
-	queuetest.Copies(t, s.smtp.Copies(), 3000, 1)
+	queuetest.Copies(t, s.SMTP.Copies(), 3000, 1)
 }
 
 // awaited is a log that tells when it holds a text.

@@ -34,9 +34,9 @@ func TestEmergencyOvertakes(t *testing.T) {
 			}
 		}
 	}})
-	newsletter := s.enqueue("menu", "Soup.", n, 1000)
-	s.start("run")
-	s.until(`SELECT delivered > 2000 FROM enotify.batch_status WHERE id = $1`, newsletter)
+	newsletter := s.Enqueue("menu", "Soup.", n, 1000)
+	s.Start("run")
+	s.Until(`SELECT delivered > 2000 FROM enotify.batch_status WHERE id = $1`, newsletter)
 
 	notice := ask[int64](s, `SELECT enotify.enqueue('flood', 'info@town.example', 'Flood', 'Leave.',
 		ARRAY(SELECT format('urgent%s@%s%s.test', i, CASE WHEN i % 2 = 0 THEN 'd' ELSE 'other' END, i) FROM generate_series(1, 100) i), priority => 10)`)
@@ -46,19 +46,19 @@ func TestEmergencyOvertakes(t *testing.T) {
 	if begun > 10*time.Second { // it is under 2 s where nobody else has the machine
 		t.Errorf("the first of the notice came %v after submit, want it within 2 s", begun)
 	}
-	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, notice)
+	s.Until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, notice)
 	before := ask[int](s, `SELECT delivered FROM enotify.batch_status WHERE id = $1`, newsletter)
 	if before > n-20_000 {
 		t.Errorf("the newsletter was nearly done before the notice: %d delivered", before)
 	}
 
 	// It goes on, and the rest is cancelled: to deliver all of it takes a minute.
-	s.until(`SELECT delivered > $2 FROM enotify.batch_status WHERE id = $1`, newsletter, before+10_000)
-	s.run("batch", "cancel", fmt.Sprint(newsletter), "--reason", "enough", "--yes")
-	s.until(`SELECT finished_at IS NOT NULL FROM enotify.batch WHERE id = $1`, newsletter)
-	s.run("batch", "audit")
+	s.Until(`SELECT delivered > $2 FROM enotify.batch_status WHERE id = $1`, newsletter, before+10_000)
+	s.Run("batch", "cancel", fmt.Sprint(newsletter), "--reason", "enough", "--yes")
+	s.Until(`SELECT finished_at IS NOT NULL FROM enotify.batch WHERE id = $1`, newsletter)
+	s.Run("batch", "audit")
 	delivered := ask[int](s, `SELECT delivered FROM enotify.batch_status WHERE id = $1`, newsletter)
-	if got, want := s.states(newsletter), fmt.Sprintf("cancelled %d, delivered %d", n-delivered, delivered); got != want {
+	if got, want := s.States(newsletter), fmt.Sprintf("cancelled %d, delivered %d", n-delivered, delivered); got != want {
 		t.Errorf("newsletter: got %s, want %s", got, want)
 	}
 	mu.Lock()

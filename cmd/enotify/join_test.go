@@ -16,10 +16,10 @@ func TestNodeWithAnUnauthorisedAddress(t *testing.T) {
 	const n = 6000
 	s := newSite(t, smtptest.Config{Delay: time.Millisecond})
 	batch := ask[int64](s, `SELECT enotify.enqueue('menu', 'info@town.example', 'Lunch menu', 'Soup.', ARRAY(SELECT format('user%s@d%s.alone', i, i % 100) FROM generate_series(1, $1) i))`, n)
-	s.exec(`UPDATE enotify.destination SET rate_messages = 5, rate_per = '1 s'`) // 12 s at least: the other node joins in time
-	s.start("run", "--node", "first", "--helo", "first.host.example")
-	s.until(`SELECT delivered > 100 FROM enotify.batch_status WHERE id = $1`, batch)
-	stranger := s.enotify("run", "--node", "stranger", "--helo", "stranger.host.example")
+	s.Exec(`UPDATE enotify.destination SET rate_messages = 5, rate_per = '1 s'`) // 12 s at least: the other node joins in time
+	s.Start("run", "--node", "first", "--helo", "first.host.example")
+	s.Until(`SELECT delivered > 100 FROM enotify.batch_status WHERE id = $1`, batch)
+	stranger := s.Enotify("run", "--node", "stranger", "--helo", "stranger.host.example")
 	stranger.Env = append(stranger.Env, "ENOTIFY_EGRESS=198.51.100.9")
 	_, log, ended := s.startCmd("may not be sent from this node's addresses", stranger)
 	select {
@@ -27,8 +27,8 @@ func TestNodeWithAnUnauthorisedAddress(t *testing.T) {
 	case err := <-ended:
 		t.Fatalf("run: %v\n%s", err, log)
 	}
-	s.until(`SELECT count(*) > 0 FROM enotify.verdict WHERE egress = '198.51.100.9' AND blocks`)
-	list := s.run("node", "list")
+	s.Until(`SELECT count(*) > 0 FROM enotify.verdict WHERE egress = '198.51.100.9' AND blocks`)
+	list := s.Run("node", "list")
 	t.Log("node list:\n" + list)
 	for _, want := range []string{
 		"stranger may not send for town.example from 198.51.100.9, and leaves that to other nodes",
@@ -38,13 +38,13 @@ func TestNodeWithAnUnauthorisedAddress(t *testing.T) {
 			t.Errorf("node list: got\n%s\nwant it to hold %q", list, want)
 		}
 	}
-	s.exec(`UPDATE enotify.destination SET rate_messages = 0`)
-	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
-	if got, want := s.states(batch), "delivered 6000"; got != want {
+	s.Exec(`UPDATE enotify.destination SET rate_messages = 0`)
+	s.Until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	if got, want := s.States(batch), "delivered 6000"; got != want {
 		t.Errorf("states: got %s, want %s", got, want)
 	}
 	by := map[string]int{}
-	for _, m := range s.smtp.Messages() {
+	for _, m := range s.SMTP.Messages() {
 		by[m.Helo]++
 	}
 	if by["first.host.example"] != n || len(by) != 1 {

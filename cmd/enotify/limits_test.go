@@ -13,21 +13,21 @@ import (
 func TestLimitsChangeWhileSending(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, smtptest.Config{Delay: 5 * time.Millisecond})
-	s.run("destination", "set", "mx.test", "--rate", "1/day", "--burst", "1")
-	batch := s.enqueue("menu", "Soup.", 50_000, 50)
-	s.start("run")
-	s.until(`SELECT state = 'sending' FROM enotify.batch WHERE id = $1`, batch)
+	s.Run("destination", "set", "mx.test", "--rate", "1/day", "--burst", "1")
+	batch := s.Enqueue("menu", "Soup.", 50_000, 50)
+	s.Start("run")
+	s.Until(`SELECT state = 'sending' FROM enotify.batch WHERE id = $1`, batch)
 	beat := func() { // twice, and it has looked at everything since
 		at := ask[time.Time](s, `SELECT live_until FROM enotify.node`)
-		s.until(`SELECT live_until > $1::timestamptz + interval '2 s' FROM enotify.node`, at)
+		s.Until(`SELECT live_until > $1::timestamptz + interval '2 s' FROM enotify.node`, at)
 	}
 	beat()
-	if got := s.smtp.Delivered(); got > 0 {
+	if got := s.SMTP.Delivered(); got > 0 {
 		t.Errorf("at one a day, whose bucket starts empty: got %d messages, want none", got)
 	}
 	set := func(felt func() bool, args ...string) {
 		t.Helper()
-		s.run(append([]string{"destination", "set", "mx.test"}, args...)...)
+		s.Run(append([]string{"destination", "set", "mx.test"}, args...)...)
 		said := time.Now()
 		for !felt() {
 			time.Sleep(2 * time.Millisecond)
@@ -40,7 +40,7 @@ func TestLimitsChangeWhileSending(t *testing.T) {
 	}
 	// turns is how often the connection changes in the last n messages.
 	turns := func(n int) (turns int) {
-		all := s.smtp.Messages()
+		all := s.SMTP.Messages()
 		last := all[max(0, len(all)-n):]
 		for i := range last[1:] {
 			if last[i].Conn != last[i+1].Conn {
@@ -49,17 +49,17 @@ func TestLimitsChangeWhileSending(t *testing.T) {
 		}
 		return turns
 	}
-	set(func() bool { return s.smtp.Delivered() > 0 }, "--rate", "unlimited")
-	for s.smtp.Peak() < 4 {
+	set(func() bool { return s.SMTP.Delivered() > 0 }, "--rate", "unlimited")
+	for s.SMTP.Peak() < 4 {
 		time.Sleep(5 * time.Millisecond)
 	}
 	set(func() bool { return turns(30) == 0 }, "--connections", "1")
 	set(func() bool { return turns(16) >= 3 }, "--per-connection", "5")
-	s.run("destination", "set", "mx.test", "--rate", "1/day")
+	s.Run("destination", "set", "mx.test", "--rate", "1/day")
 	beat()
-	before := s.smtp.Delivered()
+	before := s.SMTP.Delivered()
 	beat()
-	if got := s.smtp.Delivered() - before; got > 0 {
+	if got := s.SMTP.Delivered() - before; got > 0 {
 		t.Errorf("at one a day again: got %d messages, want none", got)
 	}
 }
@@ -74,15 +74,15 @@ func TestSiteMovesWithWhatWasLearned(t *testing.T) {
 		}
 		return ""
 	}})
-	first := s.enqueue("menu", "Soup.", 50, 5)
-	s.start("run", "--node", "n1")
-	s.until(`SELECT state = 'retrying' FROM enotify.batch WHERE id = $1`, first)
-	tried := s.smtp.Connections()
+	first := s.Enqueue("menu", "Soup.", 50, 5)
+	s.Start("run", "--node", "n1")
+	s.Until(`SELECT state = 'retrying' FROM enotify.batch WHERE id = $1`, first)
+	tried := s.SMTP.Connections()
 
 	const holder = `SELECT n.name FROM enotify.site s JOIN enotify.lease l USING (grp) JOIN enotify.node n ON n.id = l.node_id WHERE s.name = 'mx.test'`
 	for { // until the site is among those that go over
-		second := s.start("run", "--node", "n2")
-		s.until(`SELECT count(*) = 2 AND bool_and(n = 32) FROM (SELECT count(*) AS n FROM enotify.lease WHERE node_id IS NOT NULL GROUP BY node_id) x`)
+		second := s.Start("run", "--node", "n2")
+		s.Until(`SELECT count(*) = 2 AND bool_and(n = 32) FROM (SELECT count(*) AS n FROM enotify.lease WHERE node_id IS NOT NULL GROUP BY node_id) x`)
 		if ask[string](s, holder) == "n2" {
 			break
 		}
@@ -91,9 +91,9 @@ func TestSiteMovesWithWhatWasLearned(t *testing.T) {
 		}
 		_ = second.Wait()
 	}
-	next := s.enqueue("agenda", "Dear all.", 50, 5)
-	s.until(`SELECT state = 'retrying' FROM enotify.batch WHERE id = $1`, next)
-	if got := s.smtp.Connections() - tried; got > 0 {
+	next := s.Enqueue("agenda", "Dear all.", 50, 5)
+	s.Until(`SELECT state = 'retrying' FROM enotify.batch WHERE id = $1`, next)
+	if got := s.SMTP.Connections() - tried; got > 0 {
 		t.Errorf("connections of the next node to a site that blocks us: got %d, want none", got)
 	}
 	if got := ask[int](s, `SELECT count(*)::int FROM enotify.retry WHERE batch_id = $1 AND class = 'spam_block' AND attempts = 0`, next); got != 50 {

@@ -11,7 +11,7 @@ import (
 // learned waits until the node has kept something about the one site that there is.
 func (s *site) learned(what string) {
 	s.Helper()
-	s.until(`SELECT EXISTS (SELECT FROM enotify.pace WHERE kind = 'site' AND name = 'mx.test' AND state #>> $1 IS NOT NULL)`, strings.Split(what, "."))
+	s.Until(`SELECT EXISTS (SELECT FROM enotify.pace WHERE kind = 'site' AND name = 'mx.test' AND state #>> $1 IS NOT NULL)`, strings.Split(what, "."))
 }
 
 func (s *site) kill(node interface{ Kill() error }) {
@@ -19,7 +19,7 @@ func (s *site) kill(node interface{ Kill() error }) {
 	if err := node.Kill(); err != nil {
 		s.Fatal(err)
 	}
-	s.exec(`UPDATE enotify.lease SET until = '-infinity'`) // as if the time had passed
+	s.Exec(`UPDATE enotify.lease SET until = '-infinity'`) // as if the time had passed
 }
 
 // A node that is killed leaves what it learned: the next one keeps to the
@@ -27,21 +27,21 @@ func (s *site) kill(node interface{ Kill() error }) {
 func TestNextNodeKnowsTheCeiling(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, smtptest.Config{MaxConnections: 3, Delay: time.Millisecond})
-	s.enqueue("menu", "Soup.", 20000, 50)
-	node := s.start("run")
+	s.Enqueue("menu", "Soup.", 20000, 50)
+	node := s.Start("run")
 	s.learned("pace.Ceiling")
 	s.kill(node.Process)
 	_ = node.Wait()
-	refused := s.smtp.Refused()
+	refused := s.SMTP.Refused()
 	if refused == 0 {
 		t.Fatal("refused connections: got none, want what the ceiling was learned from")
 	}
-	before := s.smtp.Delivered()
-	s.start("run")
-	for s.smtp.Delivered() < before+2000 {
+	before := s.SMTP.Delivered()
+	s.Start("run")
+	for s.SMTP.Delivered() < before+2000 {
 		time.Sleep(5 * time.Millisecond)
 	}
-	if got := s.smtp.Refused() - refused; got > 0 {
+	if got := s.SMTP.Refused() - refused; got > 0 {
 		t.Errorf("connections refused to the next node: got %d, want 0", got)
 	}
 }
@@ -56,24 +56,24 @@ func TestNextNodeKnowsTheHold(t *testing.T) {
 		}
 		return ""
 	}})
-	batch := s.enqueue("menu", "Soup.", 50, 5)
-	node := s.start("run")
+	batch := s.Enqueue("menu", "Soup.", 50, 5)
+	node := s.Start("run")
 	s.learned("holds.0.until")
 	s.kill(node.Process)
 	_ = node.Wait()
-	tried := s.smtp.Connections()
-	s.start("run", "--retry-first", "100ms", "--retry-max", "100ms")
-	s.until(`SELECT count(*) = 64 FROM enotify.lease WHERE until > now()`)
-	s.until(`SELECT state = 'retrying' FROM enotify.batch WHERE id = $1`, batch) // deferred, without being sent to
-	if got := s.smtp.Connections() - tried; got > 0 {
+	tried := s.SMTP.Connections()
+	s.Start("run", "--retry-first", "100ms", "--retry-max", "100ms")
+	s.Until(`SELECT count(*) = 64 FROM enotify.lease WHERE until > now()`)
+	s.Until(`SELECT state = 'retrying' FROM enotify.batch WHERE id = $1`, batch) // deferred, without being sent to
+	if got := s.SMTP.Connections() - tried; got > 0 {
 		t.Errorf("connections while we are held: got %d, want 0", got)
 	}
 	if got := ask[int](s, `SELECT bounced FROM enotify.batch_status WHERE id = $1`, batch); got != 0 {
 		t.Errorf("recipients given up: got %d, want 0", got)
 	}
-	s.exec(`SELECT enotify.forget_learned('mx.test')`)
+	s.Exec(`SELECT enotify.forget_learned('mx.test')`)
 	forgotten := time.Now()
-	for s.smtp.Connections() == tried {
+	for s.SMTP.Connections() == tried {
 		time.Sleep(time.Millisecond)
 	}
 	t.Logf("tried again %v after it was forgotten", time.Since(forgotten).Round(time.Millisecond))
@@ -85,30 +85,30 @@ func TestNextNodeKnowsTheHold(t *testing.T) {
 func TestSlowRateGoesOnOverRestarts(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, smtptest.Config{})
-	s.exec(`INSERT INTO enotify.destination (name, rate_messages, rate_per, burst) VALUES ('d0.test', 600, '1 day', 3)`)
-	batch := s.enqueue("menu", "Soup.", 20, 1)
+	s.Exec(`INSERT INTO enotify.destination (name, rate_messages, rate_per, burst) VALUES ('d0.test', 600, '1 day', 3)`)
+	batch := s.Enqueue("menu", "Soup.", 20, 1)
 	hours := func(n int) { // go by, for the bucket
-		s.exec(`UPDATE enotify.pace SET learned_at = learned_at - make_interval(hours => $1), updated_at = clock_timestamp() WHERE kind = 'domain'`, n)
+		s.Exec(`UPDATE enotify.pace SET learned_at = learned_at - make_interval(hours => $1), updated_at = clock_timestamp() WHERE kind = 'domain'`, n)
 	}
 	start := func() {
-		node := s.start("run")
-		s.until(`SELECT state = 'sending' FROM enotify.batch WHERE id = $1`, batch)
-		s.until(`SELECT EXISTS (SELECT FROM enotify.pace WHERE kind = 'domain' AND name = 'd0.test')`)
-		s.until(`SELECT bool_or(live_until > started_at + '5 s') FROM enotify.node WHERE live_until > now()`) // for a second at least
+		node := s.Start("run")
+		s.Until(`SELECT state = 'sending' FROM enotify.batch WHERE id = $1`, batch)
+		s.Until(`SELECT EXISTS (SELECT FROM enotify.pace WHERE kind = 'domain' AND name = 'd0.test')`)
+		s.Until(`SELECT bool_or(live_until > started_at + '5 s') FROM enotify.node WHERE live_until > now()`) // for a second at least
 		s.kill(node.Process)
 		_ = node.Wait()
 	}
 	delivered := func(want int) {
 		t.Helper()
-		if got := s.smtp.Delivered(); got != want {
+		if got := s.SMTP.Delivered(); got != want {
 			t.Errorf("delivered: got %d, want %d", got, want)
 		}
 	}
 	start()
 	delivered(0) // the bucket starts empty
 	hours(1)     // and is full by now
-	node := s.start("run")
-	for s.smtp.Delivered() < 3 {
+	node := s.Start("run")
+	for s.SMTP.Delivered() < 3 {
 		time.Sleep(time.Millisecond)
 	}
 	s.kill(node.Process) // before it has kept anything but that it spends these

@@ -23,16 +23,16 @@ func TestMonitor(t *testing.T) {
 	addr := taken.Addr().String()
 
 	var exit *exec.ExitError
-	node := s.enotify("run", "--listen", addr)
+	node := s.Enotify("run", "--listen", addr)
 	out, err := node.CombinedOutput()
 	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(out), "--listen "+addr) || strings.Count(string(out), "\n") != 1 {
 		t.Errorf("run with a port in use: got %v and %q, want exit 1 and one line that names --listen and the address", err, out)
 	}
 
 	taken.Close()
-	batch := s.enqueue("menu", "Soup.", 10, 2)
-	s.start("run", "--listen", addr)
-	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	batch := s.Enqueue("menu", "Soup.", 10, 2)
+	s.Start("run", "--listen", addr)
+	s.Until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 	if code, body := get(t, "http://"+addr+"/healthz"); code != http.StatusOK {
 		t.Errorf("/healthz: got %d %q, want 200", code, body)
 	}

@@ -19,6 +19,7 @@ import (
 	"testing"
 
 	"enotify/cmd/enotify/preflight"
+	"enotify/cmd/enotify/sitetest"
 	"enotify/queue/queuetest"
 	"enotify/sender/dkim"
 	"enotify/sender/smtptest"
@@ -31,23 +32,23 @@ import (
 func TestForecastComesTrue(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, smtptest.Config{})
-	if err := s.dns.Put("mx.slow.test. A 127.0.0.1\n*.slow.test. MX 10 mx.slow.test.\nslow.test. MX 10 mx.slow.test."); err != nil {
+	if err := s.DNS.Put("mx.slow.test. A 127.0.0.1\n*.slow.test. MX 10 mx.slow.test.\nslow.test. MX 10 mx.slow.test."); err != nil {
 		t.Fatal(err)
 	}
-	s.exec(`UPDATE enotify.destination SET rate_messages = 40, burst = 5 WHERE name = '*'`)
-	s.exec(`INSERT INTO enotify.destination (name, rate_messages, rate_per, burst) VALUES ('big.test', 25, '1 s', 5), ('slow.test', 20, '1 s', 5)`)
-	first := s.enqueue("first", "Soup.", 400, 4) // 100 to each of 4 domains at 40/s: 2.5 s
+	s.Exec(`UPDATE enotify.destination SET rate_messages = 40, burst = 5 WHERE name = '*'`)
+	s.Exec(`INSERT INTO enotify.destination (name, rate_messages, rate_per, burst) VALUES ('big.test', 25, '1 s', 5), ('slow.test', 20, '1 s', 5)`)
+	first := s.Enqueue("first", "Soup.", 400, 4) // 100 to each of 4 domains at 40/s: 2.5 s
 	second := ask[int64](s, `SELECT enotify.enqueue('second', 'info@town.example', 'Lunch menu', 'Soup.',
 		ARRAY(SELECT format('user%s@big.test', i) FROM generate_series(1, 150) i) ||
 		ARRAY(SELECT format('user%s@d%s.slow.test', i, i % 10) FROM generate_series(1, 160) i) ||
 		ARRAY(SELECT format('user%s@d%s.test', i, i % 10) FROM generate_series(1, 100) i))`)
 
 	var r preflight.Report
-	text, exit := s.enotify("preflight", fmt.Sprint(second), "-o", "json", "--message-time", "5ms").Output() // our addresses have no names here: 2
+	text, exit := s.Enotify("preflight", fmt.Sprint(second), "-o", "json", "--message-time", "5ms").Output() // our addresses have no names here: 2
 	if err := json.Unmarshal(text, &r); err != nil {
 		t.Fatalf("%v, %v: %s", exit, err, text)
 	}
-	s.run("run", "--until-idle")
+	s.Run("run", "--until-idle")
 	took := func(batch int64) float64 {
 		return ask[float64](s, `SELECT extract(epoch FROM max(o.at) - b.started_at)::float8 FROM enotify.outcome o JOIN enotify.batch b ON b.id = o.batch_id WHERE b.id = $1 GROUP BY b.started_at`, batch)
 	}
@@ -80,8 +81,8 @@ town.example.             MX  10 mail.host.example.
 func TestWatchUntilGreen(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, smtptest.Config{})
-	batch := s.enqueue("menu", "Soup.", 10, 2)
-	cmd := s.enotify("preflight", fmt.Sprint(batch), "--watch", "--every", "1s")
+	batch := s.Enqueue("menu", "Soup.", 10, 2)
+	cmd := s.Enotify("preflight", fmt.Sprint(batch), "--watch", "--every", "1s")
 	var stdout bytes.Buffer
 	cmd.Stdout = &stdout
 	stderr, err := cmd.StderrPipe()
@@ -95,7 +96,7 @@ func TestWatchUntilGreen(t *testing.T) {
 	if !lines.Scan() || !strings.Contains(lines.Text(), "BLOCKED: 2 block") || !strings.HasSuffix(lines.Text(), "; waits for ptr.fcrdns hdr.from") {
 		t.Errorf("first line: got %q", lines.Text())
 	}
-	if err := s.dns.Put(named); err != nil {
+	if err := s.DNS.Put(named); err != nil {
 		t.Fatal(err)
 	}
 	for lines.Scan() {
@@ -122,12 +123,12 @@ func TestPreflightRendersAsTheNodeDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.dns.Put(named + fmt.Sprintf("e1._domainkey.town.example. TXT %q\n_dmarc.town.example. TXT \"v=DMARC1; p=none\"\n", key.Record())); err != nil {
+	if err := s.DNS.Put(named + fmt.Sprintf("e1._domainkey.town.example. TXT %q\n_dmarc.town.example. TXT \"v=DMARC1; p=none\"\n", key.Record())); err != nil {
 		t.Fatal(err)
 	}
-	s.run("client", "set", "town.example", "--dkim-selector", "e1")
-	batch := s.enqueue("menu", "Soup.", 10, 2)
-	text, err := s.enotify("preflight", fmt.Sprint(batch), "-o", "json", "--dkim-dir", keys.Path, "--public-url", "https://127.0.0.1:9").Output()
+	s.Run("client", "set", "town.example", "--dkim-selector", "e1")
+	batch := s.Enqueue("menu", "Soup.", 10, 2)
+	text, err := s.Enotify("preflight", fmt.Sprint(batch), "-o", "json", "--dkim-dir", keys.Path, "--public-url", "https://127.0.0.1:9").Output()
 	var r preflight.Report
 	if jsonErr := json.Unmarshal(text, &r); jsonErr != nil {
 		t.Fatalf("%v, %v: %s", err, jsonErr, text)
@@ -141,7 +142,7 @@ func TestPreflightRendersAsTheNodeDoes(t *testing.T) {
 	}
 
 	// with a smarthost, its limits are all there is
-	text, err = s.enotify("preflight", fmt.Sprint(batch), "-o", "json", "--smarthost", "relay.test:25").Output()
+	text, err = s.Enotify("preflight", fmt.Sprint(batch), "-o", "json", "--smarthost", "relay.test:25").Output()
 	if jsonErr := json.Unmarshal(text, &r); jsonErr != nil {
 		t.Fatalf("%v, %v: %s", err, jsonErr, text)
 	}
@@ -149,7 +150,7 @@ func TestPreflightRendersAsTheNodeDoes(t *testing.T) {
 		t.Errorf("with a smarthost: got %+v, want relay.test with all 10 recipients", r.Sites)
 	}
 
-	out, err := s.enotify("preflight", fmt.Sprint(batch), "--dkim-dir", t.TempDir()).Output()
+	out, err := s.Enotify("preflight", fmt.Sprint(batch), "--dkim-dir", t.TempDir()).Output()
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(string(out), "cannot be signed") {
 		t.Errorf("without the key: got %v and %s, want exit code 2", err, out)
 	}
@@ -160,28 +161,28 @@ func TestPreflightRendersAsTheNodeDoes(t *testing.T) {
 func TestPreflightAsAnAdmin(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, smtptest.Config{})
-	addr := freePort(t)
-	first := s.enqueue("first", "Soup.", 2, 1)
-	s.start("run", "--listen", addr, "--public-url", "https://news.host.example")
-	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, first)
+	addr := sitetest.FreePort(t)
+	first := s.Enqueue("first", "Soup.", 2, 1)
+	s.Start("run", "--listen", addr, "--public-url", "https://news.host.example")
+	s.Until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, first)
 	front := httptest.NewTLSServer(httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: addr}))
 	t.Cleanup(front.Close)
 	trusted := filepath.Join(t.TempDir(), "front.pem")
 	if err := os.WriteFile(trusted, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.until(`SELECT coalesce(message_time > '0', false) FROM enotify.node`)
+	s.Until(`SELECT coalesce(message_time > '0', false) FROM enotify.node`)
 	draft := ask[int64](s, `SELECT enotify.create_batch('second', 'info@town.example', 'Menu', 'Soup.')`)
-	s.exec(`SELECT enotify.add_recipients($1, '{user1@d0.test}')`, draft)
+	s.Exec(`SELECT enotify.add_recipients($1, '{user1@d0.test}')`, draft)
 
 	keys := token.Keys{{ID: ask[string](s, `SELECT id FROM enotify.token_key`), Secret: ask[[]byte](s, `SELECT secret FROM enotify.token_key`)}}
-	all := s.url
+	all := s.URL
 	for _, c := range []struct{ login, url, says string }{
 		{"an admin", queuetest.Login(t, all, "enotify_admin"), "not tried: this login may not sign addresses"},
 		{"everything", all, "GET, for a recipient of an earlier batch: 200"},
 	} {
-		s.url = c.url
-		cmd := s.enotify("preflight", fmt.Sprint(draft), "-o", "json", "--public-url", front.URL)
+		s.URL = c.url
+		cmd := s.Enotify("preflight", fmt.Sprint(draft), "-o", "json", "--public-url", front.URL)
 		cmd.Env = append(cmd.Env, "SSL_CERT_FILE="+trusted)
 		text, exit := cmd.Output() // our addresses have no names here: 2
 		var r preflight.Report

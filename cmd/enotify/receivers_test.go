@@ -59,7 +59,7 @@ func (r *receiver) busiest() int {
 func newCrowd(t *testing.T, receivers ...*receiver) *site {
 	t.Helper()
 	s := newSite(t, smtptest.Config{})
-	_, port, _ := net.SplitHostPort(s.smtp.Addr)
+	_, port, _ := net.SplitHostPort(s.SMTP.Addr)
 	zone := "town.example. TXT \"v=spf1 ip4:192.0.2.10 -all\"\ncity.example. TXT \"v=spf1 ip4:192.0.2.10 -all\"\n"
 	var addresses []string
 	for i, r := range receivers {
@@ -69,7 +69,7 @@ func newCrowd(t *testing.T, receivers ...*receiver) *site {
 			addresses = append(addresses, fmt.Sprintf("u%d@d%d.%s", k, k%r.domains, r.site))
 		}
 		if len(r.limits) > 0 {
-			s.run(append([]string{"destination", "set", r.site}, r.limits...)...)
+			s.Run(append([]string{"destination", "set", r.site}, r.limits...)...)
 		}
 		if r.dead {
 			continue
@@ -86,7 +86,7 @@ func newCrowd(t *testing.T, receivers ...*receiver) *site {
 		}
 		t.Cleanup(func() { r.server.Close() })
 	}
-	s.dns = dnstest.New(t, zone)
+	s.DNS = dnstest.New(t, zone)
 	ask[int64](s, `SELECT enotify.enqueue('menu', 'info@town.example', 'Lunch menu', 'Soup.', $1)`, addresses)
 	return s
 }
@@ -131,10 +131,10 @@ func TestThousandDomains(t *testing.T) {
 	quiet := newCrowd(t, alone...)
 	crowd := newCrowd(t, append([]*receiver{few, slow, far, shared, owned, refused, silent}, beside...)...)
 	t.Cleanup(func() { close(ended) })
-	crowd.run("destination", "set", "d0.owned.test", "--rate", "20/s", "--burst", "5")
+	crowd.Run("destination", "set", "d0.owned.test", "--rate", "20/s", "--burst", "5")
 
-	quiet.start("run")
-	crowd.start("run", "--retry-first", "1s", "--retry-max", "2s")
+	quiet.Start("run")
+	crowd.Start("run", "--retry-first", "1s", "--retry-max", "2s")
 	for _, r := range append(append(alone, beside...), few, slow, far, shared, owned) {
 		r.finished()
 	}

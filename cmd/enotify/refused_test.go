@@ -32,10 +32,10 @@ func TestRefusalsBlockAndAreCured(t *testing.T) {
 		}
 		return ""
 	}})
-	if err := s.dns.Put("mx.alpha.example. A 127.0.0.1\n*.alpha.example. MX 10 mx.alpha.example.\nmx.beta.example. A 127.0.0.1\n*.beta.example. MX 10 mx.beta.example.\n"); err != nil {
+	if err := s.DNS.Put("mx.alpha.example. A 127.0.0.1\n*.alpha.example. MX 10 mx.alpha.example.\nmx.beta.example. A 127.0.0.1\n*.beta.example. MX 10 mx.beta.example.\n"); err != nil {
 		t.Fatal(err)
 	}
-	app, err := pgx.Connect(t.Context(), s.url)
+	app, err := pgx.Connect(t.Context(), s.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,12 +51,12 @@ func TestRefusalsBlockAndAreCured(t *testing.T) {
 	free.Close()
 
 	// So that there is something left to block.
-	s.exec(`INSERT INTO enotify.destination (name, rate_messages, rate_per, burst) VALUES ('e.test', 1, '1 min', 1)`)
+	s.Exec(`INSERT INTO enotify.destination (name, rate_messages, rate_per, burst) VALUES ('e.test', 1, '1 min', 1)`)
 	batch := ask[int64](s, `SELECT enotify.enqueue('agenda', 'info@town.example', 'Agenda', 'Come.', ARRAY(
 		SELECT format('user%s@%s', i, (ARRAY['d.test', 'news.alpha.example', 'beta.beta.example', 'e.test'])[1 + i % 4]) FROM generate_series(1, 40) i))`)
 	id := fmt.Sprint(batch)
-	s.start("run", "--listen", addr)
-	s.until(`SELECT state = 'blocked' FROM enotify.batch WHERE id = $1`, batch)
+	s.Start("run", "--listen", addr)
+	s.Until(`SELECT state = 'blocked' FROM enotify.batch WHERE id = $1`, batch)
 
 	// Somebody hears of it.
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -82,7 +82,7 @@ func TestRefusalsBlockAndAreCured(t *testing.T) {
 	}
 
 	// Whoever looks sees the evidence.
-	show := s.run("batch", "show", id)
+	show := s.Run("batch", "show", id)
 	for _, want := range []string{"blocked", "alpha.example", "beta.example", "This mail is unauthenticated", "enotify client zone town.example"} {
 		if !strings.Contains(show, want) {
 			t.Errorf("batch show lacks %q:\n%s", want, show)
@@ -91,22 +91,22 @@ func TestRefusalsBlockAndAreCured(t *testing.T) {
 
 	// The fault is cured: the batch goes on, and is done.
 	cured.Store(true)
-	s.exec(`DELETE FROM enotify.destination WHERE name = 'e.test'`)
-	s.run("batch", "resume", id)
-	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	s.Exec(`DELETE FROM enotify.destination WHERE name = 'e.test'`)
+	s.Run("batch", "resume", id)
+	s.Until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 	refused := ask[[]string](s, `SELECT array_agg(address ORDER BY address) FROM enotify.delivery WHERE batch_id = $1 AND class = 'auth_rejected'`, batch)
 	if len(refused) < 3 {
 		t.Errorf("refused: got %v, want three at least", refused)
 	}
-	before := s.smtp.Copies()
+	before := s.SMTP.Copies()
 	if got, want := len(before), 40-len(refused); got != want {
 		t.Errorf("had it before the requeue: got %d, want %d, all but those refused", got, want)
 	}
 
-	s.run("batch", "requeue", id, "--class", "auth_rejected", "--yes")
-	s.until(`SELECT delivered = 40 AND state = 'done' FROM enotify.batch_status WHERE id = $1`, batch)
+	s.Run("batch", "requeue", id, "--class", "auth_rejected", "--yes")
+	s.Until(`SELECT delivered = 40 AND state = 'done' FROM enotify.batch_status WHERE id = $1`, batch)
 	var again []string
-	after := s.smtp.Copies()
+	after := s.SMTP.Copies()
 	queuetest.Copies(t, after, 40, 1)
 	for address := range after {
 		if before[address] == 0 {
@@ -117,5 +117,5 @@ func TestRefusalsBlockAndAreCured(t *testing.T) {
 	if diff := cmp.Diff(refused, again); diff != "" {
 		t.Errorf("sent to by the requeue, not to those refused (-want +got):\n%s", diff)
 	}
-	s.run("batch", "audit", id)
+	s.Run("batch", "audit", id)
 }

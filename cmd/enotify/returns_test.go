@@ -12,21 +12,11 @@ import (
 	"syscall"
 	"testing"
 
+	"enotify/cmd/enotify/sitetest"
 	"enotify/queue/queuetest"
 	"enotify/sender/smtptest"
 	"enotify/sender/token"
 )
-
-// freePort is an address on loopback that nobody listens at.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
 
 // bring hands a mail to the listener as a mail server does, and returns the
 // code of the last reply: that of RCPT when it refuses.
@@ -85,19 +75,19 @@ To: <%[2]s>
 func TestBounceAfterDelivery(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, smtptest.Config{})
-	s.dns.PutTXT("bounce.town.example", "v=spf1 ip4:192.0.2.10 -all")
-	s.exec(`UPDATE enotify.client SET bounce = 'own', bounce_domain = 'bounce.town.example'`)
-	at, lmtp := freePort(t), freePort(t)
-	node := s.start("run", "--bounce-listen", at, "--bounce-listen", "lmtp://"+lmtp)
-	batch := s.enqueue("menu", "Soup.", 3, 1)
-	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
-	if got, want := s.states(batch), "delivered 3"; got != want {
+	s.DNS.PutTXT("bounce.town.example", "v=spf1 ip4:192.0.2.10 -all")
+	s.Exec(`UPDATE enotify.client SET bounce = 'own', bounce_domain = 'bounce.town.example'`)
+	at, lmtp := sitetest.FreePort(t), sitetest.FreePort(t)
+	node := s.Start("run", "--bounce-listen", at, "--bounce-listen", "lmtp://"+lmtp)
+	batch := s.Enqueue("menu", "Soup.", 3, 1)
+	s.Until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	if got, want := s.States(batch), "delivered 3"; got != want {
 		t.Fatalf("at first: got %s, want %s", got, want)
 	}
 	if got := ask[string](s, `SELECT string_agg(DISTINCT domain, ' ') FROM enotify.verdict WHERE identity = 'mailfrom' AND superseded_at IS NULL`); got != "bounce.town.example" {
 		t.Errorf("the guard looked at %s, want the domain of the return path", got)
 	}
-	messages := s.smtp.Messages()
+	messages := s.SMTP.Messages()
 	paths := map[string]bool{}
 	for _, m := range messages {
 		if !regexp.MustCompile(`^b-[a-z0-9]+-[a-z2-7]+-[a-z2-7]{16}@bounce\.town\.example$`).MatchString(m.From) {
@@ -125,7 +115,7 @@ func TestBounceAfterDelivery(t *testing.T) {
 	if want := "bounced no_such_user 550 no_such_user"; got != want {
 		t.Errorf("outcome and suppression: got %q, want %q", got, want)
 	}
-	if got, want := s.states(batch), "bounced 1, delivered 2"; got != want {
+	if got, want := s.States(batch), "bounced 1, delivered 2"; got != want {
 		t.Errorf("all: got %s, want %s", got, want)
 	}
 	if got := ask[string](s, `SELECT concat_ws(' ', bounced, delivered) FROM enotify.batch_status WHERE id = $1`, batch); got != "1 2" {
@@ -134,14 +124,14 @@ func TestBounceAfterDelivery(t *testing.T) {
 	if got := ask[int](s, `SELECT count(*)::int FROM enotify.report WHERE kind = 'bounce'`); got != 1 {
 		t.Errorf("bounces recorded: got %d, want 1", got)
 	}
-	s.run("batch", "audit", fmt.Sprint(batch))
+	s.Run("batch", "audit", fmt.Sprint(batch))
 
 	// read from a mailbox, it is known as well
 	box := filepath.Join(t.TempDir(), "mbox")
 	if err := os.WriteFile(box, []byte("From MAILER-DAEMON Mon Nov 23 08:00:00 2026\nReceived: from elsewhere\n"+gone(m.From, m.To[0])+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.run("bounce", "ingest", "-o", "json", box); !strings.Contains(got, `"known": true`) {
+	if got := s.Run("bounce", "ingest", "-o", "json", box); !strings.Contains(got, `"known": true`) {
 		t.Errorf("bounce ingest: got %s, want it known", got)
 	}
 
@@ -158,25 +148,25 @@ func TestBounceAfterDelivery(t *testing.T) {
 func TestBounceWaitsForTheDatabase(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, smtptest.Config{})
-	s.dns.PutTXT("bounce.town.example", "v=spf1 ip4:192.0.2.10 -all")
-	s.exec(`UPDATE enotify.client SET bounce = 'own', bounce_domain = 'bounce.town.example'`)
-	at := freePort(t)
-	s.start("run", "--bounce-listen", at)
-	batch := s.enqueue("menu", "Soup.", 1, 1)
-	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
-	m := s.smtp.Messages()[0]
-	s.exec(`ALTER TABLE enotify.report RENAME TO elsewhere`)
+	s.DNS.PutTXT("bounce.town.example", "v=spf1 ip4:192.0.2.10 -all")
+	s.Exec(`UPDATE enotify.client SET bounce = 'own', bounce_domain = 'bounce.town.example'`)
+	at := sitetest.FreePort(t)
+	s.Start("run", "--bounce-listen", at)
+	batch := s.Enqueue("menu", "Soup.", 1, 1)
+	s.Until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	m := s.SMTP.Messages()[0]
+	s.Exec(`ALTER TABLE enotify.report RENAME TO elsewhere`)
 	if code := s.bring(at, "", m.From, gone(m.From, m.To[0])); code != 451 {
 		t.Errorf("without a table to record it in: got %d, want 451", code)
 	}
-	if got, want := s.states(batch), "delivered 1"; got != want {
+	if got, want := s.States(batch), "delivered 1"; got != want {
 		t.Errorf("half recorded: got %s, want %s", got, want)
 	}
-	s.exec(`ALTER TABLE enotify.elsewhere RENAME TO report`)
+	s.Exec(`ALTER TABLE enotify.elsewhere RENAME TO report`)
 	if code := s.bring(at, "", m.From, gone(m.From, m.To[0])); code != 250 {
 		t.Errorf("with the table: got %d, want 250", code)
 	}
-	if got, want := s.states(batch), "bounced 1"; got != want {
+	if got, want := s.States(batch), "bounced 1"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -185,13 +175,13 @@ func TestBounceWaitsForTheDatabase(t *testing.T) {
 func TestUnsubscribeByMail(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, smtptest.Config{})
-	s.exec(`UPDATE enotify.client SET bounce = 'operator'`)
-	s.dns.PutTXT("mail.host.example", "v=spf1 ip4:192.0.2.10 -all")
-	lmtp := freePort(t)
-	s.start("run", "--bounce-listen", "lmtp://"+lmtp, "--bounce-domain", "mail.host.example")
-	batch := s.enqueue("menu", "Soup.", 1, 1)
-	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
-	path := s.smtp.Messages()[0].From
+	s.Exec(`UPDATE enotify.client SET bounce = 'operator'`)
+	s.DNS.PutTXT("mail.host.example", "v=spf1 ip4:192.0.2.10 -all")
+	lmtp := sitetest.FreePort(t)
+	s.Start("run", "--bounce-listen", "lmtp://"+lmtp, "--bounce-domain", "mail.host.example")
+	batch := s.Enqueue("menu", "Soup.", 1, 1)
+	s.Until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	path := s.SMTP.Messages()[0].From
 	if !strings.HasSuffix(path, "@mail.host.example") {
 		t.Errorf("return path: got %s, want it at the operator's domain", path)
 	}
@@ -226,7 +216,7 @@ func TestUnsubscribeByMail(t *testing.T) {
 	if got := ask[string](s, `SELECT string_agg(kind, ' ') FROM enotify.report`); got != "other" {
 		t.Errorf("reports: got %s, want other", got)
 	}
-	if got, want := s.states(batch), "delivered 1"; got != want {
+	if got, want := s.States(batch), "delivered 1"; got != want {
 		t.Errorf("a person's mail to a return path: got %s, want %s", got, want)
 	}
 	got := ask[string](s, `SELECT string_agg(concat_ws(' ', s.address, s.cause, c.domain), ', ') FROM enotify.suppression s LEFT JOIN enotify.client c ON c.id = s.client_id`)
@@ -240,8 +230,8 @@ func TestUnsubscribeByMail(t *testing.T) {
 func TestIngestUnsigned(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, smtptest.Config{})
-	batch := s.enqueue("menu", "Soup.", 4, 1)
-	s.run("run", "--until-idle")
+	batch := s.Enqueue("menu", "Soup.", 4, 1)
+	s.Run("run", "--until-idle")
 	dir := t.TempDir()
 	for _, sub := range []string{"new", "cur", "tmp"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
@@ -249,10 +239,10 @@ func TestIngestUnsigned(t *testing.T) {
 		}
 	}
 	var ids []string
-	for _, m := range s.smtp.Messages() {
+	for _, m := range s.SMTP.Messages() {
 		ids = append(ids, regexp.MustCompile(`(?i)Message-ID: (<.*>)`).FindStringSubmatch(string(m.Data))[1])
 	}
-	to := func(i int) string { return s.smtp.Messages()[i].To[0] }
+	to := func(i int) string { return s.SMTP.Messages()[i].To[0] }
 	withID := func(mail, id string) string {
 		return strings.Replace(mail, "Return-Path:", "Message-ID: "+id+"\nReturn-Path:", 1)
 	}
@@ -269,7 +259,7 @@ func TestIngestUnsigned(t *testing.T) {
 	}
 	for _, known := range []int{0, 1} {
 		var got struct{ Summary map[string]int }
-		if err := json.Unmarshal([]byte(s.run("bounce", "ingest", "-o", "json", dir)), &got); err != nil {
+		if err := json.Unmarshal([]byte(s.Run("bounce", "ingest", "-o", "json", dir)), &got); err != nil {
 			t.Fatal(err)
 		}
 		for name, want := range map[string]int{"read": 4, "bounces": 3, "delays": 1, "matched": 1, "known": known, "changed": 1 - known, "unmatched": 2} {
@@ -278,13 +268,13 @@ func TestIngestUnsigned(t *testing.T) {
 			}
 		}
 	}
-	if got, want := s.states(batch), "bounced 1, delivered 3"; got != want {
+	if got, want := s.States(batch), "bounced 1, delivered 3"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if got := ask[string](s, `SELECT string_agg(address, ' ') FROM enotify.suppression`); got != to(0) {
 		t.Errorf("suppressed: got %s, want %s alone", got, to(0))
 	}
-	cmd := s.enotify("bounce", "ingest", "--strict", dir)
+	cmd := s.Enotify("bounce", "ingest", "--strict", dir)
 	if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 3 {
 		t.Errorf("--strict with one that matches nobody: got %v, want exit 3", err)
 	}
@@ -294,8 +284,8 @@ func TestIngestUnsigned(t *testing.T) {
 func TestIngestNeedsASender(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, smtptest.Config{})
-	s.url = queuetest.Login(t, s.url, "enotify_admin")
-	cmd := s.enotify("bounce", "ingest", "-")
+	s.URL = queuetest.Login(t, s.URL, "enotify_admin")
+	cmd := s.Enotify("bounce", "ingest", "-")
 	cmd.Stdin = strings.NewReader(gone("info@town.example", "user1@d0.test"))
 	var stderr strings.Builder
 	cmd.Stderr = &stderr

@@ -16,8 +16,8 @@ import (
 func TestNoSecretIsShown(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, smtptest.Config{})
-	batch := s.enqueue("menu", "Soup.", 20, 2)
-	good := queuetest.Login(t, s.url, "enotify_sender", "enotify_admin")
+	batch := s.Enqueue("menu", "Soup.", 20, 2)
+	good := queuetest.Login(t, s.URL, "enotify_sender", "enotify_admin")
 	u, err := url.Parse(good)
 	if err != nil {
 		t.Fatal(err)
@@ -25,14 +25,14 @@ func TestNoSecretIsShown(t *testing.T) {
 	login, host := u.User.Username(), u.Host
 	secret, _ := u.User.Password()
 
-	node := s.enotify("run", "-v")
+	node := s.Enotify("run", "-v")
 	node.Env = append(node.Env, "DATABASE_URL="+good)
 	var log strings.Builder
 	node.Stdout, node.Stderr = &log, &log
 	if err := node.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	s.Until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 	arguments, err := exec.Command("ps", "-A", "-ww", "-o", "args").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -40,12 +40,12 @@ func TestNoSecretIsShown(t *testing.T) {
 	if strings.Contains(string(arguments), secret) {
 		t.Error("ps shows the password")
 	}
-	s.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1`, login) // and what is said of that
-	s.exec(fmt.Sprintf(`ALTER ROLE %s PASSWORD 'changed'`, login))
-	s.until(`SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE usename = $1)`, login)
+	s.Exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1`, login) // and what is said of that
+	s.Exec(fmt.Sprintf(`ALTER ROLE %s PASSWORD 'changed'`, login))
+	s.Until(`SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE usename = $1)`, login)
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); _ = node.Wait() }()
-	s.until(`SELECT NOT EXISTS (SELECT FROM enotify.node WHERE live_until > now())`) // so it has tried in vain
+	s.Until(`SELECT NOT EXISTS (SELECT FROM enotify.node WHERE live_until > now())`) // so it has tried in vain
 	_ = node.Process.Kill()
 	<-stopped
 	if text := log.String(); strings.Contains(text, secret) || !strings.Contains(text, "level=WARN") {
@@ -60,7 +60,7 @@ func TestNoSecretIsShown(t *testing.T) {
 		fmt.Sprintf("host=127.0.0.1 port=1 user=%s password=%s", login, secret),
 	} {
 		for _, verb := range [][]string{{"run", "-v"}, {"batch", "list", "-v"}, {"migrate"}, {"batch", "list", "--database-url", bad}} {
-			cmd := s.enotify(verb...)
+			cmd := s.Enotify(verb...)
 			cmd.Env = append(cmd.Env, "DATABASE_URL="+bad)
 			out, err := cmd.CombinedOutput()
 			if err == nil {

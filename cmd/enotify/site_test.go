@@ -17,9 +17,9 @@ func TestSurveyOfManyDomains(t *testing.T) {
 	s := newSite(t, smtptest.Config{})
 	batch := ask[int64](s, `SELECT enotify.enqueue('menu', 'info@town.example', 'Lunch menu', 'Soup.',
 		ARRAY(SELECT format('user%s@d%s.%s', i, i, CASE WHEN i % 100 = 0 THEN 'invalid' ELSE 'test' END) FROM generate_series(1, 20000) i))`)
-	s.start("run")
-	s.until(`SELECT started_at IS NOT NULL FROM enotify.batch WHERE id = $1`, batch)
-	s.run("batch", "cancel", fmt.Sprint(batch), "--yes")
+	s.Start("run")
+	s.Until(`SELECT started_at IS NOT NULL FROM enotify.batch WHERE id = $1`, batch)
+	s.Run("batch", "cancel", fmt.Sprint(batch), "--yes")
 	t.Logf("from submit to turn, with the start of the node: %s", ask[string](s, `SELECT (started_at - submitted_at)::text FROM enotify.batch`))
 
 	if got := ask[string](s, `SELECT string_agg(format('%s %s', name, n), ', ' ORDER BY n DESC) FROM (
@@ -38,22 +38,22 @@ func TestSiteLimitHoldsOverNodes(t *testing.T) {
 	t.Parallel()
 	const n = 3000
 	s := newSite(t, smtptest.Config{MaxConnections: 5, Delay: time.Millisecond})
-	s.exec(`INSERT INTO enotify.destination (name, connections) VALUES ('mx.test', 5)`)
+	s.Exec(`INSERT INTO enotify.destination (name, connections) VALUES ('mx.test', 5)`)
 	nodes := map[string]*exec.Cmd{}
 	for _, name := range []string{"n1", "n2", "n3"} {
-		nodes[name] = s.start("run", "--node", name)
+		nodes[name] = s.Start("run", "--node", name)
 	}
-	s.until(`SELECT count(*) = 3 AND bool_and(n BETWEEN 20 AND 22) FROM (SELECT count(*) AS n FROM enotify.lease WHERE node_id IS NOT NULL GROUP BY node_id) x`)
-	batch := s.enqueue("menu", "Soup.", n, 300)
-	s.until(`SELECT delivered > $2 FROM enotify.batch_status WHERE id = $1`, batch, n/3)
+	s.Until(`SELECT count(*) = 3 AND bool_and(n BETWEEN 20 AND 22) FROM (SELECT count(*) AS n FROM enotify.lease WHERE node_id IS NOT NULL GROUP BY node_id) x`)
+	batch := s.Enqueue("menu", "Soup.", n, 300)
+	s.Until(`SELECT delivered > $2 FROM enotify.batch_status WHERE id = $1`, batch, n/3)
 	holder := ask[string](s, `SELECT n.name FROM enotify.node n JOIN enotify.lease l ON l.node_id = n.id JOIN enotify.site s ON s.grp = l.grp`)
 	if err := nodes[holder].Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
-	s.run("batch", "audit", fmt.Sprint(batch))
-	if refused, peak := s.smtp.Refused(), s.smtp.Peak(); refused != 0 || peak > 5 {
+	s.Until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	s.Run("batch", "audit", fmt.Sprint(batch))
+	if refused, peak := s.SMTP.Refused(), s.SMTP.Peak(); refused != 0 || peak > 5 {
 		t.Errorf("connections: %d refused, %d at most at once, want 0 and at most 5", refused, peak)
 	}
-	t.Logf("%s; %d connections at most", s.states(batch), s.smtp.Peak())
+	t.Logf("%s; %d connections at most", s.States(batch), s.SMTP.Peak())
 }

@@ -37,7 +37,7 @@ func (h *holder) reply(c smtptest.Command) string {
 // startLogged starts a verb, and returns its log, and how it ends.
 func (s *site) startLogged(text string, args ...string) (cmd *exec.Cmd, log *awaited, ended chan error) {
 	s.Helper()
-	return s.startCmd(text, s.enotify(args...))
+	return s.startCmd(text, s.Enotify(args...))
 }
 
 func (s *site) startCmd(text string, cmd *exec.Cmd) (_ *exec.Cmd, log *awaited, ended chan error) {
@@ -62,7 +62,7 @@ func TestSIGTERMWaitsForWhatIsUnderWay(t *testing.T) {
 	const n, few = 1000, 4
 	h := newHolder(100)
 	s := newSite(t, smtptest.Config{Reply: h.reply})
-	batch := s.enqueue("menu", "Soup.", n, 50)
+	batch := s.Enqueue("menu", "Soup.", n, 50)
 	node, log, ended := s.startLogged(stopping, "run", "--grace", "5m", "--max-in-flight", "200")
 	for range few {
 		<-h.held
@@ -80,7 +80,7 @@ func TestSIGTERMWaitsForWhatIsUnderWay(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("run: %v, want exit 0\n%s", err, log)
 	}
-	sent := s.smtp.Delivered()
+	sent := s.SMTP.Delivered()
 	if got, want := ask[string](s, `SELECT format('%s delivered, %s to be sent', delivered, pending + deferred) FROM enotify.batch_status WHERE id = $1`, batch),
 		fmt.Sprintf("%d delivered, %d to be sent", sent, n-sent); got != want || sent < 100+few || sent == n {
 		t.Errorf("states: got %s, want %s", got, want)
@@ -97,7 +97,7 @@ func TestSecondSignalLeavesAtOnce(t *testing.T) {
 	const n, few = 1000, 4
 	h := newHolder(100)
 	s := newSite(t, smtptest.Config{Reply: h.reply})
-	batch := s.enqueue("menu", "Soup.", n, 50)
+	batch := s.Enqueue("menu", "Soup.", n, 50)
 	node, log, ended := s.startLogged(stopping, "run", "--grace", "5m", "--max-in-flight", "200")
 	for range few {
 		<-h.held
@@ -118,18 +118,18 @@ func TestSecondSignalLeavesAtOnce(t *testing.T) {
 		t.Errorf("run went on for %v after the second signal, want it to leave at once", took)
 	}
 	close(h.release) // the receiver has taken them: to send them again would be twice
-	s.run("run", "--until-idle", "--state-dir", t.TempDir())
+	s.Run("run", "--until-idle", "--state-dir", t.TempDir())
 
-	s.run("batch", "audit", fmt.Sprint(batch))
+	s.Run("batch", "audit", fmt.Sprint(batch))
 	delivered, unknown := ask[int](s, `SELECT delivered FROM enotify.batch_status WHERE id = $1`, batch), ask[int](s, `SELECT unknown FROM enotify.batch_status WHERE id = $1`, batch)
 	// in doubt are those held, and those whose intent was written and that were not begun
 	if delivered+unknown != n || unknown < few || delivered < 100 {
-		t.Errorf("states: got %s, want all %d delivered or in doubt, and those %d or more in doubt whose reply nobody saw", s.states(batch), n, few)
+		t.Errorf("states: got %s, want all %d delivered or in doubt, and those %d or more in doubt whose reply nobody saw", s.States(batch), n, few)
 	}
-	if s.smtp.Delivered() < delivered+few {
-		t.Errorf("messages: got %d, want %d or more", s.smtp.Delivered(), delivered+few)
+	if s.SMTP.Delivered() < delivered+few {
+		t.Errorf("messages: got %d, want %d or more", s.SMTP.Delivered(), delivered+few)
 	}
-	queuetest.Copies(t, s.smtp.Copies(), s.smtp.Delivered(), 1)
+	queuetest.Copies(t, s.SMTP.Copies(), s.SMTP.Delivered(), 1)
 }
 
 // Pause and cancel stop all nodes: within a second no transaction begins on any.
@@ -147,23 +147,23 @@ func TestPauseAndCancelStopAllNodes(t *testing.T) {
 		return ""
 	}})
 	for _, name := range []string{"n1", "n2"} {
-		s.start("run", "--node", name, "--helo", name+".host.example")
+		s.Start("run", "--node", name, "--helo", name+".host.example")
 	}
-	s.until(`SELECT count(*) = 2 FROM (SELECT FROM enotify.lease WHERE node_id IS NOT NULL GROUP BY node_id HAVING count(*) = 32) n`)
+	s.Until(`SELECT count(*) = 2 FROM (SELECT FROM enotify.lease WHERE node_id IS NOT NULL GROUP BY node_id HAVING count(*) = 32) n`)
 	batch := ask[int64](s, `SELECT enotify.enqueue('menu', 'info@town.example', 'Lunch menu', 'Soup.', ARRAY(SELECT format('user%s@d%s.alone', i, i % 200) FROM generate_series(1, $1) i))`, n)
 	for _, verb := range [][]string{{"pause"}, {"cancel", "--yes"}} {
-		before := len(s.smtp.Messages())
+		before := len(s.SMTP.Messages())
 		for by := map[string]int{}; by["n1.host.example"] < 50 || by["n2.host.example"] < 50; time.Sleep(5 * time.Millisecond) {
 			clear(by)
-			for _, m := range s.smtp.Messages()[before:] {
+			for _, m := range s.SMTP.Messages()[before:] {
 				by[m.Helo]++
 			}
 		}
-		s.run(append([]string{"batch", verb[0], fmt.Sprint(batch)}, verb[1:]...)...)
+		s.Run(append([]string{"batch", verb[0], fmt.Sprint(batch)}, verb[1:]...)...)
 		stopped := time.Now()
 		// Both nodes look at the queue a few times more.
-		s.until(`SELECT count(*) = 2 FROM enotify.node WHERE live_until > $1::timestamptz + interval '3 seconds'`, ask[time.Time](s, `SELECT max(live_until) FROM enotify.node`))
-		s.until(`SELECT sending = 0 FROM enotify.batch_status WHERE id = $1`, batch)
+		s.Until(`SELECT count(*) = 2 FROM enotify.node WHERE live_until > $1::timestamptz + interval '3 seconds'`, ask[time.Time](s, `SELECT max(live_until) FROM enotify.node`))
+		s.Until(`SELECT sending = 0 FROM enotify.batch_status WHERE id = $1`, batch)
 		mu.Lock()
 		late := last.Sub(stopped)
 		mu.Unlock()
@@ -171,11 +171,11 @@ func TestPauseAndCancelStopAllNodes(t *testing.T) {
 			t.Errorf("%s: the last transaction began %v later, want at most 1 s", verb[0], late)
 		}
 		if verb[0] == "pause" {
-			s.run("batch", "resume", fmt.Sprint(batch))
+			s.Run("batch", "resume", fmt.Sprint(batch))
 		}
 	}
-	s.run("batch", "audit", fmt.Sprint(batch))
-	if sent := s.smtp.Delivered(); sent == n || s.states(batch) != fmt.Sprintf("cancelled %d, delivered %d", n-sent, sent) {
-		t.Errorf("states: got %s, want some cancelled and %d delivered", s.states(batch), sent)
+	s.Run("batch", "audit", fmt.Sprint(batch))
+	if sent := s.SMTP.Delivered(); sent == n || s.States(batch) != fmt.Sprintf("cancelled %d, delivered %d", n-sent, sent) {
+		t.Errorf("states: got %s, want some cancelled and %d delivered", s.States(batch), sent)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"enotify/cmd/enotify/sitetest"
 	"enotify/sender/smtptest"
 )
 
@@ -18,20 +19,20 @@ var unsubscribeField = regexp.MustCompile(`(?m)^List-Unsubscribe: <(https://news
 func TestUnsubscribe(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, smtptest.Config{})
-	addr := freePort(t)
-	s.enqueue("menu", "Soup.", 2, 1)
+	addr := sitetest.FreePort(t)
+	s.Enqueue("menu", "Soup.", 2, 1)
 	own := ask[int64](s, `SELECT enotify.enqueue('own', 'info@town.example', 's', 't', '{user1@d0.test}', list_unsubscribe => 'https://town.example/out')`)
 	logs := &strings.Builder{}
-	node := s.enotify("run", "--listen", addr, "--public-url", "https://news.host.example/m/")
+	node := s.Enotify("run", "--listen", addr, "--public-url", "https://news.host.example/m/")
 	node.Stderr = logs
 	if err := node.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = node.Process.Kill(); _ = node.Wait() })
-	s.until(`SELECT count(*) = 2 FROM enotify.batch WHERE state = 'done'`)
+	s.Until(`SELECT count(*) = 2 FROM enotify.batch WHERE state = 'done'`)
 
 	pages := map[string]string{} // by recipient
-	for _, m := range s.smtp.Messages() {
+	for _, m := range s.SMTP.Messages() {
 		head, _, _ := strings.Cut(string(m.Data), "\r\n\r\n")
 		found := unsubscribeField.FindStringSubmatch(head + "\r\n")
 		if strings.Contains(head, "https://town.example/out") {
@@ -99,9 +100,9 @@ func TestUnsubscribe(t *testing.T) {
 		t.Errorf("suppressions after the rest: got %d, want 1", got)
 	}
 
-	next := s.enqueue("next", "Stew.", 2, 1)
-	s.until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, next)
-	if got, want := s.states(next), "delivered 1, suppressed 1"; got != want {
+	next := s.Enqueue("next", "Stew.", 2, 1)
+	s.Until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, next)
+	if got, want := s.States(next), "delivered 1, suppressed 1"; got != want {
 		t.Errorf("the next batch: got %s, want %s", got, want)
 	}
 	if err := node.Process.Signal(syscall.SIGTERM); err != nil {
@@ -119,7 +120,7 @@ func TestPublicURL(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, smtptest.Config{})
 	for _, bad := range []string{"http://news.host.example", "news.host.example", "https://a@b", "https://a/?q"} {
-		out, err := s.enotify("run", "--public-url", bad).CombinedOutput()
+		out, err := s.Enotify("run", "--public-url", bad).CombinedOutput()
 		if err == nil || !strings.Contains(string(out), "--public-url "+bad+": it is https://HOST") || strings.Count(string(out), "\n") != 1 {
 			t.Errorf("--public-url %s: got %v and %q, want one line that says what it is", bad, err, out)
 		}
