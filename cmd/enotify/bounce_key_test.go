@@ -48,13 +48,13 @@ func TestKeyRotation(t *testing.T) {
 			t.Fatalf("after a rotation: got %s and %s, want both signed by key 2", signed[0], links[1])
 		}
 	}
-	if code := s.bring(at, "", paths[0], gone(paths[0], to[0])); code != 250 {
+	if code := s.Bring(at, "", paths[0], gone(paths[0], to[0])); code != 250 {
 		t.Errorf("a bounce at a path of the old key: got %d, want 250", code)
 	}
 	if got, want := s.States(old), "bounced 1, delivered 1"; got != want {
 		t.Errorf("after it: got %s, want %s", got, want)
 	}
-	if code, _, _ := request(t, http.MethodPost, pages[0], url.Values{}); code != http.StatusOK {
+	if code, _, _ := sitetest.Request(t, http.MethodPost, pages[0], url.Values{}); code != http.StatusOK {
 		t.Errorf("an unsubscribe link of the old key: got %d, want 200", code)
 	}
 
@@ -62,7 +62,7 @@ func TestKeyRotation(t *testing.T) {
 		t.Errorf("retire: got %q", out)
 	}
 	for deadline := time.Now().Add(30 * time.Second); ; {
-		code, _, _ := request(t, http.MethodGet, pages[1], nil)
+		code, _, _ := sitetest.Request(t, http.MethodGet, pages[1], nil)
 		if code == http.StatusNotFound {
 			break
 		}
@@ -70,7 +70,7 @@ func TestKeyRotation(t *testing.T) {
 			t.Fatalf("an unsubscribe link of the retired key: got %d, want 404", code)
 		}
 	}
-	if code := s.bring(at, "", paths[1], gone(paths[1], to[1])); code != 550 {
+	if code := s.Bring(at, "", paths[1], gone(paths[1], to[1])); code != 550 {
 		t.Errorf("a bounce at a path of the retired key: got %d, want 550", code)
 	}
 	if got, want := s.States(old), "bounced 1, delivered 1"; got != want {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"enotify/cmd/enotify/sitetest"
 	"enotify/queue"
 	"enotify/queue/queuetest"
 	"enotify/sender/smtptest"
@@ -78,7 +80,7 @@ func TestRefusalsBlockAndAreCured(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Fatalf("/metrics never counts the alert: %s", counted)
 		}
-		_, counted = get(t, "http://"+addr+"/metrics")
+		_, _, counted = sitetest.Request(t, http.MethodGet, "http://"+addr+"/metrics", nil)
 	}
 
 	// Whoever looks sees the evidence.

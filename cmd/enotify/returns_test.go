@@ -18,30 +18,6 @@ import (
 	"enotify/sender/token"
 )
 
-// bring hands a mail to the listener as a mail server does, and returns the
-// code of the last reply: that of RCPT when it refuses.
-func (s *site) bring(addr, from, to, mail string) int {
-	s.Helper()
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		s.Fatal(err)
-	}
-	defer c.Close()
-	text := textproto.NewConn(c)
-	code, _, err := text.ReadResponse(0)
-	for _, command := range []string{"EHLO mx.test", "MAIL FROM:<" + from + ">", "RCPT TO:<" + to + ">", "DATA", strings.ReplaceAll(mail, "\n", "\r\n") + "\r\n."} {
-		if err == nil && code < 400 {
-			if err = text.PrintfLine("%s", command); err == nil {
-				code, _, err = text.ReadResponse(0)
-			}
-		}
-	}
-	if err != nil {
-		s.Fatalf("bring a mail to %s: %v", to, err)
-	}
-	return code
-}
-
 // gone is what a mail server writes to a return path when it finds later that
 // a recipient does not exist.
 func gone(returnPath, recipient string) string {
@@ -101,14 +77,14 @@ func TestBounceAfterDelivery(t *testing.T) {
 
 	m := messages[0]
 	for range 2 {
-		if code := s.bring(at, "", m.From, gone(m.From, "somebody.else@forwarded.test")); code != 250 {
+		if code := s.Bring(at, "", m.From, gone(m.From, "somebody.else@forwarded.test")); code != 250 {
 			t.Errorf("the bounce: got %d, want 250", code)
 		}
 	}
-	if code := s.bring(at, "", strings.Replace(m.From, "b-", "b-9", 1), gone(m.From, m.To[0])); code != 550 {
+	if code := s.Bring(at, "", strings.Replace(m.From, "b-", "b-9", 1), gone(m.From, m.To[0])); code != 550 {
 		t.Errorf("a forged one: got %d, want 550", code)
 	}
-	if code := s.bring(at, "", messages[1].From, "Subject: \x00\xff\n\n--r\nContent-Type: multipart/"); code != 250 {
+	if code := s.Bring(at, "", messages[1].From, "Subject: \x00\xff\n\n--r\nContent-Type: multipart/"); code != 250 {
 		t.Errorf("nonsense: got %d, want 250", code)
 	}
 	got := ask[string](s, `SELECT concat_ws(' ', d.state, d.class, d.code, s.cause, s.client_id) FROM enotify.delivery d JOIN enotify.suppression s ON s.address = d.address WHERE d.batch_id = $1 AND d.address = $2`, batch, m.To[0])
@@ -156,14 +132,14 @@ func TestBounceWaitsForTheDatabase(t *testing.T) {
 	s.Until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 	m := s.SMTP.Messages()[0]
 	s.Exec(`ALTER TABLE enotify.report RENAME TO elsewhere`)
-	if code := s.bring(at, "", m.From, gone(m.From, m.To[0])); code != 451 {
+	if code := s.Bring(at, "", m.From, gone(m.From, m.To[0])); code != 451 {
 		t.Errorf("without a table to record it in: got %d, want 451", code)
 	}
 	if got, want := s.States(batch), "delivered 1"; got != want {
 		t.Errorf("half recorded: got %s, want %s", got, want)
 	}
 	s.Exec(`ALTER TABLE enotify.elsewhere RENAME TO report`)
-	if code := s.bring(at, "", m.From, gone(m.From, m.To[0])); code != 250 {
+	if code := s.Bring(at, "", m.From, gone(m.From, m.To[0])); code != 250 {
 		t.Errorf("with the table: got %d, want 250", code)
 	}
 	if got, want := s.States(batch), "bounced 1"; got != want {

@@ -1,12 +1,11 @@
-package main_test
+package node_test
 
 import (
-	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 
 	"enotify/cmd/enotify/sitetest"
@@ -18,17 +17,14 @@ var unsubscribeField = regexp.MustCompile(`(?m)^List-Unsubscribe: <(https://news
 // From the message to the page, to the button, to the next batch.
 func TestUnsubscribe(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, smtptest.Config{})
+	s := sitetest.New(t, smtptest.Config{})
 	addr := sitetest.FreePort(t)
 	s.Enqueue("menu", "Soup.", 2, 1)
-	own := ask[int64](s, `SELECT enotify.enqueue('own', 'info@town.example', 's', 't', '{user1@d0.test}', list_unsubscribe => 'https://town.example/out')`)
-	logs := &strings.Builder{}
-	node := s.Enotify("run", "--listen", addr, "--public-url", "https://news.host.example/m/")
-	node.Stderr = logs
-	if err := node.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = node.Process.Kill(); _ = node.Wait() })
+	own := sitetest.Ask[int64](s, `SELECT enotify.enqueue('own', 'info@town.example', 's', 't', '{user1@d0.test}', list_unsubscribe => 'https://town.example/out')`)
+	var logs strings.Builder
+	c := s.Node()
+	c.Listen, c.PublicURL, c.Log = addr, "https://news.host.example/m/", slog.New(slog.NewTextHandler(&logs, nil))
+	stop := s.Serve(c)
 	s.Until(`SELECT count(*) = 2 FROM enotify.batch WHERE state = 'done'`)
 
 	pages := map[string]string{} // by recipient
@@ -51,8 +47,8 @@ func TestUnsubscribe(t *testing.T) {
 		t.Fatalf("addresses: got %v, want one for each of two recipients", pages)
 	}
 
-	suppressed := func() int { return ask[int](s, `SELECT count(*)::int FROM enotify.suppression`) }
-	code, header, body := request(t, http.MethodGet, page, nil)
+	suppressed := func() int { return sitetest.Ask[int](s, `SELECT count(*)::int FROM enotify.suppression`) }
+	code, header, body := sitetest.Request(t, http.MethodGet, page, nil)
 	if code != http.StatusOK || suppressed() != 0 {
 		t.Errorf("GET: got %d and %d suppressions, want 200 and none", code, suppressed())
 	}
@@ -72,11 +68,11 @@ func TestUnsubscribe(t *testing.T) {
 
 	oneClick := url.Values{"List-Unsubscribe": {"One-Click"}}
 	for range 2 { // as some do
-		if code, _, body := request(t, http.MethodPost, page, oneClick); code != http.StatusOK || !strings.Contains(body, "You are unsubscribed") {
+		if code, _, body := sitetest.Request(t, http.MethodPost, page, oneClick); code != http.StatusOK || !strings.Contains(body, "You are unsubscribed") {
 			t.Errorf("POST: got %d\n%s", code, body)
 		}
 	}
-	if got, want := ask[string](s, `SELECT string_agg(concat_ws(' ', s.address, c.domain, s.cause, s.note), ',') FROM enotify.suppression s LEFT JOIN enotify.client c ON c.id = s.client_id`), "user1@d0.test town.example unsubscribe one-click"; got != want {
+	if got, want := sitetest.Ask[string](s, `SELECT string_agg(concat_ws(' ', s.address, c.domain, s.cause, s.note), ',') FROM enotify.suppression s LEFT JOIN enotify.client c ON c.id = s.client_id`), "user1@d0.test town.example unsubscribe one-click"; got != want {
 		t.Errorf("suppressions: got %q, want %q", got, want)
 	}
 
@@ -92,7 +88,7 @@ func TestUnsubscribe(t *testing.T) {
 		"an endless form": {http.MethodPost, pages["user2@d0.test"], url.Values{"x": {strings.Repeat("x", 1<<16)}}, http.StatusBadRequest},
 		"another method":  {http.MethodDelete, page, nil, http.StatusMethodNotAllowed},
 	} {
-		if code, _, body := request(t, try.method, try.url, try.body); code != try.want || !strings.Contains(body, "<h1>") {
+		if code, _, body := sitetest.Request(t, try.method, try.url, try.body); code != try.want || !strings.Contains(body, "<h1>") {
 			t.Errorf("%s: got %d\n%s\nwant %d and a page", what, code, body, try.want)
 		}
 	}
@@ -105,43 +101,8 @@ func TestUnsubscribe(t *testing.T) {
 	if got, want := s.States(next), "delivered 1, suppressed 1"; got != want {
 		t.Errorf("the next batch: got %s, want %s", got, want)
 	}
-	if err := node.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := node.Wait(); err != nil {
-		t.Errorf("run after SIGTERM: %v", err)
-	}
+	stop()
 	if text := logs.String(); !strings.Contains(text, "msg=unsubscribed") || strings.Contains(text, "user1@") {
 		t.Errorf("log: got\n%s\nwant the step in it and no address", text)
 	}
-}
-
-func TestPublicURL(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, smtptest.Config{})
-	for _, bad := range []string{"http://news.host.example", "news.host.example", "https://a@b", "https://a/?q"} {
-		out, err := s.Enotify("run", "--public-url", bad).CombinedOutput()
-		if err == nil || !strings.Contains(string(out), "--public-url "+bad+": it is https://HOST") || strings.Count(string(out), "\n") != 1 {
-			t.Errorf("--public-url %s: got %v and %q, want one line that says what it is", bad, err, out)
-		}
-	}
-}
-
-func request(t *testing.T, method, address string, form url.Values) (code int, header http.Header, body string) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(form.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, response.Header, string(text)
 }
