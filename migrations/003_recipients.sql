@@ -115,6 +115,7 @@ CREATE TABLE enotify.retry (
     class     enotify.reply_class,
     code      smallint,
     grp       smallint NOT NULL,
+    requeued  boolean NOT NULL DEFAULT false,
     enhanced  text,
     reply     text,
     PRIMARY KEY (batch_id, seq)
@@ -129,11 +130,13 @@ COMMENT ON COLUMN enotify.retry.seq IS 'the recipient';
 COMMENT ON COLUMN enotify.retry.domain_id IS 'its domain';
 COMMENT ON COLUMN enotify.retry.attempts IS 'tries so far that count; a throttled try does not';
 COMMENT ON COLUMN enotify.retry.tries IS
-    'all tries so far. A result of an earlier try, written twice or late, is known by its number and ignored. Starts '
-    'at 1000000 times the number of the requeue';
+    'all tries so far, those before a requeue included. A result of an earlier try, written twice or late, is known by '
+    'its number and ignored';
 COMMENT ON COLUMN enotify.retry.class IS 'class of the last reply; not_begun: no attempt was made yet';
 COMMENT ON COLUMN enotify.retry.code IS 'code of the last reply';
 COMMENT ON COLUMN enotify.retry.grp IS 'lease group of the domain';
+COMMENT ON COLUMN enotify.retry.requeued IS
+    'it was requeued and not tried since: a report can only be about a try before that';
 COMMENT ON COLUMN enotify.retry.enhanced IS 'enhanced status code of the last reply';
 COMMENT ON COLUMN enotify.retry.reply IS 'text of the last reply';
 
@@ -153,8 +156,7 @@ COMMENT ON TABLE  enotify.attempt IS 'log of every attempt that was not a plain 
 COMMENT ON COLUMN enotify.attempt.batch_id IS 'the batch';
 COMMENT ON COLUMN enotify.attempt.at IS 'when it ended';
 COMMENT ON COLUMN enotify.attempt.seq IS 'the recipient';
-COMMENT ON COLUMN enotify.attempt.n IS
-    'number of the try, from 1; from 1000001 after the first requeue, from 2000001 after the second';
+COMMENT ON COLUMN enotify.attempt.n IS 'number of the try, from 1; a requeue goes on counting';
 COMMENT ON COLUMN enotify.attempt.class IS 'class of the reply; NULL: delivered';
 COMMENT ON COLUMN enotify.attempt.code IS 'SMTP reply code; NULL: none';
 COMMENT ON COLUMN enotify.attempt.enhanced IS 'enhanced status code; NULL: none';

@@ -75,7 +75,7 @@ FROM f JOIN enotify.batch_domain d ON d.batch_id = f.batch_id AND d.domain_id = 
 WHERE f.open AND NOT EXISTS (SELECT FROM enotify.outcome o WHERE o.batch_id = f.batch_id AND o.seq = f.seq AND o.state <> 'unknown')
 ORDER BY f.batch_id, f.seq
 ON CONFLICT (batch_id, seq) DO UPDATE SET intent_at = NULL, due_at = excluded.due_at, attempts = excluded.attempts,
-	tries = excluded.tries, class = excluded.class, code = excluded.code, enhanced = excluded.enhanced, reply = excluded.reply
+	tries = excluded.tries, requeued = false, class = excluded.class, code = excluded.code, enhanced = excluded.enhanced, reply = excluded.reply
 WHERE t.tries < excluded.tries`
 
 const logAttemptsSQL = `

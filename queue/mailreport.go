@@ -83,7 +83,7 @@ WITH sent AS (
 	JOIN enotify.batch_domain p ON p.batch_id = r.batch_id AND p.domain_id = r.domain_id AND r.seq BETWEEN p.first_seq AND p.intent_seq
 	LEFT JOIN enotify.outcome o ON o.batch_id = r.batch_id AND o.seq = r.seq
 	WHERE r.batch_id = $1 AND r.seq = $2 AND (o.state IS NULL AND $8 OR o.state IN ('delivered', 'unknown'))
-	  AND ($9 OR NOT EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = r.batch_id AND t.seq = r.seq AND t.tries > 0 AND t.tries % 1000000 = 0))
+	  AND ($9 OR NOT EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = r.batch_id AND t.seq = r.seq AND t.requeued))
 ), waiting AS (
 	DELETE FROM enotify.retry t USING sent WHERE t.batch_id = sent.batch_id AND t.seq = sent.seq
 ), changed AS (

@@ -197,6 +197,39 @@ func TestLateResultsAfterARequeue(t *testing.T) {
 	}
 }
 
+// Tries are numbered on over requeues, so that a late result of any earlier try
+// is ignored: one that was refused twice, and requeued twice.
+func TestTriesAreCountedOverRequeues(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 2, "strict.example")
+	for range 2 {
+		f.Serve(f.Server("n1", refusing))
+		if n, _ := requeue(f, batch, "auth_rejected"); n != 2 {
+			t.Fatalf("requeued: got %d, want 2", n)
+		}
+	}
+	domain := queuetest.Query[int32](f, `SELECT domain_id FROM enotify.batch_domain`)
+	for _, try := range []int{1, 2} {
+		_, err := f.DB.Finish(t.Context(), []queue.Result{{Batch: batch, Seq: 1, DomainID: domain, Try: try, Attempts: try, At: time.Now(),
+			Outcome: queue.Outcome{State: queue.Bounced, Class: queue.AuthRejected}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := f.States(batch), map[string]int{"deferred": 2}; !cmp.Equal(got, want) {
+		t.Errorf("after late results: got %v, want %v", got, want)
+	}
+	f.Serve(f.Server("n2", queuetest.Deliver))
+	if got, want := f.States(batch), map[string]int{"delivered": 2}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+	const numbers = `SELECT string_agg(n::text, ' ' ORDER BY n) FROM enotify.attempt WHERE batch_id = $1 AND seq = 2`
+	if got, want := queuetest.Query[string](f, numbers, batch), "1 2 3"; got != want {
+		t.Errorf("numbers of the tries: got %q, want %q", got, want)
+	}
+}
+
 // Word that comes after the batch has ended, that somebody in doubt was not
 // delivered to: they are, if there is time left.
 func TestLateDeferralOfAFinishedBatch(t *testing.T) {

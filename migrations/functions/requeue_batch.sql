@@ -1,7 +1,8 @@
 -- A result of an earlier try may still be on its way: written by a node that was stopped, or written twice because the
 -- answer to the first write was lost. Two things keep it from undoing a requeue. The lock on the batch's results lets a
--- writer see all of the requeue or nothing of it. And tries go on from requeues * 1000000, so that a result of an
--- earlier try is known by its number and dropped, unless it says "delivered": a fact, and better than a second copy.
+-- writer see all of the requeue or nothing of it. And the number of tries goes on from the last one, so that a
+-- result of an earlier try is known by its number and dropped, unless it says "delivered": a fact, and better than a
+-- second copy.
 CREATE OR REPLACE FUNCTION enotify.requeue_batch(
     batch bigint, class text, expires_at timestamptz DEFAULT NULL, OUT requeued int, OUT suppressed int
 )
@@ -40,7 +41,12 @@ BEGIN
     END IF;
 
     WITH chosen AS (
-        SELECT o.seq, r.domain_id, d.grp, o.class, o.code, o.enhanced, o.reply, s.reply AS suppressed
+        SELECT o.seq, r.domain_id, d.grp, o.class, o.code, o.enhanced, o.reply, s.reply AS suppressed,
+               -- The last try was logged, or a node died in it. Any other was the first.
+               greatest(
+                   1,
+                   (SELECT max(a.n) FROM enotify.attempt a WHERE a.batch_id = o.batch_id AND a.seq = o.seq),
+                   (SELECT u.tries FROM enotify.doubt u WHERE u.batch_id = o.batch_id AND u.seq = o.seq)) AS tries
         FROM enotify.outcome o
         JOIN enotify.recipient r ON r.batch_id = o.batch_id AND r.seq = o.seq
         JOIN enotify.domain d ON d.id = r.domain_id
@@ -52,8 +58,8 @@ BEGIN
         DELETE FROM enotify.outcome o USING chosen c WHERE o.batch_id = b.id AND o.seq = c.seq AND c.suppressed IS NULL
     ), again AS (
         INSERT INTO enotify.retry
-            (batch_id, seq, domain_id, grp, due_at, first_at, attempts, tries, class, code, enhanced, reply)
-        SELECT b.id, c.seq, c.domain_id, c.grp, now(), now(), 0, (b.requeues + 1) * 1000000,
+            (batch_id, seq, domain_id, grp, due_at, first_at, attempts, tries, requeued, class, code, enhanced, reply)
+        SELECT b.id, c.seq, c.domain_id, c.grp, now(), now(), 0, c.tries, true,
                coalesce(c.class, 'other'), c.code, c.enhanced, c.reply
         FROM chosen c WHERE c.suppressed IS NULL
         RETURNING seq

@@ -61,6 +61,35 @@ func TestTakeoverHoldsWhatIsInDoubt(t *testing.T) {
 	}
 }
 
+// The try in which a node died counts when the recipient in doubt is requeued:
+// what that node says of it after all undoes nothing.
+func TestTheTryInDoubtCounts(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 1, "a.example")
+	f.ServeUntil(f.Server("n1", func(context.Context, queue.Message) queue.Outcome {
+		return queue.Outcome{State: queue.Deferred, Class: queue.Offline, After: time.Hour}
+	}), `SELECT EXISTS (SELECT FROM enotify.retry WHERE tries = 1)`)
+	f.Exec(`UPDATE enotify.retry SET due_at = now()`)
+	stop := hang(f, 1)
+	defer stop()
+	f.Serve(f.Server("heir", queuetest.Deliver))
+	if got, want := f.States(batch), map[string]int{"unknown": 1}; !cmp.Equal(got, want) {
+		t.Fatalf("states after the takeover: got %v, want %v", got, want)
+	}
+	if n, _, err := f.DB.Requeue(t.Context(), batch, "unknown", nil); n != 1 || err != nil {
+		t.Fatalf("requeued: got %d and %v, want 1", n, err)
+	}
+	late := queue.Result{Batch: batch, Seq: 1, DomainID: 1, Try: 2, Attempts: 2, At: time.Now(), Outcome: queue.Outcome{State: queue.Bounced, Class: queue.Policy}}
+	if _, err := f.DB.Finish(t.Context(), []queue.Result{late}); err != nil {
+		t.Fatal(err)
+	}
+	f.Serve(f.Server("n2", queuetest.Deliver))
+	if got, want := f.States(batch), map[string]int{"delivered": 1}; !cmp.Equal(got, want) {
+		t.Errorf("states after the requeue: got %v, want %v", got, want)
+	}
+}
+
 // A node that was only held up writes a result while its successor settles what
 // it left: of that recipient the result counts, and nothing else.
 func TestTakeoverWaitsForLateResults(t *testing.T) {

@@ -97,7 +97,7 @@ WITH doubt AS (
 	FROM unnest($1::smallint[], $2::int[]) l (grp, node_id)
 	JOIN enotify.retry t ON t.grp = l.grp AND t.intent_at IS NOT NULL JOIN enotify.batch b ON b.id = t.batch_id
 ), again AS (
-	UPDATE enotify.retry t SET intent_at = NULL, due_at = now(), tries = t.tries + 1 FROM doubt d
+	UPDATE enotify.retry t SET intent_at = NULL, due_at = now(), tries = t.tries + 1, requeued = false FROM doubt d
 	WHERE t.batch_id = d.batch_id AND t.seq = d.seq AND d.on_unknown = 'resend'
 ), gone AS (
 	DELETE FROM enotify.retry t USING doubt d WHERE t.batch_id = d.batch_id AND t.seq = d.seq AND d.on_unknown = 'hold'
