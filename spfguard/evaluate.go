@@ -2,10 +2,13 @@ package spfguard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
 	"time"
+
+	"enotify/spfguard/dns"
 )
 
 // An evaluation is a check_host() under way, with its includes and redirects.
@@ -19,16 +22,20 @@ type evaluation struct {
 	helo    string
 	domain  string // that was asked for
 
-	survey bool     // for Worst: nothing but all matches, and errors do not stop
-	path   []string // domains whose records are being evaluated
+	survey  bool     // for Worst: nothing but all matches, and errors do not stop
+	lenient bool     // for what a reader makes of it: no limits, and errors do not stop
+	byQuery bool     // for Strict: the limit on empty answers counts queries
+	path    []string // domains whose records are being evaluated
+	loop    string   // the first include or redirect that led back, for Worst
 
 	lookups, voids int
+	empty          int           // queries with an empty answer
 	ttl            time.Duration // -1 before the first answer
 	temporary      error         // the first one, for Worst
 
-	names     []string // of the address, validated; see validatedNames
-	namesVoid bool     // an answer on the way to names was empty
-	namesDone bool
+	names        []string  // of the address, validated; see validatedNames
+	namesMissing []Missing // on the way to names
+	namesDone    bool
 }
 
 func newEvaluation(c *Checker, q Query) *evaluation {
@@ -50,7 +57,7 @@ func newEvaluation(c *Checker, q Query) *evaluation {
 func (e *evaluation) finish(ctx context.Context, root *Node) *Evaluation {
 	ev := &Evaluation{
 		Query: e.query, Domain: e.domain, Result: root.Result, Err: root.Err,
-		Lookups: e.lookups, Voids: e.voids, TTL: e.ttl, Root: root,
+		Lookups: e.lookups, Voids: e.voids, Empty: e.empty, TTL: e.ttl, Root: root,
 	}
 	if root.Result == Fail {
 		ev.Explanation = e.explanation(ctx, root)
@@ -66,6 +73,7 @@ func (e *evaluation) checkHost(ctx context.Context, domain string) *Node {
 		return n
 	}
 	ans, err := e.dns.TXT(ctx, domain)
+	n.Absent = errors.Is(err, dns.ErrNXDomain)
 	if err = e.note(ctx, ans.TTL, err); err != nil {
 		return n.fail(err)
 	}
@@ -119,7 +127,7 @@ func (e *evaluation) record(ctx context.Context, n *Node) {
 		switch {
 		case err != nil:
 			st.Outcome, st.Err = Failed, err
-			if !e.survey {
+			if !e.survey && !e.lenient {
 				n.last = i
 				n.fail(err)
 				return
@@ -144,7 +152,7 @@ func (e *evaluation) record(ctx context.Context, n *Node) {
 func (e *evaluation) redirect(ctx context.Context, n *Node, st *Step) {
 	child, err := e.follow(ctx, n, st)
 	if err == nil && child.Result == None {
-		err = permError(fmt.Sprintf("%s: %s: %s has no SPF record (RFC 7208 §6.1)", n.Domain, st.Term.Text, st.Target))
+		err = permError(fmt.Sprintf("%s: %s: %s %s (RFC 7208 §6.1)", n.Domain, st.Term.Text, st.Target, child.lacks()))
 	}
 	if err != nil {
 		st.Outcome, st.Err = Failed, err
@@ -194,10 +202,18 @@ func (e *evaluation) include(ctx context.Context, n *Node, st *Step) (bool, erro
 	case TempError, PermError:
 		return false, child.Err
 	case None:
-		return false, permError(fmt.Sprintf("%s: %s: %s has no SPF record (RFC 7208 §5.2)", n.Domain, st.Term.Text, st.Target))
+		return false, permError(fmt.Sprintf("%s: %s: %s %s (RFC 7208 §5.2)", n.Domain, st.Term.Text, st.Target, child.lacks()))
 	default:
 		return child.Result == Pass, nil
 	}
+}
+
+// lacks says why a node has no record.
+func (n *Node) lacks() string {
+	if n.Absent {
+		return "does not exist"
+	}
+	return "has no SPF record"
 }
 
 // follow evaluates the record that include or redirect points to.
@@ -209,9 +225,11 @@ func (e *evaluation) follow(ctx context.Context, n *Node, st *Step) (*Node, erro
 	if err := e.afterQueries(ctx, n, st); err != nil {
 		return nil, err
 	}
-	if e.survey {
-		for _, domain := range e.path {
+	if e.survey || e.lenient {
+		for i, domain := range e.path {
 			if strings.EqualFold(domain, st.Target) {
+				st.Loop = true
+				e.loop = strings.Join(append(e.path[i:len(e.path):len(e.path)], domain), " → ")
 				return nil, permError(fmt.Sprintf("%s: %s leads back to %s", n.Domain, st.Term.Text, domain))
 			}
 		}

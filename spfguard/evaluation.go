@@ -14,6 +14,7 @@ type Evaluation struct {
 	Err         error         // why TempError or PermError; why None when the domain is malformed
 	Lookups     int           // terms that queried the DNS; the limit is 10
 	Voids       int           // of them, terms with an empty answer; the limit is 2
+	Empty       int           // queries with an empty answer, which some receivers count in place of terms; see Strict
 	TTL         time.Duration // the least TTL of all answers it rests on; -1 when it rests on none
 	Root        *Node
 }
@@ -25,6 +26,7 @@ type Node struct {
 	Text   string        // of the record; "" if there is none
 	TTL    time.Duration // of the record, or of the answer that there is none
 	Result Result
+	Absent bool   // the DNS has no such domain (NXDOMAIN)
 	Err    error  // why Result is TempError or PermError
 	Steps  []Step // one for each term, in the order written
 	last   int    // index of the step that decided; -1 if none did
@@ -49,8 +51,17 @@ type Step struct {
 	Hosts   []string     // of mx: the exchangers; of ptr: the validated names
 	Addrs   []netip.Addr // that a, mx or exists resolved to
 	Void    bool         // a query for this term had an empty answer
+	Missing []Missing    // those queries
+	Loop    bool         // include or redirect leads back to a domain on the way here
 	Err     error
 	Node    *Node // the record that include or redirect led to
+}
+
+// A Missing is a question that the DNS had no record for.
+type Missing struct {
+	Name   string // asked for; of PTR: the address
+	Type   string // A, AAAA, MX or PTR
+	Absent bool   // there is no such name (NXDOMAIN), not only no record of the type
 }
 
 // Decided returns the step that decided the node's result, or nil when none

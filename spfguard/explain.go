@@ -1,8 +1,11 @@
 package spfguard
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+
+	"enotify/spfguard/dns"
 )
 
 // Explain says in one sentence what the result is and why, for someone who is
@@ -11,12 +14,15 @@ func (ev *Evaluation) Explain() string {
 	ip := ev.Query.IP.Unmap()
 	switch ev.Result {
 	case TempError:
-		return fmt.Sprintf("The DNS could not say whether %s may send for %s: %v.", ip, ev.Domain, ev.Err)
+		return fmt.Sprintf("The DNS could not say whether %s may send for %s: %v.%s", ip, ev.Domain, ev.Err, fault(ev.Err))
 	case PermError:
 		return fmt.Sprintf("Receivers cannot interpret the SPF of %s: %s.", ev.Domain, strings.TrimPrefix(ev.Err.Error(), ev.Domain+": "))
 	case None:
 		if ev.Err != nil {
 			return fmt.Sprintf("There is nothing to check: %v.", ev.Err)
+		}
+		if ev.Root.Absent {
+			return fmt.Sprintf("%s does not exist (NXDOMAIN), and receivers refuse mail from such a domain: is the name mistyped?", ev.Domain)
 		}
 		return fmt.Sprintf("%s has no SPF record, so nothing says that %s may send for it.", ev.Domain, ip)
 	}
@@ -25,6 +31,22 @@ func (ev *Evaluation) Explain() string {
 		text += fmt.Sprintf(" Receivers are asked to say: %s", ev.Explanation)
 	}
 	return text
+}
+
+// fault says in a sentence whose DNS a temporary error is a matter of.
+func fault(err error) string {
+	var failure *dns.FailureError
+	if !errors.As(err, &failure) {
+		return ""
+	}
+	switch failure.Fault() {
+	case dns.TheirDNS:
+		return fmt.Sprintf(" That is a fault in the DNS of %s: receivers see it too, and put mail off. Its owner has to repair it.", failure.Name)
+	case dns.OurResolver:
+		return fmt.Sprintf(" That is a fault between us and our DNS server %s, and says nothing about %s.", failure.Server, failure.Name)
+	default:
+		return fmt.Sprintf(" Either our DNS server %s or the name servers of %s do not answer.", failure.Server, failure.Name)
+	}
 }
 
 // statement is what the domain says about the address.

@@ -30,6 +30,7 @@ type Finding struct {
 // domain is where it is, or will be, published; "" if that is not known.
 func LintText(text, domain string) []Finding {
 	x := examine(text, domain)
+	x.judge()
 	x.judgeLength()
 	return x.sorted()
 }
@@ -43,22 +44,31 @@ type examination struct {
 	origin   []int  // for each octet of text, and its end, the offset in original
 	findings []Finding
 	terms    []meant // in the order written
-	repaired bool    // terms are not as written
+	foreign  bool    // a record of another kind has begun
+
+	doubts []string // questions without whose answers a sender would be lost
+	open   []string // questions about what does no harm
 }
 
 // A meant term is a valid one, as written or as it was probably meant.
 type meant struct {
 	Term
-	pos, end int // in text
+	pos, end  int // in text
+	finding   int // index of the finding about the piece that it was made from; -1 for a term as written
+	unsettled candidate
 }
 
 func examine(text, domain string) *examination {
 	x := &examination{original: text, domain: domain}
 	x.clean()
 	x.readTerms(x.readVersion())
+	return x
+}
+
+// judge looks at the terms as they were meant.
+func (x *examination) judge() {
 	x.judgeTerms()
 	x.judgeNetworks()
-	return x
 }
 
 // judgeLength concerns who publishes the record; one that is published was split.
@@ -83,22 +93,10 @@ func (x *examination) sorted() []Finding {
 	return x.findings
 }
 
-// record is the record as it was meant.
-func (x *examination) record() *Record {
-	r := new(Record)
-	for _, t := range x.terms {
-		if (t.Kind == Redirect || t.Kind == Exp) && r.Find(t.Kind) != nil {
-			continue
-		}
-		r.Terms = append(r.Terms, t.Term)
-	}
-	return r
-}
-
 // altered reports whether the record as meant is not the one written.
 func (x *examination) altered() bool {
 	_, err := Parse(x.original)
-	return err != nil || x.repaired
+	return err != nil || len(x.findings) > 0
 }
 
 // covers reports whether every address of b is one of a.

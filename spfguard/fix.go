@@ -1,12 +1,10 @@
 package spfguard
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 )
@@ -19,17 +17,21 @@ type FixQuery struct {
 	Sender  string       // for macros; "" is postmaster of Domain
 	HELO    string       // for macros
 	Include string       // a domain whose record lists the egress; "" adds them as networks
+	New     bool         // Domain need not exist yet; otherwise one that does not has no fix
 }
 
 // A Fix is the smallest change that makes every egress address pass.
 type Fix struct {
 	Domain  string
+	Absent  bool          // the domain does not exist (NXDOMAIN)
 	Before  string        // the record as it is; "" if there is none
-	After   string        // the record to publish
+	After   string        // the record to publish in place of Before
+	Delete  []string      // further TXT records of the domain that are to be deleted
 	Changes []string      // what was changed and why, a sentence each
+	Open    []string      // questions and tasks that remain, a sentence or two each
 	Flatten []string      // include terms to replace by networks, the costliest first, where the record exceeds ten lookups
 	Proof   []*Evaluation // of After, one for each egress address
-	Others  int           // addresses of other senders that pass under After as they did before
+	Others  int           // addresses of other senders named by Before that pass under After
 	Worst   Cost          // of After
 }
 
@@ -38,42 +40,98 @@ const (
 	maxSamples = 200         // addresses that stand for the other senders
 )
 
-// Changed reports whether there is anything to publish.
-func (f *Fix) Changed() bool { return f.Before != f.After }
+// Changed reports whether there is anything to publish or to delete.
+func (f *Fix) Changed() bool { return f.Before != f.After || len(f.Delete) > 0 }
 
 // ErrNoFix is the error when no change was found under which all pass.
 var ErrNoFix = errors.New("no change makes every address pass")
 
+// A DoubtError is an ErrNoFix: the record names senders that cannot be told
+// from its text and the DNS, and a line without them would have receivers
+// refuse their mail. Whoever runs the domain has to answer first.
+type DoubtError struct {
+	Domain    string
+	Questions []string
+}
+
+func (e *DoubtError) Error() string {
+	return fmt.Sprintf("no line for %s can be proven before these questions are answered: %s", e.Domain, strings.Join(e.Questions, " "))
+}
+
+func (e *DoubtError) Unwrap() error { return ErrNoFix }
+
 // Fix looks for the smallest change to the record of q.Domain with which every
 // egress address passes, and proves it by evaluating the changed record in
-// place of the published one. What makes the record a permerror is repaired;
-// whoever passed before passes still. Its error wraps ErrNoFix, or is
-// temporary.
+// place of the published one. What makes the record a permerror is repaired.
+// Whoever passed before passes still, and so does every sender that a reader
+// would take the record to name; where one cannot be told, the error is a
+// *DoubtError. All errors wrap ErrNoFix or are temporary, but for a domain
+// name that is none.
 func (c *Checker) Fix(ctx context.Context, q FixQuery) (*Fix, error) {
 	q.Domain = ASCII(q.Domain)
 	if !isDomain(q.Domain) {
 		return nil, fmt.Errorf("%q is no domain name of two or more labels", q.Domain)
+	}
+	for _, ip := range q.Egress {
+		if why := NotPublic(ip); why != "" {
+			return nil, fmt.Errorf("%w: %s is %s, which no receiver sees and no record should name; name the public address that the mail leaves from", ErrNoFix, ip, why)
+		}
 	}
 	if q.Sender == "" {
 		q.Sender = "postmaster@" + q.Domain
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, maxFix, fmt.Errorf("looking for a fix took longer than %v", maxFix))
 	defer cancel()
-	r, err := c.repair(ctx, q)
+	r, err := c.draft(ctx, q)
 	if err != nil {
 		return nil, err
 	}
+	asRead := r.text()
+	asMeant := asRead
+	if r.altered {
+		meant := r.clone()
+		meant.oneAll()
+		asMeant = meant.text()
+	}
+	if err := c.mend(ctx, q, r); err != nil {
+		return nil, err
+	}
+	if len(r.doubts) > 0 {
+		return nil, &DoubtError{q.Domain, r.doubts}
+	}
+	f, err := c.finish(ctx, q, r.clone(), asRead, asMeant, true)
+	if errors.Is(err, ErrNoFix) { // what is tidier may be worse for someone, in odd records
+		f, err = c.finish(ctx, q, r, asRead, asMeant, false)
+	}
+	return f, err
+}
+
+// finish adds what is missing to a mended record, and proves the result. tidy
+// says whether a record that changes anyway is to be left without anything
+// that lint would fault.
+func (c *Checker) finish(ctx context.Context, q FixQuery, r *draft, asRead, asMeant string, tidy bool) (*Fix, error) {
 	missing, err := c.notPassing(ctx, q, r.text())
 	if err != nil {
 		return nil, err
+	}
+	if tidy && (r.before == "" || r.altered || r.text() != asRead || len(missing) > 0) {
+		if err := c.tidy(ctx, q, r); err != nil {
+			return nil, err
+		}
+		if missing, err = c.notPassing(ctx, q, r.text()); err != nil {
+			return nil, err
+		}
 	}
 	if len(missing) > 0 {
 		if err := c.authorise(ctx, q, r, missing); err != nil {
 			return nil, err
 		}
 	}
-	f := &Fix{Domain: q.Domain, Before: r.before, After: r.text(), Changes: r.changes}
-	if err := c.prove(ctx, q, r, f); err != nil {
+	f := &Fix{Domain: q.Domain, Absent: r.absent, Before: r.before, After: r.text(), Delete: r.stale, Changes: r.changes}
+	if !r.altered && f.After == asRead {
+		f.After = f.Before // as it is spelt there
+	}
+	if err := c.prove(ctx, q, r, asMeant, f); err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil { // then the proof is not complete
@@ -86,11 +144,15 @@ func (q *FixQuery) query(ip netip.Addr, record string) Query {
 	return Query{IP: ip, Sender: q.Sender, HELO: q.HELO, Domain: q.Domain, Record: record}
 }
 
-// notPassing returns the egress addresses that record does not authorise.
+// notPassing returns the egress addresses that record does not authorise at
+// every receiver, whichever way that counts empty answers.
 func (c *Checker) notPassing(ctx context.Context, q FixQuery, record string) ([]netip.Addr, error) {
 	var missing []netip.Addr
 	for _, ip := range q.Egress {
 		ev := c.Check(ctx, q.query(ip, record))
+		if ev.Result == Pass {
+			ev = c.Strict(ctx, q.query(ip, record))
+		}
 		if ev.Result == TempError && ctx.Err() != nil {
 			return nil, ev.Err
 		}
@@ -103,7 +165,7 @@ func (c *Checker) notPassing(ctx context.Context, q FixQuery, record string) ([]
 
 // authorise puts what is missing at the very left: there it is found before
 // any lookup is made, and before an error to its right.
-func (c *Checker) authorise(ctx context.Context, q FixQuery, r *repair, missing []netip.Addr) error {
+func (c *Checker) authorise(ctx context.Context, q FixQuery, r *draft, missing []netip.Addr) error {
 	if q.Include != "" {
 		with := r.clone()
 		with.prepend("include:" + ASCII(q.Include))
@@ -126,7 +188,7 @@ func (c *Checker) authorise(ctx context.Context, q FixQuery, r *repair, missing 
 
 // refused says why with, which includes the operator's record, is no good in
 // place of r.
-func (c *Checker) refused(ctx context.Context, q FixQuery, r, with *repair) (string, error) {
+func (c *Checker) refused(ctx context.Context, q FixQuery, r, with *draft) (string, error) {
 	missing, err := c.notPassing(ctx, q, with.text())
 	if err != nil {
 		return "", err
@@ -138,87 +200,12 @@ func (c *Checker) refused(ctx context.Context, q FixQuery, r, with *repair) (str
 	if worst.Over() {
 		return fmt.Sprintf("with it the record would need %d lookups of 10", worst.Lookups), nil
 	}
-	if lost, _ := c.lost(ctx, q, r.text(), with.text()); lost.IsValid() {
-		return fmt.Sprintf("with it %s would no longer pass", lost), nil
+	lost, _, err := c.lost(ctx, q, r.text(), with.text(), c.Check)
+	if err != nil {
+		return "", err
+	}
+	if len(lost) > 0 {
+		return fmt.Sprintf("with it %s would no longer pass", lost[0]), nil
 	}
 	return "", nil
-}
-
-// prove evaluates the result for every egress address and for the others.
-func (c *Checker) prove(ctx context.Context, q FixQuery, r *repair, f *Fix) error {
-	for _, ip := range q.Egress {
-		ev := c.Check(ctx, q.query(ip, f.After))
-		f.Proof = append(f.Proof, ev)
-		if ev.Result == TempError {
-			return fmt.Errorf("%s: %w", ip, ev.Err)
-		}
-		if ev.Result != Pass {
-			return fmt.Errorf("%w: %s", ErrNoFix, ev.Explain())
-		}
-	}
-	if r.before != "" && f.Changed() {
-		lost, n := c.lost(ctx, q, r.before, f.After)
-		if f.Others = n; lost.IsValid() {
-			return fmt.Errorf("%w without taking it from %s, which passes now", ErrNoFix, lost)
-		}
-	}
-	f.Worst = c.Worst(ctx, q.query(stranger4, f.After))
-	if f.Worst.Lookups > maxLookups {
-		f.Flatten = flatten(f.Worst.Root)
-	}
-	return nil
-}
-
-// lost returns an address that passes under before and not under after, and
-// how many pass under both.
-func (c *Checker) lost(ctx context.Context, q FixQuery, before, after string) (netip.Addr, int) {
-	four := c.Worst(ctx, q.query(stranger4, before)).Root.samples()
-	six := c.Worst(ctx, q.query(stranger6, before)).Root.samples()
-	addrs := append(four, six...)
-	slices.SortFunc(addrs, netip.Addr.Compare)
-	addrs = slices.Compact(addrs)
-	n := 0
-	for i := 0; i < len(addrs); i += 1 + len(addrs)/maxSamples {
-		ip := addrs[i]
-		if c.Check(ctx, q.query(ip, before)).Result != Pass {
-			continue
-		}
-		switch c.Check(ctx, q.query(ip, after)).Result {
-		case Pass:
-			n++
-		case TempError:
-		default:
-			return ip, n
-		}
-	}
-	return netip.Addr{}, n
-}
-
-// flatten lists the includes of a record, those with most lookups first, until
-// the record without them is within the limit.
-func flatten(root *Node) []string {
-	type costly struct {
-		text    string
-		lookups int
-	}
-	var includes []costly
-	total := 0
-	for i := range root.Steps {
-		st := &root.Steps[i]
-		l, _ := st.cost()
-		total += l
-		if st.Term.Kind == Include {
-			includes = append(includes, costly{st.Term.Text, l})
-		}
-	}
-	slices.SortStableFunc(includes, func(a, b costly) int { return cmp.Compare(b.lookups, a.lookups) })
-	var texts []string
-	for _, in := range includes {
-		if total <= maxLookups {
-			break
-		}
-		texts = append(texts, in.text)
-		total -= in.lookups
-	}
-	return texts
 }

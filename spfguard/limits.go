@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -33,18 +34,36 @@ func severity(err error) Result {
 func (e *evaluation) count(n *Node, st *Step) error {
 	e.lookups++
 	limit := maxLookups
-	if e.survey {
+	if e.survey || e.lenient {
 		limit = maxSurvey
 	}
 	if e.lookups > limit {
+		if loop := e.loopTo(n.Domain); loop != "" {
+			return permError(fmt.Sprintf("%s: the record leads back to itself (%s), and receivers follow it up to the limit of %d terms that query the DNS (RFC 7208 §4.6.4)",
+				n.Domain, loop, maxLookups))
+		}
 		return permError(fmt.Sprintf("%s: %s is term %d of those that query the DNS, of which %d are allowed (RFC 7208 §4.6.4)",
 			n.Domain, st.Term.Text, e.lookups, maxLookups))
 	}
 	return nil
 }
 
-// empty puts st on the account of terms with an empty answer, once.
-func (e *evaluation) empty(st *Step) {
+// loopTo is the way from domain back to domain, or "" when the records being
+// evaluated are all different ones.
+func (e *evaluation) loopTo(domain string) string {
+	for i := len(e.path) - 2; i >= 0; i-- {
+		if strings.EqualFold(e.path[i], domain) {
+			return strings.Join(e.path[i:], " → ")
+		}
+	}
+	return ""
+}
+
+// void puts an empty answer on st's account. RFC 7208 §4.6.4 counts terms, so
+// a term counts once.
+func (e *evaluation) void(st *Step, m Missing) {
+	st.Missing = append(st.Missing, m)
+	e.empty++
 	if !st.Void {
 		st.Void = true
 		e.voids++
@@ -56,7 +75,13 @@ func (e *evaluation) afterQueries(ctx context.Context, n *Node, st *Step) error 
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if !st.Void || e.voids <= maxVoids || e.survey {
+	switch {
+	case !st.Void || e.survey || e.lenient:
+		return nil
+	case e.byQuery && e.empty > maxVoids:
+		return permError(fmt.Sprintf("%s: at %s, %d queries have had an empty answer, of which receivers that count queries allow %d",
+			n.Domain, st.Term.Text, e.empty, maxVoids))
+	case e.voids <= maxVoids:
 		return nil
 	}
 	return permError(fmt.Sprintf("%s: %s is term %d whose query has an empty answer, of which %d are allowed (RFC 7208 §4.6.4)",

@@ -2,27 +2,82 @@ package spfguard
 
 import (
 	"fmt"
-	"net/netip"
 	"regexp"
 	"strings"
 )
 
-// A guess is what was probably meant by a term that cannot work.
+// A guess is what was probably meant by a piece of a record that cannot work.
 type guess struct {
 	rule, message string
-	remedy        string   // "" when terms say it all
-	terms         []string // in place of the term; none: nothing can be made of it
+	remedy        string      // "" when found says it all
+	found         []candidate // terms in place of the piece; none for a piece that names no sender
+	ask           string      // the question to whoever wrote it, when the piece names a sender that cannot be told; "" when the guess is sure
+}
+
+// A candidate is a term that was probably meant.
+type candidate struct {
+	text string // the term, or the likeliest one
+	// name is set when only the DNS can tell by which mechanism a name was
+	// meant; others are names to try when that one does not exist.
+	name      string
+	qualifier string
+	bits      string // the prefix length of a and mx, with its slashes
+	others    []string
+}
+
+// sure is a guess at terms that leaves no doubt.
+func sure(rule, message string, texts ...string) guess {
+	g := guess{rule: rule, message: message}
+	for _, text := range texts {
+		g.found = append(g.found, candidate{text: text})
+	}
+	return g
+}
+
+// doubt is a guess that needs an answer.
+func doubt(rule, message, ask string) guess {
+	return guess{rule: rule, message: message, ask: ask}
+}
+
+// add puts what was found in a further piece of the same field behind g.
+func (g *guess) add(more guess) {
+	g.found = append(g.found, more.found...)
+	g.ask = strings.TrimSpace(g.ask + " " + more.ask)
+	switch {
+	case more.rule == "":
+	case g.rule == "":
+		g.rule, g.message, g.remedy = more.rule, more.message, more.remedy
+	default:
+		g.message, g.remedy = g.message+"; "+more.message, ""
+	}
+}
+
+// because is g with another fault in front of its own.
+func (g guess) because(rule, message string) guess {
+	if g.message != "" {
+		message += "; " + g.message
+	}
+	g.rule, g.message, g.remedy = rule, message, ""
+	return g
 }
 
 // advice is the remedy in words.
 func (g guess) advice() string {
+	var texts []string
+	for _, c := range g.found {
+		texts = append(texts, c.text)
+	}
 	switch {
 	case g.remedy != "":
 		return g.remedy
-	case len(g.terms) > 0:
-		return fmt.Sprintf("write %q", strings.Join(g.terms, " "))
+	case g.ask != "" && len(texts) > 0:
+		return fmt.Sprintf("write %q; for the rest: %s", strings.Join(texts, " "), g.ask)
+	case g.ask != "":
+		return g.ask
+	case len(texts) > 0:
+		return fmt.Sprintf("write %q", strings.Join(texts, " "))
 	default:
-		return "delete the term"
+		return "delete it"
 	}
 }
 
@@ -30,105 +85,232 @@ func (g guess) advice() string {
 const maxGuess = 512
 
 var (
-	// glued finds the start of a second term inside a first.
-	glued = regexp.MustCompile(`(?i)[^:=+~?-]([-+~?]?(?:include|ip4|ip6|exists|ptr):|redirect=|exp=)`)
-	// gluedAll finds an all without a space before it.
-	gluedAll = regexp.MustCompile(`(?i)[^:=+~?-]([-+~?]all)$`)
-	// qualified takes a term apart: qualifier, name, separator, argument.
-	qualified = regexp.MustCompile(`^([-+~?]?)([A-Za-z0-9-]*)([:=]?)(.*)$`)
+	// qualified takes a term apart: qualifiers, name, separator, argument.
+	qualified = regexp.MustCompile(`^([-+~?!*_]*)([A-Za-z0-9_-]*)([:=]*)(.*)$`)
+	// placeholder is what templates have in place of a value.
+	placeholder = regexp.MustCompile(`(?i)\b(your|ihre?|deine?|votre)[-_. ]?[a-z]|\b(my|some)[-_. ]?(domain|server|ip|host)|x\.x\.x\.x|xxx+|[\[<{(][a-z _-]*[\]>})]|\b(ip|domain|server|host)[-_ ]?(name|address|here)\b`)
+	// fillers are words that name nobody, as around a pasted record.
+	fillers = regexp.MustCompile(`(?i)^(and|or|und|oder|et|in|txt|spf|record|value|ttl|default|ttl[:=]\d+|\d{3,5}|@|&+)$`)
+	// template is what a name of a template has in it.
+	template = regexp.MustCompile(`(?i)your|domain|company|example|server|provider|host`)
 )
 
-// guessMeaning says what was meant by s, which parseTerm or odd refused
-// because of why.
-func guessMeaning(s, domain, why string) guess {
+// guess says what was meant by s, which is no valid term. like is the mechanism
+// of the term before, if s goes on with its list.
+func (x *examination) guess(s string, like Kind) guess {
 	if len(s) > maxGuess {
-		return guess{"syntax", why, "delete the term, or write what was meant by it", nil}
+		return doubt("syntax", "no term is that long", askAbout(s[:40]+"…"))
 	}
-	if parts := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ';' }); strings.ContainsAny(s, ",;") {
-		return guess{"separator", "commas and semicolons do not separate terms", "", meanings(parts, domain)}
+	t, why := parseTerm(s)
+	if why == "" {
+		why = odd(&t)
 	}
-	for _, border := range []*regexp.Regexp{glued, gluedAll} {
-		if m := border.FindStringSubmatchIndex(s); m != nil {
-			parts := meanings([]string{s[:m[2]], s[m[2]:]}, domain)
-			return guess{"glued", fmt.Sprintf("a space is missing before %q", s[m[2]:]), "", parts}
-		}
+	if why == "" && !misplaced(&t) && (t.Kind != Unknown || !x.foreign) {
+		return guess{found: []candidate{{text: s}}}
+	}
+	bare := strings.Trim(s, "()[]{}<>.,;!*&#/_+-~?:=\\")
+	if all, ok := readAll(s); ok {
+		return sure("all.argument", fmt.Sprintf("%q is not how all is written", s), all)
+	}
+	switch {
+	case bare == "":
+		return sure("syntax", fmt.Sprintf("%q names nobody", s))
+	case fillers.MatchString(bare):
+		return sure("syntax", fmt.Sprintf("%q is no term, and names nobody", s))
+	case strings.EqualFold(s, version) || nearVersion.FindString(s) == s || looksLikeVersion(s):
+		return sure("version.twice", "a second version: two records were joined, and the first all cuts off what follows it")
+	case strings.HasPrefix(lower(s), "v="):
+		x.foreign = true
+		return sure("record.foreign", fmt.Sprintf("%q begins a record of another kind, which has a name of its own", s))
 	}
 	m := qualified.FindStringSubmatch(s)
-	qualifier, name, sep, arg := m[1], strings.ToLower(m[2]), m[3], m[4]
-	if net, ok := network(strings.TrimLeft(s, "+-~?")); ok {
-		return guess{"ip.bare", "an address needs ip4: or ip6: before it", "", []string{qualifier + net}}
+	qualifier, name, sep, arg := qualifierOf(m[1]), lower(m[2]), m[3], m[4]
+	if net, ok := network(strings.TrimLeft(s, "+-~?!*")); ok {
+		return sure("ip.bare", "an address needs ip4: or ip6: before it", qualifier+net)
 	}
+	if isPlaceholder(s, arg) {
+		return doubt("placeholder", fmt.Sprintf("%q is a placeholder of a template", s), fmt.Sprintf("Which name or address belongs in place of %q?", s))
+	}
+	if _, after, ok := strings.Cut(s, "://"); ok && (strings.HasPrefix(name, "http") || name == "smtp") {
+		return x.guessBare(s, qualifier, after, like, "a term is no link")
+	}
+	switch {
+	case x.foreign && t.Kind == Unknown && why == "":
+		return sure("record.foreign", fmt.Sprintf("%q belongs to a record of another kind", s))
+	case sep == "" && (name == string(A) || name == string(MX)) && strings.HasPrefix(arg, "/"):
+		return x.guessBits(qualifier, Kind(name), "", arg)
+	case sep == "":
+		return x.guessWord(s, qualifier, like, why)
+	case t.Kind == Unknown && why == "":
+		return x.guessModifier(t, name, arg)
+	}
+	return x.guessTerm(s, qualifier, name, arg, like, why)
+}
+
+// guessTerm takes a term apart that has a name, a separator and an argument.
+func (x *examination) guessTerm(s, qualifier, name, arg string, like Kind, why string) guess {
 	switch kind := Kind(name); kind {
 	case Redirect, Exp:
-		if sep == ":" && arg != "" {
-			return guess{"modifier.colon", fmt.Sprintf("%s is a modifier, and %q an unknown mechanism", name, s), "", meanings([]string{name + "=" + arg}, domain)}
-		}
+		return x.guessNamed("modifier.colon", fmt.Sprintf("%s is a modifier, and %q an unknown mechanism", name, s), kind, "", arg, why)
 	case All:
-		return guess{"all.argument", why, "", []string{qualifier + "all"}}
+		return sure("all.argument", why, qualifier+name)
 	case IP4, IP6:
-		return guessNetwork(qualifier, kind, arg, why)
+		return x.guessNetwork(qualifier, kind, arg, why)
 	case A, MX, Include, Exists, PTR:
-		return guessDomain(qualifier, kind, arg, domain, why)
-	default:
-		if known := nearest(name); known != "" && sep != "=" {
-			text := qualifier + known + sep + arg
-			if known == string(Redirect) {
-				text = known + "=" + arg
-			}
-			return guess{"name.unknown", fmt.Sprintf("no mechanism is called %q", m[2]), "", meanings([]string{text}, domain)}
-		}
+		return x.guessNamed("", "", kind, qualifier, arg, why)
 	}
-	return guess{"syntax", why, "delete the term, or write what was meant by it", nil}
+	message := fmt.Sprintf("no mechanism is called %q", name)
+	if net, ok := network(arg); ok {
+		return sure("name.unknown", message, qualifier+net)
+	}
+	switch known := Kind(nearest(name)); known {
+	case "":
+	case IP4, IP6:
+		g := x.guessNetwork(qualifier, known, arg, why)
+		return g.because("name.unknown", message)
+	default:
+		return x.guessNamed("name.unknown", message, known, qualifier, arg, why)
+	}
+	if _, after, ok := strings.Cut(arg, ":"); ok && isKnown(lower(nameOf(arg))) && after != "" {
+		g := x.guess(qualifier+arg, like)
+		return g.because("name.unknown", message)
+	}
+	return x.guessBare(s, qualifier, arg, like, message)
 }
 
-// meanings keeps of parts those that are valid, and what was meant by the others.
-func meanings(parts []string, domain string) []string {
-	var terms []string
-	for _, p := range parts {
-		if p == "" {
+// guessWord is for a piece without colon and equals sign: a name, or a
+// mechanism whose colon got lost.
+func (x *examination) guessWord(s, qualifier string, like Kind, why string) guess {
+	word := strings.TrimLeft(s, "+-~?!*")
+	lower := lower(word)
+	for _, kind := range []Kind{Include, Redirect, Exists, IP4, IP6, Exp, "ip"} {
+		rest, ok := strings.CutPrefix(lower, string(kind))
+		if !ok {
 			continue
 		}
-		t, why := parseTerm(p)
-		if why == "" {
-			why = odd(&t)
+		rest = word[len(word)-len(strings.TrimLeft(rest, `.;,/\-`)):]
+		if net, ok := network(rest); ok && (kind == IP4 || kind == IP6 || kind == "ip" && lower[2] > '9') {
+			return sure("colon", fmt.Sprintf("a colon is missing after %q", kind), qualifier+net)
 		}
-		if why == "" {
-			terms = append(terms, p)
-		} else {
-			terms = append(terms, guessMeaning(p, domain, why).terms...)
+		if kind == "ip" || kind == IP4 || kind == IP6 || !hostLike(rest) {
+			continue
 		}
+		text := qualifier + string(kind) + ":" + rest
+		if kind.Modifier() {
+			text = string(kind) + "=" + rest
+		}
+		return sure("colon", fmt.Sprintf("a colon is missing after %q", kind), text)
 	}
-	return terms
+	switch kind := Kind(lower); {
+	case kind == IP4 || kind == IP6:
+		return doubt("ip.syntax", fmt.Sprintf("%s needs an address after a colon", kind), fmt.Sprintf("Which address was to stand after %q?", s))
+	case isKnown(lower):
+		return doubt("domain.odd", fmt.Sprintf("%s needs a domain after a colon", lower), fmt.Sprintf("Which domain was to stand after %q?", s))
+	}
+	return x.guessBare(s, qualifier, word, like, why)
 }
 
-// guessDomain repairs the argument of a mechanism that takes a domain.
-func guessDomain(qualifier string, kind Kind, arg, domain, why string) guess {
-	if net, ok := network(arg); ok {
-		return guess{"ip.host", fmt.Sprintf("%s: takes a name, not an address", kind), "", []string{qualifier + net}}
+// guessBare is for a name without a mechanism.
+func (x *examination) guessBare(s, qualifier, name string, like Kind, why string) guess {
+	host := plainHost(name)
+	if !hostLike(host) {
+		if net, ok := network(host); ok {
+			return sure("ip.bare", "an address needs ip4: or ip6: before it", qualifier+net)
+		}
+		return doubt("syntax", why, askAbout(s))
 	}
-	if inner, _, ok := strings.Cut(arg, ":"); ok && isMechanism(strings.ToLower(inner)) {
-		return guess{"doubled", fmt.Sprintf("%s: is followed by another mechanism", kind), "", meanings([]string{qualifier + arg}, domain)}
+	c := candidate{name: host, qualifier: qualifier, bits: bitsOf(name)}
+	kind := likelyKind(host, like)
+	c.text = qualifier + string(kind) + ":" + host
+	if kind == A || kind == MX {
+		c.text += c.bits
 	}
-	host := arg
-	if _, after, ok := strings.Cut(host, "://"); ok {
-		host = after
+	for _, prefix := range []string{"a.", "mx.", "a", "mx"} {
+		if rest, ok := strings.CutPrefix(lower(host), prefix); ok && hostLike(rest) {
+			c.others = append(c.others, rest)
+		}
 	}
-	if at := strings.LastIndexByte(host, '@'); at >= 0 {
-		host = host[at+1:]
+	g := guess{rule: "name.bare", message: fmt.Sprintf("%q has no mechanism before it", host), found: []candidate{c}}
+	if why != "" && why != "no mechanism has this name" {
+		g.message = why
 	}
-	if kind == Include || kind == Exists || kind == PTR {
-		host, _, _ = strings.Cut(host, "/")
+	if kind == A && like == "" {
+		g.remedy = fmt.Sprintf(`write "%sa:%s" if it is a host that sends, "%sinclude:%s" if it is a service with an SPF record`, qualifier, host, qualifier, host)
 	}
-	host = ASCII(strings.Trim(host, "/[]<>()"))
-	rule := "domain.odd"
-	if host != "" && !strings.Contains(host, ".") && domain != "" && kind != Include {
-		rule, host = "label.single", host+"."+domain
+	return g
+}
+
+// guessModifier is for name=value where name is that of a mechanism, or nearly
+// that of something known: receivers ignore it.
+func (x *examination) guessModifier(t Term, name, value string) guess {
+	message := fmt.Sprintf("%q is a valid modifier that no one knows: it does nothing", t.Name+"="+t.Spec.String())
+	if net, ok := network(value); ok && !(Kind(nearest(name))).Modifier() {
+		return sure("modifier.equals", message, net)
 	}
-	text := qualifier + string(kind) + ":" + host
-	if t, bad := parseTerm(text); host != "" && host != arg && bad == "" && odd(&t) == "" {
-		return guess{rule, why, "", []string{text}}
+	rule := "modifier.equals"
+	kind := Kind(name)
+	if kind == All {
+		return sure(rule, message, "~all")
 	}
-	return guess{"domain.odd", why, "write a whole domain name, as in " + example(kind), nil}
+	if !isMechanism(name) {
+		rule, kind = "modifier.unknown", Kind(nearest(name))
+	}
+	if kind == IP4 || kind == IP6 {
+		return x.guessNetwork("", kind, value, message).because(rule, message)
+	}
+	return x.guessNamed(rule, message, kind, "", value, message)
+}
+
+// isPlaceholder reports whether s, with the argument arg, was copied from a
+// template that nobody filled in.
+func isPlaceholder(s, arg string) bool {
+	if hostLike(strings.Trim(arg, "<>[]{}()")) {
+		return strings.ContainsAny(s, "<[{") && template.MatchString(arg)
+	}
+	return placeholder.MatchString(s) && !strings.Contains(s, "%{")
+}
+
+func askAbout(piece string) string {
+	return fmt.Sprintf("What does %q stand for? If it names a server or a service that sends mail for the domain, which one?", piece)
+}
+
+// qualifierOf reads qualifiers where there are too many, or odd ones: the
+// mildest counts, but for +, which is the default.
+func qualifierOf(s string) string {
+	switch {
+	case s == "+":
+		return s
+	case strings.Contains(s, "?"):
+		return "?"
+	case strings.Contains(s, "~"):
+		return "~"
+	case strings.Contains(s, "-"):
+		return "-"
+	}
+	return ""
+}
+
+// readAll reads what was meant as all: -all., --all, -al, all-, ~ALL;.
+func readAll(s string) (string, bool) {
+	letters := lower(strings.Trim(s, `+-~?!*_=.,;:/\|()[]{}"`))
+	odd := s != letters // anything beside the letters
+	switch slip := strings.ReplaceAll(letters, "1", "l"); {
+	case letters == string(All):
+	case !strings.ContainsAny(s, "+-~?") || strings.ContainsAny(letters, ".:=/+~?"):
+		return "", false
+	case len(slip) < 2 || len(slip) > 4 || slip[0] != 'a' || distance(slip, string(All)) > 1:
+		return "", false
+	}
+	qualifier := qualifierOf(strings.Map(func(r rune) rune {
+		if strings.ContainsRune("+-~?", r) {
+			return r
+		}
+		return -1
+	}, s))
+	if qualifier == "" && odd { // .all, *all: whoever wrote it did not mean everyone
+		qualifier = "~"
+	}
+	return qualifier + string(All), true
 }
 
 func isMechanism(name string) bool {
@@ -139,17 +321,20 @@ func isMechanism(name string) bool {
 	return false
 }
 
-// nearest returns the mechanism that name is a slip of the pen for, or "".
+// slips are names of mechanisms as people write them, beside slips of the pen.
+var slips = map[string]Kind{
+	"ip": IP4, "ipv4": IP4, "ip-4": IP4, "ip_4": IP4, "ipv": IP4, "ip4v": IP4, "ip44": IP4, "i4": IP4, "p4": IP4, "1p4": IP4, "lp4": IP4, "iip4": IP4, "pi4": IP4,
+	"iv4": IP4, "ip4s": IP4, "ips": IP4, "ipaddr": IP4, "ipaddress": IP4, "address": IP4,
+	"ipv6": IP6, "ip-6": IP6, "ip_6": IP6, "ip6v": IP6, "i6": IP6, "p6": IP6, "1p6": IP6, "lp6": IP6, "ip66": IP6,
+	"prt": PTR, "rdns": PTR, "ptrs": PTR,
+	"aa": A, "mxx": MX, "mxs": MX, "inc": Include, "incl": Include, "redir": Redirect, "redirection": Redirect,
+}
+
+// nearest returns the mechanism or modifier that name is a slip of the pen
+// for, or "".
 func nearest(name string) string {
-	switch name {
-	case "ip", "ipv4", "ip-4", "ipv", "ip4v", "address":
-		return string(IP4)
-	case "ipv6", "ip-6", "ip6v":
-		return string(IP6)
-	case "prt", "rdns":
-		return string(PTR)
-	case "host":
-		return string(A)
+	if kind, ok := slips[name]; ok {
+		return string(kind)
 	}
 	if len(name) < 4 {
 		return ""
@@ -182,27 +367,4 @@ func distance(a, b string) int {
 		}
 	}
 	return row[len(b)]
-}
-
-// network reads an address or network, however written, as an ip4 or ip6 term.
-func network(s string) (term string, ok bool) {
-	s = strings.Trim(s, "[]()")
-	prefix, err := netip.ParsePrefix(s)
-	if err != nil {
-		addr, err := netip.ParseAddr(s)
-		if err != nil || addr.Zone() != "" {
-			return "", false
-		}
-		prefix = netip.PrefixFrom(addr, addr.BitLen())
-	}
-	return networkTerm(prefix), true
-}
-
-// networkTerm writes p as a term.
-func networkTerm(p netip.Prefix) string {
-	t := Term{Kind: IP6, Net: p}
-	if p.Addr().Is4() {
-		t.Kind = IP4
-	}
-	return t.String()
 }

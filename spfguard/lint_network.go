@@ -16,49 +16,132 @@ var (
 )
 
 // guessNetwork repairs the argument of ip4 or ip6.
-func guessNetwork(qualifier string, kind Kind, arg, why string) guess {
-	arg = strings.Trim(arg, "[]()")
+func (x *examination) guessNetwork(qualifier string, kind Kind, arg, why string) guess {
+	written := arg
+	arg = strings.Trim(strings.ReplaceAll(strings.ReplaceAll(arg, `\`, "/"), "//", "/"), "[]()<>{}:=/., ")
+	if strings.HasSuffix(written, "::") {
+		arg += "::"
+	}
+	if strings.HasPrefix(written, "::") {
+		arg = "::" + arg
+	}
+	if arg == "" {
+		return doubt("ip.syntax", fmt.Sprintf("%s: needs an address or a network", kind), fmt.Sprintf("Which address was to stand after \"%s:\"?", kind))
+	}
 	if from, to, ok := strings.Cut(arg, "-"); ok {
 		if nets := rangeNetworks(from, to); nets != nil {
-			return guess{"ip.range", "a range of addresses is no network", "", networkTerms(qualifier, nets)}
+			if _, ambiguous := network(from + "/" + to); ambiguous && strings.HasSuffix(from, ".0") {
+				return doubt("ip.range", fmt.Sprintf("%q is no network", arg), fmt.Sprintf("Was the range of addresses %s meant, or the network %s/%s?", arg, from, to))
+			}
+			return sure("ip.range", "a range of addresses is no network", networkTerms(qualifier, nets)...)
 		}
 	}
 	if net, ok := network(arg); ok {
-		return guess{"ip.family", fmt.Sprintf("%s: with this address is not valid", kind), "", []string{qualifier + net}}
+		rule, message := "ip.syntax", why
+		if addr, _, _ := strings.Cut(arg, "/"); strings.Contains(addr, ":") == (kind == IP4) {
+			rule, message = "ip.family", fmt.Sprintf("%s: with this address is not valid", kind)
+		}
+		return sure(rule, message, qualifier+net)
 	}
-	if host, mask, ok := strings.Cut(arg, "/"); ok {
-		if m, err := netip.ParseAddr(mask); err == nil && m.Is4() {
-			if net, ok := network(host + "/" + strconv.Itoa(maskBits(m))); ok && maskBits(m) >= 0 {
-				return guess{"ip.netmask", "a prefix length is wanted, not a netmask", "", []string{qualifier + net}}
-			}
-		}
-		if n, err := strconv.Atoi(mask); err == nil && strconv.Itoa(n) != mask {
-			if net, ok := network(plainOctets(host) + "/" + strconv.Itoa(n)); ok {
-				return guess{"cidr", why, "", []string{qualifier + net}}
-			}
-		}
-		if _, ok := network(host); ok {
-			return guess{"cidr", why, "write a prefix length that the address has, or none for the address alone", nil}
-		}
+	if inner := lower(nameOf(arg)); len(inner) < len(arg) && isKnown(inner) {
+		return x.guess(qualifier+arg, "").because("doubled", fmt.Sprintf("%s: is followed by another mechanism", kind))
+	}
+	if host, bits, ok := strings.Cut(arg, "/"); ok {
+		return x.guessPrefix(qualifier, kind, host, bits, why)
 	}
 	if m := port4.FindStringSubmatch(arg); m != nil {
 		if net, ok := network(m[1]); ok {
-			return guess{"ip.port", "an address in SPF has no port", "", []string{qualifier + net}}
+			return sure("ip.port", "an address in SPF has no port", qualifier+net)
 		}
 	}
 	if m := wildcard4.FindStringSubmatch(arg); m != nil {
 		octets := strings.Count(m[1], ".") + 1
 		if net, ok := network(m[1] + strings.Repeat(".0", 4-octets) + "/" + strconv.Itoa(8*octets)); ok {
-			return guess{"ip.wildcard", "a network is written with a prefix length, not with wildcards", "", []string{qualifier + net}}
+			return sure("ip.wildcard", "a network is written with a prefix length, not with wildcards", qualifier+net)
 		}
 	}
-	if short4.MatchString(arg) {
-		return guess{"ip.short", "parts of the address are missing", "write all four numbers, with a prefix length for a network", nil}
-	}
 	if net, ok := network(plainOctets(arg)); ok {
-		return guess{"ip.zeros", "the numbers of an address have no leading zeros", "", []string{qualifier + net}}
+		return sure("ip.zeros", "the numbers of an address have no leading zeros", qualifier+net)
 	}
-	return guess{"ip.syntax", why, "write " + example(kind), nil}
+	ask := fmt.Sprintf("Which address or network was meant by %q?", arg)
+	switch {
+	case short4.MatchString(arg):
+		return doubt("ip.short", fmt.Sprintf("parts of the address are missing in %q: an IPv4 address has four numbers", arg), ask)
+	case placeholder.MatchString(arg):
+		return doubt("placeholder", fmt.Sprintf("%q is a placeholder of a template", arg), fmt.Sprintf("Which address belongs in place of %q?", arg))
+	case hostLike(plainHost(arg)):
+		return x.guessBare(string(kind)+":"+arg, qualifier, arg, A, fmt.Sprintf("%s: takes an address, and %q is a name", kind, arg))
+	}
+	return doubt("ip.syntax", why, ask)
+}
+
+// guessPrefix repairs a network whose address or prefix length is wrong.
+func (x *examination) guessPrefix(qualifier string, kind Kind, host, bits, why string) guess {
+	if m, err := netip.ParseAddr(bits); err == nil && m.Is4() {
+		if net, ok := network(host + "/" + strconv.Itoa(maskBits(m))); ok && maskBits(m) >= 0 {
+			return sure("ip.netmask", "a prefix length is wanted, not a netmask", qualifier+net)
+		}
+	}
+	first, again, twice := strings.Cut(bits, "/")
+	if twice && (again == first || again == "") {
+		bits = first
+	}
+	n, err := strconv.Atoi(bits)
+	short := strings.Trim(host, ".")
+	if octets := strings.Count(short, ".") + 1; err == nil && octets < 4 && n > 0 && n <= 8*octets {
+		if net, ok := network(short + strings.Repeat(".0", 4-octets) + "/" + strconv.Itoa(n)); ok {
+			return sure("ip.short", "an IPv4 network is written with all four numbers", qualifier+net)
+		}
+	}
+	if net, ok := network(host + "::/" + bits); ok && strings.Contains(host, ":") {
+		return sure("ip.short", `an IPv6 network that is not written to its end has "::" behind it`, qualifier+net)
+	}
+	if err == nil {
+		if net, ok := network(plainOctets(host) + "/" + strconv.Itoa(n)); ok {
+			return sure("cidr", why, qualifier+net)
+		}
+	}
+	addr, bad := netip.ParseAddr(host)
+	switch {
+	case bad != nil && hostLike(plainHost(host)):
+		return x.guessBare(string(kind)+":"+host, qualifier, host+"/"+bits, A, fmt.Sprintf("%s: takes an address, and %q is a name", kind, host))
+	case bad != nil:
+		return doubt("ip.syntax", fmt.Sprintf("%q is no IPv%s address", host, kind[2:]), fmt.Sprintf("Which network was meant by %q?", host+"/"+bits))
+	}
+	message := fmt.Sprintf("%q is no prefix length of 0 to %d", bits, addr.BitLen())
+	if octets := addr.AsSlice(); octets[len(octets)-1]&1 == 1 { // an odd number begins no network
+		return sure("cidr", message+", and this address is none of a network", qualifier+networkTerm(netip.PrefixFrom(addr, addr.BitLen())))
+	}
+	return doubt("cidr", message, fmt.Sprintf("Which network does %s begin? Its prefix length cannot be %q; without one the term names the address alone.", host, bits))
+}
+
+// network reads an address or network, however it is bracketed, as an ip4 or
+// ip6 term. An IPv4 address in IPv6 clothes is one of IPv4, as receivers see it.
+func network(s string) (term string, ok bool) {
+	s = strings.Trim(s, "[]()<>{}")
+	if host, bits, cut := strings.Cut(s, "]/"); cut {
+		s = host + "/" + bits
+	}
+	prefix, err := netip.ParsePrefix(s)
+	if err != nil {
+		addr, err := netip.ParseAddr(s)
+		if err != nil || addr.Zone() != "" {
+			return "", false
+		}
+		prefix = netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen())
+	} else if prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
+		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
+	}
+	return networkTerm(prefix), true
+}
+
+// networkTerm writes p as a term.
+func networkTerm(p netip.Prefix) string {
+	t := Term{Kind: IP6, Net: p}
+	if p.Addr().Is4() {
+		t.Kind = IP4
+	}
+	return t.String()
 }
 
 // plainOctets takes leading zeros off the numbers of an IPv4 address or network.

@@ -2,6 +2,7 @@ package spfguard
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -24,7 +25,7 @@ func (x *examination) judgeTerms() {
 		case PTR:
 			x.report(t, Warning, "ptr", "ptr is slow, unreliable and not to be used (RFC 7208 §5.5); some receivers ignore it", "name the hosts or networks instead")
 		case Unknown:
-			x.judgeUnknown(t)
+			x.report(t, Info, "modifier.unknown", fmt.Sprintf("%q is a modifier that receivers ignore", t.Text), "delete it unless someone relies on it")
 		}
 		if first, ok := seen[strings.ToLower(t.String())]; ok && t.Kind != Unknown && t.Kind != IP4 && t.Kind != IP6 {
 			s, cost := Info, ""
@@ -54,25 +55,6 @@ func (x *examination) judgeAll(t *meant) {
 	}
 }
 
-// judgeUnknown tells slips of the pen from modifiers that mean something elsewhere.
-func (x *examination) judgeUnknown(t *meant) {
-	name := strings.ToLower(t.Name)
-	switch {
-	case isMechanism(name):
-		x.report(t, Error, "modifier.equals", fmt.Sprintf("%q is a valid modifier that no one knows: it does nothing", t.Text),
-			fmt.Sprintf("write %q", name+":"+t.Spec.String()))
-	case name == "v":
-		x.report(t, Error, "version.twice", "a second version: two records were joined, and the one all of the first cuts off the second",
-			"delete it, and keep one all at the end")
-	default:
-		if known := nearest(name); known != "" {
-			x.report(t, Error, "modifier.unknown", fmt.Sprintf("%q is a valid modifier that no one knows: it does nothing", t.Text), fmt.Sprintf("was %q meant?", known))
-			return
-		}
-		x.report(t, Info, "modifier.unknown", fmt.Sprintf("%q is a modifier that receivers ignore", t.Text), "delete it unless someone relies on it")
-	}
-}
-
 // judgeNetworks finds host bits, networks that are too wide, and those that
 // another covers.
 func (x *examination) judgeNetworks() {
@@ -88,6 +70,14 @@ func (x *examination) judgeNetworks() {
 		if masked := t.Net.Masked(); masked != t.Net {
 			x.report(t, Info, "net.hostbits", fmt.Sprintf("%s has bits below its prefix length set: it means %s", t.Net, masked),
 				fmt.Sprintf("write %q if the network is meant, %q if the address is", networkTerm(masked), string(t.Kind)+":"+t.Net.Addr().String()))
+		}
+		if why := privateNetwork(t.Net); why != "" {
+			x.report(t, Warning, "net.private", fmt.Sprintf("%s is %s: no receiver on the internet sees mail come from it", t.Net, why),
+				"delete it, and name the public address that this mail leaves from")
+		}
+		if t.Net.Addr().Is4In6() {
+			mapped, _ := network(t.Net.String())
+			x.report(t, Warning, "net.mapped", "an IPv4 address in the form of IPv6 matches nothing: receivers compare IPv4 addresses with ip4: alone", fmt.Sprintf("write %q", mapped))
 		}
 		if widest := map[Kind]int{IP4: 8, IP6: 16}[t.Kind]; t.Net.Bits() < widest && t.Qualifier == Pass {
 			x.report(t, Error, "net.wide", fmt.Sprintf("%s authorises a great part of the internet", t.Net), "write the network that is yours")
@@ -107,6 +97,16 @@ func (x *examination) judgeNetworks() {
 		}
 		before = append(before, t)
 	}
+}
+
+// privateNetwork says why no address of p is public, "" when one is.
+func privateNetwork(p netip.Prefix) string {
+	p = p.Masked()
+	first := NotPublic(p.Addr())
+	if first != NotPublic(lastAddr(p)) {
+		return ""
+	}
+	return first
 }
 
 // report is add for a term.

@@ -30,7 +30,7 @@ var lints = []struct {
 	{"v=spf1 redirect=x.example redirect=y.example", []string{"redirect.twice@redirect=y.example"}},
 	{"v=spf1 ptr -all", []string{"ptr@ptr"}},
 	{"v=spf1 ip4=192.0.2.1 include=x.example -all", []string{"modifier.equals@ip4=192.0.2.1", "modifier.equals@include=x.example"}},
-	{"v=spf1 redirct=x.example default=x -all", []string{"modifier.unknown@redirct=x.example", "modifier.unknown@default=x"}},
+	{"v=spf1 redirct=x.example default=x -all", []string{"modifier.unknown@redirct=x.example", "redirect.all@redirct=x.example", "modifier.unknown@default=x"}},
 	{"v=spf1 redirect:x.example", []string{"modifier.colon@redirect:x.example"}},
 	{"v=spf1 a,mx,-all", []string{"separator@a,mx,-all"}},
 	{"v=spf1 a; mx; -all", []string{"separator@a;", "separator@mx;"}},
@@ -158,7 +158,7 @@ func TestLintPublished(t *testing.T) {
 		"over.example":    {"lookups.over@a:h.example", "address.ipv4only@a:h.example"},
 		"voids.example":   {"voids.name@a:v1.example", "voids.name@mx:v2.example", "voids.name@exists:v3.example", "voids.over@exists:v3.example"},
 		"incl.example":    {"include.none@include:none.example", "include.broken@include:bad.example", "include.broken@include:deep.example"},
-		"loop.example":    {"term.fails@include:loop.example"},
+		"loop.example":    {"include.loop@include:loop.example"},
 		"gone.example":    {"redirect.none@redirect=none.example"},
 		"big.example":     {"length.answer@v=spf1 -all"},
 	} {

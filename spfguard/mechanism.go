@@ -2,6 +2,7 @@ package spfguard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -19,17 +20,17 @@ func (e *evaluation) a(ctx context.Context, n *Node, st *Step) (bool, error) {
 
 // mx matches when an exchanger of the target has the address (§5.4). There is
 // no fallback to the target's own addresses.
-func (e *evaluation) mx(ctx context.Context, n *Node, st *Step) (bool, error) {
+func (e *evaluation) mx(ctx context.Context, n *Node, st *Step) (matched bool, err error) {
 	st.Target = e.target(ctx, &st.Term.Spec, n.Domain, st)
 	if !askable(st.Target) {
 		return false, nil
 	}
-	ans, err := e.dns.MX(ctx, st.Target)
-	if err := e.note(ctx, ans.TTL, err); err != nil {
+	ans, denial := e.dns.MX(ctx, st.Target)
+	if err := e.note(ctx, ans.TTL, denial); err != nil {
 		return false, err
 	}
 	if len(ans.Records) == 0 {
-		e.empty(st)
+		e.void(st, Missing{st.Target, "MX", errors.Is(denial, dns.ErrNXDomain)})
 		return false, nil
 	}
 	if len(ans.Records) > maxHosts {
@@ -51,10 +52,13 @@ func (e *evaluation) mx(ctx context.Context, n *Node, st *Step) (bool, error) {
 			st.Addrs = append(st.Addrs[:len(st.Addrs):len(st.Addrs)], addrs...)
 		}
 		if e.covers(st.Term, addrs) && !e.survey {
-			return true, nil
+			matched = true
+			if !e.byQuery { // who counts queries asks for all hosts first
+				return true, nil
+			}
 		}
 	}
-	return false, nil
+	return matched, nil
 }
 
 // exists matches when the target has any IPv4 address, whatever the
@@ -88,8 +92,8 @@ func (e *evaluation) validatedNames(ctx context.Context, st *Step) []string {
 		e.namesDone = true
 		e.askNames(ctx)
 	}
-	if e.namesVoid {
-		e.empty(st)
+	for _, m := range e.namesMissing {
+		e.void(st, m)
 	}
 	return e.names
 }
@@ -99,7 +103,9 @@ func (e *evaluation) askNames(ctx context.Context) {
 	if e.note(ctx, ans.TTL, err) != nil {
 		return
 	}
-	e.namesVoid = len(ans.Records) == 0
+	if len(ans.Records) == 0 {
+		e.namesMissing = append(e.namesMissing, Missing{e.ip.String(), "PTR", true})
+	}
 	ask := e.dns.AAAA
 	if e.ip.Is4() {
 		ask = e.dns.A
@@ -113,7 +119,7 @@ func (e *evaluation) askNames(ctx context.Context) {
 			continue
 		}
 		if len(addrs.Records) == 0 {
-			e.namesVoid = true
+			e.namesMissing = append(e.namesMissing, Missing{name, addressType(e.ip.Is4()), errors.Is(err, dns.ErrNXDomain)})
 		}
 		if slices.Contains(addrs.Records, e.ip) {
 			e.names = append(e.names, name)
@@ -130,14 +136,21 @@ func (e *evaluation) addresses(ctx context.Context, n *Node, st *Step, name stri
 	if v4 {
 		ask = e.dns.A
 	}
-	ans, err := ask(ctx, name)
-	if err := e.note(ctx, ans.TTL, err); err != nil {
+	ans, denial := ask(ctx, name)
+	if err := e.note(ctx, ans.TTL, denial); err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", n.Domain, st.Term.Text, err)
 	}
 	if len(ans.Records) == 0 {
-		e.empty(st)
+		e.void(st, Missing{name, addressType(v4), errors.Is(denial, dns.ErrNXDomain)})
 	}
 	return ans.Records, nil
+}
+
+func addressType(v4 bool) string {
+	if v4 {
+		return "A"
+	}
+	return "AAAA"
 }
 
 // covers reports whether the address is within the term's prefix length of one of addrs.

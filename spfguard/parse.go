@@ -252,3 +252,14 @@ func parseBits(s string, limit int) (int, string) {
 
 func isAlpha(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+// lower is strings.ToLower for ASCII, of the same length whatever s holds.
+func lower(s string) string {
+	octets := []byte(s)
+	for i, c := range octets {
+		if 'A' <= c && c <= 'Z' {
+			octets[i] = c | 0x20
+		}
+	}
+	return string(octets)
+}

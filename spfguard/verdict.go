@@ -2,6 +2,7 @@ package spfguard
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -27,6 +28,13 @@ type Verdict struct {
 	Lookups, Voids           int // as evaluated
 	WorstLookups, WorstVoids int // for an address that matches nothing
 
+	// Strict is the result at receivers that count every empty answer (see
+	// [Checker.Strict]), and Empty how many they count. Where Strict is a
+	// permerror and Result is not, StrictExplanation says so in a sentence.
+	Strict            Result
+	Empty, WorstEmpty int
+	StrictExplanation string
+
 	TTL         time.Duration // until the question is worth asking again
 	Explanation string        // one sentence for an operator
 	Err         error         // why Result is TempError or PermError
@@ -49,7 +57,15 @@ func (c *Checker) Verdict(ctx context.Context, q Query) Verdict {
 		v.TTL = minVerdictTTL
 	} else if ev.Root.Text != "" {
 		v.Worst = c.Worst(ctx, q)
-		v.WorstLookups, v.WorstVoids = v.Worst.Lookups, v.Worst.Voids
+		v.WorstLookups, v.WorstVoids, v.WorstEmpty = v.Worst.Lookups, v.Worst.Voids, v.Worst.Empty
+	}
+	v.Strict, v.Empty = v.Result, ev.Empty
+	if v.Result != TempError && v.Result != PermError && ev.Root.Text != "" {
+		if strict := c.Strict(ctx, q); strict.Result == PermError {
+			v.Strict, v.Empty = PermError, strict.Empty
+			v.StrictExplanation = fmt.Sprintf("Some receivers count every empty answer (pyspf, Mail::SPF). For %s that makes %d, of which they allow %d, and they call the SPF of %s broken.",
+				v.IP, strict.Empty, maxVoids, v.Domain)
+		}
 	}
 	for _, n := range ev.Path() {
 		v.Path = append(v.Path, n.Domain)

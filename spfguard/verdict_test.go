@@ -73,11 +73,11 @@ func TestVerdict(t *testing.T) {
 		{Domain: "two.example", Result: spfguard.PermError, Decision: spfguard.Block, Record: "v=spf1 -all", Path: []string{"two.example"}, TTL: 5 * time.Minute,
 			Explanation: `Receivers cannot interpret the SPF of two.example: two.example has more than one SPF record (RFC 7208 §4.5).`},
 		{Domain: "down.example", Result: spfguard.TempError, Decision: spfguard.Wait, Path: []string{"down.example"}, TTL: time.Minute,
-			Explanation: `The DNS could not say whether 198.51.100.7 may send for down.example: DNS server ` + srv.Addr + `: TXT down.example: SERVFAIL.`},
+			Explanation: `The DNS could not say whether 198.51.100.7 may send for down.example: DNS server ` + srv.Addr + `: TXT down.example: SERVFAIL. That is a fault in the DNS of down.example: receivers see it too, and put mail off. Its owner has to repair it.`},
 	} {
 		t.Run(want.Domain, func(t *testing.T) {
 			t.Parallel()
-			want.IP = netip.MustParseAddr(ours)
+			want.IP, want.Strict = netip.MustParseAddr(ours), want.Result
 			got := c.Verdict(t.Context(), spfguard.Query{IP: want.IP, Sender: "news@" + want.Domain, HELO: "mail.host.example"})
 			if (got.Err != nil) != (got.Result == spfguard.TempError || got.Result == spfguard.PermError || want.Domain == "single") {
 				t.Errorf("got error %v with result %s", got.Err, got.Result)

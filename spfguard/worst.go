@@ -17,9 +17,11 @@ var (
 
 // A Cost is what a record asks of a receiver in the worst case.
 type Cost struct {
-	Lookups int   // terms that query; over 10 is a permerror for whoever does not match before
-	Voids   int   // of them, terms with an empty answer; over 2 is a permerror
-	Err     error // a temporary one: then the record may cost more
+	Lookups int    // terms that query; over 10 is a permerror for whoever does not match before
+	Voids   int    // of them, terms with an empty answer; over 2 is a permerror
+	Empty   int    // queries with an empty answer; over 2 is a permerror at receivers that count those (see Strict)
+	Err     error  // a temporary one: then the record may cost more
+	Loop    string // the domains that lead back to the first of them, "" if none do; then Lookups are over the limit
 	Root    *Node
 }
 
@@ -40,5 +42,9 @@ func (c *Checker) Worst(ctx context.Context, q Query) Cost {
 	e := newEvaluation(c, q)
 	e.survey = true
 	root := e.checkHost(ctx, e.domain)
-	return Cost{Lookups: e.lookups, Voids: e.voids, Err: e.temporary, Root: root}
+	cost := Cost{Lookups: e.lookups, Voids: e.voids, Empty: e.empty, Err: e.temporary, Loop: e.loop, Root: root}
+	if cost.Loop != "" { // a receiver goes round until the limit
+		cost.Lookups = max(cost.Lookups, maxLookups+1)
+	}
+	return cost
 }

@@ -31,6 +31,7 @@ func (a *app) runCmd() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&egress, "egress", nil, "`IP` addresses that receivers see, separated by commas; default: this host's public addresses")
+	f.BoolVar(&c.EgressPrivate, "egress-private", false, "allow --egress addresses that are not public, for receivers in the same network")
 	f.StringVar(&c.HELO, "helo", "", "our `NAME` in EHLO; default: this host's name")
 	f.StringVar(&c.Name, "node", "", "`NAME` of this node; default: the host's name and the process id")
 	f.IntVar(&c.SMTPPort, "smtp-port", 25, "port of the receivers")

@@ -33,7 +33,8 @@ type spf struct {
 	liveEgress func(context.Context) ([]netip.Addr, error)
 	format     string // text or json
 
-	ips      []string
+	ips      []string // of --ip
+	sending  []string // of --egress, the same by the name that other verbs have for it
 	mailFrom string
 	helo     string
 	record   string
@@ -41,7 +42,8 @@ type spf struct {
 }
 
 func (s *spf) ipFlag(f *pflag.FlagSet) {
-	f.StringSliceVar(&s.ips, "ip", nil, "`IP` addresses that send, separated by commas; default: the egress addresses of the live nodes")
+	f.StringSliceVar(&s.ips, "ip", nil, "`IP` addresses that send, separated by commas; default: those of --egress")
+	f.StringSliceVar(&s.sending, "egress", nil, "`IP` addresses that receivers see, separated by commas; default: those of the live nodes")
 }
 
 func (s *spf) recordFlag(f *pflag.FlagSet) {
@@ -61,9 +63,17 @@ func (s *spf) checker() (*spfguard.Checker, error) {
 	return &spfguard.Checker{Resolver: &dns.Resolver{Server: s.resolver}}, nil
 }
 
-// egress is what --ip says, else what the live nodes use.
+// named are the addresses that --ip says, else those of --egress.
+func (s *spf) named() ([]netip.Addr, error) {
+	if len(s.ips) > 0 {
+		return settings.Addresses("--ip", s.ips)
+	}
+	return settings.Addresses("--egress", s.sending)
+}
+
+// egress is what --ip or --egress says, else what the live nodes use.
 func (s *spf) egress(ctx context.Context) ([]netip.Addr, error) {
-	addrs, err := settings.Addresses("--ip", s.ips)
+	addrs, err := s.named()
 	if err != nil {
 		return nil, err
 	}
@@ -72,11 +82,11 @@ func (s *spf) egress(ctx context.Context) ([]netip.Addr, error) {
 	}
 	if s.liveEgress != nil {
 		if addrs, err = s.liveEgress(ctx); err != nil {
-			return nil, fmt.Errorf("the egress addresses of the live nodes: %w; or name them with --ip", err)
+			return nil, fmt.Errorf("the egress addresses of the live nodes: %w; or name them with --egress", err)
 		}
 	}
 	if len(addrs) == 0 {
-		return nil, exit.Usagef("no node is live: say with --ip which addresses send")
+		return nil, exit.Usagef("no node is live: say with --egress which addresses receivers see")
 	}
 	return addrs, nil
 }
@@ -86,7 +96,9 @@ func (s *spf) identity(cmd *cobra.Command, args []string) (domain, sender string
 	sender = s.mailFrom
 	switch {
 	case len(args) == 1:
-		domain = spfguard.ASCII(args[0])
+		if domain, err = domainName(args[0]); err != nil {
+			return "", "", err
+		}
 		if !cmd.Flags().Changed("mail-from") {
 			sender = "postmaster@" + domain
 		}
@@ -100,6 +112,25 @@ func (s *spf) identity(cmd *cobra.Command, args []string) (domain, sender string
 		domain = spfguard.ASCII(s.helo)
 	}
 	return domain, sender, nil
+}
+
+// domainName reads the argument DOMAIN.
+func domainName(text string) (string, error) {
+	name := spfguard.ASCII(text)
+	switch {
+	case strings.Contains(text, "://"):
+		return "", exit.Usagef("%s is a link: give the domain alone, as in town.example", text)
+	case strings.Contains(text, "@"):
+		return "", exit.Usagef("%s is an address: give the domain behind the @, or --mail-from %s", text, text)
+	case !strings.Contains(name, "."):
+		return "", exit.Usagef("%q is no domain name: it has no dot, as in town.example", text)
+	}
+	for i := range len(name) {
+		if c := name[i] | 0x20; (c < 'a' || c > 'z') && (name[i] < '0' || name[i] > '9') && !strings.ContainsRune("-_.", rune(name[i])) {
+			return "", exit.Usagef("%q is no domain name: %q is not allowed in one", text, name[i:i+1])
+		}
+	}
+	return name, nil
 }
 
 // print shows parts of a report.

@@ -89,7 +89,7 @@ func (s *spf) build(ctx context.Context, plan spfPlan) error {
 		return exit.Usagef("%v", err)
 	}
 	r := spfreport.New(domain, record)
-	r.Fix = &spfreport.Fix{Record: record, Zone: spfguard.ZoneLine(domain, record), Changes: []string{}, Flatten: []string{}}
+	r.Fix = &spfreport.Fix{Record: record, Zone: spfguard.ZoneLine(domain, record), Delete: []string{}, Changes: []string{}, Flatten: []string{}}
 	var samples []netip.Addr
 	for _, net := range p.Networks {
 		samples = append(samples, net.Addr())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -8,6 +9,7 @@ import (
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/spfreport"
 	"enotify/spfguard"
+	"enotify/spfguard/dns"
 )
 
 func (s *spf) checkCmd() *cobra.Command {
@@ -18,8 +20,9 @@ terms decided. DOMAIN may be left out when --mail-from is given. With --record, 
 record is tested before it is published.
 
 Exit codes: 0 all pass; 2 one fails or the record is a permerror; 1 the DNS did
-not answer; 3 any other result, with --strict.`,
-		Example: `  enotify spf check client.example --ip 192.0.2.10,2001:db8::10
+not answer; 3 any other result, with --strict. A domain that does not exist
+exits with 2.`,
+		Example: `  enotify spf check client.example --egress 192.0.2.10,2001:db8::10
   enotify spf check --mail-from news@client.example --ip 192.0.2.10 --record 'v=spf1 mx -all'`,
 		RunE: func(cmd *cobra.Command, args []string) error { return s.check(cmd, args) },
 	}
@@ -50,9 +53,8 @@ func (s *spf) check(cmd *cobra.Command, args []string) error {
 	r.Lint(ctx, checker, s.record, ips)
 	if !r.Passing() && !r.Unsure() {
 		// That there is no fix, or none that the DNS lets us prove, is no error here.
-		if f, err := checker.Fix(ctx, spfguard.FixQuery{Domain: domain, Record: s.record, Egress: ips, Sender: sender, HELO: s.helo}); err == nil {
-			r.Fix = spfreport.NewFix(f)
-		}
+		f, err := checker.Fix(ctx, spfguard.FixQuery{Domain: domain, Record: s.record, Egress: ips, Sender: sender, HELO: s.helo})
+		r.AddFix(f, err)
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -60,7 +62,7 @@ func (s *spf) check(cmd *cobra.Command, args []string) error {
 	if s.format == "json" {
 		err = writeJSON(s.stdout, r)
 	} else {
-		err = s.print(r.Tree, r.ListFindings, r.ShowFix)
+		err = s.print(r.Tree, r.ListFindings, r.ShowFix, r.ShowOpen)
 	}
 	if err != nil {
 		return err
@@ -70,30 +72,50 @@ func (s *spf) check(cmd *cobra.Command, args []string) error {
 
 // checkExit is the worst of the results.
 func checkExit(r *spfreport.Report, strict bool) error {
-	worst := spfguard.Send
+	worst, strictly := spfguard.Send, false
 	for _, v := range r.Verdicts {
 		if v.Decision.Worse(worst) {
 			worst = v.Decision
 		}
+		if v.Evaluation.Root.Absent {
+			worst = spfguard.Block
+		}
+		strictly = strictly || v.StrictExplanation != ""
 	}
 	switch {
 	case worst == spfguard.Block:
 		return exit.With(exit.Blocked, nil)
 	case worst == spfguard.Wait:
-		return exit.With(exit.Failed, fmt.Errorf("the DNS could not say, try again or name another server with --resolver: %w", temporary(r)))
-	case worst == spfguard.Warn && strict:
+		return exit.With(exit.Failed, temporary(r))
+	case (worst == spfguard.Warn || strictly) && strict:
 		return exit.With(exit.Warned, nil)
 	default:
 		return nil
 	}
 }
 
-// temporary is why the first result is a temperror.
+// temporary is why the first result is a temperror, and what to do about it.
 func temporary(r *spfreport.Report) error {
 	for _, v := range r.Verdicts {
 		if v.Decision == spfguard.Wait {
-			return v.Err
+			return unanswered(v.Err)
 		}
 	}
 	return nil
+}
+
+// unanswered says about a temporary error of the DNS what can be done.
+func unanswered(err error) error {
+	var failure *dns.FailureError
+	if !errors.As(err, &failure) {
+		return err
+	}
+	switch failure.Fault() {
+	case dns.TheirDNS:
+		return fmt.Errorf("%w; the DNS of %s is at fault, as receivers see it too: tell its owner, and try again", err, failure.Name)
+	case dns.OurResolver:
+		return fmt.Errorf("%w; name another DNS server with --resolver", err)
+	default:
+		return fmt.Errorf("%w; try again, or name another DNS server with --resolver", err)
+	}
 }

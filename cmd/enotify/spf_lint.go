@@ -1,8 +1,6 @@
 package main
 
 import (
-	"net/netip"
-
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/exit"
@@ -23,7 +21,7 @@ answer.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return s.lint(cmd, args) },
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&s.ips, "ip", nil, "`IP` addresses that send; finds hosts without an address of their family")
+	s.ipFlag(f)
 	s.recordFlag(f)
 	f.BoolVar(&s.strict, "strict", false, "exit with 3 if there are warnings")
 	return cmd
@@ -34,16 +32,16 @@ func (s *spf) lint(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	var egress []netip.Addr
-	if len(s.ips) > 0 {
-		if egress, err = s.egress(cmd.Context()); err != nil {
-			return err
-		}
+	egress, err := s.named() // finds hosts without an address of their family
+	if err != nil {
+		return err
 	}
 	r := spfreport.New("", s.record)
 	switch {
 	case len(args) == 1:
-		r.Domain = spfguard.ASCII(args[0])
+		if r.Domain, err = domainName(args[0]); err != nil {
+			return err
+		}
 		r.Record, r.Findings, err = checker.Lint(cmd.Context(), r.Domain, s.record, egress...)
 	case cmd.Flags().Changed("record"):
 		r.Findings = spfguard.LintText(s.record, "")
@@ -51,7 +49,7 @@ func (s *spf) lint(cmd *cobra.Command, args []string) error {
 		return exit.Usagef("which record? give a domain, or --record")
 	}
 	if err != nil {
-		return err
+		return unanswered(err)
 	}
 	r.Findings = spfreport.OrEmpty(r.Findings)
 	if s.format == "json" {

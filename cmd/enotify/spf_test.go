@@ -27,9 +27,20 @@ _spf.host.example.  300 IN TXT "v=spf1 ip4:198.51.100.0/24 ?all"
 closed.example.     300 IN TXT "v=spf1 mx a:gone.example include:_spf.host.example foo=bar -all exp=why.closed.example"
 closed.example.     300 IN MX  10 mail.client.example.
 why.closed.example. 300 IN TXT "%{i} is no host of %{d}"
+strict.example.     300 IN TXT "v=spf1 mx ip6:2001:db8::/48 -all"
+strict.example.     300 IN MX  10 mail.client.example.
+strict.example.     300 IN MX  20 mail2.client.example.
+strict.example.     300 IN MX  30 mail3.client.example.
+mail2.client.example. 300 IN A 192.0.2.2
+mail3.client.example. 300 IN A 192.0.2.3
 soft.example.       300 IN TXT "v=spf1 ~all"
 broken.example.     300 IN TXT "v=spf1 mx, ipv4:203.0.113.9 - all"
 nospf.example.      300 IN A   192.0.2.1
+two.example.        300 IN TXT "v=spf1 mx -all"
+two.example.        300 IN TXT "v=spf1 include:_spf.host.example ~all"
+two.example.        300 IN MX  10 mail.client.example.
+doubt.example.      300 IN TXT "v=spf1 mx newsletter -all"
+typed.example.      300 IN TXT "v=spf1 include: _spf.host.example mail.client.example +all"
 evil.example.       300 IN TXT "v=spf1 a:\027[2J\"x\\ -all"
 `
 
@@ -62,7 +73,14 @@ func TestSPFExitCodes(t *testing.T) {
 		{"check client.example --ip 198.51.100.7,203.0.113.1", 2, ""},
 		{"check broken.example", 2, ""},
 		{"check down.example", 1, "SERVFAIL"},
-		{"check down.example,", 0, ""}, // no domain name: none
+		{"check down.example,", 64, `"," is not allowed`},
+		{"check info@client.example", 64, "--mail-from info@client.example"},
+		{"check https://client.example/", 64, "is a link"},
+		{"check client", 64, "has no dot"},
+		{"check typo.invalid", 2, ""},
+		{"fix typo.invalid", 2, "is the name mistyped"},
+		{"fix client.example --ip 10.0.0.5", 2, "10.0.0.5 is a private address (RFC 1918)"},
+		{"fix doubt.example", 2, ""},
 		{"check soft.example", 0, ""},
 		{"check soft.example --strict", 3, ""},
 		{"check client.example --strict", 0, ""},
@@ -83,7 +101,7 @@ func TestSPFExitCodes(t *testing.T) {
 		{"lint", 64, "--record"},
 		{"fix closed.example", 0, ""},
 		{"fix down.example", 1, "SERVFAIL"},
-		{"fix single", 1, "single"},
+		{"fix single", 64, "single"},
 		{"build client.example --mx --all fail", 0, ""},
 		{"build client.example --include nospf.example", 2, ""},
 		{"build client.example --host single", 64, "single"},
@@ -100,7 +118,7 @@ func TestSPFExitCodes(t *testing.T) {
 			t.Errorf("%s: got exit %d, %q, want %d and %q in one line", tt.args, code, stderr, tt.code, tt.err)
 		}
 	}
-	if _, stderr, code := spfRun(t, nil, "", "check", "client.example"); code != exit.Usage || !strings.Contains(stderr, "--ip") {
+	if _, stderr, code := spfRun(t, nil, "", "check", "client.example"); code != exit.Usage || !strings.Contains(stderr, "--egress") {
 		t.Errorf("no live node: got exit %d, %q, want %d and how to name addresses", code, stderr, exit.Usage)
 	}
 }
@@ -121,6 +139,13 @@ func TestSPFOutput(t *testing.T) {
 		"fix.txt":          "fix closed.example --ip 203.0.113.9 --include _spf.host.example",
 		"fix.json":         "fix closed.example --ip 203.0.113.9 -o json",
 		"fix-nothing.txt":  "fix client.example --ip 198.51.100.7",
+		"fix-none.txt":     "fix nospf.example --ip 203.0.113.9",
+		"fix-two.txt":      "fix two.example --ip 203.0.113.9",
+		"fix-typed.txt":    "fix typed.example --ip 203.0.113.9",
+		"fix-doubt.txt":    "fix doubt.example --ip 203.0.113.9",
+		"fix-doubt.json":   "fix doubt.example --ip 203.0.113.9 -o json",
+		"check-absent.txt": "check typo.invalid --ip 203.0.113.9",
+		"check-strict.txt": "check strict.example --ip 2001:db8::9",
 		"build.txt":        "build client.example --mx --ip 38.106.5.33/32",
 		"build.json":       "build client.example --mx --ptr --all fail -o json",
 	} {

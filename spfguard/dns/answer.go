@@ -31,7 +31,7 @@ type answer struct {
 // §3.6.2), then the records of q's type, or the denial. Its error is temporary.
 func (a *answer) add(msg *dns.Msg, q question) error {
 	if msg.Rcode != dns.RcodeSuccess && msg.Rcode != dns.RcodeNameError {
-		return errors.New(dns.RcodeToString[msg.Rcode])
+		return rcodeError(msg.Rcode)
 	}
 	a.follow = ""
 	name, hops := q.name, 0

@@ -82,10 +82,10 @@ func (r *Resolver) ask(ctx context.Context, q question) (answer, error) {
 			err = a.add(msg, next)
 		}
 		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("no answer within %v", r.Timeout)
+			err = fmt.Errorf("%w within %v", ErrNoAnswer, r.Timeout)
 		}
 		if err != nil {
-			return answer{}, fmt.Errorf("DNS server %s: %s: %w", r.server, q, err)
+			return answer{}, &FailureError{Server: r.server, Name: plain(q.name), Type: dns.TypeToString[q.qtype], Err: err}
 		}
 		if a.follow == "" {
 			if a.err != nil {
@@ -95,7 +95,7 @@ func (r *Resolver) ask(ctx context.Context, q question) (answer, error) {
 		}
 		next.name = a.follow
 	}
-	return answer{}, fmt.Errorf("DNS server %s: %s: %w", r.server, q, errChain)
+	return answer{}, &FailureError{Server: r.server, Name: plain(q.name), Type: dns.TypeToString[q.qtype], Err: errChain}
 }
 
 // exchange gets one response to q: by UDP with EDNS, without EDNS from a server

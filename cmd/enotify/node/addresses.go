@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"enotify/cmd/enotify/exit"
+	"enotify/spfguard"
 )
 
 // publicAddrs are the addresses of this host that receivers can see.
@@ -20,8 +21,7 @@ func publicAddrs() ([]netip.Addr, error) {
 		if err != nil {
 			continue
 		}
-		ip := prefix.Addr().Unmap()
-		if ip.IsGlobalUnicast() && !ip.IsPrivate() && !sharedSpace.Contains(ip) {
+		if ip := prefix.Addr().Unmap(); spfguard.NotPublic(ip) == "" {
 			public = append(public, ip)
 		}
 	}
@@ -30,8 +30,6 @@ func publicAddrs() ([]netip.Addr, error) {
 	}
 	return public, nil
 }
-
-var sharedSpace = netip.MustParsePrefix("100.64.0.0/10") // RFC 6598: behind a carrier's NAT
 
 // bindable are those egress addresses that this host has itself; behind NAT
 // there is none, and the system chooses.

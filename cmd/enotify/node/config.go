@@ -16,6 +16,7 @@ import (
 	"enotify/queue/localpg"
 	"enotify/sender"
 	"enotify/sender/bounce"
+	"enotify/spfguard"
 )
 
 // A Config is what a node is told. Its errors call the fields by the flags of
@@ -32,6 +33,8 @@ type Config struct {
 	HELO string
 	// Egress are the addresses that receivers see; none are the host's public ones.
 	Egress []netip.Addr
+	// EgressPrivate lets Egress hold addresses that no receiver on the internet sees.
+	EgressPrivate bool
 	// Turn says when the next batch may begin; "" is [queue.Strict].
 	Turn queue.Turn
 	// StateDir is the folder of the journal, on a disk that outlives the process;
@@ -136,7 +139,22 @@ func (c *Config) identify() (err error) {
 	if len(c.Egress) == 0 {
 		c.Egress, err = publicAddrs()
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return c.checkEgress()
+}
+
+// checkEgress refuses addresses that no receiver on the internet sees: the guard
+// would check the wrong ones, and stop every client. Loopback is for tests whose
+// receivers are on this host, and behind a smarthost nobody sees ours.
+func (c *Config) checkEgress() error {
+	for _, ip := range c.Egress {
+		if why := spfguard.NotPublic(ip); why != "" && !ip.IsLoopback() && c.Smarthost == "" && !c.EgressPrivate {
+			return exit.Usagef("--egress %s: it is %s, which receivers do not see; give the public address that the mail leaves from, or --egress-private when the receivers are in this network", ip, why)
+		}
+	}
+	return nil
 }
 
 func (c *Config) checkSmarthost() error {

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -24,11 +26,14 @@ type checker struct {
 func (c *checker) Check(ctx context.Context, sender string, egress []queue.Egress) []queue.Verdict {
 	spf := &spfguard.Checker{Resolver: &dns.Resolver{Server: c.resolver}}
 	verdicts := make([]queue.Verdict, len(egress))
-	fix := sync.OnceValue(func() string { return c.fix(ctx, spf, sender, egress) })
+	fix := sync.OnceValues(func() (line, ask string) { return c.fix(ctx, spf, sender, egress) })
 	for i, e := range egress {
 		v := verdictOf(spf.Verdict(ctx, spfguard.Query{IP: e.Addr, Sender: sender, HELO: e.HELO}))
 		if v.Blocks {
-			v.Fix = fix()
+			var ask string
+			if v.Fix, ask = fix(); ask != "" {
+				v.Explanation += " " + ask
+			}
 		}
 		verdicts[i] = v
 	}
@@ -49,19 +54,26 @@ func (c *checker) Key(client, selector string) (name string, err error) {
 }
 
 // fix is the zone line under which every egress address passes, "" when there
-// is none.
-func (c *checker) fix(ctx context.Context, spf *spfguard.Checker, sender string, egress []queue.Egress) string {
+// is none. ask is what has to be done beside, or answered first.
+func (c *checker) fix(ctx context.Context, spf *spfguard.Checker, sender string, egress []queue.Egress) (line, ask string) {
 	q := spfguard.FixQuery{Domain: domainOf(sender), Sender: sender}
 	for _, e := range egress {
 		q.Egress = append(q.Egress, e.Addr)
 		q.HELO = e.HELO
 	}
 	found, err := spf.Fix(ctx, q)
+	var doubt *spfguard.DoubtError
+	if errors.As(err, &doubt) {
+		return "", "Ask the client, since the record names senders that a new one must not leave out: " + strings.Join(doubt.Questions, " ")
+	}
 	if err != nil {
 		c.log.Warn("no fix was found for a record that blocks", "domain", q.Domain, "error", err, "next", "enotify spf fix "+q.Domain)
-		return ""
+		return "", ""
 	}
-	return spfguard.ZoneLine(found.Domain, found.After)
+	for _, text := range found.Delete {
+		ask += fmt.Sprintf("Delete the TXT record %q. ", text)
+	}
+	return spfguard.ZoneLine(found.Domain, found.After), strings.TrimSpace(ask)
 }
 
 func domainOf(address string) string { return address[strings.LastIndexByte(address, '@')+1:] }

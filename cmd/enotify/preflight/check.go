@@ -16,7 +16,7 @@ type check struct {
 }
 
 var checks = []check{
-	{[]string{"spf.pass", "spf.from", "spf.lookups", "spf.all", "spf.helo"}, checkSPF},
+	{[]string{"spf.pass", "spf.from", "spf.lookups", "spf.strict", "spf.all", "spf.helo"}, checkSPF},
 	{[]string{"dkim.key"}, checkDKIM},
 	{[]string{"dkim.sign"}, checkSignature},
 	{[]string{"dmarc.record", "dmarc.align", "dmarc.rua"}, checkDMARC},

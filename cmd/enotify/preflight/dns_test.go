@@ -151,6 +151,10 @@ func TestDNSRows(t *testing.T) {
 			fix: `town.example. IN TXT "v=spf1 ip6:2001:db8::10 ip4:192.0.2.10 -all"`},
 		{name: "no record", row: "spf.pass", zone: `town.example. TXT "hello"`, want: block, says: "has no SPF record"},
 		{name: "broken record", row: "spf.pass", zone: `town.example. TXT "v=spf1 ip4:192.0.2.10 bogus -all"`, want: block, says: "permerror"},
+		{name: "a sender that cannot be told", row: "spf.pass", zone: `town.example. TXT "v=spf1 newsletter -all"`, want: block, says: `Ask the client: What does "newsletter" stand for?`},
+		{name: "no such domain", row: "spf.pass", change: client("twon.example"), want: block, says: "twon.example does not exist in the DNS. Is the name mistyped?"},
+		{name: "two records", row: "spf.pass", zone: "town.example. TXT \"v=spf1 ip4:192.0.2.10 -all\"\ntown.example. TXT \"v=spf1 ip6:2001:db8::10 ~all\"", want: block,
+			says: `and delete the other: "v=spf1 ip6:2001:db8::10 ~all"`, fix: `town.example. IN TXT "v=spf1 ip4:192.0.2.10 ip6:2001:db8::10 ~all"`},
 		{name: "no answer", row: "spf.pass", failing: []string{"town.example"}, want: notChecked, says: "Nobody could say"},
 
 		{name: "same domain", row: "spf.from", want: pass},
@@ -165,13 +169,20 @@ func TestDNSRows(t *testing.T) {
 		{name: "three voids", row: "spf.lookups", want: block, says: "3 of them find nothing",
 			zone: `town.example. TXT "v=spf1 ip4:192.0.2.10 ip6:2001:db8::10 a:x.test a:y.test a:z.test -all"`},
 		{name: "two records", row: "spf.lookups", zone: "town.example. TXT \"v=spf1 -all\"\ntown.example. TXT \"v=spf1 ~all\"", want: block, says: "cannot interpret"},
+		{name: "a loop", row: "spf.lookups", zone: "town.example. TXT \"v=spf1 ip4:192.0.2.10 ip6:2001:db8::10 include:l.test -all\"\nl.test. TXT \"v=spf1 include:town.example -all\"", want: block, says: "takes 11 look-ups"},
 		{name: "no answer", row: "spf.lookups", failing: []string{"town.example"}, want: notChecked},
+
+		{name: "none empty", row: "spf.strict", want: pass},
+		{name: "three MX hosts over IPv4 alone", row: "spf.strict", want: warn, says: "2001:db8::10", fix: `town.example. IN TXT "v=spf1 ip4:192.0.2.10 include:o.test mx -all"`,
+			zone: "town.example. TXT \"v=spf1 ip4:192.0.2.10 mx include:o.test -all\"\no.test. TXT \"v=spf1 ip6:2001:db8::/64 -all\"\ntown.example. MX 10 mail.town.example.\ntown.example. MX 20 m2.test.\ntown.example. MX 30 m3.test.\nm2.test. A 198.51.100.6\nm3.test. A 198.51.100.7"},
+		{name: "does not pass", row: "spf.strict", zone: `town.example. TXT "v=spf1 -all"`, want: info, says: "spf.pass"},
+		{name: "no answer", row: "spf.strict", failing: []string{"town.example"}, want: notChecked},
 
 		{name: "minus", row: "spf.all", want: info, says: "forbids all others"},
 		{name: "tilde", row: "spf.all", zone: `town.example. TXT "v=spf1 ip4:192.0.2.10 ~all"`, want: info, says: "doubts"},
 		{name: "by redirect", row: "spf.all", zone: "town.example. TXT \"v=spf1 redirect=r.test\"\nr.test. TXT \"v=spf1 -all\"", want: info, says: "forbids"},
 		{name: "none", row: "spf.all", zone: `town.example. TXT "v=spf1 ip4:192.0.2.10"`, want: info, says: "says nothing"},
-		{name: "everybody", row: "spf.all", zone: `town.example. TXT "v=spf1 ip4:192.0.2.10 +all"`, want: block, fix: `town.example. IN TXT "v=spf1 ip4:192.0.2.10 -all"`},
+		{name: "everybody", row: "spf.all", zone: `town.example. TXT "v=spf1 ip4:192.0.2.10 +all"`, want: block, says: "Ask the client", fix: `town.example. IN TXT "v=spf1 ip4:192.0.2.10 ~all"`},
 		{name: "no answer", row: "spf.all", failing: []string{"town.example"}, want: notChecked},
 
 		{name: "pass", row: "spf.helo", want: pass},

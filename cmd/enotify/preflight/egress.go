@@ -115,7 +115,7 @@ func nameless(ctx context.Context, in *Input, e queue.Egress) (problem string, n
 // nameLines are the zone lines that give an address the name at EHLO.
 func nameLines(e queue.Egress) []string {
 	arpa, err := dns.ReverseAddr(e.Addr.String())
-	if err != nil {
+	if err != nil || spfguard.NotPublic(e.Addr) != "" { // no receiver asks about it
 		return nil
 	}
 	kind := "A"

@@ -31,6 +31,7 @@ var rows = []row{
 	{"spf.pass", "Every address of ours passes SPF for the envelope sender", "Our servers are not allowed to send for this domain (SPF)", []Rejection{gmailNoSPF, gmailNoAuth, microsoftAuth, strictSPF}},
 	{"spf.from", "The From: domain does not forbid our addresses", "The From: domain forbids our servers (SPF)", []Rejection{strictSPF}},
 	{"spf.lookups", "The SPF record keeps the limits of look-ups", "The SPF record is broken, or too long for receivers", []Rejection{gmailNoSPF, microsoftAuth}},
+	{"spf.strict", "SPF also passes where every empty answer is counted", "Some receivers find the SPF record broken", []Rejection{{"receivers with pyspf or Mail::SPF", "550 5.7.24 SPF validation error"}}},
 	{"spf.all", "What the SPF record says of everybody else", "The SPF record lets everybody send", nil},
 	{"spf.helo", "Our HELO name passes SPF", "The name our servers give is not confirmed by SPF", []Rejection{strictSPF}},
 	{"dkim.key", "The DKIM key is published and is ours", "The DKIM key is not in order", []Rejection{gmailNoDKIM, microsoftAuth, yahooNoAuth}},
@@ -67,7 +68,7 @@ var rows = []row{
 
 // clientRows are those that need nothing but the DNS.
 var clientRows = map[string]bool{
-	"spf.pass": true, "spf.from": true, "spf.lookups": true, "spf.all": true, "spf.helo": true, "dkim.key": true,
+	"spf.pass": true, "spf.from": true, "spf.lookups": true, "spf.strict": true, "spf.all": true, "spf.helo": true, "dkim.key": true,
 	"dmarc.record": true, "dmarc.align": true, "dmarc.rua": true, "ptr.fcrdns": true, "ip.v6": true, "dnsbl": true,
 	"mx.return": true, "tls.mtasts": true, "tls.rpt": true, "hdr.from": true,
 }

@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,20 +20,19 @@ func checkSPF(ctx context.Context, in *Input) []Finding {
 	for _, e := range in.Egress {
 		verdicts = append(verdicts, checker.Verdict(ctx, spfguard.Query{IP: e.Addr, Sender: in.MailFrom, HELO: e.HELO}))
 	}
-	fix := ""
-	if f, err := checker.Fix(ctx, spfguard.FixQuery{Domain: domain, Egress: in.addrs(), Sender: in.MailFrom, HELO: in.Egress[0].HELO}); err == nil && f.Changed() {
-		fix = spfguard.ZoneLine(f.Domain, f.After)
-	}
+	fix, err := checker.Fix(ctx, spfguard.FixQuery{Domain: domain, Egress: in.addrs(), Sender: in.MailFrom, HELO: in.Egress[0].HELO})
+	cure := newCure(domain, fix, err)
 	return []Finding{
-		spfPass(domain, verdicts, fix),
+		spfPass(domain, verdicts, cure),
 		spfFrom(ctx, in, checker, domain),
-		spfLookups(domain, verdicts, fix),
+		spfLookups(domain, verdicts, cure),
+		spfStrict(domain, verdicts, cure),
 		spfAll(domain, verdicts),
 		spfHELO(ctx, in, checker),
 	}
 }
 
-func spfPass(domain string, verdicts []spfguard.Verdict, fix string) Finding {
+func spfPass(domain string, verdicts []spfguard.Verdict, cure cure) Finding {
 	f := Finding{ID: "spf.pass", Severity: Pass, Evidence: recordOf(verdicts)}
 	var failing, passing []string
 	var undecided error
@@ -51,7 +51,10 @@ func spfPass(domain string, verdicts []spfguard.Verdict, fix string) Finding {
 	case len(failing) > 0:
 		f.Severity = Block
 		f.Found = fmt.Sprintf("%s does not let %s send for it.", domain, figures.Few(failing, 5))
-		f.Fix, f.Advice = spfFix(fix, domain)
+		if verdicts[0].Evaluation.Root.Absent {
+			f.Found = domain + " does not exist in the DNS. Is the name mistyped?"
+		}
+		f.Fix, f.Advice = cure.lines, cure.advice
 	case undecided != nil:
 		return unsure(f.ID, undecided)
 	default:
@@ -60,11 +63,35 @@ func spfPass(domain string, verdicts []spfguard.Verdict, fix string) Finding {
 	return f
 }
 
-func spfFix(line, domain string) (fix []string, advice string) {
-	if line == "" {
-		return nil, "No single change makes every address pass; enotify spf lint " + domain + " says what is wrong with the record."
+// A cure is the line to publish, none if there is none, and what to do.
+type cure struct {
+	lines  []string
+	advice string
+}
+
+// newCure puts into words what [spfguard.Checker.Fix] returned.
+func newCure(domain string, fix *spfguard.Fix, err error) cure {
+	var doubt *spfguard.DoubtError
+	switch {
+	case errors.As(err, &doubt):
+		return cure{advice: "The record names senders that cannot be told from its text, and a new one must not leave them out. Ask the client: " + strings.Join(doubt.Questions, " ")}
+	case err != nil || !fix.Changed():
+		return cure{advice: "No single change makes every address pass; enotify spf lint " + domain + " says what is wrong with the record."}
 	}
-	return []string{line}, "Publish this line in place of the SPF record there is. It was tested: every address of ours passes under it, and whoever passed before passes still."
+	c := cure{lines: []string{spfguard.ZoneLine(fix.Domain, fix.After)}}
+	const tested = " It was tested: every address of ours passes under it, and so does every sender that the old record names."
+	switch {
+	case fix.Before == "":
+		c.advice = "Add this line: the domain has no SPF record. It was tested: every address of ours passes under it."
+	case len(fix.Delete) > 0:
+		c.advice = fmt.Sprintf("Publish this line in place of the first SPF record (%s), and delete the other: %s.", quoted(fix.Before), quoted(strings.Join(fix.Delete, `", "`))) + tested
+	default:
+		c.advice = "Publish this line in place of the SPF record there is." + tested
+	}
+	if len(fix.Open) > 0 {
+		c.advice += " Still open: " + strings.Join(fix.Open, " ")
+	}
+	return c
 }
 
 // recordOf is the record that the verdicts rest on.
@@ -101,11 +128,9 @@ func spfFrom(ctx context.Context, in *Input, checker *spfguard.Checker, mailFrom
 	switch {
 	case f.Severity == Block:
 		f.Found = fmt.Sprintf("%s, the domain of From:, forbids our addresses; some receivers ask it beside the envelope sender's.", in.Client)
-		fix := ""
-		if found, err := checker.Fix(ctx, spfguard.FixQuery{Domain: in.Client, Egress: in.addrs(), Sender: in.From, HELO: in.Egress[0].HELO}); err == nil {
-			fix = spfguard.ZoneLine(found.Domain, found.After)
-		}
-		f.Fix, f.Advice = spfFix(fix, in.Client)
+		fix, err := checker.Fix(ctx, spfguard.FixQuery{Domain: in.Client, Egress: in.addrs(), Sender: in.From, HELO: in.Egress[0].HELO})
+		cure := newCure(in.Client, fix, err)
+		f.Fix, f.Advice = cure.lines, cure.advice
 		f.Recheck = "enotify spf check " + in.Client + in.ipFlag("--ip")
 	case undecided != nil:
 		return unsure(f.ID, undecided)
@@ -122,7 +147,7 @@ const (
 	maxVoids   = 2
 )
 
-func spfLookups(domain string, verdicts []spfguard.Verdict, fix string) Finding {
+func spfLookups(domain string, verdicts []spfguard.Verdict, cure cure) Finding {
 	f := Finding{ID: "spf.lookups", Severity: Pass}
 	var lookups, voids int
 	for _, v := range verdicts {
@@ -154,8 +179,36 @@ func spfLookups(domain string, verdicts []spfguard.Verdict, fix string) Finding 
 	}
 	slices.Sort(f.Evidence)
 	f.Evidence = append(recordOf(verdicts), slices.Compact(f.Evidence)...)
-	f.Fix, f.Advice = spfFix(fix, domain)
+	f.Fix, f.Advice = cure.lines, cure.advice
 	f.Recheck = "enotify spf lint " + domain
+	return f
+}
+
+// spfStrict finds addresses that pass by the standard and not at receivers that
+// count every empty answer.
+func spfStrict(domain string, verdicts []spfguard.Verdict, cure cure) Finding {
+	f := Finding{ID: "spf.strict", Severity: Pass, Found: "The record also passes where every empty answer is counted."}
+	var addrs []string
+	for _, v := range verdicts {
+		switch {
+		case v.Result == spfguard.TempError:
+			return unsure(f.ID, v.Err)
+		case v.StrictExplanation != "":
+			addrs = append(addrs, v.IP.String())
+			f.Evidence = append(f.Evidence, v.StrictExplanation)
+		}
+	}
+	if len(addrs) == 0 {
+		if slices.ContainsFunc(verdicts, func(v spfguard.Verdict) bool { return v.Result != spfguard.Pass }) {
+			f.Severity, f.Found = Info, "Not every address passes, however empty answers are counted; see spf.pass."
+		}
+		return f
+	}
+	f.Severity = Warn
+	f.Found = fmt.Sprintf("%s lets %s send by the standard, and not at receivers that count every empty answer.", domain, figures.Few(addrs, 5))
+	f.Evidence = append(recordOf(verdicts), f.Evidence...)
+	f.Fix, f.Advice = cure.lines, cure.advice
+	f.Recheck = "enotify spf check " + domain
 	return f
 }
 
@@ -175,10 +228,10 @@ func spfAll(domain string, verdicts []spfguard.Verdict) Finding {
 		case spfguard.Pass:
 			f.Severity = Block
 			f.Found = fmt.Sprintf("%s lets everybody on earth send for it. Receivers see that as no protection at all, and some refuse mail for it.", domain)
-			if text := strings.Replace(v.Record, "+all", "-all", 1); text != v.Record {
+			if text := strings.Replace(v.Record, "+all", "~all", 1); text != v.Record {
 				f.Fix = []string{spfguard.ZoneLine(domain, text)}
 			}
-			f.Advice = "End the record with -all, or with ~all while you are not sure that all senders are listed."
+			f.Advice = "End the record with ~all until every sender is listed, so that nobody's mail is refused for it; then with -all. Ask the client which servers and services send for it."
 			return f
 		case spfguard.Fail:
 			f.Found = fmt.Sprintf("%s forbids all others (-all).", domain)
@@ -215,19 +268,19 @@ func spfHELO(ctx context.Context, in *Input, checker *spfguard.Checker) Finding 
 	f.Severity = Warn
 	f.Found = "The name we give at EHLO does not pass. Receivers ask it for mail without envelope sender, and some for all mail."
 	for _, name := range in.subject().HELO {
-		if len(names[name]) > 0 {
-			f.Fix = append(f.Fix, spfguard.ZoneLine(name, heloRecord(in, name)))
+		if record := heloRecord(in, name); len(names[name]) > 0 && record != "" {
+			f.Fix = append(f.Fix, spfguard.ZoneLine(name, record))
 		}
 	}
 	f.Advice = "These lines belong into the zone of your own servers, not into the client's."
 	return f
 }
 
-// heloRecord lists the addresses that give the name.
+// heloRecord lists the public addresses that give the name, "" when none does.
 func heloRecord(in *Input, name string) string {
 	terms := []string{"v=spf1"}
 	for _, e := range in.Egress {
-		if e.HELO != name {
+		if e.HELO != name || spfguard.NotPublic(e.Addr) != "" {
 			continue
 		}
 		kind := "ip4:"
@@ -235,6 +288,9 @@ func heloRecord(in *Input, name string) string {
 			kind = "ip6:"
 		}
 		terms = append(terms, kind+e.Addr.String())
+	}
+	if len(terms) == 1 {
+		return ""
 	}
 	return strings.Join(append(terms, "-all"), " ")
 }

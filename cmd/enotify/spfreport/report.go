@@ -4,6 +4,7 @@ package spfreport
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"sync"
 
@@ -16,7 +17,11 @@ type Report struct {
 	Record   string             `json:"record"`
 	Results  []Result           `json:"results"`
 	Findings []spfguard.Finding `json:"findings"`
-	Fix      *Fix               `json:"fix"` // what to publish; null when nothing needs a cure, or none is known
+	Fix      *Fix               `json:"fix"`  // what to publish; null when nothing needs a cure, or none is known
+	Open     []string           `json:"open"` // questions and tasks that remain
+
+	// Asking says that a fix waits for the answers to the questions of Open.
+	Asking bool `json:"asking"`
 
 	// Verdicts are those behind the results.
 	Verdicts []spfguard.Verdict `json:"-"`
@@ -24,7 +29,7 @@ type Report struct {
 
 // New is a report without results.
 func New(domain, record string) *Report {
-	return &Report{Domain: domain, Record: record, Results: []Result{}, Findings: []spfguard.Finding{}}
+	return &Report{Domain: domain, Record: record, Results: []Result{}, Findings: []spfguard.Finding{}, Open: []string{}}
 }
 
 // A Result is what one address gets.
@@ -37,6 +42,9 @@ type Result struct {
 	Voids        int             `json:"voids"`
 	WorstLookups int             `json:"worst_lookups"`
 	WorstVoids   int             `json:"worst_voids"`
+	StrictResult spfguard.Result `json:"strict_result"` // at receivers that count every empty answer
+	Empty        int             `json:"empty"`         // empty answers as they count them
+	WorstEmpty   int             `json:"worst_empty"`
 	Explanation  string          `json:"explanation"`
 	Error        string          `json:"error"`
 }
@@ -63,7 +71,7 @@ func (r *Report) add(v spfguard.Verdict) {
 	result := Result{
 		IP: v.IP.String(), Result: v.Result, Matched: v.Matched, Path: OrEmpty(v.Path),
 		Lookups: v.Lookups, Voids: v.Voids, WorstLookups: v.WorstLookups, WorstVoids: v.WorstVoids,
-		Explanation: v.Explanation,
+		StrictResult: v.Strict, Empty: v.Empty, WorstEmpty: v.WorstEmpty, Explanation: v.Explanation,
 	}
 	if v.Err != nil {
 		result.Error = v.Err.Error()
@@ -86,10 +94,10 @@ func (r *Report) Lint(ctx context.Context, c *spfguard.Checker, record string, e
 	}
 }
 
-// Passing reports whether every address passes.
+// Passing reports whether every address passes, at strict receivers too.
 func (r *Report) Passing() bool {
 	for _, v := range r.Verdicts {
-		if v.Result != spfguard.Pass {
+		if v.Result != spfguard.Pass || v.Strict != spfguard.Pass {
 			return false
 		}
 	}
@@ -108,10 +116,12 @@ func (r *Report) Unsure() bool {
 
 // A Fix is a record to publish.
 type Fix struct {
-	Record  string   `json:"record"`
-	Zone    string   `json:"zone"` // the same as a line of a zone file
-	Changes []string `json:"changes"`
-	Flatten []string `json:"flatten"`
+	Record   string   `json:"record"`
+	Zone     string   `json:"zone"`     // the same as a line of a zone file
+	Replaces string   `json:"replaces"` // the record that it takes the place of; "" if there is none
+	Delete   []string `json:"delete"`   // further TXT records that are to be deleted
+	Changes  []string `json:"changes"`
+	Flatten  []string `json:"flatten"`
 }
 
 // NewFix is nil when there is nothing to publish.
@@ -119,7 +129,19 @@ func NewFix(f *spfguard.Fix) *Fix {
 	if f == nil || !f.Changed() {
 		return nil
 	}
-	return &Fix{f.After, spfguard.ZoneLine(f.Domain, f.After), OrEmpty(f.Changes), OrEmpty(f.Flatten)}
+	return &Fix{f.After, spfguard.ZoneLine(f.Domain, f.After), f.Before, OrEmpty(f.Delete), OrEmpty(f.Changes), OrEmpty(f.Flatten)}
+}
+
+// AddFix takes what [spfguard.Checker.Fix] returned: the record to publish, and
+// the questions that remain, or those without whose answers there is none.
+func (r *Report) AddFix(f *spfguard.Fix, err error) {
+	var doubt *spfguard.DoubtError
+	switch {
+	case errors.As(err, &doubt):
+		r.Open, r.Asking = doubt.Questions, true
+	case err == nil && f != nil:
+		r.Fix, r.Open = NewFix(f), OrEmpty(f.Open)
+	}
 }
 
 // OrEmpty makes a list that JSON shows as [] and not as null.

@@ -20,6 +20,9 @@ func (r *Report) Tree(p *Printer) {
 			v.Lookups, v.Voids, v.WorstLookups, v.WorstVoids)
 		p.node(v.Evaluation.Root, "  ", v.Evaluation.Path())
 		p.Line("  %s", v.Explanation)
+		if v.StrictExplanation != "" {
+			p.Line("  %s %s", p.Paint("WARNING", term.Yellow), v.StrictExplanation)
+		}
 	}
 }
 
@@ -57,6 +60,8 @@ func (p *Printer) node(n *spfguard.Node, indent string, path []*spfguard.Node) {
 	case text != "":
 	case n.Result == spfguard.TempError:
 		text = "the record could not be had"
+	case n.Absent:
+		text = "no such domain"
 	default:
 		text = "no SPF record"
 	}
@@ -114,9 +119,30 @@ func outcome(st *spfguard.Step) string {
 		parts = append(parts, "= "+addresses(st.Addrs))
 	}
 	if st.Void {
-		parts = append(parts, "(void)")
+		parts = append(parts, "("+missing(st)+")")
 	}
 	return strings.Join(parts, "  ")
+}
+
+// missing says which names of a term have no record, of what type.
+func missing(st *spfguard.Step) string {
+	var texts []string
+	for _, m := range st.Missing {
+		what := "no " + m.Type
+		if m.Absent && m.Type != "PTR" {
+			what = "no such name"
+		}
+		if m.Name == st.Target && len(st.Missing) == 1 {
+			texts = append(texts, what)
+		} else {
+			texts = append(texts, m.Name+": "+what)
+		}
+	}
+	const few = 4
+	if len(texts) > few {
+		texts = append(texts[:few], fmt.Sprintf("and %d more", len(texts)-few))
+	}
+	return "empty answer, " + strings.Join(texts, ", ")
 }
 
 // addresses lists a few and counts the rest.
@@ -133,7 +159,7 @@ func addresses(addrs []netip.Addr) string {
 	return strings.Join(texts, " ")
 }
 
-// ListFindings lists them by position, each with its remedy.
+// ListFindings lists them by position, each with what it is about and its remedy.
 func (r *Report) ListFindings(p *Printer) {
 	if len(r.Findings) == 0 {
 		return
@@ -141,9 +167,19 @@ func (r *Report) ListFindings(p *Printer) {
 	p.heading("Findings")
 	for _, f := range r.Findings {
 		style := map[spfguard.Severity]term.Style{spfguard.Error: term.Red, spfguard.Warning: term.Yellow}[f.Severity]
-		p.Line("  %s  %s at %d: %s", p.Paint(fmt.Sprintf("%-7s", f.Severity), style), f.Rule, f.Pos, f.Message)
+		p.Line("  %s  %s%s", p.Paint(fmt.Sprintf("%-7s", f.Severity), style), about(r.Record, f), f.Message)
 		p.Line("           %s", f.Remedy)
 	}
+}
+
+// about quotes what a finding is about, unless that is the whole record or the
+// message does it.
+func about(record string, f spfguard.Finding) string {
+	quoted := fmt.Sprintf("%q", f.Text)
+	if f.Text == "" || f.Text == record || strings.Contains(f.Message, quoted) || strings.HasPrefix(f.Message, f.Text+" ") {
+		return ""
+	}
+	return quoted + ": "
 }
 
 // ShowFix shows what to publish, for a zone file and for a web form.
@@ -152,13 +188,43 @@ func (r *Report) ShowFix(p *Printer) {
 	if f == nil {
 		return
 	}
-	p.heading("Fix: publish this in place of the record")
+	switch {
+	case f.Replaces == "":
+		p.heading("Fix: add this record")
+	case len(f.Delete) == 1:
+		p.heading("Fix: publish this in place of the first record, and delete the second one")
+	case len(f.Delete) > 1:
+		p.heading("Fix: publish this in place of the first record, and delete the others")
+	default:
+		p.heading("Fix: publish this in place of the record")
+	}
 	p.Line("  zone file   %s", f.Zone)
 	p.Line("  web form    %s", f.Record)
+	if len(f.Delete) > 0 {
+		p.Line("  first       %s", f.Replaces)
+	}
+	for _, text := range f.Delete {
+		p.Line("  delete      %s", text)
+	}
 	for _, c := range f.Changes {
 		p.Line("  - %s", c)
 	}
 	if len(f.Flatten) > 0 {
-		p.Line("  - the record still needs more than 10 lookups for others: replace by networks %s", strings.Join(f.Flatten, ", "))
+		p.Line("  - the record still needs more than 10 look-ups for others: replace by networks %s", strings.Join(f.Flatten, ", "))
+	}
+}
+
+// ShowOpen shows the questions that remain, or that a fix waits for.
+func (r *Report) ShowOpen(p *Printer) {
+	if len(r.Open) == 0 {
+		return
+	}
+	if r.Asking {
+		p.heading("No record can be proven before the client has answered:")
+	} else {
+		p.heading("Still open")
+	}
+	for _, text := range r.Open {
+		p.Line("  - %s", text)
 	}
 }

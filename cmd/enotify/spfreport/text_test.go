@@ -16,8 +16,8 @@ func TestColour(t *testing.T) {
 	r := spfreport.New("town.example", "")
 	r.Findings = []spfguard.Finding{{Severity: spfguard.Error, Rule: "syntax", Pos: 7, Message: "\x1b[2J", Remedy: "mend it"}}
 	for colour, want := range map[bool]string{
-		true:  "Findings\n  \x1b[31merror  \x1b[0m  syntax at 7: \\x1b[2J\n           mend it\n",
-		false: "Findings\n  error    syntax at 7: \\x1b[2J\n           mend it\n",
+		true:  "Findings\n  \x1b[31merror  \x1b[0m  \\x1b[2J\n           mend it\n",
+		false: "Findings\n  error    \\x1b[2J\n           mend it\n",
 	} {
 		var got strings.Builder
 		p := &spfreport.Printer{Page: term.NewPage(&got, colour, time.Now())}

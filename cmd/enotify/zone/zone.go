@@ -115,7 +115,7 @@ func (z *File) spf(ctx context.Context, c queue.Client) ([]Line, error) {
 			}
 		}
 		l := Line{Name: domain, Type: "TXT", Status: Publish, Why: "SPF, " + who}
-		f, err := checker.Fix(ctx, spfguard.FixQuery{Domain: domain, Egress: z.Egress, Include: z.Include})
+		f, err := checker.Fix(ctx, spfguard.FixQuery{Domain: domain, Egress: z.Egress, Include: z.Include, New: true})
 		switch {
 		case errors.Is(err, spfguard.ErrNoFix):
 			l.Status, l.Why = Unknown, fmt.Sprintf("SPF: %v; see enotify spf check %s", err, domain)
@@ -125,8 +125,14 @@ func (z *File) spf(ctx context.Context, c queue.Client) ([]Line, error) {
 			l.Value, l.Status, l.Why = f.After, Right, "SPF, already "+who
 		default:
 			l.Value = f.After
+			if f.Absent && domain == c.Domain {
+				l.Why += "; " + domain + " does not exist in the DNS: is the name mistyped?"
+			}
 			if f.Before != "" {
 				l.Status, l.Why = Change, fmt.Sprintf("SPF, %s; in place of %q: %s", who, f.Before, strings.Join(f.Changes, "; "))
+			}
+			for _, text := range f.Delete {
+				l.Why += fmt.Sprintf("; delete the record %q", text)
 			}
 		}
 		lines = append(lines, l)
