@@ -36,9 +36,12 @@ type Treatment struct {
 	// HoldsEgress: the site gets nothing from the address that we came from for
 	// a growing while.
 	HoldsEgress bool
-	// AsksGuard: the guard looks at the client's DNS again; such replies from
-	// several sites block the client's batches.
+	// AsksGuard: the guard looks at the client's DNS again, and an alert says so
+	// once per site.
 	AsksGuard bool
+	// BlocksClient: such replies block the client's batches when several sites
+	// give them, see package queue's weigh.
+	BlocksClient bool
 	// Suppresses says after how many such replies the address is never sent to
 	// again: for all clients, since a mailbox is gone, or full, whoever writes.
 	Suppresses Suppresses
@@ -69,7 +72,7 @@ var treatments = map[Class]Treatment{
 	// Whether the reply is 4yz or 5yz says more of the receiver than of the mailbox (RFC 3463 §3.3).
 	MailboxFull: {Counts: true, Requeues: true,
 		Suppresses: Suppresses{Replies: 5, Over: 3 * day, Forget: 30 * day, For: 30 * day}},
-	AuthRejected: {Final: true, Counts: true, AsksGuard: true, Requeues: true},
+	AuthRejected: {Final: true, Counts: true, AsksGuard: true, BlocksClient: true, Requeues: true},
 	SpamBlock:    {Counts: true, HoldsEgress: true, Requeues: true},
 	Policy:       {Final: true, Counts: true, Requeues: true},
 	Content:      {Final: true, Counts: true, Requeues: true},

@@ -122,7 +122,7 @@ func (db *DB) Judge(ctx context.Context, s Subject, verdicts []Verdict) (j Judge
 			return err
 		}
 		if no != nil || j.changed() { // the guard sees what is wrong, or that something was done about it
-			if err := pardon(ctx, tx, client); err != nil {
+			if err := forgive(ctx, tx, client); err != nil {
 				return err
 			}
 		}

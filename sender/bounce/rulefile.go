@@ -136,7 +136,7 @@ func (r *rule) set(line int, key, value string) (*string, error) {
 	case key == "mark":
 		r.mark = Mark(value)
 		if marks[r.mark] == nil {
-			return nil, faulty(line, "%s %s: %q is no mark: it is %s or %s", r.kind, r.id, value, OneMessage, UntilItRepeats)
+			return nil, faulty(line, "%s %s: %q is no mark: it is one of %s", r.kind, r.id, value, markList())
 		}
 	case key == "example":
 		r.examples = append(r.examples, readExample(line, value))
@@ -152,6 +152,14 @@ func classList() string {
 	names := make([]string, len(ruleClasses))
 	for i, c := range ruleClasses {
 		names[i] = string(c)
+	}
+	return strings.Join(names, ", ")
+}
+
+func markList() string {
+	var names []string
+	for _, m := range Marks() {
+		names = append(names, string(m))
 	}
 	return strings.Join(names, ", ")
 }

@@ -1,6 +1,11 @@
 package bounce
 
-import "enotify/queue"
+import (
+	"maps"
+	"slices"
+
+	"enotify/queue"
+)
 
 // A Verdict says what a reply means, and what is done about it.
 type Verdict struct {
@@ -31,6 +36,13 @@ const (
 	// Of no_such_user: a host on the way says it of an address that the message
 	// was forwarded to. The recipient's own address is not suppressed.
 	Elsewhere Mark = "elsewhere"
+	// Of auth_rejected: the site does not take mail for the recipient's domain
+	// (RFC 5321 §3.6.2). That says nothing of the client, and no DNS of the
+	// client's cures it.
+	TheirDomain Mark = "their_domain"
+	// Of auth_rejected: the reply is about our host or a login, or says too little
+	// to tell. The guard looks, but the client is not blocked for it.
+	NotTheSender Mark = "not_the_sender"
 )
 
 // marks is what each mark makes of the treatment of a class.
@@ -50,7 +62,18 @@ var marks = map[Mark]func(queue.Treatment) queue.Treatment{
 		t.Suppresses = queue.Suppresses{}
 		return t
 	},
+	TheirDomain: func(t queue.Treatment) queue.Treatment {
+		t.AsksGuard, t.BlocksClient = false, false
+		return t
+	},
+	NotTheSender: func(t queue.Treatment) queue.Treatment {
+		t.BlocksClient = false
+		return t
+	},
 }
+
+// Marks lists the marks that there are.
+func Marks() []Mark { return slices.Sorted(maps.Keys(marks)) }
 
 // on applies the mark to the treatment of a class.
 func (m Mark) on(t queue.Treatment) queue.Treatment {

@@ -33,6 +33,33 @@ func TestMarks(t *testing.T) {
 	}
 }
 
+// Only replies that name the sender count against a client: not those about the
+// recipient's domain, our host or a login, nor a bare code.
+func TestWhichRefusalsCountAgainstTheClient(t *testing.T) {
+	t.Parallel()
+	for reply, want := range map[string]struct{ asksGuard, blocksClient bool }{
+		"550 5.7.26 Neither SPF nor DKIM of example.com passed":                                 {true, true},
+		"550 5.7.1 SPF: 192.0.2.1 may not send for example.com":                                 {true, true},
+		"553 5.1.8 <news@example.com>: Sender address rejected: Domain not found":               {true, true},
+		"554 5.7.1 <a@p72.test>: Relay access denied":                                           {false, false},
+		"553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)":                 {false, false},
+		"550 5.7.1 <a@x.test>... Relaying denied. IP name possibly forged [192.0.2.1]":          {false, false},
+		"550 domain x.test is not hosted here":                                                  {false, false},
+		"550 relay not permitted":                                                               {false, false},
+		"450 4.7.1 Client host rejected: cannot find your reverse hostname, [192.0.2.1]":        {true, false},
+		"530 5.7.0 Authentication required":                                                     {true, false},
+		"553 No":                                                                                {true, false},
+		"550 5.7.1 Access denied":                                                               {true, false},
+		"550 5.1.1 No such user":                                                                {false, false},
+		"554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org": {false, false},
+	} {
+		v := bounce.Classify(bounce.Parse(reply), "")
+		if v.Treatment.AsksGuard != want.asksGuard || v.Treatment.BlocksClient != want.blocksClient {
+			t.Errorf("%q, %s by %s: got %+v, want asks the guard: %v, counts against the client: %v", reply, v.Class, v.Rule, v.Treatment, want.asksGuard, want.blocksClient)
+		}
+	}
+}
+
 // Before MAIL a reply is about us: about no mailbox and no message.
 func TestVerdictBeforeMail(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package queue_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -155,6 +156,73 @@ func TestRefusalsAtTwoSitesBlockTheClient(t *testing.T) {
 			serveAlone(f, f.Server("n4", queuetest.Deliver))
 			if got, want := f.States(late), map[string]int{"delivered": 3}; !cmp.Equal(got, want) {
 				t.Errorf("after the cure: got %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+// A few refusals beside many deliveries block nobody, whatever they say; nor do
+// any that say nothing of the client, or those of sites that take most of its mail.
+func TestRefusalsThatBlockNobody(t *testing.T) {
+	t.Parallel()
+	named := queue.AuthRejected.Treatment()
+	relay := named
+	relay.AsksGuard, relay.BlocksClient = false, false
+	login := named
+	login.BlocksClient = false
+	for name, c := range map[string]struct {
+		good, each int // recipients at sites that take all, and at each of the two that refuse
+		one        int // of so many there is refused; 1 is all
+		treatment  queue.Treatment
+		blocked    bool
+		guard      bool
+	}{
+		"three of 303":                  {good: 300, each: 2, one: 1, treatment: named, guard: true},
+		"one in ten":                    {good: 54, each: 3, one: 1, treatment: named, blocked: true},
+		"relay denied to all":           {good: 1, each: 10, one: 1, treatment: relay},
+		"a login wanted of all":         {good: 1, each: 10, one: 1, treatment: login, guard: true},
+		"sites that take nine in ten":   {good: 1, each: 50, one: 10, treatment: named, guard: true},
+		"sites that take half":          {good: 1, each: 20, one: 2, treatment: named, blocked: true},
+		"two messages, at two sites":    {good: 1, each: 1, one: 1, treatment: named, guard: true},
+		"all, of a batch with no other": {good: 0, each: 10, one: 1, treatment: named, blocked: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := queuetest.NewFixture(t)
+			var to []string
+			for i := range c.good {
+				to = append(to, fmt.Sprintf("u%d@yes%d.example", i, i%7))
+			}
+			for i := range c.each {
+				to = append(to, fmt.Sprintf("u%d@no1.example", i), fmt.Sprintf("u%d@no2.example", i))
+			}
+			judgeNow(f, "pass", "v=spf1 mx -all")
+			queuetest.Query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', $1)`, to)
+			serveAlone(f, f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+				var i int
+				if _, err := fmt.Sscanf(m.Address, "u%d@", &i); err != nil {
+					t.Error(err)
+				}
+				if !strings.HasPrefix(m.Domain, "no") || i%c.one != 0 {
+					return queuetest.Deliver(ctx, m)
+				}
+				o := unauthorised(ctx, m)
+				o.Treatment = c.treatment
+				return o
+			}))
+			if got := queuetest.Query[bool](f, `SELECT refused_at IS NOT NULL FROM enotify.client`); got != c.blocked {
+				t.Errorf("client blocked: got %v, want %v", got, c.blocked)
+			}
+			if got := queuetest.Query[bool](f, `SELECT valid_until <= now() FROM enotify.verdict WHERE superseded_at IS NULL`); got != c.guard && !c.blocked {
+				t.Errorf("the guard was asked: got %v, want %v", got, c.guard)
+			}
+			if c.blocked {
+				return
+			}
+			refused := 2 * ((c.each + c.one - 1) / c.one)
+			want := map[string]int{"delivered": len(to) - refused, "bounced": refused}
+			if got := f.States(1); !cmp.Equal(got, want) {
+				t.Errorf("recipients: got %v, want %v", got, want)
 			}
 		})
 	}

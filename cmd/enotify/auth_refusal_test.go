@@ -121,3 +121,35 @@ func TestRefusalsBlockAndAreCured(t *testing.T) {
 	}
 	s.Run("batch", "audit", id)
 }
+
+// Hosts that take no mail for three recipients' domains end those three; the
+// campaign to the other 300, and the client's next batch, go on.
+func TestDeadDomainsBlockNobody(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, smtptest.Config{Reply: func(c smtptest.Command) string {
+		if c.Verb == "RCPT" && strings.HasSuffix(c.To, ".example") {
+			return "554 5.7.1 <" + c.To + ">: Relay access denied"
+		}
+		return ""
+	}})
+	if err := s.DNS.Put("mx.p72.example. A 127.0.0.1\np72.example. MX 10 mx.p72.example.\nmx.p73.example. A 127.0.0.1\np73.example. MX 10 mx.p73.example.\n"); err != nil {
+		t.Fatal(err)
+	}
+	batch := ask[int64](s, `SELECT enotify.enqueue('agenda', 'info@town.example', 'Agenda', 'Come.',
+		'{a@p72.example, b@p72.example, c@p73.example}' || ARRAY(SELECT format('g%s@p80.test', i) FROM generate_series(1, 300) i))`)
+	next := ask[int64](s, `SELECT enotify.enqueue('urgent', 'info@town.example', 'Urgent', 'Now.', '{g1@p80.test}', priority => 10)`)
+	s.Start("run")
+	s.Until(`SELECT count(*) = 2 FROM enotify.batch WHERE id IN ($1, $2) AND state = 'done'`, batch, next)
+	if got, want := s.States(batch), "bounced 3, delivered 300"; got != want {
+		t.Errorf("the campaign: got %s, want %s", got, want)
+	}
+	if got, want := s.States(next), "delivered 1"; got != want {
+		t.Errorf("the next batch: got %s, want %s", got, want)
+	}
+	if got := ask[int](s, `SELECT count(*)::int FROM enotify.auth_refusal`); got != 0 {
+		t.Errorf("refusals counted against the client: got %d, want 0", got)
+	}
+	if got := ask[int](s, `SELECT count(*)::int FROM enotify.suppression`); got != 0 {
+		t.Errorf("suppressions: got %d, want 0", got)
+	}
+}
