@@ -17,6 +17,10 @@ type Client struct {
 	Selectors  []string       `json:"dkim_selectors"` // of the keys that sign its mail
 	Bounce     BounceMode     `json:"bounce"`         // where bounces go to
 	BounceAt   string         `json:"bounce_domain"`  // when that is a domain of its own
+
+	AutoSubmitted string `json:"auto_submitted"` // see Batch
+	Precedence    string `json:"precedence"`
+
 	Logins     []string       `json:"logins"`         // those tied to it; none: every login that is tied to no client
 	CreatedAt  time.Time      `json:"created_at"`
 	Batches    map[string]int `json:"batches"` // by state
@@ -107,7 +111,7 @@ func tie(ctx context.Context, tx pgx.Tx, domain, login string) (tied bool, err e
 }
 
 const clientsSQL = `
-SELECT c.domain, coalesce(c.return_path, '') AS return_path, c.bounce, coalesce(c.bounce_domain, '') AS bounce_at, c.dkim_selectors AS selectors, c.created_at,
+SELECT c.domain, coalesce(c.return_path, '') AS return_path, c.bounce, coalesce(c.bounce_domain, '') AS bounce_at, c.dkim_selectors AS selectors, c.auto_submitted, c.precedence, c.created_at,
        ARRAY(SELECT l.login::text FROM enotify.client_login l WHERE l.client_id = c.id ORDER BY 1) AS logins,
        coalesce((SELECT jsonb_object_agg(s.state, s.n) FROM (
            SELECT b.state, count(*) AS n FROM enotify.batch b WHERE b.client_id = c.id GROUP BY 1) s), '{}') AS batches,
@@ -154,6 +158,7 @@ const lockNamedSQL = `SELECT FROM enotify.client WHERE domain = $1 FOR NO KEY UP
 
 const setClientSQL = `
 UPDATE enotify.client SET return_path = CASE WHEN $2::text IS NULL THEN return_path ELSE nullif($2, '') END, dkim_selectors = coalesce($3, dkim_selectors),
+	auto_submitted = coalesce($6, auto_submitted), precedence = coalesce($7, precedence),
 	bounce = coalesce($4, bounce), bounce_domain = CASE WHEN $4::text IS NULL THEN bounce_domain ELSE nullif($5, '') END
 WHERE domain = $1`
 
@@ -162,6 +167,8 @@ type ClientChange struct {
 	ReturnPath *string   // "" is the From: address of each batch
 	Selectors  *[]string // none: its mail is not signed
 	Bounces    *Bounces  // where its bounces go to
+
+	AutoSubmitted, Precedence *string // see Batch; "" leaves the field out
 }
 
 // SetClient changes how mail for a client is sent. It holds for batches that
@@ -183,7 +190,7 @@ func (db *DB) SetClient(ctx context.Context, name string, change ClientChange) (
 		if _, err := tx.Exec(ctx, lockNamedSQL, domain); err != nil {
 			return AsRefusal(err)
 		}
-		tag, err := tx.Exec(ctx, setClientSQL, domain, change.ReturnPath, change.Selectors, mode, bounceDomain)
+		tag, err := tx.Exec(ctx, setClientSQL, domain, change.ReturnPath, change.Selectors, mode, bounceDomain, change.AutoSubmitted, change.Precedence)
 		if err == nil && tag.RowsAffected() == 0 {
 			return unregistered(domain)
 		}

@@ -21,7 +21,7 @@ import (
 )
 
 func (a *app) batchCmd() *cobra.Command {
-	return noun("batch", "Notifications to many recipients", a.batchCreateCmd(), a.batchSubmitCmd(), a.batchListCmd(), a.batchShowCmd(), a.batchWatchCmd(),
+	return noun("batch", "Notifications to many recipients", a.batchCreateCmd(), a.batchEditCmd(), a.batchSubmitCmd(), a.batchTestCmd(), a.batchListCmd(), a.batchShowCmd(), a.batchWatchCmd(),
 		a.batchPauseCmd(), a.batchResumeCmd(), a.batchCancelCmd(), a.batchRequeueCmd(), a.batchAuditCmd(), a.batchPruneCmd())
 }
 

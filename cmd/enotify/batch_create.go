@@ -28,7 +28,7 @@ import (
 type createFlags struct {
 	from, fromName, replyTo, subject string
 	text, html                       string
-	attach                           []string
+	attach, headers                  []string
 	recipients                       string
 	priority                         int
 	notBefore, expires               string
@@ -75,7 +75,8 @@ func (c *createFlags) contentFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.subject, "subject", "", "`SUBJECT`, which may hold merge fields")
 	f.StringVar(&c.text, "text", "", "`FILE` with the plain text, which may hold merge fields")
 	f.StringVar(&c.html, "html", "", "`FILE` with the HTML, which may hold merge fields")
-	f.StringArrayVar(&c.attach, "attach", nil, "`FILE` to attach; may be repeated")
+	f.StringArrayVar(&c.attach, "attach", nil, "`FILE` to attach; a picture that the HTML shows as cid:FILE is shown; may be repeated")
+	f.StringArrayVar(&c.headers, "header", nil, "header `FIELD` of its messages, as 'X-Campaign: May'; may hold merge fields; may be repeated")
 	f.StringVar(&c.recipients, "recipients", "", "CSV `FILE` with the recipients")
 	f.StringVar(&c.listUnsubscribe, "list-unsubscribe", "", "https: or mailto: `URI` for List-Unsubscribe; may hold merge fields")
 }
@@ -192,6 +193,13 @@ func (c createFlags) read(stdin io.Reader, now time.Time) (d queue.Draft, err er
 			return d, err
 		}
 	}
+	for _, field := range c.headers {
+		name, value, ok := strings.Cut(field, ":")
+		if !ok {
+			return d, exit.Usagef("--header %q: want NAME: VALUE", field)
+		}
+		d.Headers = append(d.Headers, queue.Header{Name: strings.TrimSpace(name), Value: strings.TrimSpace(value)})
+	}
 	for _, file := range c.attach {
 		content, err := readFile(file, stdin)
 		if err != nil {
@@ -204,9 +212,12 @@ func (c createFlags) read(stdin io.Reader, now time.Time) (d queue.Draft, err er
 
 // checkFields finds merge fields that no recipient could fill.
 func checkFields(d queue.Draft, list *recipients.CSV) error {
-	for _, part := range []struct{ name, content string }{
-		{"subject", d.Subject}, {"list-unsubscribe", d.ListUnsubscribe}, {"text", d.Text}, {"html", d.HTML},
-	} {
+	type part struct{ name, content string }
+	parts := []part{{"subject", d.Subject}, {"list-unsubscribe", d.ListUnsubscribe}, {"text", d.Text}, {"html", d.HTML}}
+	for _, h := range d.Headers {
+		parts = append(parts, part{"header field " + h.Name, h.Value})
+	}
+	for _, part := range parts {
 		for _, field := range recipients.MergeFields(part.content) {
 			if !list.Fills(field) {
 				return fmt.Errorf("the %s asks for {{.%s}}, but %s has no column %s: it has %s; nothing was created",

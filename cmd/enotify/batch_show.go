@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/keyring"
 	"enotify/cmd/enotify/term"
 	"enotify/cmd/enotify/watch"
 	"enotify/queue"
@@ -37,12 +39,22 @@ type batchReport struct {
 }
 
 func (a *app) batchShowCmd() *cobra.Command {
-	return &cobra.Command{
+	var message string
+	var own messageFlags
+	cmd := &cobra.Command{
 		Use: "show ID", Short: "Show the state of a batch, its history and what receivers say", Args: one("a number"),
+		Long: `Shows the state of a batch, its history and what receivers say. With --message it
+prints the message of one recipient instead, octet for octet as a node with the
+same settings sends it. Before the batch begins, the Date is that of its creation.`,
+		Example: `  enotify batch show 42
+  enotify batch show 42 --message citizen@mail.example > message.eml`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := batchID(args[0])
 			if err != nil {
 				return err
+			}
+			if message != "" {
+				return a.showMessage(cmd.Context(), own, id, message)
 			}
 			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 				r, err := report(ctx, db, id)
@@ -53,6 +65,45 @@ func (a *app) batchShowCmd() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().StringVar(&message, "message", "", "print the message for `RECIPIENT`, by number or address")
+	own.add(cmd.Flags())
+	return cmd
+}
+
+// showMessage prints a message with the addresses that the nodes sign, where the
+// login may read their keys.
+func (a *app) showMessage(ctx context.Context, own messageFlags, id int64, who string) error {
+	mail, err := own.sender()
+	if err != nil {
+		return err
+	}
+	return a.withQueue(ctx, func(ctx context.Context, db *queue.DB) error {
+		keys, err := (&keyring.Keyring{DB: db}).Load(ctx)
+		switch {
+		case errors.Is(err, keyring.ErrNotAllowed):
+			a.hint("the signed addresses in it lead nowhere: to sign as nodes do takes a member of enotify_sender")
+		case err != nil:
+			return err
+		case len(keys) > 0:
+			mail.Keys = keys
+		}
+		text, err := messageOf(ctx, db, mail, id, who)
+		if err != nil {
+			return err
+		}
+		if a.output == "json" {
+			return a.print(map[string]string{"message": string(text)}, nil)
+		}
+		if term.IsTerminal(a.stdout) {
+			lines := strings.Split(string(text), "\r\n")
+			for i := range lines {
+				lines[i] = term.Visible(lines[i])
+			}
+			text = []byte(strings.Join(lines, "\n"))
+		}
+		_, err = a.stdout.Write(text)
+		return err
+	})
 }
 
 func report(ctx context.Context, db *queue.DB, id int64) (r batchReport, err error) {

@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) clientSetCmd() *cobra.Command {
-	var returnPath, bounce, bounceDomain string
+	var returnPath, bounce, bounceDomain, autoSubmitted, precedence string
 	var selectors []string
 	cmd := &cobra.Command{
 		Use: "set DOMAIN", Short: "Set the return path, DKIM keys and bounce handling of a client", Args: one("a domain"),
@@ -40,8 +40,30 @@ the return paths are at the domain of run --bounce-domain.`,
 	f.StringSliceVar(&selectors, "dkim-selector", nil, "`SELECTOR` of a key that signs its mail; may be repeated; or none, to sign no mail")
 	f.StringVar(&bounceDomain, "bounce-domain", "", "domain `NAME` of its signed return paths, such as bounce.town.example")
 	f.StringVar(&bounce, "bounce", "", "`operator` for signed return paths at the operator's domain, or off for none")
+	f.StringVar(&autoSubmitted, "auto-submitted", "", "`VALUE` of the Auto-Submitted field of its mail: auto-generated, which keeps vacation replies away, or none")
+	f.StringVar(&precedence, "precedence", "", "`VALUE` of the Precedence field of its mail: bulk, list, or none")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var change queue.ClientChange
+		for _, field := range []struct {
+			flag, value string
+			allowed     []string
+			to          **string
+		}{
+			{"auto-submitted", autoSubmitted, []string{"auto-generated", "none"}, &change.AutoSubmitted},
+			{"precedence", precedence, []string{"bulk", "list", "none"}, &change.Precedence},
+		} {
+			if !f.Changed(field.flag) {
+				continue
+			}
+			if !slices.Contains(field.allowed, field.value) {
+				return exit.Usagef("--%s %s: want %s", field.flag, field.value, strings.Join(field.allowed, ", "))
+			}
+			value := field.value
+			if value == "none" {
+				value = ""
+			}
+			*field.to = &value
+		}
 		if f.Changed("return-path") {
 			if returnPath == "none" {
 				returnPath = ""
@@ -62,7 +84,7 @@ the return paths are at the domain of run --bounce-domain.`,
 			return err
 		}
 		if change == (queue.ClientChange{}) {
-			return exit.Usagef("nothing to set: give --return-path, --dkim-selector, --bounce-domain or --bounce")
+			return exit.Usagef("nothing to set: give --return-path, --dkim-selector, --bounce-domain, --bounce, --auto-submitted or --precedence")
 		}
 		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 			domain, err := db.SetClient(ctx, args[0], change)

@@ -51,6 +51,7 @@ func (a *app) runCmd() *cobra.Command {
 	f.StringVar(&c.Listen, "listen", "", "serve /healthz, /metrics and the unsubscribe page at `ADDR`, such as 127.0.0.1:9025")
 	f.StringVar(&c.PublicURL, "public-url", "", "https `URL` at which readers reach the unsubscribe page; pass its /u/ on to --listen")
 	bounceRulesFlag(f, &c.BounceRules)
+	f.StringVar(&c.FeedbackID, "feedback-id", "enotify", "`NAME` of the sender in Feedback-ID, by which Gmail counts complaints: 5 to 15 letters and digits; the same on all nodes")
 	f.StringArrayVar(&c.BounceListen, "bounce-listen", nil, "accept bounces at `ADDR`, such as :25 or lmtp://127.0.0.1:2424; may be repeated")
 	f.StringVar(&c.BounceDomain, "bounce-domain", "", "domain `NAME` of signed return paths for clients with --bounce operator; the same on all nodes")
 	f.StringVar(&c.BounceCert, "bounce-tls-cert", "", "PEM `FILE` with the certificate for STARTTLS on the bounce listener")

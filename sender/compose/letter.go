@@ -264,7 +264,7 @@ func (l *Letter) writeHead() error {
 		}
 		l.unsubscribe = nil
 	}
-	l.head = append(h, "MIME-Version: 1.0\r\n"...)
+	l.head = h
 	return nil
 }
 

@@ -87,13 +87,13 @@ func (m *Message) compose(to queue.Message, fields []byte) error {
 			return err
 		}
 	}
-	m.own = append(m.own[:0], fields...)
-	m.own = append(m.own, l.head...)
+	m.own = append(m.own[:0], l.head...)
 	m.own = append(append(append(m.own, "To: <"...), to.Address...), ">\r\nMessage-ID: "...)
 	m.own = append(messageid.ID{Batch: l.batch.ID, Seq: to.Seq, Created: l.batch.CreatedAt, Client: l.batch.Client}.Append(m.own), crlf...)
 	if err := m.fields(data); err != nil {
 		return err
 	}
+	m.own = append(append(m.own, fields...), "MIME-Version: 1.0\r\n"...)
 	html, text, err := m.fill(data)
 	if err != nil {
 		return err

@@ -31,9 +31,9 @@ func publicAddrs() ([]netip.Addr, error) {
 	return public, nil
 }
 
-// bindable are those egress addresses that this host has itself; behind NAT
+// Bindable are those egress addresses that this host has itself; behind NAT
 // there is none, and the system chooses.
-func bindable(egress []netip.Addr) []netip.Addr {
+func Bindable(egress []netip.Addr) []netip.Addr {
 	own, err := net.InterfaceAddrs()
 	if err != nil {
 		return nil

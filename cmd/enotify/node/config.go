@@ -67,6 +67,8 @@ type Config struct {
 
 	// Listen is the address of /healthz, /metrics and the unsubscribe page; "" is none.
 	Listen string
+	// FeedbackID is our name in Feedback-ID; "" is enotify.
+	FeedbackID string
 	// PublicURL is where readers reach the unsubscribe page, https; "" is nowhere.
 	PublicURL string
 
@@ -112,6 +114,10 @@ func (c *Config) Check() (err error) {
 		return err
 	}
 	if c.PublicURL, err = settings.PublicURL(c.PublicURL); err != nil {
+		return err
+	}
+	c.FeedbackID = cmp.Or(c.FeedbackID, "enotify")
+	if err := settings.FeedbackID("--feedback-id", c.FeedbackID); err != nil {
 		return err
 	}
 	c.SMTPPort, c.MaxInFlight, c.MaxConnections = cmp.Or(c.SMTPPort, 25), cmp.Or(c.MaxInFlight, 2000), cmp.Or(c.MaxConnections, 500)

@@ -77,8 +77,8 @@ func (c Config) serve(ctx context.Context, db *queue.DB) error {
 		return err
 	}
 	mail := &sender.Sender{
-		Resolver: resolver, Throttle: limits, HELO: node.HELO, Port: c.SMTPPort, Smarthost: c.Smarthost, SmarthostLogin: c.Login, Bind: bindable(node.Egress),
-		TLS: encryption, MaxConnections: c.MaxConnections, Keys: signing, BounceDomain: c.BounceDomain, PublicURL: c.PublicURL, Rules: c.rules, Log: log,
+		Resolver: resolver, Throttle: limits, HELO: node.HELO, Port: c.SMTPPort, Smarthost: c.Smarthost, SmarthostLogin: c.Login, Bind: Bindable(node.Egress),
+		TLS: encryption, MaxConnections: c.MaxConnections, Keys: signing, BounceDomain: c.BounceDomain, PublicURL: c.PublicURL, FeedbackSender: c.FeedbackID, Rules: c.rules, Log: log,
 	}
 	mail.DKIM.Path = c.DKIMDir
 	mail.Alerted = func(ctx context.Context, alert queue.Alert) {

@@ -6,8 +6,9 @@ import (
 )
 
 // MergeFields lists the fields of the recipient's data that a part of a batch
-// asks for. It looks at the main template: what a {{define}} asks for depends
-// on what it is called with.
+// cannot do without: not those of conditions, of {{range}} and {{with}}, and of
+// and, or, not, eq and ne, which may be missing. It looks at the main template:
+// what a {{define}} asks for depends on what it is called with.
 func MergeFields(content string) []string {
 	t := parse.New("")
 	t.Mode = parse.SkipFuncCheck
@@ -51,9 +52,7 @@ func (f *fieldNames) of(node parse.Node, dot bool) {
 			f.of(command, dot)
 		}
 	case *parse.CommandNode:
-		for _, argument := range n.Args {
-			f.of(argument, dot)
-		}
+		f.command(n, dot)
 	case *parse.ChainNode:
 		f.of(n.Node, dot)
 	case *parse.FieldNode:
@@ -67,8 +66,40 @@ func (f *fieldNames) of(node parse.Node, dot bool) {
 	}
 }
 
+func (f *fieldNames) command(n *parse.CommandNode, dot bool) {
+	function := ""
+	if id, ok := n.Args[0].(*parse.IdentifierNode); ok {
+		function = id.Ident
+	}
+	switch function {
+	case "and", "or", "not", "eq", "ne":
+		return
+	case "index": // {{index . "First Name"}}
+		if _, ofDot := n.Args[min(1, len(n.Args)-1)].(*parse.DotNode); ofDot && dot && len(n.Args) > 2 {
+			if name, ok := n.Args[2].(*parse.StringNode); ok {
+				*f = append(*f, name.Text)
+			}
+		}
+	}
+	for _, argument := range n.Args {
+		f.of(argument, dot)
+	}
+}
+
+// branch leaves out the condition: what is missing there is false, and what
+// stands behind it is not reached: {{if .name}}Dear {{.name}}{{end}}.
 func (f *fieldNames) branch(n *parse.BranchNode, dot, within bool) {
-	f.of(n.Pipe, dot)
-	f.of(n.List, within)
+	var asked, inside fieldNames
+	for _, command := range n.Pipe.Cmds {
+		for _, argument := range command.Args {
+			asked.of(argument, dot)
+		}
+	}
+	inside.of(n.List, within)
+	for _, field := range inside {
+		if !slices.Contains(asked, field) {
+			*f = append(*f, field)
+		}
+	}
 	f.of(n.ElseList, dot)
 }

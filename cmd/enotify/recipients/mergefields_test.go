@@ -16,14 +16,17 @@ func TestMergeFields(t *testing.T) {
 	}{
 		{"no fields", nil},
 		{"{{.name}} and {{ .name }} of {{.ward}}", []string{"name", "ward"}},
-		{"{{if .vip}}{{.title}}{{else if eq .lang \"de\"}}{{.anrede}}{{end}}", []string{"anrede", "lang", "title", "vip"}},
+		{"{{if .vip}}{{.title}}{{else if eq .lang \"de\"}}{{.anrede}}{{end}}", []string{"anrede", "title"}},
 		{"{{.a | printf \"%s %s\" .b}}", []string{"a", "b"}},
 		{"{{(.a).b}}", []string{"a"}},
-		{"{{with .a}}{{.b}}{{$.c}}{{else}}{{.d}}{{end}}", []string{"a", "c", "d"}},
-		{"{{range .a}}{{.b}}{{end}}{{.c}}", []string{"a", "c"}},
+		{"{{with .a}}{{.b}}{{$.c}}{{else}}{{.d}}{{end}}", []string{"c", "d"}},
+		{"{{range .a}}{{.b}}{{end}}{{.c}}", []string{"c"}},
 		{"{{$x := .a}}{{$x}}", []string{"a"}},
 		{"{{define \"t\"}}{{.inner}}{{end}}{{template \"t\" .a}}{{template \"t\"}}", []string{"a"}},
-		{"{{index . \"first name\"}}", nil},
+		{"{{index . \"first name\"}}", []string{"first name"}},
+		{"{{if index . \"first name\"}}x{{end}}", nil},
+		{"{{if .name}}Dear {{.name}}{{end}}{{if and .a .b}}{{.a}}{{.c}}{{end}}", []string{"c"}},
+		{"{{or .name \"friend\"}}{{if eq .plan \"gold\"}}x{{end}}{{with .x}}{{.}}{{end}}", nil},
 		{"{{unknown .a}}", []string{"a"}}, // not ours to say
 		{"{{.a", nil},
 	} {

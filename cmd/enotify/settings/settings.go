@@ -48,6 +48,15 @@ func HostPort(flag, text string) error {
 	return nil
 }
 
+// FeedbackID checks our name in Feedback-ID, which Gmail wants to have 5 to 15
+// characters.
+func FeedbackID(flag, name string) error {
+	if len(name) < 5 || len(name) > 15 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "" {
+		return exit.Usagef("%s %s: want 5 to 15 letters and digits, always the same", flag, name)
+	}
+	return nil
+}
+
 // PublicURL reads the URL at which readers reach the unsubscribe page: RFC 8058
 // §3.1 wants https. "" is none.
 func PublicURL(text string) (string, error) {
