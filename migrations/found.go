@@ -37,8 +37,8 @@ COMMENT ON COLUMN enotify.schema_function.hash IS 'hash of the file applied last
 COMMENT ON COLUMN enotify.schema_function.applied_at IS 'when it was applied'`
 )
 
-// found makes what migrations stand on: roles, schema, and the tables that say
-// what was applied. A right that is missing is asked for before anything is made.
+// found makes the roles, the schema, and the tables that say what was applied.
+// When a right is missing, the error names it, and nothing is made.
 func found(ctx context.Context, tx pgx.Tx, now standing) error {
 	if now.founded {
 		return nil
@@ -69,8 +69,8 @@ func found(ctx context.Context, tx pgx.Tx, now standing) error {
 	return err
 }
 
-// createRoles makes the roles that are missing. It takes the right to create
-// roles only then.
+// createRoles makes the roles that are missing. Only then must the login be
+// allowed to create roles.
 func createRoles(ctx context.Context, tx pgx.Tx, now standing) error {
 	rows, _ := tx.Query(ctx, missingRolesSQL, unprepared, roles) // the error is also that of CollectRows
 	missing, err := pgx.CollectRows(rows, pgx.RowTo[string])
@@ -83,8 +83,9 @@ func createRoles(ctx context.Context, tx pgx.Tx, now standing) error {
 		case isCode(err, "23505", "42710"): // unique_violation of the catalog, duplicate_object: by another database
 			return errMadeMeanwhile
 		case isCode(err, "42501"): // insufficient_privilege
-			return fmt.Errorf("login %s may not create roles, and %s are missing: as a superuser, %s, then run enotify migrate",
-				now.login, strings.Join(missing, ", "), "CREATE ROLE "+strings.Join(missing, " NOLOGIN; CREATE ROLE ")+" NOLOGIN")
+			return fmt.Errorf("login %s may not create roles, and %s are missing: as a superuser, "+
+				"CREATE ROLE %s NOLOGIN, then run enotify migrate",
+				now.login, strings.Join(missing, ", "), strings.Join(missing, " NOLOGIN; CREATE ROLE "))
 		case err != nil:
 			return err
 		}

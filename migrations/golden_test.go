@@ -29,52 +29,64 @@ WITH n AS (
 	FROM (
 		SELECT 'r', c.oid, 0, c.relacl, c.relowner FROM pg_class c, n WHERE c.relnamespace = n.oid
 		UNION ALL
-		SELECT 'r', c.oid, a.attnum, a.attacl, c.relowner FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid, n WHERE c.relnamespace = n.oid
+		SELECT 'r', c.oid, a.attnum, a.attacl, c.relowner
+		FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid, n WHERE c.relnamespace = n.oid
 		UNION ALL
-		SELECT 'f', p.oid, 0, coalesce(p.proacl, acldefault('f', p.proowner)), p.proowner FROM pg_proc p, n WHERE p.pronamespace = n.oid
+		SELECT 'f', p.oid, 0, coalesce(p.proacl, acldefault('f', p.proowner)), p.proowner
+		FROM pg_proc p, n WHERE p.pronamespace = n.oid
 		UNION ALL
 		SELECT 'n', s.oid, 0, s.nspacl, s.nspowner FROM pg_namespace s, n WHERE s.oid = n.oid
 	) o (class, id, sub, acl, owner)
 	CROSS JOIN LATERAL (
-		SELECT coalesce(r.rolname, 'PUBLIC') AS grantee, string_agg(x.privilege_type, ' ' ORDER BY x.privilege_type) AS rights
+		SELECT coalesce(r.rolname, 'PUBLIC') AS grantee,
+		       string_agg(x.privilege_type, ' ' ORDER BY x.privilege_type) AS rights
 		FROM aclexplode(o.acl) x LEFT JOIN pg_roles r ON r.oid = x.grantee WHERE x.grantee <> o.owner GROUP BY 1
 	) a
 	GROUP BY 1, 2, 3
 ), line (part, name, sub, n, text) AS (
-	SELECT 1, '', 0, 0::bigint, concat_ws(' | ', 'schema enotify', 'grants ' || acl.text) FROM n LEFT JOIN acl ON acl.class = 'n'
+	SELECT 1, '', 0, 0::bigint, concat_ws(' | ', 'schema enotify', 'grants ' || acl.text)
+	FROM n LEFT JOIN acl ON acl.class = 'n'
 	UNION ALL
-	SELECT 2, t.typname, 0, 0, format('type %s: %s', t.typname, (SELECT string_agg(e.enumlabel, ' ' ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid))
+	SELECT 2, t.typname, 0, 0, format('type %s: %s', t.typname,
+	           (SELECT string_agg(e.enumlabel, ' ' ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid))
 	FROM pg_type t, n WHERE t.typnamespace = n.oid AND t.typtype = 'e'
 	UNION ALL
 	SELECT CASE c.relkind WHEN 'v' THEN 4 ELSE 3 END, c.relname, 0, 0,
-	       concat_ws(' | ', CASE c.relkind WHEN 'v' THEN 'view ' ELSE 'table ' END || c.relname, array_to_string(c.reloptions, ' '), 'grants ' || acl.text)
+	       concat_ws(' | ', CASE c.relkind WHEN 'v' THEN 'view ' ELSE 'table ' END || c.relname,
+	           array_to_string(c.reloptions, ' '), 'grants ' || acl.text)
 	FROM pg_class c CROSS JOIN n LEFT JOIN acl ON acl.class = 'r' AND acl.id = c.oid AND acl.sub = 0
 	WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'v')
 	UNION ALL
 	SELECT CASE c.relkind WHEN 'v' THEN 4 ELSE 3 END, c.relname, 1, a.attnum,
-	       concat_ws(' | ', format('    %s %s', a.attname, format_type(a.atttypid, a.atttypmod)), CASE WHEN a.attnotnull THEN 'not null' END,
-	           CASE a.attidentity WHEN 'a' THEN 'always an identity' END, 'default ' || pg_get_expr(d.adbin, d.adrelid), 'grants ' || acl.text)
+	       concat_ws(' | ', format('    %s %s', a.attname, format_type(a.atttypid, a.atttypmod)),
+	           CASE WHEN a.attnotnull THEN 'not null' END, CASE a.attidentity WHEN 'a' THEN 'always an identity' END,
+	           'default ' || pg_get_expr(d.adbin, d.adrelid), 'grants ' || acl.text)
 	FROM pg_class c CROSS JOIN n JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 	LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
 	LEFT JOIN acl ON acl.class = 'r' AND acl.id = c.oid AND acl.sub = a.attnum
 	WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'v')
 	UNION ALL
-	SELECT 3, c.relname, 2, row_number() OVER (ORDER BY k.conname), format('    constraint %s %s', k.conname, pg_get_constraintdef(k.oid))
+	SELECT 3, c.relname, 2, row_number() OVER (ORDER BY k.conname),
+	       format('    constraint %s %s', k.conname, pg_get_constraintdef(k.oid))
 	FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid, n WHERE k.connamespace = n.oid AND k.contype <> 'n'
 	UNION ALL
 	SELECT 3, c.relname, 3, row_number() OVER (ORDER BY x.relname), '    ' || pg_get_indexdef(i.indexrelid)
 	FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid, n
-	WHERE c.relnamespace = n.oid AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = x.oid AND k.contype IN ('p', 'u'))
+	WHERE c.relnamespace = n.oid
+	  AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = x.oid AND k.contype IN ('p', 'u'))
 	UNION ALL
 	SELECT 3, c.relname, 4, row_number() OVER (ORDER BY t.tgname), '    ' || pg_get_triggerdef(t.oid)
 	FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid, n WHERE c.relnamespace = n.oid AND NOT t.tgisinternal
 	UNION ALL
 	SELECT 5, p.proname, 0, row_number() OVER (ORDER BY p.oid),
-	       concat_ws(' | ', format('function %s(%s)', p.proname, pg_get_function_arguments(p.oid)), 'returns ' || pg_get_function_result(p.oid), l.lanname,
-	           CASE p.provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable' END, CASE WHEN p.proisstrict THEN 'strict' END,
-	           CASE p.proparallel WHEN 's' THEN 'parallel safe' END, CASE WHEN p.prosecdef THEN 'security definer' END,
+	       concat_ws(' | ', format('function %s(%s)', p.proname, pg_get_function_arguments(p.oid)),
+	           'returns ' || pg_get_function_result(p.oid), l.lanname,
+	           CASE p.provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable' END,
+	           CASE WHEN p.proisstrict THEN 'strict' END, CASE p.proparallel WHEN 's' THEN 'parallel safe' END,
+	           CASE WHEN p.prosecdef THEN 'security definer' END,
 	           array_to_string(p.proconfig, ' '), 'grants ' || acl.text)
-	FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang CROSS JOIN n LEFT JOIN acl ON acl.class = 'f' AND acl.id = p.oid WHERE p.pronamespace = n.oid
+	FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang CROSS JOIN n
+	LEFT JOIN acl ON acl.class = 'f' AND acl.id = p.oid WHERE p.pronamespace = n.oid
 )
 SELECT string_agg(text || E'\n', '' ORDER BY part, name COLLATE "C", sub, n) FROM line`
 

@@ -44,14 +44,15 @@ type inUseError struct {
 }
 
 func (e *inUseError) Error() string {
-	return fmt.Sprintf("a table that must change is in use by %v: end that transaction (SELECT pg_terminate_backend(%d)), then run enotify migrate",
-		e.Holder, e.PID)
+	return fmt.Sprintf("a table that must change is in use by %v: "+
+		"end that transaction (SELECT pg_terminate_backend(%d)), then run enotify migrate", e.Holder, e.PID)
 }
 
 func (e *inUseError) Unwrap() error { return e.cause }
 
-// A watcher finds out who holds what a migration waits for. The migration's own
-// session cannot ask while it waits, and afterwards nobody knows.
+// A watcher finds out who holds the table that a migration waits for, on a
+// connection of its own: the migration's session cannot ask while it waits, and
+// after that the server no longer knows.
 type watcher struct {
 	config *pgx.ConnConfig
 	tell   func(Holder) // may be nil
@@ -82,8 +83,8 @@ func (w *watcher) start(ctx context.Context, pid int32) (stop func()) {
 	return func() { cancel(); done.Wait() }
 }
 
-// Whoever began first is most likely to have been forgotten. Of the sessions of
-// other logins a plain login sees no more than the number and the login.
+// The oldest transaction is the one most likely forgotten. A login that is no
+// superuser sees no more of other logins' sessions than process and login.
 const holderSQL = `
 SELECT a.pid, coalesce(a.usename::text, ''), coalesce(a.xact_start, 'epoch'), coalesce(a.state, '')
 FROM unnest(pg_blocking_pids($1)) b (pid) JOIN pg_stat_activity a ON a.pid = b.pid

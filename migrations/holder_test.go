@@ -2,6 +2,7 @@ package migrations_test
 
 import (
 	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,16 @@ import (
 	"enotify/queue/queuetest"
 )
 
+// before002 are the migrations of a table that an application reads, without and
+// with one that alters it.
+func before002() (old, all fs.FS) {
+	first := []string{"001_t", `
+		CREATE TABLE enotify.t (a int);
+		GRANT USAGE ON SCHEMA enotify TO enotify_app;
+		GRANT SELECT ON enotify.t TO enotify_app`}
+	return files(first...), files(append(first, "002_column", `ALTER TABLE enotify.t ADD b int`)...)
+}
+
 // An application has looked at a table and forgotten its transaction. A migration
 // that must change the table waits and tries again; everybody else waits behind
 // it for LockTimeout at most; and it goes through when the application ends.
@@ -20,9 +31,8 @@ func TestAnIdleTransactionStopsOnlyTheMigration(t *testing.T) {
 	t.Parallel()
 	database := queuetest.Empty(t)
 	conn, other := connect(t, database), connect(t, database)
-	old := []string{"001_t", `CREATE TABLE enotify.t (a int); GRANT USAGE ON SCHEMA enotify TO enotify_app; GRANT SELECT ON enotify.t TO enotify_app`}
-	fsys := files(append(old, "002_column", `ALTER TABLE enotify.t ADD b int`)...)
-	mustUp(t, conn, files(old...))
+	old, fsys := before002()
+	mustUp(t, conn, old)
 
 	application := connect(t, queuetest.Login(t, database, "enotify_app"))
 	execute(t, application, `BEGIN`, `SELECT a FROM enotify.t`)
@@ -55,7 +65,8 @@ func TestAnIdleTransactionStopsOnlyTheMigration(t *testing.T) {
 	if limit := 3 * migrations.LockTimeout; longest > limit {
 		t.Errorf("another session waited %v for the table, want at most %v", longest, limit)
 	}
-	if got, want := holder.Login, application.Config().User; got != want || holder.State != "idle in transaction" || holder.Since.IsZero() {
+	want := application.Config().User
+	if holder.Login != want || holder.State != "idle in transaction" || holder.Since.IsZero() {
 		t.Errorf("in the way: got %v, want login %s, idle in transaction since some time", holder, want)
 	}
 	execute(t, application, `COMMIT`)
@@ -75,9 +86,8 @@ func TestTheHolderIsNamed(t *testing.T) {
 	super := connect(t, database)
 	asOwner := connect(t, as(t, database, owner))
 	execute(t, super, `ALTER DATABASE `+super.Config().Database+` OWNER TO `+asOwner.Config().User)
-	old := []string{"001_t", `CREATE TABLE enotify.t (a int); GRANT USAGE ON SCHEMA enotify TO enotify_app; GRANT SELECT ON enotify.t TO enotify_app`}
-	fsys := files(append(old, "002_column", `ALTER TABLE enotify.t ADD b int`)...)
-	mustUp(t, asOwner, files(old...))
+	old, fsys := before002()
+	mustUp(t, asOwner, old)
 	application := connect(t, queuetest.Login(t, database, "enotify_app"))
 	execute(t, application, `BEGIN`, `SELECT a FROM enotify.t`)
 	pid := query[int](t, application, `SELECT pg_backend_pid()`)
@@ -116,7 +126,8 @@ func TestApplicationsCannotLockMigrationsOut(t *testing.T) {
 		_, err := application.Exec(t.Context(), `LOCK TABLE enotify.schema_version IN `+name+` MODE NOWAIT`)
 		return err == nil
 	}
-	for _, name := range []string{"ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE", "SHARE", "EXCLUSIVE", "ACCESS EXCLUSIVE"} {
+	for _, name := range []string{"ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE", "SHARE",
+		"SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"} {
 		execute(t, application, `BEGIN`)
 		if mode(name) {
 			held = append(held, name)
@@ -126,7 +137,8 @@ func TestApplicationsCannotLockMigrationsOut(t *testing.T) {
 	if diff := cmp.Diff([]string{"ACCESS SHARE"}, held); diff != "" {
 		t.Errorf("modes in which an application may lock the table of versions (-want +got):\n%s", diff)
 	}
-	execute(t, application, `BEGIN`, `LOCK TABLE enotify.schema_version IN ACCESS SHARE MODE`, `SELECT * FROM enotify.schema_version`)
+	execute(t, application, `BEGIN`, `LOCK TABLE enotify.schema_version IN ACCESS SHARE MODE`,
+		`SELECT * FROM enotify.schema_version`)
 	execute(t, conn, `UPDATE enotify.schema_function SET hash = 'old' WHERE name = 'enqueue'`)
 	applied, err := migrations.Upgrade{Patience: time.Nanosecond}.Up(t.Context(), conn)
 	if err != nil || !cmp.Equal(applied, []string{"functions/enqueue"}) {

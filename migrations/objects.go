@@ -12,33 +12,44 @@ import (
 )
 
 const (
-	// A numbered migration may drop a function or view to have it made again.
+	// A numbered migration may drop a function or view; its file is applied again.
 	forgetDroppedSQL = `
 DELETE FROM enotify.schema_function f
 WHERE NOT EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = 'enotify'::regnamespace AND p.proname = f.name)
-  AND NOT EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'enotify'::regnamespace AND c.relname = f.name AND c.relkind = 'v')`
+  AND NOT EXISTS (
+	SELECT FROM pg_class c
+	WHERE c.relnamespace = 'enotify'::regnamespace AND c.relname = f.name AND c.relkind = 'v')`
 	recordObjectSQL = `
 INSERT INTO enotify.schema_function (name, hash) VALUES ($1, $2)
 ON CONFLICT (name) DO UPDATE SET hash = excluded.hash, applied_at = now()`
 	forgetObjectSQL = `DELETE FROM enotify.schema_function WHERE name = $1`
 
-	// One of a name, whatever its arguments: another is left from before.
+	// All that has the name: functions that differ in their arguments, and a view.
 	variantsSQL = `
-SELECT format('%s %s', 'FUNCTION', p.oid::regprocedure) FROM pg_proc p WHERE p.pronamespace = 'enotify'::regnamespace AND p.proname = $1
+SELECT format('FUNCTION %s', p.oid::regprocedure)
+FROM pg_proc p WHERE p.pronamespace = 'enotify'::regnamespace AND p.proname = $1
 UNION ALL
-SELECT format('%s %s', 'VIEW', c.oid::regclass) FROM pg_class c WHERE c.relnamespace = 'enotify'::regnamespace AND c.relname = $1 AND c.relkind = 'v'`
+SELECT format('VIEW %s', c.oid::regclass)
+FROM pg_class c WHERE c.relnamespace = 'enotify'::regnamespace AND c.relname = $1 AND c.relkind = 'v'`
 
-	// The files grant to our roles, and PUBLIC has nothing: these are the operator's.
-	foreignGrantsSQL = `
-SELECT format('GRANT %s ON %s enotify.%I TO %I%s', a.privilege_type, o.kind, $1::text, r.rolname, CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
-FROM (SELECT 'FUNCTION', p.proacl, p.proowner FROM pg_proc p WHERE p.pronamespace = 'enotify'::regnamespace AND p.proname = $1
-      UNION ALL
-      SELECT 'TABLE', c.relacl, c.relowner FROM pg_class c WHERE c.relnamespace = 'enotify'::regnamespace AND c.relname = $1 AND c.relkind = 'v') o (kind, acl, owner)
+	// The files grant to our roles, and PUBLIC has nothing. Other grants are the
+	// operator's.
+	operatorsGrantsSQL = `
+SELECT format('GRANT %s ON %s enotify.%I TO %I%s', a.privilege_type, o.kind, $1::text, r.rolname,
+              CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+FROM (
+	SELECT 'FUNCTION', p.proacl, p.proowner
+	FROM pg_proc p WHERE p.pronamespace = 'enotify'::regnamespace AND p.proname = $1
+	UNION ALL
+	SELECT 'TABLE', c.relacl, c.relowner
+	FROM pg_class c WHERE c.relnamespace = 'enotify'::regnamespace AND c.relname = $1 AND c.relkind = 'v'
+) o (kind, acl, owner)
 CROSS JOIN aclexplode(o.acl) a JOIN pg_roles r ON r.oid = a.grantee
 WHERE a.grantee <> o.owner AND r.rolname <> ALL ($2)`
 
 	validatorsSQL = `
-SELECT p.proname, format('SELECT %s(%s)', l.lanvalidator::regproc, p.oid) FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+SELECT p.proname, format('SELECT %s(%s)', l.lanvalidator::regproc, p.oid)
+FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 WHERE p.pronamespace = 'enotify'::regnamespace AND l.lanvalidator <> 0 ORDER BY p.proname`
 )
 
@@ -114,8 +125,8 @@ func checkBodies(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// replace applies o where CREATE OR REPLACE is enough. It is not when columns of
-// a view, or arguments or result of a function, have changed.
+// replace applies o, unless CREATE OR REPLACE cannot: when columns of a view, or
+// arguments or result of a function, have changed.
 func replace(ctx context.Context, tx pgx.Tx, o object) (done bool, err error) {
 	err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { // a savepoint
 		if err := run(ctx, tx, o.String(), o.sql); err != nil {
@@ -136,12 +147,15 @@ func replace(ctx context.Context, tx pgx.Tx, o object) (done bool, err error) {
 
 var errNotReplaced = errors.New("the old one is still there, beside the new one")
 
-// recreate drops o, and what comes after it, and applies o. The others have no
-// hash then, and are applied in their turn.
-func (want schema) recreate(ctx context.Context, tx pgx.Tx, o object, hashes map[string]string, grants map[string][]string) error {
+// recreate drops o, and the objects that need it, and applies o. The others lose
+// their hash, and so are applied in their turn; grants gets what operators had
+// granted on all of them.
+func (want schema) recreate(
+	ctx context.Context, tx pgx.Tx, o object, hashes map[string]string, grants map[string][]string,
+) error {
 	doomed := append([]object{o}, want.dependents(o.name)...)
 	for _, d := range slices.Backward(doomed) {
-		rows, _ := tx.Query(ctx, foreignGrantsSQL, unprepared, d.name, roles) // the error is also that of CollectRows
+		rows, _ := tx.Query(ctx, operatorsGrantsSQL, unprepared, d.name, roles) // the error is also that of CollectRows
 		granted, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
 			return err
@@ -155,8 +169,8 @@ func (want schema) recreate(ctx context.Context, tx pgx.Tx, o object, hashes map
 	return run(ctx, tx, o.String(), o.sql)
 }
 
-// drop drops the functions and the view of a name. What is not ours and depends
-// on them is named, and stays.
+// drop drops the functions and the view of a name. An object of the operator's
+// that depends on one of them is an error that names it.
 func drop(ctx context.Context, tx pgx.Tx, name string) error {
 	all, err := variants(ctx, tx, name)
 	if err != nil {
@@ -165,8 +179,8 @@ func drop(ctx context.Context, tx pgx.Tx, name string) error {
 	for _, which := range all {
 		_, err := tx.Exec(ctx, `DROP `+which)
 		if at := (*pgconn.PgError)(nil); errors.As(err, &at) && at.Code == "2BP01" { // dependent_objects_still_exist
-			return fmt.Errorf("functions/%s must be created again, but %s: drop that, run enotify migrate, and create it again",
-				name, strings.ReplaceAll(at.Detail, "\n", ", "))
+			return fmt.Errorf("functions/%s must be created again, but %s: "+
+				"drop that, run enotify migrate, and create it again", name, strings.ReplaceAll(at.Detail, "\n", ", "))
 		}
 		if err != nil {
 			return fmt.Errorf("functions/%s: %w", name, err)

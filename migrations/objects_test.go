@@ -24,11 +24,12 @@ CREATE OR REPLACE VIEW enotify.twice AS SELECT a, enotify.double(a) AS b FROM en
 GRANT SELECT ON enotify.twice TO enotify_app;`
 )
 
+// granted says which of double and twice a role may use.
 func granted(t *testing.T, conn *pgx.Conn, role string) string {
 	t.Helper()
 	return query[string](t, conn, `
 		SELECT concat_ws(' ',
-			CASE WHEN (SELECT has_function_privilege($1, oid, 'EXECUTE') FROM pg_proc WHERE proname = 'double') THEN 'double' END,
+			(SELECT proname FROM pg_proc WHERE proname = 'double' AND has_function_privilege($1, oid, 'EXECUTE')),
 			CASE WHEN has_table_privilege($1, 'enotify.twice', 'SELECT') THEN 'twice' END)`, role)
 }
 
@@ -39,7 +40,8 @@ func TestAChangedFunctionIsAppliedAgain(t *testing.T) {
 	conn := connect(t, queuetest.Empty(t))
 	operators := connect(t, queuetest.Login(t, conn.Config().ConnString())).Config().User
 	want := []string{"001_t", "functions/double", "functions/twice"}
-	if diff := cmp.Diff(want, mustUp(t, conn, files("001_t", tableT, "functions/double", double, "functions/twice", twice))); diff != "" {
+	got := mustUp(t, conn, files("001_t", tableT, "functions/double", double, "functions/twice", twice))
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("first run (-want +got):\n%s", diff)
 	}
 	execute(t, conn, `GRANT EXECUTE ON FUNCTION enotify.double TO `+operators)
@@ -73,19 +75,22 @@ func TestShapesChange(t *testing.T) {
 		variants string
 		grants   string // of the operator
 	}{
-		"arguments": {onFunction(doubleOfNumeric), []string{"functions/double", "functions/twice"}, "double(numeric)", "double twice"},
+		"arguments": {onFunction(doubleOfNumeric),
+			[]string{"functions/double", "functions/twice"}, "double(numeric)", "double twice"},
 		"argument's name": {onFunction(strings.NewReplacer("(n int)", "(m int)", "* n", "* m").Replace(double)),
 			[]string{"functions/double", "functions/twice"}, "double(integer)", "double twice"},
 		"result": {onFunction(strings.Replace(double, "RETURNS int", "RETURNS bigint", 1)),
 			[]string{"functions/double", "functions/twice"}, "double(integer)", "double twice"},
-		"columns": {[]string{"functions/double", double, "functions/twice", narrow}, []string{"functions/twice"}, "double(integer)", "double twice"},
+		"columns": {[]string{"functions/double", double, "functions/twice", narrow},
+			[]string{"functions/twice"}, "double(integer)", "double twice"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			conn := connect(t, queuetest.Empty(t))
 			operators := connect(t, queuetest.Login(t, conn.Config().ConnString())).Config().User
 			mustUp(t, conn, files("001_t", tableT, "functions/double", double, "functions/twice", twice))
-			execute(t, conn, `GRANT EXECUTE ON FUNCTION enotify.double TO `+operators, `GRANT SELECT ON enotify.twice TO `+operators)
+			execute(t, conn, `GRANT EXECUTE ON FUNCTION enotify.double TO `+operators,
+				`GRANT SELECT ON enotify.twice TO `+operators)
 			got := mustUp(t, conn, files(append([]string{"001_t", tableT}, test.change...)...))
 			if diff := cmp.Diff(test.applied, got); diff != "" {
 				t.Errorf("applied (-want +got):\n%s", diff)
@@ -114,7 +119,8 @@ func TestWhatIsNotOursIsNotDropped(t *testing.T) {
 
 	wider := strings.Replace(twice, "AS b", "AS b, 1 AS c", 1)
 	mustUp(t, conn, files("001_t", tableT, "functions/double", double, "functions/twice", wider))
-	_, err := upgrade.UpFS(t.Context(), conn, files("001_t", tableT, "functions/double", doubleOfNumeric, "functions/twice", wider))
+	_, err := upgrade.UpFS(t.Context(), conn,
+		files("001_t", tableT, "functions/double", doubleOfNumeric, "functions/twice", wider))
 	want := "migrate: functions/twice must be created again, but view public.daily depends on view enotify.twice: " +
 		"drop that, run enotify migrate, and create it again"
 	if err == nil || err.Error() != want {
@@ -175,14 +181,19 @@ func TestANewValueOfAnEnumerationIsUsed(t *testing.T) {
 func TestBodiesAreChecked(t *testing.T) {
 	t.Parallel()
 	conn := connect(t, queuetest.Empty(t))
-	const first = `CREATE OR REPLACE FUNCTION enotify.first() RETURNS int LANGUAGE sql AS $$ SELECT max(a) FROM enotify.t $$;`
+	const (
+		first = `CREATE OR REPLACE FUNCTION enotify.first() RETURNS int LANGUAGE sql AS $$ SELECT max(a) FROM enotify.t $$;`
+		other = `CREATE OR REPLACE FUNCTION enotify.other() RETURNS int `
+	)
 	mustUp(t, conn, files("001_t", tableT, "functions/first", first))
 	for name, test := range map[string]struct{ migration, body, want string }{
-		"SQL":    {``, `CREATE OR REPLACE FUNCTION enotify.other() RETURNS int LANGUAGE sql AS $$ SELECT none FROM enotify.t $$;`, `column "none" does not exist`},
-		"PL":     {``, `CREATE OR REPLACE FUNCTION enotify.other() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETRUN 1; END $$;`, `syntax error at or near "RETRUN"`},
-		"column": {`ALTER TABLE enotify.t RENAME a TO b`, `CREATE OR REPLACE FUNCTION enotify.other() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$;`, `functions/first: ERROR: column "a" does not exist`},
+		"SQL": {``, `LANGUAGE sql AS $$ SELECT none FROM enotify.t $$;`, `column "none" does not exist`},
+		"PL":  {``, `LANGUAGE plpgsql AS $$ BEGIN RETRUN 1; END $$;`, `syntax error at or near "RETRUN"`},
+		"column": {`ALTER TABLE enotify.t RENAME a TO b`, `LANGUAGE sql AS $$ SELECT 1 $$;`,
+			`functions/first: ERROR: column "a" does not exist`},
 	} {
-		_, err := upgrade.UpFS(t.Context(), conn, files("001_t", tableT, "002_x", test.migration, "functions/first", first, "functions/other", test.body))
+		_, err := upgrade.UpFS(t.Context(), conn, files("001_t", tableT, "002_x", test.migration,
+			"functions/first", first, "functions/other", other+test.body))
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got error %v, want one that says %q", name, err, test.want)
 		}
@@ -195,13 +206,16 @@ func TestUpRefusesBadFunctionFiles(t *testing.T) {
 	after := func(name, needs string) string {
 		return "-- after: " + needs + "\nCREATE OR REPLACE VIEW enotify." + name + " AS SELECT 1;"
 	}
+	const want = "want one CREATE OR REPLACE FUNCTION or VIEW enotify."
 	for want, fsys := range map[string][]string{
-		"functions/a.sql: want one CREATE OR REPLACE FUNCTION or VIEW enotify.a":       {"functions/a", "CREATE OR REPLACE VIEW enotify.b AS SELECT 1"},
-		"functions/b.sql: want one CREATE OR REPLACE FUNCTION or VIEW enotify.b":       {"functions/b", "CREATE VIEW enotify.b AS SELECT 1"},
-		"functions/c.sql: it comes after d, but there is no functions/d.sql":           {"functions/c", after("c", "d")},
-		"functions/e.sql: it comes after itself, by way of f":                          {"functions/e", after("e", "f"), "functions/f", after("f", "e")},
-		"functions/two.sql: want one CREATE OR REPLACE FUNCTION or VIEW enotify.two":   {"functions/two", double + "\n" + double},
-		"functions/none.sql: want one CREATE OR REPLACE FUNCTION or VIEW enotify.none": {"functions/none", "SELECT 1"},
+		"functions/a.sql: " + want + "a":     {"functions/a", after("b", "c")},
+		"functions/b.sql: " + want + "b":     {"functions/b", "CREATE VIEW enotify.b AS SELECT 1"},
+		"functions/two.sql: " + want + "two": {"functions/two", double + "\n" + double},
+		"functions/one.sql: " + want + "one": {"functions/one", "SELECT 1"},
+		"functions/c.sql: it comes after d, but there is no functions/d.sql": {
+			"functions/c", after("c", "d")},
+		"functions/e.sql: it comes after itself, by way of f": {
+			"functions/e", after("e", "f"), "functions/f", after("f", "e")},
 	} {
 		if _, err := upgrade.UpFS(t.Context(), conn, files(fsys...)); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %q", err, want)

@@ -71,7 +71,7 @@ func TestUpRefusesOtherEncodings(t *testing.T) {
 	t.Parallel()
 	server := connect(t, queuetest.Empty(t))
 	for _, encoding := range []string{"SQL_ASCII", "LATIN1"} {
-		name := "enotify_test_" + strings.ToLower(encoding) + "_" + query[string](t, server, `SELECT replace(gen_random_uuid()::text, '-', '')`)
+		name := query[string](t, server, `SELECT 'enotify_test_' || replace(gen_random_uuid()::text, '-', '_')`)
 		execute(t, server, `CREATE DATABASE `+name+` ENCODING '`+encoding+`' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`)
 		t.Cleanup(func() {
 			if _, err := server.Exec(context.Background(), `DROP DATABASE `+name+` WITH (FORCE)`); err != nil {
@@ -167,8 +167,9 @@ func TestOwnersWhoAreNoSuperusers(t *testing.T) {
 			t.Errorf("%s: got error %v, want %q", conn.Config().User, err, want)
 		}
 	}
-	refused(plain, "migrate: login plain may not create roles, and enotify_app, enotify_admin, enotify_sender are missing: as a superuser, "+
-		"CREATE ROLE enotify_app NOLOGIN; CREATE ROLE enotify_admin NOLOGIN; CREATE ROLE enotify_sender NOLOGIN, then run enotify migrate")
+	refused(plain, "migrate: login plain may not create roles, "+
+		"and enotify_app, enotify_admin, enotify_sender are missing: as a superuser, CREATE ROLE enotify_app NOLOGIN; CREATE ROLE enotify_admin NOLOGIN; "+
+		"CREATE ROLE enotify_sender NOLOGIN, then run enotify migrate")
 	if got := query[bool](t, plain, `SELECT to_regnamespace('enotify') IS NULL`); !got {
 		t.Error("the schema was made without the roles, want nothing made")
 	}
@@ -199,16 +200,13 @@ func TestOwnersWhoAreNoSuperusers(t *testing.T) {
 
 	// A database in which the login may make no schema.
 	execute(t, super, `CREATE DATABASE closed_db TEMPLATE template0`)
-	refused(open("plain", "closed_db"), "migrate: login plain may not create the schema enotify in database closed_db: as the owner of the database, "+
-		`GRANT CREATE ON DATABASE "closed_db" TO "plain", then run enotify migrate`)
+	refused(open("plain", "closed_db"), "migrate: login plain may not create the schema enotify in database closed_db: "+
+		`as the owner of the database, GRANT CREATE ON DATABASE "closed_db" TO "plain", then run enotify migrate`)
 
 	// The owner sees all batches, though it is a member of none of the roles.
 	execute(t, plain, `INSERT INTO enotify.client (domain) VALUES ('town.example')`,
 		`INSERT INTO enotify.client_login SELECT id, 'guest' FROM enotify.client`)
-	var batch int64
-	if err := plain.QueryRow(t.Context(), `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{x@a.example}')`).Scan(&batch); err != nil {
-		t.Fatal(err)
-	}
+	batch := query[int64](t, plain, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{x@a.example}')`)
 	if got := query[int64](t, plain, `SELECT coalesce(max(id), 0) FROM enotify.batch_status`); got != batch {
 		t.Errorf("batch_status shows the owner batch %d, want %d", got, batch)
 	}

@@ -31,7 +31,8 @@ const unprepared = pgx.QueryExecModeExec
 
 const (
 	placeSQL = `
-SELECT current_database(), session_user, current_setting('server_encoding'), coalesce(pg_get_userbyid(n.nspowner)::text, ''),
+SELECT current_database(), session_user, current_setting('server_encoding'),
+       coalesce(pg_get_userbyid(n.nspowner)::text, ''),
        coalesce(pg_has_role(session_user, n.nspowner, 'MEMBER'), false),
        EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relname = 'schema_version')
 FROM (SELECT) one LEFT JOIN pg_namespace n ON n.nspname = 'enotify'`
@@ -79,7 +80,8 @@ func (s standing) unreadable(err error) error {
 func (s standing) refuse(want schema) error {
 	if s.encoding != "UTF8" {
 		return fmt.Errorf("database %s has the encoding %s, enotify needs UTF8: "+
-			"CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0, and name that one in the database URL", s.database, s.encoding)
+			"CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0, and name that one in the database URL",
+			s.database, s.encoding)
 	}
 	for i, name := range s.versions {
 		if i < len(want.migrations) && want.migrations[i].name != name {

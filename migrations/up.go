@@ -14,12 +14,13 @@ import (
 )
 
 // LockTimeout is how long a migration waits for a table in use before it gives
-// up and lets those through who wait behind it. It is shorter than the server's
-// deadlock_timeout of 1 s, so that of two that wait for each other the migration
-// is the one that yields.
+// up and lets the sessions through that wait behind it. It is shorter than the
+// server's deadlock_timeout of 1 s, so that of two transactions that wait for each
+// other the migration is the one that yields.
 const LockTimeout = 500 * time.Millisecond
 
-// retryPause is how long others have a table to themselves between two tries.
+// retryPause is the time between two tries, in which everybody else may use the
+// table.
 const retryPause = time.Second
 
 // An Upgrade says how a database is brought up to date. The zero value is ready
@@ -68,7 +69,8 @@ func (u Upgrade) up(ctx context.Context, conn *pgx.Conn, fsys fs.FS) (applied []
 		return nil, nil
 	}
 	if now.owner != "" && !now.mayAlter {
-		return nil, fmt.Errorf("migrate: database %s lacks %s, and login %s may not add it: run enotify migrate as %s, the owner of the schema enotify",
+		return nil, fmt.Errorf("migrate: database %s lacks %s, and login %s may not add it: "+
+			"run enotify migrate as %s, the owner of the schema enotify",
 			now.database, now.lacks(want), now.login, now.owner)
 	}
 	patience := cmp.Or(u.Patience, time.Minute)
@@ -112,13 +114,13 @@ SELECT set_config(s.name, s.value, true) FROM (VALUES
 ) s (name, value) WHERE s.name IN (SELECT p.name FROM pg_settings p)`
 
 const (
-	// No application may take a lock that conflicts: for that it takes more than
-	// the right to read the table. Readers are not kept out.
+	// No application may take a lock that conflicts with this one: that needs more
+	// than the right to read the table. Readers are not kept out.
 	lockSQL   = `LOCK TABLE enotify.schema_version IN EXCLUSIVE MODE`
 	ownerSQL  = `SELECT set_config('role', pg_get_userbyid(nspowner), true) FROM pg_namespace WHERE nspname = 'enotify'`
 	hurrySQL  = `SELECT set_config('lock_timeout', $1, true), pg_backend_pid()`
 	recordSQL = `INSERT INTO enotify.schema_version (version, name) VALUES ($1, $2)`
-	// What a function file grants to roles is all that there is.
+	// PostgreSQL lets PUBLIC execute every new function.
 	revokeSQL = `
 REVOKE ALL ON SCHEMA enotify FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA enotify FROM PUBLIC;
@@ -127,7 +129,9 @@ REVOKE ALL ON ALL ROUTINES IN SCHEMA enotify FROM PUBLIC`
 
 // step applies, in one transaction, all that is missing, or what comes up to a
 // migration that ends the transaction: then it is not complete.
-func (want schema) step(ctx context.Context, conn *pgx.Conn, watch *watcher) (applied []string, complete bool, err error) {
+func (want schema) step(
+	ctx context.Context, conn *pgx.Conn, watch *watcher,
+) (applied []string, complete bool, err error) {
 	// Read committed, whatever the database's default: what others committed
 	// while we waited for the lock must be seen.
 	options := pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}
@@ -157,7 +161,8 @@ func (want schema) step(ctx context.Context, conn *pgx.Conn, watch *watcher) (ap
 		}
 		var pid int32
 		var ignored string
-		if err := tx.QueryRow(ctx, hurrySQL, unprepared, fmt.Sprint(LockTimeout.Milliseconds())).Scan(&ignored, &pid); err != nil {
+		timeout := fmt.Sprint(LockTimeout.Milliseconds())
+		if err := tx.QueryRow(ctx, hurrySQL, unprepared, timeout).Scan(&ignored, &pid); err != nil {
 			return err
 		}
 		stop := watch.start(ctx, pid)

@@ -56,13 +56,15 @@ func Open(ctx context.Context, url string, maxConns int32) (*DB, error) {
 // nothing is under way (runtime-config-connection.html of PostgreSQL).
 //
 // Our statements take a millisecond or so, and are planned for the worst case:
-// to compile them takes a hundred.
+// to compile them takes a hundred. Their literals are those of the SQL standard,
+// whatever the database or the login says.
 var session = []struct{ setting, value string }{
 	{"tcp_keepalives_idle", "2"},     // s
 	{"tcp_keepalives_interval", "1"}, // s
 	{"tcp_keepalives_count", "2"},
 	{"tcp_user_timeout", "4000"}, // ms
 	{"jit", "off"},
+	{"standard_conforming_strings", "on"},
 }
 
 // prepare sets what the database URL does not. They are no parameters of the

@@ -3,6 +3,8 @@ package queue_test
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"enotify/queue"
 	"enotify/queue/queuetest"
 )
@@ -30,5 +32,25 @@ func TestServerNoticesAHostThatIsGone(t *testing.T) {
 				t.Errorf("%s: got %q (%v), want %q", name, got, err, want)
 			}
 		}
+	}
+}
+
+// Literals mean what they do in the SQL standard, whatever the database says: a
+// batch is checked, sealed and sent.
+func TestStandardConformingStringsOff(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	f.Exec(`ALTER DATABASE ` + f.Conn.Config().Database + ` SET standard_conforming_strings = off`)
+	f.Conn, f.DB = queuetest.Connect(t, f.URL), queuetest.Open(t, f.URL)
+	if got := queuetest.Query[string](f, `SHOW standard_conforming_strings`); got != "off" {
+		t.Fatalf("the setting of a session that does not change it: got %s, want off", got)
+	}
+	if domain, err := f.DB.Domain(t.Context(), `b\ücher.example`); err == nil {
+		t.Errorf(`b\ücher.example: got %s, want it refused`, domain)
+	}
+	batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{x@a.example,y z@a.example}')`)
+	f.Serve(f.Server("n1", queuetest.Deliver))
+	if got, want := f.States(batch), map[string]int{"delivered": 1, "invalid": 1}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
 	}
 }

@@ -28,7 +28,8 @@ func TestApplicationsHoldNoLockThatTheEngineWaitsFor(t *testing.T) {
 		`SELECT * FROM enotify.batch_status, enotify.delivery`,
 		`SELECT * FROM enotify.schema_version, enotify.schema_function`,
 		`SELECT pg_advisory_xact_lock(x'656e6f74696679'::bigint), pg_advisory_xact_lock(x'656e6f7475726e'::bigint)`,
-		`SELECT pg_advisory_xact_lock(c, i) FROM unnest('{1701736294,1701736295,1701736306,1701736308,1701737072}'::int[]) c, generate_series(0, 99) i`,
+		`SELECT pg_advisory_xact_lock(c, i)
+		 FROM unnest('{1701736294,1701736295,1701736306,1701736308,1701737072}'::int[]) c, generate_series(0, 99) i`,
 	} {
 		if _, err := app.Exec(t.Context(), sql); err != nil {
 			t.Fatalf("%s: %v", sql, err)
@@ -69,7 +70,8 @@ func TestApplicationsCannotLockForTheEngine(t *testing.T) {
 		refusedBy(t, app, sql, "permission denied")
 	}
 	calls := names(f, `
-		SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace = 'enotify'::regnamespace AND has_function_privilege($1, p.oid, 'EXECUTE')
+		SELECT p.proname::text FROM pg_proc p
+		WHERE p.pronamespace = 'enotify'::regnamespace AND has_function_privilege($1, p.oid, 'EXECUTE')
 		AND p.prosrc ~ '(lock_(turn|survey|nodes|results|report)|write_results|engine_lock)'`, app.Config().User)
 	if len(calls) > 0 {
 		t.Errorf("functions of applications that take a lock of the engine: got %v, want none", calls)
