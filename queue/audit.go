@@ -61,7 +61,7 @@ func (db *DB) Audit(ctx context.Context, batch int64) (audits []Audit, err error
 			return err
 		}
 		if batch != 0 && len(all) == 0 {
-			return fmt.Errorf("batch %d: %w; enotify batch list --all shows those there are", batch, ErrNotFound)
+			return notFound(NounBatch, batch)
 		}
 		audits = make([]Audit, len(all))
 		for i, id := range all {

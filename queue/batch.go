@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -98,7 +97,7 @@ func status(ctx context.Context, q querier, batch int64) (Status, error) {
 		return Status{}, err
 	}
 	if len(found) == 0 {
-		return Status{}, fmt.Errorf("batch %d: %w; enotify batch list --all shows those there are", batch, ErrNotFound)
+		return Status{}, notFound(NounBatch, batch)
 	}
 	return found[0], nil
 }

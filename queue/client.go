@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,9 +27,6 @@ type Client struct {
 	SPF        string         `json:"spf"`    // the worst of the current verdicts; "" when the guard has not looked yet
 	Blocks     bool           `json:"blocks"` // a current verdict blocks
 }
-
-// ErrExists is wrapped by errors that say that a thing is there already.
-var ErrExists = errors.New("exists already")
 
 // What the guard may be asked for is a domain that mail can come from.
 const domainSQL = `
@@ -79,11 +75,8 @@ func (db *DB) AddClient(ctx context.Context, name string, logins []string) (doma
 			}
 			changed = changed || tied
 		}
-		if !changed && len(logins) > 0 {
-			return fmt.Errorf("client %s %w, tied to %s; see enotify client show %s", domain, ErrExists, strings.Join(logins, ", "), domain)
-		}
 		if !changed {
-			return fmt.Errorf("client %s %w; see enotify client show %s", domain, ErrExists, domain)
+			return &Problem{Noun: NounClient, Name: domain, Err: ErrExists, Logins: logins}
 		}
 		return nil
 	})
@@ -94,7 +87,7 @@ func tie(ctx context.Context, tx pgx.Tx, domain, login string) (tied bool, err e
 	var canLogin, member bool
 	switch err := tx.QueryRow(ctx, loginSQL, login).Scan(&canLogin, &member); {
 	case errors.Is(err, pgx.ErrNoRows):
-		return false, fmt.Errorf("login %s: %w; create it first: CREATE ROLE %s LOGIN PASSWORD '…'", login, ErrNotFound, pgx.Identifier{login}.Sanitize())
+		return false, notFound(NounLogin, login)
 	case err != nil:
 		return false, AsRefusal(err)
 	case !canLogin:
@@ -200,7 +193,7 @@ func (db *DB) SetClient(ctx context.Context, name string, change ClientChange) (
 }
 
 func unregistered(domain string) error {
-	return fmt.Errorf("client %s: %w; register it: enotify client add %s", domain, ErrNotFound, domain)
+	return notFound(NounClient, domain)
 }
 
 const (
@@ -237,9 +230,9 @@ func (db *DB) RemoveClient(ctx context.Context, name string, withBatches bool) e
 		case err != nil:
 			return AsRefusal(err)
 		case unfinished > 0:
-			return fmt.Errorf("client %s has batches that are not finished (%d); cancel them first: enotify batch list --client %s", domain, unfinished, domain)
+			return &Problem{Noun: NounClient, Name: domain, Err: ErrUnfinished, Batches: unfinished}
 		case batches > 0 && !withBatches:
-			return fmt.Errorf("client %s has finished batches (%d), and the record of what was sent would go with them; if you mean that, add --with-batches", domain, batches)
+			return &Problem{Noun: NounClient, Name: domain, Err: ErrRecorded, Batches: batches}
 		case batches > 0:
 			for _, table := range perBatch {
 				if _, err := tx.Exec(ctx, "DELETE FROM enotify."+table+ofClientSQL, id); err != nil {

@@ -26,7 +26,7 @@ func (db *DB) Content(ctx context.Context, batch int64) (*Batch, error) {
 	err := db.pool.QueryRow(ctx, contentSQL, batch).Scan(&b.ID, &b.Client, &b.From, &b.FromName, &b.ReplyTo, &b.ReturnPath, &b.Bounces.Mode, &b.Bounces.Domain, &b.DKIMSelectors, &b.Subject, &headers, &b.Text, &b.HTML,
 		&b.AutoSubmitted, &b.Precedence, &b.Edits, &b.ListUnsubscribe, &b.Priority, &b.CreatedAt, &started, &b.ExpiresAt, &b.OnUnknown)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, fmt.Errorf("batch %d: %w", batch, ErrNotFound)
+		return nil, notFound(NounBatch, batch)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("batch %d: %w", batch, AsRefusal(err))

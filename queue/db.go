@@ -124,9 +124,6 @@ func (db *DB) OpenBatches(ctx context.Context) (map[string]int, error) {
 	return counts, err
 }
 
-// ErrNotFound is wrapped by every error that says that the named thing does not exist.
-var ErrNotFound = errors.New("not found")
-
 // inTx runs f in a transaction, read committed.
 func (db *DB) inTx(ctx context.Context, f func(tx pgx.Tx) error) error {
 	return pgx.BeginTxFunc(ctx, db.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, f)

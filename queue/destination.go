@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -76,7 +75,7 @@ func (db *DB) ResetDestination(ctx context.Context, name string) error {
 		return AsRefusal(err)
 	}
 	if tag.RowsAffected() == 0 {
-		return fmt.Errorf("limits of %s: %w; enotify destination list shows what is set", name, ErrNotFound)
+		return notFound(NounLimits, name)
 	}
 	return nil
 }

@@ -1,17 +1,85 @@
 package queue
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// A Refusal is a rule of the schema that said no, in one line for people: what
-// is wrong, and what to do about it. Errors of PostgreSQL that are no rule of
-// ours come this way too, without the noise around them.
+// What can be wrong with a thing that the caller named. A [Problem] wraps one of
+// them and says which thing.
+var (
+	ErrNotFound   = errors.New("not found")
+	ErrExists     = errors.New("exists already")
+	ErrUnfinished = errors.New("has batches that are not finished")
+	ErrRecorded   = errors.New("has finished batches")
+)
+
+// A Noun is a kind of thing that a Problem is about.
+type Noun string
+
+// The nouns of problems.
+const (
+	NounBatch       Noun = "batch"
+	NounClient      Noun = "client"
+	NounLogin       Noun = "login"
+	NounLimits      Noun = "limits of"           // a destination
+	NounLearned     Noun = "what was learned of" // a site
+	NounSuppression Noun = "suppression of"      // an address
+	NounTokenKey    Noun = "key"
+	NounRecipient   Noun = "recipient"
+)
+
+// A Problem is an error about a thing that the caller named. What to do about it
+// is for the caller to say, in the words of its own interface.
+type Problem struct {
+	Noun Noun
+	Name string // its number, domain, address or login
+	Err  error  // ErrNotFound and so on
+
+	Batches   int      // of a client that cannot be removed
+	Logins    []string // that a client has already
+	Client    string   // whose suppression was asked for; "" is that for all clients
+	Elsewhere *string  // the address is not suppressed so, but for this client, or with "" for all
+}
+
+func (p *Problem) Error() string {
+	what := string(p.Noun) + " " + p.Name
+	switch {
+	case errors.Is(p.Err, ErrNotFound):
+		if p.Client != "" {
+			what += " for " + p.Client
+		}
+		what += ": not found"
+		if p.Elsewhere != nil {
+			what += "; it is suppressed for " + cmp.Or(*p.Elsewhere, "all clients")
+		}
+		return what
+	case p.Noun == NounSuppression && errors.Is(p.Err, ErrExists):
+		return p.Name + " is suppressed for good already"
+	case p.Batches > 0:
+		return fmt.Sprintf("%s %v (%d)", what, p.Err, p.Batches)
+	case len(p.Logins) > 0:
+		return fmt.Sprintf("%s %v, tied to %s", what, p.Err, strings.Join(p.Logins, ", "))
+	}
+	return what + " " + p.Err.Error()
+}
+
+func (p *Problem) Unwrap() error { return p.Err }
+
+// notFound is the Problem of a thing that is not there.
+func notFound(noun Noun, name any) error {
+	return &Problem{Noun: noun, Name: fmt.Sprint(name), Err: ErrNotFound}
+}
+
+// A Refusal is a rule of the schema that was broken, in one line for people. Other
+// errors of PostgreSQL come this way too, without the noise around them.
 type Refusal struct {
 	text  string
-	cause error // a *pgconn.PgError, or ErrNotFound
+	cause error // a *pgconn.PgError, or a *Problem
 }
 
 func (r *Refusal) Error() string { return r.text }
@@ -58,8 +126,7 @@ func AsRefusal(err error) error {
 	case no.Code == "42501": // insufficient_privilege
 		r.text += "; it takes a login that is a member of enotify_admin"
 	case no.Code == "P0002": // no_data_found: enotify.my_batch()
-		r.text += "; enotify batch list --all shows those there are"
-		r.cause = ErrNotFound
+		r.cause = &Problem{Noun: NounBatch, Err: ErrNotFound}
 	}
 	return r
 }

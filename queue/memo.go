@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -54,7 +53,7 @@ func (db *DB) ForgetLearned(ctx context.Context, site string) error {
 		return AsRefusal(err)
 	}
 	if !found {
-		return fmt.Errorf("anything learned of %s: %w; enotify destination list shows the sites of which there is", site, ErrNotFound)
+		return notFound(NounLearned, site)
 	}
 	return nil
 }

@@ -84,7 +84,7 @@ func (db *DB) Suppress(ctx context.Context, s Suppression) (address string, err 
 	}
 	tag, err := db.pool.Exec(ctx, addSuppressionSQL, address, s.Client, s.Until, s.Note)
 	if err == nil && tag.RowsAffected() == 0 {
-		err = fmt.Errorf("%s is suppressed for good already: it %w; see enotify suppression list --match %s", address, ErrExists, address)
+		err = &Problem{Noun: NounSuppression, Name: address, Err: ErrExists}
 	}
 	return address, AsRefusal(err)
 }
@@ -118,15 +118,13 @@ func (db *DB) Release(ctx context.Context, address, client string) (normal strin
 	if tag.RowsAffected() > 0 {
 		return normal, nil
 	}
+	p := &Problem{Noun: NounSuppression, Name: normal, Err: ErrNotFound, Client: client}
 	var other string
 	switch err := db.pool.QueryRow(ctx, elsewhereSQL, normal).Scan(&other); {
-	case errors.Is(err, pgx.ErrNoRows):
-		return "", fmt.Errorf("suppression of %s: %w", normal, ErrNotFound)
-	case err != nil:
+	case err == nil:
+		p.Elsewhere = &other
+	case !errors.Is(err, pgx.ErrNoRows):
 		return "", AsRefusal(err)
-	case other == "":
-		return "", fmt.Errorf("suppression of %s for %s alone: %w; it is suppressed for all clients: leave --client out", normal, client, ErrNotFound)
-	default:
-		return "", fmt.Errorf("suppression of %s: %w so; it is suppressed for a client: add --client %s", normal, ErrNotFound, other)
 	}
+	return "", p
 }

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -56,7 +55,7 @@ func (db *DB) TokenKeyState(ctx context.Context, id string) (KeyState, error) {
 			return k, nil
 		}
 	}
-	return KeyState{}, fmt.Errorf("%w: there is no key %s; enotify bounce key list shows those there are", ErrNotFound, id)
+	return KeyState{}, notFound(NounTokenKey, id)
 }
 
 // RotateTokenKey adds a key, which signs from now on, and returns its name.

@@ -67,7 +67,7 @@ func turnAway(ctx context.Context, q rowQuerier, cause string, batch int64, seq 
 
 func addresseeError(err error, batch int64, seq int32) error {
 	if errors.Is(err, pgx.ErrNoRows) {
-		return fmt.Errorf("recipient %d of batch %d: %w", seq, batch, ErrNotFound)
+		return notFound(NounRecipient, fmt.Sprintf("%d of batch %d", seq, batch))
 	}
 	return AsRefusal(err)
 }

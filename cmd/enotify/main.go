@@ -72,7 +72,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 // exitCode prints the error as one line, and says with what to exit.
 func exitCode(err error, stderr io.Writer) int {
 	if err != nil && err.Error() != "" {
-		fmt.Fprintln(stderr, "enotify:", oneLine(err.Error()))
+		text := err.Error()
+		if what := next(err); what != "" {
+			text += "; " + what
+		}
+		fmt.Fprintln(stderr, "enotify:", oneLine(text))
 	}
 	return exit.Code(err)
 }

@@ -95,7 +95,7 @@ func (a *app) suppressionAddCmd() *cobra.Command {
 			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 				address, err := db.Suppress(ctx, s)
 				if errors.Is(err, queue.ErrExists) { // what was asked for is so
-					a.hint("%v", err)
+					a.hint("%v; %s", err, next(err))
 					return nil
 				}
 				if err != nil {

@@ -188,7 +188,7 @@ func censusFrom(ctx context.Context, tx pgx.Tx, q CensusQuery) (from string, rep
 	var state string
 	switch err := tx.QueryRow(ctx, censusBatchSQL, q.Batch).Scan(&state, &repeated); {
 	case errors.Is(err, pgx.ErrNoRows):
-		return "", 0, fmt.Errorf("batch %d: %w; enotify batch list --all shows those there are", q.Batch, queue.ErrNotFound)
+		return "", 0, &queue.Problem{Noun: queue.NounBatch, Name: fmt.Sprint(q.Batch), Err: queue.ErrNotFound}
 	case err != nil:
 		return "", 0, err
 	case state == "draft":
