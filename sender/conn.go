@@ -18,10 +18,14 @@ import (
 // A conn is a connection to a mail host that has said EHLO, and STARTTLS where
 // that was to be. One message at a time goes through it.
 type conn struct {
-	host    string
-	site    string
-	egress  string // that we come from, see egress.name
-	rules   bounce.Rules
+	host   string
+	site   string
+	egress string // that we come from, see egress.name
+	rules  bounce.Rules
+
+	oneByOne *oneByOne // hosts that have not borne PIPELINING
+	piped    bool      // the envelope of the message under way left in one write
+
 	raw     net.Conn // as dialled: closing it ends everything
 	client  *smtp.Client
 	carried int           // messages handed over so far, refused ones with them
@@ -60,6 +64,9 @@ func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Mes
 	gone := !isOurs(err) && !f.goesOn()
 	c.broken = c.broken || gone
 	f.stale = reused && gone && at == opening && !f.ended
+	if c.piped && f.reply.Code == 0 && gone && !f.ended && !f.stale && (at <= envelope || errors.Is(err, errOutOfStep)) {
+		c.oneByOne.add(c.host, time.Now())
+	}
 	return queue.Reply{}, f
 }
 
@@ -97,7 +104,7 @@ func (c *conn) data(wire net.Buffers, at *stage) (queue.Reply, error) {
 	if err := c.client.UpdateDeadline(c.contentTimeout); err != nil {
 		return queue.Reply{}, err
 	}
-	code, said, err := c.client.Text.ReadResponse(250)
+	code, said, err := readReply(&c.client.Text.Reader, 250)
 	c.broken = c.broken || c.unasked() != ""
 	if err != nil {
 		return queue.Reply{}, err
@@ -129,7 +136,7 @@ func (c *conn) write(segments net.Buffers) error {
 }
 
 func (c *conn) writeBlock(block net.Buffers) error {
-	if plain, ok := c.raw.(*meteredConn); ok && c.secured == Opportunistic {
+	if plain, ok := c.raw.(*rawConn); ok && c.secured == Opportunistic {
 		return plain.writev(block)
 	}
 	w := c.client.Text.W // small segments go together into a record of TLS

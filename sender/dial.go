@@ -98,7 +98,7 @@ func (s *Sender) dialHost(ctx context.Context, r route, host string, others func
 		}
 		c, err := s.connect(ctx, host, netip.AddrPortFrom(addr, s.port()), from.addr, r.tls)
 		if err == nil {
-			c.site, c.egress, c.rules = site, from.name, s.Rules
+			c.site, c.egress, c.rules, c.oneByOne = site, from.name, s.Rules, &s.oneByOne
 			return c, nil
 		}
 		f = newFailure(failure{stage: connecting, host: host, site: site, egress: from.name, err: err, ended: ctx.Err() != nil}, s.Rules, bounce.About{})
@@ -152,7 +152,7 @@ func (s *Sender) dialTCP(ctx context.Context, addr netip.AddrPort, from netip.Ad
 	if err != nil {
 		return nil, err
 	}
-	return &meteredConn{Conn: raw}, nil
+	return &rawConn{Conn: raw}, nil
 }
 
 func (s *Sender) greet(ctx context.Context, host string, raw net.Conn) (*smtp.Client, error) {
@@ -178,35 +178,4 @@ func (s *Sender) port() uint16 {
 		return uint16(s.Port)
 	}
 	return 25
-}
-
-// maxUnasked is how much a host may say without being asked in between. Replies
-// have no limit of their own, and a line of a gigabyte would be read to its end.
-const maxUnasked = 64 << 10 // octets
-
-// A meteredConn fails when the other side talks without end.
-type meteredConn struct {
-	net.Conn
-	unasked int
-}
-
-func (c *meteredConn) Read(p []byte) (int, error) {
-	if c.unasked > maxUnasked {
-		return 0, errors.New("the host talks without end")
-	}
-	n, err := c.Conn.Read(p)
-	c.unasked += n
-	return n, err
-}
-
-// writev writes all of a block at once where the system can.
-func (c *meteredConn) writev(block net.Buffers) error {
-	c.unasked = 0
-	_, err := block.WriteTo(c.Conn)
-	return err
-}
-
-func (c *meteredConn) Write(p []byte) (int, error) {
-	c.unasked = 0
-	return c.Conn.Write(p)
 }

@@ -14,14 +14,17 @@
 //   - route.go, site.go: MX by RFC 5321 §5.1, and the site they belong to.
 //   - pool.go: connections are kept and reused; a site has as many as package
 //     throttle allows. A message waits for one rather than being deferred.
-//   - dial.go: TCP, banner, EHLO, STARTTLS; dead.go: hosts not worth a time-out.
+//   - dial.go, rawconn.go: TCP, banner, EHLO, STARTTLS; dead.go: hosts not worth a time-out.
 //   - render.go, and package compose: the message, once there is a connection for
 //     it; those that wait hold no text.
 //   - sign.go, and package dkim: signatures, of the octets as they are sent.
 //   - conn.go: one mail transaction, and how far it came; envelope.go: what it
-//     says before the message, together where the host offers PIPELINING.
+//     says before the message, together where the host offers PIPELINING and
+//     bears it (onebyone.go); reply.go: what it is answered.
 //   - smarthost.go: our login there, and what happens while it is not accepted.
-//   - failure.go: the one place where a failed attempt becomes an outcome.
+//   - failure.go: the one place where a reply is classified, and where a failed
+//     attempt becomes an outcome. What is done about each class is package
+//     queue's Treatment.
 //
 // What it cannot know: whether a message arrived whose connection broke after
 // the final dot and before the reply. It says so: queue.Unknown.

@@ -3,8 +3,6 @@ package sender
 import (
 	"errors"
 	"net/textproto"
-	"strconv"
-	"strings"
 	"time"
 
 	"enotify/queue"
@@ -131,53 +129,8 @@ func final(o queue.Outcome, class queue.Class, code int, enhanced string, err er
 	return o
 }
 
-// parseReply takes the enhanced code, which every line of a reply repeats
-// (RFC 2034 §4), off its text.
-func parseReply(code int, text string) queue.Reply {
-	r := queue.Reply{Code: code}
-	lines := strings.Split(clean(text), "\n")
-	for i, line := range lines {
-		if word, rest, _ := strings.Cut(line, " "); isEnhanced(word, code) {
-			r.Enhanced, lines[i] = word, rest
-		}
-	}
-	r.Text = strings.TrimSpace(strings.Join(lines, "\n"))
-	return r
-}
-
-// isEnhanced reports whether word is an enhanced code (RFC 3463 §2) that fits
-// the reply code: class.subject.detail, with the code's first digit.
-func isEnhanced(word string, code int) bool {
-	fields := strings.Split(word, ".")
-	if len(fields) != 3 || fields[0] != strconv.Itoa(code/100) {
-		return false
-	}
-	for _, field := range fields[1:] {
-		if n, err := strconv.ParseUint(field, 10, 16); err != nil || n > 999 {
-			return false
-		}
-	}
-	return true
-}
-
 // goesOn reports whether the connection can be used again: the host gave an
 // answer that fits, and did not take its leave (RFC 5321 §3.8).
 func (f *failure) goesOn() bool {
 	return isRefusal(f.err) || f.reply.Code/100 == 2 && f.stage == confirming
-}
-
-// maxText is how much of a reply is kept.
-const maxText = 1000 // octets
-
-// clean makes what a stranger said fit for databases and terminals.
-func clean(text string) string {
-	if len(text) > maxText {
-		text = text[:maxText]
-	}
-	return strings.Map(func(r rune) rune { // which also makes U+FFFD of octets that are no UTF-8
-		if r < ' ' && r != '\n' && r != '\t' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, text)
 }

@@ -89,6 +89,7 @@ type Sender struct {
 
 	letters  compose.Letters
 	memory   compose.Budget
+	oneByOne oneByOne
 	dead     graveyard
 	unsigned notices
 	halt     halt

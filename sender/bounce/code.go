@@ -18,10 +18,18 @@ func replyCode(s string) int {
 	return int(s[0]-'0')*100 + int(s[1]-'0')*10 + int(s[2]-'0')
 }
 
-// enhancedCode returns the enhanced status code (RFC 3463 §2) at the start of
-// s, or "". An IP address or a version number is none.
+// enhancedCode is EnhancedCode of a failure.
 func enhancedCode(s string) string {
-	if len(s) < 5 || s[0] != '4' && s[0] != '5' || s[1] != '.' {
+	if s == "" || s[0] == '2' {
+		return ""
+	}
+	return EnhancedCode(s)
+}
+
+// EnhancedCode returns the enhanced status code (RFC 3463 §2) at the start of
+// s, as in "5.1.1", or "". An IP address or a version number is none.
+func EnhancedCode(s string) string {
+	if len(s) < 5 || s[0] != '2' && s[0] != '4' && s[0] != '5' || s[1] != '.' {
 		return ""
 	}
 	i := 2

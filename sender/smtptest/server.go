@@ -48,6 +48,10 @@ type Config struct {
 	// packet leave in one packet too.
 	Prompt bool
 
+	// Forgetful drops what came in one packet behind a command, as of a receiver
+	// that offers PIPELINING and does not bear it.
+	Forgetful bool
+
 	// Discard counts messages and does not keep them.
 	Discard bool
 

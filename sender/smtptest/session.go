@@ -82,6 +82,9 @@ func (s *session) read() (string, error) {
 		}
 	}
 	line, err := s.r.ReadString('\n')
+	if s.server.config.Forgetful {
+		_, _ = s.r.Discard(s.r.Buffered())
+	}
 	return strings.TrimRight(line, "\r\n"), err
 }
 

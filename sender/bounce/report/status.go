@@ -156,8 +156,8 @@ func supplementary(value string) string {
 // What the reporting host says of a receiver that did not answer stays without.
 func (m *message) judge(r queue.Reply, status string, of Recipient) (queue.Reply, bounce.Explanation) {
 	r.Text = strings.TrimSpace(r.Text)
-	if r.Enhanced == "" && isStatus(status) && !strings.HasSuffix(status, ".0.0") {
-		r.Enhanced = status
+	if code := bounce.EnhancedCode(status); r.Enhanced == "" && code == status && code > "4" && !strings.HasSuffix(code, ".0.0") {
+		r.Enhanced = code
 	}
 	if r.Code == 0 && of.Action == "failed" {
 		switch {
@@ -209,20 +209,6 @@ var exitStatus = regexp.MustCompile(`(?i)^x-unix;\s*(6[4-69]|7[0-8])$`)
 var isHedged = regexp.MustCompile(`(?i)\b(?:may|might) (?:not exist|no longer exist|have been (?:removed|deleted))|il se peut|es posible que|可能不存在`)
 
 var isNullMX = regexp.MustCompile(`(?i)\bnull ?mx\b|rfc ?7505`)
-
-// isStatus reports whether s is a code of RFC 3463 §2, as in "5.1.1".
-func isStatus(s string) bool {
-	parts := strings.Split(s, ".")
-	if len(parts) != 3 || len(parts[0]) != 1 || !strings.Contains("45", parts[0]) {
-		return false
-	}
-	for _, p := range parts[1:] {
-		if p == "" || len(p) > 3 || strings.Trim(p, "0123456789") != "" {
-			return false
-		}
-	}
-	return true
-}
 
 func firstWord(s string) string {
 	if i := strings.IndexAny(s, " \t\n("); i >= 0 {

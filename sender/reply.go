@@ -1,0 +1,88 @@
+package sender
+
+import (
+	"fmt"
+	"net/textproto"
+	"strconv"
+	"strings"
+
+	"enotify/queue"
+	"enotify/sender/bounce"
+)
+
+// readReply reads one reply (RFC 5321 §4.2) and returns its code and the text
+// of all lines. Its text may be left out, and with it the space before it. The
+// error is a *textproto.Error when the code does not begin with the digits of
+// want.
+//
+// The lines of a reply have one code (§4.2.1). Where they have not, that of the
+// last counts if all mean the same by their first digit; else nobody knows what
+// the reply says, or whether it is one.
+func readReply(r *textproto.Reader, want int) (code int, text string, err error) {
+	var lines []string
+	for more, first := true, 0; more; {
+		line, err := r.ReadLine()
+		if err != nil {
+			return 0, "", err
+		}
+		if code, more, line, err = parseLine(line); err != nil {
+			return 0, "", err
+		}
+		if first == 0 {
+			first = code
+		}
+		if code/100 != first/100 {
+			return 0, "", fmt.Errorf("%w: one reply has the codes %d and %d", errOutOfStep, first, code)
+		}
+		lines = append(lines, line)
+	}
+	text = strings.Join(lines, "\n")
+	if !strings.HasPrefix(strconv.Itoa(code), strconv.Itoa(want)) {
+		return code, text, &textproto.Error{Code: code, Msg: text}
+	}
+	return code, text, nil
+}
+
+// parseLine takes a line of a reply apart; more says that others follow.
+func parseLine(line string) (code int, more bool, text string, err error) {
+	digits, rest := line[:min(len(line), 3)], line[min(len(line), 3):]
+	code, err = strconv.Atoi(digits)
+	switch {
+	case err != nil, code < 100, code > 599, rest != "" && rest[0] != ' ' && rest[0] != '-':
+		return 0, false, "", textproto.ProtocolError("this is no reply: " + strconv.Quote(clean(line)))
+	case rest == "":
+		return code, false, "", nil
+	}
+	return code, rest[0] == '-', rest[1:], nil
+}
+
+// parseReply takes the enhanced code, which every line of a reply repeats
+// (RFC 2034 §4), off its text.
+func parseReply(code int, text string) queue.Reply {
+	r := queue.Reply{Code: code}
+	lines := strings.Split(clean(text), "\n")
+	for i, line := range lines {
+		word, rest, _ := strings.Cut(line, " ")
+		if word != "" && bounce.EnhancedCode(word) == word && word[0] == '0'+byte(code/100) { // class.subject.detail, by the code's first digit
+			r.Enhanced, lines[i] = word, rest
+		}
+	}
+	r.Text = strings.TrimSpace(strings.Join(lines, "\n"))
+	return r
+}
+
+// maxText is how much of a reply is kept.
+const maxText = 1000 // octets
+
+// clean makes what a stranger said fit for databases and terminals.
+func clean(text string) string {
+	if len(text) > maxText {
+		text = text[:maxText]
+	}
+	return strings.Map(func(r rune) rune { // which also makes U+FFFD of octets that are no UTF-8
+		if r < ' ' && r != '\n' && r != '\t' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, text)
+}
