@@ -36,6 +36,7 @@ func TestAnIdleTransactionStopsOnlyTheMigration(t *testing.T) {
 
 	application := connect(t, queuetest.Login(t, database, "enotify_app"))
 	execute(t, application, `BEGIN`, `SELECT a FROM enotify.t`)
+	execute(t, other, `SET statement_timeout = '10s'`) // to fail, not to hang
 	waiting := make(chan migrations.Holder, 1)
 	patient := migrations.Upgrade{Waiting: func(h migrations.Holder) { waiting <- h }}
 	type result struct {

@@ -149,9 +149,9 @@ func inOrder(names []string, byName map[string]object) (ordered []object, err er
 
 // dependents lists the objects that need the one of that name, by way of others
 // too, in the order of the schema.
-func (s schema) dependents(name string) (all []object) {
+func (want schema) dependents(name string) (all []object) {
 	needed := []string{name}
-	for _, o := range s.objects {
+	for _, o := range want.objects {
 		if slices.ContainsFunc(o.after, func(n string) bool { return slices.Contains(needed, n) }) {
 			needed = append(needed, o.name)
 			all = append(all, o)
@@ -170,12 +170,12 @@ func Hash() string {
 	return s.hash()
 }
 
-func (s schema) hash() string {
+func (want schema) hash() string {
 	h := sha256.New()
-	for _, m := range s.migrations {
+	for _, m := range want.migrations {
 		fmt.Fprintf(h, "%v %d\n%s", m, len(m.sql), m.sql)
 	}
-	for _, o := range s.objects {
+	for _, o := range want.objects {
 		fmt.Fprintf(h, "%v %d\n%s", o, len(o.sql), o.sql)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
