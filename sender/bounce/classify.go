@@ -78,7 +78,10 @@ func (t *table) judge(r queue.Reply, about *About, depth int, x *Explanation) Ve
 			}
 			of := *about
 			of.Site = "" // it is another host that says it
-			if v, ok := q.verdict(t.judge(q.reply, &of, depth+1, inside)); ok {
+			if v, ok := q.verdict(t.judge(q.reply, &of, depth+1, inside)); ok && !(v.Class == queue.NoSuchUser && isTransient(r.Code)) {
+				if isTransient(r.Code) { // whatever the host behind it says: this one lets us try again
+					v = v.forNow()
+				}
 				if x != nil {
 					*x = *inside
 					x.Quoted = q.reply.String()
@@ -90,6 +93,8 @@ func (t *table) judge(r queue.Reply, about *About, depth int, x *Explanation) Ve
 	return t.decide(r, about, x)
 }
 
+func isTransient(code int) bool { return 400 <= code && code < 500 }
+
 // decide finds the first rule that fits and that nothing forbids.
 func (t *table) decide(r queue.Reply, about *About, x *Explanation) Verdict {
 	q := question{code: r.Code, enhanced: r.Enhanced, site: about.site()}
@@ -97,7 +102,7 @@ func (t *table) decide(r queue.Reply, about *About, x *Explanation) Verdict {
 		q.enhanced = findEnhanced(r.Text)
 	}
 	switch {
-	case 400 <= r.Code && r.Code < 500:
+	case isTransient(r.Code):
 		q.digit = '4'
 	case 500 <= r.Code && r.Code < 600:
 		q.digit = '5'

@@ -88,6 +88,9 @@ func (q quotation) verdict(inner Verdict) (Verdict, bool) {
 		if inner.Treatment.HoldsEgress || inner.Treatment.SlowsSite {
 			return inner.marked(OneMessage), true
 		}
+		if inner.Treatment.BlocksClient { // on the way, mail loses what the client's DNS authorises
+			return inner.marked(NotTheSender), true
+		}
 		return inner, true
 	}
 	switch inner.Class {

@@ -28,6 +28,9 @@ func TestQuotedReply(t *testing.T) {
 		{check + "host mx.example.net[192.0.2.1] said: 550 no", queue.Policy, "550 no"},
 		{"450 4.1.1 Recipient address rejected: unverified address: Address verification in progress", queue.Throttled, "450 Address verification in progress"},
 
+		// The gateway allows another try, whatever the host behind it says
+		{"450 4.1.1 <jo@example.net>: Recipient address rejected: undeliverable address: host mx.example.net[192.0.2.1] said: 550 5.1.1 User unknown", queue.Other, ""},
+
 		// A host on the way passes on what the next one said
 		{"550 5.0.350 Remote server returned an error -> 550 5.1.1 User unknown", queue.NoSuchUser, ""},
 		{"550 5.1.1 Delivery to the forwarded address failed: 550 5.7.1 SPF unauthorized mail is prohibited", queue.AuthRejected, "550 5.7.1 SPF unauthorized mail is prohibited"},

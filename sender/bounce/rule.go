@@ -181,14 +181,19 @@ func (c *compiled) fits(q *question) bool {
 	return (c.near == nil || q.heard.near(c.says[0], c.near)) && !q.heard.any(c.unless)
 }
 
-// isEnhancedPattern holds for "5.1.1", "x.1.1" and "x.1.*".
+// isEnhancedPattern holds for "5.1.1", "x.1.1", "x.7.60*" and "x.1.*".
 func isEnhancedPattern(term string) bool {
 	parts := strings.Split(term, ".")
 	if len(parts) != 3 || parts[0] != "4" && parts[0] != "5" && parts[0] != "x" {
 		return false
 	}
 	for i, p := range parts[1:] {
-		if _, err := strconv.ParseUint(p, 10, 10); err != nil && (i == 0 || p != "*") {
+		if i == 1 {
+			if p = strings.TrimSuffix(p, "*"); p == "" && parts[2] == "*" {
+				continue
+			}
+		}
+		if _, err := strconv.ParseUint(p, 10, 10); err != nil {
 			return false
 		}
 	}

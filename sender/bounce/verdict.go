@@ -122,6 +122,13 @@ func (v Verdict) marked(mark Mark) Verdict {
 	return v
 }
 
+// forNow is the verdict where another try is allowed.
+func (v Verdict) forNow() Verdict {
+	v.Permanent = false
+	v.Action = v.action()
+	return v
+}
+
 // as is v as a verdict of a class, by the same rule and without its mark.
 func (v Verdict) as(class queue.Class) Verdict {
 	v.Class, v.Mark, v.Treatment = class, "", class.Treatment()
