@@ -25,9 +25,15 @@ type Message struct {
 	// MayBegin says whether the SMTP transaction may be begun; ask right before
 	// it. It is false once the batch is paused, cancelled or blocked, or the
 	// node has lost its lease: the outcome is then Deferred and NotBegun. A
-	// transaction that has begun is finished. With a journal a message that was
-	// not asked about counts as not begun.
+	// transaction that has begun is finished.
 	MayBegin func() bool
+
+	// MayEnd says whether the last octets of the message may leave, the final dot
+	// among them; ask right before. From then on the receiver may have the
+	// message, and the node's journal says so. It is false when the journal cannot
+	// be written: then cut the connection, and return Deferred and NotBegun.
+	// After a kill, a message whose end was not asked for counts as not sent.
+	MayEnd func() bool
 }
 
 // A Batch is one notification, to be sent to many recipients.

@@ -43,8 +43,9 @@ type conn struct {
 }
 
 // send carries out one mail transaction (RFC 5321 §3.3) for a client and returns
-// the reply that confirmed it. It returns soon after ctx has ended.
-func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Message) (queue.Reply, *failure) {
+// the reply that confirmed it. It returns soon after ctx has ended. mayEnd is
+// that of [queue.Message]; nil is always.
+func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Message, mayEnd func() bool) (queue.Reply, *failure) {
 	stop := context.AfterFunc(ctx, func() { c.raw.Close() })
 	defer stop()
 	begun := time.Now()
@@ -52,14 +53,14 @@ func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Mes
 		begun = c.begunAt // the first message bears what it takes to open it
 	}
 	at := opening
-	reply, err := c.transact(from, to, m, &at)
+	reply, err := c.transact(from, to, m, mayEnd, &at)
 	reused := !c.idleAt.IsZero()
 	c.carried++
 	if err == nil {
 		c.took = time.Since(begun)
 		return reply, nil
 	}
-	f := newFailure(failure{stage: at, host: c.host, site: c.site, egress: c.egress, err: err, ended: ctx.Err() != nil},
+	f := newFailure(failure{stage: at, host: c.host, site: c.site, egress: c.egress, err: err, ended: ctx.Err() != nil || errors.Is(err, errWithdrawn)},
 		c.rules, bounce.About{Recipient: to, Ours: []string{from, client}})
 	gone := !isOurs(err) && !f.goesOn()
 	c.broken = c.broken || gone
@@ -71,7 +72,7 @@ func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Mes
 }
 
 // transact advances at as it goes.
-func (c *conn) transact(from, to string, m *compose.Message, at *stage) (queue.Reply, error) {
+func (c *conn) transact(from, to string, m *compose.Message, mayEnd func() bool, at *stage) (queue.Reply, error) {
 	if err := c.fits(from, to, m.Size()); err != nil {
 		return queue.Reply{}, err
 	}
@@ -79,7 +80,7 @@ func (c *conn) transact(from, to string, m *compose.Message, at *stage) (queue.R
 		return queue.Reply{}, err
 	}
 	c.segments = m.AppendWire(c.segments[:0])
-	reply, err := c.data(c.segments, at)
+	reply, err := c.data(c.segments, mayEnd, at)
 	clear(c.segments) // an idle connection holds no message
 	return reply, err
 }
@@ -95,9 +96,9 @@ const blockSize = 64 << 10 // octets
 // data hands over the message, which is as it goes over the wire, final dot
 // included. The client's own writer for that looks at each octet and sends
 // pieces of 4 KB, at the cost of all the rest of a transaction together.
-func (c *conn) data(wire net.Buffers, at *stage) (queue.Reply, error) {
+func (c *conn) data(wire net.Buffers, mayEnd func() bool, at *stage) (queue.Reply, error) {
 	*at = content
-	if err := c.write(wire); err != nil { // so the end, with the dot, has not left
+	if err := c.write(wire, mayEnd); err != nil { // so the end, with the dot, has not left
 		return queue.Reply{}, err
 	}
 	*at, c.open = confirming, false // ended, whatever the reply (RFC 5321 §4.1.1.4)
@@ -113,8 +114,9 @@ func (c *conn) data(wire net.Buffers, at *stage) (queue.Reply, error) {
 }
 
 // write sends segments in blocks, each within its time. In the clear a block is
-// one writev, and nothing is copied.
-func (c *conn) write(segments net.Buffers) error {
+// one writev, and nothing is copied. The last block has the final dot in it: it
+// leaves when mayEnd allows it.
+func (c *conn) write(segments net.Buffers, mayEnd func() bool) error {
 	for len(segments) > 0 {
 		if err := c.client.UpdateDeadline(min(c.contentTimeout, blockTimeout)); err != nil {
 			return err
@@ -127,6 +129,9 @@ func (c *conn) write(segments net.Buffers) error {
 			if segments[0] = segments[0][n:]; len(segments[0]) == 0 {
 				segments = segments[1:]
 			}
+		}
+		if len(segments) == 0 && mayEnd != nil && !mayEnd() {
+			return errWithdrawn // nothing was begun that a closed connection does not undo (RFC 5321 §4.1.1.4)
 		}
 		if err := c.writeBlock(c.block); err != nil {
 			return err

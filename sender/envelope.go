@@ -121,7 +121,7 @@ func (c *conn) exchange(group []command, at *stage) error {
 // (RFC 2920 §3.1). It is delivered to nobody, whatever the reply.
 func (c *conn) endEmpty() {
 	var at stage // of this; the recipient's attempt ended with the refusal
-	_, err := c.data(net.Buffers{[]byte(".\r\n")}, &at)
+	_, err := c.data(net.Buffers{[]byte(".\r\n")}, nil, &at)
 	c.broken = c.broken || err != nil && !isRefusal(err)
 }
 

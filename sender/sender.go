@@ -193,7 +193,7 @@ func (s *Sender) handBy(ctx context.Context, c *conn, r route, m queue.Message, 
 	if ctx.Err() != nil || m.MayBegin != nil && !m.MayBegin() {
 		return (&failure{stage: opening, site: r.site, err: errWithdrawn, ended: true}).outcome(), false
 	}
-	reply, f := c.send(ctx, m.Batch.Client, s.returnPath(m), m.Address, letter)
+	reply, f := c.send(ctx, m.Batch.Client, s.returnPath(m), m.Address, letter, m.MayEnd)
 	if f != nil {
 		return s.outcome(ctx, f), f.stale
 	}

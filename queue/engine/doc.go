@@ -14,9 +14,9 @@
 //
 // # Journal
 //
-// With a StateDir a node writes a line on its own disk before a message may
-// begin, and one with its outcome. They outlive a kill. The next node of that
-// host, or one that runs there already when the leases run out, replays them:
-// what has an outcome is recorded, what never began is sent, and what began and
-// has none stays in doubt. When a line cannot be written, nothing begins.
+// With a StateDir a node writes a line on its own disk right before the end of a
+// message leaves, and one with the outcome. They outlive a kill. The next node of
+// that host, or one that runs there already when the leases run out, reads them:
+// an outcome is recorded; a message that had not left is sent; one that had left,
+// and has no outcome, stays in doubt. When a line cannot be written, nothing begins.
 package engine

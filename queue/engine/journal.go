@@ -15,20 +15,23 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"enotify/queue"
 )
 
-// A journal is what a node keeps on its own disk, so that after a kill nobody
-// is in doubt whom it can speak for: a line before a transaction may begin, a
-// line with what came of it, a line when that is in the database.
+// A journal is what a node keeps on its own disk, so that after a kill only
+// those recipients are in doubt whose message had left and had no reply: a line
+// right before the end of a message leaves, a line with the outcome of the try,
+// a line when that outcome is in the database.
 //
-//   - batch seq try                           may have begun
+//   - batch seq try                           its end may have left
 //     = batch seq try domain grp attempts wait  {outcome}
 //   - batch seq try batch seq try …           recorded
 //
 // Each line ends with its checksum. Lines are written, not synced: what was
 // written outlives the process, but not the machine. So the first line names
 // the boot of the machine, and only within the same boot does a missing line
-// prove that nothing was begun.
+// prove that no message left.
 //
 // The file lies in a folder of its own, which is locked (flock) while the
 // process lives, stopped or not. It is written anew with what is not recorded
@@ -40,7 +43,7 @@ type journal struct {
 
 	mu    sync.Mutex
 	file  *os.File
-	open  map[flight][]byte // lines of each message that began and is not recorded
+	open  map[flight][]byte // lines of each message whose end may have left, and that is not recorded
 	buf   []byte
 	size  int
 	limit int   // size at which it is written anew
@@ -51,7 +54,7 @@ const (
 	journalFolder  = ".journal" // ends the name of a folder in use
 	draftFolder    = "new-"     // begins that of one in the making
 	journalFile    = "lines"
-	journalVersion = "enotify-journal-2"
+	journalVersion = "enotify-journal-3"
 	minRewrite     = 1 << 20 // octets
 )
 
@@ -80,20 +83,14 @@ func openJournal(stateDir, incarnation string) (*journal, error) {
 	return j, nil
 }
 
-// begin notes that a transaction may begin, and reports whether it may: not
-// when that cannot be noted.
-func (j *journal) begin(r *result) bool {
-	if j == nil {
-		return true
-	}
+// ending notes that the end of a message may leave, and reports whether it may:
+// not when that cannot be noted.
+func (j *journal) ending(r *result) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	key := r.flight()
 	if j.err != nil {
 		return false
-	}
-	if _, begun := j.open[key]; begun { // on another connection, where it turned out that nothing was sent
-		return true
 	}
 	j.line('+', r.Batch, int64(r.Seq), int64(r.Try))
 	j.sum()
@@ -104,8 +101,8 @@ func (j *journal) begin(r *result) bool {
 	return true
 }
 
-// end notes what came of a transaction that began. That it cannot be written
-// stops nothing but the next one.
+// end notes the outcome of a try whose message may have left. That the line
+// cannot be written stops nothing but the next message.
 func (j *journal) end(r *result) {
 	if j == nil {
 		return
@@ -114,15 +111,15 @@ func (j *journal) end(r *result) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	key := r.flight()
-	begun, ok := j.open[key]
-	if !ok || err != nil {
-		return // never begun: to be tried again is all that could be said
+	left, ok := j.open[key]
+	if !ok && r.State == queue.Deferred || err != nil {
+		return // a try without a line is made again after a kill, as a deferred one is
 	}
 	j.line('=', r.Batch, int64(r.Seq), int64(r.Try), int64(r.DomainID), int64(r.grp), int64(r.Attempts), int64(r.Wait))
 	j.buf = append(append(j.buf, ' '), outcome...)
 	j.sum()
 	_ = j.write()
-	j.open[key] = append(begun, j.buf...)
+	j.open[key] = append(left, j.buf...)
 }
 
 // recorded forgets messages whose results are in the database.
@@ -241,7 +238,7 @@ func (j *journal) close() {
 	}
 }
 
-// remove ends a journal of whom nothing is left to say.
+// remove ends an empty journal.
 func (j *journal) remove() {
 	if j == nil {
 		return

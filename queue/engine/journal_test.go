@@ -19,29 +19,29 @@ import (
 	"enotify/queue/queuetest"
 )
 
-// A wreck is what a node leaves that was killed with 90 messages under way: of
-// 30 the receiver has answered, 30 were begun, and 30 were not. No outcome is
-// in the database.
+// A wreck is what a node leaves that was killed with 90 messages under way: 30
+// have the receiver's answer, 30 had left without one, and 30 were begun but had
+// not left. No outcome is in the database.
 type wreck struct {
 	*queuetest.Fixture
 	batch    int64
 	stateDir string
 	mu       sync.Mutex
-	began    map[string]int // transactions by address, of all nodes
+	left     map[string]int // messages by address, of all nodes
 }
 
-func (w *wreck) begin(m queue.Message) bool {
-	if !m.MayBegin() {
+func (w *wreck) leave(m queue.Message) bool {
+	if !m.MayBegin() || !m.MayEnd() {
 		return false
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.began[m.Address]++
+	w.left[m.Address]++
 	return true
 }
 
 func (w *wreck) deliver(ctx context.Context, m queue.Message) queue.Outcome {
-	if !w.begin(m) {
+	if !w.leave(m) {
 		return queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}
 	}
 	return queuetest.Deliver(ctx, m)
@@ -50,21 +50,23 @@ func (w *wreck) deliver(ctx context.Context, m queue.Message) queue.Outcome {
 func newWreck(t *testing.T, onUnknown string) *wreck {
 	t.Helper()
 	f := queuetest.NewFixture(t)
-	w := &wreck{Fixture: f, batch: f.Enqueue("menu", 300, "a.example", "b.example", "c.example"), stateDir: t.TempDir(), began: map[string]int{}}
+	w := &wreck{Fixture: f, batch: f.Enqueue("menu", 300, "a.example", "b.example", "c.example"), stateDir: t.TempDir(), left: map[string]int{}}
 	f.Exec(`UPDATE enotify.batch SET on_unknown = $1`, onUnknown)
 	ctx, cancel := context.WithCancel(t.Context())
 	var here, begun, served sync.WaitGroup
 	here.Add(90)
-	begun.Add(60)
+	begun.Add(90)
 	var arrived atomic.Int32
 	cut := make(chan struct{})
 	s := f.Server("dead", func(ctx context.Context, m queue.Message) queue.Outcome {
 		i := arrived.Add(1) % 3
 		here.Done()
-		if i != 2 {
-			w.begin(m)
-			begun.Done()
+		if i == 2 {
+			m.MayBegin()
+		} else {
+			w.leave(m)
 		}
+		begun.Done()
 		if i == 0 {
 			<-cut
 			return queue.Outcome{State: queue.Delivered, Reply: queue.Reply{Code: 250, Text: "2.0.0 \"taken\"\nover {two} lines"}}
@@ -126,7 +128,7 @@ func (w *wreck) want(states map[string]int) {
 	if got := w.States(w.batch); !cmp.Equal(got, states) {
 		w.Errorf("states: got %v, want %v", got, states)
 	}
-	for address, n := range w.began {
+	for address, n := range w.left {
 		if n != 1 {
 			w.Errorf("%s: got %d transactions, want 1", address, n)
 		}
@@ -177,7 +179,7 @@ func TestJournalComesAfterTheOperator(t *testing.T) {
 	w.Exec(`SELECT enotify.mark_delivered($1)`, w.batch)
 	w.heir("heir")
 	w.want(map[string]int{"delivered": 300})
-	if got := len(w.began); got != 270 {
+	if got := len(w.left); got != 270 {
 		t.Errorf("transactions: got %d, want 270", got)
 	}
 }
@@ -230,7 +232,7 @@ func TestJournalSparesWhoHasIt(t *testing.T) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
 	twice := 0
-	for _, n := range w.began {
+	for _, n := range w.left {
 		if n > 1 {
 			twice++
 		}
@@ -315,7 +317,6 @@ func TestJournalStaysSmall(t *testing.T) {
 	var once sync.Once
 	largest, mu := int64(0), sync.Mutex{}
 	s.Handler = func(ctx context.Context, m queue.Message) queue.Outcome {
-		m.MayBegin()
 		if m.Seq%1000 == 0 {
 			info, err := os.Stat(journalPath(t, s.StateDir))
 			once.Do(func() {

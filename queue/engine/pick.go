@@ -105,14 +105,15 @@ func (v *serving) hand(p picked, from *pick) {
 	r := v.batches.runs[p.batch]
 	m := queue.Message{
 		Batch: r.batch, Seq: p.seq, Address: p.address, Domain: from.domain, Data: p.data, Attempt: p.attempts + 1,
-		MayBegin: r.mayBegin,
+		MayBegin: r.mayBegin, MayEnd: func() bool { return true },
 	}
 	res := result{
 		Result: queue.Result{Batch: p.batch, Seq: p.seq, DomainID: p.domainID, Try: p.tries + 1, Attempts: p.attempts, Counted: p.counted},
 		domain: from.domain, grp: from.grp, first: !from.retry,
 	}
-	if v.journal != nil { // the line first: while it is written, the lease may run out
-		m.MayBegin = func() bool { return v.journal.begin(&res) && r.mayBegin() }
+	if v.journal != nil {
+		m.MayBegin = func() bool { return r.mayBegin() && !v.journal.failed() }
+		m.MayEnd = func() bool { return v.journal.ending(&res) }
 	}
 	v.flights.begin(&res)
 	if p.suppressed != nil {

@@ -22,18 +22,28 @@ import (
 // A predecessor is what the journal of a node that died says.
 type predecessor struct {
 	incarnation string
-	begun       map[flight]bool // tries that may have begun
+	left        map[flight]bool // tries whose message may have left
 	results     map[flight]queue.Result
-	complete    bool // who has no line was not begun
+	complete    bool // of a try without a line, no message left
+}
+
+// doubts counts the tries whose message may have left and that have no result.
+func (p predecessor) doubts() (n int) {
+	for f := range p.left {
+		if _, known := p.results[f]; !known {
+			n++
+		}
+	}
+	return n
 }
 
 var errNoJournal = errors.New("no journal of a node")
 
-// parseJournal reads a journal. Of a line that was cut off or spoilt nothing
-// is believed, and after one nobody is taken for not begun; but the last line
-// may be cut off: the transaction that it was to announce did not begin.
+// parseJournal reads a journal. A line that was cut off or spoilt is not
+// believed, and in a journal that has one, a missing line proves nothing. The
+// last line may be cut off: the message that it was to announce did not leave.
 func parseJournal(text []byte, boot string) (predecessor, error) {
-	p := predecessor{begun: map[flight]bool{}, results: map[flight]queue.Result{}}
+	p := predecessor{left: map[flight]bool{}, results: map[flight]queue.Result{}}
 	head, rest, _ := bytes.Cut(text, []byte("\n"))
 	fields := strings.Fields(string(unsum(head)))
 	if len(fields) != 3 || fields[0] != journalVersion {
@@ -84,7 +94,7 @@ func (p *predecessor) read(line []byte) bool {
 	}
 	switch kind := line[0]; {
 	case kind == '+' && len(n) == 3:
-		p.begun[flight{n[0], int32(n[1]), int32(n[2])}] = true
+		p.left[flight{n[0], int32(n[1]), int32(n[2])}] = true
 	case kind == '=' && len(n) == 7:
 		r := queue.Result{Batch: n[0], Seq: int32(n[1]), Try: int(n[2]), DomainID: int32(n[3]), Attempts: int(n[5]), Wait: time.Duration(n[6])} // n[4] is the group
 		if json.Unmarshal(append([]byte("{"), outcome...), &r.Outcome) != nil {
@@ -94,7 +104,7 @@ func (p *predecessor) read(line []byte) bool {
 	case kind == '-' && len(n)%3 == 0:
 		for of := range slices.Chunk(n, 3) {
 			key := flight{of[0], int32(of[1]), int32(of[2])}
-			delete(p.begun, key)
+			delete(p.left, key)
 			delete(p.results, key)
 		}
 	default:
@@ -106,9 +116,9 @@ func (p *predecessor) read(line []byte) bool {
 // keepStray is how long a journal is kept that no database knows.
 const keepStray = 30 * 24 * time.Hour
 
-// replay makes good what nodes left behind that died on this host: results
-// that they had not recorded are recorded, and who was never begun is to be
-// sent to. Who began and has no result stays in doubt.
+// replay reads the journals of nodes that died on this host. Results that they
+// had not recorded are recorded; a recipient whose message had not left is sent
+// to; one whose message had left, and has no result, stays in doubt.
 func (v *serving) replay(ctx context.Context) error {
 	if v.StateDir == "" {
 		return nil
@@ -159,7 +169,7 @@ func (v *serving) replayOne(ctx context.Context, dir string) error {
 	node, err := v.store.incarnation(ctx, p.incarnation)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows): // of another database, or it never joined
-		if info, err := lock.Stat(); err == nil && (len(p.begun) == 0 || time.Since(info.ModTime()) > keepStray) {
+		if info, err := lock.Stat(); err == nil && (len(p.left) == 0 || time.Since(info.ModTime()) > keepStray) {
 			return os.RemoveAll(dir)
 		}
 		return nil
@@ -170,7 +180,7 @@ func (v *serving) replayOne(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	v.log.Info("replayed the journal of a node that died", "died", node, "recorded", len(p.results), "not_begun", sent, "in_doubt", len(p.begun)-len(p.results))
+	v.log.Info("replayed the journal of a node that died", "died", node, "recorded", len(p.results), "not_sent", sent, "in_doubt", p.doubts())
 	return os.RemoveAll(dir)
 }
 
@@ -206,7 +216,7 @@ func (v *serving) inherit(ctx context.Context, node int32, p predecessor) (sent 
 	if _, err := v.store.takeFrom(ctx, v.node.ID, node); err != nil {
 		return 0, err
 	}
-	return v.store.restore(ctx, node, p.begun)
+	return v.store.restore(ctx, node, p.left)
 }
 
 const unprunedSQL = `SELECT id FROM enotify.batch WHERE id = ANY ($1) AND pruned_at IS NULL`
@@ -253,12 +263,12 @@ SELECT batch_id, seq, domain_id, grp, now(), at, attempts, tries, 'not_begun' FR
 UPDATE enotify.batch SET state = 'queued', finished_at = NULL, surveyed_at = NULL, reason = 'some were found not to have been tried'
 WHERE id = ANY ($1) AND state = 'done' AND EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = id)`
 	forgetDoubtsSQL = `DELETE FROM enotify.doubt WHERE node_id = $1`
-	notBegun        = "the node that was to send this died before it began"
+	notSent         = "the node that was to send this died before the message had left"
 )
 
-// restore takes back what was settled as in doubt, of a dead node that had not
-// begun it, and removes the node.
-func (db *store) restore(ctx context.Context, node int32, begun map[flight]bool) (n int, err error) {
+// restore takes back what was settled as in doubt though no message of the dead
+// node had left, and removes the node.
+func (db *store) restore(ctx context.Context, node int32, left map[flight]bool) (n int, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, doubtsOfSQL, node)
 		if err != nil {
@@ -268,7 +278,7 @@ func (db *store) restore(ctx context.Context, node int32, begun map[flight]bool)
 		var seqs []int32
 		var f flight
 		if _, err := pgx.ForEachRow(rows, []any{&f.batch, &f.seq, &f.try}, func() error {
-			if !begun[f] {
+			if !left[f] {
 				batches, seqs = append(batches, f.batch), append(seqs, f.seq)
 			}
 			return nil
@@ -278,7 +288,7 @@ func (db *store) restore(ctx context.Context, node int32, begun map[flight]bool)
 		if _, err := tx.Exec(ctx, lockAloneSQL, batches); err != nil {
 			return err
 		}
-		tag, err := tx.Exec(ctx, restoreSQL, node, batches, seqs, notBegun)
+		tag, err := tx.Exec(ctx, restoreSQL, node, batches, seqs, notSent)
 		if err != nil {
 			return err
 		}

@@ -277,7 +277,10 @@ func (Unlimited) Assign(string, string, time.Time)                        {}
 func (Unlimited) Done(string, queue.Outcome, time.Time) string            { return "" }
 
 // Deliver is a handler whose receiver takes every message.
-func Deliver(context.Context, queue.Message) queue.Outcome {
+func Deliver(_ context.Context, m queue.Message) queue.Outcome {
+	if !m.MayEnd() {
+		return queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}
+	}
 	return queue.Outcome{State: queue.Delivered, Reply: queue.Reply{Code: 250, Text: "ok"}}
 }
 
