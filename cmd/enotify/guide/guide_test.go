@@ -113,14 +113,14 @@ func TestPackageMap(t *testing.T) {
 
 func TestRender(t *testing.T) {
 	t.Parallel()
-	const page = "# Title\n\nSee [Limits](limits.md) and `enotify run`, **now**.\n<!-- note: hidden -->\n```sh exits=2\nenotify run\n```\n" +
+	const page = "# Title\n\nSee [Limits](limits.md) and `enotify run`, **now**; [a.go](../../../x/a.go), [log](../../../LOG.md).\n<!-- note: hidden -->\n```sh exits=2\nenotify run\n```\n" +
 		"| a | longer |\n|---|---|\n| 1 | 2 |\n"
 	for _, c := range []struct {
 		styled bool
 		want   string
 	}{
-		{false, "Title\n\nSee Limits (`enotify help limits`) and `enotify run`, now.\n\n    enotify run\n\na  longer\n1  2\n"},
-		{true, "\x1b[1mTitle\x1b[0m\n\nSee Limits (\x1b[1menotify help limits\x1b[0m) and \x1b[1menotify run\x1b[0m, \x1b[1mnow\x1b[0m.\n\n    enotify run\n\na  longer\n1  2\n"},
+		{false, "Title\n\nSee Limits (`enotify help limits`) and `enotify run`, now; x/a.go, log (LOG.md).\n\n    enotify run\n\na  longer\n1  2\n"},
+		{true, "\x1b[1mTitle\x1b[0m\n\nSee Limits (\x1b[1menotify help limits\x1b[0m) and \x1b[1menotify run\x1b[0m, \x1b[1mnow\x1b[0m; x/a.go, log (LOG.md).\n\n    enotify run\n\na  longer\n1  2\n"},
 	} {
 		var got strings.Builder
 		if err := guide.Render(&got, page, c.styled); err != nil {

@@ -3,6 +3,7 @@ package guide
 import (
 	"fmt"
 	"io"
+	"path"
 	"regexp"
 	"strings"
 	"unicode/utf8"
@@ -59,17 +60,28 @@ var (
 	boldPattern = regexp.MustCompile(`\*\*([^*]+)\*\*`)
 )
 
+// links replaces links by their text and where they lead: the command that shows
+// a page, a path in the repository, or an address.
+func links(text string) string {
+	return linkPattern.ReplaceAllStringFunc(text, func(link string) string {
+		part := linkPattern.FindStringSubmatch(link)
+		target, _, _ := strings.Cut(part[2], "#")
+		target = strings.TrimPrefix(target, "../../../")
+		name, isPage := strings.CutSuffix(target, ".md")
+		switch {
+		case isPage && strings.ToLower(name) == name:
+			return part[1] + " (`enotify help " + name + "`)"
+		case path.Base(target) == part[1]:
+			return target
+		}
+		return part[1] + " (" + target + ")"
+	})
+}
+
 // inline renders links, code and strong text within a sentence. Code keeps its
 // backticks where nothing else would set it apart.
 func (r *renderer) inline(text string) string {
-	text = linkPattern.ReplaceAllStringFunc(text, func(link string) string {
-		part := linkPattern.FindStringSubmatch(link)
-		target, _, _ := strings.Cut(part[2], "#")
-		if name, isPage := strings.CutSuffix(target, ".md"); isPage && !strings.Contains(name, "/") {
-			return part[1] + " (`enotify help " + name + "`)"
-		}
-		return part[1] + " (" + part[2] + ")"
-	})
+	text = links(text)
 	text = boldPattern.ReplaceAllStringFunc(text, func(s string) string { return r.strong(strings.Trim(s, "*")) })
 	if r.styled {
 		text = codePattern.ReplaceAllString(text, bold+"$1"+plain)
@@ -99,7 +111,7 @@ func (r *renderer) table(lines []string) {
 		}
 		cells := strings.Split(strings.Trim(line, "|"), "|")
 		for j, cell := range cells {
-			cells[j] = strings.TrimSpace(cell)
+			cells[j] = links(strings.TrimSpace(cell))
 			if j == len(widths) {
 				widths = append(widths, 0)
 			}
