@@ -3,6 +3,7 @@ package main_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/url"
@@ -53,6 +54,7 @@ func newWorld(t *testing.T, blocks []guide.Block) *world {
 	w.env = []string{
 		"PATH=" + w.dir + "/.bin:" + os.Getenv("PATH"), "HOME=" + w.dir, "TZ=UTC", "GORACE=atexit_sleep_ms=0", "PSQLRC=/dev/null", "PAGER=cat",
 		"ENOTIFY_RESOLVER=" + w.dns.Addr, "ENOTIFY_SMTP_PORT=" + smtpPort, "ENOTIFY_STATE_DIR=" + w.dir + "/state",
+		"DATABASE_URL=postgres://127.0.0.1:1/none", // no page may use the private database of whoever runs the test
 		"APPLICATION_URL=postgres://cms:secret@127.0.0.1/enotify",
 	}
 	w.ports = w.replacer()
@@ -208,9 +210,11 @@ func (w *world) background(b guide.Block, script string) {
 	}
 	w.nodes = append(w.nodes, cmd)
 	started := make(chan bool)
+	var said strings.Builder // before it started
 	go func() {
 		lines := bufio.NewScanner(read)
 		for lines.Scan() {
+			fmt.Fprintln(&said, lines.Text())
 			if testing.Verbose() {
 				w.Logf("node: %s", lines.Text())
 			}
@@ -224,7 +228,7 @@ func (w *world) background(b guide.Block, script string) {
 	select {
 	case ok := <-started:
 		if !ok {
-			w.Errorf("line %d: the node ended before it started: %s", b.Line, script)
+			w.Errorf("line %d: the node ended before it started: %s\n%s", b.Line, script, said.String())
 			return
 		}
 		go func() {
