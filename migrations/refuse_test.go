@@ -69,24 +69,57 @@ func connectToVersion(t *testing.T, version string) *pgx.Conn {
 // anything is made.
 func TestUpRefusesOtherEncodings(t *testing.T) {
 	t.Parallel()
-	server := connect(t, queuetest.Empty(t))
 	for _, encoding := range []string{"SQL_ASCII", "LATIN1"} {
-		name := query[string](t, server, `SELECT 'enotify_test_' || replace(gen_random_uuid()::text, '-', '_')`)
-		execute(t, server, `CREATE DATABASE `+name+` ENCODING '`+encoding+`' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`)
-		t.Cleanup(func() {
-			if _, err := server.Exec(context.Background(), `DROP DATABASE `+name+` WITH (FORCE)`); err != nil {
-				t.Error(err)
-			}
-		})
-		conn := connect(t, onDatabase(t, server.Config().ConnString(), name))
+		conn := connect(t, database(t, `ENCODING '`+encoding+`' LC_COLLATE 'C' LC_CTYPE 'C'`))
 		_, err := migrations.Up(t.Context(), conn)
-		want := "migrate: database " + name + " has the encoding " + encoding + ", enotify needs UTF8: " +
+		want := "migrate: database " + conn.Config().Database + " has the encoding " + encoding + ", enotify needs UTF8: " +
 			"CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0, and name that one in the database URL"
 		if err == nil || err.Error() != want {
 			t.Errorf("%s: got error %v, want %q", encoding, err, want)
 		}
 		if got := query[bool](t, conn, `SELECT to_regnamespace('enotify') IS NULL`); !got {
 			t.Errorf("%s: the schema was made, want nothing made", encoding)
+		}
+	}
+}
+
+// database makes a database with options that queuetest has not.
+func database(t *testing.T, options string) (url string) {
+	t.Helper()
+	server := connect(t, queuetest.Empty(t))
+	name := query[string](t, server, `SELECT 'enotify_test_' || replace(gen_random_uuid()::text, '-', '_')`)
+	execute(t, server, `CREATE DATABASE `+name+` `+options+` TEMPLATE template0`)
+	t.Cleanup(func() {
+		if _, err := server.Exec(context.Background(), `DROP DATABASE `+name+` WITH (FORCE)`); err != nil {
+			t.Error(err)
+		}
+	})
+	return onDatabase(t, server.Config().ConnString(), name)
+}
+
+// Domains are the same in every locale: in C, which knows no letters outside
+// ASCII, and in Turkish, whose lower case of I is another letter.
+func TestDomainsInOtherLocales(t *testing.T) {
+	t.Parallel()
+	for _, options := range []string{
+		`ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'`,
+		`ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR' LC_COLLATE 'C' LC_CTYPE 'C'`,
+	} {
+		conn := connect(t, database(t, options))
+		if _, err := migrations.Up(t.Context(), conn); err != nil {
+			t.Fatal(err)
+		}
+		for address, want := range map[string]string{
+			"x@MÜNCHEN.EXAMPLE": "x@xn--mnchen-3ya.example",
+			" x@INFO.EXAMPLE":   "x@info.example",
+			"x@IŞIK.EXAMPLE":    "x@xn--iik-sza.example",
+		} {
+			if got := query[string](t, conn, `SELECT enotify.mailbox($1)`, address); got != want {
+				t.Errorf("%s: %s: got %s, want %s", options, address, got, want)
+			}
+			if got := query[string](t, conn, `SELECT coalesce(enotify.mailbox_problem(enotify.mailbox($1)), '')`, address); got != "" {
+				t.Errorf("%s: %s: got the problem %q, want none", options, address, got)
+			}
 		}
 	}
 }
