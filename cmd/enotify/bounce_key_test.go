@@ -48,7 +48,7 @@ func TestKeyRotation(t *testing.T) {
 			t.Fatalf("after a rotation: got %s and %s, want both signed by key 2", signed[0], links[1])
 		}
 	}
-	if code := s.Bring(at, "", paths[0], gone(paths[0], to[0])); code != 250 {
+	if code := s.Bring(at, "", paths[0], sitetest.Gone(paths[0], to[0])); code != 250 {
 		t.Errorf("a bounce at a path of the old key: got %d, want 250", code)
 	}
 	if got, want := s.States(old), "bounced 1, delivered 1"; got != want {
@@ -70,7 +70,7 @@ func TestKeyRotation(t *testing.T) {
 			t.Fatalf("an unsubscribe link of the retired key: got %d, want 404", code)
 		}
 	}
-	if code := s.Bring(at, "", paths[1], gone(paths[1], to[1])); code != 550 {
+	if code := s.Bring(at, "", paths[1], sitetest.Gone(paths[1], to[1])); code != 550 {
 		t.Errorf("a bounce at a path of the retired key: got %d, want 550", code)
 	}
 	if got, want := s.States(old), "bounced 1, delivered 1"; got != want {

@@ -68,7 +68,8 @@ func (w *world) direct(b guide.Block) {
 			w.Errorf("line %d: %v", b.Line, err)
 		}
 	case "reply": // DOMAIN-OR-ADDRESS VERB REPLY: what receivers say from now on; no REPLY: as usual again
-		w.receivers.script(text)
+		words := append(strings.SplitN(text, " ", 3), "")
+		w.receivers.Answer(words[0], words[1], words[2])
 	case "sh": // commands that the reader is not shown
 		w.shell(b, text, 0)
 	case "node": // a node that runs beside, with these arguments
@@ -78,11 +79,11 @@ func (w *world) direct(b guide.Block) {
 	case "kill":
 		w.end(syscall.SIGKILL)
 	case "received": // how many messages the receivers have had
-		if got, want := w.receivers.count(), text; fmt.Sprint(got) != want {
+		if got, want := w.receivers.Count(), text; fmt.Sprint(got) != want {
 			w.Errorf("line %d: messages received: got %d, want %s", b.Line, got, want)
 		}
 	case "once": // nobody has had two messages
-		if got := w.receivers.twice(); len(got) > 0 {
+		if got := w.receivers.Twice(); len(got) > 0 {
 			w.Errorf("line %d: received more than one message: got %q, want none", b.Line, got)
 		}
 	case "note":

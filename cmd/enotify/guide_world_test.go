@@ -11,12 +11,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"enotify/cmd/enotify/guide"
+	"enotify/cmd/enotify/sitetest"
 	"enotify/queue/localpg"
 	"enotify/sender/smtptest"
 	"enotify/spfguard/dns/dnstest"
@@ -33,7 +33,7 @@ type world struct {
 	dir       string // in which the commands run
 	env       []string
 	dns       *dnstest.Server
-	receivers *receivers
+	receivers sitetest.Receivers
 	ports     *strings.Replacer // fixed ports and folders of the pages, by those of this test
 	nodes     []*exec.Cmd
 	output    string // of the last block
@@ -42,9 +42,9 @@ type world struct {
 // newWorld makes a world for a page; without blocks that run commands in need
 // of it, no database server.
 func newWorld(t *testing.T, blocks []guide.Block) *world {
-	w := &world{T: t, dir: t.TempDir(), receivers: &receivers{replies: map[string]string{}, accepted: map[string]int{}}}
+	w := &world{T: t, dir: t.TempDir()}
 	w.dns = dnstest.New(t, worldZone)
-	smtp, err := smtptest.Start(smtptest.Config{Reply: w.receivers.reply, Received: w.receivers.take})
+	smtp, err := smtptest.Start(w.receivers.Config())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,68 +251,4 @@ func (w *world) end(signal syscall.Signal) {
 		}
 	}
 	w.nodes = nil
-}
-
-// receivers are all mail hosts of a world: one server, since no page needs two.
-type receivers struct {
-	mu       sync.Mutex
-	replies  map[string]string // by "VERB DOMAIN-OR-ADDRESS"
-	accepted map[string]int    // messages by recipient
-}
-
-// script reads "DOMAIN-OR-ADDRESS VERB REPLY".
-func (r *receivers) script(text string) {
-	words := strings.SplitN(text, " ", 3)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.replies[words[1]+" "+words[0]] = strings.Join(words[2:], "")
-}
-
-func (r *receivers) reply(c smtptest.Command) string {
-	reply := r.scripted(c)
-	if reply == "slow" {
-		time.Sleep(300 * time.Millisecond)
-		return ""
-	}
-	return reply
-}
-
-func (r *receivers) scripted(c smtptest.Command) string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	_, domain, _ := strings.Cut(c.To, "@")
-	if reply := r.replies[c.Verb+" "+c.To]; reply != "" {
-		return reply
-	}
-	return r.replies[c.Verb+" "+domain]
-}
-
-func (r *receivers) take(m smtptest.Message) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, to := range m.To {
-		r.accepted[to]++
-	}
-}
-
-// count is how many messages were accepted.
-func (r *receivers) count() (n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, messages := range r.accepted {
-		n += messages
-	}
-	return n
-}
-
-// twice lists the recipients of more than one message.
-func (r *receivers) twice() (recipients []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for to, messages := range r.accepted {
-		if messages > 1 {
-			recipients = append(recipients, to)
-		}
-	}
-	return recipients
 }

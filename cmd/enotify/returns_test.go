@@ -18,34 +18,6 @@ import (
 	"enotify/sender/token"
 )
 
-// gone is what a mail server writes to a return path when it finds later that
-// a recipient does not exist.
-func gone(returnPath, recipient string) string {
-	return fmt.Sprintf(`From: Mail Delivery System <MAILER-DAEMON@mx.test>
-To: %[1]s
-Subject: This came back
-MIME-Version: 1.0
-Content-Type: multipart/report; report-type=delivery-status; boundary=r
-
---r
-Content-Type: message/delivery-status
-
-Reporting-MTA: dns; mx.test
-
-Final-Recipient: rfc822; %[2]s
-Action: failed
-Status: 5.1.1
-Diagnostic-Code: smtp; 550 5.1.1 <%[2]s>: user unknown
-
---r
-Content-Type: text/rfc822-headers
-
-Return-Path: <%[1]s>
-To: <%[2]s>
-
---r--`, returnPath, recipient)
-}
-
 // The receiver takes a message, and brings it back afterwards: the outcome
 // turns, the address is suppressed, and a second copy changes nothing.
 func TestBounceAfterDelivery(t *testing.T) {
@@ -77,11 +49,11 @@ func TestBounceAfterDelivery(t *testing.T) {
 
 	m := messages[0]
 	for range 2 {
-		if code := s.Bring(at, "", m.From, gone(m.From, "somebody.else@forwarded.test")); code != 250 {
+		if code := s.Bring(at, "", m.From, sitetest.Gone(m.From, "somebody.else@forwarded.test")); code != 250 {
 			t.Errorf("the bounce: got %d, want 250", code)
 		}
 	}
-	if code := s.Bring(at, "", strings.Replace(m.From, "b-", "b-9", 1), gone(m.From, m.To[0])); code != 550 {
+	if code := s.Bring(at, "", strings.Replace(m.From, "b-", "b-9", 1), sitetest.Gone(m.From, m.To[0])); code != 550 {
 		t.Errorf("a forged one: got %d, want 550", code)
 	}
 	if code := s.Bring(at, "", messages[1].From, "Subject: \x00\xff\n\n--r\nContent-Type: multipart/"); code != 250 {
@@ -104,7 +76,7 @@ func TestBounceAfterDelivery(t *testing.T) {
 
 	// read from a mailbox, it is known as well
 	box := filepath.Join(t.TempDir(), "mbox")
-	if err := os.WriteFile(box, []byte("From MAILER-DAEMON Mon Nov 23 08:00:00 2026\nReceived: from elsewhere\n"+gone(m.From, m.To[0])+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(box, []byte("From MAILER-DAEMON Mon Nov 23 08:00:00 2026\nReceived: from elsewhere\n"+sitetest.Gone(m.From, m.To[0])+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.Run("bounce", "ingest", "-o", "json", box); !strings.Contains(got, `"known": true`) {
@@ -132,14 +104,14 @@ func TestBounceWaitsForTheDatabase(t *testing.T) {
 	s.Until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 	m := s.SMTP.Messages()[0]
 	s.Exec(`ALTER TABLE enotify.report RENAME TO elsewhere`)
-	if code := s.Bring(at, "", m.From, gone(m.From, m.To[0])); code != 451 {
+	if code := s.Bring(at, "", m.From, sitetest.Gone(m.From, m.To[0])); code != 451 {
 		t.Errorf("without a table to record it in: got %d, want 451", code)
 	}
 	if got, want := s.States(batch), "delivered 1"; got != want {
 		t.Errorf("half recorded: got %s, want %s", got, want)
 	}
 	s.Exec(`ALTER TABLE enotify.elsewhere RENAME TO report`)
-	if code := s.Bring(at, "", m.From, gone(m.From, m.To[0])); code != 250 {
+	if code := s.Bring(at, "", m.From, sitetest.Gone(m.From, m.To[0])); code != 250 {
 		t.Errorf("with the table: got %d, want 250", code)
 	}
 	if got, want := s.States(batch), "bounced 1"; got != want {
@@ -223,11 +195,11 @@ func TestIngestUnsigned(t *testing.T) {
 		return strings.Replace(mail, "Return-Path:", "Message-ID: "+id+"\nReturn-Path:", 1)
 	}
 	for name, mail := range map[string]string{
-		"new/1":    withID(gone("info@town.example", to(0)), ids[0]),
-		"cur/2:2,": gone("info@town.example", to(1)),                                         // an address alone: nobody
-		"cur/3":    withID(gone("info@town.example", "stranger@d0.test"), ids[2]),            // of another address than its ID: nobody
+		"new/1":    withID(sitetest.Gone("info@town.example", to(0)), ids[0]),
+		"cur/2:2,": sitetest.Gone("info@town.example", to(1)),                                // an address alone: nobody
+		"cur/3":    withID(sitetest.Gone("info@town.example", "stranger@d0.test"), ids[2]),   // of another address than its ID: nobody
 		"cur/4":    "From: mailer-daemon@mx.test\nSubject: delayed\n\nIt will be retried.\n", //
-		"tmp/5":    gone("info@town.example", to(3)),                                         // being written
+		"tmp/5":    sitetest.Gone("info@town.example", to(3)),                                // being written
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(mail), 0o600); err != nil {
 			t.Fatal(err)
@@ -262,7 +234,7 @@ func TestIngestNeedsASender(t *testing.T) {
 	s := newSite(t, smtptest.Config{})
 	s.URL = queuetest.Login(t, s.URL, "enotify_admin")
 	cmd := s.Enotify("bounce", "ingest", "-")
-	cmd.Stdin = strings.NewReader(gone("info@town.example", "user1@d0.test"))
+	cmd.Stdin = strings.NewReader(sitetest.Gone("info@town.example", "user1@d0.test"))
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 1 || !strings.Contains(stderr.String(), "enotify_sender") {

@@ -1,6 +1,7 @@
 package sitetest
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -52,4 +53,32 @@ func Request(t testing.TB, method, address string, form url.Values) (code int, h
 		t.Fatal(err)
 	}
 	return response.StatusCode, response.Header, string(text)
+}
+
+// Gone is what a mail server writes to a return path when it finds later that
+// a recipient does not exist.
+func Gone(returnPath, recipient string) string {
+	return fmt.Sprintf(`From: Mail Delivery System <MAILER-DAEMON@mx.test>
+To: %[1]s
+Subject: This came back
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary=r
+
+--r
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.test
+
+Final-Recipient: rfc822; %[2]s
+Action: failed
+Status: 5.1.1
+Diagnostic-Code: smtp; 550 5.1.1 <%[2]s>: user unknown
+
+--r
+Content-Type: text/rfc822-headers
+
+Return-Path: <%[1]s>
+To: <%[2]s>
+
+--r--`, returnPath, recipient)
 }
