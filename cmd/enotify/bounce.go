@@ -163,7 +163,7 @@ func explained(x bounce.Explanation) string {
 	line("codes", x.When)
 	line("source", x.Source)
 	if x.Doubt != "" {
-		line("not", fmt.Sprintf("no_such_user by %s: %s %s", x.Spared, x.Doubt, quotedWords(x.Doubts)))
+		line("not", strings.TrimSpace(fmt.Sprintf("no_such_user by %s: %s %s", x.Spared, x.Doubt, quotedWords(x.Doubts))))
 	}
 	return b.String()
 }

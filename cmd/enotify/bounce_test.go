@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"enotify/sender/bounce"
 )
 
 func TestClassifyReplies(t *testing.T) {
@@ -57,5 +59,26 @@ func TestClassifyRepliesAnswersAtOnce(t *testing.T) {
 	ask.Close()
 	if err := <-done; err != nil {
 		t.Errorf("at the end: got %v, want nil", err)
+	}
+}
+
+// --explain says which words decided, and which kept an address from being given up.
+func TestClassifyExplains(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		in, want string
+		about    bounce.About
+	}{
+		{"550 5.1.1 Sorry, no such user\n", "no_such_user\tsuppress\tgone-plain\n  words    \"no such user\"\n  source   replies of many receivers; Postfix access(5), 2026-11\n", bounce.About{}},
+		{"550 No such user, try again later\n", "other\treview\t5xx\n  codes    5xx\n  source   RFC 5321 §4.2.1, 2026-11\n  not      no_such_user by gone-plain: for-now \"try again later\"\n", bounce.About{}},
+		{"550 <bob@b.example>: No such user\n", "other\treview\t5xx\n  codes    5xx\n  source   RFC 5321 §4.2.1, 2026-11\n  not      no_such_user by gone-plain: names-another\n", bounce.About{Recipient: "ada@a.example"}},
+	} {
+		var got bytes.Buffer
+		if err := (&classifier{explain: true, about: tt.about}).run(strings.NewReader(tt.in), &got); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff(tt.want, got.String()); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", tt.in, diff)
+		}
 	}
 }

@@ -48,8 +48,10 @@ func FuzzParse(f *testing.F) {
 
 // Whatever a file of rules holds, it is taken or refused with a line.
 func FuzzOverride(f *testing.F) {
-	for paragraph := range strings.SplitSeq(bounce.BuiltIn(), "\n\n") {
-		f.Add(paragraph)
+	for i, paragraph := range strings.Split(bounce.BuiltIn(), "\n\n") {
+		if i%20 == 0 {
+			f.Add(paragraph)
+		}
 	}
 	f.Add(ownRule)
 	f.Add("rule a\nclass other\nsays {a}\nwhen 4xx 5xx none 421 5.1.* site:\nnear @ | %\nunless $\nsource x, 2026-11\nexample \n")

@@ -10,7 +10,7 @@ type phrase struct {
 }
 
 const (
-	maxPhrases = 48 * 64
+	maxPhrases = 64 * 64
 	maxPlaces  = 64 // of phrases that are remembered in one reply; hostile text has more
 	nearWords  = 7  // apart, from first word to first word, is near
 )

@@ -18,20 +18,44 @@ import (
 )
 
 // The segments of a bounce report, in the order in which they are to be looked
-// at: the four that each want their own answer, then the rest.
+// at: the four that each want their own answer, then the rest. One with a kind
+// of its own takes out of its class what wants another answer. In an advice,
+// DOMAIN, CLIENT and ID are filled in where there is one to name.
 var segments = []struct {
 	class         queue.Class
+	kind          string // "" is the class
 	title, advice string
 }{
-	{queue.Offline, "The receiver is offline", "Nobody here can help that. They are tried again until the batch expires."},
-	{queue.Throttled, "Too many connections, too fast", "Slowed down by itself, and tried again. Where it stays so: enotify destination set DOMAIN --rate 60/min --connections 2."},
-	{queue.NoSuchUser, "The address is gone", "Suppressed for all clients already. Take them off the client's list: enotify suppression export."},
-	{queue.AuthRejected, "Not authorised", "The client's DNS does not let us send: enotify spf check DOMAIN, enotify client zone DOMAIN. After the cure: enotify batch requeue ID --class auth_rejected."},
-	{queue.MailboxFull, "The mailbox is full", fullAdvice},
-	{queue.SpamBlock, "Taken for spam", "An address of ours is on a block list or has a poor name. Read the reply, ask to be taken off, and see how many complain: enotify destination list."},
-	{queue.Policy, "Refused by a rule of theirs", "Final for the message. Read the reply; ask their postmaster where it concerns many."},
-	{queue.Content, "Refused for what it holds", "Final for the message. Look at size, attachments and links: enotify preflight ID."},
-	{queue.Other, "Other", "No rule knows these replies. Read them; 4xx are tried again, 5xx are final."},
+	{queue.Offline, "", "The receiver is offline", "Nobody here can help that. They are tried again until the batch expires."},
+	{queue.Throttled, "", "Too many connections, too fast", "Slowed down by itself, and tried again. Where it stays so: enotify destination set DOMAIN --rate 60/min --connections 2."},
+	{queue.NoSuchUser, "", "The address is gone", "Suppressed for all clients already. Take them off the client's list: enotify suppression export."},
+	{queue.AuthRejected, "", "Not authorised", "The client's DNS does not let us send: enotify spf check CLIENT, enotify client zone CLIENT. After the cure: enotify batch requeue ID --class auth_rejected."},
+	{queue.MailboxFull, "", "The mailbox is full", fullAdvice},
+	{queue.Throttled, greylisted, "Asked to come back later (greylisting)", "Many receivers do that with senders they do not know yet. Tried again by itself, and the site is not slowed down. Nothing to do."},
+	{queue.SpamBlock, "", "Taken for spam", "An address of ours is on a block list or has a poor name. Read the reply, ask to be taken off, and see how many complain: enotify destination list."},
+	{queue.Policy, noMail, "The domain takes no mail", "The DNS says so: there is no such domain, it has no mail host, or a null MX (RFC 7505). Final. Take the addresses off the client's list, or correct a mistyped domain."},
+	{queue.Policy, "", "Refused by a rule of theirs", "Final for the message. Read the reply; ask their postmaster where it concerns many."},
+	{queue.Content, "", "Refused for what it holds", "Final for the message. Look at size, attachments and links: enotify preflight ID."},
+	{queue.Other, "", "Other", "No rule knows these replies. Read them; 4xx are tried again, 5xx are final."},
+}
+
+// Kinds that are no class.
+const (
+	greylisted = "greylisted"
+	noMail     = "no_mail"
+)
+
+// kindOf is the segment that a reply belongs to.
+func kindOf(said insight.Said) string {
+	switch {
+	case said.Class == queue.Throttled && said.Code != 421:
+		if v := bounce.Classify(queue.Reply{Code: said.Code, Enhanced: said.Enhanced, Text: said.Text}, ""); v.Class == queue.Throttled && v.Mark == bounce.OneMessage {
+			return greylisted
+		}
+	case said.Code == 556, said.Class == queue.Policy && said.Enhanced == "5.1.10", said.Class == queue.Other && said.Enhanced == "5.1.2":
+		return noMail // RFC 7505 §4.2, RFC 3463 §3.2: a reply, or what we found before we asked
+	}
+	return string(said.Class)
 }
 
 // fullAdvice names the figures by which full mailboxes are left alone.
@@ -56,6 +80,7 @@ type Report struct {
 // A Segment is one reason.
 type Segment struct {
 	Class      queue.Class `json:"class"`
+	Kind       string      `json:"kind"` // the class, or greylisted or no_mail for a part of it
 	Title      string      `json:"title"`
 	Advice     string      `json:"advice"`
 	Recipients int         `json:"recipients"`
@@ -76,7 +101,7 @@ type Counted struct {
 func New(in insight.Scope) *Report {
 	r := &Report{Schema: 1, Client: in.Client, Batch: in.Batch, Since: in.Since, At: time.Now()}
 	for _, s := range segments {
-		r.Segments = append(r.Segments, Segment{Class: s.class, Title: s.title, Advice: s.advice, domains: map[string]int{}, replies: map[string]int{}})
+		r.Segments = append(r.Segments, Segment{Class: s.class, Kind: cmp.Or(s.kind, string(s.class)), Title: s.title, Advice: s.advice, domains: map[string]int{}, replies: map[string]int{}})
 	}
 	return r
 }
@@ -86,7 +111,8 @@ const maxAlike = 20000
 
 // Add counts one recipient.
 func (r *Report) Add(said insight.Said) {
-	at := slices.IndexFunc(r.Segments, func(s Segment) bool { return s.Class == said.Class })
+	kind := kindOf(said)
+	at := slices.IndexFunc(r.Segments, func(s Segment) bool { return s.Kind == kind })
 	if at < 0 {
 		at = len(r.Segments) - 1
 	}
@@ -110,12 +136,30 @@ func (r *Report) Add(said insight.Said) {
 	s.replies[text]++
 }
 
-// Finish picks the most frequent domains and replies of each segment.
+// Finish picks the most frequent domains and replies of each segment, and names
+// them in its advice.
 func (r *Report) Finish(shown int) {
 	for i := range r.Segments {
 		s := &r.Segments[i]
 		s.Domains, s.Replies = most(s.domains, shown), most(s.replies, shown)
+		s.Advice = r.named(s)
 	}
+}
+
+// named is the advice of a segment, for the domain with the most of it, the
+// client and the batch.
+func (r *Report) named(s *Segment) string {
+	advice := s.Advice
+	if len(s.Domains) > 0 {
+		advice = strings.ReplaceAll(advice, "DOMAIN", s.Domains[0].Text)
+	}
+	if r.Client != "" {
+		advice = strings.ReplaceAll(advice, "CLIENT", r.Client)
+	}
+	if r.Batch != 0 {
+		advice = strings.ReplaceAll(advice, " ID", fmt.Sprint(" ", r.Batch))
+	}
+	return advice
 }
 
 // most are the n largest.
