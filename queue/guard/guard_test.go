@@ -48,6 +48,49 @@ func TestGuardBlocksAndFrees(t *testing.T) {
 	}
 }
 
+// A batch of a client whose verdict blocks already does not wait in the queue,
+// without a word, until that verdict has run out.
+func TestGuardBlocksALaterBatchAtOnce(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
+	unjudged := func() []queue.Subject {
+		subjects, err := guard.Unjudged(t.Context(), f.DB)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return subjects
+	}
+	judge := func(s queue.Subject) []int64 {
+		j, err := f.DB.Judge(t.Context(), s, []queue.Verdict{
+			{Identity: "mailfrom", Domain: "town.example", Egress: queuetest.Egress, Result: "fail", Blocks: true, ValidFor: time.Hour},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return j.Blocked
+	}
+	f.Enqueue("first", 1, "a.example")
+	for _, s := range unjudged() {
+		judge(s)
+	}
+	if got := len(unjudged()); got != 0 {
+		t.Fatalf("clients to judge while the verdict holds: got %d, want 0", got)
+	}
+
+	second := f.Enqueue("second", 1, "a.example")
+	subjects := unjudged()
+	if len(subjects) != 1 {
+		t.Fatalf("clients to judge after the next batch: got %d, want 1", len(subjects))
+	}
+	if got, want := judge(subjects[0]), []int64{second}; !cmp.Equal(got, want) {
+		t.Errorf("batches blocked: got %v, want %v", got, want)
+	}
+	if got := len(unjudged()); got != 0 {
+		t.Errorf("clients to judge afterwards: got %d, want 0", got)
+	}
+}
+
 // A resolver that does not answer says nothing about the client: its batch
 // waits, and says for what.
 func TestGuardWaitsForDNS(t *testing.T) {

@@ -26,11 +26,17 @@ FROM waiting w JOIN enotify.client c ON c.id = w.client_id
 WHERE EXISTS (SELECT FROM live l WHERE NOT EXISTS (
 	SELECT FROM enotify.verdict v
 	WHERE v.client_id = c.id AND v.identity = 'mailfrom' AND v.egress = l.ip AND v.superseded_at IS NULL AND v.valid_until > now()))
+   OR EXISTS (SELECT FROM enotify.verdict v JOIN enotify.batch b ON b.client_id = v.client_id
+	WHERE v.client_id = c.id AND v.superseded_at IS NULL AND v.blocks
+	  AND b.state = 'queued' AND b.submitted_at > greatest(v.checked_at, now() - interval '1 minute'))
 ORDER BY w.priority DESC, w.submitted_at, c.id`
 
 // Unjudged lists the clients that have batches under way and no verdict that
 // still holds, each with the egress addresses of all live nodes: the client
-// whose batch is next in turn comes first.
+// whose batch is next in turn comes first. It also lists a client whose verdict
+// blocks and who has submitted a batch since, so that this batch is blocked at
+// once and says why; within a minute, so that a DNS without an answer is not
+// asked in every round.
 func Unjudged(ctx context.Context, db *queue.DB) ([]queue.Subject, error) {
 	return subjects(ctx, db, unjudgedSQL)
 }
