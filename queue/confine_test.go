@@ -18,7 +18,7 @@ import (
 // is not here is an internal one: add it only if an application may call it
 // with whatever it likes.
 var appFunctions = []string{
-	"a_labels", "add_attachment", "add_recipients", "create_batch", "enqueue", "mailbox", "mailbox_problem", "my_clients", "punycode", "replace_content", "submit_batch",
+	"a_labels", "add_attachment", "add_recipients", "bare_mailbox", "create_batch", "enqueue", "invisible", "mailbox", "mailbox_problem", "my_clients", "punycode", "replace_content", "submit_batch", "unseen",
 }
 
 // confined is a login of town.example alone, beside city.example and its
@@ -229,7 +229,7 @@ func TestNoFieldTakesALineEnd(t *testing.T) {
 		"create_batch.body_text": true, "create_batch.body_html": true, "enqueue.body_text": true, "enqueue.body_html": true,
 		"replace_content.body_text": true, "replace_content.body_html": true,
 		"create_batch.idem_key": true, "enqueue.idem_key": true,
-		"mailbox.address": true, "mailbox_problem.m": true, "a_labels.domain": true, "punycode.label": true, // text in, text out
+		"mailbox.address": true, "bare_mailbox.address": true, "invisible.m": true, "mailbox_problem.m": true, "a_labels.domain": true, "punycode.label": true, // text in, text out
 		"create_batch.reply_to": true, "enqueue.reply_to": true, "create_batch.from_address": true, "enqueue.from_address": true, // trimmed, and looked at below
 		"enqueue.addresses": true, "add_recipients.addresses": true, // invalid recipients
 	}

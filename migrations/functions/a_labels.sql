@@ -1,14 +1,14 @@
--- IDN (RFC 5891). The three characters that translate() replaces are other full stops (UTS #46 §4). Lower case is that
--- of the root locale where the server has ICU: the database's locale may know no letters outside ASCII (C), or have
+-- IDN (RFC 5891), with the mappings of UTS #46 as far as NFKC and lower() have them: full-width letters, other full
+-- stops. Lower case is that of the root locale where the server has ICU: the database's locale may know no letters outside ASCII (C), or have
 -- rules of its own (Turkish).
 CREATE OR REPLACE FUNCTION enotify.a_labels(domain text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
 DECLARE low text;
 BEGIN
     IF EXISTS (SELECT FROM pg_collation c WHERE c.collname = 'und-x-icu') THEN
-        low := lower(domain COLLATE "und-x-icu");
+        low := lower(normalize(domain, NFKC) COLLATE "und-x-icu");
     ELSE
-        low := lower(domain);
+        low := lower(normalize(domain, NFKC));
     END IF;
     RETURN (
         SELECT string_agg(CASE WHEN l ~ E'^[\\x01-\\x7f]*$' THEN l ELSE 'xn--' || enotify.punycode(l) END, '.'

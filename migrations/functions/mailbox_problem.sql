@@ -4,11 +4,15 @@ CREATE OR REPLACE FUNCTION enotify.mailbox_problem(m text) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE
         WHEN m IS NULL OR m = '' THEN 'empty'
-        WHEN m ~ E'^[A-Za-z0-9!#$%&''*+/=?^_`{|}~.-]+@([a-z0-9_-]+\\.)+[a-z0-9-]*[a-z][a-z0-9-]*$'
-             AND octet_length(m) <= 64
+        WHEN octet_length(m) <= 64
+             AND m ~ E'^[A-Za-z0-9!#$%&''*+/=?^_`{|}~.-]+@([a-z0-9_-]+\\.)+[a-z0-9-]*[a-z][a-z0-9-]*$'
              AND m !~ E'(^\\.|\\.\\.|\\.@|@-|-\\.|\\.-|-$)' THEN NULL
+        WHEN octet_length(m) > 1000 THEN 'longer than 254 octets' -- before a regular expression takes time over it
+        WHEN m ~ E'^#(NAME|REF|N/A|VALUE|NUM|NULL|DIV/0)[!?]?$' THEN 'an error of a spreadsheet'
         WHEN strpos(m, '@') = 0 THEN 'no @'
         WHEN octet_length(m) > 254 THEN 'longer than 254 octets'
+        WHEN enotify.invisible(m) IS NOT NULL THEN enotify.invisible(m)
+        WHEN m ~ '^=.*[(]' THEN 'a formula of a spreadsheet'
         WHEN m ~ E'[\\x01-\\x1f\\x7f]' THEN 'control character'
         WHEN m ~ '<.*@.*>' THEN 'has a display name; give the bare address'
         WHEN m ~ E'@\\[.*\\]$' THEN 'address literal instead of a domain'

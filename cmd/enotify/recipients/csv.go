@@ -12,6 +12,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"enotify/cmd/enotify/figures"
@@ -47,8 +48,13 @@ func NewCSV(r io.Reader, name string) (*CSV, error) {
 	case bytes.HasPrefix(start, []byte{0xff, 0xfe}), bytes.HasPrefix(start, []byte{0xfe, 0xff}):
 		return nil, fmt.Errorf("%s is in UTF-16; save it as CSV in UTF-8", name)
 	}
+	if in, err = withLineFeeds(in); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
 	f := &CSV{name: name, csv: csv.NewReader(in), data: map[string]string{}}
-	f.csv.Comma = separator(in)
+	if f.csv.Comma = declared(in); f.csv.Comma == 0 {
+		f.csv.Comma = separator(in)
+	}
 	f.csv.ReuseRecord = true
 	header, err := f.record()
 	if errors.Is(err, io.EOF) {
@@ -58,6 +64,51 @@ func NewCSV(r io.Reader, name string) (*CSV, error) {
 		return nil, err
 	}
 	return f, f.setColumns(header)
+}
+
+// declared is the separator that a spreadsheet names in a line of its own,
+// "sep=;", which it also removes; 0 when there is none.
+func declared(in *bufio.Reader) rune {
+	line, _ := in.Peek(len("sep=;\r\n"))
+	if len(line) < len("sep=;\n") || !strings.EqualFold(string(line[:4]), "sep=") || !strings.ContainsRune(",;\t|", rune(line[4])) {
+		return 0
+	}
+	end := line[5:]
+	switch {
+	case end[0] == '\n':
+		_, _ = in.Discard(len("sep=;\n"))
+	case len(end) > 1 && end[0] == '\r' && end[1] == '\n':
+		_, _ = in.Discard(len("sep=;\r\n"))
+	default:
+		return 0
+	}
+	return rune(line[4])
+}
+
+// withLineFeeds reads a file whose lines end in CR alone, as old spreadsheets of
+// the Macintosh write them, as if they ended in LF.
+func withLineFeeds(in *bufio.Reader) (*bufio.Reader, error) {
+	if _, err := in.Peek(1); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	start, _ := in.Peek(in.Buffered())
+	if bytes.IndexByte(start, '\n') >= 0 || bytes.IndexByte(start, '\r') < 0 {
+		return in, nil
+	}
+	return bufio.NewReaderSize(feeds{in}, 64<<10), nil
+}
+
+// feeds reads CR as LF.
+type feeds struct{ in io.Reader }
+
+func (f feeds) Read(p []byte) (int, error) {
+	n, err := f.in.Read(p)
+	for i, c := range p[:n] {
+		if c == '\r' {
+			p[i] = '\n'
+		}
+	}
+	return n, err
 }
 
 // separator looks at the first line for the one that gives a column of addresses.
@@ -76,13 +127,19 @@ func separator(in *bufio.Reader) rune {
 }
 
 func isAddress(column string) bool {
-	return strings.EqualFold(strings.TrimSpace(column), addressColumn)
+	return strings.EqualFold(trimmed(column), addressColumn)
+}
+
+// trimmed is the name of a column without white space around it, or characters
+// that nobody sees.
+func trimmed(column string) string {
+	return strings.TrimFunc(column, func(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) })
 }
 
 func (f *CSV) setColumns(header []string) error {
 	f.address = -1
 	for i, column := range header {
-		column = strings.TrimSpace(column)
+		column = trimmed(column)
 		switch {
 		case column == "":
 			return fmt.Errorf("%s line 1: column %d has no name", f.name, i+1)

@@ -57,6 +57,10 @@ func TestRecipients(t *testing.T) {
 		{"bad addresses are the queue's affair", "address\nnobody\n", []string{"nobody"}},
 		{"a field longer than the buffer", "address,name\na@x.test," + long, []string{`a@x.test {"name":"` + long + `"}`}},
 		{"one character less than a mark", "a", nil},
+		{"a separator is declared", "sep=;\r\nname;address\r\nAnn, B;a@x.test", []string{`a@x.test {"name":"Ann, B"}`}},
+		{"a mark before a declared bar", "\ufeffsep=|\nname|address\nAnn|a@x.test", []string{`a@x.test {"name":"Ann"}`}},
+		{"CR alone", "address,name\ra@x.test,Ann\rb@x.test,Bob", []string{`a@x.test {"name":"Ann"}`, `b@x.test {"name":"Bob"}`}},
+		{"invisible characters around a name", "\u200baddress\u200b,\u00a0name\ufeff\na@x.test,Ann", []string{`a@x.test {"name":"Ann"}`}},
 	} {
 		got, err := readAll(tt.in)
 		if tt.want == nil && err == nil || tt.want != nil && err != nil {
