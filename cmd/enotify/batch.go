@@ -260,11 +260,11 @@ func (p *preflightFlags) clear(ctx context.Context, db *queue.DB, batch int64, f
 	if err != nil {
 		return err
 	}
-	blocked := r.Summary.Verdict == preflight.Blocked
+	blocked := r.Summary.Readiness == preflight.Blocked
 	if !blocked {
 		reason = ""
 	}
-	if err := p.keep(ctx, db, r, reason); err != nil {
+	if err := p.store(ctx, db, r, reason); err != nil {
 		return err
 	}
 	if blocked && !force {

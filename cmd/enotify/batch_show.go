@@ -26,8 +26,8 @@ const (
 	doubtsShown   = 10
 )
 
-// A batchReport is all there is to know of a batch.
-type batchReport struct {
+// A batchDetails is what batch show prints.
+type batchDetails struct {
 	queue.Status
 	Log      []insight.Change      `json:"log"`
 	Failures []insight.Failure     `json:"failures"`
@@ -57,7 +57,7 @@ same settings sends it. Before the batch begins, the Date is that of its creatio
 				return a.showMessage(cmd.Context(), own, id, message)
 			}
 			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
-				r, err := report(ctx, db, id)
+				r, err := readDetails(ctx, db, id)
 				if err != nil {
 					return err
 				}
@@ -106,7 +106,7 @@ func (a *app) showMessage(ctx context.Context, own messageFlags, id int64, who s
 	})
 }
 
-func report(ctx context.Context, db *queue.DB, id int64) (r batchReport, err error) {
+func readDetails(ctx context.Context, db *queue.DB, id int64) (r batchDetails, err error) {
 	if r.Status, err = db.Status(ctx, id); err != nil {
 		return r, err
 	}
@@ -136,7 +136,7 @@ func report(ctx context.Context, db *queue.DB, id int64) (r batchReport, err err
 	return r, nil
 }
 
-func (r batchReport) lay(p *term.Page) {
+func (r batchDetails) lay(p *term.Page) {
 	r.layHead(p)
 	if len(r.Verdicts) > 0 {
 		p.Heading("Why it is blocked; it goes on by itself once the record is right")
@@ -166,7 +166,7 @@ func (r batchReport) lay(p *term.Page) {
 	p.Table([]string{"AT", "STATE", "BY", "WHY"}, rows...)
 }
 
-func (r batchReport) layHead(p *term.Page) {
+func (r batchDetails) layHead(p *term.Page) {
 	rows := [][]string{
 		{"batch", strconv.FormatInt(r.ID, 10)},
 		{"state", r.State},
@@ -199,7 +199,7 @@ func (r batchReport) layHead(p *term.Page) {
 	p.Table(nil, rows...)
 }
 
-func (r batchReport) layCounts(p *term.Page) {
+func (r batchDetails) layCounts(p *term.Page) {
 	if r.State == "draft" {
 		p.Heading("Not submitted yet: enotify batch submit %d", r.ID)
 		return
@@ -227,7 +227,7 @@ func (r batchReport) layCounts(p *term.Page) {
 
 // layFailures prints what receivers say: a section per state and class, with
 // the domains hit most.
-func (r batchReport) layFailures(p *term.Page) {
+func (r batchDetails) layFailures(p *term.Page) {
 	for len(r.Failures) > 0 {
 		first := r.Failures[0]
 		n := 1

@@ -73,7 +73,7 @@ could not be made.`,
 					return err
 				}
 			}
-			if err := p.keep(ctx, db, r, ""); err != nil {
+			if err := p.store(ctx, db, r, ""); err != nil {
 				return err
 			}
 			if err := p.show(r); err != nil {
@@ -133,8 +133,8 @@ func (p *preflightFlags) report(ctx context.Context, db *queue.DB, what gather.C
 	return in, r, err
 }
 
-// keep keeps the report with its batch.
-func (p *preflightFlags) keep(ctx context.Context, db *queue.DB, r *preflight.Report, forced string) error {
+// store keeps the report with its batch.
+func (p *preflightFlags) store(ctx context.Context, db *queue.DB, r *preflight.Report, forced string) error {
 	if r.Subject.Batch == 0 {
 		return nil
 	}
@@ -142,7 +142,7 @@ func (p *preflightFlags) keep(ctx context.Context, db *queue.DB, r *preflight.Re
 	if err != nil {
 		return err
 	}
-	err = db.KeepPreflight(ctx, r.Subject.Batch, queue.KeptPreflight{Verdict: string(r.Summary.Verdict), Line: r.Line(), Forced: forced, Report: text})
+	err = db.KeepPreflight(ctx, r.Subject.Batch, queue.KeptPreflight{Verdict: string(r.Summary.Readiness), Line: r.Line(), Forced: forced, Report: text})
 	if err != nil {
 		return fmt.Errorf("keep the report with batch %d: %w", r.Subject.Batch, err)
 	}
@@ -279,9 +279,9 @@ func (p *preflightFlags) show(r *preflight.Report) error {
 // exit is what the report means for a script.
 func (p *preflightFlags) exit(r *preflight.Report) error {
 	switch {
-	case r.Summary.Verdict == preflight.Blocked:
+	case r.Summary.Readiness == preflight.Blocked:
 		return exit.With(exit.Blocked, nil)
-	case r.Summary.Verdict == preflight.Doubts && p.strict:
+	case r.Summary.Readiness == preflight.Doubts && p.strict:
 		return exit.With(exit.Warned, nil)
 	default:
 		return nil

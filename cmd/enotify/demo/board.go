@@ -26,7 +26,7 @@ func newBoard(s *term.Screen) *board {
 	return &board{screen: s, lined: s.Began, said: map[string]bool{}, paces: map[*mailHost]*pace{}}
 }
 
-func (d *board) draw(now standing) {
+func (d *board) draw(now snapshot) {
 	if d.screen.Draws() {
 		d.screen.Redraw(d.compose(now, d.screen.Width()))
 		return
@@ -39,7 +39,7 @@ var usual = []queue.State{queue.Pending, queue.Sending, queue.Delivered}
 
 // compose is the frame for a terminal of that width: a line per batch, and a
 // line per receiver.
-func (d *board) compose(now standing, width int) []string {
+func (d *board) compose(now snapshot, width int) []string {
 	bar := min(40, max(8, width-62))
 	frame := []string{"", d.paint("batches, one at a time", term.Bold)}
 	for _, b := range now.batches {
@@ -60,7 +60,7 @@ func (d *board) paint(text string, style term.Style) string {
 }
 
 // line says what has changed, for those who look at no terminal.
-func (d *board) line(now standing) {
+func (d *board) line(now snapshot) {
 	if time.Since(d.lined) < lineEvery {
 		return
 	}
@@ -81,7 +81,7 @@ func (d *board) line(now standing) {
 }
 
 // remarksAt say how it goes at a receiver just now.
-func (d *board) remarksAt(h hostStanding) (said []string) {
+func (d *board) remarksAt(h hostProgress) (said []string) {
 	if perSecond := d.pace(h); h.tried < h.total {
 		if perSecond >= 1 {
 			said = append(said, fmt.Sprintf("%.0f/s", perSecond))
@@ -106,7 +106,7 @@ type pace struct {
 // paceOver is the time over which it is measured.
 const paceOver = time.Second
 
-func (d *board) pace(h hostStanding) float64 {
+func (d *board) pace(h hostProgress) float64 {
 	p := d.paces[h.host]
 	if p == nil {
 		p = &pace{since: time.Now(), accepted: h.accepted}

@@ -35,7 +35,7 @@ func (d *demo) sumUp(ctx context.Context, interrupted bool) error {
 		return err
 	}
 	d.screen.Line("\n%s", d.screen.Paint("What happened, and what an operator would do next", term.Bold))
-	for _, explain := range []func(context.Context, standing) error{d.explainBlocked, d.explainUntried, d.explainFailures, d.explainInvalid, d.account} {
+	for _, explain := range []func(context.Context, snapshot) error{d.explainBlocked, d.explainUntried, d.explainFailures, d.explainInvalid, d.account} {
 		if err := explain(ctx, now); err != nil {
 			return err
 		}
@@ -44,7 +44,7 @@ func (d *demo) sumUp(ctx context.Context, interrupted bool) error {
 }
 
 // tabulate gives the figures of all batches and receivers.
-func (d *demo) tabulate(now standing) error {
+func (d *demo) tabulate(now snapshot) error {
 	p := d.screen.Page()
 	rows, sum := [][]string{}, tallied{}
 	for _, b := range now.batches {
@@ -89,7 +89,7 @@ func (t tallied) row(name string) []string {
 	return row
 }
 
-func (d *demo) explainBlocked(ctx context.Context, now standing) error {
+func (d *demo) explainBlocked(ctx context.Context, now snapshot) error {
 	for _, b := range now.batches {
 		if b.State != "blocked" {
 			continue
@@ -105,7 +105,7 @@ func (d *demo) explainBlocked(ctx context.Context, now standing) error {
 }
 
 // explainUntried says whom there was no time for, when the demo was interrupted.
-func (d *demo) explainUntried(_ context.Context, now standing) error {
+func (d *demo) explainUntried(_ context.Context, now snapshot) error {
 	for _, b := range now.batches {
 		if n := b.Pending + b.Sending; n > 0 && b.State != "blocked" {
 			d.screen.Paragraph("%s of %s: not tried yet.", figures.Some(n, "recipient"), b.IdemKey)
@@ -134,7 +134,7 @@ func (d *demo) showVerdict(ctx context.Context, client string) error {
 }
 
 // explainFailures says of those who were not delivered to, why, by receiver.
-func (d *demo) explainFailures(ctx context.Context, now standing) error {
+func (d *demo) explainFailures(ctx context.Context, now snapshot) error {
 	for _, b := range now.batches {
 		failures, err := insight.Of(d.db).Failures(ctx, b.ID, failuresSeen)
 		if err != nil {
@@ -192,7 +192,7 @@ func (d *demo) explainGone(ctx context.Context, b queue.Status, f insight.Failur
 
 const invalidSQL = `SELECT address, reply FROM enotify.delivery WHERE state = 'invalid' ORDER BY batch_id, seq LIMIT 3`
 
-func (d *demo) explainInvalid(ctx context.Context, now standing) error {
+func (d *demo) explainInvalid(ctx context.Context, now snapshot) error {
 	n := 0
 	for _, b := range now.batches {
 		n += b.Invalid
@@ -214,7 +214,7 @@ func (d *demo) explainInvalid(ctx context.Context, now standing) error {
 }
 
 // account compares what the receivers have with what the database says.
-func (d *demo) account(ctx context.Context, now standing) error {
+func (d *demo) account(ctx context.Context, now snapshot) error {
 	delivered := 0
 	for _, b := range now.batches {
 		delivered += b.Delivered

@@ -11,15 +11,15 @@ import (
 	"enotify/queue/insight"
 )
 
-// A standing is how things stand at one moment.
-type standing struct {
+// A snapshot is the progress of everything at one moment.
+type snapshot struct {
 	batches []queue.Status // the first first
-	hosts   []hostStanding // those that any batch was for
+	hosts   []hostProgress // those that any batch was for
 	over    bool           // nothing more can be delivered soon
 }
 
-// A hostStanding is the progress at one receiver.
-type hostStanding struct {
+// A hostProgress is the progress at one receiver.
+type hostProgress struct {
 	host            *mailHost
 	total           int // recipients of the batches that have begun
 	tried, deferred int
@@ -65,7 +65,7 @@ func (d *demo) step(ctx context.Context) (over bool, err error) {
 }
 
 // look reads how things stand.
-func (d *demo) look(ctx context.Context) (now standing, err error) {
+func (d *demo) look(ctx context.Context) (now snapshot, err error) {
 	if now.batches, err = d.db.Batches(ctx, queue.Filter{}); err != nil {
 		return now, err
 	}
@@ -112,18 +112,18 @@ LEFT JOIN (SELECT batch_id, domain_id, count(*) AS n FROM enotify.retry GROUP BY
 GROUP BY k.name`
 
 // lookAtHosts sums recipient domains up by the receiver that serves them.
-func (d *demo) lookAtHosts(ctx context.Context) (hosts []hostStanding, err error) {
+func (d *demo) lookAtHosts(ctx context.Context) (hosts []hostProgress, err error) {
 	rows, err := d.operator.Query(ctx, progressSQL)
 	if err != nil {
 		return nil, err
 	}
-	sums := make(map[*mailHost]hostStanding)
+	sums := make(map[*mailHost]hostProgress)
 	var domain string
 	var total, tried, deferred int
 	if _, err := pgx.ForEachRow(rows, []any{&domain, &total, &tried, &deferred}, func() error {
 		h := d.internet.host(domain)
 		s := sums[h]
-		sums[h] = hostStanding{host: h, total: s.total + total, tried: s.tried + tried, deferred: s.deferred + deferred}
+		sums[h] = hostProgress{host: h, total: s.total + total, tried: s.tried + tried, deferred: s.deferred + deferred}
 		return nil
 	}); err != nil {
 		return nil, err
@@ -140,7 +140,7 @@ func (d *demo) lookAtHosts(ctx context.Context) (hosts []hostStanding, err error
 }
 
 // tell says in words which batches have changed their state since the last look.
-func (d *demo) tell(ctx context.Context, now standing) error {
+func (d *demo) tell(ctx context.Context, now snapshot) error {
 	type change struct {
 		insight.Change
 		batch queue.Status

@@ -54,19 +54,19 @@ type Subject struct {
 	HELO     []string `json:"helo"`
 }
 
-// A Verdict is the report in a word.
-type Verdict string
+// A Readiness is the report in a word.
+type Readiness string
 
 const (
-	Ready   Verdict = "ready"
-	Doubts  Verdict = "warnings" // nothing blocks, but there are warnings, or checks that could not be made
-	Blocked Verdict = "blocked"
+	Ready   Readiness = "ready"
+	Doubts  Readiness = "warnings" // nothing blocks, but there are warnings, or checks that could not be made
+	Blocked Readiness = "blocked"
 )
 
 // A Summary is the report in a line.
 type Summary struct {
-	Verdict Verdict          `json:"verdict"`
-	Counts  map[Severity]int `json:"counts"`
+	Readiness Readiness        `json:"verdict"`
+	Counts    map[Severity]int `json:"counts"`
 
 	Recipients int    `json:"recipients"` // distinct lines given
 	Sendable   int    `json:"sendable"`   // that will be sent to
@@ -183,11 +183,11 @@ func (r *Report) conclude() {
 	}
 	switch {
 	case s.Counts[Block] > 0:
-		s.Verdict = Blocked
+		s.Readiness = Blocked
 	case s.Counts[Warn]+s.Counts[NotChecked] > 0:
-		s.Verdict = Doubts
+		s.Readiness = Doubts
 	default:
-		s.Verdict = Ready
+		s.Readiness = Ready
 	}
 }
 
@@ -195,7 +195,7 @@ func (r *Report) conclude() {
 func (r *Report) Line() string {
 	s := r.Summary
 	var b strings.Builder
-	b.WriteString(map[Verdict]string{Ready: "READY", Doubts: "WARNINGS", Blocked: "BLOCKED"}[s.Verdict])
+	b.WriteString(map[Readiness]string{Ready: "READY", Doubts: "WARNINGS", Blocked: "BLOCKED"}[s.Readiness])
 	fmt.Fprintf(&b, ": %d block, %d warn, %d pass, %d info", s.Counts[Block], s.Counts[Warn], s.Counts[Pass], s.Counts[Info])
 	if n := s.Counts[NotChecked]; n > 0 {
 		fmt.Fprintf(&b, ", %d not checked", n)

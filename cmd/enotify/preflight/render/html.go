@@ -58,7 +58,7 @@ var (
 
 func newPage(r *preflight.Report) pageView {
 	v := pageView{Subject: r.Subject, What: r.Title(), Facts: facts(r), Setup: r.Setup}
-	v.Tone = map[preflight.Verdict]string{preflight.Ready: "pass", preflight.Doubts: "warn", preflight.Blocked: "block"}[r.Summary.Verdict]
+	v.Tone = map[preflight.Readiness]string{preflight.Ready: "pass", preflight.Doubts: "warn", preflight.Blocked: "block"}[r.Summary.Readiness]
 	v.Word, v.Say = words(r)
 	v.Foot = fmt.Sprintf("Checked on %s. What the DNS shows can change at any time; check again before you send.", r.At.Format("2 January 2006 at 15:04 MST"))
 	tallies := map[preflight.Severity]string{preflight.Block: "blocking", preflight.Warn: "to look at", preflight.NotChecked: "not checked", preflight.Info: "for information", preflight.Pass: "as they should be"}
@@ -90,7 +90,7 @@ func words(r *preflight.Report) (word, say string) {
 	if r.Kind == preflight.OfClient {
 		it, its = "mail from this domain", "The domain"
 	}
-	switch r.Summary.Verdict {
+	switch r.Summary.Readiness {
 	case preflight.Blocked:
 		return "Do not send yet", fmt.Sprintf("Receivers would turn %s away. %s to be put right first; what to do is below.", it, needs(n[preflight.Block]))
 	case preflight.Doubts:

@@ -31,7 +31,7 @@ func sample() *preflight.Report {
 		Schema: preflight.Schema, Kind: "batch", At: at,
 		Subject: preflight.Subject{Client: "town.example", From: "clerk@town.example", MailFrom: "clerk@town.example", Batch: 42, State: "draft",
 			Title: "Agenda for {{.ward}}", Egress: []string{"192.0.2.10", "2001:db8::10"}, HELO: []string{"mail.host.example"}},
-		Summary: preflight.Summary{Verdict: preflight.Blocked, Recipients: 9120, Sendable: 8412, Seconds: 9600, Slowest: "outlook",
+		Summary: preflight.Summary{Readiness: preflight.Blocked, Recipients: 9120, Sendable: 8412, Seconds: 9600, Slowest: "outlook",
 			Counts: map[preflight.Severity]int{block: 2, warn: 3, notChecked: 1, info: 3, pass: 3}},
 		Findings: []preflight.Finding{
 			{ID: "spf.pass", Severity: block, Title: "Our servers are not allowed to send for this domain (SPF)", Found: "town.example does not let 2001:db8::10 send for it.",
@@ -90,7 +90,7 @@ func clientSample() *preflight.Report {
 	r := sample()
 	r.Kind, r.Subject.Batch, r.Subject.Title, r.Sites, r.Curve, r.Bounces = "client", 0, "", nil, nil, nil
 	r.Findings = append(r.Findings[:1:1], r.Findings[2], r.Findings[5], r.Findings[6], r.Findings[9])
-	r.Summary = preflight.Summary{Verdict: preflight.Blocked, Counts: map[preflight.Severity]int{block: 1, warn: 1, notChecked: 1, info: 1, pass: 1}}
+	r.Summary = preflight.Summary{Readiness: preflight.Blocked, Counts: map[preflight.Severity]int{block: 1, warn: 1, notChecked: 1, info: 1, pass: 1}}
 	r.Setup = []preflight.Line{
 		{For: "Lets our servers send in your name (SPF)", Name: "town.example", Type: "TXT", Value: `"v=spf1 ip4:192.0.2.10 ip6:2001:db8::10 -all"`, State: "wrong",
 			Zone: `town.example. IN TXT "v=spf1 ip4:192.0.2.10 ip6:2001:db8::10 -all"`, Found: `town.example. IN TXT "v=spf1 ip4:192.0.2.10 -all"`},
@@ -145,7 +145,7 @@ func rendered(t *testing.T, r *preflight.Report, form string) []byte {
 func ready() *preflight.Report {
 	r := sample()
 	r.Findings = r.Findings[6:]
-	r.Summary = preflight.Summary{Verdict: preflight.Ready, Recipients: 9120, Sendable: 9120, Seconds: 9600, Counts: map[preflight.Severity]int{info: 3, pass: 3}}
+	r.Summary = preflight.Summary{Readiness: preflight.Ready, Recipients: 9120, Sendable: 9120, Seconds: 9600, Counts: map[preflight.Severity]int{info: 3, pass: 3}}
 	return r
 }
 

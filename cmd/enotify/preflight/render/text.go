@@ -16,7 +16,7 @@ var styles = map[preflight.Severity]term.Style{
 	preflight.Info: term.Cyan, preflight.Pass: term.Green,
 }
 
-var verdictStyles = map[preflight.Verdict]term.Style{
+var verdictStyles = map[preflight.Readiness]term.Style{
 	preflight.Ready: term.Green, preflight.Doubts: term.BoldYellow, preflight.Blocked: term.BoldRed,
 }
 
@@ -39,7 +39,7 @@ func Text(w io.Writer, r *preflight.Report, colour bool) error {
 	t.setup(r.Setup)
 	t.sites(r.Sites)
 	t.Line("")
-	t.Line("%s", t.Paint(r.Line(), verdictStyles[r.Summary.Verdict]))
+	t.Line("%s", t.Paint(r.Line(), verdictStyles[r.Summary.Readiness]))
 	return t.Flush()
 }
 
