@@ -1,6 +1,6 @@
 -- IDN (RFC 5891), with the mappings of UTS #46 as far as NFKC and lower() have them: full-width letters, other full
--- stops. Lower case is that of the root locale where the server has ICU: the database's locale may know no letters outside ASCII (C), or have
--- rules of its own (Turkish).
+-- stops. Lower case is that of the root locale where the server has ICU: the database's locale may know no letters
+-- outside ASCII (C), or have rules of its own (Turkish).
 CREATE OR REPLACE FUNCTION enotify.a_labels(domain text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
 DECLARE low text;
