@@ -9,11 +9,11 @@ type Wait struct {
 	Site  string    // or as soon as a message of this site is done; "" when only Until counts
 }
 
-// A Closure says that a destination takes nothing from us. The zero value is
-// that of one which does, be it slowly.
+// A Closure says that a destination takes nothing from us. The zero value says that
+// it takes mail, however slowly.
 type Closure struct {
 	Until time.Time // nothing begins before
-	Since time.Time // of one that is tried again and again: it has taken nothing since; else zero
+	Since time.Time // when it is tried again and again: it has taken nothing since then; else zero
 	Class Class     // SpamBlock or Throttled
-	Reply Reply     // that brought it about
+	Reply Reply     // that closed it
 }

@@ -11,16 +11,16 @@ import (
 
 // A Client is a domain that we send for.
 type Client struct {
-	Domain     string         `json:"domain"` // A-labels
-	ReturnPath string         `json:"return_path"`
-	Selectors  []string       `json:"dkim_selectors"` // of the keys that sign its mail
-	Bounce     BounceMode     `json:"bounce"`         // where bounces go to
-	BounceAt   string         `json:"bounce_domain"`  // when that is a domain of its own
+	Domain     string     `json:"domain"` // A-labels
+	ReturnPath string     `json:"return_path"`
+	Selectors  []string   `json:"dkim_selectors"` // of the keys that sign its mail
+	Bounce     BounceMode `json:"bounce"`         // where bounces go to
+	BounceAt   string     `json:"bounce_domain"`  // when that is a domain of its own
 
 	AutoSubmitted string `json:"auto_submitted"` // see Batch
 	Precedence    string `json:"precedence"`
 
-	Logins     []string       `json:"logins"`         // those tied to it; none: every login that is tied to no client
+	Logins     []string       `json:"logins"` // those tied to it; none: every login that is tied to no client
 	CreatedAt  time.Time      `json:"created_at"`
 	Batches    map[string]int `json:"batches"` // by state
 	Unfinished int            `json:"unfinished"`

@@ -5,10 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"enotify/queue"
 	"enotify/queue/queuetest"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // What a batch cannot have is refused in words, by whoever asks first: the

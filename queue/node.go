@@ -20,9 +20,9 @@ type Node struct {
 	Heartbeat time.Duration // since its last one, by the database's clock
 	Groups    int           // lease groups it holds
 	Turn      Turn          // "" is Strict
-	Barred    []Barred      // for whom it may not send
+	Barred    []Barred      // clients that it may not send for
 
-	MessageTime time.Duration // that a message took in one connection lately; 0: it has sent none
+	MessageTime time.Duration // recent mean time per accepted message on one connection; 0: it has sent none
 }
 
 // A Barred is a client that an address of a node may not send for.
@@ -37,12 +37,12 @@ type Barred struct {
 type Turn string
 
 const (
-	// Strict is one batch at a time: the next begins when everyone of the one
-	// that has the turn was tried.
+	// Strict is one batch at a time: the next begins when every recipient of the
+	// batch that has the turn was tried.
 	Strict Turn = "strict"
-	// ByDestination lets the next one begin when the one that has the turn only
-	// waits for slow sites; that then drains. It holds when all live nodes say
-	// so: one that is strict makes all of them so.
+	// ByDestination lets the next batch begin when the one that has the turn only
+	// waits for slow sites; that one then drains. One live node that is Strict makes
+	// all of them so.
 	ByDestination Turn = "destination"
 )
 

@@ -4,10 +4,10 @@ import (
 	"strings"
 	"testing"
 
-	"enotify/queue/queuetest"
-
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+
+	"enotify/queue/queuetest"
 )
 
 // One bad address does not stop a batch: it is an outcome with its reason.

@@ -8,7 +8,7 @@ import (
 // A Survey is what the DNS says of a recipient domain before anything is sent
 // to it.
 type Survey struct {
-	Site string        // who takes its mail: all domains of a site share its limits and its lease
+	Site string        // that takes its mail: all domains of a site share its limits and its lease
 	TTL  time.Duration // for which this holds; kept for 5 min at least and a day at most
 	// NoMail is the outcome of all its recipients when the domain takes no mail;
 	// nil when it does.
@@ -31,8 +31,8 @@ type DomainFact struct {
 
 const noteDomainsSQL = `SELECT enotify.note_domains($1, $2, $3, $4, $5, $6, $7)`
 
-// NoteDomains keeps what was found out about domains, for the node that will
-// send to them and for who asks next.
+// NoteDomains keeps what was found out about domains, for the node that will send to
+// them and for the next preflight.
 func (db *DB) NoteDomains(ctx context.Context, facts []DomainFact) error {
 	n := len(facts)
 	names, sites, seconds, classes := make([]string, n), make([]string, n), make([]float64, n), make([]string, n)

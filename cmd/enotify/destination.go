@@ -150,7 +150,7 @@ it blocks. The nodes try the site again at once, deferred recipients included.`,
 }
 
 func (a *app) forgetLearned(ctx context.Context, db *queue.DB, name string, yes bool) error {
-	standing, err := insight.Of(db).Standing(ctx, name)
+	standing, err := insight.Of(db).Backlog(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"testing"
 
-	"enotify/queue/queuetest"
-
 	"github.com/google/go-cmp/cmp"
+
+	"enotify/queue/queuetest"
 )
 
 // A node whose row was removed, as that of a dead one is after a month, puts it

@@ -2,8 +2,8 @@ package engine
 
 import "time"
 
-// A clock tells the database's time. What the wall clock of this host says goes
-// nowhere: between two heartbeats its monotonic clock counts on.
+// A clock is the database's time. The wall clock of this host is not used: between
+// two heartbeats its monotonic clock counts on.
 type clock struct {
 	there, here time.Time // the same moment, at the database and by our monotonic clock
 }

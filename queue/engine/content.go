@@ -10,9 +10,8 @@ import (
 	"enotify/queue"
 )
 
-// A batch of which no message can be composed is blocked before it takes the
-// turn, and costs none of its recipients. It goes on when its content is
-// replaced: enotify.replace_content puts it back into the queue.
+// A batch whose messages cannot be composed is blocked before it takes the turn, at
+// the cost of no recipient. It goes on when its content is replaced: enotify.replace_content puts it back into the queue.
 
 const faultSQL = `
 UPDATE enotify.batch SET state = 'blocked', reason = $2, fault = $2
@@ -51,7 +50,8 @@ func (v *serving) blockFor(ctx context.Context, b *queue.Batch, why string) erro
 	}
 	v.log.Warn("a batch is blocked: no message of it can be composed", "batch", b.ID, "client", b.Client, "fault", why)
 	a := queue.Alert{
-		Kind: queue.AlertContent, Client: b.Client, Batch: b.ID, Text: "no message of the batch can be composed; its content must be replaced",
+		Kind: queue.AlertContent, Client: b.Client, Batch: b.ID,
+		Text: "no message of the batch can be composed; its content must be replaced",
 		Next: fmt.Sprintf("enotify batch show %d", b.ID),
 	}
 	v.alert([]queue.Alert{a})

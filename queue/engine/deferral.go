@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"enotify/queue"
-
 	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
 )
 
 const (
@@ -122,7 +122,9 @@ SELECT batch_id, domain_id, count(*)::int FROM put GROUP BY batch_id, domain_id`
 
 // deferClosed defers recipients without asking the receiver, and returns how many
 // of each lane. It may be called again when it is unknown whether it committed.
-func (db *store) deferClosed(ctx context.Context, node int32, deferrals []deferral, jitter time.Duration) (done map[laneKey]int, err error) {
+func (db *store) deferClosed(
+	ctx context.Context, node int32, deferrals []deferral, jitter time.Duration,
+) (done map[laneKey]int, err error) {
 	done = map[laneKey]int{}
 	for _, of := range []struct {
 		retry bool
@@ -153,7 +155,8 @@ func (db *store) deferClosed(ctx context.Context, node int32, deferrals []deferr
 			if _, err := tx.Exec(ctx, lockNodesSQL, []int32{node}); err != nil { // see intend
 				return err
 			}
-			rows, err := tx.Query(ctx, of.sql, node, batches, domains, counts, grps, epochs, waits, classes, codes, enhanced, replies, jitter, of.retry)
+			rows, err := tx.Query(ctx, of.sql, node, batches, domains, counts, grps, epochs, waits,
+				classes, codes, enhanced, replies, jitter, of.retry)
 			if err != nil {
 				return err
 			}
@@ -193,7 +196,8 @@ func (v *serving) deferClosed(ctx context.Context) error {
 		n += done[d.key()]
 	}
 	if n > 0 {
-		v.log.Info("deferred recipients at sites that are closed to us", "recipients", n, "domains", len(done), "next", "enotify destination list")
+		v.log.Info("deferred recipients at sites that are closed to us",
+			"recipients", n, "domains", len(done), "next", "enotify destination list")
 		v.Wake() // perhaps everyone was tried
 	}
 	return nil

@@ -42,7 +42,7 @@ var (
 // Who waits for a site that is closed for long is put aside: the batch goes on
 // to retrying and the turn to the next, nobody is sent to or loses an attempt,
 // and all are delivered to, once, when they are due.
-func TestPutAside(t *testing.T) {
+func TestRecipientsAtAClosedSiteAreDeferred(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		closure queue.Closure
@@ -96,7 +96,7 @@ func TestPutAside(t *testing.T) {
 }
 
 // A site that is slow, or closed for a moment, is waited for.
-func TestSlowIsNotPutAside(t *testing.T) {
+func TestASlowSiteDefersNobody(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
 	var gate blocker
@@ -114,7 +114,7 @@ func TestSlowIsNotPutAside(t *testing.T) {
 }
 
 // Also those who were handed out, or requeued, before the site closed.
-func TestPutAsideWhoWasNotBegun(t *testing.T) {
+func TestRecipientsNotBegunAreDeferred(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
 	var gate blocker

@@ -3,7 +3,7 @@
 //
 //	heartbeat  once a second: renew leases, move batches on, take the turn
 //	survey     beside it: the sites of the domains of the batch that is next
-//	pick       which domains may send how many just now, by [Admission]
+//	pick       how many messages may begin now, by domain: see [Admission]
 //	intend     write that intent, read those recipients: one round trip
 //	Handler    one SMTP attempt each
 //	flush      write outcomes, as many as came in while the last write ran

@@ -6,8 +6,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// maxDraining is how many batches may drain at once. Each costs memory on every
-// node, and too many would be no order at all.
+// maxDraining is how many batches may drain at once: each costs memory on every
+// node, and delays the next in its domains.
 const maxDraining = 8
 
 const byDestinationSQL = `SELECT coalesce(bool_and(n.turn = 'destination'), false) FROM enotify.node n WHERE n.live_until > now()`
@@ -16,11 +16,11 @@ func byDestination(ctx context.Context, q querier) (bool, error) {
 	return yes(ctx, q, byDestinationSQL)
 }
 
-// A batch only waits for slow sites when that is so at every node that holds a
-// group of its untried recipients, and some node holds each of them: at some
-// moment since its last heartbeat but one the node had room for messages, and
-// every domain of the batch waited for its rate, for a connection or the end of
-// a backoff at its site, or for a batch before it.
+// A batch only waits for slow sites when every group of its untried recipients is
+// held by a node that says so. A node says so when, at a moment since its last
+// heartbeat but one, it had room for messages and every domain of the batch waited:
+// for its rate, for a connection or the end of a backoff at its site, or for a
+// batch before it.
 const onlyWaitsSQL = `
 SELECT NOT EXISTS (
 	SELECT FROM enotify.batch_domain d
@@ -64,6 +64,6 @@ func (v *serving) behind(l *lane) bool {
 	return false
 }
 
-// through is the name under which lanes wait, as for a site, until a domain is
-// no other batch's any more. No site is named so.
+// through is the name under which lanes wait, as for a site, until no other batch
+// is sent to a domain. No site is named so.
 func through(domain string) string { return "through " + domain }

@@ -6,10 +6,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A node that the guard does not let send for a client has no use for groups
-// while that client's batch is due: who may send gets them. One batch decides
-// at a time, the one with the turn, or else that of the most overdue retry, so
-// that two of them cannot leave a group to nobody.
+// A node that the guard does not let send for a client leaves its groups to nodes
+// that may, while that client's batch is due. One batch at a time decides: the one
+// that has the turn, else that of the most overdue retry. With two, no node might
+// take a group.
 const excludedSQL = `
 WITH due AS (
 	(SELECT b.client_id, b.state::text = 'draining' AS later, b.turn_at AS since FROM enotify.batch b
@@ -45,7 +45,8 @@ func (v *serving) share(ctx context.Context, alive int) (int, error) {
 		}
 	}
 	if excluded && !v.leases.excluded {
-		v.log.Warn("the batch that is due may not be sent from this node's addresses; other nodes send it", "egress", v.node.Egress, "next", "enotify batch list, then enotify spf check CLIENT")
+		v.log.Warn("the batch that is due may not be sent from this node's addresses; other nodes send it",
+			"egress", v.node.Egress, "next", "enotify batch list, then enotify spf check CLIENT")
 	}
 	v.leases.excluded = excluded
 	if excluded {
@@ -57,7 +58,7 @@ func (v *serving) share(ctx context.Context, alive int) (int, error) {
 	return (groups + alive - 1) / alive, nil
 }
 
-// Batches that came into the queue after their client was refused.
+// Batches that were queued after receivers had refused their client.
 const stopRefusedSQL = `
 WITH late AS MATERIALIZED (
 	SELECT b.id, c.refused_why FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id
@@ -66,7 +67,7 @@ WITH late AS MATERIALIZED (
 )
 UPDATE enotify.batch b SET state = 'blocked', reason = late.refused_why FROM late WHERE b.id = late.id`
 
-// stopRefused blocks the batches of clients that receivers refuse.
+// stopRefused blocks the batches of clients that receivers refuse as not authorised.
 func (db *store) stopRefused(ctx context.Context) error {
 	_, err := db.pool.Exec(ctx, stopRefusedSQL)
 	return err

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// A flusher writes results as soon as the write before has returned: whatever
-// came in meanwhile goes into one transaction, so the slower the database, the
-// larger the batches. No timer delays a single one.
+// A flusher writes results as soon as the last write has returned. What came in
+// meanwhile goes into one transaction: the slower the database, the more results
+// in each. No timer delays a result.
 type flusher struct {
-	record  func(ctx context.Context, rs []result) error // in the database
-	done    func(rs []result)                            // told of those that are
+	record  func(ctx context.Context, rs []result) error // writes them to the database
+	done    func(rs []result)                            // called with results that were written
 	log     *slog.Logger
 	ctx     context.Context
 	mu      sync.Mutex
@@ -23,10 +23,12 @@ type flusher struct {
 	writing int
 	closed  bool
 	writers sync.WaitGroup
-	failing atomic.Bool // the last write did not succeed
+	failing atomic.Bool // the last write failed
 }
 
-func startFlusher(ctx context.Context, log *slog.Logger, record func(context.Context, []result) error, done func([]result)) *flusher {
+func startFlusher(
+	ctx context.Context, log *slog.Logger, record func(context.Context, []result) error, done func([]result),
+) *flusher {
 	f := &flusher{ctx: context.WithoutCancel(ctx), log: log, record: record, done: done}
 	f.cond = sync.NewCond(&f.mu)
 	for range flushers {
@@ -42,7 +44,7 @@ func (f *flusher) add(r result) {
 	f.cond.Signal()
 }
 
-// stop writes what is left. It fails when that did not succeed before ctx ended.
+// stop writes what is left. It fails when ctx ends first.
 func (f *flusher) stop(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, f.cond.Broadcast)
 	defer stop()

@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/json"
 
-	"enotify/queue"
-
 	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
 )
 
-// A lane is what waits for one recipient domain: first tries of the batch
-// that has the turn, or retries of any batch that are due.
+// A lane is what waits for one recipient domain: first tries of a batch that is
+// sending or draining, or retries of any batch that are due.
 type lane struct {
 	batch    int64
 	domainID int32
@@ -18,7 +18,7 @@ type lane struct {
 	site     string // "": not known yet
 	grp      int16
 	waiting  int
-	untried  int // of a retry lane: those who were not tried yet
+	untried  int // of a retry lane: recipients that were not tried yet
 	retry    bool
 	parkings int // see lanes.park
 }
@@ -30,7 +30,7 @@ WHERE d.batch_id = $1 AND d.intent_seq < d.last_seq AND d.grp = ANY ($2)
 ORDER BY d.last_seq - d.intent_seq DESC`
 
 // lanes lists the domains of the batch that have untried recipients, in the
-// given groups; the longest first, since it ends last.
+// given groups, the longest first: it ends last.
 func (db *store) lanes(ctx context.Context, batch int64, grps []int16) ([]lane, error) {
 	return db.collectLanes(ctx, false, lanesSQL, batch, grps)
 }
@@ -65,24 +65,24 @@ type pick struct {
 	epoch int64 // of the lease under which it was picked
 }
 
-// A picked recipient has its intent written; it may be sent to.
+// A picked recipient has its intent in the database: it may be sent to.
 type picked struct {
 	batch      int64
 	seq        int32
 	domainID   int32
 	address    string
 	data       json.RawMessage
-	attempts   int          // so far, that count
-	tries      int          // so far, all
+	attempts   int          // so far, without tries that do not count
+	tries      int          // so far
 	class      *queue.Class // of the suppression, if any
-	suppressed *string      // why it is not to be sent to; nil: it is
+	suppressed *string      // why it must not be sent to; nil: it may
 	counted    bool         // replies of the address are counted, see table counted_reply
 }
 
-// The intents of the chosen domains move, and their ranges are read by
-// primary key, in one statement. Fenced: the batch has the turn, the lease is
-// the caller's, in the same epoch, and has not run out; the guard lets the
-// caller's addresses send for the client.
+// One statement moves the intents of the chosen domains and reads their ranges by
+// primary key. Its fences: the batch is sending or draining; the caller holds the
+// lease, in the same epoch, and it has not run out; the guard lets the caller's
+// addresses send for the client.
 const intendSQL = intendMovedSQL + intendReadSQL
 
 const intendMovedSQL = `
@@ -105,8 +105,8 @@ FROM moved b CROSS JOIN LATERAL (
 	SELECT * FROM enotify.recipient r WHERE r.batch_id = $1 AND r.seq > b.before AND r.seq <= b.upto OFFSET 0 -- by primary key, whatever the planner thinks of sizes
 ) r LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true`
 
-// Nor does a batch begin in a domain where one that took the turn earlier has
-// recipients left.
+// One more fence: no batch that took the turn earlier has recipients left in the
+// domain.
 const intendBehindSQL = intendMovedSQL + `
 	  AND NOT EXISTS (SELECT FROM enotify.batch e JOIN enotify.batch_domain o ON o.batch_id = e.id
 	                  WHERE e.state = 'draining' AND e.turn_at < b.turn_at AND o.domain_id = w.domain_id AND o.intent_seq < o.last_seq)` + intendReadSQL
@@ -133,10 +133,9 @@ SELECT r.batch_id, r.seq, r.domain_id, r.address, r.data, m.attempts, m.tries, s
 FROM moved m JOIN enotify.recipient r ON r.batch_id = m.batch_id AND r.seq = m.seq JOIN enotify.batch b ON b.id = m.batch_id
 LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true`
 
-// intend writes the intent of the picks and returns their recipients: all of
-// them, or, where a fence stopped a pick, none of that pick. First tries must
-// all be of one batch. With draining other batches may have first tries under
-// way.
+// intend writes the intents of the picks and returns their recipients: all of a
+// pick, or none where a fence stopped it. First tries must all be of one batch.
+// With draining, other batches may have first tries under way.
 //
 // The lock lets a takeover wait for this transaction, see adopt.
 func (db *store) intend(ctx context.Context, node int32, picks []pick, draining bool) ([]picked, error) {
@@ -171,12 +170,13 @@ func (db *store) intend(ctx context.Context, node int32, picks []pick, draining 
 		return nil, err
 	}
 	got, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p picked, err error) {
-		return p, row.Scan(&p.batch, &p.seq, &p.domainID, &p.address, &p.data, &p.attempts, &p.tries, &p.class, &p.suppressed, &p.counted)
+		return p, row.Scan(&p.batch, &p.seq, &p.domainID, &p.address, &p.data, &p.attempts, &p.tries,
+			&p.class, &p.suppressed, &p.counted)
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := results.Close(); err != nil { // the commit: only after it may anything begin
+	if err := results.Close(); err != nil { // the commit: nothing may begin before it
 		return nil, err
 	}
 	return got, nil

@@ -19,23 +19,23 @@ import (
 	"enotify/queue"
 )
 
-// A journal is what a node keeps on its own disk, so that after a kill only
-// those recipients are in doubt whose message had left and had no reply: a line
-// right before the end of a message leaves, a line with the outcome of the try,
-// a line when that outcome is in the database.
+// A journal is a file on the node's own disk, thanks to which a kill leaves in doubt
+// only messages that had left and had no reply. It has a line right before the end of
+// a message leaves, a line with the outcome of the try, and a line when that outcome
+// is in the database.
 //
 //   - batch seq try                           its end may have left
 //     = batch seq try domain grp attempts wait  {outcome}
 //   - batch seq try batch seq try …           recorded
 //
 // Each line ends with its checksum. Lines are written, not synced: what was
-// written outlives the process, but not the machine. So the first line names
-// the boot of the machine, and only within the same boot does a missing line
-// prove that no message left.
+// written survives the process, but not the machine. So the first line names the
+// boot of the machine, and only within the same boot does a missing line prove that
+// no message left.
 //
 // The file lies in a folder of its own, which is locked (flock) while the
-// process lives, stopped or not. It is written anew with what is not recorded
-// yet when it has grown large. A nil journal keeps nothing.
+// process lives, stopped or not. When the file has grown large, a new one begins
+// with what is not recorded yet. A nil journal keeps nothing.
 type journal struct {
 	dir         string
 	lock        *os.File // the folder
@@ -46,8 +46,8 @@ type journal struct {
 	open  map[flight][]byte // lines of each message whose end may have left, and that is not recorded
 	buf   []byte
 	size  int
-	limit int   // size at which it is written anew
-	err   error // since when it does not keep everything
+	limit int   // size at which a new file begins
+	err   error // first write error; later records are lost
 }
 
 const (
@@ -71,7 +71,7 @@ func openJournal(stateDir, incarnation string) (*journal, error) {
 	if j.lock, err = tryLockFolder(draft); err == nil {
 		err = j.rewrite()
 	}
-	if err == nil { // whoever looks for journals of the dead finds it from here on, locked
+	if err == nil { // from here on a replay finds it, locked
 		j.dir = filepath.Join(stateDir, incarnation+journalFolder)
 		err = os.Rename(draft, j.dir)
 	}
@@ -83,8 +83,8 @@ func openJournal(stateDir, incarnation string) (*journal, error) {
 	return j, nil
 }
 
-// ending notes that the end of a message may leave, and reports whether it may:
-// not when that cannot be noted.
+// ending notes that the end of a message may leave. It reports false when that could
+// not be noted: then it must not leave.
 func (j *journal) ending(r *result) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -101,8 +101,8 @@ func (j *journal) ending(r *result) bool {
 	return true
 }
 
-// end notes the outcome of a try whose message may have left. That the line
-// cannot be written stops nothing but the next message.
+// end notes the outcome of a try whose message may have left. When the line cannot be
+// written, the next message does not leave.
 func (j *journal) end(r *result) {
 	if j == nil {
 		return
@@ -144,11 +144,11 @@ func (j *journal) recorded(rs []result) {
 		_ = j.write()
 	}
 	if j.size > j.limit && j.err == nil && j.rewrite() != nil {
-		j.limit = 2 * j.size // what is there serves on
+		j.limit = 2 * j.size // the old file is still good
 	}
 }
 
-// failed reports whether nothing may begin for want of a journal.
+// failed reports whether nothing may begin, since a line could not be written.
 func (j *journal) failed() bool {
 	if j == nil {
 		return false
@@ -166,7 +166,8 @@ func (j *journal) heal() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.err = j.rewrite(); j.err != nil {
-		return fmt.Errorf("the journal cannot be written, so nothing is sent: %w; make room there, or start the node with another --state-dir", j.err)
+		return fmt.Errorf("the journal cannot be written, so nothing is sent: %w; make room there, or start the node with another state folder",
+			j.err)
 	}
 	return nil
 }
@@ -204,7 +205,7 @@ func (j *journal) write() error {
 	n, err := j.file.Write(j.buf)
 	j.size += n
 	if err != nil && j.err == nil {
-		j.err = err // the line may be there in part, and what followed it would be lost
+		j.err = err // the line may be there in part; lines after it would be lost
 	}
 	return err
 }
@@ -225,7 +226,7 @@ func (j *journal) sum() {
 	j.buf = append(hex.AppendEncode(append(j.buf, ' '), sum[:]), '\n')
 }
 
-// close gives the journal up to whoever replays it.
+// close leaves the journal to the node that replays it.
 func (j *journal) close() {
 	if j == nil {
 		return
@@ -238,12 +239,12 @@ func (j *journal) close() {
 	}
 }
 
-// remove ends an empty journal.
+// remove deletes an empty journal.
 func (j *journal) remove() {
 	if j == nil {
 		return
 	}
-	_ = os.RemoveAll(j.dir) // what resists is replayed, and says what is known
+	_ = os.RemoveAll(j.dir) // what cannot be deleted is replayed, which does no harm
 	j.close()
 }
 
@@ -277,7 +278,7 @@ func bootID() string {
 	return strings.TrimSpace(string(id))
 }
 
-// newIncarnation is a random UUID (RFC 9562 §5.4): which run of a node wrote a journal.
+// newIncarnation is a random UUID (RFC 9562 §5.4) that names one run of a node.
 func newIncarnation() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails

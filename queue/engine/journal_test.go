@@ -345,7 +345,7 @@ func TestServeNeedsItsStateDir(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := s.Serve(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "--state-dir "+s.StateDir+": ") || !strings.HasSuffix(err.Error(), "; name a folder that this user may write to") {
+	if err == nil || !strings.Contains(err.Error(), "state folder "+s.StateDir+": ") || !strings.HasSuffix(err.Error(), "; name a folder that this user may write to") {
 		t.Errorf("Serve: got %v, want a line that says what to do", err)
 	}
 }

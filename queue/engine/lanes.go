@@ -8,9 +8,9 @@ import (
 	"enotify/queue"
 )
 
-// lanes holds every lane: it is ready to be asked for, or parked until a time
-// or until a message of a site is done, whichever is first. A lane that waits
-// costs nothing and holds up no other.
+// lanes are all lanes of the node. A lane is ready, or parked until a time or
+// until a message of a site is done, whichever is first. A parked lane costs
+// nothing and delays no other.
 type lanes struct {
 	known map[laneKey]*lane
 	ready []*lane
@@ -30,7 +30,7 @@ func newLanes() *lanes {
 	return &lanes{known: map[laneKey]*lane{}, sites: map[string][]parked{}}
 }
 
-// put adds a lane, or brings the one that is there up to date.
+// put adds a lane, or updates the one that is there.
 func (ls *lanes) put(l lane) {
 	if old := ls.known[l.key()]; old != nil {
 		old.waiting, old.untried, old.grp, old.site = l.waiting, l.untried, l.grp, l.site
@@ -44,13 +44,13 @@ func (ls *lanes) put(l lane) {
 func (ls *lanes) retain(f func(*lane) bool) {
 	for key, l := range ls.known {
 		if !f(l) {
-			l.waiting = 0 // taken out of its place when it is next met there
+			l.waiting = 0 // pop and park drop it when they meet it
 			delete(ls.known, key)
 		}
 	}
 }
 
-// pop takes the lane whose turn it is, nil when none is ready.
+// pop takes the next lane that is ready; nil when none is.
 func (ls *lanes) pop(now time.Time) *lane {
 	for len(ls.timed) > 0 && !ls.timed[0].until.After(now) {
 		ls.unpark(heap.Pop(&ls.timed).(parked))
@@ -90,7 +90,7 @@ func (ls *lanes) park(l *lane, w queue.Wait) {
 	}
 }
 
-// unpark makes a lane ready, unless it has been since it was parked so.
+// unpark makes a lane ready, unless the ticket is void.
 func (ls *lanes) unpark(p parked) bool {
 	if p.parking != p.lane.parkings {
 		return false
@@ -100,7 +100,7 @@ func (ls *lanes) unpark(p parked) bool {
 	return true
 }
 
-// free makes up to n lanes ready that wait for the site.
+// free makes up to n lanes ready that wait for a site.
 func (ls *lanes) free(site string, n int) {
 	waiting := ls.sites[site]
 	for n > 0 && len(waiting) > 0 {
@@ -116,7 +116,7 @@ func (ls *lanes) free(site string, n int) {
 	}
 }
 
-// next is when the first parked lane ripens; the zero time when none will by itself.
+// next is when the first parked lane becomes ready; zero when all wait for a site.
 func (ls *lanes) next() time.Time {
 	if len(ls.timed) == 0 {
 		return time.Time{}
@@ -130,8 +130,8 @@ func (ls *lanes) forget(l *lane) {
 	}
 }
 
-// parked is a place of a lane among those that wait; void when the lane has
-// been parked again, or made ready, since.
+// parked is the ticket of a lane that was parked. It is void when the lane has
+// become ready since, or was parked again.
 type parked struct {
 	until   time.Time
 	lane    *lane

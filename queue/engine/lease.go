@@ -8,16 +8,16 @@ import (
 	"sync/atomic"
 	"time"
 
-	"enotify/queue"
-
 	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
 )
 
-// groups is the number of lease groups: a recipient domain belongs to one for good.
+// groups is the number of lease groups. A recipient domain is in one of them.
 const groups = 64
 
-// leaseMargin is how much sooner the holder stops to believe in its lease: the
-// time by which the two clocks, counted from the heartbeat, may drift apart.
+// leaseMargin is how much earlier the holder stops to use its lease: the clocks of
+// the node and the database may drift apart since the heartbeat.
 const leaseMargin = 500 * time.Millisecond
 
 // leases are the groups that the node holds. They belong to the loop, but for
@@ -40,7 +40,7 @@ func newLeases() *leases {
 // valid reports whether the leases have not run out, by our clock.
 func (l *leases) valid() bool { return time.Since(l.start).Nanoseconds() < l.expires.Load() }
 
-// renewed notes a heartbeat that was sent at a time.
+// renewed notes a heartbeat that succeeded, and when it was sent.
 func (l *leases) renewed(sent time.Time) {
 	l.expires.Store((sent.Sub(l.start) + queue.LeaseTTL - leaseMargin).Nanoseconds())
 }
@@ -156,11 +156,13 @@ WITH swept AS (DELETE FROM enotify.node n WHERE n.live_until < now() - interval 
 INSERT INTO enotify.node (name, egress, helo, version, incarnation, live_until, turn)
 VALUES ($1, $2, $3, $4, $5::uuid, now() + $6, $7) RETURNING id, clock_timestamp()`
 
-// join registers a node; it holds no groups yet. A dead one is kept for a
-// month, in case its journal comes back; then it stays unknown what it had begun.
+// join registers a node, which holds no groups yet. The row of a dead node is kept
+// for a month, in case its journal comes back. After that its recipients in doubt
+// stay unknown.
 func (db *store) join(ctx context.Context, n node) (id int32, c clock, err error) {
 	c.here = time.Now()
-	err = db.pool.QueryRow(ctx, joinSQL, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, queue.LeaseTTL, cmp.Or(n.Turn, queue.Strict)).Scan(&id, &c.there)
+	row := db.pool.QueryRow(ctx, joinSQL, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, queue.LeaseTTL, cmp.Or(n.Turn, queue.Strict))
+	err = row.Scan(&id, &c.there)
 	return id, c, err
 }
 
@@ -171,7 +173,7 @@ type lease struct {
 }
 
 const (
-	// A node whose row was removed, since the machine slept for long, has it back.
+	// The row is written again when it was removed: the machine may have slept for long.
 	liveSQL = `
 INSERT INTO enotify.node AS n (id, name, egress, helo, version, incarnation, live_until, turn, waits_for, message_time) OVERRIDING SYSTEM VALUE
 VALUES ($1, $2, $3, $4, $5, $6::uuid, now() + $7, $8, nullif($9::bigint, 0), nullif($10::interval, '0'))
@@ -180,13 +182,15 @@ RETURNING (SELECT count(*) FROM enotify.node o WHERE o.live_until > now() AND o.
 	renewSQL = `UPDATE enotify.lease SET until = now() + $2 WHERE node_id = $1 RETURNING grp, epoch`
 )
 
-// beat renews the node's leases and says how many nodes are alive. The node
-// only waits for slow sites of the batch waitsFor, if that is not 0.
+// beat renews the node's leases and counts the nodes that are alive. waitsFor is
+// the batch of which the node only waits for slow sites; 0 is none.
 func (db *store) beat(ctx context.Context, n node, waitsFor int64) (held []lease, alive int, c clock, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		c.here = time.Now()
-		err := tx.QueryRow(ctx, liveSQL, n.ID, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, queue.LeaseTTL, cmp.Or(n.Turn, queue.Strict), waitsFor, n.MessageTime).Scan(&alive, &c.there)
-		if errors.Is(err, pgx.ErrNoRows) { // the database was set back to a state before we joined
+		row := tx.QueryRow(ctx, liveSQL, n.ID, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, queue.LeaseTTL,
+			cmp.Or(n.Turn, queue.Strict), waitsFor, n.MessageTime)
+		err := row.Scan(&alive, &c.there)
+		if errors.Is(err, pgx.ErrNoRows) { // the database went back to a state before this node joined
 			return fmt.Errorf("another node has our number %d: start this one again", n.ID)
 		}
 		if err != nil {
@@ -216,7 +220,7 @@ func (db *store) release(ctx context.Context, node int32, grps []int16) error {
 
 const leaveSQL = `DELETE FROM enotify.node WHERE id = $1`
 
-// leave removes the node. Groups it did not release are settled by whoever takes them.
+// leave removes the node. The node that takes a group which was not released settles it.
 func (db *store) leave(ctx context.Context, node int32) error {
 	_, err := db.pool.Exec(ctx, leaveSQL, node)
 	return err

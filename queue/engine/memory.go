@@ -6,35 +6,34 @@ import (
 	"fmt"
 	"time"
 
-	"enotify/queue"
-
 	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
 )
 
-// A Memory is what an [Admission] has learned. The Server keeps it in the
-// database: within about a second of a change, and when it gives leases back.
-// It is handed to whoever serves the same recipients next. Its methods must not
-// wait.
+// A Memory is what an [Admission] has learned. The Server keeps it in the database,
+// within about a second of a change and before it gives leases back, for the node
+// that serves the same recipients next. Its methods must not wait.
 type Memory interface {
 	// Changed returns what differs from what is kept.
 	Changed(now time.Time) []queue.Memo
 	// Spent returns that part of it that must be kept before the messages
 	// admitted last may begin.
 	Spent(now time.Time) []queue.Memo
-	// Kept is told of memos that were written, with their new Version, and of
-	// those that were not ours to write, with the old one.
+	// Kept is called with memos that were written, with their new Version, and with
+	// memos that were not ours to write, with the old one.
 	Kept(memos []queue.Memo)
-	// Restore takes what is kept, where it has a higher Version than is known.
+	// Restore takes memos that have a higher Version than the known ones.
 	Restore(memos []queue.Memo, now time.Time)
 }
 
-// overlap is how far back one looks for changes again: a write may become
-// visible a little after one with a later time.
+// overlap is how far back changes are read again: a write may become visible a
+// little after one with a later time.
 const overlap = 5 * time.Second
 
-// Fenced twice: the lease of the domain is the caller's, so that a node which
-// has lost it writes nothing any more; and the row is the one that the caller
-// knows, so that what an operator changed is not written over.
+// Fenced twice: the caller holds the lease of the domain, so that a node which has
+// lost it writes nothing; and the row is the one that the caller knows, so that a
+// change by an operator is not overwritten.
 const keepMemosSQL = `
 WITH m AS (
 	SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::jsonb[], $6::bigint[]) m (kind, name, domain, state, version)
@@ -74,7 +73,7 @@ func (db *store) keepMemos(ctx context.Context, node int32, memos []queue.Memo) 
 	return memos, err
 }
 
-// remember keeps what was learned, and looks what others have kept.
+// remember keeps what was learned here, and reads what others have kept.
 func (v *serving) remember(ctx context.Context) error {
 	if v.Memory == nil {
 		return nil
@@ -93,7 +92,8 @@ func (v *serving) remember(ctx context.Context) error {
 	return nil
 }
 
-// keepSpent keeps what must be before the messages just admitted may begin.
+// keepSpent keeps what must be in the database before the messages just admitted
+// may begin.
 func (v *serving) keepSpent(ctx context.Context) error {
 	if v.Memory == nil {
 		return nil

@@ -2,7 +2,6 @@ package engine_test
 
 import (
 	"errors"
-	"strings"
 	"testing"
 	"time"
 
@@ -61,8 +60,9 @@ func TestMemosAreFenced(t *testing.T) {
 		t.Errorf("nothing to remember: got version %d, want 4", v)
 	}
 	holds(`{}`)
-	if err := f.DB.ForgetLearned(t.Context(), "big"); !errors.Is(err, queue.ErrNotFound) || !strings.Contains(err.Error(), "destination list") {
-		t.Errorf("forget what is not there: got %v", err)
+	var problem *queue.Problem
+	if err := f.DB.ForgetLearned(t.Context(), "big"); !errors.As(err, &problem) || problem.Noun != queue.NounLearned || problem.Name != "big" {
+		t.Errorf("forget what is not there: got %v, want a problem of what was learned of big", err)
 	}
 }
 

@@ -15,11 +15,11 @@ func (v *serving) reap() {
 }
 
 // pick asks for as many messages as may begin now and fit into one round trip:
-// first tries of one batch, or retries, not both.
+// either first tries of one batch, or retries.
 func (v *serving) pick(now time.Time) []pick {
 	room := min(maxTick, v.capacity-v.flights.count())
 	if room < min(minTick, v.capacity) {
-		return nil // until more are recorded
+		return nil // first more must be recorded
 	}
 	var picks []pick
 	var other []*lane
@@ -47,7 +47,7 @@ func (v *serving) pick(now time.Time) []pick {
 		want := min(l.waiting, room, maxLane)
 		n, w := v.Admission.Admit(l.domain, want, now)
 		if n > 0 {
-			if i, again := at[l]; again { // nobody else was ready
+			if i, again := at[l]; again { // no other lane was ready
 				picks[i].n += n
 			} else {
 				at[l] = len(picks)
@@ -75,7 +75,7 @@ func (v *serving) pick(now time.Time) []pick {
 
 // begin writes the intents of the picks, and hands out their recipients.
 func (v *serving) begin(ctx context.Context, picks []pick) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundTrip) // to end it half-way would leave it in doubt
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundTrip) // an intent that is cut off is in doubt
 	defer cancel()
 	var got []picked
 	err := v.keepSpent(ctx)
@@ -108,7 +108,9 @@ func (v *serving) hand(p picked, from *pick) {
 		MayBegin: r.mayBegin, MayEnd: func() bool { return true },
 	}
 	res := result{
-		Result: queue.Result{Batch: p.batch, Seq: p.seq, DomainID: p.domainID, Try: p.tries + 1, Attempts: p.attempts, Counted: p.counted},
+		Result: queue.Result{
+			Batch: p.batch, Seq: p.seq, DomainID: p.domainID, Try: p.tries + 1, Attempts: p.attempts, Counted: p.counted,
+		},
 		domain: from.domain, grp: from.grp, first: !from.retry,
 	}
 	if v.journal != nil {

@@ -7,10 +7,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// When the answer to an intent is lost, nobody knows whether it was written.
-// This node does know that it began none of those messages: what lies under
-// the intent of its groups, has no outcome, and is not in flight, goes back to
-// be tried. The fence is that of an intent; and the lock, which intents share,
+// When the answer to an intent is lost, the intent may have been written. The node
+// knows that it began none of those messages: recipients under the intent of its
+// groups that have no outcome and are not in flight go back to be tried. The fence
+// is that of an intent; and the lock, which intents share,
 // waits for the one whose answer was lost, should the server still be at it.
 const (
 	oursSQL = `
@@ -35,7 +35,7 @@ WHERE b.finished_at IS NULL AND b.state <> 'draft' AND o.seq IS NULL AND t.seq I
   AND (r.batch_id, r.seq) NOT IN (SELECT batch_id, seq FROM flying)`
 )
 
-// reclaim gives back what the node intended and did not begin.
+// reclaim returns the recipients that the node intended and did not begin.
 func (db *store) reclaim(ctx context.Context, node int32, held map[int16]int64, flying []flight) (n int64, err error) {
 	var grps []int16
 	var epochs []int64

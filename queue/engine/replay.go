@@ -78,7 +78,7 @@ func unsum(line []byte) []byte {
 	return line[:n]
 }
 
-// read takes in one line, and reports whether it made sense.
+// read reads one line, and reports whether it made sense.
 func (p *predecessor) read(line []byte) bool {
 	if len(line) == 0 {
 		return false
@@ -96,7 +96,9 @@ func (p *predecessor) read(line []byte) bool {
 	case kind == '+' && len(n) == 3:
 		p.left[flight{n[0], int32(n[1]), int32(n[2])}] = true
 	case kind == '=' && len(n) == 7:
-		r := queue.Result{Batch: n[0], Seq: int32(n[1]), Try: int(n[2]), DomainID: int32(n[3]), Attempts: int(n[5]), Wait: time.Duration(n[6])} // n[4] is the group
+		r := queue.Result{ // n[4] is the lease group
+			Batch: n[0], Seq: int32(n[1]), Try: int(n[2]), DomainID: int32(n[3]), Attempts: int(n[5]), Wait: time.Duration(n[6]),
+		}
 		if json.Unmarshal(append([]byte("{"), outcome...), &r.Outcome) != nil {
 			return false
 		}
@@ -130,7 +132,8 @@ func (v *serving) replay(ctx context.Context) error {
 	for _, folder := range folders {
 		dir := filepath.Join(v.StateDir, folder.Name())
 		if strings.HasPrefix(folder.Name(), draftFolder) {
-			if info, err := folder.Info(); err == nil && time.Since(info.ModTime()) > keepStray { // of a process killed at its start
+			info, err := folder.Info()
+			if err == nil && time.Since(info.ModTime()) > keepStray { // of a process that was killed at its start
 				_ = os.RemoveAll(dir)
 			}
 			continue
@@ -147,7 +150,7 @@ func (v *serving) replay(ctx context.Context) error {
 
 func (v *serving) replayOne(ctx context.Context, dir string) error {
 	lock, err := tryLockFolder(dir)
-	if lock == nil { // it lives, or another node has just replayed it
+	if lock == nil { // its node lives, or another one has just replayed it
 		if errors.Is(err, os.ErrNotExist) {
 			err = nil
 		}
@@ -163,7 +166,8 @@ func (v *serving) replayOne(ctx context.Context, dir string) error {
 	}
 	p, err := parseJournal(text, bootID())
 	if err != nil {
-		v.log.Warn("a journal makes no sense; whom it was about stays in doubt", "journal", dir, "error", err, "next", "enotify batch list --all; look at it, then remove it")
+		v.log.Warn("a journal cannot be read; its messages stay in doubt", "journal", dir, "error", err,
+			"next", "enotify batch list --all shows the batches; remove the journal then")
 		return nil
 	}
 	node, err := v.store.incarnation(ctx, p.incarnation)
@@ -198,9 +202,10 @@ func (v *serving) inherit(ctx context.Context, node int32, p predecessor) (sent 
 	results := make([]queue.Result, 0, len(p.results))
 	for _, r := range p.results {
 		if !slices.Contains(kept, r.Batch) {
-			continue // it comes after the books were closed
+			continue // its recipients are gone
 		}
-		r.At, r.Counted = v.clock.Load().at(time.Now()), true // when it was, and whether replies of the address were counted, is not known
+		// Neither the time nor whether replies of the address are counted is in the journal.
+		r.At, r.Counted = v.clock.Load().at(time.Now()), true
 		results = append(results, r)
 	}
 	for chunk := range slices.Chunk(results, maxFlush) {
@@ -211,7 +216,7 @@ func (v *serving) inherit(ctx context.Context, node int32, p predecessor) (sent 
 		v.alert(alerts)
 	}
 	if !p.complete {
-		return 0, nil // its leases run out, and whoever takes them settles the rest
+		return 0, nil // when its leases run out, the node that takes them settles the rest
 	}
 	if _, err := v.store.takeFrom(ctx, v.node.ID, node); err != nil {
 		return 0, err
@@ -232,7 +237,7 @@ func (db *store) unpruned(ctx context.Context, batches []int64) ([]int64, error)
 
 const incarnationSQL = `SELECT id FROM enotify.node WHERE incarnation = $1::uuid`
 
-// incarnation finds a node by what its journal calls it.
+// incarnation finds a node by the name that is in its journal.
 func (db *store) incarnation(ctx context.Context, incarnation string) (id int32, err error) {
 	err = db.pool.QueryRow(ctx, incarnationSQL, incarnation).Scan(&id)
 	return id, err
@@ -241,7 +246,7 @@ func (db *store) incarnation(ctx context.Context, incarnation string) (id int32,
 const (
 	lockAloneSQL = `SELECT enotify.lock_results(VARIADIC $1::bigint[])` // as a requeue does
 	doubtsOfSQL  = `SELECT batch_id, seq, tries FROM enotify.doubt WHERE node_id = $1 ORDER BY batch_id, seq`
-	// As long as the outcome is the one that the doubt was about.
+	// Only while the outcome is the one that the doubt was about.
 	restoreSQL = `
 WITH never AS (
 	SELECT d.*, r.domain_id, k.grp, b.state = 'cancelled' AS cancelled, b.state <> 'cancelled' AND b.expires_at <= now() AS expired

@@ -16,12 +16,12 @@ type Admission interface {
 	// Admit reserves the right to begin up to want messages to domain, and
 	// grants n of them. With n < want, w says when to ask again.
 	Admit(domain string, want int, now time.Time) (n int, w queue.Wait)
-	// Assign tells which site serves a domain, before its first message.
+	// Assign is called with the site that serves a domain, before its first message.
 	Assign(domain, site string, now time.Time)
-	// Closure says whether a domain takes nothing from us, and why.
+	// Closure reports whether a domain takes nothing from us, and why.
 	Closure(domain string, now time.Time) queue.Closure
-	// Done is told of every admitted message when its attempt has ended, and
-	// returns the site whose place is free now.
+	// Done is called for every admitted message when its attempt has ended. It
+	// returns the site that has a free place now.
 	Done(domain string, o queue.Outcome, now time.Time) (site string)
 }
 
@@ -36,26 +36,26 @@ type Server struct {
 	Memory    Memory   // of Admission; nil keeps nothing
 	Schedule  Schedule // of retries
 
-	// Check says why no message of a batch can be composed, before the batch takes
-	// the turn: it is blocked for that. Nil checks nothing.
+	// Check reports why no message of a batch can be composed. It is called before
+	// the batch takes the turn; an error blocks the batch. Nil checks nothing.
 	Check func(*queue.Batch) error
 
-	// Survey finds the site of a recipient domain. It may wait for the network;
-	// an error says that nobody knows yet, and holds up nothing. Nil has each
-	// domain be its own site until Admission finds out.
+	// Survey finds the site of a recipient domain. It may wait for the network. An
+	// error says that the site is not known yet, and stops nothing. With nil each
+	// domain is its own site until Admission finds out.
 	Survey func(ctx context.Context, domain string) (queue.Survey, error)
 
-	// MessageTime says what a message takes in one connection lately, for the
-	// forecasts of others; 0, and nil, is that nobody knows.
+	// MessageTime is the recent mean time per accepted message on one connection,
+	// for forecasts; 0, and nil, is unknown.
 	MessageTime func() time.Duration
 
 	MaxInFlight int           // messages begun and not recorded; 0 is 2000
-	Grace       time.Duration // what transactions under way get to finish when Serve ends; 0 is 30 s
-	StateDir    string        // folder of the node's journal, which may be shared by nodes of this host; "" is no journal
+	Grace       time.Duration // time that transactions under way have to finish when Serve ends; 0 is 30 s
+	StateDir    string        // folder of the journal; nodes of one host may share it; "" is no journal
 	UntilIdle   bool          // Serve ends when nothing is due
 	Log         *slog.Logger  // nil is slog.Default
 
-	Alerted func(queue.Alert) // told of alerts that outcomes raised, once they are recorded; nil is nobody
+	Alerted func(queue.Alert) // called with each alert that outcomes raised, once they are recorded; may be nil
 
 	once  sync.Once
 	wake  chan struct{}
@@ -64,15 +64,15 @@ type Server struct {
 
 const (
 	maxTick  = 500                    // recipients read in one round trip
-	minTick  = 100                    // fewer are not worth one while the places of others come free
+	minTick  = 100                    // fewer do not begin one while more are about to be recorded
 	maxLane  = 50                     // of them in one domain
-	maxFlush = 1000                   // outcomes written in one
+	maxFlush = 1000                   // outcomes written in one transaction
 	minFlush = 100                    // fewer wait for the write under way to return
 	flushers = 2                      // writers of outcomes
-	poll     = time.Second            // between two looks at the queue when nobody wakes us
-	breath   = 250 * time.Millisecond // and when somebody does while there is something to send
+	poll     = time.Second            // between heartbeats without Wake
+	breath   = 250 * time.Millisecond // and with Wake, while there is something to send
 
-	roundTrip = 10 * time.Second // what the database gets to answer; then it is in doubt whether it heard us
+	roundTrip = 10 * time.Second // time the database has to answer; after this, assume the write may or may not have happened
 )
 
 func (s *Server) init() {
@@ -82,7 +82,7 @@ func (s *Server) init() {
 	})
 }
 
-// Wake makes Serve look at the queue now rather than within a second.
+// Wake makes Serve look at the queue now instead of within a second.
 func (s *Server) Wake() {
 	s.init()
 	select {
@@ -97,9 +97,9 @@ func (s *Server) Joined() <-chan struct{} {
 	return s.ready
 }
 
-// Serve sends until ctx ends, or, with UntilIdle, until nothing is due. Then no
-// transaction begins any more; those under way get Grace to finish, their
-// outcomes are recorded, and the leases are given back.
+// Serve sends until ctx ends, or, with UntilIdle, until nothing is due. From then
+// on no transaction begins; those under way have Grace to finish, their outcomes
+// are recorded, and the leases are given back.
 func (s *Server) Serve(ctx context.Context) error {
 	s.init()
 	log := s.Log
@@ -112,13 +112,14 @@ func (s *Server) Serve(ctx context.Context) error {
 	if s.StateDir != "" {
 		var err error
 		if kept, err = openJournal(s.StateDir, node.incarnation); err != nil {
-			return fmt.Errorf("no journal can be kept in --state-dir %s: %w; name a folder that this user may write to", s.StateDir, err)
+			return fmt.Errorf("no journal can be written in the state folder %s: %w; name a folder that this user may write to",
+				s.StateDir, err)
 		}
 	}
 	var err error
 	var now clock
 	if node.ID, now, err = db.join(ctx, node); err != nil || ctx.Err() != nil {
-		kept.remove() // a row that was written all the same ends by its time
+		kept.remove() // a row that was written although no answer came ends by its time
 		if ctx.Err() != nil {
 			return nil
 		}

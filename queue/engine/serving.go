@@ -44,7 +44,8 @@ type serving struct {
 func newServing(s *Server, db *store, node node, kept *journal, log *slog.Logger) *serving {
 	v := &serving{
 		Server: s, store: db, node: node, journal: kept, log: log, capacity: s.MaxInFlight,
-		leases: newLeases(), batches: newBatches(), lanes: newLanes(), flights: newFlights(), surveys: surveys{priority: map[int64]int{}},
+		leases: newLeases(), batches: newBatches(), lanes: newLanes(), flights: newFlights(),
+		surveys: surveys{priority: map[int64]int{}},
 	}
 	if v.capacity <= 0 {
 		v.capacity = 2000
@@ -74,7 +75,7 @@ func (v *serving) run(ctx context.Context) error {
 	if grace <= 0 {
 		grace = 30 * time.Second
 	}
-	v.log.Info("stopping", "under_way", v.flights.count(), "grace", grace) // transactions, and those about to begin, which do not
+	v.log.Info("stopping", "under_way", v.flights.count(), "grace", grace) // some of them will not begin
 	timer := time.AfterFunc(grace, cut)
 	defer timer.Stop()
 	v.handlers.Wait()
@@ -125,7 +126,7 @@ func (v *serving) loop(ctx context.Context) error {
 			case err != nil:
 				failures++
 				v.phase.worsen(halted)
-				v.log.Warn("sending waits until this works", "error", err, "failures", failures)
+				v.log.Warn("the heartbeat failed; sending waits until it succeeds", "error", err, "failures", failures)
 			case idle && v.UntilIdle:
 				return nil
 			default:
@@ -136,7 +137,7 @@ func (v *serving) loop(ctx context.Context) error {
 		}
 		v.reap()
 		now := time.Now()
-		able := v.phase < halted && !v.journal.failed() && !v.flush.failing.Load() // nothing begins that cannot be recorded
+		able := v.phase < halted && !v.journal.failed() && !v.flush.failing.Load() // else it could not be recorded
 		if able {
 			picks := v.pick(now)
 			if err := v.deferClosed(ctx); err != nil {
@@ -150,7 +151,7 @@ func (v *serving) loop(ctx context.Context) error {
 					v.phase.worsen(unsure)
 					failures = 1
 				}
-				due = time.Since(v.beaten) >= breath && v.woken() // an urgent batch does not wait until there is nothing to pick
+				due = time.Since(v.beaten) >= breath && v.woken() // for an urgent batch, though there is more to pick
 				continue
 			}
 		}
@@ -201,7 +202,7 @@ func (v *serving) finish(m queue.Message, r result, o queue.Outcome) {
 				r.Wait = wait + rand.N(v.jitter())
 			}
 		case !o.Treated().Counts:
-			// Not sooner than First: a host that greylists wants to see that we waited.
+			// At least First: a host that greylists checks that we waited.
 			r.Wait = max(o.After, v.Schedule.Backoff(1, (1+rand.Float64())/2))
 		default:
 			r.Attempts++
@@ -226,8 +227,7 @@ func (v *serving) record(ctx context.Context, rs []result) error {
 	return err
 }
 
-// recorded is told of results that are in the database. It is called by the
-// flusher.
+// recorded is called by the flusher with results that are in the database.
 func (v *serving) recorded(rs []result) {
 	v.journal.recorded(rs)
 	if v.flights.recorded(rs) {

@@ -57,7 +57,7 @@ INSERT INTO enotify.site (name, grp)
 SELECT n, (hashtextextended(n, 0) & 63)::smallint FROM (SELECT DISTINCT unnest($1::text[]) AS n) s
 WHERE n <> '' AND NOT EXISTS (SELECT FROM enotify.site k WHERE k.name = s.n) ORDER BY n
 ON CONFLICT (name) DO NOTHING`
-	// Who is not known now is where it was, as far as it was known.
+	// A domain whose site is not known now stays at the site that was known before.
 	recordSQL = `
 WITH f AS MATERIALIZED (
 	SELECT f.* FROM unnest($1::int[], $2::text[], $3::float8[], $4::text[]::enotify.reply_class[], $5::smallint[], $6::text[], $7::text[])
@@ -71,7 +71,7 @@ FROM f LEFT JOIN enotify.site s ON s.name = f.site
 WHERE k.id = f.domain_id`
 )
 
-// record keeps what was found, and moves the domains to the groups of their sites.
+// record keeps the findings, and moves the domains to the groups of their sites.
 func (db *store) record(ctx context.Context, findings []finding) error {
 	n := len(findings)
 	ids, seconds, sites := make([]int32, n), make([]float64, n), make([]string, n)
@@ -85,7 +85,8 @@ func (db *store) record(ctx context.Context, findings []finding) error {
 		sites[i] = f.Site
 		if no := f.NoMail; no != nil {
 			reply := no.Reply.Storable()
-			classes[i], codes[i], enhanced[i], replies[i] = orNull(string(no.Class)), orNull(int16(reply.Code)), orNull(reply.Enhanced), reply.Text
+			classes[i], codes[i] = orNull(string(no.Class)), orNull(int16(reply.Code))
+			enhanced[i], replies[i] = orNull(reply.Enhanced), reply.Text
 		}
 	}
 	err := db.inTx(ctx, func(tx pgx.Tx) error {
@@ -110,8 +111,8 @@ const (
 	misplacedSQL = `
 SELECT k.id, k.grp FROM enotify.domain k JOIN enotify.site s ON s.id = k.site_id WHERE k.id = ANY ($1) AND k.grp <> s.grp
 ORDER BY k.id FOR NO KEY UPDATE OF k`
-	// A lock that an adoption passes over, and that neither a heartbeat nor a
-	// release waits for: no group of these gets a new holder meanwhile.
+	// With this lock none of the groups gets a new holder: an adoption skips them.
+	// Neither a heartbeat nor a release waits for it.
 	holdersSQL = `
 SELECT DISTINCT node_id FROM (SELECT node_id FROM enotify.lease WHERE grp = ANY ($1) ORDER BY grp FOR KEY SHARE) l WHERE node_id IS NOT NULL ORDER BY node_id`
 	regroupSQL = `
@@ -134,8 +135,8 @@ WITH misplaced AS (
 UPDATE enotify.retry t SET grp = m.grp FROM moved m WHERE t.domain_id = m.id`
 )
 
-// regroup moves domains to the lease groups of their sites, all that is open of
-// them at once. It needs lock_survey().
+// regroup moves domains to the lease groups of their sites, with everything that is
+// open of them. It needs lock_survey().
 //
 // A domain must not be served by two nodes at any moment. So it moves only when
 // nothing of it is under way: all that was intended has an outcome, or waits to
@@ -144,7 +145,7 @@ UPDATE enotify.retry t SET grp = m.grp FROM moved m WHERE t.domain_id = m.id`
 // groups from being adopted; an intent that comes after it finds the domain in
 // another group than it was picked for, and is fenced off. What a batch in
 // state sending or draining has not tried stays too: the new holder would not know of it.
-// Domains left behind are tried again when their next batch takes the turn.
+// A domain that cannot move now is tried again when its next batch takes the turn.
 func regroup(ctx context.Context, tx pgx.Tx, domains []int32) error {
 	rows, err := tx.Query(ctx, misplacedSQL, domains)
 	if err != nil {
@@ -184,7 +185,7 @@ const batchDomainsSQL = `
 SELECT k.id FROM enotify.batch_domain d JOIN enotify.domain k ON k.id = d.domain_id JOIN enotify.site s ON s.id = k.site_id
 WHERE d.batch_id = $1 AND k.grp <> s.grp`
 
-// regroupBatch moves those domains of a batch that are not in the group of their site.
+// regroupBatch moves the domains of a batch that are not in the group of their site.
 func regroupBatch(ctx context.Context, tx pgx.Tx, batch int64) error {
 	if _, err := tx.Exec(ctx, lockSurveySQL); err != nil {
 		return err
@@ -219,8 +220,8 @@ INSERT INTO enotify.outcome (batch_id, seq, state, class, code, enhanced, reply)
 SELECT r.batch_id, r.seq, 'bounced', x.no_mail, x.no_mail_code, x.no_mail_enhanced, x.no_mail_reply
 FROM dead x JOIN enotify.recipient r ON r.batch_id = $1 AND r.seq > x.intent_seq AND r.seq <= x.last_seq`
 
-// failNoMail gives the recipients at domains that take no mail their outcome,
-// some domains at a time, and says whether there may be more.
+// failNoMail gives the recipients at domains that take no mail their outcome, some
+// domains at a time, and reports whether there may be more.
 func (db *store) failNoMail(ctx context.Context, batch int64) (more bool, err error) {
 	tag, err := db.pool.Exec(ctx, failNoMailSQL, batch)
 	if err != nil {
@@ -230,8 +231,8 @@ func (db *store) failNoMail(ctx context.Context, batch int64) (more bool, err er
 }
 
 const (
-	// Of what was sealed or requeued while its domain moved, which was not there
-	// to be taken along yet. None of it is under way.
+	// For recipients that were sealed or requeued while their domain moved. None of
+	// them is under way.
 	sameGroupsSQL = `
 WITH moved AS (
 	UPDATE enotify.batch_domain d SET grp = k.grp FROM enotify.batch b, enotify.domain k
@@ -243,8 +244,8 @@ WHERE b.id = $1 AND b.surveyed_at IS NULL AND t.batch_id = b.id AND k.id = t.dom
 UPDATE enotify.batch u SET surveyed_at = now() WHERE u.id = $1 AND u.surveyed_at IS NULL AND u.state = 'queued' AND ($2 OR NOT EXISTS (SELECT ` + unknownSQL + `))`
 )
 
-// surveyed notes that all domains of a batch are known, if that is so, or
-// whether it is so or not. The batch may then take the turn.
+// surveyed notes that all domains of a batch are known, if they are, or with anyway
+// in any case. The batch may then take the turn.
 func (db *store) surveyed(ctx context.Context, batch int64, anyway bool) (done bool, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		if err := regroupBatch(ctx, tx, batch); err != nil {

@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	retrySurvey = time.Minute // to a domain whose servers did not answer
+	retrySurvey = time.Minute // for a domain whose servers did not answer
 
 	surveyors    = 128         // look-ups at once for one batch
 	maxFindings  = 500         // recorded in one transaction
-	urgentSurvey = time.Second // what a domain gets to answer for a batch of priority above 0
+	urgentSurvey = time.Second // time a domain has to answer for a batch of priority above 0
 )
 
 // surveys are the batches whose domains are looked up just now. It is used by the
@@ -53,23 +53,22 @@ func (s *surveys) end(b turn) {
 type finding struct {
 	domainID int32
 	queue.Survey
-	err error // nobody knows: the domain is its own site for now
+	err error // the site is not known: the domain is its own for now
 }
 
-// survey begins to survey the batch that would have the turn next, if its
-// domains have not been, and beside it any of higher priority: it must not wait
-// behind the look-ups of an ordinary one.
+// survey begins to survey the batch that is next in turn, if its domains have not
+// been surveyed, and beside it any batch of higher priority, which must not wait for
+// the look-ups of an ordinary one.
 //
-// Each node looks at the domains whose groups it holds. What was found is in
-// the database at once, so another node, or this one after a restart, goes on
-// from there.
+// Each node surveys the domains of the groups that it holds. Findings are in the
+// database at once: another node, or this one after a restart, goes on from there.
 func (v *serving) survey(ctx context.Context) error {
 	waiting, err := v.store.unsurveyed(ctx)
 	if err != nil {
 		return err
 	}
 	for _, b := range waiting {
-		if v.Survey == nil { // no look-ups: it is done at once
+		if v.Survey == nil { // nothing to look up
 			if fit, err := v.check(ctx, b.ID); err != nil || !fit {
 				return err
 			}
@@ -96,8 +95,8 @@ func (v *serving) survey(ctx context.Context) error {
 	return nil
 }
 
-// surveyBatch asks for the domains of the batch that are this node's, in
-// parallel, and says whether that brought news.
+// surveyBatch looks up the domains of the batch that are this node's, in parallel,
+// and reports whether something was found.
 func (v *serving) surveyBatch(ctx context.Context, b turn, grps []int16) (news bool, err error) {
 	if fit, err := v.check(ctx, b.ID); err != nil || !fit {
 		return false, err
@@ -112,7 +111,8 @@ func (v *serving) surveyBatch(ctx context.Context, b turn, grps []int16) (news b
 		if err != nil {
 			return false, err
 		}
-		v.log.Info("surveyed", "batch", b.ID, "domains", len(domains), "unknown", unknown, "took", time.Since(start).Round(time.Millisecond))
+		v.log.Info("surveyed", "batch", b.ID, "domains", len(domains), "unknown", unknown,
+			"took", time.Since(start).Round(time.Millisecond))
 	}
 	for more := true; more; {
 		if more, err = v.store.failNoMail(ctx, b.ID); err != nil {
@@ -123,8 +123,8 @@ func (v *serving) surveyBatch(ctx context.Context, b turn, grps []int16) (news b
 	return done || len(domains) > 0, err
 }
 
-// lookUp asks for all the domains and records what is found as it comes in, as
-// much at once as came while the last write ran.
+// lookUp looks up the domains and records the findings: in one transaction those
+// that came while the last one ran.
 func (v *serving) lookUp(ctx context.Context, b turn, domains []domainName) (unknown int, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -157,7 +157,7 @@ func (v *serving) lookUp(ctx context.Context, b turn, domains []domainName) (unk
 	}()
 	for f := range found {
 		if err != nil || ctx.Err() != nil {
-			continue // till the look-ups have ended
+			continue // until the look-ups have ended
 		}
 		findings := append(make([]finding, 0, maxFindings), f)
 		for more := true; more && len(findings) < maxFindings; {
@@ -194,7 +194,7 @@ func (v *serving) ask(ctx context.Context, b turn, domain string) (queue.Survey,
 	return v.Survey(ctx, domain)
 }
 
-// keptFor is how long a finding is believed.
+// keptFor is how long a finding holds.
 func (f *finding) keptFor() time.Duration {
 	if f.err != nil {
 		return retrySurvey

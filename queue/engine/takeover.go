@@ -21,8 +21,8 @@ ORDER BY grp LIMIT $2 FOR UPDATE SKIP LOCKED`
 	takeSQL      = `UPDATE enotify.lease SET node_id = $1, epoch = epoch + 1, until = now() + $2 WHERE grp = ANY ($3) RETURNING grp, epoch`
 )
 
-// adopt takes up to limit groups that nobody holds, or whose holder is dead,
-// and settles what a dead holder left in doubt.
+// adopt takes up to limit groups that no live node holds, and settles what a dead
+// holder left in doubt.
 func (db *store) adopt(ctx context.Context, node int32, limit int) (taken []lease, settled bool, err error) {
 	return db.take(ctx, node, vacantSQL, node, limit)
 }
@@ -69,7 +69,7 @@ func (db *store) take(ctx context.Context, node int32, whichSQL string, args ...
 	return taken, settled, err
 }
 
-// What lies under the intent without an outcome may have been delivered.
+// A recipient under the intent that has no outcome may have been delivered to.
 const (
 	settleFirstSQL = `
 WITH doubt AS (
@@ -111,8 +111,8 @@ SELECT batch_id, seq, 'unknown', $3 FROM doubt WHERE on_unknown = 'hold'`
 	inDoubt = "the sending process died while this was under way; it may have been delivered"
 )
 
-// A requeue may hold the results of a batch for long; meanwhile our own leases
-// must not run out.
+// A requeue may lock the results of a batch for long. Our own leases must not run
+// out meanwhile.
 const (
 	patienceSQL    = `SELECT set_config('lock_timeout', '2s', true)`
 	openResultsSQL = `

@@ -8,10 +8,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A batch may begin when the guard has found, for every address that any live
-// node sends from, that the client's SPF record lets it, and the
-// sites of its domains are known. One that has begun before goes on as long as
-// any node may send it: a node that joined since and may not gets none of it.
+// A batch may begin when the sites of its domains are known, and the guard has
+// found for every address of every live node that it may send for the client. A
+// batch that has begun goes on as long as any node may send it: a node that joined
+// since and may not gets none of it.
 const eligibleSQL = `
 SELECT b.id, b.priority FROM enotify.batch b
 WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND b.expires_at > now()
@@ -36,7 +36,7 @@ const (
 UPDATE enotify.batch SET state = 'sending', started_at = coalesce(started_at, now()), turn_at = clock_timestamp(), reason = '' WHERE id = $1 AND state = 'queued'`
 )
 
-// A turn is a batch that has the turn, had it and drains, or would have it next.
+// A turn is a batch that has the turn, that had it and drains, or that is next.
 type turn struct {
 	ID       int64
 	Priority int
@@ -45,17 +45,17 @@ type turn struct {
 // turns are the batches whose first tries are under way.
 type turns struct {
 	sending  turn   // has the turn; ID 0: none
-	draining []turn // had it, and still go before it in their domains; the earliest first
+	draining []turn // had it, and go before it in their domains; the earliest first
 }
 
-// takeTurn gives the turn to the batch that should have it, and returns how
-// they stand. A batch of higher priority takes it at once.
+// takeTurn gives the turn to the batch that should have it, and returns the turns
+// as they are then. A batch of higher priority takes it at once.
 func (db *store) takeTurn(ctx context.Context) (t turns, err error) {
 	t, c, err := db.decide(ctx, db.pool)
 	if err != nil || c.begin.ID == 0 {
 		return t, err
 	}
-	// What cannot move to the group of its site now is safe where it is.
+	// A domain that cannot move to the group of its site now is safe where it is.
 	_ = db.inTx(ctx, func(tx pgx.Tx) error { return regroupBatch(ctx, tx, c.begin.ID) })
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT enotify.lock_turn()`); err != nil {
@@ -97,11 +97,11 @@ type querier interface {
 // A change of the turn.
 type change struct {
 	begin turn   // takes it; ID 0: there is no change
-	yield []turn // of lower priority: go back into the queue
+	yield []turn // batches of lower priority, which go back into the queue
 	drain bool   // the batch that has it drains
 }
 
-// decide says how the turns stand, and how they should change.
+// decide returns the turns as they are, and how they should change.
 func (db *store) decide(ctx context.Context, q querier) (t turns, c change, err error) {
 	if t, err = active(ctx, q); err != nil {
 		return t, c, err
@@ -160,8 +160,8 @@ func active(ctx context.Context, q querier) (t turns, err error) {
 	return t, err
 }
 
-// Deferred recipients of a batch that is cancelled or has expired get their
-// last outcome, with the last reply.
+// Deferred recipients of a batch that was cancelled or has expired get a final
+// outcome, with the last reply.
 const endRetriesSQL = `
 WITH ended AS (
 	DELETE FROM enotify.retry t USING enotify.batch b
@@ -171,11 +171,11 @@ WITH ended AS (
 INSERT INTO enotify.outcome (batch_id, seq, state, class, code, enhanced, reply)
 SELECT batch_id, seq, CASE WHEN state = 'cancelled' THEN 'cancelled' ELSE 'expired' END::enotify.recipient_state, class, code, enhanced, reply
 FROM ended ORDER BY batch_id, seq
-ON CONFLICT (batch_id, seq) DO NOTHING` // one that has an outcome must not hold up all others
+ON CONFLICT (batch_id, seq) DO NOTHING` // a recipient that has an outcome must not stop all others
 
-// Every batch that is under way moves on by its counts: to retrying when
-// everyone was tried, to done when everyone has an outcome or it expired with
-// nothing under way. A cancelled one is finished when nothing is under way.
+// Every batch under way moves on by its counts: to retrying when every recipient
+// was tried; to done when every recipient has an outcome, or it has expired and
+// nothing is under way. A cancelled batch is finished when nothing is under way.
 const (
 	movesSQL = `
 WITH standing AS (
@@ -200,7 +200,7 @@ WITH standing AS (
 	FROM standing
 )`
 	movableSQL = movesSQL + `SELECT id FROM moves WHERE next IS NOT NULL ORDER BY id`
-	// Who writes results of the batch just now may change the counts: the next look will see.
+	// While results of the batch are written, its counts change: the next heartbeat counts again.
 	countableSQL = `SELECT enotify.try_lock_results($1)`
 	advanceSQL   = movesSQL + `
 UPDATE enotify.batch b
@@ -239,7 +239,7 @@ func (db *store) advance(ctx context.Context) (moves []move, err error) {
 	return moves, nil
 }
 
-// moveOn counts once more, while nobody writes results of the batch.
+// moveOn counts once more, while no results of the batch are written.
 func (db *store) moveOn(ctx context.Context, batch int64) (moved []move, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		var alone bool
@@ -256,13 +256,13 @@ func (db *store) moveOn(ctx context.Context, batch int64) (moved []move, err err
 	return moved, err
 }
 
-// NOTIFY reaches no one who was not listening: this is asked each second too.
+// NOTIFY is lost while a node does not listen, so this is asked each second.
 const idleSQL = `
 SELECT NOT EXISTS (SELECT FROM enotify.batch b WHERE b.state IN ('sending', 'draining'))
    AND NOT EXISTS (SELECT FROM enotify.batch b WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND b.expires_at > now())
    AND NOT EXISTS (SELECT FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id WHERE b.state = 'retrying' AND (t.due_at <= now() OR t.intent_at IS NOT NULL))`
 
-// idle says whether nothing is due now: what is left waits for a time, for DNS or for the operator.
+// idle reports whether nothing is due: what is left waits for a time, for DNS or for the operator.
 func (db *store) idle(ctx context.Context) (idle bool, err error) {
 	err = db.pool.QueryRow(ctx, idleSQL).Scan(&idle)
 	return idle, err

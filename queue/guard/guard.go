@@ -42,8 +42,8 @@ type Guard struct {
 	BounceDomain string            // of the return paths of clients that leave them to the operator; "" is none
 	Every        time.Duration     // between two checks of a client that has nothing to send
 	Log          *slog.Logger      // nil is slog.Default
-	Judged       func()            // told when a verdict may let a batch go on; nil is nobody
-	Alerted      func(queue.Alert) // told of alerts that verdicts raised; nil is nobody
+	Judged       func()            // called when a verdict may let a batch go on; may be nil
+	Alerted      func(queue.Alert) // called with each alert that verdicts raised; may be nil
 
 	once   sync.Once
 	wake   chan struct{}
@@ -192,7 +192,8 @@ func (g *Guard) check(ctx context.Context, s queue.Subject, c *client, places ch
 	wait := min(time.Second<<min(c.failures, 10), recheck)
 	c.failures++
 	c.again = time.Now().Add(wait)
-	g.log.Warn("no verdict could be recorded; the batches of the client wait", "client", s.Client, "error", err, "failures", c.failures, "again_in", wait)
+	g.log.Warn("no verdict could be recorded; the batches of the client wait",
+		"client", s.Client, "error", err, "failures", c.failures, "again_in", wait)
 }
 
 // in calls f once there is a place. The place is given up after a while though f
@@ -265,7 +266,9 @@ func (g *Guard) spf(ctx context.Context, s queue.Subject, identity, domain, send
 func (g *Guard) key(s queue.Subject) (v queue.Verdict, unusable bool) {
 	for _, selector := range s.Selectors {
 		if name, err := g.Checker.Key(s.Client, selector); err != nil {
-			return queue.Verdict{Identity: "dkim", Domain: name, Result: "fail", Blocks: true, Explanation: err.Error(), ValidFor: recheck}, true
+			return queue.Verdict{
+				Identity: "dkim", Domain: name, Result: "fail", Blocks: true, Explanation: err.Error(), ValidFor: recheck,
+			}, true
 		}
 	}
 	return v, false
@@ -274,8 +277,9 @@ func (g *Guard) key(s queue.Subject) (v queue.Verdict, unusable bool) {
 // tell logs what followed from verdicts.
 func (g *Guard) tell(s queue.Subject, found queue.Judgement) {
 	for _, d := range found.Drifts {
-		g.log.Warn("a client's SPF has changed", "client", s.Client, "domain", d.Domain, "egress", d.Egress, "was", d.WasResult, "since", d.WasSince, "is", d.Result,
-			"was_record", d.WasRecord, "record", d.Record, "next", "enotify client show "+s.Client)
+		g.log.Warn("a client's SPF has changed", "client", s.Client, "domain", d.Domain, "egress", d.Egress,
+			"was", d.WasResult, "since", d.WasSince, "is", d.Result, "was_record", d.WasRecord, "record", d.Record,
+			"next", "enotify client show "+s.Client)
 	}
 	for _, id := range found.Blocked {
 		g.log.Info("batch blocked: the guard does not let it leave", "batch", id, "client", s.Client)
@@ -286,8 +290,9 @@ func (g *Guard) tell(s queue.Subject, found queue.Judgement) {
 		}
 	}
 	for _, v := range found.Barred {
-		g.log.Warn("a node's address may not send for a client; the other nodes send what is under way, and nothing new begins", "client", s.Client,
-			"egress", v.Egress, "result", v.Result, "fix", v.Fix, "next", "enotify spf check "+s.Client+" --ip "+v.Egress.String())
+		g.log.Warn("a node's address may not send for a client; other nodes send what is under way, and nothing new begins",
+			"client", s.Client, "egress", v.Egress, "result", v.Result, "fix", v.Fix,
+			"next", "enotify spf check "+s.Client+" --ip "+v.Egress.String())
 	}
 	for _, id := range found.Freed {
 		g.log.Info("batch freed: the guard lets it leave", "batch", id, "client", s.Client)

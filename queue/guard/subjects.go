@@ -68,7 +68,8 @@ func subjects(ctx context.Context, db *queue.DB, sql string, args ...any) ([]que
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (s queue.Subject, err error) {
 		var ips []netip.Prefix // inet
 		var helos []string
-		err = row.Scan(&s.ClientID, &s.Client, &s.From, &s.ReturnPath, &s.Bounces.Mode, &s.Bounces.Domain, &s.Selectors, &ips, &helos)
+		err = row.Scan(&s.ClientID, &s.Client, &s.From, &s.ReturnPath, &s.Bounces.Mode, &s.Bounces.Domain, &s.Selectors,
+			&ips, &helos)
 		for i, ip := range ips {
 			s.Egress = append(s.Egress, queue.Egress{Addr: ip.Addr(), HELO: helos[i]})
 		}

@@ -17,7 +17,7 @@ type Change struct {
 const historySQL = `
 SELECT at, coalesce(from_state::text, ''), to_state::text, by::text, reason FROM enotify.batch_log WHERE batch_id = $1 ORDER BY at`
 
-// History lists the states that a batch went through, the first first.
+// History lists the states that a batch went through, in order.
 func (r Reader) History(ctx context.Context, batch int64) ([]Change, error) {
 	return collect[Change](ctx, r, historySQL, batch)
 }
@@ -55,13 +55,13 @@ SELECT state, class, r.domain, r.code, r.n, r.reply, a.n, a.domains
 FROM ranked r JOIN alike a USING (state, class) WHERE r.rank <= $2
 ORDER BY a.n DESC, state, class, r.rank`
 
-// Failures lists why recipients of a batch have not got it: the most frequent
-// reason first, of each up to limit domains, the one hit most first.
+// Failures lists why a batch was not delivered to recipients: the most frequent reason
+// first, and for each up to limit domains, the most frequent first.
 func (r Reader) Failures(ctx context.Context, batch int64, limit int) ([]Failure, error) {
 	return collect[Failure](ctx, r, failuresSQL, batch, limit)
 }
 
-// A Doubt is a recipient of whom nobody knows whether the receiver took the
+// A Doubt is a recipient in state unknown: the receiver may or may not have taken the
 // message.
 type Doubt struct {
 	Seq     int32     `json:"seq"`

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"time"
 
-	"enotify/queue"
-
 	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
 )
 
 // A Census is what the seal of a batch would find among its recipients. Nothing
@@ -60,8 +60,8 @@ type Shape struct {
 	hash    int64
 }
 
-// A CensusQuery says whose recipients are counted: those of a batch, or those
-// that Recipients returns, one a call and io.EOF after the last.
+// A CensusQuery names the recipients to count: those of a batch, or those that
+// Recipients returns, one per call and io.EOF after the last.
 type CensusQuery struct {
 	Batch      int64
 	Client     string // whose suppressions and earlier batches count
@@ -70,8 +70,7 @@ type CensusQuery struct {
 	Step       func(what string) // told what begins; may be nil
 }
 
-// maxShapes are rendered at most; whoever has more fields that are there or
-// not than that has another problem.
+// maxShapes is how many shapes are listed.
 const maxShapes = 2000
 
 // maxHistory is how many recipients of earlier batches are looked through, the
@@ -148,7 +147,9 @@ WHERE r.batch_id = %d AND (o.seq IS NULL OR o.state IN ('invalid', 'suppressed')
 
 // TakeCensus counts, and calls examine with the result. Only while that runs
 // can alike name up to n recipients of a shape.
-func (r Reader) TakeCensus(ctx context.Context, q CensusQuery, examine func(c *Census, alike func(s Shape, n int) ([]string, error)) error) error {
+func (r Reader) TakeCensus(
+	ctx context.Context, q CensusQuery, examine func(c *Census, alike func(s Shape, n int) ([]string, error)) error,
+) error {
 	step := q.Step
 	if step == nil {
 		step = func(string) {}

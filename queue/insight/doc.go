@@ -7,7 +7,7 @@
 //	batch_history  the states of a batch, why recipients have not got it, who is in doubt
 //	failures       what receivers said to all recipients in scope
 //	explain        everything known of one address
-//	destination    how things are at a recipient domain or site
+//	backlog        what waits for a recipient domain or site
 //	domains        what the DNS said of recipient domains
 //	waiting        which sites a batch waits for
 package insight

@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
-	"enotify/queue"
-
 	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
 )
 
 const domainFactsSQL = `

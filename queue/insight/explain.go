@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
-	"enotify/queue"
-
 	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
 )
 
 // An Explanation is what is known of an address: why it is suppressed, or is

@@ -7,7 +7,7 @@ import (
 	"enotify/queue"
 )
 
-// A Said is what was said of one recipient who has not got his message, or not yet.
+// A Said is the last reply about a recipient that the message was not delivered to.
 type Said struct {
 	Class    queue.Class
 	Deferred bool   // not given up
@@ -17,7 +17,7 @@ type Said struct {
 	Text     string
 }
 
-// Scope chooses whose refusals are looked at; its zero value all there are.
+// Scope chooses the recipients; its zero value is all of them.
 type Scope struct {
 	Client string    // domain; "" is all
 	Batch  int64     // 0 is all
@@ -42,7 +42,7 @@ FROM said s
 LEFT JOIN LATERAL (SELECT r.domain_id FROM enotify.recipient r WHERE r.batch_id = s.batch_id AND r.seq = s.seq OFFSET 0) r ON true -- OFFSET: one by one; few are refused, and hashing all costs more
 LEFT JOIN enotify.domain d ON d.id = r.domain_id`
 
-// Refusals calls each with what was said of every recipient in scope, in no
+// Refusals calls each with the last reply about every recipient in scope, in no
 // order. There may be millions.
 func (r Reader) Refusals(ctx context.Context, in Scope, each func(Said)) error {
 	if in.Client != "" {
@@ -58,5 +58,6 @@ func (r Reader) Refusals(ctx context.Context, in Scope, each func(Said)) error {
 		}
 	}
 	var s Said
-	return r.each(ctx, []any{&s.Class, &s.Deferred, &s.Domain, &s.Code, &s.Enhanced, &s.Text}, func() { each(s) }, refusalsOfSQL, in.Client, in.Batch, in.Since)
+	dest := []any{&s.Class, &s.Deferred, &s.Domain, &s.Code, &s.Enhanced, &s.Text}
+	return r.each(ctx, dest, func() { each(s) }, refusalsOfSQL, in.Client, in.Batch, in.Since)
 }

@@ -17,22 +17,22 @@ SELECT k.name, coalesce(s.name, k.name), count(*)::int
 FROM enotify.retry t JOIN enotify.domain k ON k.id = t.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
 WHERE t.batch_id <> $1 AND t.intent_at IS NULL GROUP BY 1, 2`
 
-// Retries counts the recipients of other batches than one that wait for
-// another try.
+// Retries counts the recipients of other batches than `but` that wait for another
+// try.
 func (r Reader) Retries(ctx context.Context, but int64) ([]SiteCount, error) {
 	return collect[SiteCount](ctx, r, retriesSQL, but)
 }
 
-// A SiteCount is how many messages wait for a recipient domain, and who takes
-// its mail; the domain itself while nobody knows.
+// A SiteCount is how many messages wait for a recipient domain, and the site that
+// takes its mail; the domain itself while that is unknown.
 type SiteCount struct {
 	Domain, Site string
 	N            int
 }
 
-// In the order of their turns: see eligibleSQL. A batch that is not queued yet
-// comes after all of its priority. What waits for an operator or for DNS is not
-// ahead of anybody.
+// In the order of their turns, as the engine gives them. A batch that is not queued
+// yet comes after all of its priority. A batch that waits for an operator or for DNS
+// is ahead of no other.
 const aheadSQL = `
 WITH own AS (
 	SELECT priority, CASE WHEN state = 'draft' THEN 'infinity' ELSE submitted_at END AS submitted_at, id, not_before FROM enotify.batch WHERE id = $1
@@ -49,9 +49,9 @@ FROM b JOIN enotify.batch_domain d ON d.batch_id = b.id JOIN enotify.domain k ON
 WHERE d.intent_seq < d.last_seq AND k.no_mail IS NULL
 ORDER BY b.place`
 
-// Ahead lists the batches that have the turn before a batch, in the order of
-// their turns, with what they have left to try. Of a batch that is no batch yet
-// it is all.
+// Ahead lists the batches that have the turn before a batch, in the order of their
+// turns, with the recipients they have not tried. For a batch not yet submitted, that
+// is every batch.
 func (r Reader) Ahead(ctx context.Context, batch int64) ([]Ahead, error) {
 	var all []Ahead
 	var id int64

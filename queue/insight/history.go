@@ -32,7 +32,7 @@ const lastBatchesSQL = `
 SELECT id, started_at, delivered + bounced, bounced FROM enotify.batch_status
 WHERE client = $1 AND id <> $2 AND started_at IS NOT NULL AND delivered + bounced > 0 ORDER BY id DESC LIMIT $3`
 
-// A PastBatch is what came of one.
+// PastBatch is the outcome of an earlier batch.
 type PastBatch struct {
 	ID      int64
 	At      time.Time // when it began
@@ -40,8 +40,8 @@ type PastBatch struct {
 	Bounced int
 }
 
-// LastBatches lists the last n batches of a client that were sent, the latest
-// first, but for one.
+// LastBatches lists a client's n most recent batches, newest first, leaving out batch
+// `but`.
 func (r Reader) LastBatches(ctx context.Context, client string, but int64, n int) ([]PastBatch, error) {
 	return collect[PastBatch](ctx, r, lastBatchesSQL, client, but, n)
 }
@@ -56,8 +56,8 @@ const someRecipientSQL = `
 SELECT r.batch_id, r.seq FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id JOIN enotify.recipient r ON r.batch_id = b.id AND r.seq <= b.sendable
 WHERE c.domain = $1 AND NOT EXISTS (SELECT FROM enotify.suppressed(r.address, b.client_id)) ORDER BY r.batch_id DESC, r.seq LIMIT 1`
 
-// SomeRecipient returns a recipient of the client's latest batch who is not
-// suppressed, nil when there is none.
+// SomeRecipient returns a recipient of the client's latest batch that is not
+// suppressed; nil when there is none.
 func (r Reader) SomeRecipient(ctx context.Context, client string) (*RecipientID, error) {
 	var some RecipientID
 	err := r.row(ctx, someRecipientSQL, client)(&some.Batch, &some.Seq)

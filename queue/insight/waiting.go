@@ -2,7 +2,7 @@ package insight
 
 import "context"
 
-// A Waiting is how many recipients of a batch one site still has to get.
+// A Waiting is how many recipients of a batch are left at one site.
 type Waiting struct {
 	Site     string `json:"site"` // or the recipient domain, when its site is not known yet
 	Domains  int    `json:"domains"`

@@ -271,10 +271,17 @@ func (f *Fixture) Balances() {
 // Unlimited admits everything.
 type Unlimited struct{}
 
+// Admit grants all.
 func (Unlimited) Admit(_ string, want int, _ time.Time) (int, queue.Wait) { return want, queue.Wait{} }
-func (Unlimited) Closure(string, time.Time) queue.Closure                 { return queue.Closure{} }
-func (Unlimited) Assign(string, string, time.Time)                        {}
-func (Unlimited) Done(string, queue.Outcome, time.Time) string            { return "" }
+
+// Closure closes nothing.
+func (Unlimited) Closure(string, time.Time) queue.Closure { return queue.Closure{} }
+
+// Assign does nothing.
+func (Unlimited) Assign(string, string, time.Time) {}
+
+// Done frees no site.
+func (Unlimited) Done(string, queue.Outcome, time.Time) string { return "" }
 
 // Deliver is a handler whose receiver takes every message.
 func Deliver(_ context.Context, m queue.Message) queue.Outcome {

@@ -134,7 +134,7 @@ func Describe(ctx context.Context, db *queue.DB, name string) (Destination, erro
 	if err != nil {
 		return Destination{}, err
 	}
-	standing, err := insight.Of(db).Standing(ctx, name)
+	standing, err := insight.Of(db).Backlog(ctx, name)
 	if err != nil {
 		return Destination{}, err
 	}

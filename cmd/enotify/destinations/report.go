@@ -49,7 +49,7 @@ func Show(ctx context.Context, db *queue.DB, name string, now time.Time) (*Repor
 	if err != nil {
 		return nil, err
 	}
-	s, err := insight.Of(db).Standing(ctx, name)
+	s, err := insight.Of(db).Backlog(ctx, name)
 	if err != nil {
 		return nil, err
 	}

@@ -3,9 +3,9 @@ package recipients_test
 import (
 	"testing"
 
-	"enotify/cmd/enotify/recipients"
-
 	"github.com/google/go-cmp/cmp"
+
+	"enotify/cmd/enotify/recipients"
 )
 
 func TestMergeFields(t *testing.T) {

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"enotify/cmd/enotify/term"
-
 	"github.com/google/go-cmp/cmp"
+
+	"enotify/cmd/enotify/term"
 )
 
 var noon = time.Date(2030, 5, 1, 12, 0, 0, 0, time.UTC)

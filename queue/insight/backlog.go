@@ -4,26 +4,26 @@ import (
 	"context"
 	"time"
 
-	"enotify/queue"
-
 	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
 )
 
-// A Standing is how things are at a recipient domain, or at a site.
-type Standing struct {
+// A Backlog is what waits for a recipient domain or a site, and what was learned of it.
+type Backlog struct {
 	IsDomain bool   // some recipient is or was there
 	IsSite   bool   // it serves domains
 	Site     string // that serves the domain; "" when it is not known, or no domain
 	Domains  int    // that the site serves
 
 	Untried  int          // recipients there of the batches that are being sent, not tried yet
-	Deferred int          // recipients there who wait for the next try
+	Deferred int          // recipients there that wait for the next try
 	NextDue  *time.Time   // when the first of those is due; nil when there is none
 	Memos    []queue.Memo // what is kept of the domain, and of the site
 }
 
 const (
-	standingSQL = `
+	backlogSQL = `
 WITH scope AS (
 	SELECT k.id, k.name, s.name AS site FROM enotify.domain k LEFT JOIN enotify.site s ON s.id = k.site_id WHERE k.name = $1 OR s.name = $1
 ), waiting AS (
@@ -43,26 +43,26 @@ FROM enotify.pace WHERE kind = 'domain' AND name = $1 OR kind = 'site' AND name 
 	sitesOfSQL = `SELECT name FROM enotify.site WHERE name = ANY ($1)`
 )
 
-// Standing says how things are at the recipient domain or site of that name.
-func (r Reader) Standing(ctx context.Context, name string) (s Standing, err error) {
+// Backlog is that of the recipient domain or site of that name.
+func (r Reader) Backlog(ctx context.Context, name string) (b Backlog, err error) {
 	err = r.read(ctx, func(tx pgx.Tx) error {
-		row := tx.QueryRow(ctx, standingSQL, name)
-		if err := row.Scan(&s.IsDomain, &s.IsSite, &s.Site, &s.Domains, &s.Untried, &s.Deferred, &s.NextDue); err != nil {
+		row := tx.QueryRow(ctx, backlogSQL, name)
+		if err := row.Scan(&b.IsDomain, &b.IsSite, &b.Site, &b.Domains, &b.Untried, &b.Deferred, &b.NextDue); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, memosOfSQL, name, []string{name, s.Site})
+		rows, err := tx.Query(ctx, memosOfSQL, name, []string{name, b.Site})
 		if err != nil {
 			return err
 		}
-		s.Memos, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (m queue.Memo, err error) {
+		b.Memos, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (m queue.Memo, err error) {
 			return m, row.Scan(&m.Kind, &m.Name, &m.Domain, &m.State, &m.Version, &m.Age, &m.At)
 		})
 		return err
 	})
-	return s, err
+	return b, err
 }
 
-// AreSites picks those of the names that serve recipient domains.
+// AreSites picks the names of sites that serve recipient domains.
 func (r Reader) AreSites(ctx context.Context, names []string) (sites []string, err error) {
 	return list(ctx, r, pgx.RowTo[string], sitesOfSQL, names)
 }
