@@ -13,11 +13,12 @@ type Rules struct {
 	n   int // of an operator's own
 }
 
-// Own is how many rules and vetoes of an operator's own there are.
+// Own counts the rules and vetoes that an operator added.
 func (rs Rules) Own() int { return rs.n }
 
-// About is what is known beside the reply. All of it may be left out; what is
-// given keeps an address from being given up for what was said of another.
+// About is what the caller knows beside the reply. Every field may be empty. A
+// reply that names another address than the recipient's suppresses nobody, which
+// can only be seen when the recipient is given.
 type About struct {
 	Site      string   // the provider that answered, as the sender knows it
 	Recipient string   // the address that the message was for
@@ -32,13 +33,13 @@ func (a *About) site() string {
 
 // Classify says why a receiver turned a message away.
 //
-// A reply without any code is never final: who knows from elsewhere that a
-// failure is permanent, say from a delivery report, sets Code to 550.
+// A reply without any code is never final. A caller that knows from elsewhere
+// that the failure is permanent, as from a delivery report, sets Code to 550.
 func (rs Rules) Classify(r queue.Reply, about About) Verdict {
 	return rs.table().judge(r, &about, 0, nil)
 }
 
-// Classify is that of the built-in rules.
+// Classify is [Rules.Classify] of the built-in rules, for a reply of which no more is known.
 func Classify(r queue.Reply, site string) Verdict {
 	return Rules{}.Classify(r, About{Site: site})
 }
@@ -67,27 +68,22 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b 
 // maxQuoted is how deep replies that quote replies are followed.
 const maxQuoted = 3
 
-// judge decides a reply, by the one that it quotes where that decides. The
-// explanation is filled in where there is one.
+// judge classifies a reply, by the reply that it quotes if there is one that
+// says enough. It fills in x unless that is nil.
 func (t *table) judge(r queue.Reply, about *About, depth int, x *Explanation) Verdict {
-	if depth < maxQuoted {
-		if q := quoted(r); q.how != notQuoted {
-			inside := &Explanation{}
-			if x == nil {
-				inside = nil
+	if q := quoted(r); q.how != notQuoted && depth < maxQuoted {
+		var inside *Explanation
+		if x != nil {
+			inside = &Explanation{}
+		}
+		of := *about
+		of.Site = "" // it is another host that says it
+		if v, ok := q.verdict(t.judge(q.reply, &of, depth+1, inside), r.Code); ok {
+			if x != nil {
+				*x = *inside
+				x.Quoted = q.reply.String()
 			}
-			of := *about
-			of.Site = "" // it is another host that says it
-			if v, ok := q.verdict(t.judge(q.reply, &of, depth+1, inside)); ok && !(v.Class == queue.NoSuchUser && isTransient(r.Code)) {
-				if isTransient(r.Code) { // whatever the host behind it says: this one lets us try again
-					v = v.forNow()
-				}
-				if x != nil {
-					*x = *inside
-					x.Quoted = q.reply.String()
-				}
-				return v
-			}
+			return v
 		}
 	}
 	return t.decide(r, about, x)
@@ -95,7 +91,7 @@ func (t *table) judge(r queue.Reply, about *About, depth int, x *Explanation) Ve
 
 func isTransient(code int) bool { return 400 <= code && code < 500 }
 
-// decide finds the first rule that fits and that nothing forbids.
+// decide finds the first rule that fits and that no doubt rules out.
 func (t *table) decide(r queue.Reply, about *About, x *Explanation) Verdict {
 	q := question{code: r.Code, enhanced: r.Enhanced, site: about.site()}
 	if enhancedCode(q.enhanced) != q.enhanced || q.enhanced == "" {
@@ -142,8 +138,8 @@ func (t *table) decide(r queue.Reply, about *About, x *Explanation) Verdict {
 	return newVerdict(queue.Other, "", "unmatched", &q)
 }
 
-// doubt says why a reply that reads like an unknown recipient does not mean
-// ours, or not for good; "" is no doubt.
+// doubt returns why a reply that reads like an unknown recipient may not be
+// about our recipient, or not be permanent; "" is no doubt.
 func (t *table) doubt(q *question, c *compiled, text string, about *About) string {
 	if veto := t.vetoed(q, c); veto != "" {
 		return veto

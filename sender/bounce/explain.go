@@ -32,7 +32,7 @@ func (rs Rules) Explain(r queue.Reply, about About) Explanation {
 	return x
 }
 
-// decided takes down the rule that decided. x may be nil.
+// decided notes the rule that decided. x may be nil.
 func (x *Explanation) decided(t *table, c *compiled, q *question, text string) {
 	if x != nil {
 		x.Source, x.When, x.rule = c.source, c.when, c.rule
@@ -40,7 +40,7 @@ func (x *Explanation) decided(t *table, c *compiled, q *question, text string) {
 	}
 }
 
-// doubted takes down why a rule did not decide: the first that would have. x may be nil.
+// doubted notes the first rule that a doubt kept from deciding. x may be nil.
 func (x *Explanation) doubted(t *table, c *compiled, q *question, why, text string) {
 	if x == nil || x.Doubt != "" {
 		return
@@ -53,7 +53,7 @@ func (x *Explanation) doubted(t *table, c *compiled, q *question, why, text stri
 	}
 }
 
-// phrases are those by which a rule was found to fit.
+// phrases are the phrases that a rule asks for.
 func (c *compiled) phrases() (ids []uint16) {
 	for _, group := range c.says {
 		ids = append(ids, group...)

@@ -6,21 +6,21 @@ import (
 	"enotify/sender/token"
 )
 
-// roles are the local parts that replies tell people to write to. They are in
-// a reply for their own sake, and not as what it is about.
+// roles are local parts of addresses that replies tell people to write to. A
+// reply is not about them.
 var roles = []string{
 	"postmaster", "abuse", "support", "help", "helpdesk", "hostmaster", "webmaster", "admin", "administrator", "contact", "security",
 	"delist", "delisting", "removal", "unblock", "noc", "info", "it", "mail", "mailer-daemon", "mailmaster", "spam", "antispam", "feedback", "service", "servicedesk",
 }
 
-// The longest address of RFC 5321 §4.5.3.1. What is longer is none.
+// The longest address of RFC 5321 §4.5.3.1, in octets. Longer text is no address.
 const (
 	maxLocal  = 64
 	maxDomain = 255
 )
 
-// misnamed says why a text is about somebody else than the recipient: it names
-// something of ours, or another address, and the recipient nowhere. "" when it
+// misnamed returns why a text is not about the recipient: it names an address or
+// domain of ours, or another address, and the recipient nowhere. "" is that it
 // may be about the recipient.
 func (a *About) misnamed(text string) string {
 	text = text[:min(len(text), maxText)]
@@ -56,7 +56,7 @@ func (a *About) misnamed(text string) string {
 	return ""
 }
 
-// around is the address about the "@" at a place of a text.
+// around returns the address that has its "@" at a place of a text.
 func around(text string, at int) (local, domain string) {
 	start := at
 	for start > 0 && at-start < maxLocal && !delimiter(text[start-1]) && text[start-1] != '\'' && text[start-1] != '@' {

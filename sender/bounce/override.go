@@ -9,13 +9,13 @@ import (
 	"enotify/queue"
 )
 
-// Override puts rules of an operator's own before the built-in ones. The text
-// is written like the built-in table; a rule with the name of a built-in one
-// takes its place, and "off NAME" takes a rule or veto away.
+// Override returns the built-in rules with an operator's own before them. The
+// text is written like the built-in table; a rule with the name of a built-in
+// one replaces it, and "off NAME" removes a rule or veto.
 //
-// Nothing of it is believed unseen: each rule has to decide its own examples
-// and to leave its "not" lines alone, and none that says no_such_user may
-// decide a built-in example of another class. The error is a *FileError.
+// The text is checked: each rule has to decide its own examples and to leave its
+// "not" lines alone, and no rule of class no_such_user may decide a built-in
+// example of another class. The error is a *FileError.
 func Override(text string) (Rules, error) {
 	own, err := readRules(text)
 	if err != nil {
@@ -81,7 +81,7 @@ func Load(file string) (Rules, error) {
 	return rs, nil
 }
 
-// check asks a rule its own examples.
+// check tries a rule on its own examples.
 func (rs Rules) check(r rule) error {
 	for _, e := range r.examples {
 		x := rs.explain(e)
@@ -100,8 +100,8 @@ func (rs Rules) check(r rule) error {
 	return nil
 }
 
-// checkBuiltIn reports a rule of an operator's own that gives an address up
-// for a reply which is known to mean something else.
+// checkBuiltIn reports an operator's rule that would suppress addresses for a
+// reply that is known to mean something else.
 func (rs Rules) checkBuiltIn() error {
 	for _, b := range builtInRules() {
 		if b.class == queue.NoSuchUser && b.kind == aRule {

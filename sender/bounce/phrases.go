@@ -15,7 +15,7 @@ const (
 	nearWords  = 7  // apart, from first word to first word, is near
 )
 
-// heard is what occurs in a reply: which phrases, and of some also where.
+// heard holds the phrases that occur in a reply, and where those with a place stand.
 type heard struct {
 	set    [maxPhrases / 64]uint64
 	places [maxPlaces]place
@@ -62,7 +62,7 @@ func contains(ids []uint16, id uint16) bool {
 	return false
 }
 
-// place has a phrase remembered with its place from now on.
+// place marks a phrase as one to find with its place.
 func (t *table) place(text string, id uint16) {
 	alike := t.phrases[key(text)]
 	for i := range alike {

@@ -6,7 +6,7 @@ import (
 	"enotify/queue"
 )
 
-// quoting is how a reply quotes another.
+// quoting is the way in which a reply quotes another.
 type quoting int
 
 const (
@@ -22,17 +22,17 @@ type quotation struct {
 	own   bool // it is in the gateway's own words
 }
 
-// asVerified are the words by which Postfix says that it asked the next host
-// (ADDRESS_VERIFICATION_README); what that answered, or why it did not, follows.
+// asVerified are the words with which Postfix reports that it asked the next host
+// (ADDRESS_VERIFICATION_README). That host's answer follows, or why there was none.
 var asVerified = []string{"undeliverable address:", "unverified address:"}
 
-// beforeQuote are what stands right before a reply that is quoted.
+// beforeQuote are the words right before a quoted reply.
 var beforeQuote = []string{
 	" said:", " says:", " responded:", " responded with:", " replied:", " replied with:", " answered:", " returned:", " returned",
 	" error:", "address error", "):", " got:", " was:", " response:", " reply:", " failed with:", "failed with", " frontend with",
 }
 
-// quoted finds the reply that r quotes.
+// quoted returns the first reply that r quotes.
 func quoted(r queue.Reply) quotation {
 	text := r.Text[:min(len(r.Text), maxText)]
 	for _, mark := range asVerified {
@@ -68,7 +68,7 @@ func quoted(r queue.Reply) quotation {
 	return quotation{}
 }
 
-// unclosed takes the end of a quote off: "550-'5.7.1 … denied' (state 14)".
+// unclosed returns what stands between the quotes of "550-'5.7.1 … denied' (state 14)".
 func unclosed(s string) string {
 	if rest := strings.TrimLeft(s[3:], " -"); strings.HasPrefix(rest, "'") || strings.HasPrefix(rest, `"`) {
 		rest, _, _ = strings.Cut(rest[1:], rest[:1])
@@ -77,38 +77,51 @@ func unclosed(s string) string {
 	return s
 }
 
-// verdict is what a quoted reply means for us. One that says nothing leaves it
-// to the words around it. What the next host thinks of the gateway that asked
-// is not about us, so it holds and slows nothing.
-func (q quotation) verdict(inner Verdict) (Verdict, bool) {
-	if q.how == relayed {
-		if inner.Class == queue.Other {
-			return Verdict{}, false
-		}
-		if inner.Treatment.HoldsEgress || inner.Treatment.SlowsSite {
-			return inner.marked(OneMessage), true
-		}
-		if inner.Treatment.BlocksClient { // on the way, mail loses what the client's DNS authorises
-			return inner.marked(NotTheSender), true
-		}
-		return inner, true
+// verdict returns what the quoted reply means for us; ok is false where the words
+// around it decide. What the next host thinks of the gateway is not about us, so
+// nothing is held or slowed down, and no client is blocked.
+func (q quotation) verdict(inner Verdict, outer int) (v Verdict, ok bool) {
+	if v, ok = relayedVerdict(inner); q.how == verified {
+		v, ok = q.verifiedVerdict(inner), true
 	}
-	switch inner.Class {
-	case queue.NoSuchUser, queue.MailboxFull, queue.Offline:
-		return inner, true
+	if isTransient(outer) { // this host lets us try again, whatever the one behind it says
+		ok = ok && v.Class != queue.NoSuchUser
+		v = v.forNow()
 	}
-	if q.own && inner.Class == queue.Throttled { // "Address verification in progress"
-		return inner, true
-	}
-	if q.reply.Code/100 == 4 || inner.Class == queue.Throttled {
-		return inner.as(queue.Offline), true
-	}
-	return inner.as(queue.Policy), true
+	return v, ok
 }
 
-// firstReply is the first of several replies, as a transcript of a session has
-// them one behind the other: "550 unknown user 503 valid RCPT must precede DATA".
-// One of 4yz among them asks for another try, and is not cut off.
+func relayedVerdict(inner Verdict) (v Verdict, ok bool) {
+	switch t := inner.Treatment; {
+	case inner.Class == queue.Other:
+		return Verdict{}, false
+	case t.HoldsEgress || t.SlowsSite:
+		return inner.marked(OneMessage), true
+	case t.BlocksClient: // on the way, mail loses what the client's DNS authorises
+		return inner.marked(NotTheSender), true
+	}
+	return inner, true
+}
+
+func (q quotation) verifiedVerdict(inner Verdict) Verdict {
+	switch inner.Class {
+	case queue.NoSuchUser, queue.MailboxFull, queue.Offline:
+		return inner
+	case queue.Throttled:
+		if q.own { // "Address verification in progress"
+			return inner
+		}
+		return inner.as(queue.Offline)
+	}
+	if isTransient(q.reply.Code) {
+		return inner.as(queue.Offline)
+	}
+	return inner.as(queue.Policy)
+}
+
+// firstReply returns the first of several replies that a transcript of a session
+// has in a row: "550 unknown user 503 valid RCPT must precede DATA". more is false
+// when there is only one, or when one of them is 4yz and so asks for another try.
 func firstReply(r queue.Reply) (first queue.Reply, more bool) {
 	if r.Code < 500 {
 		return r, false
@@ -130,8 +143,8 @@ func firstReply(r queue.Reply) (first queue.Reply, more bool) {
 	return r, false
 }
 
-// saysForNow reports whether a text has a reply code or an enhanced code of a
-// failure that passes: somebody behind the receiver asks for another try.
+// saysForNow reports whether a text has a reply code 4yz or an enhanced code
+// 4.y.z in it: a host behind the receiver asks for another try.
 func saysForNow(text string) bool {
 	text = text[:min(len(text), maxText)]
 	for i := 0; i+3 < len(text); i++ {
@@ -148,7 +161,7 @@ func saysForNow(text string) bool {
 	return false
 }
 
-// indexFold is strings.Index of ASCII whatever its case; sub is in lower case.
+// indexFold is strings.Index for ASCII in any case; sub is in lower case.
 func indexFold(s, sub string) int {
 	for i := 0; i+len(sub) <= len(s); i++ {
 		if s[i]|0x20 == sub[0] && strings.EqualFold(s[i:i+len(sub)], sub) {

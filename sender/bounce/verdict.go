@@ -26,21 +26,21 @@ type Verdict struct {
 type Mark string
 
 const (
-	// The receiver speaks of one message, and not of where it came from or how
+	// OneMessage: the receiver speaks of one message, and not of where it came from or how
 	// much came: the next one, to that recipient too, may be welcome. Nothing is
 	// held or slowed down; what it calls spam for good is final for the message.
 	OneMessage Mark = "one_message"
-	// Of no_such_user: the site says the same for other reasons too. The address
+	// UntilItRepeats, of no_such_user: the site says the same for other reasons too. The address
 	// is suppressed when the reply repeats, and not before.
 	UntilItRepeats Mark = "until_it_repeats"
-	// Of no_such_user: a host on the way says it of an address that the message
+	// Elsewhere, of no_such_user: a host on the way says it of an address that the message
 	// was forwarded to. The recipient's own address is not suppressed.
 	Elsewhere Mark = "elsewhere"
-	// Of auth_rejected: the site does not take mail for the recipient's domain
+	// TheirDomain, of auth_rejected: the site does not take mail for the recipient's domain
 	// (RFC 5321 §3.6.2). That says nothing of the client, and no DNS of the
 	// client's cures it.
 	TheirDomain Mark = "their_domain"
-	// Of auth_rejected: the reply is about our host or a login, or says too little
+	// NotTheSender, of auth_rejected: the reply is about our host or a login, or says too little
 	// to tell. The guard looks, but the client is not blocked for it.
 	NotTheSender Mark = "not_the_sender"
 )
