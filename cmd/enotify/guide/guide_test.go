@@ -75,7 +75,7 @@ func TestSizeOfReadme(t *testing.T) {
 }
 
 // A row of the package map: the folder, and the files to begin with.
-var mapRow = regexp.MustCompile("(?m)^\\| `([a-z0-9/]+)` \\|.*\\| (.*) \\|$")
+var mapRow = regexp.MustCompile("(?m)^\\| `([a-z0-9/]+)` \\|.*\\|(.*)\\|$")
 
 // TestPackageMap compares the map in the README with the folders that have Go files.
 func TestPackageMap(t *testing.T) {
