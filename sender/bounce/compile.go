@@ -115,6 +115,7 @@ func (c *compiler) number(r *rule, list string, placed bool) (ids []uint16, err 
 
 // written returns a phrase in the form in which folded text has it.
 func (c *compiler) written(r *rule, p string) (string, error) {
+	p, first := strings.CutPrefix(p, "^")
 	bare := strings.TrimRight(p, "$")
 	var folded []string
 	for w := range strings.FieldsSeq(bare) {
@@ -133,6 +134,9 @@ func (c *compiler) written(r *rule, p string) (string, error) {
 		p += "$"
 	}
 	if p[0] < 0x80 { // words; Chinese and Japanese have no spaces between them
+		p = " " + p
+	}
+	if first {
 		p = " " + p
 	}
 	if p = strings.ReplaceAll(p, "$", " "); len(p) < 4 && p[1] != '@' && p[1] != '%' {

@@ -25,7 +25,7 @@ func foldTokens(dst []byte, s string, report func(folded, start, end int)) []byt
 	if len(s) > maxText {
 		s = s[:maxText]
 	}
-	dst = append(dst, ' ')
+	dst = append(dst, "  "...) // a second space, for phrases at the beginning
 	for i := 0; i < len(s); {
 		if delimiter(s[i]) {
 			i++
@@ -46,7 +46,7 @@ func foldTokens(dst []byte, s string, report func(folded, start, end int)) []byt
 		}
 		i = j
 	}
-	return append(space(dst), ' ') // a second space, for the last word's sake
+	return append(space(dst), ' ') // and for those at the end
 }
 
 // urlLen is the length of the URL at the beginning of s; 0 is none.
