@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// An Audit is whether the books of a batch balance: every recipient sealed is
-// in exactly one state, by the counts and by the rows.
+// An Audit reports whether every sealed recipient of a batch is in exactly one state,
+// by the counts and by the rows.
 type Audit struct {
 	Batch    int64          `json:"batch"`
 	State    string         `json:"state"`
@@ -22,8 +22,7 @@ const (
 	rowsSQL     = `SELECT state, count(*)::int FROM enotify.delivery WHERE batch_id = $1 GROUP BY state`
 )
 
-// imbalances count what must not be. They look at the tables, not at what the
-// program has derived from them.
+// imbalances count what must not be, from the tables alone.
 var imbalances = []struct{ sql, what string }{
 	{`SELECT abs(total - (SELECT count(*) FROM enotify.recipient r WHERE r.batch_id = $1)) FROM enotify.batch WHERE id = $1`,
 		"recipients more or fewer than were sealed"},

@@ -78,7 +78,7 @@ SELECT pg_notify('enotify', 'verdict') WHERE EXISTS (SELECT FROM due)`
 	stopClientSQL    = `UPDATE enotify.client SET refused_at = now(), refused_why = $2 WHERE id = $1`
 )
 
-// A refusedBy is what a site says of a client.
+// A refusedBy counts the refusals of a client at one site.
 type refusedBy struct {
 	Site    string
 	Hits    int
@@ -89,8 +89,8 @@ type refusedBy struct {
 	First   bool // since the time asked for
 }
 
-// lockRefused locks the clients whose mail was refused, before anything else
-// is: that is the order in which others lock a client, a batch and its results.
+// lockRefused locks the clients whose mail was refused. It comes first in a
+// transaction: see Locks in the documentation of the package.
 func lockRefused(ctx context.Context, tx pgx.Tx, refused []Result) (clients []int32, err error) {
 	batches := make([]int64, len(refused))
 	for i := range refused {
@@ -147,8 +147,8 @@ func refuse(ctx context.Context, tx pgx.Tx, clients []int32, refused []Result) (
 	return alerts, nil
 }
 
-// weigh decides what the refusals of a client amount to, those since a time
-// being new.
+// weigh decides what follows from the refusals of a client; those since a time are
+// new.
 func weigh(ctx context.Context, tx pgx.Tx, client int32, since time.Time) (*Alert, error) {
 	rows, err := tx.Query(ctx, refusalsSQL, client, since)
 	if err != nil {

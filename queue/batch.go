@@ -86,7 +86,7 @@ WHERE ($1 = '' OR state = $1) AND ($2 = '' OR client = $2) AND ($3 = interval '0
 ORDER BY id DESC`, f.State, f.Client, f.Since)
 }
 
-// Status looks a batch up.
+// Status finds a batch.
 func (db *DB) Status(ctx context.Context, batch int64) (Status, error) {
 	return status(ctx, db.pool, batch)
 }
@@ -122,8 +122,8 @@ func (db *DB) Submit(ctx context.Context, batch int64) (recipients int, err erro
 
 const pauseSQL = `SELECT enotify.pause_batch($1, $2)`
 
-// Pause stops a batch: no new transaction begins after a second, those under
-// way finish and are recorded.
+// Pause stops a batch: after a second no new transaction begins; those under way
+// finish and are recorded.
 func (db *DB) Pause(ctx context.Context, batch int64, reason string) error {
 	_, err := db.pool.Exec(ctx, pauseSQL, batch, reason)
 	return AsRefusal(err)
@@ -131,8 +131,8 @@ func (db *DB) Pause(ctx context.Context, batch int64, reason string) error {
 
 const resumeSQL = `SELECT enotify.resume_batch($1)`
 
-// Resume puts a paused batch back into the queue, and has the guard look again
-// at a blocked one.
+// Resume puts a paused batch back into the queue, and has the guard check a blocked
+// one again.
 func (db *DB) Resume(ctx context.Context, batch int64) error {
 	_, err := db.pool.Exec(ctx, resumeSQL, batch)
 	return AsRefusal(err)
@@ -140,7 +140,7 @@ func (db *DB) Resume(ctx context.Context, batch int64) error {
 
 const cancelSQL = `SELECT enotify.cancel_batch($1, $2)`
 
-// Cancel ends a batch for good. Who has not been tried is not sent to.
+// Cancel ends a batch for good. Recipients not yet tried get nothing.
 func (db *DB) Cancel(ctx context.Context, batch int64, reason string) error {
 	_, err := db.pool.Exec(ctx, cancelSQL, batch, reason)
 	return AsRefusal(err)

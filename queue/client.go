@@ -28,7 +28,7 @@ type Client struct {
 	Blocks     bool           `json:"blocks"` // a current verdict blocks
 }
 
-// What the guard may be asked for is a domain that mail can come from.
+// A domain that mail can come from: the guard must be able to check it.
 const domainSQL = `
 SELECT d, coalesce(enotify.mailbox_problem('postmaster@' || d), '')
 FROM (SELECT coalesce(enotify.a_labels(rtrim(btrim($1), '.')), '') AS d) s`
@@ -122,7 +122,7 @@ func (db *DB) Clients(ctx context.Context) ([]Client, error) {
 	return db.clients(ctx, "")
 }
 
-// Client looks a client up by its domain, however that is written.
+// Client finds a client by its domain, however that is written.
 func (db *DB) Client(ctx context.Context, name string) (Client, error) {
 	domain, err := db.Domain(ctx, name)
 	if err != nil {
@@ -164,8 +164,8 @@ type ClientChange struct {
 	AutoSubmitted, Precedence *string // see Batch; "" leaves the field out
 }
 
-// SetClient changes how mail for a client is sent. It holds for batches that
-// take the turn from now on. The guard looks at the client again at once.
+// SetClient changes how mail for a client is sent, for batches that take the turn from
+// now on. The guard checks the client again at once.
 func (db *DB) SetClient(ctx context.Context, name string, change ClientChange) (domain string, err error) {
 	if domain, err = db.Domain(ctx, name); err != nil {
 		return "", err
@@ -211,8 +211,8 @@ FROM enotify.client c WHERE c.domain = $1 FOR UPDATE`
 var perBatch = []string{"outcome", "retry", "attempt", "batch_domain", "recipient", "recipient_in", "batch_count", "report"}
 
 // RemoveClient unregisters a client, with its logins, verdicts and
-// suppressions. Batches go only withBatches, and only when all have finished:
-// what was sent to whom goes with them.
+// suppressions. Its batches are removed only withBatches, and only when all have
+// finished: the record of what was sent is lost with them.
 func (db *DB) RemoveClient(ctx context.Context, name string, withBatches bool) error {
 	domain, err := db.Domain(ctx, name)
 	if err != nil {

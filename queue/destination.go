@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A Destination is what an operator allows at a recipient domain or site.
-// Zero fields say nothing: the row * decides, and then what is built in.
+// A Destination is the limits that an operator set for a recipient domain or site. For
+// zero fields the row * decides, and then the built-in value.
 type Destination struct {
 	Name          string // domain or site in lower case, or * for all that have no row
 	Rate          *Rate  // nil says nothing
@@ -30,7 +30,7 @@ const destinationsSQL = `
 SELECT name, coalesce(rate_messages, -1), coalesce(rate_per, '0'), coalesce(burst, 0), coalesce(connections, 0), coalesce(per_connection, 0), coalesce(tls, ''), updated_at, updated_by
 FROM enotify.destination ORDER BY name <> '*', name`
 
-// Destinations lists all that were set, * first.
+// Destinations lists the limits that were set, * first.
 func (db *DB) Destinations(ctx context.Context) ([]Destination, error) {
 	rows, err := db.pool.Query(ctx, destinationsSQL)
 	if err != nil {
@@ -54,8 +54,8 @@ SET rate_messages = coalesce(excluded.rate_messages, d.rate_messages), rate_per 
     burst = coalesce(excluded.burst, d.burst), connections = coalesce(excluded.connections, d.connections),
     per_connection = coalesce(excluded.per_connection, d.per_connection), tls = coalesce(excluded.tls, d.tls), updated_at = now(), updated_by = session_user`
 
-// SetDestination changes those limits of a destination that d names; its zero
-// fields leave what was set before. Running nodes follow at once.
+// SetDestination changes the limits of a destination; zero fields of d leave what was
+// set before. Running nodes follow at once.
 func (db *DB) SetDestination(ctx context.Context, d Destination) error {
 	var messages *int
 	var per *time.Duration

@@ -18,54 +18,53 @@
 //	blocked  -> queued paused cancelled done
 //	done     -> queued
 //
-// Its way is draft, queued, sending, retrying, done. Done comes from anywhere
-// when everyone has an outcome or the batch expires; from done there is a way
-// back by a requeue, or when a node says late whom it had not sent to.
-// Cancelled is final.
+// The usual way is draft, queued, sending, retrying, done. A batch becomes done
+// when every recipient has an outcome, or when it expires. A requeue brings it back
+// from done, and so does a node that reports late that it had not sent to some
+// recipients. Cancelled is final.
 //
-// One is in state sending, by a unique index. It holds the turn until everyone
-// was tried; one of higher priority takes the turn at once. A batch takes no
-// turn before its domains were surveyed: who serves them, and which take no mail
-// at all, whose recipients then fail at once.
+// At most one batch is in state sending, by a unique index. It holds the turn until
+// every recipient was tried; a batch of higher priority takes the turn at once. No
+// batch takes the turn before its domains were surveyed: which sites serve them, and
+// which domains take no mail at all. Recipients at those fail at once.
 //
-// Under [ByDestination] a batch that only waits for slow sites drains: the next
-// one takes the turn, and stays behind it in every recipient domain where it has
-// first tries left or under way. So no domain serves two batches at once, but
-// for retries, which go when they are due. Draining is otherwise like sending,
-// and ends like it; a batch of higher priority sends both back into the queue.
+// Under [ByDestination] a batch that only waits for slow sites drains: the next batch
+// takes the turn, and waits in every recipient domain where the draining one has
+// first tries left or under way. So no domain serves two batches at once, except for
+// retries, which are sent when they are due. Draining is otherwise like sending, and
+// ends like it; a batch of higher priority sends both back into the queue.
 //
 // # A recipient
 //
-// A batch is sealed into rows numbered by domain, which never change. What
-// moves is a watermark per batch and domain, the intent: above it nothing was
-// sent. A recipient at or below it has an outcome, or waits in retry, or is
-// under way, or is in doubt since the node that sent it died.
+// A batch is sealed into rows numbered by domain, which never change. What moves is
+// a watermark per batch and domain, the intent: nothing above it was sent. A
+// recipient at or below it has an outcome, or waits in retry, or is under way, or is
+// in doubt since the node that sent to it died.
 //
-// What is delivered may come back: a [Report] turns the outcome, and what
-// follows from it is as if the receiver had refused at once. Each report
-// counts once, however often and on whatever way it comes.
+// A delivered message may come back: a [Report] changes the outcome, with the same
+// consequences as if the receiver had refused at once. Each report counts once,
+// however often and by whatever way it arrives.
 //
 // # Nodes
 //
-// Recipient domains belong to 64 groups, and each group is leased to one node,
-// so that a rate kept in one process is exact for all. The domains of one site
-// are in one group, so its limits are exact too; one whose site the DNS did not
-// tell before the turn is in a group of its own until its next batch, and one
-// whose site has changed moves when nothing of it is under way. A lease has an
-// epoch, which every intent is fenced by. When it runs out, another node takes the
-// group, and settles what is in doubt there as the batch says: [Hold] or
-// [Resend]. Results of the old node that come late are facts, and welcome: they
-// replace unknown.
+// Recipient domains belong to 64 groups, and each group is leased to one node, so
+// that a rate kept in one process holds for all nodes. The domains of one site are in
+// one group, so its limits hold too. A domain whose site was not known before the turn
+// stays in its own group until its next batch; a domain whose site has changed moves
+// when nothing of it is under way. A lease has an epoch, which fences every intent.
+// When the lease runs out, another node takes the group and settles what is in doubt
+// there as the batch says: [Hold] or [Resend]. Late results of the old node are facts:
+// they replace unknown.
 //
-// The guard's verdict is on a client and an address. A batch begins when every
-// address of every live node may send for its client. A node that joins later
-// and may not, or was not looked at yet, sends nothing of it, and leaves the
-// groups to those that may while the batch is due.
+// A verdict of the guard is about a client and an address. A batch begins when every
+// address of every live node may send for its client. A node that joins later and may
+// not, or was not checked yet, sends nothing of it, and leaves its groups to nodes
+// that may while the batch is due.
 //
 // # Locks
 //
-// Whoever takes several of these takes them in this order, and of one kind the
-// lowest number first:
+// A transaction that takes several of these takes them in this order, and of one kind
+// the lowest number first:
 //
 //	client rows            guard, resume, requeue, refusals, changes of a client
 //	lock_turn, lock_survey who has the turn; which domain is in which group
@@ -82,7 +81,7 @@
 // migrations/006_locks.sql says why. No application may call them, and a
 // transaction of an application locks no client row in a way that conflicts.
 //
-// Two take less than it seems. A node that cancels or expires recipients waiting
-// for a retry does not call lock_results: nobody writes results of those. A batch
-// that is done is revived after the outcomes were written, under write_results.
+// Two transactions take fewer. One that cancels or expires recipients waiting for a
+// retry does not call lock_results: no results of those are written. A batch that is
+// done is revived after the outcomes were written, under write_results.
 package queue

@@ -28,9 +28,9 @@ type Result struct {
 // requeue, waits for those that write some, and they for it.
 const writeResultsSQL = `SELECT enotify.write_results(VARIADIC $1::bigint[])`
 
-// Final outcomes are appended. One that is there already stands, but for
-// unknown: a late fact is better than none. A result of a try before a requeue
-// says nothing of the tries after it, unless that the message was delivered.
+// Final outcomes are appended. An existing outcome stays, except unknown, which a late
+// fact replaces. A late result from a try before a requeue is ignored, unless the
+// message was delivered.
 const finishSQL = `
 WITH f AS (
 	SELECT batch_id, seq, f.state, f.class, f.code, f.enhanced, f.reply, f.at
@@ -47,16 +47,15 @@ ON CONFLICT (batch_id, seq) DO UPDATE
 SET state = excluded.state, class = excluded.class, code = excluded.code, enhanced = excluded.enhanced, reply = excluded.reply, at = excluded.at
 WHERE o.state = 'unknown'`
 
-// Late word that somebody in doubt was not delivered to brings a batch back
-// that has ended without them. Its domains may have moved to other groups since.
+// A late result that a recipient in doubt was not delivered to brings back a batch
+// that has ended. Its domains may have moved to other groups since.
 const reviveSQL = `
-UPDATE enotify.batch b SET state = 'queued', finished_at = NULL, requeues = requeues + 1, reason = 'a node said late whom it had not delivered to'
+UPDATE enotify.batch b SET state = 'queued', finished_at = NULL, requeues = requeues + 1, reason = 'a node reported late that it had not delivered to some recipients'
 WHERE b.id = ANY ($1) AND b.state = 'done' AND b.expires_at > now() AND b.pruned_at IS NULL
   AND EXISTS (SELECT FROM unnest($1::bigint[], $2::int[]) f (batch_id, seq) JOIN enotify.outcome o USING (batch_id, seq) WHERE f.batch_id = b.id AND o.state = 'unknown')`
 
-// One that has expired or was cancelled takes nobody back: then that word is
-// the end of it. A late word may also come when its domain has moved to
-// another group.
+// A batch that has expired or was cancelled is not brought back: then the late result
+// is final. A late result may also come after the domain moved to another group.
 const deferSQL = `
 WITH f AS (
 	SELECT f.*, b.finished_at IS NULL AS open, b.state = 'cancelled' AS cancelled
@@ -82,9 +81,9 @@ const logAttemptsSQL = `
 INSERT INTO enotify.attempt (batch_id, seq, n, class, code, enhanced, reply, host, at)
 SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::text[]::enotify.reply_class[], $5::smallint[], $6::text[], $7::text[], $8::text[], $9::timestamptz[])`
 
-// Finish records results, and what follows from them, in one transaction: one
-// round trip, but for refusals of a client. It may be called again with the
-// same results when nobody knows whether it committed.
+// Finish records results and their consequences in one transaction: one round trip,
+// except when receivers refused a client. It may be called again with the same
+// results when it is unknown whether it committed.
 func (db *DB) Finish(ctx context.Context, results []Result) (alerts []Alert, err error) {
 	var final, deferred, taken, logged columns
 	var refused []Result
@@ -151,7 +150,7 @@ func batchesOf(results []Result) []int64 {
 	return slices.Compact(batches)
 }
 
-// columns holds results the way unnest() takes them.
+// columns holds results as arguments of unnest().
 type columns struct {
 	batch                      []int64
 	seq, domain, try, attempts []int32

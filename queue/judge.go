@@ -14,7 +14,7 @@ import (
 )
 
 // temperrorGrace is how long a verdict outlives its validity when the check
-// cannot be repeated: a resolver that hiccups does not stop a batch at once.
+// cannot be repeated: a resolver that fails for a moment does not stop a batch.
 const temperrorGrace = 10 * time.Minute
 
 const (
@@ -52,12 +52,12 @@ WHERE client_id = $1 AND state = 'blocked' AND fault = '' AND NOT EXISTS (SELECT
 	waitedSQL       = `UPDATE enotify.batch SET reason = '' WHERE client_id = $1 AND state = 'queued' AND (reason LIKE 'waits for DNS%' OR reason LIKE 'waits for the guard%')`
 )
 
-// A Judgement is what followed from verdicts.
+// A Judgement is the consequences of verdicts.
 type Judgement struct {
 	Blocked []int64   // batches that were blocked just now
 	Freed   []int64   // batches that went back into the queue
-	Drifts  []Drift   // what had been otherwise before
-	Barred  []Verdict // of addresses that joined and may not send; batches under way go on without them
+	Drifts  []Drift   // verdicts that changed
+	Barred  []Verdict // of new addresses that may not send; batches under way go on without them
 	Alerts  []Alert
 }
 
@@ -70,11 +70,10 @@ type Drift struct {
 	WasSince  time.Time
 }
 
-// Judge records the verdicts on a client, one for each identity and egress
-// address, and draws the consequence in the same transaction: batches are
-// blocked, or go back into the queue, or wait for DNS. Verdicts on a client
-// whose envelope sender or selectors were changed since s was listed are on
-// mail that nobody will send: they are dropped, and the client is listed again.
+// Judge records the verdicts on a client, one for each identity and egress address,
+// and acts on them in the same transaction: batches are blocked, or go back into the
+// queue, or wait for DNS. Verdicts on a client whose envelope sender or selectors
+// were changed since s was listed are dropped, and the client is listed again.
 func (db *DB) Judge(ctx context.Context, s Subject, verdicts []Verdict) (j Judgement, err error) {
 	client := s.ClientID
 	verdicts = slices.Clone(verdicts)
@@ -143,10 +142,10 @@ func (db *DB) Judge(ctx context.Context, s Subject, verdicts []Verdict) (j Judge
 	return j, AsRefusal(err)
 }
 
-// Nobody else's verdict waits for a lock on this client.
+// Verdicts on other clients do not wait for a lock on this one.
 const shortWaitSQL = `SET LOCAL lock_timeout = '500ms'`
 
-// A batch that is locked just now keeps its reason.
+// It waits for no lock: a batch that is locked keeps its reason.
 const unjudgedSQL = `
 WITH waiting AS (
 	SELECT id FROM enotify.batch WHERE client_id = $1 AND state = 'queued' AND reason <> $2 ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
@@ -159,7 +158,7 @@ func (db *DB) NoteUnjudged(ctx context.Context, s Subject) error {
 	return AsRefusal(err)
 }
 
-// The row before its verdicts: that is the order in which SetClient locks them.
+// The client's row is locked before its verdicts, as SetClient does.
 const subjectSQL = `
 SELECT coalesce(return_path, ''), bounce, coalesce(bounce_domain, ''), dkim_selectors FROM enotify.client WHERE id = $1 FOR NO KEY UPDATE`
 
@@ -175,8 +174,8 @@ func (s *Subject) current(ctx context.Context, tx pgx.Tx) (bool, error) {
 	return now.ReturnPath == s.ReturnPath && now.Bounces == was && slices.Equal(now.Selectors, s.Selectors), err
 }
 
-// block stops the client's batches. Those that have begun go on as long as
-// another node may send them, and no blocks where one had let them before.
+// block stops the client's batches. Batches that have begun go on as long as another
+// node may send them, and no verdict that let them pass has turned.
 func (j *Judgement) block(ctx context.Context, tx pgx.Tx, client int32, no *Verdict, fresh, all []Verdict) error {
 	var others bool
 	err := tx.QueryRow(ctx, anyMaySQL, client).Scan(&others)
@@ -209,8 +208,8 @@ func (j *Judgement) block(ctx context.Context, tx pgx.Tx, client int32, no *Verd
 	return err
 }
 
-// free lets the client's batches go on, unless receivers have refused them for
-// another reason than the guard can see.
+// free lets the client's batches go on, unless receivers refuse them for a reason that
+// the guard cannot see.
 func free(ctx context.Context, tx pgx.Tx, client int32, j *Judgement) (err error) {
 	if j.Freed, err = ids(ctx, tx, unblockSQL, client); err != nil {
 		return err
@@ -224,8 +223,8 @@ func (j *Judgement) changed() bool {
 	return slices.ContainsFunc(j.Drifts, func(d Drift) bool { return !d.Temporary() && d.WasResult != "temperror" })
 }
 
-// conclude keeps one verdict. It reports whether v could not be reached but
-// the last one still holds, whether it is the first, and what v has changed.
+// conclude keeps one verdict. It reports whether the check failed but the last verdict
+// still holds, whether v is the first, and what v has changed.
 func conclude(ctx context.Context, tx pgx.Tx, client int32, v Verdict) (outlived, first bool, drift *Drift, err error) {
 	if v.Temporary() {
 		tag, err := tx.Exec(ctx, outliveSQL, client, v.Identity, v.Egress, v.ValidFor, temperrorGrace)

@@ -6,7 +6,7 @@ import (
 )
 
 // Listen calls wake for every notification of the database, with its payload,
-// and with "" when it begins to listen: what happened before was not heard.
+// and with "" when it begins to listen: earlier notifications were not heard.
 // It returns when ctx ends or the connection breaks.
 func (db *DB) Listen(ctx context.Context, wake func(payload string)) error {
 	pooled, err := db.pool.Acquire(ctx)

@@ -28,7 +28,7 @@ type Report struct {
 	Raw       []byte // the mail, at most 1 MiB of it
 }
 
-// ReportKind is what a mail that came back is; package report has them as well.
+// ReportKind is the kind of a mail that came back. Package report has the same kinds.
 type ReportKind string
 
 const (
@@ -41,7 +41,7 @@ const (
 	ReportOther     ReportKind = "other"
 )
 
-// Ways on which reports come.
+// The ways by which reports arrive.
 const (
 	ViaListener = "listener"
 	ViaIngest   = "ingest"
@@ -56,11 +56,11 @@ type Recorded struct {
 	Alerts  []Alert
 }
 
-// keepReports is how long the mail of a report is kept.
+// keepReports is how long the mail itself is kept.
 const keepReports = 30 * 24 * time.Hour
 
-// maxReports is how many different things may be said of one recipient. Whoever
-// got the message can say them; he is not to fill the database.
+// maxReports is how many different reports about one recipient are kept: everyone who
+// got the message can send more.
 const maxReports = 20
 
 const (
@@ -72,10 +72,10 @@ FROM enotify.report r WHERE r.batch_id = $1 AND r.seq = $2`
 INSERT INTO enotify.report (fingerprint, batch_id, seq, signed, kind, was, class, code, enhanced, reply, message_id, via, raw)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (fingerprint) DO NOTHING`
-	// Also of a recipient whose outcome is still on its way here, or who waits
-	// for another try that nobody needs; never of one who was not sent to. Who
-	// was requeued and not tried since has only an earlier try to be told of,
-	// and that counts when it suppresses the address.
+	// It changes also a recipient whose outcome is still on its way to the database, or
+	// that waits for another try; never one that was not sent to. For a recipient that
+	// was requeued and not tried since, the report is about an earlier try, and counts
+	// when it suppresses the address.
 	lateBounceSQL = `
 WITH sent AS (
 	SELECT r.batch_id, r.seq, o.state AS was
@@ -97,10 +97,10 @@ WITH sent AS (
 SELECT coalesce(sent.was::text, 'sending') FROM sent JOIN changed ON changed.batch_id = sent.batch_id`
 )
 
-// RecordReport records mail that came back, and what follows from it, in one
-// transaction: the outcome of a bounce, and suppression as if the receiver had
-// said so at once. The same report again, on whatever way, changes nothing. The
-// error wraps ErrNotFound when there is no such recipient, or not any more.
+// RecordReport records mail that came back and its consequences in one transaction:
+// the outcome of a bounce, and suppression as if the receiver had refused at once. The
+// same report again, by whatever way, changes nothing. The error wraps ErrNotFound when
+// there is no such recipient, or not any more.
 func (db *DB) RecordReport(ctx context.Context, r Report) (done Recorded, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		done, err = record(ctx, tx, r)
@@ -167,7 +167,7 @@ func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error)
 	return done, err
 }
 
-// bounce turns the outcome.
+// bounce changes the outcome.
 func (r *Report) bounce(ctx context.Context, tx pgx.Tx, to State) (was State, err error) {
 	atOnce := r.treated().Suppresses.Replies == 1
 	err = tx.QueryRow(ctx, lateBounceSQL, r.Batch, r.Seq, string(to), orNull(string(r.Class)), orNullCode(r.Reply.Code), orNull(r.Reply.Enhanced), storable(r.Reply.Text), r.Signed, atOnce).Scan(&was)
@@ -180,7 +180,7 @@ func (r *Report) bounce(ctx context.Context, tx pgx.Tx, to State) (was State, er
 	return was, nil
 }
 
-// act draws the consequences that the same reply would have had at once.
+// act has the consequences that the same reply would have had at once.
 func (r *Report) act(ctx context.Context, tx pgx.Tx, clients []int32, late []Result) (alerts []Alert, err error) {
 	t := r.treated()
 	var s suppressing

@@ -31,8 +31,8 @@ const memosSQL = `
 SELECT kind, name, domain, state, version, clock_timestamp() - learned_at, learned_at, clock_timestamp()
 FROM enotify.pace WHERE updated_at > $1`
 
-// Memos lists what was changed after a time by the database's clock, the zero
-// time for all, and says what time it is there.
+// Memos lists the memos that changed after a time by the database's clock, with the
+// zero time all of them. It returns the database's time.
 func (db *DB) Memos(ctx context.Context, since time.Time) (memos []Memo, asked time.Time, err error) {
 	rows, err := db.pool.Query(ctx, memosSQL, since)
 	if err != nil {
@@ -46,7 +46,7 @@ func (db *DB) Memos(ctx context.Context, since time.Time) (memos []Memo, asked t
 }
 
 // ForgetLearned forgets what was learned of a site, and ends its holds. Running
-// nodes follow at once. What is set for it stays.
+// nodes follow at once. The limits that were set for it stay.
 func (db *DB) ForgetLearned(ctx context.Context, site string) error {
 	var found bool
 	if err := db.pool.QueryRow(ctx, `SELECT enotify.forget_learned($1)`, site).Scan(&found); err != nil {

@@ -109,9 +109,9 @@ func (b Bounces) At(operator string) string {
 	return ""
 }
 
-// OnUnknown says what happens to a recipient of whom nobody knows whether the
-// receiver took the message: a node died, or a connection broke, after the
-// message was sent and before the reply was read.
+// OnUnknown says what happens to a recipient when it is unknown whether the receiver
+// took the message: a node died, or a connection broke, after the message was sent and
+// before the reply was read.
 type OnUnknown string
 
 const (

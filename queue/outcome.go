@@ -44,7 +44,7 @@ func (r Reply) String() string {
 	return strings.TrimSuffix(b.String(), " ")
 }
 
-// An Outcome is what came of one attempt.
+// An Outcome is the result of one attempt.
 type Outcome struct {
 	State State // Delivered, Deferred, Bounced, Invalid or Unknown
 	Class Class

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A KeptPreflight is a report that is kept with a batch.
+// A KeptPreflight is a preflight report that is kept with a batch.
 type KeptPreflight struct {
 	At      time.Time       `json:"at"`
 	By      string          `json:"by"`
@@ -21,7 +21,7 @@ type KeptPreflight struct {
 
 const keepPreflightSQL = `INSERT INTO enotify.preflight (batch_id, verdict, line, forced, report) VALUES ($1, $2, $3, $4, $5)`
 
-// KeepPreflight keeps a report with a batch.
+// KeepPreflight keeps a preflight report with a batch.
 func (db *DB) KeepPreflight(ctx context.Context, batch int64, p KeptPreflight) error {
 	_, err := db.pool.Exec(ctx, keepPreflightSQL, batch, p.Verdict, p.Line, orNull(p.Forced), p.Report)
 	return AsRefusal(err)
@@ -30,7 +30,7 @@ func (db *DB) KeepPreflight(ctx context.Context, batch int64, p KeptPreflight) e
 const lastPreflightSQL = `
 SELECT at, by::text, verdict, line, coalesce(forced, ''), report FROM enotify.preflight WHERE batch_id = $1 ORDER BY at DESC, id DESC LIMIT 1`
 
-// LastPreflight returns the latest report of a batch, nil if there is none.
+// LastPreflight returns the latest preflight report of a batch; nil if there is none.
 func (db *DB) LastPreflight(ctx context.Context, batch int64) (*KeptPreflight, error) {
 	var p KeptPreflight
 	err := db.pool.QueryRow(ctx, lastPreflightSQL, batch).Scan(&p.At, &p.By, &p.Verdict, &p.Line, &p.Forced, &p.Report)

@@ -6,7 +6,7 @@ import (
 )
 
 // pruneStep is how many recipients are dropped in one transaction: less than 0.1 s,
-// so that nobody waits long for its locks.
+// so that its locks are short.
 const pruneStep = 20000
 
 const prunableSQL = statusSQL + `
@@ -29,10 +29,10 @@ func (db *DB) Prunable(ctx context.Context, keep time.Duration, client string) (
 
 const pruneSQL = `SELECT enotify.prune_batch($1, $2, $3)`
 
-// Prune drops the content of a finished batch, its recipients and what came of
-// each, and calls progress with how many of them are done with after each
-// transaction. The batch, its counts and its log stay; so does what became of
-// it, suppressions and verdicts. It may be interrupted, and called again.
+// Prune drops the content of a finished batch, its recipients and their outcomes. It
+// calls progress after each transaction with the number of recipients dropped so far.
+// The batch, its counts and its log stay, and so do suppressions and verdicts that
+// came of it. It may be interrupted, and called again.
 func (db *DB) Prune(ctx context.Context, batch int64, progress func(recipients int)) error {
 	for after := 0; ; {
 		var next *int

@@ -41,18 +41,18 @@ SELECT class, d.name, r.n, r.suppressed, a.n, a.suppressed, a.domains
 FROM ranked r JOIN alike a USING (class) JOIN enotify.domain d ON d.id = r.domain_id WHERE r.rank <= $3
 ORDER BY a.n DESC, class, r.rank`
 
-// Requeueable lists whom of a batch [DB.Requeue] would send to again: with "" of
-// every class, the most frequent first, of each up to limit domains.
+// Requeueable lists the recipients of a batch that [DB.Requeue] would send to again:
+// with "" of every class, the most frequent first, of each up to limit domains.
 func (db *DB) Requeueable(ctx context.Context, batch int64, class string, limit int) ([]Requeueable, error) {
 	return collect[Requeueable](ctx, db, requeueableSQL, batch, class, limit)
 }
 
 const requeueSQL = `SELECT requeued, suppressed FROM enotify.requeue_batch($1, $2, $3)`
 
-// Requeue sends again exactly those of a batch who ended so: class is that of
-// their reply, or "expired", or "unknown". Those suppressed meanwhile stay as
-// they are. The guard looks at the client before any of them is sent to. A
-// batch that has expired goes on until expires, or with nil for three days.
+// Requeue sends again to the recipients of a batch that ended in one way: class is that
+// of their reply, or "expired", or "unknown". Recipients suppressed meanwhile stay as
+// they are. The guard checks the client first. A batch that has expired goes on until
+// expires, or with nil for three days.
 func (db *DB) Requeue(ctx context.Context, batch int64, class string, expires *time.Time) (requeued, suppressed int, err error) {
 	err = db.pool.QueryRow(ctx, requeueSQL, batch, class, expires).Scan(&requeued, &suppressed)
 	return requeued, suppressed, AsRefusal(err)
@@ -60,7 +60,7 @@ func (db *DB) Requeue(ctx context.Context, batch int64, class string, expires *t
 
 const markDeliveredSQL = `SELECT enotify.mark_delivered($1)`
 
-// MarkDelivered closes those of a batch who are in state unknown as delivered.
+// MarkDelivered changes the recipients of a batch in state unknown to delivered.
 // Nothing is sent.
 func (db *DB) MarkDelivered(ctx context.Context, batch int64) (marked int, err error) {
 	err = db.pool.QueryRow(ctx, markDeliveredSQL, batch).Scan(&marked)

@@ -2,12 +2,11 @@ package queue
 
 import "net/netip"
 
-// A Subject is a client whose verdict is missing or has run out, and who has
-// batches that wait for it.
+// A Subject is a client to be checked: its verdict is missing or has run out.
 type Subject struct {
 	ClientID   int32
 	Client     string // the domain of its From: addresses
-	From       string // address of the From: field of its next batch
+	From       string // address of the From: field of its next batch, else postmaster
 	ReturnPath string // envelope sender; "" when it is From
 	Bounces    Bounces
 	Selectors  []string // of the DKIM keys that sign its mail

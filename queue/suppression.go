@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A Suppression is an address never to be sent to.
+// A Suppression is an address that is never sent to.
 type Suppression struct {
 	Address string     `json:"address"` // lower case, domain in A-labels
 	Client  string     `json:"client"`  // the client it holds for; "" for all
@@ -27,9 +27,9 @@ FROM enotify.suppression s LEFT JOIN enotify.client c ON c.id = s.client_id
 WHERE (s.until IS NULL OR s.until > now()) AND ($1 = '' OR s.client_id IS NULL OR c.domain = $1) AND strpos(s.address, lower($2)) > 0
 ORDER BY s.added_at DESC, s.address, client LIMIT nullif($3, 0)`
 
-// Suppressions lists those in force whose address contains match, the latest
-// first; with a client, those that hold for it: its own and those for all.
-// Limit 0 is none.
+// Suppressions lists the suppressions in force whose address contains match, newest
+// first; with a client, the ones that hold for it: its own and those for all clients.
+// Limit 0 is no limit.
 func (db *DB) Suppressions(ctx context.Context, client, match string, limit int) ([]Suppression, error) {
 	if client != "" {
 		c, err := db.Client(ctx, client)
@@ -60,8 +60,8 @@ func (db *DB) Address(ctx context.Context, address string) (normal string, err e
 	return normal, nil
 }
 
-// What a receiver or a reader said for good stays as it is; what would have
-// ended, or an operator wrote, is replaced.
+// A suppression for good by a receiver or a reader stays. One that would have ended,
+// or that an operator made, is replaced.
 const addSuppressionSQL = `
 INSERT INTO enotify.suppression AS s (address, client_id, cause, until, note)
 VALUES ($1, (SELECT id FROM enotify.client WHERE domain = $2), 'operator', $3, $4)
@@ -69,8 +69,8 @@ ON CONFLICT (address, client_id) DO UPDATE
 SET cause = excluded.cause, until = excluded.until, note = excluded.note, added_at = now(), added_by = session_user, batch_id = NULL, seq = NULL
 WHERE s.until IS NOT NULL OR s.cause = 'operator'`
 
-// Suppress adds an address by the operator's word, for one client or with ""
-// for all. The error wraps ErrExists when it is suppressed for good already.
+// Suppress adds an address for an operator, for one client or with "" for all. The
+// error wraps ErrExists when it is suppressed for good already.
 func (db *DB) Suppress(ctx context.Context, s Suppression) (address string, err error) {
 	if address, err = db.Address(ctx, s.Address); err != nil {
 		return "", err
@@ -98,8 +98,8 @@ SELECT coalesce(c.domain, '') FROM enotify.suppression s LEFT JOIN enotify.clien
 WHERE s.address = $1 ORDER BY 1 LIMIT 1`
 )
 
-// Release takes an address off the list: that for one client, or with "" that
-// for all. The error wraps ErrNotFound when it is not on it.
+// Release removes the suppression of an address: that for one client, or with "" that
+// for all. The error wraps ErrNotFound when there is none.
 func (db *DB) Release(ctx context.Context, address, client string) (normal string, err error) {
 	if normal, err = db.Address(ctx, address); err != nil {
 		return "", err

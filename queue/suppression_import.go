@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A Suppressible is a row to import: an address not to be sent to.
+// A Suppressible is a row to import: an address that must not be sent to.
 type Suppressible struct {
 	Line    int    // in its file
 	Address string // as it stands there
@@ -34,7 +34,7 @@ FROM pg_temp.suppression_in i LEFT JOIN enotify.client c ON c.domain = enotify.a
 WHERE enotify.mailbox_problem(enotify.mailbox(i.address)) IS NOT NULL OR i.client <> '' AND c.id IS NULL
    OR i.cause <> ALL ('{no_such_user,mailbox_full,complaint,unsubscribe,operator}')
 ORDER BY i.line LIMIT $1`
-	// As when an operator adds one: what a receiver or a reader said for good stays as it is.
+	// As when an operator adds one: a suppression for good by a receiver or a reader stays.
 	importSQL = `
 INSERT INTO enotify.suppression AS s (address, client_id, cause, until, note)
 SELECT DISTINCT ON (address, client_id) * FROM (
@@ -46,9 +46,9 @@ SET cause = excluded.cause, until = excluded.until, note = excluded.note, added_
 WHERE s.until IS NOT NULL OR s.cause = 'operator'`
 )
 
-// ImportSuppressions adds all rows that next gives, until it returns false or
-// an error, in one transaction. When any is bad none is added, and the first
-// limit of those are returned.
+// ImportSuppressions adds the rows that next returns, until it returns false or an
+// error, in one transaction. When a row is bad, none is added, and the first bad rows
+// are returned, up to limit.
 func (db *DB) ImportSuppressions(ctx context.Context, limit int, next func() (Suppressible, bool, error)) (read int, added int64, bad []BadRow, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, importTableSQL); err != nil {

@@ -26,8 +26,8 @@ func (db *DB) TokenKeys(ctx context.Context) ([]TokenKey, error) {
 	return collect[TokenKey](ctx, db, tokenKeysSQL)
 }
 
-// A KeyState is what may be known of a TokenKey. It signs when nothing of it
-// has ended, and what it signed counts until it is retired.
+// A KeyState is the public part of a TokenKey. The key signs while SignedUntil is nil,
+// and what it signed is valid until it is retired.
 type KeyState struct {
 	ID         string     `json:"id"`
 	Since      time.Time  `json:"since"`
@@ -39,7 +39,7 @@ const keyStatesSQL = `
 SELECT id, created_at, lead(created_at) OVER (ORDER BY created_at, id), retired_at
 FROM enotify.token_key ORDER BY created_at DESC, id DESC`
 
-// TokenKeyStates lists all keys that there ever were, the newest first.
+// TokenKeyStates lists all keys, newest first.
 func (db *DB) TokenKeyStates(ctx context.Context) ([]KeyState, error) {
 	return collect[KeyState](ctx, db, keyStatesSQL)
 }
@@ -59,15 +59,14 @@ func (db *DB) TokenKeyState(ctx context.Context, id string) (KeyState, error) {
 }
 
 // RotateTokenKey adds a key, which signs from now on, and returns its name.
-// Those before it verify until they are retired.
+// Earlier keys verify until they are retired.
 func (db *DB) RotateTokenKey(ctx context.Context) (id string, err error) {
 	err = db.pool.QueryRow(ctx, `SELECT enotify.make_token_key()`).Scan(&id)
 	return id, AsRefusal(err)
 }
 
-// RetireTokenKey has what a key signed refused from now on, and returns since
-// when that is so: earlier, where it was retired before. The key that signs is
-// not retired.
+// RetireTokenKey makes everything that a key signed invalid, and returns since when
+// that is so: it may have been retired before. The key that signs cannot be retired.
 func (db *DB) RetireTokenKey(ctx context.Context, id string) (since time.Time, err error) {
 	err = db.pool.QueryRow(ctx, `SELECT enotify.retire_token_key($1)`, id).Scan(&since)
 	return since, AsRefusal(err)

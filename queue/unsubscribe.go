@@ -19,14 +19,15 @@ SELECT r.address, c.domain
 FROM enotify.recipient r JOIN enotify.batch b ON b.id = r.batch_id JOIN enotify.client c ON c.id = b.client_id
 WHERE r.batch_id = $1 AND r.seq = $2 AND r.domain_id IS NOT NULL`
 
-// Addressee tells whom a recipient of a batch is. The error wraps ErrNotFound
-// when there is no such recipient, or the batch has been pruned.
+// Addressee finds a recipient of a batch. The error wraps ErrNotFound when there is no
+// such recipient, or the batch was pruned.
 func (db *DB) Addressee(ctx context.Context, batch int64, seq int32) (a Addressee, err error) {
 	err = db.pool.QueryRow(ctx, addresseeSQL, batch, seq).Scan(&a.Address, &a.Client)
 	return a, addresseeError(err, batch, seq)
 }
 
-// What the reader said outranks the operator, and what would have ended.
+// A suppression by the reader replaces one by an operator, and one that would have
+// ended.
 const turnAwaySQL = `
 WITH who AS (
 	SELECT r.address, c.domain, b.client_id
@@ -41,16 +42,15 @@ WITH who AS (
 )
 SELECT address, domain FROM who`
 
-// Unsubscribe records that a recipient of a batch wants no more mail of its
-// client; how says in which way, such as "one-click". Said twice it is said
-// once. Batches in progress leave the address out from the next try on. The
-// error wraps ErrNotFound as that of Addressee.
+// Unsubscribe records that a recipient of a batch wants no more mail of its client; how
+// is the way, such as "one-click". It is idempotent. Batches in progress leave the
+// address out from the next try on. The error wraps ErrNotFound as that of Addressee.
 func (db *DB) Unsubscribe(ctx context.Context, batch int64, seq int32, how string) (Addressee, error) {
 	return turnAway(ctx, db.pool, "unsubscribe", batch, seq, how)
 }
 
-// Complain records that a recipient of a batch called it spam. It is as
-// Unsubscribe otherwise.
+// Complain records that a recipient of a batch called it spam. Otherwise it does what
+// Unsubscribe does.
 func (db *DB) Complain(ctx context.Context, batch int64, seq int32, note string) (Addressee, error) {
 	return turnAway(ctx, db.pool, "complaint", batch, seq, note)
 }

@@ -21,16 +21,16 @@ type Verdict struct {
 	ValidFor    time.Duration `json:"-"`
 }
 
-// Temporary reports whether the check could not be made: it says nothing about
-// the client, whose batches wait.
+// Temporary reports whether the check failed: it says nothing about the client, whose
+// batches wait.
 func (v Verdict) Temporary() bool { return v.Result == "temperror" }
 
 // A StoredVerdict is a verdict with its history.
 type StoredVerdict struct {
 	Verdict
-	Since        time.Time  `json:"since"`         // first seen so
-	CheckedAt    time.Time  `json:"checked_at"`    // last seen so
-	SupersededAt *time.Time `json:"superseded_at"` // when it changed; nil: it is the current one
+	Since        time.Time  `json:"since"`         // when it was found first
+	CheckedAt    time.Time  `json:"checked_at"`    // when it was found last
+	SupersededAt *time.Time `json:"superseded_at"` // when it changed; nil: it is current
 }
 
 const verdictsSQL = `
