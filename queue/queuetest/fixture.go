@@ -272,22 +272,15 @@ func (f *Fixture) Balances() {
 type Unlimited struct{}
 
 // Admit grants all.
-// Admit lets everything through.
 func (Unlimited) Admit(_ string, want int, _ time.Time) (int, queue.Wait) { return want, queue.Wait{} }
 
 // Closure closes nothing.
-
-// Closure is never one.
 func (Unlimited) Closure(string, time.Time) queue.Closure { return queue.Closure{} }
 
 // Assign does nothing.
-
-// Assign notes nothing.
 func (Unlimited) Assign(string, string, time.Time) {}
 
 // Done frees no site.
-
-// Done learns nothing.
 func (Unlimited) Done(string, queue.Outcome, time.Time) string { return "" }
 
 // Deliver is a handler whose receiver takes every message.
