@@ -73,7 +73,8 @@ func (c *Checker) limit(ctx context.Context) (context.Context, context.CancelFun
 	if timeout <= 0 {
 		timeout = defaultTimeout
 	}
-	return context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the evaluation took longer than %v (RFC 7208 §4.6.4)", timeout))
+	return context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the evaluation took longer than %v (RFC 7208 "+
+		"§4.6.4)", timeout))
 }
 
 // parse is Parse with a memory: a sender checks the same few records for

@@ -152,7 +152,8 @@ func (e *evaluation) record(ctx context.Context, n *Node) {
 func (e *evaluation) redirect(ctx context.Context, n *Node, st *Step) {
 	child, err := e.follow(ctx, n, st)
 	if err == nil && child.Result == None {
-		err = permError(fmt.Sprintf("%s: %s: %s %s (RFC 7208 §6.1)", n.Domain, st.Term.Text, st.Target, child.lacks()))
+		err = permError(
+			fmt.Sprintf("%s: %s: %s %s (RFC 7208 §6.1)", n.Domain, st.Term.Text, st.Target, child.lacks()))
 	}
 	if err != nil {
 		st.Outcome, st.Err = Failed, err
@@ -202,7 +203,8 @@ func (e *evaluation) include(ctx context.Context, n *Node, st *Step) (bool, erro
 	case TempError, PermError:
 		return false, child.Err
 	case None:
-		return false, permError(fmt.Sprintf("%s: %s: %s %s (RFC 7208 §5.2)", n.Domain, st.Term.Text, st.Target, child.lacks()))
+		return false, permError(
+			fmt.Sprintf("%s: %s: %s %s (RFC 7208 §5.2)", n.Domain, st.Term.Text, st.Target, child.lacks()))
 	default:
 		return child.Result == Pass, nil
 	}

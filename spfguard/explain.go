@@ -14,15 +14,19 @@ func (ev *Evaluation) Explain() string {
 	ip := ev.Query.IP.Unmap()
 	switch ev.Result {
 	case TempError:
-		return fmt.Sprintf("The DNS could not say whether %s may send for %s: %v.%s", ip, ev.Domain, ev.Err, fault(ev.Err))
+		return fmt.Sprintf("The DNS could not say whether %s may send for %s: %v.%s", ip, ev.Domain, ev.Err,
+			fault(ev.Err))
 	case PermError:
-		return fmt.Sprintf("Receivers cannot interpret the SPF of %s: %s.", ev.Domain, strings.TrimPrefix(ev.Err.Error(), ev.Domain+": "))
+		return fmt.Sprintf("Receivers cannot interpret the SPF of %s: %s.", ev.Domain,
+			strings.TrimPrefix(ev.Err.Error(), ev.Domain+": "))
 	case None:
 		if ev.Err != nil {
 			return fmt.Sprintf("There is nothing to check: %v.", ev.Err)
 		}
 		if ev.Root.Absent {
-			return fmt.Sprintf("%s does not exist (NXDOMAIN), and receivers refuse mail from such a domain: is the name mistyped?", ev.Domain)
+			return fmt.Sprintf(
+				"%s does not exist (NXDOMAIN), and receivers refuse mail from such a domain: is the name mistyped?",
+				ev.Domain)
 		}
 		return fmt.Sprintf("%s has no SPF record, so nothing says that %s may send for it.", ev.Domain, ip)
 	}
@@ -41,11 +45,15 @@ func fault(err error) string {
 	}
 	switch failure.Fault() {
 	case dns.TheirDNS:
-		return fmt.Sprintf(" That is a fault in the DNS of %s: receivers see it too, and put mail off. Its owner has to repair it.", failure.Name)
+		return fmt.Sprintf(
+			" That is a fault in the DNS of %s: receivers see it too, and put mail off. Its owner has to repair it.",
+			failure.Name)
 	case dns.OurResolver:
-		return fmt.Sprintf(" That is a fault between us and our DNS server %s, and says nothing about %s.", failure.Server, failure.Name)
+		return fmt.Sprintf(" That is a fault between us and our DNS server %s, and says nothing about %s.",
+			failure.Server, failure.Name)
 	default:
-		return fmt.Sprintf(" Either our DNS server %s or the name servers of %s do not answer.", failure.Server, failure.Name)
+		return fmt.Sprintf(" Either our DNS server %s or the name servers of %s do not answer.", failure.Server,
+			failure.Name)
 	}
 }
 
@@ -58,7 +66,8 @@ func (ev *Evaluation) statement() string {
 	case Fail:
 		return fmt.Sprintf("%s forbids %s to send for it, and receivers will refuse the mail:", ev.Domain, ip)
 	case SoftFail:
-		return fmt.Sprintf("%s doubts that %s may send for it, and receivers may treat the mail as spam:", ev.Domain, ip)
+		return fmt.Sprintf("%s doubts that %s may send for it, and receivers may treat the mail as spam:",
+			ev.Domain, ip)
 	default:
 		return fmt.Sprintf("%s says neither yes nor no about %s:", ev.Domain, ip)
 	}

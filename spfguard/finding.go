@@ -74,7 +74,8 @@ func (x *examination) judge() {
 // judgeLength concerns who publishes the record; one that is published was split.
 func (x *examination) judgeLength() {
 	if len(x.text) > 255 {
-		x.add(Info, "length.strings", 0, len(x.text), "the record has over 255 octets, the most one string of a TXT record holds (RFC 7208 §3.3)",
+		x.add(Info, "length.strings", 0, len(x.text),
+			"the record has over 255 octets, the most one string of a TXT record holds (RFC 7208 §3.3)",
 			"publish it as several strings, cut after a space: receivers join them without one")
 	}
 }
@@ -85,7 +86,18 @@ func (x *examination) add(s Severity, rule string, pos, end int, message, remedy
 	if end > pos {
 		to = x.origin[end-1] + 1
 	}
-	x.findings = append(x.findings, Finding{Rule: rule, Severity: s, Pos: from, End: to, Text: x.original[from:to], Message: message, Remedy: remedy})
+	x.findings = append(
+		x.findings,
+		Finding{
+			Rule:     rule,
+			Severity: s,
+			Pos:      from,
+			End:      to,
+			Text:     x.original[from:to],
+			Message:  message,
+			Remedy:   remedy,
+		},
+	)
 }
 
 func (x *examination) sorted() []Finding {

@@ -29,7 +29,7 @@ type Fix struct {
 	Delete  []string      // further TXT records of the domain that are to be deleted
 	Changes []string      // what was changed and why, a sentence each
 	Open    []string      // questions and tasks that remain, a sentence or two each
-	Flatten []string      // include terms to replace by networks, the costliest first, where the record exceeds ten lookups
+	Flatten []string      // includes to replace by networks, the costliest first, of a record over ten lookups
 	Proof   []*Evaluation // of After, one for each egress address
 	Others  int           // addresses of other senders named by Before that pass under After
 	Worst   Cost          // of After
@@ -55,7 +55,8 @@ type DoubtError struct {
 }
 
 func (e *DoubtError) Error() string {
-	return fmt.Sprintf("no line for %s can be proven before these questions are answered: %s", e.Domain, strings.Join(e.Questions, " "))
+	return fmt.Sprintf("no line for %s can be proven before these questions are answered: %s", e.Domain,
+		strings.Join(e.Questions, " "))
 }
 
 func (e *DoubtError) Unwrap() error { return ErrNoFix }
@@ -74,7 +75,13 @@ func (c *Checker) Fix(ctx context.Context, q FixQuery) (*Fix, error) {
 	}
 	for _, ip := range q.Egress {
 		if why := NotPublic(ip); why != "" {
-			return nil, fmt.Errorf("%w: %s is %s, which no receiver sees and no record should name; name the public address that the mail leaves from", ErrNoFix, ip, why)
+			return nil, fmt.Errorf(
+				"%w: %s is %s, which no receiver sees and no record should name; name the public address that "+
+					"the mail leaves from",
+				ErrNoFix,
+				ip,
+				why,
+			)
 		}
 	}
 	if q.Sender == "" {
@@ -86,48 +93,55 @@ func (c *Checker) Fix(ctx context.Context, q FixQuery) (*Fix, error) {
 	if err != nil {
 		return nil, err
 	}
-	asRead := r.text()
-	asMeant := asRead
-	if r.altered {
-		meant := r.clone()
-		meant.oneAll()
-		asMeant = meant.text()
+	f, err := c.finish(ctx, q, r.clone(), true)
+	if errors.Is(err, ErrNoFix) && !errors.As(err, new(*DoubtError)) {
+		// What is tidier may be worse for someone, in odd records.
+		f, err = c.finish(ctx, q, r, false)
 	}
+	return f, err
+}
+
+// finish mends a draft, adds what is missing, and proves the result. tidy says
+// whether a record that changes anyway is to be left without anything that lint
+// would fault.
+func (c *Checker) finish(ctx context.Context, q FixQuery, r *draft, tidy bool) (*Fix, error) {
+	asRead := r.text()
+	missing, err := c.notPassing(ctx, q, asRead)
+	if err != nil {
+		return nil, err
+	}
+	changes := r.before == "" || r.altered || len(missing) > 0
+	if tidy && changes {
+		c.oneEnd(ctx, q, r)
+	}
+	asMeant := r.text()
 	if err := c.mend(ctx, q, r); err != nil {
 		return nil, err
 	}
 	if len(r.doubts) > 0 {
 		return nil, &DoubtError{q.Domain, r.doubts}
 	}
-	f, err := c.finish(ctx, q, r.clone(), asRead, asMeant, true)
-	if errors.Is(err, ErrNoFix) { // what is tidier may be worse for someone, in odd records
-		f, err = c.finish(ctx, q, r, asRead, asMeant, false)
-	}
-	return f, err
-}
-
-// finish adds what is missing to a mended record, and proves the result. tidy
-// says whether a record that changes anyway is to be left without anything
-// that lint would fault.
-func (c *Checker) finish(ctx context.Context, q FixQuery, r *draft, asRead, asMeant string, tidy bool) (*Fix, error) {
-	missing, err := c.notPassing(ctx, q, r.text())
-	if err != nil {
-		return nil, err
-	}
-	if tidy && (r.before == "" || r.altered || r.text() != asRead || len(missing) > 0) {
+	if tidy && (changes || r.text() != asMeant) {
 		if err := c.tidy(ctx, q, r); err != nil {
 			return nil, err
 		}
-		if missing, err = c.notPassing(ctx, q, r.text()); err != nil {
-			return nil, err
-		}
+	}
+	if missing, err = c.notPassing(ctx, q, r.text()); err != nil {
+		return nil, err
 	}
 	if len(missing) > 0 {
 		if err := c.authorise(ctx, q, r, missing); err != nil {
 			return nil, err
 		}
 	}
-	f := &Fix{Domain: q.Domain, Absent: r.absent, Before: r.before, After: r.text(), Delete: r.stale, Changes: r.changes}
+	f := &Fix{
+		Domain:  q.Domain,
+		Absent:  r.absent,
+		Before:  r.before,
+		After:   r.text(),
+		Delete:  r.stale,
+		Changes: r.changes,
+	}
 	if !r.altered && f.After == asRead {
 		f.After = f.Before // as it is spelt there
 	}
@@ -174,7 +188,8 @@ func (c *Checker) authorise(ctx context.Context, q FixQuery, r *draft, missing [
 			return err
 		}
 		if why == "" {
-			with.note("added include:%s, whose record lists the addresses and can change without this one", ASCII(q.Include))
+			with.note("added include:%s, whose record lists the addresses and can change without this one",
+				ASCII(q.Include))
 			*r = *with
 			return nil
 		}
@@ -182,7 +197,8 @@ func (c *Checker) authorise(ctx context.Context, q FixQuery, r *draft, missing [
 	}
 	nets := aggregate(missing)
 	r.prepend(networkTerms("", nets)...)
-	r.note("added %s, at the front: there a network costs no lookup, and no error in another term can cut it off", strings.Join(networkTerms("", nets), " "))
+	r.note("added %s, at the front: there a network costs no lookup, and no error in another term can cut it off",
+		strings.Join(networkTerms("", nets), " "))
 	return nil
 }
 

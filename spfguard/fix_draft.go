@@ -107,7 +107,7 @@ func mustTerm(text string) Term {
 func (c *Checker) merge(ctx context.Context, records, torn []string, domain string) (*draft, error) {
 	r := &draft{before: records[0], stale: append(slices.Clone(records[1:]), torn...), altered: true}
 	if len(records) > 1 {
-		r.note("merged %d records into one: several are a permerror (RFC 7208 §4.5)", len(records))
+		r.note("merged %d records into one: a domain has one (RFC 7208 §4.5)", len(records))
 	}
 	for _, text := range torn {
 		records = append(records, version+" "+text)
@@ -157,8 +157,12 @@ func (c *Checker) propose(ctx context.Context, q FixQuery) (*draft, error) {
 		r.terms = append(r.terms, mustTerm("a"))
 	}
 	r.terms = append(r.terms, mustTerm("~all"))
-	r.note("there is no record yet: this one authorises the domain's own hosts, as far as it has any, and has all others softfail until every sender is known")
-	r.open = append(r.open, fmt.Sprintf("Which other services and servers send mail for %s? Each needs a term before ~all.", q.Domain))
+	r.note(
+		"there is no record yet: this one authorises the domain's own hosts, as far as it has any, and has all " +
+			"others softfail until every sender is known",
+	)
+	r.open = append(r.open,
+		fmt.Sprintf("Which other services and servers send mail for %s? Each needs a term before ~all.", q.Domain))
 	return r, nil
 }
 
@@ -183,7 +187,8 @@ func (r *draft) clone() *draft {
 // onlyPasses reports whether all mechanisms but all authorise: then their order
 // does not matter.
 func (r *draft) onlyPasses() bool {
-	return !slices.ContainsFunc(r.terms, func(t Term) bool { return !t.Kind.Modifier() && t.Kind != All && t.Qualifier != Pass })
+	return !slices.ContainsFunc(r.terms,
+		func(t Term) bool { return !t.Kind.Modifier() && t.Kind != All && t.Qualifier != Pass })
 }
 
 // prepend puts terms first, and deletes those to the right that say something

@@ -11,7 +11,8 @@ import (
 // that takes nothing from anyone.
 func (c *Checker) economise(ctx context.Context, q FixQuery, r *draft) error {
 	four, six := c.Worst(ctx, q.query(stranger4, r.text())), c.Worst(ctx, q.query(stranger6, r.text()))
-	if four.Err != nil || six.Err != nil || len(four.Root.Steps) != len(r.terms) || len(six.Root.Steps) != len(r.terms) {
+	if four.Err != nil || six.Err != nil || len(four.Root.Steps) != len(r.terms) ||
+		len(six.Root.Steps) != len(r.terms) {
 		return nil
 	}
 	if four.Voids > maxVoids {
@@ -72,7 +73,8 @@ func (e *economy) run(ctx context.Context, four, six *Node) error {
 			continue
 		}
 		for j := range e.r.terms {
-			if via := four.Steps[j]; j != i && !drop[j] && via.Term.Kind == Include && via.Node != nil && includes(via.Node, name) {
+			if via := four.Steps[j]; j != i && !drop[j] && via.Term.Kind == Include && via.Node != nil &&
+				includes(via.Node, name) {
 				e.r.note("deleted %s: %s includes it too", t.Text, via.Term.Text)
 				save(i, cost(i))
 				break
@@ -81,7 +83,8 @@ func (e *economy) run(ctx context.Context, four, six *Node) error {
 	}
 	for i, t := range e.r.terms {
 		addrs := slices.Concat(four.Steps[i].Addrs, six.Steps[i].Addrs)
-		if (t.Kind != A && t.Kind != MX) || t.Qualifier != Pass || drop[i] || within() || t.Spec.Macros() || !e.r.onlyPasses() {
+		if (t.Kind != A && t.Kind != MX) || t.Qualifier != Pass || drop[i] || within() || t.Spec.Macros() ||
+			!e.r.onlyPasses() {
 			continue
 		}
 		switch {
@@ -95,7 +98,9 @@ func (e *economy) run(ctx context.Context, four, six *Node) error {
 	}
 	for i, t := range e.r.terms {
 		name, static := t.Spec.Static()
-		if t.Kind != Include || t.Qualifier != Pass || !static || drop[i] || within() || !sameOrganisation(name, e.q.Domain) || !e.r.onlyPasses() {
+		if t.Kind != Include || t.Qualifier != Pass || !static || drop[i] || within() ||
+			!sameOrganisation(name, e.q.Domain) ||
+			!e.r.onlyPasses() {
 			continue
 		}
 		terms, err := e.meantBy(ctx, e.q, name, map[string]bool{strings.ToLower(e.q.Domain): true})
@@ -111,12 +116,17 @@ func (e *economy) run(ctx context.Context, four, six *Node) error {
 	for i, t := range e.r.terms {
 		st := &four.Steps[i]
 		addrs := slices.Concat(st.Addrs, six.Steps[i].Addrs)
-		if (t.Kind != A && t.Kind != MX) || t.Qualifier != Pass || drop[i] || within() || t.Bits4 < 32 || t.Bits6 < 128 || len(addrs) > 6 || !e.own(st) {
+		if (t.Kind != A && t.Kind != MX) || t.Qualifier != Pass || drop[i] || within() || t.Bits4 < 32 ||
+			t.Bits6 < 128 ||
+			len(addrs) > 6 ||
+			!e.own(st) {
 			continue
 		}
 		nets := networkTerms("", aggregate(addrs))
-		e.r.note("wrote %s in place of %s, which costs a look-up: when the host moves, so must this", strings.Join(nets, " "), t.Text)
-		e.r.open = append(e.r.open, "Whoever moves the hosts of "+t.Text+" has to change their addresses in the SPF record too.")
+		e.r.note("wrote %s in place of %s, which costs a look-up: when the host moves, so must this",
+			strings.Join(nets, " "), t.Text)
+		e.r.open = append(e.r.open,
+			"Whoever moves the hosts of "+t.Text+" has to change their addresses in the SPF record too.")
 		for _, text := range nets {
 			put[i] = append(put[i], mustTerm(text))
 		}
@@ -155,7 +165,8 @@ func (e *economy) own(st *Step) bool {
 // covered reports whether networks of the record hold all addrs.
 func (e *economy) covered(addrs []netip.Addr) bool {
 	for _, addr := range addrs {
-		if !slices.ContainsFunc(e.r.terms, func(t Term) bool { return (t.Kind == IP4 || t.Kind == IP6) && t.Net.Contains(addr) }) {
+		if !slices.ContainsFunc(e.r.terms,
+			func(t Term) bool { return (t.Kind == IP4 || t.Kind == IP6) && t.Net.Contains(addr) }) {
 			return false
 		}
 	}

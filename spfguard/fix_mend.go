@@ -28,10 +28,12 @@ func (c *Checker) mend(ctx context.Context, q FixQuery, r *draft) error {
 		var err error
 		switch n := st.Node; {
 		case static && st.Loop && strings.EqualFold(name, q.Domain):
-			r.note("deleted %s: it leads back to the record itself, which is a permerror, and names nobody", t.Text)
-			continue
+			if put, err = c.ownHosts(ctx, q, r, t); err != nil {
+				return err
+			}
 		case n == nil && st.Outcome == Failed && severity(st.Err) == PermError && !st.Loop:
-			r.open = append(r.open, st.Err.Error()+": a permerror for whoever gets there. Its owner has to repair it.")
+			r.open = append(r.open,
+				st.Err.Error()+": a permerror for whoever gets there. Its owner has to repair it.")
 			last, put = append(last, t), []Term{t}
 		case !static || n == nil:
 			put = []Term{t}
@@ -44,13 +46,28 @@ func (c *Checker) mend(ctx context.Context, q FixQuery, r *draft) error {
 				break
 			}
 			if t.Kind == Include && t.Qualifier != Pass {
-				r.note("deleted %s: the record of %s is broken (%s), which is a permerror, and the term authorised nobody", t.Text, owner, why)
+				r.note(
+					"deleted %s: the record of %s is broken (%s), which is a permerror, and the term authorised "+
+						"nobody",
+					t.Text,
+					owner,
+					why,
+				)
 				break
 			}
 			if put, err = c.inline(ctx, q, r, t, name, why); put != nil || err != nil {
 				break
 			}
-			r.open = append(r.open, fmt.Sprintf("%s leads to the record of %s, which is broken (%s): a permerror for whoever gets there. Its owner has to repair it.", t.Text, owner, why))
+			r.open = append(
+				r.open,
+				fmt.Sprintf(
+					"%s leads to the record of %s, which is broken (%s): a permerror for whoever gets there. "+
+						"Its owner has to repair it.",
+					t.Text,
+					owner,
+					why,
+				),
+			)
 			put = []Term{t}
 			if t.Kind == Include {
 				last = append(last, t)
@@ -90,6 +107,33 @@ func (c *Checker) putLast(ctx context.Context, q FixQuery, r *draft, others, las
 	return err
 }
 
+// ownHosts takes the place of an include of the domain itself, which is a
+// permerror: all that it can have meant are the domain's own hosts.
+func (c *Checker) ownHosts(ctx context.Context, q FixQuery, r *draft, t Term) ([]Term, error) {
+	var terms []Term
+	if t.Kind == Include && t.Qualifier == Pass {
+		h, err := c.holdings(ctx, q.Domain)
+		if err != nil {
+			return nil, err
+		}
+		for kind, has := range map[Kind]bool{A: len(h.addrs) > 0, MX: len(h.hosts) > 0} {
+			if has &&
+				!slices.ContainsFunc(r.terms,
+					func(t Term) bool { return t.Kind == kind && t.Spec.Empty() && t.Qualifier == Pass }) {
+				terms = append(terms, mustTerm(string(kind)))
+			}
+		}
+		slices.SortFunc(terms, func(a, b Term) int { return strings.Compare(a.Text, b.Text) })
+	}
+	if len(terms) == 0 {
+		r.note("deleted %s: it leads back to the record itself, which is a permerror, and names nobody else", t.Text)
+	} else {
+		r.note("wrote %s in place of %s: that leads back to the record itself, which is a permerror, and can "+
+			"only have meant the domain's own hosts", strings.Join(textsOf(terms), " "), t.Text)
+	}
+	return terms, nil
+}
+
 // broken says in whose record, at or below n, and why a receiver gets a
 // permerror that is not a matter of the limits.
 func broken(n *Node) (owner, why string) {
@@ -107,7 +151,11 @@ func broken(n *Node) (owner, why string) {
 func (c *Checker) replace(ctx context.Context, q FixQuery, r *draft, t Term, name string, n *Node) ([]Term, error) {
 	h, err := c.holdings(ctx, name)
 	if err != nil && ctx.Err() == nil {
-		r.open = append(r.open, fmt.Sprintf("%s %s, and the DNS could not say more about it: %v. Who was meant by %s?", name, n.lacks(), err, t.Text))
+		r.open = append(
+			r.open,
+			fmt.Sprintf("%s %s, and the DNS could not say more about it: %v. Who was meant by %s?", name, n.lacks(),
+				err, t.Text),
+		)
 		return []Term{t}, nil
 	}
 	if err != nil {
@@ -127,7 +175,8 @@ func (c *Checker) replace(ctx context.Context, q FixQuery, r *draft, t Term, nam
 			return []Term{mustTerm(string(t.Kind) + ":" + head), mustTerm(tail)}, nil
 		}
 	}
-	host := t.Kind == Include && len(h.addrs) > 0 && (len(h.hosts) == 0 || sameOrganisation(name, q.Domain) || len(h.hosts) == 1 && strings.EqualFold(h.hosts[0], name))
+	itself := len(h.hosts) == 0 || len(h.hosts) == 1 && strings.EqualFold(h.hosts[0], name)
+	host := t.Kind == Include && len(h.addrs) > 0 && (itself || sameOrganisation(name, q.Domain))
 	switch near := serviceNear(name); {
 	case t.Kind == Include && t.Qualifier != Pass:
 		r.note("deleted %s: %s %s, which is a permerror, and it authorised nobody", t.Text, name, n.lacks())
@@ -140,30 +189,64 @@ func (c *Checker) replace(ctx context.Context, q FixQuery, r *draft, t Term, nam
 		var terms []Term
 		var texts []string
 		for _, kind := range kinds {
-			terms = append(terms, mustTerm(strings.TrimSuffix(t.Text, nameOf(t.Text)+":"+t.Spec.String())+string(kind)+":"+name))
+			terms = append(terms,
+				mustTerm(strings.TrimSuffix(t.Text, nameOf(t.Text)+":"+t.Spec.String())+string(kind)+":"+name))
 			texts = append(texts, terms[len(terms)-1].Text)
 		}
-		r.note("wrote %s in place of %s: it is a host and has no SPF record, so that including it is a permerror", strings.Join(texts, " "), t.Text)
+		r.note("wrote %s in place of %s: it is a host and has no SPF record, so that including it is a permerror",
+			strings.Join(texts, " "), t.Text)
 		return terms, nil
 	case near != "":
-		r.doubts = append(r.doubts, fmt.Sprintf("%q: %s %s. Was %q meant?", t.Text, name, n.lacks(), string(t.Kind)+":"+near))
+		r.doubts = append(r.doubts,
+			fmt.Sprintf("%q: %s %s. Was %q meant?", t.Text, name, n.lacks(), string(t.Kind)+":"+near))
 	case h.any():
-		r.doubts = append(r.doubts, fmt.Sprintf("%q: %s has no SPF record that would say which servers send for it. Which addresses does it send from?", t.Text, name))
+		r.doubts = append(
+			r.doubts,
+			fmt.Sprintf(
+				"%q: %s has no SPF record that would say which servers send for it. Which addresses does it "+
+					"send from?",
+				t.Text,
+				name,
+			),
+		)
 	case !h.absent || sameOrganisation(name, q.Domain):
-		r.doubts = append(r.doubts, fmt.Sprintf("%q: %s %s. Who was meant, and by which name is its SPF record known now?", t.Text, name, n.lacks()))
+		r.doubts = append(
+			r.doubts,
+			fmt.Sprintf("%q: %s %s. Who was meant, and by which name is its SPF record known now?", t.Text, name,
+				n.lacks()),
+		)
 	default:
-		if owner, err := publicsuffix.EffectiveTLDPlusOne(strings.ToLower(name)); err == nil && owner != strings.ToLower(name) {
+		if owner, err := publicsuffix.EffectiveTLDPlusOne(strings.ToLower(name)); err == nil &&
+			owner != strings.ToLower(name) {
 			above, err := c.holdings(ctx, owner)
 			if err != nil {
 				return nil, err
 			}
 			if !above.absent {
-				r.doubts = append(r.doubts, fmt.Sprintf("%q: %s does not exist, and %s does. By which name is the SPF record of that service known now?", t.Text, name, owner))
+				r.doubts = append(
+					r.doubts,
+					fmt.Sprintf(
+						"%q: %s does not exist, and %s does. By which name is the SPF record of that service "+
+							"known now?",
+						t.Text,
+						name,
+						owner,
+					),
+				)
 				return []Term{t}, nil
 			}
 		}
-		r.note("deleted %s: %s does not exist, so that nobody can send by it, and a permerror for whoever gets there", t.Text, name)
-		r.open = append(r.open, fmt.Sprintf("Who was meant by %s? That domain is gone. If the service sends under another name now, it needs a term.", t.Text))
+		r.note(
+			"deleted %s: %s does not exist, so that nobody can send by it, and a permerror for whoever gets there",
+			t.Text, name)
+		r.open = append(
+			r.open,
+			fmt.Sprintf(
+				"Who was meant by %s? That domain is gone. If the service sends under another name now, it "+
+					"needs a term.",
+				t.Text,
+			),
+		)
 		if t.Kind == Redirect {
 			r.note("added ~all at the end in its place")
 			return []Term{mustTerm("~all")}, nil
@@ -189,7 +272,12 @@ func (c *Checker) inline(ctx context.Context, q FixQuery, r *draft, t Term, name
 		texts = append(texts, t.Text)
 	}
 	r.note("wrote %s in place of %s, whose record is broken (%s)", strings.Join(texts, " "), t.Text, why)
-	r.open = append(r.open, fmt.Sprintf("Tell the owner of %s that its SPF record is broken (%s). Once it is repaired, include it again.", name, why))
+	r.open = append(
+		r.open,
+		fmt.Sprintf(
+			"Tell the owner of %s that its SPF record is broken (%s). Once it is repaired, include it again.", name,
+			why),
+	)
 	return terms, nil
 }
 
@@ -214,15 +302,21 @@ func (c *Checker) meantBy(ctx context.Context, q FixQuery, name string, above ma
 		for _, t := range r.terms {
 			target, static := t.Spec.Static()
 			switch {
-			case t.Kind == All && t.Qualifier == Pass || !static && !t.Spec.Empty() && t.Kind != Unknown && t.Kind != Exp:
-				return nil, nil
-			case t.Kind == All || t.Kind == Exp || t.Kind == Unknown:
+			case t.Kind == Exp || t.Kind == Unknown || t.Kind == All && t.Qualifier != Pass:
+			case t.Kind == All || !static && !t.Spec.Empty():
+				return nil, nil // everyone, or a macro that means something else here
 			case (t.Kind == Include || t.Kind == Redirect) && above[strings.ToLower(target)]: // a loop
 			case t.Kind == Include || t.Kind == Redirect:
-				below := c.Worst(ctx, Query{IP: stranger4, Domain: target, Sender: "postmaster@" + q.Domain, HELO: q.HELO})
-				if deep, _ := brokenBelow(below.Root); deep == nil && below.Root.Result != None && below.Root.Result != PermError {
+				below := c.Worst(ctx,
+					Query{IP: stranger4, Domain: target, Sender: "postmaster@" + q.Domain, HELO: q.HELO})
+				if deep, _ := brokenBelow(below.Root); deep == nil && below.Root.Result != None &&
+					below.Root.Result != PermError &&
+					below.Root.Result != TempError {
 					terms = append(terms, mustTerm("include:"+target))
 					continue
+				}
+				if below.Root.Result == None {
+					continue // nobody passes by it, there or here
 				}
 				more, err := c.meantBy(ctx, q, target, above)
 				if err != nil || more == nil {

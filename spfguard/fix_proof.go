@@ -64,43 +64,75 @@ func (c *Checker) openQuestions(ctx context.Context, q FixQuery, f *Fix, cut []n
 				services = append(services, fmt.Sprintf("%s (%d)", st.Term.Text, l))
 			}
 		}
-		text := fmt.Sprintf("The record needs %d look-ups and 10 are allowed, so that senders named late in it get a permerror. Which of these services still send: %s?", f.Worst.Lookups, strings.Join(services, ", "))
+		text := fmt.Sprintf(
+			"The record needs %d look-ups and 10 are allowed, so that senders named late in it get a permerror. "+
+				"Which of these services still send: %s?",
+			f.Worst.Lookups,
+			strings.Join(services, ", "),
+		)
 		if len(cut) > 0 {
 			text += fmt.Sprintf(" %s is one that does not pass.", cut[0])
 		}
 		open = append(open, text)
 	case len(cut) > 0:
-		open = append(open, fmt.Sprintf("%s is a sender that the record names and that does not pass. %s", cut[0], c.Check(ctx, q.query(cut[0], f.After)).Explain()))
+		open = append(
+			open,
+			fmt.Sprintf("%s is a sender that the record names and that does not pass. %s", cut[0],
+				c.Check(ctx, q.query(cut[0], f.After)).Explain()),
+		)
 	}
 	x := examine(f.After, q.Domain)
 	x.judge()
 	for _, found := range x.sorted() {
 		switch found.Rule {
 		case "net.private":
-			open = append(open, fmt.Sprintf("From which public address does the mail of %s leave? %s.", found.Text, found.Message))
+			open = append(open,
+				fmt.Sprintf("From which public address does the mail of %s leave? %s.", found.Text, found.Message))
 		case "net.wide":
 			open = append(open, fmt.Sprintf("Which network is the client's own? %s.", found.Message))
 		case "all.pass":
-			open = append(open, fmt.Sprintf("Which servers and services send for %s? %s lets the whole world send; once they are listed, write ~all.", q.Domain, found.Text))
+			open = append(
+				open,
+				fmt.Sprintf(
+					"Which servers and services send for %s? %s lets the whole world send; once they are "+
+						"listed, write ~all.",
+					q.Domain,
+					found.Text,
+				),
+			)
 		}
 	}
 	if f.Changed() {
 		for i := range f.Worst.Root.Steps {
 			st := &f.Worst.Root.Steps[i]
-			if (st.Term.Kind == A || st.Term.Kind == MX) && len(st.Missing) == 1 && st.Missing[0].Absent && st.Missing[0].Name == st.Target {
-				open = append(open, fmt.Sprintf("%s does not exist. Is that host gone, or is its name mistyped in %s?", st.Target, st.Term.Text))
+			if (st.Term.Kind == A || st.Term.Kind == MX) && len(st.Missing) == 1 && st.Missing[0].Absent &&
+				st.Missing[0].Name == st.Target {
+				open = append(
+					open,
+					fmt.Sprintf("%s does not exist. Is that host gone, or is its name mistyped in %s?", st.Target,
+						st.Term.Text),
+				)
 			}
 		}
 	}
-	if victim, err := c.victim(ctx, q, f.After); err == nil && victim.IsValid() && c.Check(ctx, q.query(victim, f.After)).Result == Pass {
-		open = append(open, fmt.Sprintf("%s passes by RFC 7208, and not at receivers that count every empty answer (pyspf, Mail::SPF): move ip4:, ip6: and include: terms to the front.", victim))
+	if victim, err := c.victim(ctx, q, f.After); err == nil && victim.IsValid() &&
+		c.Check(ctx, q.query(victim, f.After)).Result == Pass {
+		open = append(
+			open,
+			fmt.Sprintf(
+				"%s passes by RFC 7208, and not at receivers that count every empty answer (pyspf, Mail::SPF): "+
+					"move ip4:, ip6: and include: terms to the front.",
+				victim,
+			),
+		)
 	}
 	return open
 }
 
 // lost returns addresses that pass under before, as judge sees it, and not
 // under after, and how many pass under both.
-func (c *Checker) lost(ctx context.Context, q FixQuery, before, after string, judge func(context.Context, Query) *Evaluation) (lost []netip.Addr, kept int, err error) {
+func (c *Checker) lost(ctx context.Context, q FixQuery, before, after string,
+	judge func(context.Context, Query) *Evaluation) (lost []netip.Addr, kept int, err error) {
 	for _, ip := range c.samples(ctx, q, before) {
 		if judge(ctx, q.query(ip, before)).Result != Pass {
 			continue
@@ -134,14 +166,15 @@ func (c *Checker) samples(ctx context.Context, q FixQuery, record string) []neti
 }
 
 // victim is an address that a record names and that the limits of RFC 7208, or
-// those of Strict, keep from passing; it is not valid when there is none.
-func (c *Checker) victim(ctx context.Context, q FixQuery, record string) (netip.Addr, error) {
+// those of Strict, keep from passing; it is not valid when there is none. more
+// are addresses of senders that are looked at too.
+func (c *Checker) victim(ctx context.Context, q FixQuery, record string, more ...netip.Addr) (netip.Addr, error) {
 	for _, stranger := range []netip.Addr{stranger4, stranger6} {
 		worst := c.Worst(ctx, q.query(stranger, record))
 		if worst.Empty <= maxVoids && worst.Lookups <= maxLookups {
 			continue
 		}
-		for _, ip := range c.samples(ctx, q, record) {
+		for _, ip := range append(slices.Clone(more), c.samples(ctx, q, record)...) {
 			if ip.Is4() != stranger.Is4() || c.asRead(ctx, q.query(ip, record)).Result != Pass {
 				continue
 			}

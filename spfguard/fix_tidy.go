@@ -7,12 +7,17 @@ import (
 	"strings"
 )
 
-// tidy leaves nothing in a record that is changed anyway that lint would
-// fault: terms behind all, a second all, a redirect that all disables,
-// repetitions, no all. Whoever passed passes still.
-func (c *Checker) tidy(ctx context.Context, q FixQuery, r *draft) error {
+// oneEnd gives a record that is changed anyway one all and nothing behind it,
+// and no redirect that all disables. Whoever passed passes still.
+func (c *Checker) oneEnd(ctx context.Context, q FixQuery, r *draft) {
 	c.freeRedirect(ctx, q, r)
 	r.oneAll()
+}
+
+// tidy leaves nothing else in such a record that lint would fault. Whoever
+// passed passes still.
+func (c *Checker) tidy(ctx context.Context, q FixQuery, r *draft) error {
+	c.oneEnd(ctx, q, r)
 	r.dropRepeated()
 	return c.quietFirst(ctx, q, r)
 }
@@ -34,7 +39,16 @@ func (c *Checker) freeRedirect(ctx context.Context, q FixQuery, r *draft) {
 			r.terms = slices.Delete(r.terms, at, at+1)
 			return
 		case why != "" || target.Err != nil || strings.EqualFold(name, q.Domain):
-			r.open = append(r.open, fmt.Sprintf("Did %s mean that the senders of %s may send? Beside all it is ignored, and the record of %s cannot be used as it is.", t.Text, name, name))
+			r.open = append(
+				r.open,
+				fmt.Sprintf(
+					"Did %s mean that the senders of %s may send? Beside all it is ignored, and the record of "+
+						"%s cannot be used as it is.",
+					t.Text,
+					name,
+					name,
+				),
+			)
 			return
 		}
 	}
@@ -56,7 +70,8 @@ func (r *draft) oneAll() {
 		t := &r.terms[i]
 		redirect = redirect || t.Kind == Redirect
 		if all != nil && !r.altered && !t.Kind.Modifier() && t.Qualifier != Pass && t.Kind != All {
-			r.note("deleted %s: it stands behind %s, where receivers read nothing, and authorises nobody", t.Text, all.Text)
+			r.note("deleted %s: it stands behind %s, where receivers read nothing, and authorises nobody", t.Text,
+				all.Text)
 			continue
 		}
 		if t.Kind != All {
@@ -147,7 +162,8 @@ func (c *Checker) quietFirst(ctx context.Context, q FixQuery, r *draft) error {
 		*part = append(*part, t)
 	}
 	others := slices.DeleteFunc(slices.Clone(r.terms), func(t Term) bool { return t.Kind == IP4 || t.Kind == IP6 })
-	for _, sorted := range [][]Term{slices.Concat(networks, quiet, noisy, failing, rest), slices.Concat(networks, others)} {
+	best := slices.Concat(networks, quiet, noisy, failing, rest)
+	for _, sorted := range [][]Term{best, slices.Concat(networks, others)} {
 		with := draft{terms: sorted}
 		if with.text() == r.text() {
 			return nil
@@ -160,7 +176,11 @@ func (c *Checker) quietFirst(ctx context.Context, q FixQuery, r *draft) error {
 			continue // a name that fails for some addresses and not for others
 		}
 		r.terms = sorted
-		r.note("moved networks, and terms without empty answers, to the front: receivers allow 10 look-ups and 2 empty answers (some of them count queries, not terms), and would not have got to %s", hit)
+		r.note(
+			"moved networks, and terms without empty answers, to the front: receivers allow 10 look-ups and 2 "+
+				"empty answers (some of them count queries, not terms), and would not have got to %s",
+			hit,
+		)
 		return nil
 	}
 	return nil

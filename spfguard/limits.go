@@ -39,11 +39,19 @@ func (e *evaluation) count(n *Node, st *Step) error {
 	}
 	if e.lookups > limit {
 		if loop := e.loopTo(n.Domain); loop != "" {
-			return permError(fmt.Sprintf("%s: the record leads back to itself (%s), and receivers follow it up to the limit of %d terms that query the DNS (RFC 7208 §4.6.4)",
-				n.Domain, loop, maxLookups))
+			return permError(
+				fmt.Sprintf(
+					"%s: the record leads back to itself (%s), and receivers follow it up to the limit of %d "+
+						"terms that query the DNS (RFC 7208 §4.6.4)",
+					n.Domain,
+					loop,
+					maxLookups,
+				),
+			)
 		}
-		return permError(fmt.Sprintf("%s: %s is term %d of those that query the DNS, of which %d are allowed (RFC 7208 §4.6.4)",
-			n.Domain, st.Term.Text, e.lookups, maxLookups))
+		return permError(
+			fmt.Sprintf("%s: %s is term %d of those that query the DNS, of which %d are allowed (RFC 7208 §4.6.4)",
+				n.Domain, st.Term.Text, e.lookups, maxLookups))
 	}
 	return nil
 }
@@ -79,13 +87,17 @@ func (e *evaluation) afterQueries(ctx context.Context, n *Node, st *Step) error 
 	case !st.Void || e.survey || e.lenient:
 		return nil
 	case e.byQuery && e.empty > maxVoids:
-		return permError(fmt.Sprintf("%s: at %s, %d queries have had an empty answer, of which receivers that count queries allow %d",
-			n.Domain, st.Term.Text, e.empty, maxVoids))
+		return permError(
+			fmt.Sprintf(
+				"%s: at %s, %d queries have had an empty answer, of which receivers that count queries allow %d",
+				n.Domain, st.Term.Text, e.empty, maxVoids),
+		)
 	case e.voids <= maxVoids:
 		return nil
 	}
-	return permError(fmt.Sprintf("%s: %s is term %d whose query has an empty answer, of which %d are allowed (RFC 7208 §4.6.4)",
-		n.Domain, st.Term.Text, e.voids, maxVoids))
+	return permError(
+		fmt.Sprintf("%s: %s is term %d whose query has an empty answer, of which %d are allowed (RFC 7208 §4.6.4)",
+			n.Domain, st.Term.Text, e.voids, maxVoids))
 }
 
 // note takes the TTL of an answer into account, and lets only temporary errors through.

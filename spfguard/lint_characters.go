@@ -17,21 +17,43 @@ type stray struct {
 
 func strayOf(r rune) (stray, bool) {
 	switch {
-	case r == '\uFEFF' || r == '\u00AD' || r == '\u2060' || r >= '\u200B' && r <= '\u200F' || r >= '\u202A' && r <= '\u202E' || r >= '\u2066' && r <= '\u2069':
-		return stray{"char.invisible", "an invisible character (byte order mark, zero-width or direction mark)", "", "delete it: retype the record instead of pasting it"}, true
+	case r == '\uFEFF' || r == '\u00AD' || r == '\u2060' || r >= '\u200B' && r <= '\u200F' ||
+		r >= '\u202A' && r <= '\u202E' || r >= '\u2066' && r <= '\u2069':
+		return stray{
+			"char.invisible",
+			"an invisible character (byte order mark, zero-width or direction mark)",
+			"",
+			"delete it: retype the record instead of pasting it",
+		}, true
 	case r == '\u00A0' || r >= '\u2000' && r <= '\u200A' || r == '\u202F' || r == '\u3000':
 		return stray{"char.space", "a space that is no ASCII space", " ", "replace it by a plain space"}, true
 	case r == '\t' || r == '\n' || r == '\r':
-		return stray{"char.tab", "a tab or line break", " ", "replace it by a space: only spaces separate terms (RFC 7208 §4.6.1)"}, true
+		return stray{
+			"char.tab",
+			"a tab or line break",
+			" ",
+			"replace it by a space: only spaces separate terms (RFC 7208 §4.6.1)",
+		}, true
 	case r >= '\u2010' && r <= '\u2015' || r == '\u2212' || r == '\uFE58' || r == '\uFE63':
 		return stray{"char.dash", "a dash that is no hyphen", "-", `replace it by "-"`}, true
 	case r == '\u02DC' || r == '\u223C':
 		return stray{"char.tilde", "a tilde of another alphabet", "~", `replace it by "~"`}, true
-	case r == '"' || r == '\'' || r == '`' || r == '\u00B4' || r == '\u00AB' || r == '\u00BB' || r >= '\u2018' && r <= '\u201F':
-		return stray{"char.quote", "a quotation mark inside the value", "", "delete it: the quotes of a zone file are not part of the value"}, true
+	case r == '"' || r == '\'' || r == '`' || r == '\u00B4' || r == '\u00AB' || r == '\u00BB' ||
+		r >= '\u2018' && r <= '\u201F':
+		return stray{
+			"char.quote",
+			"a quotation mark inside the value",
+			"",
+			"delete it: the quotes of a zone file are not part of the value",
+		}, true
 	case r >= '\uFF01' && r <= '\uFF5E':
 		ascii := string(r - '\uFF01' + '!')
-		return stray{"char.fullwidth", fmt.Sprintf("a full-width %q", ascii), ascii, fmt.Sprintf("replace it by a plain %q", ascii)}, true
+		return stray{
+			"char.fullwidth",
+			fmt.Sprintf("a full-width %q", ascii),
+			ascii,
+			fmt.Sprintf("replace it by a plain %q", ascii),
+		}, true
 	case r == '\u3002':
 		return stray{"char.fullwidth", "a full stop of another script", ".", `replace it by "."`}, true
 	case r < ' ' || r == 0x7f:
@@ -43,14 +65,16 @@ func strayOf(r rune) (stray, bool) {
 // encoded are spaces and quotes as HTML and URLs write them, and what a zone
 // file puts a backslash before.
 var encoded = []struct{ text, replacement string }{
-	{"&nbsp;", " "}, {"&#160;", " "}, {"&#32;", " "}, {"%20", " "}, {"%22", ""}, {"&quot;", ""}, {"&#34;", ""}, {"&#39;", ""}, {"&amp;", "&"},
+	{"&nbsp;", " "}, {"&#160;", " "}, {"&#32;", " "}, {"%20", " "}, {"%22", ""},
+	{"&quot;", ""}, {"&#34;", ""}, {"&#39;", ""}, {"&amp;", "&"},
 	{`\"`, ""}, {`\'`, ""}, {`\;`, ";"}, {`\,`, ","}, {`\ `, " "}, {`\~`, "~"}, {`\-`, "-"},
 }
 
 // lookalikes are letters of other alphabets that cannot be told from Latin ones.
 var lookalikes = map[rune]byte{
-	'а': 'a', 'с': 'c', 'е': 'e', 'ѕ': 's', 'і': 'i', 'ј': 'j', 'о': 'o', 'р': 'p', 'х': 'x', 'у': 'y', 'ԁ': 'd', 'ӏ': 'l', 'м': 'm',
-	'А': 'A', 'С': 'C', 'Е': 'E', 'І': 'I', 'М': 'M', 'О': 'O', 'Р': 'P', 'Х': 'X', 'ο': 'o', 'ν': 'v', 'α': 'a', 'ι': 'i', 'ρ': 'p',
+	'а': 'a', 'с': 'c', 'е': 'e', 'ѕ': 's', 'і': 'i', 'ј': 'j', 'о': 'o', 'р': 'p', 'х': 'x', 'у': 'y', 'ԁ': 'd',
+	'ӏ': 'l', 'м': 'm', 'А': 'A', 'С': 'C', 'Е': 'E', 'І': 'I', 'М': 'M', 'О': 'O', 'Р': 'P', 'Х': 'X',
+	'ο': 'o', 'ν': 'v', 'α': 'a', 'ι': 'i', 'ρ': 'p',
 }
 
 // clean fills text and origin. Two strings of a zone file in a row, as in
@@ -64,18 +88,23 @@ func (x *examination) clean() {
 		b.WriteString(s)
 	}
 	note := func(at, size int, rule, message, remedy string) {
-		x.findings = append(x.findings, Finding{Rule: rule, Severity: Error, Pos: at, End: at + size, Text: x.original[at : at+size],
-			Message: message, Remedy: remedy})
+		x.findings = append(
+			x.findings,
+			Finding{Rule: rule, Severity: Error, Pos: at, End: at + size, Text: x.original[at : at+size],
+				Message: message, Remedy: remedy},
+		)
 	}
 	for i := 0; i < len(x.original); {
 		r, size := utf8.DecodeRuneInString(x.original[i:])
 		if n := gapOfStrings(x.original[i:]); n > 0 && i > 0 {
-			note(i, n, "strings.joined", "the border between two strings: receivers join them without a space", "paste the value as one line, and let the DNS software split it")
+			note(i, n, "strings.joined", "the border between two strings: receivers join them without a space",
+				"paste the value as one line, and let the DNS software split it")
 			i += n
 			continue
 		}
 		if n, replacement := encodedAt(x.original[i:]); n > 0 && (i == 0 || x.original[i-1] != '%') { // %% is a macro
-			note(i, n, "char.encoded", fmt.Sprintf("%q is an encoded or escaped character", x.original[i:i+n]), fmt.Sprintf("write %q in its place", replacement))
+			note(i, n, "char.encoded", fmt.Sprintf("%q is an encoded or escaped character", x.original[i:i+n]),
+				fmt.Sprintf("write %q in its place", replacement))
 			put(replacement, i)
 			i += n
 			continue
@@ -87,13 +116,16 @@ func (x *examination) clean() {
 			continue
 		}
 		if latin, ok := lookalikes[r]; ok && x.disguised(i) {
-			note(i, size, "char.lookalike", fmt.Sprintf("%q is of another alphabet and only looks like %q", x.original[i:i+size], string(latin)), "type it again on a Latin keyboard")
+			note(i, size, "char.lookalike",
+				fmt.Sprintf("%q is of another alphabet and only looks like %q", x.original[i:i+size], string(latin)),
+				"type it again on a Latin keyboard")
 			put(string(latin), i)
 			i += size
 			continue
 		}
 		if r >= utf8.RuneSelf {
-			note(i, size, "char.nonascii", fmt.Sprintf("%q is no ASCII character", x.original[i:i+size]), "write international domain names as A-labels (xn--…)")
+			note(i, size, "char.nonascii", fmt.Sprintf("%q is no ASCII character", x.original[i:i+size]),
+				"write international domain names as A-labels (xn--…)")
 		}
 		for j := range size {
 			put(x.original[i+j:i+j+1], i+j)

@@ -11,7 +11,7 @@ type guess struct {
 	rule, message string
 	remedy        string      // "" when found says it all
 	found         []candidate // terms in place of the piece; none for a piece that names no sender
-	ask           string      // the question to whoever wrote it, when the piece names a sender that cannot be told; "" when the guess is sure
+	ask           string      // a question where the piece names a sender that cannot be told; "" for a sure guess
 }
 
 // A candidate is a term that was probably meant.
@@ -86,13 +86,15 @@ const maxGuess = 512
 
 var (
 	// qualified takes a term apart: qualifiers, name, separator, argument.
-	qualified = regexp.MustCompile(`^([-+~?!*_]*)([A-Za-z0-9_-]*)([:=]*)(.*)$`)
+	qualified = regexp.MustCompile(`^([-+~?!*_]*)([A-Za-z0-9_-]*)(:=|=:|[:=]|)(.*)$`)
 	// placeholder is what templates have in place of a value.
-	placeholder = regexp.MustCompile(`(?i)\b(your|ihre?|deine?|votre)[-_. ]?[a-z]|\b(my|some)[-_. ]?(domain|server|ip|host)|x\.x\.x\.x|xxx+|[\[<{(][a-z _-]*[\]>})]|\b(ip|domain|server|host)[-_ ]?(name|address|here)\b`)
+	placeholder = regexp.MustCompile(`(?i)\b(your|ihre?|deine?|votre)[-_. ]?[a-z]` +
+		`|\b(my|some)[-_. ]?(domain|server|ip|host)|x\.x\.x\.x|xxx+|[\[<{(][a-z _-]*[\]>})]` +
+		`|\b(ip|domain|server|host)[-_ ]?(name|address|here)\b`)
 	// fillers are words that name nobody, as around a pasted record.
-	fillers = regexp.MustCompile(`(?i)^(and|or|und|oder|et|in|txt|spf|record|value|ttl|default|ttl[:=]\d+|\d{3,5}|@|&+)$`)
+	fillers = regexp.MustCompile(`(?i)^(and|or|und|oder|et|in|txt|spf|record|value|default|ttl|\d{3,5}|@|&+)$`)
 	// template is what a name of a template has in it.
-	template = regexp.MustCompile(`(?i)your|domain|company|example|server|provider|host`)
+	template = regexp.MustCompile(`(?i)your|\b(my)?domain\b|company|\bexample\.(com|org|net)\b|hostname|\bserver\b`)
 )
 
 // guess says what was meant by s, which is no valid term. like is the mechanism
@@ -104,6 +106,12 @@ func (x *examination) guess(s string, like Kind) guess {
 	t, why := parseTerm(s)
 	if why == "" {
 		why = odd(&t)
+	}
+	if why == "" && mapped(&t) {
+		net, _ := network(t.Net.String())
+		return sure("net.mapped",
+			"an IPv4 address in the form of IPv6 matches nothing: receivers compare IPv4 addresses with ip4: alone",
+			qualifierOf(s[:1])+net)
 	}
 	if why == "" && !misplaced(&t) && (t.Kind != Unknown || !x.foreign) {
 		return guess{found: []candidate{{text: s}}}
@@ -118,10 +126,12 @@ func (x *examination) guess(s string, like Kind) guess {
 	case fillers.MatchString(bare):
 		return sure("syntax", fmt.Sprintf("%q is no term, and names nobody", s))
 	case strings.EqualFold(s, version) || nearVersion.FindString(s) == s || looksLikeVersion(s):
-		return sure("version.twice", "a second version: two records were joined, and the first all cuts off what follows it")
+		return sure("version.twice",
+			"a second version: two records were joined, and the first all cuts off what follows it")
 	case strings.HasPrefix(lower(s), "v="):
 		x.foreign = true
-		return sure("record.foreign", fmt.Sprintf("%q begins a record of another kind, which has a name of its own", s))
+		return sure("record.foreign",
+			fmt.Sprintf("%q begins a record of another kind, which has a name of its own", s))
 	}
 	m := qualified.FindStringSubmatch(s)
 	qualifier, name, sep, arg := qualifierOf(m[1]), lower(m[2]), m[3], m[4]
@@ -129,7 +139,8 @@ func (x *examination) guess(s string, like Kind) guess {
 		return sure("ip.bare", "an address needs ip4: or ip6: before it", qualifier+net)
 	}
 	if isPlaceholder(s, arg) {
-		return doubt("placeholder", fmt.Sprintf("%q is a placeholder of a template", s), fmt.Sprintf("Which name or address belongs in place of %q?", s))
+		return doubt("placeholder", fmt.Sprintf("%q is a placeholder of a template", s),
+			fmt.Sprintf("Which name or address belongs in place of %q?", s))
 	}
 	if _, after, ok := strings.Cut(s, "://"); ok && (strings.HasPrefix(name, "http") || name == "smtp") {
 		return x.guessBare(s, qualifier, after, like, "a term is no link")
@@ -151,7 +162,8 @@ func (x *examination) guess(s string, like Kind) guess {
 func (x *examination) guessTerm(s, qualifier, name, arg string, like Kind, why string) guess {
 	switch kind := Kind(name); kind {
 	case Redirect, Exp:
-		return x.guessNamed("modifier.colon", fmt.Sprintf("%s is a modifier, and %q an unknown mechanism", name, s), kind, "", arg, why)
+		return x.guessNamed("modifier.colon", fmt.Sprintf("%s is a modifier, and %q an unknown mechanism", name, s),
+			kind, "", arg, why)
 	case All:
 		return sure("all.argument", why, qualifier+name)
 	case IP4, IP6:
@@ -182,14 +194,14 @@ func (x *examination) guessTerm(s, qualifier, name, arg string, like Kind, why s
 // mechanism whose colon got lost.
 func (x *examination) guessWord(s, qualifier string, like Kind, why string) guess {
 	word := strings.TrimLeft(s, "+-~?!*")
-	lower := lower(word)
+	small := lower(word)
 	for _, kind := range []Kind{Include, Redirect, Exists, IP4, IP6, Exp, "ip"} {
-		rest, ok := strings.CutPrefix(lower, string(kind))
+		rest, ok := strings.CutPrefix(small, string(kind))
 		if !ok {
 			continue
 		}
 		rest = word[len(word)-len(strings.TrimLeft(rest, `.;,/\-`)):]
-		if net, ok := network(rest); ok && (kind == IP4 || kind == IP6 || kind == "ip" && lower[2] > '9') {
+		if net, ok := network(rest); ok && (kind == IP4 || kind == IP6 || kind == "ip" && small[2] > '9') {
 			return sure("colon", fmt.Sprintf("a colon is missing after %q", kind), qualifier+net)
 		}
 		if kind == "ip" || kind == IP4 || kind == IP6 || !hostLike(rest) {
@@ -201,11 +213,13 @@ func (x *examination) guessWord(s, qualifier string, like Kind, why string) gues
 		}
 		return sure("colon", fmt.Sprintf("a colon is missing after %q", kind), text)
 	}
-	switch kind := Kind(lower); {
+	switch kind := Kind(small); {
 	case kind == IP4 || kind == IP6:
-		return doubt("ip.syntax", fmt.Sprintf("%s needs an address after a colon", kind), fmt.Sprintf("Which address was to stand after %q?", s))
-	case isKnown(lower):
-		return doubt("domain.odd", fmt.Sprintf("%s needs a domain after a colon", lower), fmt.Sprintf("Which domain was to stand after %q?", s))
+		return doubt("ip.syntax", fmt.Sprintf("%s needs an address after a colon", kind),
+			fmt.Sprintf("Which address was to stand after %q?", s))
+	case isKnown(small):
+		return doubt("domain.odd", fmt.Sprintf("%s needs a domain after a colon", small),
+			fmt.Sprintf("Which domain was to stand after %q?", s))
 	}
 	return x.guessBare(s, qualifier, word, like, why)
 }
@@ -235,7 +249,13 @@ func (x *examination) guessBare(s, qualifier, name string, like Kind, why string
 		g.message = why
 	}
 	if kind == A && like == "" {
-		g.remedy = fmt.Sprintf(`write "%sa:%s" if it is a host that sends, "%sinclude:%s" if it is a service with an SPF record`, qualifier, host, qualifier, host)
+		g.remedy = fmt.Sprintf(
+			`write "%sa:%s" if it is a host that sends, "%sinclude:%s" if it is a service with an SPF record`,
+			qualifier,
+			host,
+			qualifier,
+			host,
+		)
 	}
 	return g
 }
@@ -271,7 +291,9 @@ func isPlaceholder(s, arg string) bool {
 }
 
 func askAbout(piece string) string {
-	return fmt.Sprintf("What does %q stand for? If it names a server or a service that sends mail for the domain, which one?", piece)
+	return fmt.Sprintf(
+		"What does %q stand for? If it names a server or a service that sends mail for the domain, which one?",
+		piece)
 }
 
 // qualifierOf reads qualifiers where there are too many, or odd ones: the
@@ -288,83 +310,4 @@ func qualifierOf(s string) string {
 		return "-"
 	}
 	return ""
-}
-
-// readAll reads what was meant as all: -all., --all, -al, all-, ~ALL;.
-func readAll(s string) (string, bool) {
-	letters := lower(strings.Trim(s, `+-~?!*_=.,;:/\|()[]{}"`))
-	odd := s != letters // anything beside the letters
-	switch slip := strings.ReplaceAll(letters, "1", "l"); {
-	case letters == string(All):
-	case !strings.ContainsAny(s, "+-~?") || strings.ContainsAny(letters, ".:=/+~?"):
-		return "", false
-	case len(slip) < 2 || len(slip) > 4 || slip[0] != 'a' || distance(slip, string(All)) > 1:
-		return "", false
-	}
-	qualifier := qualifierOf(strings.Map(func(r rune) rune {
-		if strings.ContainsRune("+-~?", r) {
-			return r
-		}
-		return -1
-	}, s))
-	if qualifier == "" && odd { // .all, *all: whoever wrote it did not mean everyone
-		qualifier = "~"
-	}
-	return qualifier + string(All), true
-}
-
-func isMechanism(name string) bool {
-	switch Kind(name) {
-	case All, Include, A, MX, PTR, IP4, IP6, Exists:
-		return true
-	}
-	return false
-}
-
-// slips are names of mechanisms as people write them, beside slips of the pen.
-var slips = map[string]Kind{
-	"ip": IP4, "ipv4": IP4, "ip-4": IP4, "ip_4": IP4, "ipv": IP4, "ip4v": IP4, "ip44": IP4, "i4": IP4, "p4": IP4, "1p4": IP4, "lp4": IP4, "iip4": IP4, "pi4": IP4,
-	"iv4": IP4, "ip4s": IP4, "ips": IP4, "ipaddr": IP4, "ipaddress": IP4, "address": IP4,
-	"ipv6": IP6, "ip-6": IP6, "ip_6": IP6, "ip6v": IP6, "i6": IP6, "p6": IP6, "1p6": IP6, "lp6": IP6, "ip66": IP6,
-	"prt": PTR, "rdns": PTR, "ptrs": PTR,
-	"aa": A, "mxx": MX, "mxs": MX, "inc": Include, "incl": Include, "redir": Redirect, "redirection": Redirect,
-}
-
-// nearest returns the mechanism or modifier that name is a slip of the pen
-// for, or "".
-func nearest(name string) string {
-	if kind, ok := slips[name]; ok {
-		return string(kind)
-	}
-	if len(name) < 4 {
-		return ""
-	}
-	for _, kind := range []Kind{Include, Exists, Redirect} {
-		if distance(name, string(kind)) <= 2 {
-			return string(kind)
-		}
-	}
-	return ""
-}
-
-// distance counts the insertions, deletions and exchanges of letters between
-// a and b (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

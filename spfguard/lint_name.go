@@ -7,17 +7,21 @@ import (
 )
 
 // services are domains that well-known mail services tell their customers to
-// include, as their documentation gave them in 2025.
+// include, from their documentation of 2025. They tell a service from a host,
+// and a typing error from a service that is gone.
 var services = []string{
-	"_spf.google.com", "spf.protection.outlook.com", "amazonses.com", "sendgrid.net", "mailgun.org", "servers.mcsv.net", "spf.mandrillapp.com",
-	"spf.mailjet.com", "spf.sendinblue.com", "spf.brevo.com", "_spf.salesforce.com", "mail.zendesk.com", "zoho.com", "zoho.eu", "zohomail.com", "spf.mtasv.net",
-	"sparkpostmail.com", "spf.messagelabs.com", "spf.messagingengine.com", "_spf.protonmail.ch", "_spf.mx.cloudflare.net", "secureserver.net",
-	"spf.em.secureserver.net", "emailsrvr.com", "_spf.kundenserver.de", "_spf.perfora.net", "mx.ovh.com", "spf.ess.barracudanetworks.com",
-	"_spf.yandex.net", "_spf.mail.ru", "spf.constantcontact.com", "mktomail.com", "_spf.elasticemail.com", "_spf.createsend.com",
-	"email.freshdesk.com", "relay.mailchannels.net", "spf.mailcontrol.com", "_netblocks.mimecast.com", "eu._netblocks.mimecast.com", "us._netblocks.mimecast.com",
-	"spf.infomaniak.ch", "icloud.com", "websitewelcome.com", "spf.hes.trendmicro.com", "spf.mailerlite.com", "_spf.mlsend.com",
-	"spf.smtp2go.com", "_spf.atlassian.net", "spf.intermedia.net", "spf.mysecurecloudhost.com", "_spf.hostedemail.com", "spf.antispameurope.com",
-	"spf.crsend.com", "agenturserver.de", "spf.stackmail.com", "_spf.mailspamprotection.com", "spf.privateemail.com", "_spf.firebasemail.com",
+	"_spf.google.com", "spf.protection.outlook.com", "amazonses.com", "sendgrid.net", "mailgun.org",
+	"servers.mcsv.net", "spf.mandrillapp.com", "spf.mailjet.com", "spf.sendinblue.com", "spf.brevo.com",
+	"_spf.salesforce.com", "mail.zendesk.com", "zoho.com", "zoho.eu", "zohomail.com", "spf.mtasv.net",
+	"sparkpostmail.com", "spf.messagelabs.com", "spf.messagingengine.com", "_spf.protonmail.ch",
+	"_spf.mx.cloudflare.net", "secureserver.net", "emailsrvr.com", "_spf.kundenserver.de", "_spf.perfora.net",
+	"mx.ovh.com", "spf.ess.barracudanetworks.com", "_spf.yandex.net", "_spf.mail.ru",
+	"spf.constantcontact.com", "mktomail.com", "_spf.elasticemail.com", "_spf.createsend.com",
+	"email.freshdesk.com", "relay.mailchannels.net", "spf.mailcontrol.com", "_netblocks.mimecast.com",
+	"eu._netblocks.mimecast.com", "us._netblocks.mimecast.com", "spf.infomaniak.ch", "icloud.com",
+	"websitewelcome.com", "spf.hes.trendmicro.com", "_spf.mlsend.com", "spf.smtp2go.com",
+	"_spf.hostedemail.com", "spf.antispameurope.com", "spf.privateemail.com", "spf.intermedia.net",
+	"agenturserver.de", "spf.crsend.com",
 }
 
 // serviceName is a first label that names an SPF record, not a host.
@@ -106,7 +110,9 @@ func (x *examination) guessNamed(rule, message string, kind Kind, qualifier, arg
 		r, m := fault("ip.host", fmt.Sprintf("%s: takes a name, not an address", kind))
 		return sure(r, m, qualifier+net)
 	}
-	if inner := lower(nameOf(arg)); len(inner) < len(arg) && arg[len(inner)] != '/' && (isMechanism(inner) || isKnown(inner)) && inner != string(All) {
+	if inner := lower(nameOf(arg)); len(inner) < len(arg) && arg[len(inner)] != '/' &&
+		(isMechanism(inner) || isKnown(inner)) &&
+		inner != string(All) {
 		r, m := fault("doubled", fmt.Sprintf("%s: is followed by another mechanism", kind))
 		return x.guess(qualifier+arg, "").because(r, m)
 	}
@@ -126,17 +132,20 @@ func (x *examination) guessNamed(rule, message string, kind Kind, qualifier, arg
 		return doubt(r, m, fmt.Sprintf("Which domain was to stand after %q?", write("")))
 	case strings.Contains(arg, "%"):
 		r, m := fault("macro", why)
-		return doubt(r, m, fmt.Sprintf("Which name was meant by %q? A macro is written %%{d}, and a percent sign %%%%.", arg))
+		return doubt(r, m,
+			fmt.Sprintf("Which name was meant by %q? A macro is written %%{d}, and a percent sign %%%%.", arg))
 	case !strings.Contains(host, "."):
 		return x.guessLabel(rule, message, write, kind, host)
 	}
 	if (kind == A || kind == MX) && bits == "" && !strings.Contains(arg, "://") {
-		if _, tail, ok := strings.Cut(arg, "/"); ok && strings.Trim(tail, "/0123456789") == "" && strings.Trim(tail, "/") != "" {
+		if _, tail, ok := strings.Cut(arg, "/"); ok && strings.Trim(tail, "/0123456789") == "" &&
+			strings.Trim(tail, "/") != "" {
 			return x.guessBits(qualifier, kind, host, "/"+tail)
 		}
 	}
 	if t, bad := parseTerm(write(host + bits)); bad == "" && odd(&t) == "" {
-		if rule == "" && (kind == Include || kind == Exists || kind == PTR) && strings.Contains(arg, "/") && !strings.Contains(arg, "://") {
+		if rule == "" && (kind == Include || kind == Exists || kind == PTR) && strings.Contains(arg, "/") &&
+			!strings.Contains(arg, "://") {
 			m = fmt.Sprintf("%s: takes no prefix length", kind)
 		}
 		return sure(r, m, write(host+bits))
@@ -154,7 +163,11 @@ func (x *examination) guessLabel(rule, message string, write func(string) string
 	}
 	if x.domain != "" && (kind == A || kind == MX) && isTopLabel(label) {
 		whole := label + "." + x.domain
-		return guess{rule: rule, message: message, found: []candidate{{text: write(whole), name: whole, qualifier: qualifierOf(write("")[:1])}}}
+		return guess{
+			rule:    rule,
+			message: message,
+			found:   []candidate{{text: write(whole), name: whole, qualifier: qualifierOf(write("")[:1])}},
+		}
 	}
 	if !isTopLabel(label) {
 		return doubt(rule, message, askAbout(write(label)))
@@ -186,14 +199,19 @@ func (x *examination) guessBits(qualifier string, kind Kind, host, bits string) 
 	if host != "" {
 		text += ":" + host
 	}
-	n := strings.Trim(bits, "/ ")
+	n := strings.TrimLeft(strings.Trim(bits, "/ "), "0")
 	message := fmt.Sprintf("%q is no prefix length of an IPv4 network", n)
 	switch n {
 	case "48", "52", "56", "60", "64", "96", "112", "128":
 		return sure("cidr", message+", and with one slash it is none of IPv6", text+"//"+n)
 	}
-	if trimmed := strings.TrimLeft(n, "0"); bitsOf("/"+trimmed) != "" {
-		return sure("cidr", message, text+"/"+trimmed)
+	if bitsOf("/"+n) != "" {
+		return sure("cidr", message, text+"/"+n)
 	}
-	return doubt("cidr", message, fmt.Sprintf("Which prefix length, 0 to 32, was meant by %q? Without one, %q names the address alone.", bits, text))
+	return doubt(
+		"cidr",
+		message,
+		fmt.Sprintf("Which prefix length, 0 to 32, was meant by %q? Without one, %q names the address alone.", bits,
+			text),
+	)
 }

@@ -26,12 +26,18 @@ func (x *examination) guessNetwork(qualifier string, kind Kind, arg, why string)
 		arg = "::" + arg
 	}
 	if arg == "" {
-		return doubt("ip.syntax", fmt.Sprintf("%s: needs an address or a network", kind), fmt.Sprintf("Which address was to stand after \"%s:\"?", kind))
+		return doubt("ip.syntax", fmt.Sprintf("%s: needs an address or a network", kind),
+			fmt.Sprintf("Which address was to stand after \"%s:\"?", kind))
 	}
 	if from, to, ok := strings.Cut(arg, "-"); ok {
 		if nets := rangeNetworks(from, to); nets != nil {
 			if _, ambiguous := network(from + "/" + to); ambiguous && strings.HasSuffix(from, ".0") {
-				return doubt("ip.range", fmt.Sprintf("%q is no network", arg), fmt.Sprintf("Was the range of addresses %s meant, or the network %s/%s?", arg, from, to))
+				return doubt(
+					"ip.range",
+					fmt.Sprintf("%q is no network", arg),
+					fmt.Sprintf("Was the range of addresses %s to %s meant, or the network %s/%s?", from, to, from,
+						to),
+				)
 			}
 			return sure("ip.range", "a range of addresses is no network", networkTerms(qualifier, nets)...)
 		}
@@ -44,7 +50,8 @@ func (x *examination) guessNetwork(qualifier string, kind Kind, arg, why string)
 		return sure(rule, message, qualifier+net)
 	}
 	if inner := lower(nameOf(arg)); len(inner) < len(arg) && isKnown(inner) {
-		return x.guess(qualifier+arg, "").because("doubled", fmt.Sprintf("%s: is followed by another mechanism", kind))
+		return x.guess(qualifier+arg, "").
+			because("doubled", fmt.Sprintf("%s: is followed by another mechanism", kind))
 	}
 	if host, bits, ok := strings.Cut(arg, "/"); ok {
 		return x.guessPrefix(qualifier, kind, host, bits, why)
@@ -66,11 +73,14 @@ func (x *examination) guessNetwork(qualifier string, kind Kind, arg, why string)
 	ask := fmt.Sprintf("Which address or network was meant by %q?", arg)
 	switch {
 	case short4.MatchString(arg):
-		return doubt("ip.short", fmt.Sprintf("parts of the address are missing in %q: an IPv4 address has four numbers", arg), ask)
+		return doubt("ip.short",
+			fmt.Sprintf("parts of the address are missing in %q: an IPv4 address has four numbers", arg), ask)
 	case placeholder.MatchString(arg):
-		return doubt("placeholder", fmt.Sprintf("%q is a placeholder of a template", arg), fmt.Sprintf("Which address belongs in place of %q?", arg))
+		return doubt("placeholder", fmt.Sprintf("%q is a placeholder of a template", arg),
+			fmt.Sprintf("Which address belongs in place of %q?", arg))
 	case hostLike(plainHost(arg)):
-		return x.guessBare(string(kind)+":"+arg, qualifier, arg, A, fmt.Sprintf("%s: takes an address, and %q is a name", kind, arg))
+		return x.guessBare(string(kind)+":"+arg, qualifier, arg, A,
+			fmt.Sprintf("%s: takes an address, and %q is a name", kind, arg))
 	}
 	return doubt("ip.syntax", why, ask)
 }
@@ -104,15 +114,27 @@ func (x *examination) guessPrefix(qualifier string, kind Kind, host, bits, why s
 	addr, bad := netip.ParseAddr(host)
 	switch {
 	case bad != nil && hostLike(plainHost(host)):
-		return x.guessBare(string(kind)+":"+host, qualifier, host+"/"+bits, A, fmt.Sprintf("%s: takes an address, and %q is a name", kind, host))
+		return x.guessBare(string(kind)+":"+host, qualifier, host+"/"+bits, A,
+			fmt.Sprintf("%s: takes an address, and %q is a name", kind, host))
 	case bad != nil:
-		return doubt("ip.syntax", fmt.Sprintf("%q is no IPv%s address", host, kind[2:]), fmt.Sprintf("Which network was meant by %q?", host+"/"+bits))
+		return doubt("ip.syntax", fmt.Sprintf("%q is no IPv%s address", host, kind[2:]),
+			fmt.Sprintf("Which network was meant by %q?", host+"/"+bits))
 	}
 	message := fmt.Sprintf("%q is no prefix length of 0 to %d", bits, addr.BitLen())
 	if octets := addr.AsSlice(); octets[len(octets)-1]&1 == 1 { // an odd number begins no network
-		return sure("cidr", message+", and this address is none of a network", qualifier+networkTerm(netip.PrefixFrom(addr, addr.BitLen())))
+		return sure("cidr", message+", and this address is none of a network",
+			qualifier+networkTerm(netip.PrefixFrom(addr, addr.BitLen())))
 	}
-	return doubt("cidr", message, fmt.Sprintf("Which network does %s begin? Its prefix length cannot be %q; without one the term names the address alone.", host, bits))
+	return doubt(
+		"cidr",
+		message,
+		fmt.Sprintf(
+			"Which network does %s begin? Its prefix length cannot be %q; without one the term names the "+
+				"address alone.",
+			host,
+			bits,
+		),
+	)
 }
 
 // network reads an address or network, however it is bracketed, as an ip4 or

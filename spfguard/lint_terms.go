@@ -13,7 +13,8 @@ func (x *examination) judgeTerms() {
 	for i := range x.terms {
 		t := &x.terms[i]
 		if all != nil && !t.Kind.Modifier() {
-			x.report(t, Warning, "all.after", fmt.Sprintf("nothing after %q is ever evaluated", all.Text), "delete it, or move it before "+all.Text)
+			x.report(t, Warning, "all.after", fmt.Sprintf("nothing after %q is ever evaluated", all.Text),
+				"delete it, or move it before "+all.Text)
 			continue
 		}
 		switch t.Kind {
@@ -23,9 +24,12 @@ func (x *examination) judgeTerms() {
 		case Redirect:
 			redirect = t
 		case PTR:
-			x.report(t, Warning, "ptr", "ptr is slow, unreliable and not to be used (RFC 7208 §5.5); some receivers ignore it", "name the hosts or networks instead")
+			x.report(t, Warning, "ptr",
+				"ptr is slow, unreliable and not to be used (RFC 7208 §5.5); some receivers ignore it",
+				"name the hosts or networks instead")
 		case Unknown:
-			x.report(t, Info, "modifier.unknown", fmt.Sprintf("%q is a modifier that receivers ignore", t.Text), "delete it unless someone relies on it")
+			x.report(t, Info, "modifier.unknown", fmt.Sprintf("%q is a modifier that receivers ignore", t.Text),
+				"delete it unless someone relies on it")
 		}
 		if first, ok := seen[strings.ToLower(t.String())]; ok && t.Kind != Unknown && t.Kind != IP4 && t.Kind != IP6 {
 			s, cost := Info, ""
@@ -38,11 +42,18 @@ func (x *examination) judgeTerms() {
 	}
 	switch {
 	case all != nil && redirect != nil:
-		x.report(redirect, Warning, "redirect.all", "redirect beside all: receivers ignore it (RFC 7208 §6.1), but some that use libspf2 follow it",
+		x.report(redirect, Warning, "redirect.all",
+			"redirect beside all: receivers ignore it (RFC 7208 §6.1), but some that use libspf2 follow it",
 			"delete one of the two")
 	case all == nil && redirect == nil:
-		x.add(Warning, "all.missing", len(x.text), len(x.text), "the record ends without all: whoever matches nothing is neutral, as if there were no record",
-			`add "-all", or "~all" while not all senders are known`)
+		x.add(
+			Warning,
+			"all.missing",
+			len(x.text),
+			len(x.text),
+			"the record ends without all: whoever matches nothing is neutral, as if there were no record",
+			`add "-all", or "~all" while not all senders are known`,
+		)
 	}
 }
 
@@ -51,7 +62,13 @@ func (x *examination) judgeAll(t *meant) {
 	case Pass:
 		x.report(t, Error, "all.pass", "the whole world may send for this domain", `write "-all" or "~all"`)
 	case Neutral:
-		x.report(t, Info, "all.neutral", "whoever matches nothing is neutral, as if there were no record", `write "-all", or "~all" while not all senders are known`)
+		x.report(
+			t,
+			Info,
+			"all.neutral",
+			"whoever matches nothing is neutral, as if there were no record",
+			`write "-all", or "~all" while not all senders are known`,
+		)
 	}
 }
 
@@ -68,24 +85,29 @@ func (x *examination) judgeNetworks() {
 			continue
 		}
 		if masked := t.Net.Masked(); masked != t.Net {
-			x.report(t, Info, "net.hostbits", fmt.Sprintf("%s has bits below its prefix length set: it means %s", t.Net, masked),
-				fmt.Sprintf("write %q if the network is meant, %q if the address is", networkTerm(masked), string(t.Kind)+":"+t.Net.Addr().String()))
+			x.report(
+				t,
+				Info,
+				"net.hostbits",
+				fmt.Sprintf("%s has bits below its prefix length set: it means %s", t.Net, masked),
+				fmt.Sprintf("write %q if the network is meant, %q if the address is", networkTerm(masked),
+					string(t.Kind)+":"+t.Net.Addr().String()),
+			)
 		}
 		if why := privateNetwork(t.Net); why != "" {
-			x.report(t, Warning, "net.private", fmt.Sprintf("%s is %s: no receiver on the internet sees mail come from it", t.Net, why),
+			x.report(t, Warning, "net.private",
+				fmt.Sprintf("%s is %s: no receiver on the internet sees mail come from it", t.Net, why),
 				"delete it, and name the public address that this mail leaves from")
 		}
-		if t.Net.Addr().Is4In6() {
-			mapped, _ := network(t.Net.String())
-			x.report(t, Warning, "net.mapped", "an IPv4 address in the form of IPv6 matches nothing: receivers compare IPv4 addresses with ip4: alone", fmt.Sprintf("write %q", mapped))
-		}
 		if widest := map[Kind]int{IP4: 8, IP6: 16}[t.Kind]; t.Net.Bits() < widest && t.Qualifier == Pass {
-			x.report(t, Error, "net.wide", fmt.Sprintf("%s authorises a great part of the internet", t.Net), "write the network that is yours")
+			x.report(t, Error, "net.wide", fmt.Sprintf("%s authorises a great part of the internet", t.Net),
+				"write the network that is yours")
 		}
 		for _, other := range before {
 			switch {
 			case other.Net.Masked() == t.Net.Masked():
-				x.report(t, Info, "net.duplicate", fmt.Sprintf("%q stands before with the same network", other.Text), "delete it")
+				x.report(t, Info, "net.duplicate",
+					fmt.Sprintf("%q stands before with the same network", other.Text), "delete it")
 			case covers(other.Net, t.Net):
 				x.report(t, Info, "net.covered", fmt.Sprintf("%q before covers it", other.Text), "delete it")
 			case covers(t.Net, other.Net) && other.Qualifier == t.Qualifier:

@@ -29,8 +29,18 @@ var lints = []struct {
 	{"v=spf1 redirect=x.example -all", []string{"redirect.all@redirect=x.example"}},
 	{"v=spf1 redirect=x.example redirect=y.example", []string{"redirect.twice@redirect=y.example"}},
 	{"v=spf1 ptr -all", []string{"ptr@ptr"}},
-	{"v=spf1 ip4=192.0.2.1 include=x.example -all", []string{"modifier.equals@ip4=192.0.2.1", "modifier.equals@include=x.example"}},
-	{"v=spf1 redirct=x.example default=x -all", []string{"modifier.unknown@redirct=x.example", "redirect.all@redirct=x.example", "modifier.unknown@default=x"}},
+	{
+		"v=spf1 ip4=192.0.2.1 include=x.example -all",
+		[]string{"modifier.equals@ip4=192.0.2.1", "modifier.equals@include=x.example"},
+	},
+	{
+		"v=spf1 redirct=x.example default=x -all",
+		[]string{
+			"modifier.unknown@redirct=x.example",
+			"redirect.all@redirct=x.example",
+			"modifier.unknown@default=x",
+		},
+	},
 	{"v=spf1 redirect:x.example", []string{"modifier.colon@redirect:x.example"}},
 	{"v=spf1 a,mx,-all", []string{"separator@a,mx,-all"}},
 	{"v=spf1 a; mx; -all", []string{"separator@a;", "separator@mx;"}},
@@ -51,13 +61,30 @@ var lints = []struct {
 	{"v=spf1 ip4:192.0.2.0/255.255.255.0 -all", []string{"ip.netmask@ip4:192.0.2.0/255.255.255.0"}},
 	{"v=spf1 ip4:192.0.2.77/24 -all", []string{"net.hostbits@ip4:192.0.2.77/24"}},
 	{"v=spf1 ip4:192.0.2.1-192.0.2.9 -all", []string{"ip.range@ip4:192.0.2.1-192.0.2.9"}},
-	{"v=spf1 ip4:192.0.2.1:25 ip4:192.0.2 ip4:198.51.100.* ip4:203.0.113.01 -all", []string{"ip.port@ip4:192.0.2.1:25", "ip.short@ip4:192.0.2", "ip.wildcard@ip4:198.51.100.*", "ip.zeros@ip4:203.0.113.01"}},
+	{
+		"v=spf1 ip4:192.0.2.1:25 ip4:192.0.2 ip4:198.51.100.* ip4:203.0.113.01 -all",
+		[]string{
+			"ip.port@ip4:192.0.2.1:25",
+			"ip.short@ip4:192.0.2",
+			"ip.wildcard@ip4:198.51.100.*",
+			"ip.zeros@ip4:203.0.113.01",
+		},
+	},
 	{"v=spf1 ip4:2001:db8::1 192.0.2.1 -all", []string{"ip.family@ip4:2001:db8::1", "ip.bare@192.0.2.1"}},
-	{"v=spf1 a:192.0.2.1 mx:192.0.2.2 include:192.0.2.3 -all", []string{"ip.host@a:192.0.2.1", "ip.host@mx:192.0.2.2", "ip.host@include:192.0.2.3"}},
+	{
+		"v=spf1 a:192.0.2.1 mx:192.0.2.2 include:192.0.2.3 -all",
+		[]string{"ip.host@a:192.0.2.1", "ip.host@mx:192.0.2.2", "ip.host@include:192.0.2.3"},
+	},
 	{"v=spf1 a:mail -all", []string{"label.single@a:mail"}},
 	{"v=spf1 include:include:x.example -all", []string{"doubled@include:include:x.example"}},
-	{"v=spf1 include:https://x.example/ include:me@y.example -all", []string{"domain.odd@include:https://x.example/", "domain.odd@include:me@y.example"}},
-	{"v=spf1 ipv4:192.0.2.1 inlcude:x.example -all", []string{"name.unknown@ipv4:192.0.2.1", "name.unknown@inlcude:x.example"}},
+	{
+		"v=spf1 include:https://x.example/ include:me@y.example -all",
+		[]string{"domain.odd@include:https://x.example/", "domain.odd@include:me@y.example"},
+	},
+	{
+		"v=spf1 ipv4:192.0.2.1 inlcude:x.example -all",
+		[]string{"name.unknown@ipv4:192.0.2.1", "name.unknown@inlcude:x.example"},
+	},
 	{"v=spf1 bogus -all.", []string{"syntax@bogus", "all.argument@-all."}},
 	{"v=spf1 ip4:192.0.2.1 ip4:192.0.2.1/32 -all", []string{"net.duplicate@ip4:192.0.2.1/32"}},
 	{"v=spf1 ip4:192.0.2.0/24 ip4:192.0.2.1 -all", []string{"net.covered@ip4:192.0.2.1"}},
@@ -69,7 +96,16 @@ var lints = []struct {
 	{"v=spf1; a -all", []string{"version.misspelt@v=spf1;"}},
 	{"a mx -all", []string{"version.missing@"}},
 	{"", []string{"all.missing@", "version.missing@"}},
-	{"v=spf1 " + strings.Repeat("ip4:192.0.2.255 ", 1) + "include:" + strings.Repeat("label.", 40) + "example -all", []string{"length.strings@*"}},
+	{
+		"v=spf1 " + strings.Repeat(
+			"ip4:192.0.2.255 ",
+			1,
+		) + "include:" + strings.Repeat(
+			"label.",
+			40,
+		) + "example -all",
+		[]string{"length.strings@*"},
+	},
 }
 
 func rules(fs []spfguard.Finding, text string) []string {
@@ -162,7 +198,13 @@ func TestLintPublished(t *testing.T) {
 		"gone.example":    {"redirect.none@redirect=none.example"},
 		"big.example":     {"length.answer@v=spf1 -all"},
 	} {
-		_, found, err := c.Lint(t.Context(), domain, "", netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::5"))
+		_, found, err := c.Lint(
+			t.Context(),
+			domain,
+			"",
+			netip.MustParseAddr("192.0.2.1"),
+			netip.MustParseAddr("2001:db8::5"),
+		)
 		if err != nil {
 			t.Errorf("%s: %v", domain, err)
 		}

@@ -119,7 +119,8 @@ func (e *evaluation) askNames(ctx context.Context) {
 			continue
 		}
 		if len(addrs.Records) == 0 {
-			e.namesMissing = append(e.namesMissing, Missing{name, addressType(e.ip.Is4()), errors.Is(err, dns.ErrNXDomain)})
+			e.namesMissing = append(e.namesMissing,
+				Missing{name, addressType(e.ip.Is4()), errors.Is(err, dns.ErrNXDomain)})
 		}
 		if slices.Contains(addrs.Records, e.ip) {
 			e.names = append(e.names, name)

@@ -66,6 +66,9 @@ func (c *Checker) settle(ctx context.Context, cand candidate, domain string) (te
 		if err != nil {
 			return nil, "", fmt.Errorf("what %s is: %w", name, err)
 		}
+		if strings.EqualFold(name, domain) {
+			h.records = nil // a record does not include itself
+		}
 		if !h.any() {
 			continue
 		}
@@ -143,7 +146,8 @@ func (x *examination) settle(ctx context.Context, c *Checker) error {
 		for _, text := range texts {
 			settled := mustTerm(text)
 			settled.Pos = t.Pos
-			terms[t.finding] = append(terms[t.finding], meant{Term: settled, pos: t.pos, end: t.end, finding: t.finding})
+			terms[t.finding] = append(terms[t.finding],
+				meant{Term: settled, pos: t.pos, end: t.end, finding: t.finding})
 		}
 	}
 	var settled []meant
