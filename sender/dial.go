@@ -60,7 +60,7 @@ func (s *Sender) dialFirst(ctx context.Context, r route, others func(host string
 				s.bury(r.tls, f)
 			}
 		}
-		if worst == nil || f.crowded {
+		if worst == nil || f.crowded || errors.Is(worst.err, errNotDialled) { // which is final only where it holds for all
 			worst = f
 		}
 	}

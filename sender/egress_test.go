@@ -130,7 +130,7 @@ func TestEgressStays(t *testing.T) {
 	for i := range 4 {
 		w.sender.Bind = append(w.sender.Bind, netip.AddrFrom4([4]byte{127, 0, 0, byte(50 + i)}))
 	}
-	again := &sender.Sender{Resolver: w.sender.Resolver, Throttle: w.throttle, HELO: "client.test", Port: w.sender.Port}
+	again := &sender.Sender{Resolver: w.sender.Resolver, Throttle: w.throttle, HELO: "client.test", Port: w.sender.Port, AllowMX: loopback}
 	for i := range w.sender.Bind { // the same addresses in another order
 		again.Bind = append(again.Bind, w.sender.Bind[3-i])
 	}

@@ -109,6 +109,8 @@ func (f *failure) outcome() queue.Outcome {
 		o = final(o, queue.Policy, 556, "5.1.10", f.err)
 	case errors.Is(f.err, errNoDomain), errors.Is(f.err, errNoHost): // RFC 3463 §3.2
 		o = final(o, queue.Other, 550, "5.1.2", f.err)
+	case errors.Is(f.err, errNotDialled): // as a null MX, and a loop if it were dialled (RFC 3463 §3.5)
+		o = final(o, queue.Policy, 556, "5.4.6", f.err)
 	case errors.Is(f.err, errTooLarge): // RFC 1870 §6.1
 		o = final(o, queue.Content, 552, "5.3.4", f.err)
 	case errors.Is(f.err, errNoUTF8): // RFC 6531 §3.5

@@ -34,8 +34,8 @@ var (
 )
 
 // route finds the mail hosts of a domain by RFC 5321 §5.1. Errors other than
-// errNullMX, errNoDomain and errNoHost are temporary; with those three the
-// domain is a site of its own, so that all its messages fail at the pace of any.
+// errNullMX, errNoDomain, errNoHost and errNotDialled are temporary; with those
+// the domain is a site of its own, so that all its messages fail at the pace of any.
 func (s *Sender) route(ctx context.Context, domain string) (route, error) {
 	if s.Smarthost != "" {
 		host, _, err := net.SplitHostPort(s.Smarthost)
@@ -67,6 +67,8 @@ func (s *Sender) implicit(ctx context.Context, domain string, ttl time.Duration)
 	switch {
 	case isDenial(err):
 		return route{site: domain, ttl: ttl}, errNoHost
+	case errors.Is(err, errNotDialled):
+		return route{site: domain, ttl: fixedRoute}, err
 	case err != nil:
 		return route{}, err
 	}
@@ -101,10 +103,13 @@ const maxAddresses = 4
 
 // addresses are those of a host in the order in which they are tried: IPv4
 // first, since big receivers ask more of a sender that comes by IPv6. An error
-// that wraps no denial of package dns is temporary.
+// that wraps neither a denial of package dns nor errNotDialled is temporary.
 func (s *Sender) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
-		return []netip.Addr{addr}, nil
+		return s.literalHost(addr)
+	}
+	if isLocalhost(host) && s.Smarthost == "" {
+		return s.dialable(host, slices.DeleteFunc(slices.Clone(loopbacks), func(a netip.Addr) bool { return !s.sendsFrom(family(a)) }))
 	}
 	var v4, v6 dns.Answer[netip.Addr]
 	err4, err6 := dns.ErrNoData, dns.ErrNoData
@@ -117,11 +122,25 @@ func (s *Sender) addresses(ctx context.Context, host string) ([]netip.Addr, erro
 	addrs := append(v4.Records, v6.Records...)
 	switch {
 	case len(addrs) > 0:
+		if s.Smarthost == "" {
+			var err error
+			if addrs, err = s.dialable(host, addrs); err != nil {
+				return nil, err
+			}
+		}
 		return addrs[:min(len(addrs), maxAddresses)], nil
 	case isDenial(err4):
 		err4 = err6 // which may be temporary
 	}
 	return nil, fmt.Errorf("no address for %s: %w", host, err4)
+}
+
+// family tells addresses of one family from others.
+func family(addr netip.Addr) func(netip.Addr) bool {
+	if addr.Is4() {
+		return netip.Addr.Is4
+	}
+	return netip.Addr.Is6
 }
 
 // sendsFrom reports whether we may send from addresses of the family.

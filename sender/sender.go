@@ -65,6 +65,13 @@ type Sender struct {
 	// Rules say what replies mean; the zero value are the built-in ones.
 	Rules bounce.Rules
 
+	// AllowMX are networks whose addresses may be dialled though they are none of
+	// the public internet, or our own. Mail hosts that are named by their address
+	// are dialled there alone. The smarthost always is.
+	AllowMX []netip.Prefix
+	// Own are addresses of this host and of its nodes. Mail for them would loop.
+	Own []netip.Addr
+
 	// TLS is what holds where SetTLS says nothing; 0 is Opportunistic.
 	TLS TLSPolicy
 	// RootCAs vouch for hosts where certificates are looked at; nil are the system's.

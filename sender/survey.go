@@ -16,6 +16,7 @@ func (s *Sender) Survey(ctx context.Context, domain string) (queue.Survey, error
 	case errors.Is(err, errNullMX), errors.Is(err, errNoDomain), errors.Is(err, errNoHost):
 		no := (&failure{stage: routing, err: err}).outcome()
 		return queue.Survey{Site: r.site, TTL: r.ttl, NoMail: &no}, nil
+	case errors.Is(err, errNotDialled): // by the settings of this node; the DNS says that there is a host
 	case err != nil:
 		return queue.Survey{}, err
 	}

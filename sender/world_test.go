@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +30,8 @@ type world struct {
 	sender   *sender.Sender
 }
 
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+
 // hosts are the mail hosts of a world, by name.
 type hosts map[string]smtptest.Config
 
@@ -49,6 +52,7 @@ func newWorld(t testing.TB, zone string, hosts hosts) *world {
 		Throttle: w.throttle,
 		HELO:     "client.test",
 		Port:     port,
+		AllowMX:  loopback,
 	}
 	t.Cleanup(w.sender.Close)
 	return w

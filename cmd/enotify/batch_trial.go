@@ -36,7 +36,7 @@ type trial struct {
 
 func (a *app) batchTestCmd() *cobra.Command {
 	var to, as, smarthost, helo, login, tls string
-	var egress []string
+	var egress, allowMX []string
 	port := 25
 	var own messageFlags
 	cmd := &cobra.Command{
@@ -56,6 +56,7 @@ Exit codes: 0 the copy was accepted; 1 it was not; 2 the client is blocked.`,
 	f.StringSliceVar(&egress, "egress", nil, "`IP` addresses to send from, separated by commas, those that are local; default: the system chooses")
 	f.StringVar(&helo, "helo", "", "our `NAME` in EHLO; default: this host's name")
 	f.IntVar(&port, "smtp-port", 25, "port of the receivers")
+	allowMXFlag(f, &allowMX)
 	f.StringVar(&smarthost, "smarthost", "", "deliver to `HOST:PORT`")
 	f.StringVar(&login, "smarthost-user", "", "user `NAME` at the smarthost, with the password in ENOTIFY_SMARTHOST_PASSWORD")
 	f.StringVar(&tls, "tls", "opportunistic", "opportunistic, required or verified, as for enotify run")
@@ -74,6 +75,9 @@ Exit codes: 0 the copy was accepted; 1 it was not; 2 the client is blocked.`,
 		}
 		from, err := settings.Addresses("--egress", egress)
 		if err != nil {
+			return err
+		}
+		if mail.AllowMX, err = settings.Networks("--allow-mx", allowMX); err != nil {
 			return err
 		}
 		mail.Bind = node.Bindable(from) // as a node does: behind NAT the others are not local

@@ -53,7 +53,7 @@ func newWorld(t *testing.T, blocks []guide.Block) *world {
 	_, smtpPort, _ := net.SplitHostPort(smtp.Addr)
 	w.env = []string{
 		"PATH=" + w.dir + "/.bin:" + os.Getenv("PATH"), "HOME=" + w.dir, "TZ=UTC", "GORACE=atexit_sleep_ms=0", "PSQLRC=/dev/null", "PAGER=cat",
-		"ENOTIFY_RESOLVER=" + w.dns.Addr, "ENOTIFY_SMTP_PORT=" + smtpPort, "ENOTIFY_STATE_DIR=" + w.dir + "/state",
+		"ENOTIFY_RESOLVER=" + w.dns.Addr, "ENOTIFY_SMTP_PORT=" + smtpPort, "ENOTIFY_ALLOW_MX=127.0.0.0/8", "ENOTIFY_STATE_DIR=" + w.dir + "/state",
 		"DATABASE_URL=postgres://127.0.0.1:1/none", // no page may use the private database of whoever runs the test
 		"APPLICATION_URL=postgres://cms:secret@127.0.0.1/enotify",
 	}

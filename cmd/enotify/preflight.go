@@ -246,6 +246,7 @@ func (p *preflightFlags) addSources(f *pflag.FlagSet) {
 	f.StringVar(&p.BounceDomain, "bounce-domain", "", "domain `NAME` of the operator's signed return paths, as in enotify run")
 	f.StringVar(&p.PublicURL, "public-url", "", "https `URL` of our unsubscribe page, as in enotify run")
 	f.StringVar(&p.Smarthost, "smarthost", "", "smarthost `HOST:PORT` that gets all mail, as in enotify run")
+	allowMXFlag(f, &p.AllowMX)
 	dkimDirFlag(f, &p.Keys)
 	f.StringSliceVar(&p.Lists, "dnsbl", nil, "DNS block list `ZONES` to ask, such as zen.spamhaus.org")
 }

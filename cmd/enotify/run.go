@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"enotify/cmd/enotify/node"
 	"enotify/cmd/enotify/settings"
@@ -11,12 +12,15 @@ import (
 
 func (a *app) runCmd() *cobra.Command {
 	var c node.Config
-	var egress []string
+	var egress, allowMX []string
 	cmd := &cobra.Command{
 		Use: "run", Short: "Run a node: send queued batches until a signal", Args: cobra.NoArgs,
 		Example: "  enotify run --egress 192.0.2.10 --helo mail.host.example",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if c.Egress, err = settings.Addresses("--egress", egress); err != nil {
+				return err
+			}
+			if c.AllowMX, err = settings.Networks("--allow-mx", allowMX); err != nil {
 				return err
 			}
 			if c.StateDir == "" {
@@ -35,6 +39,7 @@ func (a *app) runCmd() *cobra.Command {
 	f.StringVar(&c.HELO, "helo", "", "our `NAME` in EHLO; default: this host's name")
 	f.StringVar(&c.Name, "node", "", "`NAME` of this node; default: the host's name and the process id")
 	f.IntVar(&c.SMTPPort, "smtp-port", 25, "port of the receivers")
+	allowMXFlag(f, &allowMX)
 	f.StringVar(&c.Smarthost, "smarthost", "", "deliver everything to `HOST:PORT`")
 	f.StringVar(&c.Login.User, "smarthost-user", "", "user `NAME` at the smarthost, with the password in ENOTIFY_SMARTHOST_PASSWORD; needs STARTTLS with a valid certificate, or --tls required")
 	f.StringVar(&c.TLS, "tls", "opportunistic", "opportunistic: encrypt where it works; required: never unencrypted; verified: required, with a valid certificate; enotify destination set overrides it")
@@ -57,4 +62,9 @@ func (a *app) runCmd() *cobra.Command {
 	f.StringVar(&c.BounceCert, "bounce-tls-cert", "", "PEM `FILE` with the certificate for STARTTLS on the bounce listener")
 	f.StringVar(&c.BounceKey, "bounce-tls-key", "", "PEM `FILE` with the key of that certificate")
 	return cmd
+}
+
+// allowMXFlag is that of all verbs that look for receivers.
+func allowMXFlag(f *pflag.FlagSet, to *[]string) {
+	f.StringSliceVar(to, "allow-mx", nil, "`NETWORKS` where receivers may be although they are private, loopback or our own, separated by commas, such as 10.0.0.0/8")
 }

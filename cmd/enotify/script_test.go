@@ -131,6 +131,7 @@ func newInternet(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Setenv("ENOTIFY_RESOLVER", n.dns.Addr)
 	ts.Setenv("ENOTIFY_SMTP_PORT", port)
+	ts.Setenv("ENOTIFY_ALLOW_MX", "127.0.0.0/8")
 	ts.Setenv("ENOTIFY_EGRESS", sitetest.Egress.String())
 	ts.Setenv("ENOTIFY_HELO", "mail.host.example")
 }

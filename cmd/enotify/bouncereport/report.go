@@ -33,7 +33,7 @@ var segments = []struct {
 	{queue.MailboxFull, "", "The mailbox is full", fullAdvice},
 	{queue.Throttled, greylisted, "Asked to come back later (greylisting)", "Many receivers do that with senders they do not know yet. Tried again by itself, and the site is not slowed down. Nothing to do."},
 	{queue.SpamBlock, "", "Taken for spam", "An address of ours is on a block list or has a poor name. Read the reply, ask to be taken off, and see how many complain: enotify destination list."},
-	{queue.Policy, noMail, "The domain takes no mail", "The DNS says so: there is no such domain, it has no mail host, or a null MX (RFC 7505). Final. Take the addresses off the client's list, or correct a mistyped domain."},
+	{queue.Policy, noMail, "The domain takes no mail", "The DNS says so: there is no such domain, it has no mail host, a null MX (RFC 7505), or only hosts that are not dialled. Final. Take the addresses off the client's list, or correct a mistyped domain."},
 	{queue.Policy, "", "Refused by a rule of theirs", "Final for the message. Read the reply; ask their postmaster where it concerns many."},
 	{queue.Content, "", "Refused for what it holds", "Final for the message. Look at size, attachments and links: enotify preflight ID."},
 	{queue.Other, "", "Other", "No rule knows these replies. Read them; 4xx are tried again, 5xx are final."},

@@ -148,7 +148,8 @@ func (d *demo) perform(ctx context.Context, databaseURL string) (err error) {
 func (d *demo) send(ctx context.Context, databaseURL string) error {
 	return node.Run(ctx, node.Config{
 		DatabaseURL: databaseURL, Resolver: d.internet.dns.Addr, SMTPPort: d.internet.port,
-		Name: "demo", HELO: "mail.hoster.example", Egress: []netip.Addr{egress},
+		AllowMX: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Name:    "demo", HELO: "mail.hoster.example", Egress: []netip.Addr{egress},
 		Schedule: engine.Schedule{First: d.RetryFirst, Max: time.Hour}, Grace: 3 * time.Second,
 		Version: d.Version, Log: d.Log,
 	})

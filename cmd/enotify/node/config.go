@@ -43,6 +43,9 @@ type Config struct {
 
 	// SMTPPort is where receivers listen; 0 is 25.
 	SMTPPort int
+	// AllowMX are networks where receivers may be though they are none of the
+	// public internet, or our own; see [sender.Sender].
+	AllowMX []netip.Prefix
 	// Smarthost is the HOST:PORT that gets everything; "" is none.
 	Smarthost string
 	// Login is for the smarthost.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -77,7 +78,7 @@ func (c Config) serve(ctx context.Context, db *queue.DB) error {
 		return err
 	}
 	mail := &sender.Sender{
-		Resolver: resolver, Throttle: limits, HELO: node.HELO, Port: c.SMTPPort, Smarthost: c.Smarthost, SmarthostLogin: c.Login, Bind: Bindable(node.Egress),
+		Resolver: resolver, Throttle: limits, HELO: node.HELO, Port: c.SMTPPort, AllowMX: c.AllowMX, Own: slices.Concat(node.Egress, interfaceAddrs()), Smarthost: c.Smarthost, SmarthostLogin: c.Login, Bind: Bindable(node.Egress),
 		TLS: encryption, MaxConnections: c.MaxConnections, Keys: signing, BounceDomain: c.BounceDomain, PublicURL: c.PublicURL, FeedbackSender: c.FeedbackID, Rules: c.rules, Log: log,
 	}
 	mail.DKIM.Path = c.DKIMDir

@@ -64,6 +64,16 @@ func TestBatchRows(t *testing.T) {
 			in.Directory.Facts[domain] = queue.Survey{Site: domain, NoMail: &queue.Outcome{State: queue.Bounced, Reply: queue.Reply{Enhanced: enhanced, Text: "takes no mail"}}}
 		}
 	}
+	inside := func(in *preflight.Input) {
+		in.Census.Domains = append(in.Census.Domains, insight.DomainCount{Domain: "inside.test", N: 7})
+		in.Directory.Facts["inside.test"] = queue.Survey{Site: "inside.test"}
+		in.AskReach(t.Context(), func(_ context.Context, domain string) string {
+			if domain == "inside.test" {
+				return "mx.inside.test has 10.1.2.3, a private address (RFC 1918)"
+			}
+			return ""
+		})
+	}
 	silent := func(in *preflight.Input) {
 		delete(in.Directory.Facts, "b.test")
 		in.Directory.Unanswered, in.Directory.Trouble = []string{"b.test"}, errors.New("timeout")
@@ -208,6 +218,10 @@ func TestBatchRows(t *testing.T) {
 		{rowCase: rowCase{name: "none", row: "rcpt.nullmx", want: pass, change: no("gone.test", "5.1.2")}},
 		{rowCase: rowCase{name: "null", row: "rcpt.nullmx", want: warn, says: "null.test: 7 recipients", change: no("null.test", "5.1.10")}},
 		{rowCase: rowCase{name: "no answer", row: "rcpt.nullmx", want: notChecked, change: silent}},
+		{rowCase: rowCase{name: "none", row: "mx.private", want: pass}},
+		{rowCase: rowCase{name: "inside", row: "mx.private", want: warn, says: "inside.test: 7 recipients, mx.inside.test has 10.1.2.3", change: inside}},
+		{rowCase: rowCase{name: "by a smarthost", row: "mx.private", want: pass, change: func(in *preflight.Input) { inside(in); in.Directory.Smarthost = "relay.test" }}},
+		{rowCase: rowCase{name: "no answer", row: "mx.private", want: notChecked, change: silent}},
 		{rowCase: rowCase{name: "none", row: "rcpt.typo", want: pass, change: no("gone.test", "5.1.2")}},
 		{rowCase: rowCase{name: "swapped", row: "rcpt.typo", want: info, says: "gmial.com: 7 recipients, probably gmail.com", change: no("gmial.com", "5.1.2")}},
 		{rowCase: rowCase{name: "no answer", row: "rcpt.typo", want: notChecked, change: silent}},

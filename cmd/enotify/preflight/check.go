@@ -27,7 +27,7 @@ var checks = []check{
 	{[]string{"hdr.from"}, checkFrom},
 	{[]string{"hdr.5322", "hdr.merge", "body.size", "body.text", "unsub.header"}, checkMessage},
 	{[]string{"unsub.works"}, checkUnsubscribe},
-	{[]string{"rcpt.syntax", "rcpt.dup", "rcpt.suppressed", "rcpt.role", "rcpt.nomx", "rcpt.nullmx", "rcpt.typo", "rcpt.provider", "rcpt.new"}, checkRecipients},
+	{[]string{"rcpt.syntax", "rcpt.dup", "rcpt.suppressed", "rcpt.role", "rcpt.nomx", "rcpt.nullmx", "mx.private", "rcpt.typo", "rcpt.provider", "rcpt.new"}, checkRecipients},
 	{[]string{"hist.bounce", "warmup"}, checkHistory},
 }
 

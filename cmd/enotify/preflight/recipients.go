@@ -26,6 +26,34 @@ type Directory struct {
 	Unanswered []string // domains of which the DNS said nothing, the most recipients first
 	Trouble    error    // of one of them
 	Asked      int      // were not known before
+
+	NotDialled map[string]string // why none of its hosts is dialled, by site; of one domain of each
+}
+
+// AskReach finds the sites whose mail hosts are dialled by no node, of each by
+// its domain with the most recipients.
+func (in *Input) AskReach(ctx context.Context, ask func(ctx context.Context, domain string) string) {
+	in.Directory.NotDialled = map[string]string{}
+	asked := map[string]bool{}
+	var mu sync.Mutex
+	var asking errgroup.Group
+	asking.SetLimit(maxAsking)
+	for _, c := range in.Census.Domains {
+		fact, known := in.Directory.Facts[c.Domain]
+		if !known || fact.NoMail != nil || asked[fact.Site] || ctx.Err() != nil {
+			continue
+		}
+		asked[fact.Site] = true
+		asking.Go(func() error {
+			if why := ask(ctx, c.Domain); why != "" {
+				mu.Lock()
+				in.Directory.NotDialled[fact.Site] = why
+				mu.Unlock()
+			}
+			return nil
+		})
+	}
+	_ = asking.Wait() // it has no error
 }
 
 // AskDomains completes what is known of domains by asking, and returns that
@@ -115,7 +143,7 @@ func (in *Input) sites() []Site {
 // checkRecipients says who is on the list, and who should not be.
 func checkRecipients(_ context.Context, in *Input) []Finding {
 	c := in.Census
-	return []Finding{syntax(c), duplicates(c), suppressed(c, in.Now), roles(c), noMail(in, "rcpt.nomx"), noMail(in, "rcpt.nullmx"), typos(in), providers(in), newcomers(c)}
+	return []Finding{syntax(c), duplicates(c), suppressed(c, in.Now), roles(c), noMail(in, "rcpt.nomx"), noMail(in, "rcpt.nullmx"), notDialled(in), typos(in), providers(in), newcomers(c)}
 }
 
 func syntax(c *insight.Census) Finding {
@@ -211,6 +239,42 @@ func noMail(in *Input, id string) Finding {
 	if n > 0 && len(open) > 0 {
 		f.Evidence = append(f.Evidence, "no answer for "+figures.Some(len(open), "more domain"))
 	}
+	return f
+}
+
+// notDialled lists the domains whose mail hosts are at addresses that no node
+// dials: private, loopback and the like.
+func notDialled(in *Input) Finding {
+	f := Finding{ID: "mx.private", Severity: Pass, Found: "No mail host is at an address where no mail is sent to."}
+	if in.Directory.Smarthost != "" {
+		f.Found = "The smarthost gets all mail, whatever the MX records say."
+		return f
+	}
+	n, domains := 0, 0
+	for _, c := range in.Census.Domains {
+		why := in.Directory.NotDialled[in.Directory.site(c.Domain)]
+		if why == "" || in.Directory.Facts[c.Domain].NoMail != nil {
+			continue
+		}
+		n += c.N
+		if domains++; domains <= 10 {
+			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s, %s", c.Domain, figures.Some(c.N, "recipient"), why))
+		}
+	}
+	if open := in.Directory.Unanswered; n == 0 && len(open) > 0 {
+		f = unsure(f.ID, in.Directory.Trouble)
+		f.Found = fmt.Sprintf("The DNS gave no answer for %s of %s.", figures.Count(len(open)), figures.Some(len(in.Census.Domains), "domain"))
+		f.Evidence = []string{in.Directory.Trouble.Error()}
+	}
+	if n == 0 {
+		return f
+	}
+	f.Severity = Warn
+	f.Found = fmt.Sprintf("%s at %s would bounce at once: their mail hosts are at addresses that are not dialled.", figures.Some(n, "recipient"), figures.Some(domains, "domain"))
+	if more := domains - len(f.Evidence); more > 0 {
+		f.Evidence = append(f.Evidence, "and "+figures.Some(more, "more domain"))
+	}
+	f.Advice = "Take them off the list. Where a receiver of your own network is meant, start the nodes with --allow-mx and its network."
 	return f
 }
 

@@ -58,6 +58,7 @@ var rows = []row{
 	{"rcpt.role", "No role accounts are on the list", "There are role accounts on the list", []Rejection{gmailSpam}},
 	{"rcpt.nomx", "Every recipient domain exists and takes mail", "Some recipient domains do not exist", nil},
 	{"rcpt.nullmx", "No recipient domain refuses all mail", "Some recipient domains refuse all mail", nil},
+	{"mx.private", "Every recipient domain has a mail host that is dialled", "Some recipient domains have mail hosts that are not dialled", nil},
 	{"rcpt.typo", "No recipient domain is misspelt", "Some recipient domains look misspelt", nil},
 	{"rcpt.provider", "Who receives the mail", "", nil},
 	{"rcpt.new", "The recipients are known", "Many recipients are new", []Rejection{gmailSpam, yahooSlow}},

@@ -37,6 +37,23 @@ func Addresses(flag string, texts []string) ([]netip.Addr, error) {
 	return addrs, nil
 }
 
+// Networks reads networks, as 10.0.0.0/8, or addresses.
+func Networks(flag string, texts []string) ([]netip.Prefix, error) {
+	var networks []netip.Prefix
+	for _, text := range texts {
+		text = strings.TrimSpace(text)
+		network, err := netip.ParsePrefix(text)
+		if addr, isAddr := netip.ParseAddr(text); isAddr == nil && addr.Zone() == "" {
+			network, err = addr.Unmap().Prefix(addr.Unmap().BitLen())
+		}
+		if err != nil {
+			return nil, exit.Usagef("%s %s: want networks, such as 10.0.0.0/8", flag, text)
+		}
+		networks = append(networks, network.Masked())
+	}
+	return networks, nil
+}
+
 // HostPort checks an address that is HOST:PORT; "" is none.
 func HostPort(flag, text string) error {
 	if text == "" {

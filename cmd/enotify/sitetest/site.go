@@ -118,7 +118,7 @@ func (s *Site) States(batch int64) string {
 func (s *Site) Node() node.Config {
 	s.Helper()
 	return node.Config{
-		DatabaseURL: s.URL, Resolver: s.DNS.Addr, SMTPPort: s.port(), Egress: []netip.Addr{Egress}, HELO: "mail.host.example",
+		DatabaseURL: s.URL, Resolver: s.DNS.Addr, SMTPPort: s.port(), AllowMX: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Egress: []netip.Addr{Egress}, HELO: "mail.host.example",
 		StateDir: filepath.Join(s.Home, "journals"), Grace: 5 * time.Second,
 	}
 }

@@ -42,11 +42,15 @@ type Sources struct {
 	Keys dkim.Directory
 	// BounceDomain, PublicURL and Smarthost are those of the nodes.
 	BounceDomain, PublicURL, Smarthost string
+	// AllowMX are the networks that the nodes may dial receivers in.
+	AllowMX []string
 	// Message is what a message takes in one connection; 0 asks the nodes.
 	Message time.Duration
 
 	// Progress is told what is being done; nil tells nobody.
 	Progress *term.Progress
+
+	allowMX []netip.Prefix // AllowMX, once checked
 }
 
 // Check reports the first setting that makes no sense. It connects to nothing.
@@ -58,6 +62,9 @@ func (s *Sources) Check() (err error) {
 		if !strings.Contains(zone, ".") || strings.ContainsAny(zone, " /:@") {
 			return exit.Usagef("--dnsbl %s: want a domain, such as zen.spamhaus.org", zone)
 		}
+	}
+	if s.allowMX, err = settings.Networks("--allow-mx", s.AllowMX); err != nil {
+		return err
 	}
 	return settings.HostPort("--smarthost", s.Smarthost)
 }

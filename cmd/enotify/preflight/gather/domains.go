@@ -42,7 +42,10 @@ func (s *Sources) askDomains(ctx context.Context, in *preflight.Input) error {
 		}
 		known = append(known, facts...)
 	}
-	mail := &sender.Sender{Resolver: in.DNS}
+	mail := &sender.Sender{Resolver: in.DNS, AllowMX: s.allowMX}
+	for _, e := range in.Egress {
+		mail.Own = append(mail.Own, e.Addr)
+	}
 	directory, found, err := preflight.AskDomains(ctx, in.Census.Domains, known, mail.Survey, func(done, all int) {
 		s.say("asking the DNS for recipient domains: %s of %s", figures.Count(done), figures.Count(all))
 	})
@@ -54,6 +57,7 @@ func (s *Sources) askDomains(ctx context.Context, in *preflight.Input) error {
 		in.Directory.Smarthost, _, _ = net.SplitHostPort(s.Smarthost) // Check has looked at it
 		return nil                                                    // a node with a smarthost has another answer
 	}
+	in.AskReach(ctx, mail.NotDialled)
 	for some := range slices.Chunk(found, factsAtOnce) {
 		if err := s.DB.NoteDomains(ctx, some); err != nil {
 			return fmt.Errorf("keep what the DNS said of recipient domains: %w", err)
