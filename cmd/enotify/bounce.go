@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -117,8 +116,6 @@ const maxReplyBytes = 64 << 10
 func (c *classifier) run(r io.Reader, w io.Writer) error {
 	in := bufio.NewReaderSize(r, maxReplyBytes)
 	out := bufio.NewWriter(w)
-	enc := json.NewEncoder(out)
-	enc.SetEscapeHTML(false)
 	for {
 		line, err := replyLine(in)
 		if errors.Is(err, io.EOF) {
@@ -130,11 +127,11 @@ func (c *classifier) run(r io.Reader, w io.Writer) error {
 		reply := bounce.Parse(line)
 		switch {
 		case c.explain && c.json:
-			err = enc.Encode(c.rules.Explain(reply, c.about))
+			err = term.WriteJSONLine(out, c.rules.Explain(reply, c.about))
 		case c.explain:
 			_, err = io.WriteString(out, explained(c.rules.Explain(reply, c.about)))
 		case c.json:
-			err = enc.Encode(c.rules.Classify(reply, c.about))
+			err = term.WriteJSONLine(out, c.rules.Classify(reply, c.about))
 		default:
 			v := c.rules.Classify(reply, c.about)
 			_, err = fmt.Fprintf(out, "%s\t%s\t%s\n", v.Class, v.Action, v.Rule)

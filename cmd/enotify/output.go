@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,22 +18,11 @@ import (
 // page for people.
 func (a *app) print(v any, lay func(p *term.Page)) error {
 	if a.output == "json" {
-		return writeJSON(a.stdout, v)
+		return term.WriteJSON(a.stdout, v)
 	}
 	p := term.NewPage(a.stdout, a.colour(a.stdout), time.Now())
 	lay(p)
 	return p.Flush()
-}
-
-func writeJSON(out io.Writer, v any) error {
-	w := bufio.NewWriter(out)
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(v); err != nil {
-		return err
-	}
-	return w.Flush()
 }
 
 // say prints a line of result.

@@ -100,7 +100,7 @@ func (s *spf) build(ctx context.Context, plan spfPlan) error {
 	}
 	r.Findings = spfreport.OrEmpty(r.Findings)
 	if s.format == "json" {
-		err = writeJSON(s.stdout, r)
+		err = term.WriteJSON(s.stdout, r)
 	} else {
 		err = s.print(func(p *spfreport.Printer) {
 			p.Line("zone file   %s", r.Fix.Zone)

@@ -8,6 +8,7 @@ import (
 
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/spfreport"
+	"enotify/cmd/enotify/term"
 	"enotify/spfguard"
 	"enotify/spfguard/dns"
 )
@@ -60,7 +61,7 @@ func (s *spf) check(cmd *cobra.Command, args []string) error {
 		return ctx.Err()
 	}
 	if s.format == "json" {
-		err = writeJSON(s.stdout, r)
+		err = term.WriteJSON(s.stdout, r)
 	} else {
 		err = s.print(r.Tree, r.ListFindings, r.ShowFix, r.ShowOpen)
 	}
@@ -176,7 +177,7 @@ func (s *spf) runFix(cmd *cobra.Command, args []string, include string) error {
 	if s.format == "json" {
 		r.Evaluate(cmd.Context(), checker, ips, spfguard.Query{Sender: sender, HELO: s.helo, Domain: domain, Record: s.record})
 		r.Lint(cmd.Context(), checker, s.record, ips)
-		err = writeJSON(s.stdout, r)
+		err = term.WriteJSON(s.stdout, r)
 	} else {
 		err = s.print(r.ShowFix, func(p *spfreport.Printer) {
 			switch {

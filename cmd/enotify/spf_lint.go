@@ -5,6 +5,7 @@ import (
 
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/spfreport"
+	"enotify/cmd/enotify/term"
 	"enotify/spfguard"
 )
 
@@ -53,7 +54,7 @@ func (s *spf) lint(cmd *cobra.Command, args []string) error {
 	}
 	r.Findings = spfreport.OrEmpty(r.Findings)
 	if s.format == "json" {
-		err = writeJSON(s.stdout, r)
+		err = term.WriteJSON(s.stdout, r)
 	} else {
 		err = s.print(r.ListFindings, func(p *spfreport.Printer) {
 			if len(r.Findings) == 0 {

@@ -5,7 +5,6 @@ package watch
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -214,7 +213,7 @@ func (w *Watch) show(p *Progress) error {
 	}
 	w.told, w.toldAt = state, time.Now()
 	if w.JSON {
-		return json.NewEncoder(w.Out).Encode(p)
+		return term.WriteJSONLine(w.Out, p)
 	}
 	_, err := fmt.Fprintln(w.Out, term.Sprintf("%s  batch %d %s", time.Now().Format(time.TimeOnly), p.ID, p.Line()))
 	return err

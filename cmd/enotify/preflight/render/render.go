@@ -4,19 +4,14 @@
 package render
 
 import (
-	"encoding/json"
 	"io"
 
 	"enotify/cmd/enotify/preflight"
+	"enotify/cmd/enotify/term"
 )
 
 // JSON writes a report for programs.
-func JSON(w io.Writer, r *preflight.Report) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(r)
-}
+func JSON(w io.Writer, r *preflight.Report) error { return term.WriteJSON(w, r) }
 
 // marks tell severities apart without colour.
 var marks = map[preflight.Severity]string{
