@@ -4,13 +4,18 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: build test chaos bench lint fmt demo settings
+.PHONY: build test check chaos bench lint fmt demo settings
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/enotify ./cmd/enotify
 
 test:
 	go test -race -timeout 15m ./...
+
+# What SpamAssassin says of the demo's messages and of ten newsletters, by its
+# own rules, without the network (Debian: apt-get install spamassassin).
+check:
+	go test -tags check ./cmd/enotify/demo -run '^TestSpamAssassin$$' -v
 
 # Nodes killed, stopped and cut off, PostgreSQL restarted, for five minutes. It
 # prints its seed and its figures; make test does the same for a few seconds.
