@@ -59,8 +59,8 @@ func TestBounceAfterDelivery(t *testing.T) {
 	if code := s.Bring(at, "", messages[1].From, "Subject: \x00\xff\n\n--r\nContent-Type: multipart/"); code != 250 {
 		t.Errorf("nonsense: got %d, want 250", code)
 	}
-	got := ask[string](s, `SELECT concat_ws(' ', d.state, d.class, d.code, s.cause, s.client_id) FROM enotify.delivery d JOIN enotify.suppression s ON s.address = d.address WHERE d.batch_id = $1 AND d.address = $2`, batch, m.To[0])
-	if want := "bounced no_such_user 550 no_such_user"; got != want {
+	got := ask[string](s, `SELECT concat_ws(' ', d.state, d.class, d.code, s.cause, s.client_id) FROM enotify.delivery d LEFT JOIN enotify.suppression s ON s.address = d.address WHERE d.batch_id = $1 AND d.address = $2`, batch, m.To[0])
+	if want := "bounced no_such_user 550"; got != want { // the address it was forwarded to is gone, not this one
 		t.Errorf("outcome and suppression: got %q, want %q", got, want)
 	}
 	if got, want := s.States(batch), "bounced 1, delivered 2"; got != want {
