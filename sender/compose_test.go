@@ -347,7 +347,7 @@ func TestSignedReturnPath(t *testing.T) {
 				t.Fatalf("%+v: %+v", test.bounces, o)
 			}
 		}
-		for _, m := range host.Messages() {
+		for _, m := range messages(t, host, 2) {
 			if m.From != test.want {
 				t.Errorf("%+v, operator %q: got envelope sender %q, want %q", test.bounces, test.operator, m.From, test.want)
 			}
@@ -377,7 +377,7 @@ func TestRenderedOnce(t *testing.T) {
 				copy(b.Attachments[0].Content, "%XYZ")
 				b.Text, b.HTML = "other", "<p>other</p>"
 			}
-			sent := host.Messages()
+			sent := messages(t, host, 2)
 			first, second := sent[0].Data, sent[1].Data
 			if diff := cmp.Diff(string(first), string(second)); diff != "" {
 				t.Errorf("the second message (-first +second):\n%s", diff)

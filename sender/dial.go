@@ -49,7 +49,7 @@ func (s *Sender) dialFirst(ctx context.Context, r route, others func(host string
 			c, f = s.dialHost(ctx, r, mx.Host, others)
 			switch {
 			case f == nil:
-				s.bury(r.tls, busy...) // now that we know of one that is not
+				s.avoid(r.tls, busy...) // now that we know of one that is not
 				return c, nil
 			case f.ended, f.crowded && others(mx.Host) > 0, f.blocks(), s.refusesUs(f):
 				return nil, f
@@ -57,7 +57,7 @@ func (s *Sender) dialFirst(ctx context.Context, r route, others func(host string
 			case f.crowded:
 				busy = append(busy, f)
 			default:
-				s.bury(r.tls, f)
+				s.avoid(r.tls, f)
 			}
 		}
 		if worst == nil || f.crowded || errors.Is(worst.err, errNotDialled) { // which is final only where it holds for all
@@ -67,15 +67,15 @@ func (s *Sender) dialFirst(ctx context.Context, r route, others func(host string
 	return nil, worst
 }
 
-// bury leaves hosts alone for a while, for all mail or, where only encryption
+// avoid leaves hosts alone for a while, for all mail or, where only encryption
 // failed, for that which asks for as much.
-func (s *Sender) bury(policy TLSPolicy, why ...*failure) {
+func (s *Sender) avoid(policy TLSPolicy, why ...*failure) {
 	for _, f := range why {
 		least := TLSPolicy(0)
 		if errors.Is(f.err, errNoTLS) {
 			least = policy
 		}
-		s.dead.bury(f, least, cmp.Or(s.DeadTime, time.Minute), time.Now())
+		s.dead.add(f, least, cmp.Or(s.DeadTime, time.Minute), time.Now())
 	}
 }
 

@@ -14,7 +14,7 @@
 //   - route.go, site.go: MX by RFC 5321 §5.1, and the site they belong to.
 //   - pool.go: connections are kept and reused; a site has as many as package
 //     throttle allows. A message waits for one rather than being deferred.
-//   - dial.go, rawconn.go: TCP, banner, EHLO, STARTTLS; dead.go: hosts not worth a time-out.
+//   - dial.go, rawconn.go: TCP, banner, EHLO, STARTTLS; deadhosts.go: hosts not worth a time-out.
 //   - render.go, and package compose: the message, once there is a connection for
 //     it; those that wait hold no text.
 //   - sign.go, and package dkim: signatures, of the octets as they are sent.

@@ -126,12 +126,9 @@ func TestSilenceAfterRefusal(t *testing.T) {
 func TestLeaveAfterConfirmation(t *testing.T) {
 	t.Parallel()
 	inBothModes(t, func(t *testing.T, extensions []string) {
-		w, host := one(t, smtptest.Config{Extensions: extensions, Reply: func(c smtptest.Command) string {
-			if c.Verb == "." && c.Nth > 5 {
-				return "250 2.0.0 Ok\n421 4.7.0 Enough"
-			}
-			return ""
-		}})
+		w, host := one(t, smtptest.Config{Extensions: extensions,
+			Reply: when(func(c smtptest.Command) bool { return c.Verb == "." && c.Nth > 5 }, "250 2.0.0 Ok\n421 4.7.0 Enough"),
+		})
 		w.throttle.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, Connections: 1}})
 		got := count(w.deliverAll(t, testBatch, "a.test", 40))
 		if diff := cmp.Diff(map[string]int{"delivered": 40}, got); diff != "" {

@@ -79,6 +79,8 @@ func testOutcome(t *testing.T, extensions []string) {
 			Reply: queue.Reply{Code: 451, Enhanced: "4.3.0", Text: "Try again"}}},
 		{"dot 5yz", ".", "552 5.3.4 Message too big", queue.Outcome{State: queue.Bounced,
 			Reply: queue.Reply{Code: 552, Enhanced: "5.3.4", Text: "Message too big"}}},
+		{"not for a terminal", "RCPT", "550 5.1.1 no such user \u202eresu\u2066 \u009b31m", queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser,
+			Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such user  resu   31m"}}},
 		{"not for a database", "RCPT", "550 5.1.1 no such user \x00or\x1b[31m what \xff", queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser,
 			Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such user  or [31m what \uFFFD"}}},
 	}

@@ -23,7 +23,7 @@ type pool struct {
 	throttle *throttle.Throttle
 	limit    int           // connections to all sites
 	idleTime time.Duration // after which an idle connection is closed
-	dead     *graveyard
+	dead     *deadHosts
 
 	mu      sync.Mutex
 	sites   map[string]*siteConns

@@ -37,12 +37,9 @@ func TestReuse(t *testing.T) {
 
 func testReuse(t *testing.T, extensions []string) {
 	var log commands
-	w, host := one(t, smtptest.Config{Extensions: extensions, Reply: log.reply(func(c smtptest.Command) string {
-		if c.Verb == "RCPT" && c.To == "gone@a.test" {
-			return "550 5.1.1 User unknown"
-		}
-		return ""
-	})})
+	w, host := one(t, smtptest.Config{Extensions: extensions,
+		Reply: log.reply(when(func(c smtptest.Command) bool { return c.Verb == "RCPT" && c.To == "gone@a.test" }, "550 5.1.1 User unknown")),
+	})
 	for _, user := range []string{"u1", "u2", "gone", "u3"} {
 		w.deliver(t, to(testBatch, 1, user+"@a.test"))
 	}
@@ -112,12 +109,9 @@ func TestStaleConnection(t *testing.T) {
 
 func testStaleConnection(t *testing.T, extensions []string) {
 	for _, reply := range []string{smtptest.Drop, "421 4.4.2 Idle for too long"} {
-		w, host := one(t, smtptest.Config{Extensions: extensions, Reply: func(c smtptest.Command) string {
-			if c.Verb == "MAIL" && c.Nth > 2 {
-				return reply
-			}
-			return ""
-		}})
+		w, host := one(t, smtptest.Config{Extensions: extensions,
+			Reply: when(func(c smtptest.Command) bool { return c.Verb == "MAIL" && c.Nth > 2 }, reply),
+		})
 		for i := range 3 {
 			if o := w.deliver(t, to(testBatch, i, "u@a.test")); o.State != queue.Delivered {
 				t.Errorf("%q on an idle connection: got %+v, want delivered", reply, o)
@@ -133,12 +127,9 @@ func testStaleConnection(t *testing.T, extensions []string) {
 func TestDroppedAtRecipient(t *testing.T) {
 	t.Parallel()
 	inBothModes(t, func(t *testing.T, extensions []string) {
-		w, host := one(t, smtptest.Config{Extensions: extensions, Reply: func(c smtptest.Command) string {
-			if c.Verb == "RCPT" && c.To == "u2@a.test" {
-				return smtptest.Drop
-			}
-			return ""
-		}})
+		w, host := one(t, smtptest.Config{Extensions: extensions,
+			Reply: when(func(c smtptest.Command) bool { return c.Verb == "RCPT" && c.To == "u2@a.test" }, smtptest.Drop),
+		})
 		w.deliver(t, to(testBatch, 1, "u1@a.test"))
 		if o := w.deliver(t, to(testBatch, 2, "u2@a.test")); o.State != queue.Deferred || host.Connections() != 1 {
 			t.Errorf("on an idle connection: got %+v over %d connections, want deferred over 1", o, host.Connections())
@@ -153,12 +144,9 @@ func TestStaleBeforeFirstUse(t *testing.T) {
 }
 
 func testStaleBeforeFirstUse(t *testing.T, extensions []string) {
-	w, host := one(t, smtptest.Config{Extensions: extensions, Reply: func(c smtptest.Command) string {
-		if c.Verb == "MAIL" && c.Conn == 1 {
-			return smtptest.Drop
-		}
-		return ""
-	}})
+	w, host := one(t, smtptest.Config{Extensions: extensions,
+		Reply: when(func(c smtptest.Command) bool { return c.Verb == "MAIL" && c.Conn == 1 }, smtptest.Drop),
+	})
 	withdrawn := to(testBatch, 1, "u1@a.test")
 	withdrawn.MayBegin = func() bool { return false }
 	w.deliver(t, withdrawn)
@@ -338,12 +326,9 @@ func TestCalledOff(t *testing.T) {
 			t.Parallel()
 			var reachable atomic.Bool
 			reachable.Store(up)
-			w, _ := one(t, smtptest.Config{Reply: func(c smtptest.Command) string {
-				if c.Verb == "CONNECT" && !reachable.Load() {
-					return smtptest.Drop
-				}
-				return ""
-			}})
+			w, _ := one(t, smtptest.Config{
+				Reply: when(func(c smtptest.Command) bool { return c.Verb == "CONNECT" && !reachable.Load() }, smtptest.Drop),
+			})
 			w.throttle.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, Connections: 1}})
 			w.sender.DeadTime = time.Nanosecond
 			callOff := func() {

@@ -5,6 +5,7 @@ import (
 	"net/textproto"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"enotify/queue"
 	"enotify/sender/bounce"
@@ -74,13 +75,14 @@ func parseReply(code int, text string) queue.Reply {
 // maxText is how much of a reply is kept.
 const maxText = 1000 // octets
 
-// clean makes what a stranger said fit for databases and terminals.
+// clean makes what a stranger said fit for databases and terminals: without
+// control characters, and those that turn the direction of the text.
 func clean(text string) string {
 	if len(text) > maxText {
 		text = text[:maxText]
 	}
 	return strings.Map(func(r rune) rune { // which also makes U+FFFD of octets that are no UTF-8
-		if r < ' ' && r != '\n' && r != '\t' || r == 0x7f {
+		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {
 			return ' '
 		}
 		return r

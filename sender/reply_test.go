@@ -68,8 +68,8 @@ func TestBareRepliesOverTLS(t *testing.T) {
 	if o := w.deliver(t, to(testBatch, 1, "u@a.test")); o.State != queue.Delivered || host.Delivered() != 1 {
 		t.Errorf("got %+v and %d at the host, want it delivered once", o, host.Delivered())
 	}
-	if m := host.Messages(); len(m) != 1 || !m[0].TLS {
-		t.Errorf("messages: got %d, want one over TLS", len(m))
+	if m := messages(t, host, 1)[0]; !m.TLS {
+		t.Error("the message came in the clear, want it over TLS")
 	}
 }
 
@@ -114,18 +114,8 @@ func TestPipeliningThatFails(t *testing.T) {
 	t.Parallel()
 	for name, config := range map[string]smtptest.Config{
 		"forgets what came behind": {Forgetful: true},
-		"mixes up the replies": {Reply: func(c smtptest.Command) string {
-			if c.Verb == "MAIL" && c.Conn == 1 {
-				return "250-fine\n550 5.1.1 No such user"
-			}
-			return ""
-		}},
-		"hangs up": {Reply: func(c smtptest.Command) string {
-			if c.Verb == "RCPT" && c.Conn == 1 {
-				return smtptest.Drop
-			}
-			return ""
-		}},
+		"mixes up the replies":     {Reply: when(func(c smtptest.Command) bool { return c.Verb == "MAIL" && c.Conn == 1 }, "250-fine\n550 5.1.1 No such user")},
+		"hangs up":                 {Reply: when(func(c smtptest.Command) bool { return c.Verb == "RCPT" && c.Conn == 1 }, smtptest.Drop)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

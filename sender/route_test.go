@@ -89,12 +89,7 @@ func TestFallback(t *testing.T) {
 		{"drops", on("CONNECT", smtptest.Drop)},
 		{"busy", on("CONNECT", "421 4.7.0 Too many connections")},
 		{"refuses", on("CONNECT", "554 5.3.2 No service here")},
-		{"refuses EHLO", func(c smtptest.Command) string {
-			if c.Verb == "EHLO" || c.Verb == "HELO" {
-				return "550 5.7.1 Not you"
-			}
-			return ""
-		}},
+		{"refuses EHLO", when(func(c smtptest.Command) bool { return c.Verb == "EHLO" || c.Verb == "HELO" }, "550 5.7.1 Not you")},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

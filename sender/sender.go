@@ -97,7 +97,7 @@ type Sender struct {
 	letters  compose.Letters
 	memory   compose.Budget
 	oneByOne oneByOne
-	dead     graveyard
+	dead     deadHosts
 	unsigned notices
 	halt     halt
 	tlsSet   atomic.Pointer[map[string]TLSPolicy]

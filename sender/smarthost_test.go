@@ -100,12 +100,7 @@ func TestSmarthostRefusesUs(t *testing.T) {
 func TestNoSmarthostRefusesMail(t *testing.T) {
 	t.Parallel()
 	for _, reply := range []string{"530 5.7.0 Authentication required", "535 5.7.8 Bad credentials"} {
-		w, _ := one(t, smtptest.Config{Reply: func(c smtptest.Command) string {
-			if c.Verb == "MAIL" {
-				return reply
-			}
-			return ""
-		}})
+		w, _ := one(t, smtptest.Config{Reply: when(func(c smtptest.Command) bool { return c.Verb == "MAIL" }, reply)})
 		if o := w.deliver(t, to(testBatch, 1, "u@a.test")); o.State != queue.Bounced || o.Class != queue.AuthRejected {
 			t.Errorf("%s: got %+v, want bounced as auth_rejected", reply, o)
 		}

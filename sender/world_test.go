@@ -183,12 +183,28 @@ func (w *world) deliverAll(t testing.TB, b *queue.Batch, domain string, n int) [
 
 // on replies to one command with a fixed text.
 func on(verb, reply string) func(smtptest.Command) string {
+	return when(func(c smtptest.Command) bool { return c.Verb == verb }, reply)
+}
+
+// when answers by reply the commands for which it holds, and others as usual.
+func when(holds func(smtptest.Command) bool, reply string) func(smtptest.Command) string {
 	return func(c smtptest.Command) string {
-		if c.Verb == verb {
+		if holds(c) {
 			return reply
 		}
 		return ""
 	}
+}
+
+// messages are those that a host has got, which have to be n: a loop over what
+// was got passes for a message that never came.
+func messages(t testing.TB, host *smtptest.Server, n int) []smtptest.Message {
+	t.Helper()
+	got := host.Messages()
+	if len(got) != n {
+		t.Fatalf("messages at the host: got %d, want %d", len(got), n)
+	}
+	return got
 }
 
 // eventually waits for what happens in the background.
