@@ -32,6 +32,7 @@ var segments = []struct {
 	{queue.AuthRejected, "", "Not authorised", "The client's DNS does not let us send: enotify spf check CLIENT, enotify client zone CLIENT. After the cure: enotify batch requeue ID --class auth_rejected."},
 	{queue.MailboxFull, "", "The mailbox is full", fullAdvice},
 	{queue.Throttled, greylisted, "Asked to come back later (greylisting)", "Many receivers do that with senders they do not know yet. Tried again by itself, and the site is not slowed down. Nothing to do."},
+	{queue.AuthRejected, notTheirs, "The receiver takes no mail for the domain", "The domain's MX leads to a host that does not know it (relay access denied): no DNS of the client's is at fault. Final. Tell the domain's owner, or take the addresses off the client's list."},
 	{queue.SpamBlock, "", "Taken for spam", "An address of ours is on a block list or has a poor name. Read the reply, ask to be taken off, and see how many complain: enotify destination list."},
 	{queue.Policy, noMail, "The domain takes no mail", "The DNS says so: there is no such domain, it has no mail host, a null MX (RFC 7505), or only hosts that are not dialled. Final. Take the addresses off the client's list, or correct a mistyped domain."},
 	{queue.Policy, "", "Refused by a rule of theirs", "Final for the message. Read the reply; ask their postmaster where it concerns many."},
@@ -43,19 +44,29 @@ var segments = []struct {
 const (
 	greylisted = "greylisted"
 	noMail     = "no_mail"
+	notTheirs  = "their_domain"
 )
 
 // kindOf is the segment that a reply belongs to.
 func kindOf(said insight.Said) string {
 	switch {
-	case said.Class == queue.Throttled && said.Code != 421:
-		if v := bounce.Classify(queue.Reply{Code: said.Code, Enhanced: said.Enhanced, Text: said.Text}, ""); v.Class == queue.Throttled && v.Mark == bounce.OneMessage {
-			return greylisted
-		}
+	case said.Class == queue.Throttled && said.Code != 421 && markOf(said) == bounce.OneMessage:
+		return greylisted
+	case said.Class == queue.AuthRejected && markOf(said) == bounce.TheirDomain:
+		return notTheirs
 	case said.Code == 556, said.Class == queue.Policy && said.Enhanced == "5.1.10", said.Class == queue.Other && said.Enhanced == "5.1.2":
 		return noMail // RFC 7505 §4.2, RFC 3463 §3.2: a reply, or what we found before we asked
 	}
 	return string(said.Class)
+}
+
+// markOf is what sets a reply apart from others of its class.
+func markOf(said insight.Said) bounce.Mark {
+	v := bounce.Classify(queue.Reply{Code: said.Code, Enhanced: said.Enhanced, Text: said.Text}, "")
+	if v.Class != said.Class {
+		return ""
+	}
+	return v.Mark
 }
 
 // fullAdvice names the figures by which full mailboxes are left alone.

@@ -42,6 +42,7 @@ func TestSegments(t *testing.T) {
 		{Class: queue.Policy, Domain: "null.example", Code: 556, Enhanced: "5.1.10", Text: "the domain accepts no mail (null MX)"},
 		{Class: queue.Other, Domain: "gone.example", Code: 550, Enhanced: "5.1.2", Text: "the domain does not exist"},
 		{Class: queue.Policy, Domain: "rule.example", Code: 550, Text: "Administrative prohibition"},
+		{Class: queue.AuthRejected, Domain: "moved.example", Code: 554, Enhanced: "5.7.1", Text: "<ann@moved.example>: Relay access denied"},
 		{Class: queue.AuthRejected, Domain: "strict.example", Code: 550, Enhanced: "5.7.26", Text: "not authorised"},
 	} {
 		r.Add(said)
@@ -55,7 +56,7 @@ func TestSegments(t *testing.T) {
 	}
 	want := map[string][]string{
 		"throttled": {"busy.example"}, "greylisted": {"grey.example"}, "no_mail": {"gone.example", "null.example"},
-		"policy": {"rule.example"}, "auth_rejected": {"strict.example"},
+		"policy": {"rule.example"}, "auth_rejected": {"strict.example"}, "their_domain": {"moved.example"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("domains of each segment (-want +got):\n%s", diff)
