@@ -259,6 +259,8 @@ func readText(name string, stdin io.Reader) (string, error) {
 	switch {
 	case err != nil:
 		return "", err
+	case bytes.HasPrefix(content, []byte{0xff, 0xfe}), bytes.HasPrefix(content, []byte{0xfe, 0xff}):
+		return "", fmt.Errorf("%s is in UTF-16; save it as UTF-8", name)
 	case len(bytes.TrimSpace(content)) == 0:
 		return "", fmt.Errorf("%s is empty", name)
 	case !utf8.Valid(content):

@@ -103,3 +103,32 @@ func TestAnUnreadableTemplateCostsNobody(t *testing.T) {
 	}
 	s.Run("batch", "audit")
 }
+
+// A body file is text in UTF-8, with or without a byte order mark; another one
+// is refused with what it is.
+func TestBodyFiles(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, smtptest.Config{})
+	for _, test := range []struct{ content, want string }{
+		{"\xef\xbb\xbfGrüße", ""},
+		{"\xff\xfeG\x00r\x00", "is in UTF-16; save it as UTF-8"},
+		{"\xfe\xff\x00G\x00r", "is in UTF-16; save it as UTF-8"},
+		{"Gr\xfc\xdfe", "is not in UTF-8"},
+		{"a\x00b", "holds a NUL; it is no text file"},
+		{" \r\n", "is empty"},
+	} {
+		for _, flag := range []string{"--text", "--html"} {
+			file := filepath.Join(t.TempDir(), "body")
+			if err := os.WriteFile(file, []byte(test.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out, err := s.Enotify("batch", "create", "--from", "info@town.example", "--subject", "S", flag, file).CombinedOutput()
+			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(string(out), test.want)) {
+				t.Errorf("%s %q: got %v, %s; want %q", flag, test.content, err, out, test.want)
+			}
+		}
+	}
+	if got := ask[string](s, `SELECT string_agg(DISTINCT concat(body_text, body_html), '|') FROM enotify.batch`); got != "Grüße" {
+		t.Errorf("bodies: got %q, want Grüße without a mark", got)
+	}
+}
