@@ -59,7 +59,7 @@ func TestJournalOnAFullDisk(t *testing.T) {
 	if sent := len(s.SMTP.Copies()); sent == 0 || sent == n {
 		t.Errorf("sent when the disk was full: got %d, want some and not all %d", sent, n)
 	}
-	if !strings.Contains(full.String(), "no space left on device; make room there, or start the node with another --state-dir") {
+	if !strings.Contains(full.String(), "no space left on device; make room there, or start the node with another state folder") {
 		t.Errorf("log: got %s, want it to say what to do", full)
 	}
 	if err := os.WriteFile(gate, []byte("room\n"), 0); err != nil {
