@@ -190,6 +190,13 @@ func (s *Sender) handBy(ctx context.Context, c *conn, r route, m queue.Message, 
 	}
 	defer give()
 	letter, err := s.compose(m, l, s.sign)
+	if !errors.Is(err, errUnsigned) {
+		judged := l.Judge(err)
+		if judged != nil && err == nil { // the batch was found to be at fault meanwhile
+			letter.Release()
+		}
+		err = judged
+	}
 	switch {
 	case errors.Is(err, errUnsigned):
 		return s.withheld(ctx, r, m.Batch, err), false

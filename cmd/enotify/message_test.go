@@ -104,6 +104,29 @@ func TestAnUnreadableTemplateCostsNobody(t *testing.T) {
 	s.Run("batch", "audit")
 }
 
+// A field that is spelled wrong ends a few recipients, not the campaign: the
+// batch is blocked, and once it is mended they get their message too.
+func TestAMisspelledFieldBlocksTheBatch(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, smtptest.Config{})
+	batch := ask[int64](s, `SELECT enotify.enqueue('k', 'info@town.example', 'S', 'Hi {{.naem}}',
+		ARRAY(SELECT format('u%s@one.test', i) FROM generate_series(1, 100) i), ARRAY(SELECT '{"name":"x"}'::jsonb FROM generate_series(1, 100)))`)
+	s.Run("run", "--until-idle")
+	if got := ask[string](s, `SELECT concat(state, ' ', reason) FROM enotify.batch_status WHERE id = $1`, batch); !strings.HasPrefix(got, "blocked none of the first 10 recipients could get a message") {
+		t.Errorf("got %q, want it blocked for the field", got)
+	}
+	if n := ask[int](s, `SELECT invalid FROM enotify.batch_status WHERE id = $1`, batch); n > 9 {
+		t.Errorf("recipients that ended: got %d of 100, want at most 9", n)
+	}
+	s.Exec(`SELECT enotify.replace_content($1, body_text => 'Hi {{.name}}')`, batch)
+	s.Run("batch", "requeue", fmt.Sprint(batch), "--class", "content", "--yes")
+	s.Run("run", "--until-idle")
+	if got, want := s.States(batch), "delivered 100"; got != want {
+		t.Errorf("mended: got %s, want %s", got, want)
+	}
+	s.Run("batch", "audit")
+}
+
 // A body file is text in UTF-8, with or without a byte order mark; another one
 // is refused with what it is.
 func TestBodyFiles(t *testing.T) {

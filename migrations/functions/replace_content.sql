@@ -11,7 +11,7 @@ DECLARE
     problem text := enotify.content_problem(new_subject, new_text, new_html);
     files   int;
 BEGIN
-    IF b.state NOT IN ('draft', 'queued', 'paused', 'blocked') THEN
+    IF b.state NOT IN ('draft', 'queued', 'paused', 'blocked', 'done') OR b.pruned_at IS NOT NULL THEN
         RAISE EXCEPTION 'batch % is %; its content stays as it is', b.id, b.state
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = CASE WHEN b.state IN ('sending', 'draining', 'retrying')
@@ -46,6 +46,6 @@ END $$;
 COMMENT ON FUNCTION enotify.replace_content IS
     'replaces the subject, the bodies or the names of the attachments of a batch for all recipients that have not been '
     'tried; NULL keeps, an empty body removes. A batch blocked for its content goes back into the queue. A batch that '
-    'is being sent must be paused first';
+    'is being sent must be paused first. Of one that is done, those get it that are requeued';
 
 GRANT EXECUTE ON FUNCTION enotify.replace_content TO enotify_app, enotify_admin;

@@ -53,7 +53,7 @@ BEGIN
         LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true
         WHERE o.batch_id = b.id
           AND (o.state::text = requeue_batch.class
-               OR o.class::text = requeue_batch.class AND o.state IN ('bounced', 'expired'))
+               OR o.class::text = requeue_batch.class AND o.state IN ('bounced', 'expired', 'invalid'))
     ), gone AS (
         DELETE FROM enotify.outcome o USING chosen c WHERE o.batch_id = b.id AND o.seq = c.seq AND c.suppressed IS NULL
     ), again AS (

@@ -42,6 +42,9 @@ type Letter struct {
 
 	most     atomic.Int64 // octets that a message has taken beside what is shared
 	overruns atomic.Int32 // messages that passed a limit
+	failures atomic.Int32 // messages that could not be composed before the first that could
+	composed atomic.Bool  // whether any could
+	fault    atomic.Pointer[Fault]
 }
 
 // New makes a batch ready. The error, a *Fault, says why no message of it could
@@ -137,6 +140,30 @@ func (l *Letter) measure() {
 			}
 		}
 	}
+}
+
+// Judge takes note of what Compose said of a message that was to be sent. Where
+// that is no accident of one recipient's any more, but the fault of the batch, it
+// returns the *Fault, then and from then on; else err.
+func (l *Letter) Judge(err error) error {
+	switch {
+	case l.fault.Load() != nil:
+	case err == nil:
+		l.composed.Store(true)
+		return nil
+	case limited(err) != nil:
+		if l.overruns.Add(1) >= maxOverruns {
+			l.fault.CompareAndSwap(nil, &Fault{fmt.Errorf("for %d recipients a template did more than it may: %w", maxOverruns, err)})
+		}
+	case !l.composed.Load():
+		if l.failures.Add(1) >= maxFailures {
+			l.fault.CompareAndSwap(nil, &Fault{fmt.Errorf("none of the first %d recipients could get a message: %w", maxFailures, err)})
+		}
+	}
+	if f := l.fault.Load(); f != nil {
+		return f
+	}
+	return err
 }
 
 // Need is about what the message for m takes in memory beside what all share.

@@ -3,7 +3,6 @@ package compose
 import (
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -54,19 +53,12 @@ func (m *Message) Own() int { return cap(m.own) + cap(m.values) + cap(m.lines) }
 
 // Compose writes the message for one recipient, with fields of its own, each
 // with its CRLF: CRLF at the end of every line, no line over 998 octets (RFC
-// 5322 §2.1.1). The error says why this recipient gets none; a *Fault, why
-// nobody does.
+// 5322 §2.1.1). The error says why this recipient gets none.
 func (l *Letter) Compose(to queue.Message, fields []byte) (*Message, error) {
-	if l.overruns.Load() >= maxOverruns {
-		return nil, &Fault{fmt.Errorf("for %d recipients a template did more than it may; make it simpler", maxOverruns)}
-	}
 	m := messages.Get().(*Message)
 	m.letter = l
 	if err := m.compose(to, fields); err != nil {
 		m.Release()
-		if limited(err) != nil {
-			l.overruns.Add(1)
-		}
 		return nil, err
 	}
 	if n := int64(m.Own()); n > l.most.Load() {

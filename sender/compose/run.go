@@ -31,9 +31,14 @@ type Fault struct{ Err error }
 func (f *Fault) Error() string { return f.Err.Error() }
 func (f *Fault) Unwrap() error { return f.Err }
 
-// maxOverruns is how many recipients may end for a limit before the template
-// is taken to be at fault, so that it costs the node and the others no more.
-const maxOverruns = 10
+const (
+	// maxOverruns is how many recipients may end for a limit before the template is
+	// taken to be at fault, so that it costs the node and the others no more.
+	maxOverruns = 10
+	// maxFailures is how many recipients may end when none has got a message yet: a
+	// field that is spelled wrong ends all of them.
+	maxFailures = 10
+)
 
 // A run is the state of a template while it is filled for one recipient. It
 // belongs to one goroutine at a time.
