@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -17,9 +18,9 @@ import (
 	"enotify/queue/engine"
 	"enotify/queue/guard"
 	"enotify/sender"
-	"enotify/sender/bounce/report"
 	"enotify/sender/compose"
 	"enotify/sender/throttle"
+	"enotify/sender/token"
 	"enotify/spfguard/dns"
 )
 
@@ -38,92 +39,128 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	defer db.Close()
-	return c.serve(ctx, db)
+	p, err := c.assemble(ctx, db)
+	if err != nil {
+		return err
+	}
+	return p.run(ctx)
 }
 
 // connections to the database that a node keeps.
 const connections = 8
 
-// serve wires the parts of a node together and runs them.
-func (c Config) serve(ctx context.Context, db *queue.DB) error {
-	log := c.Log.With("node", c.Name)
-	resolver := &dns.Resolver{Server: c.Resolver}
-	node := queue.Node{Name: c.Name, Egress: c.Egress, HELO: c.HELO, Version: c.Version, Turn: c.Turn}
-	monitor, err := newMonitor(db, c.Listen, log)
-	if err != nil {
-		return err
+// The parts of a node.
+type parts struct {
+	Config
+	log      *slog.Logger
+	db       *queue.DB
+	monitor  *monitor
+	returns  *comebacks
+	mail     *sender.Sender
+	server   *engine.Server
+	guard    *guard.Guard
+	policies *policies
+}
+
+// assemble wires the parts together. It takes the addresses that the node
+// listens at, and reads what it needs to begin with from the database.
+func (c Config) assemble(ctx context.Context, db *queue.DB) (_ *parts, err error) {
+	p := &parts{Config: c, log: c.Log.With("node", c.Name), db: db}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	if p.monitor, err = newMonitor(db, c.Listen, p.log); err != nil {
+		return nil, err
 	}
 	keys := &keyring.Keyring{DB: db}
 	signing, err := keys.Load(ctx)
 	if err != nil {
-		return fmt.Errorf("keys could not be read from the database: %w", err)
+		return nil, fmt.Errorf("keys could not be read from the database: %w", err)
 	}
-	offered, err := certificate(c.BounceCert, c.BounceKey)
-	if err != nil {
-		return err
-	}
-	doors, err := listenForReturns(c.BounceListen)
-	if err != nil {
-		return err
-	}
-	monitor.pages = unsubscribe.New(db, keys.Open, log)
-	monitor.base = c.PublicURL
-	returns := &comebacks{db: db, keys: keys, monitor: monitor, log: log, doors: doors, reader: report.Reader{Rules: c.rules}}
-	if err := returns.warn(ctx, c.BounceDomain); err != nil {
-		return err
+	p.monitor.pages, p.monitor.base = unsubscribe.New(db, keys.Open, p.log), c.PublicURL
+	if p.returns, err = c.comebacks(ctx, db, keys, p.monitor, p.log); err != nil {
+		return nil, err
 	}
 	limits := &throttle.Throttle{}
+	if p.mail, err = c.sender(signing, limits, p.log); err != nil {
+		return nil, err
+	}
+	p.mail.Alerted = p.alert
+	p.server = &engine.Server{
+		DB: db, Node: queue.Node{Name: c.Name, Egress: c.Egress, HELO: c.HELO, Version: c.Version, Turn: c.Turn},
+		Handler: p.monitor.watch(p.mail.Deliver), Admission: limits, Memory: limits, Schedule: c.Schedule,
+		Survey: p.mail.Survey, Check: compose.Check, MessageTime: p.mail.MessageTime,
+		MaxInFlight: c.MaxInFlight, Grace: c.Grace, StateDir: c.StateDir, UntilIdle: c.UntilIdle, Log: c.Log, Alerted: p.monitor.alert,
+	}
+	p.guard = &guard.Guard{
+		DB: db, Checker: &checker{c.Resolver, &p.mail.DKIM, p.log}, BounceDomain: c.BounceDomain, Every: c.Recheck, Log: p.log,
+		Judged: p.server.Wake, Alerted: p.monitor.alert,
+	}
+	p.policies = &policies{db: db, keys: keys, mail: p.mail, throttle: limits, log: p.log, wake: make(chan struct{}, 1)}
+	if err := p.policies.load(ctx); err != nil {
+		return nil, fmt.Errorf("limits could not be read from the database: %w", err)
+	}
+	return p, lookAtKeys(ctx, db, &p.mail.DKIM, p.log)
+}
+
+// sender is the one that delivers, with the settings of the node.
+func (c Config) sender(signing token.Keys, limits *throttle.Throttle, log *slog.Logger) (*sender.Sender, error) {
 	encryption, err := sender.ParseTLSPolicy(c.TLS)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	mail := &sender.Sender{
-		Resolver: resolver, Throttle: limits, HELO: node.HELO, Port: c.SMTPPort, AllowMX: c.AllowMX, Own: slices.Concat(node.Egress, interfaceAddrs()), Smarthost: c.Smarthost, SmarthostLogin: c.Login, Bind: Bindable(node.Egress),
-		TLS: encryption, MaxConnections: c.MaxConnections, Keys: signing, BounceDomain: c.BounceDomain, PublicURL: c.PublicURL, FeedbackSender: c.FeedbackID, Rules: c.rules, Log: log,
+		Resolver: &dns.Resolver{Server: c.Resolver}, Throttle: limits, HELO: c.HELO, Port: c.SMTPPort,
+		AllowMX: c.AllowMX, Own: slices.Concat(c.Egress, interfaceAddrs()), Smarthost: c.Smarthost, SmarthostLogin: c.Login, Bind: Bindable(c.Egress),
+		TLS: encryption, MaxConnections: c.MaxConnections, Keys: signing, BounceDomain: c.BounceDomain, PublicURL: c.PublicURL,
+		FeedbackSender: c.FeedbackID, Rules: c.rules, Log: log,
 	}
 	mail.DKIM.Path = c.DKIMDir
-	mail.Alerted = func(ctx context.Context, alert queue.Alert) {
-		monitor.alert(alert)
-		if err := db.Raise(ctx, alert); err != nil {
-			log.Warn("an alert did not reach those who listen", "kind", alert.Kind, "error", err)
-		}
-	}
-	server := &engine.Server{
-		DB: db, Node: node, Handler: monitor.watch(mail.Deliver), Admission: limits, Memory: limits, Schedule: c.Schedule, Survey: mail.Survey, Check: compose.Check, MessageTime: mail.MessageTime,
-		MaxInFlight: c.MaxInFlight, Grace: c.Grace, StateDir: c.StateDir, UntilIdle: c.UntilIdle, Log: c.Log, Alerted: monitor.alert,
-	}
-	guard := &guard.Guard{
-		DB: db, Checker: &checker{resolver.Server, &mail.DKIM, log}, BounceDomain: c.BounceDomain, Every: c.Recheck, Log: log,
-		Judged: server.Wake, Alerted: monitor.alert,
-	}
-	policies := &policies{db: db, keys: keys, mail: mail, throttle: limits, log: log, wake: make(chan struct{}, 1)}
-	if err := policies.load(ctx); err != nil {
-		return fmt.Errorf("limits could not be read from the database: %w", err)
-	}
-	if err := lookAtKeys(ctx, db, &mail.DKIM, log); err != nil {
-		return err
-	}
+	return mail, nil
+}
 
+// alert tells the log, the metrics and those who listen to the database.
+func (p *parts) alert(ctx context.Context, alert queue.Alert) {
+	p.monitor.alert(alert)
+	if err := p.db.Raise(ctx, alert); err != nil {
+		p.log.Warn("an alert did not reach those who listen", "kind", alert.Kind, "error", err)
+	}
+}
+
+// run runs the parts until ctx ends, or with UntilIdle until nothing is due.
+func (p *parts) run(ctx context.Context) error {
 	around, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var group errgroup.Group
-	group.Go(func() error { return listen(around, db, log, server.Wake, guard.Wake, policies.Wake) })
-	group.Go(func() error { policies.run(around); return nil })
-	group.Go(func() error { return monitor.run(around) })
-	group.Go(func() error { return returns.run(around, node.HELO, offered, c.Grace) })
+	group.Go(func() error { return listen(around, p.db, p.log, p.server.Wake, p.guard.Wake, p.policies.Wake) })
+	group.Go(func() error { p.policies.run(around); return nil })
+	group.Go(func() error { return p.monitor.run(around) })
+	group.Go(func() error { return p.returns.run(around, p.HELO, p.Grace) })
 	group.Go(func() error {
 		select {
-		case <-server.Joined():
-			guard.Run(around)
+		case <-p.server.Joined():
+			p.guard.Run(around)
 		case <-around.Done():
 		}
 		return nil
 	})
-	log.Info("started", "egress", node.Egress, "helo", node.HELO, "version", c.Version)
-	err = server.Serve(ctx)
+	p.log.Info("started", "egress", p.Egress, "helo", p.HELO, "version", p.Version)
+	err := p.server.Serve(ctx)
 	cancel()
 	err = errors.Join(err, group.Wait())
-	mail.Close()
-	log.Info("stopped")
+	p.mail.Close()
+	p.log.Info("stopped")
 	return err
+}
+
+// close gives back the addresses of parts that are not run.
+func (p *parts) close() {
+	if p.monitor != nil && p.monitor.listener != nil {
+		_ = p.monitor.listener.Close()
+	}
+	if p.returns != nil {
+		closeAll(p.returns.doors)
+	}
 }

@@ -21,7 +21,7 @@ import (
 	"enotify/sender/returns"
 )
 
-// comebacks listens for mail that comes back, where --bounce-listen says.
+// comebacks listen for mail that comes back, where --bounce-listen says.
 type comebacks struct {
 	reader  report.Reader
 	db      *queue.DB
@@ -29,6 +29,25 @@ type comebacks struct {
 	monitor *monitor
 	log     *slog.Logger
 	doors   []door
+	offered *tls.Config // for STARTTLS; nil: none
+}
+
+// comebacks listens where the node is told to.
+func (c Config) comebacks(ctx context.Context, db *queue.DB, keys *keyring.Keyring, m *monitor, log *slog.Logger) (*comebacks, error) {
+	offered, err := certificate(c.BounceCert, c.BounceKey)
+	if err != nil {
+		return nil, err
+	}
+	doors, err := listenForReturns(c.BounceListen)
+	if err != nil {
+		return nil, err
+	}
+	r := &comebacks{db: db, keys: keys, monitor: m, log: log, doors: doors, offered: offered, reader: report.Reader{Rules: c.rules}}
+	if err := r.warn(ctx, c.BounceDomain); err != nil {
+		closeAll(doors)
+		return nil, err
+	}
+	return r, nil
 }
 
 // A door is one of the addresses that take mail in.
@@ -46,18 +65,23 @@ func listenForReturns(addrs []string) (doors []door, err error) {
 			scheme, at = "smtp", addr
 		}
 		if scheme != "smtp" && scheme != "lmtp" {
+			closeAll(doors)
 			return nil, exit.Usagef("--bounce-listen %s: want HOST:PORT, smtp://HOST:PORT or lmtp://HOST:PORT", addr)
 		}
 		l, err := net.Listen("tcp", at)
 		if err != nil {
-			for _, d := range doors {
-				_ = d.Close()
-			}
+			closeAll(doors)
 			return nil, fmt.Errorf("--bounce-listen %s: %w; give another port, or end what uses it", addr, cmp.Or(errors.Unwrap(err), err))
 		}
 		doors = append(doors, door{l, scheme == "lmtp"})
 	}
 	return doors, nil
+}
+
+func closeAll(doors []door) {
+	for _, d := range doors {
+		_ = d.Close()
+	}
 }
 
 // certificate is that of STARTTLS, nil when there is none.
@@ -88,11 +112,11 @@ func (r *comebacks) warn(ctx context.Context, operator string) error {
 }
 
 // run takes mail in until ctx ends.
-func (r *comebacks) run(ctx context.Context, name string, offered *tls.Config, grace time.Duration) error {
+func (r *comebacks) run(ctx context.Context, name string, grace time.Duration) error {
 	var group errgroup.Group
 	desk := &returns.Desk{Queue: r.db, Open: r.keys.Open, Reader: r.reader, Taken: r.taken}
 	for _, d := range r.doors {
-		server := &inbound.Server{Name: name, LMTP: d.lmtp, TLS: offered, Open: desk.Open, Known: desk.Known, Deliver: desk.Deliver, Log: r.log}
+		server := &inbound.Server{Name: name, LMTP: d.lmtp, TLS: r.offered, Open: desk.Open, Known: desk.Known, Deliver: desk.Deliver, Log: r.log}
 		r.log.Info("takes in what comes back", "at", d.Addr(), "lmtp", d.lmtp)
 		group.Go(func() error { return server.Serve(ctx, d.Listener, grace) })
 	}

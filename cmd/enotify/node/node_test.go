@@ -1,0 +1,60 @@
+package node_test
+
+import (
+	"net"
+	"strings"
+	"testing"
+
+	"enotify/cmd/enotify/node"
+	"enotify/cmd/enotify/sitetest"
+	"enotify/queue/queuetest"
+	"enotify/sender/smtptest"
+)
+
+// A node in this process sends, ends when nothing is due, and gives back what
+// it had; two of them one after the other use the same addresses.
+func TestRun(t *testing.T) {
+	t.Parallel()
+	s := sitetest.New(t, smtptest.Config{})
+	c := s.Node()
+	c.UntilIdle, c.Listen, c.BounceListen = true, sitetest.FreePort(t), []string{sitetest.FreePort(t)}
+	for i, key := range []string{"first", "second"} {
+		batch := s.Enqueue(key, "Soup.", 10, 2)
+		if err := node.Run(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := s.States(batch), "delivered 10"; got != want {
+			t.Errorf("%s: got %s, want %s", key, got, want)
+		}
+		queuetest.Copies(t, s.SMTP.Copies(), 10, i+1)
+	}
+}
+
+// A node that cannot begin leaves no address taken, and says which setting is
+// wrong.
+func TestRunThatCannotBegin(t *testing.T) {
+	t.Parallel()
+	s := sitetest.New(t, smtptest.Config{})
+	for setting, change := range map[string]func(c *node.Config){
+		"--bounce-tls-cert": func(c *node.Config) { c.BounceCert, c.BounceKey = "none.pem", "none.pem" },
+		"--bounce-listen":   func(c *node.Config) { c.BounceListen = append(c.BounceListen, "imap://127.0.0.1:1") },
+		"--turn":            func(c *node.Config) { c.Turn = "mine" },
+		"--smarthost":       func(c *node.Config) { c.Smarthost = "host" },
+		"--tls":             func(c *node.Config) { c.TLS = "perhaps" },
+	} {
+		c := s.Node()
+		c.Listen, c.BounceListen = sitetest.FreePort(t), []string{sitetest.FreePort(t)}
+		change(&c)
+		if err := node.Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), setting) {
+			t.Errorf("%s: got %v, want an error that names it", setting, err)
+		}
+		for _, addr := range []string{c.Listen, c.BounceListen[0]} {
+			l, err := net.Listen("tcp", addr)
+			if err != nil {
+				t.Errorf("%s: the address is still taken: %v", setting, err)
+				continue
+			}
+			l.Close()
+		}
+	}
+}
