@@ -26,22 +26,22 @@ type Verdict struct {
 type Mark string
 
 const (
-	// OneMessage: the receiver speaks of one message, and not of where it came from or how
-	// much came: the next one, to that recipient too, may be welcome. Nothing is
-	// held or slowed down; what it calls spam for good is final for the message.
+	// OneMessage is for replies about one message, not about where it came from
+	// or how much came: the next one, to that recipient too, may be welcome.
+	// Nothing is held or slowed down; a message called spam for good is refused.
 	OneMessage Mark = "one_message"
-	// UntilItRepeats, of no_such_user: the site says the same for other reasons too. The address
-	// is suppressed when the reply repeats, and not before.
+	// UntilItRepeats is for no_such_user of sites that say the same for other
+	// reasons too: the address is suppressed when the reply repeats.
 	UntilItRepeats Mark = "until_it_repeats"
-	// Elsewhere, of no_such_user: a host on the way says it of an address that the message
-	// was forwarded to. The recipient's own address is not suppressed.
+	// Elsewhere is for no_such_user of a host on the way about an address that the
+	// message was forwarded to: the recipient's own address is not suppressed.
 	Elsewhere Mark = "elsewhere"
-	// TheirDomain, of auth_rejected: the site does not take mail for the recipient's domain
-	// (RFC 5321 §3.6.2). That says nothing of the client, and no DNS of the
-	// client's cures it.
+	// TheirDomain is for auth_rejected of a site that does not take mail for the
+	// recipient's domain (RFC 5321 §3.6.2). It says nothing about the client, and
+	// no DNS of the client's cures it.
 	TheirDomain Mark = "their_domain"
-	// NotTheSender, of auth_rejected: the reply is about our host or a login, or says too little
-	// to tell. The guard looks, but the client is not blocked for it.
+	// NotTheSender is for auth_rejected about our host or a login, or too vague to
+	// tell: the guard looks, but the client is not blocked for it.
 	NotTheSender Mark = "not_the_sender"
 )
 
