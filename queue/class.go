@@ -63,7 +63,9 @@ const day = 24 * time.Hour
 // is for receivers that also say so of addresses which are not.
 var OnceRepeated = Suppresses{Replies: 3, Over: 7 * day, Forget: 90 * day}
 
-// treatments has a row for each class.
+// treatments has a row for each class. A new class takes a constant above, a row
+// here, a value of the type enotify.reply_class, rules in sender/bounce/rules.txt
+// and a segment in cmd/enotify/bouncereport. Tests name what is missing.
 var treatments = map[Class]Treatment{
 	Offline:   {Counts: true, Requeues: true}, // not final even on 5yz: loops and broken servers get repaired
 	Throttled: {SlowsSite: true, Requeues: true},

@@ -72,3 +72,24 @@ func TriesBegun(dir string, write func(begin, end, recorded func(try int))) (tri
 	}
 	return tries, err
 }
+
+// Reread writes a result to a journal, and returns what whoever reads it finds.
+func Reread(dir string, r queue.Result) (found queue.Result, err error) {
+	j, err := openJournal(dir, newIncarnation())
+	if err != nil {
+		return found, err
+	}
+	defer j.remove()
+	of := result{Result: r}
+	j.ending(&of)
+	j.end(&of)
+	text, err := os.ReadFile(filepath.Join(j.dir, journalFile))
+	if err != nil {
+		return found, err
+	}
+	p, err := parseJournal(text, bootID())
+	for _, r := range p.results {
+		found = r
+	}
+	return found, err
+}

@@ -349,3 +349,24 @@ func TestServeNeedsItsStateDir(t *testing.T) {
 		t.Errorf("Serve: got %v, want a line that says what to do", err)
 	}
 }
+
+// A reply that is treated otherwise than its class is so after a crash too.
+func TestJournalKeepsTheTreatment(t *testing.T) {
+	t.Parallel()
+	for _, o := range []queue.Outcome{
+		{State: queue.Bounced, Class: queue.NoSuchUser, Reply: queue.Reply{Code: 550, Text: "no"}},
+		{State: queue.Bounced, Class: queue.NoSuchUser, Reply: queue.Reply{Code: 550, Text: "no"}, Treatment: queue.Treatment{Final: true, Counts: true, Suppresses: queue.OnceRepeated}},
+		{State: queue.Deferred, Class: queue.Throttled, Reply: queue.Reply{Code: 451}, Treatment: queue.Treatment{Requeues: true}},
+	} {
+		got, err := engine.Reread(t.TempDir(), queue.Result{Batch: 1, Seq: 2, Try: 1, Outcome: o})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(o, got.Outcome); diff != "" {
+			t.Errorf("outcome (-written +read):\n%s", diff)
+		}
+		if got.Treated() != o.Treated() {
+			t.Errorf("treated: got %+v, want %+v", got.Treated(), o.Treated())
+		}
+	}
+}
