@@ -1,12 +1,10 @@
 package spfguard
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 )
 
 // prove evaluates the result: for every egress address as RFC 7208 says and as
@@ -48,85 +46,6 @@ func (c *Checker) prove(ctx context.Context, q FixQuery, r *draft, asMeant strin
 	}
 	f.Open = append(slices.Clone(r.open), c.openQuestions(ctx, q, f, cut)...)
 	return nil
-}
-
-// openQuestions are about what a fix leaves as it is, because the answer is
-// not in the record.
-func (c *Checker) openQuestions(ctx context.Context, q FixQuery, f *Fix, cut []netip.Addr) []string {
-	var open []string
-	switch {
-	case f.Worst.Lookups > maxLookups && f.Worst.Loop == "":
-		f.Flatten = flatten(f.Worst.Root)
-		var services []string
-		for i := range f.Worst.Root.Steps {
-			if st := &f.Worst.Root.Steps[i]; st.Term.Kind == Include {
-				l, _ := st.cost()
-				services = append(services, fmt.Sprintf("%s (%d)", st.Term.Text, l))
-			}
-		}
-		text := fmt.Sprintf(
-			"The record needs %d look-ups and 10 are allowed, so that senders named late in it get a permerror. "+
-				"Which of these services still send: %s?",
-			f.Worst.Lookups,
-			strings.Join(services, ", "),
-		)
-		if len(cut) > 0 {
-			text += fmt.Sprintf(" %s is one that does not pass.", cut[0])
-		}
-		open = append(open, text)
-	case len(cut) > 0:
-		open = append(
-			open,
-			fmt.Sprintf("%s is a sender that the record names and that does not pass. %s", cut[0],
-				c.Check(ctx, q.query(cut[0], f.After)).Explain()),
-		)
-	}
-	x := examine(f.After, q.Domain)
-	x.judge()
-	for _, found := range x.sorted() {
-		switch found.Rule {
-		case "net.private":
-			open = append(open,
-				fmt.Sprintf("From which public address does the mail of %s leave? %s.", found.Text, found.Message))
-		case "net.wide":
-			open = append(open, fmt.Sprintf("Which network is the client's own? %s.", found.Message))
-		case "all.pass":
-			open = append(
-				open,
-				fmt.Sprintf(
-					"Which servers and services send for %s? %s lets the whole world send; once they are "+
-						"listed, write ~all.",
-					q.Domain,
-					found.Text,
-				),
-			)
-		}
-	}
-	if f.Changed() {
-		for i := range f.Worst.Root.Steps {
-			st := &f.Worst.Root.Steps[i]
-			if (st.Term.Kind == A || st.Term.Kind == MX) && len(st.Missing) == 1 && st.Missing[0].Absent &&
-				st.Missing[0].Name == st.Target {
-				open = append(
-					open,
-					fmt.Sprintf("%s does not exist. Is that host gone, or is its name mistyped in %s?", st.Target,
-						st.Term.Text),
-				)
-			}
-		}
-	}
-	if victim, err := c.victim(ctx, q, f.After); err == nil && victim.IsValid() &&
-		c.Check(ctx, q.query(victim, f.After)).Result == Pass {
-		open = append(
-			open,
-			fmt.Sprintf(
-				"%s passes by RFC 7208, and not at receivers that count every empty answer (pyspf, Mail::SPF): "+
-					"move ip4:, ip6: and include: terms to the front.",
-				victim,
-			),
-		)
-	}
-	return open
 }
 
 // lost returns addresses that pass under before, as judge sees it, and not
@@ -187,33 +106,4 @@ func (c *Checker) victim(ctx context.Context, q FixQuery, record string, more ..
 		}
 	}
 	return netip.Addr{}, nil
-}
-
-// flatten lists the includes of a record, those with most lookups first, until
-// the record without them is within the limit.
-func flatten(root *Node) []string {
-	type costly struct {
-		text    string
-		lookups int
-	}
-	var includes []costly
-	total := 0
-	for i := range root.Steps {
-		st := &root.Steps[i]
-		l, _ := st.cost()
-		total += l
-		if st.Term.Kind == Include {
-			includes = append(includes, costly{st.Term.Text, l})
-		}
-	}
-	slices.SortStableFunc(includes, func(a, b costly) int { return cmp.Compare(b.lookups, a.lookups) })
-	var texts []string
-	for _, in := range includes {
-		if total <= maxLookups {
-			break
-		}
-		texts = append(texts, in.text)
-		total -= in.lookups
-	}
-	return texts
 }

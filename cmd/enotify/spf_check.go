@@ -184,6 +184,8 @@ func (s *spf) runFix(cmd *cobra.Command, args []string, include string) error {
 			case f == nil:
 			case r.Fix == nil && len(f.Open) == 0:
 				p.Line("Nothing to be done: every address passes under the record of %s.", domain)
+			case r.Fix == nil && f.Worst.Over():
+				p.Line("Our addresses pass under the record of %s, but it is over the limits of receivers, and others are refused.", domain)
 			case r.Fix == nil:
 				p.Line("Nothing to publish: every address passes under the record of %s.", domain)
 			case f.Before == "":
@@ -196,7 +198,7 @@ func (s *spf) runFix(cmd *cobra.Command, args []string, include string) error {
 	if err != nil {
 		return err
 	}
-	if doubt != nil {
+	if doubt != nil || r.Fix == nil && f.Worst.Over() {
 		return exit.With(exit.Blocked, nil)
 	}
 	return nil

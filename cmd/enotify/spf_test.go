@@ -36,6 +36,9 @@ mail3.client.example. 300 IN A 192.0.2.3
 soft.example.       300 IN TXT "v=spf1 ~all"
 broken.example.     300 IN TXT "v=spf1 mx, ipv4:203.0.113.9 - all"
 nospf.example.      300 IN A   192.0.2.1
+over.example.       300 IN TXT "v=spf1 ip4:198.51.100.7 include:eleven.example -all"
+eleven.example.     300 IN TXT "v=spf1 a:a1.example a:a1.example a:a1.example a:a1.example a:a1.example a:a1.example a:a1.example a:a1.example a:a1.example a:a1.example a:a1.example -all"
+a1.example.         300 IN A   192.0.2.9
 two.example.        300 IN TXT "v=spf1 mx -all"
 two.example.        300 IN TXT "v=spf1 include:_spf.host.example ~all"
 two.example.        300 IN MX  10 mail.client.example.
@@ -81,6 +84,7 @@ func TestSPFExitCodes(t *testing.T) {
 		{"fix typo.invalid", 2, "is the name mistyped"},
 		{"fix client.example --ip 10.0.0.5", 2, "10.0.0.5 is a private address (RFC 1918)"},
 		{"fix doubt.example", 2, ""},
+		{"fix over.example", 2, ""}, // ours pass, others do not
 		{"check soft.example", 0, ""},
 		{"check soft.example --strict", 3, ""},
 		{"check client.example --strict", 0, ""},
@@ -140,6 +144,7 @@ func TestSPFOutput(t *testing.T) {
 		"fix.json":         "fix closed.example --ip 203.0.113.9 -o json",
 		"fix-nothing.txt":  "fix client.example --ip 198.51.100.7",
 		"fix-none.txt":     "fix nospf.example --ip 203.0.113.9",
+		"fix-over.txt":     "fix over.example --ip 198.51.100.7",
 		"fix-two.txt":      "fix two.example --ip 203.0.113.9",
 		"fix-typed.txt":    "fix typed.example --ip 203.0.113.9",
 		"fix-doubt.txt":    "fix doubt.example --ip 203.0.113.9",

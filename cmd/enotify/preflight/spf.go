@@ -75,8 +75,13 @@ func newCure(domain string, fix *spfguard.Fix, err error) cure {
 	switch {
 	case errors.As(err, &doubt):
 		return cure{advice: "The record names senders that cannot be told from its text, and a new one must not leave them out. Ask the client: " + strings.Join(doubt.Questions, " ")}
-	case err != nil || !fix.Changed():
+	case errors.Is(err, spfguard.ErrNoFix):
+		return cure{advice: "There is no line to publish: " + err.Error() + "."}
+	case err != nil || !fix.Changed() && len(fix.Open) == 0:
 		return cure{advice: "No single change makes every address pass; enotify spf lint " + domain + " says what is wrong with the record."}
+	}
+	if !fix.Changed() {
+		return cure{advice: strings.Join(fix.Open, " ")}
 	}
 	c := cure{lines: []string{spfguard.ZoneLine(fix.Domain, fix.After)}}
 	const tested = " It was tested: every address of ours passes under it, and so does every sender that the old record names."
