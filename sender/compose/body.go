@@ -90,7 +90,7 @@ func split(literals []string, near int, encode func(b, text []byte, broken bool)
 			}
 			run = append(run, piece{literal: []byte(l[:end]), hole: -1})
 			chunks = append(chunks, chunk{run: run, broken: broken})
-			run, l = nil, l[end:]
+			l = l[end:]
 		}
 		// What is left of l begins at the start of a line.
 		if last {

@@ -10,7 +10,6 @@ import (
 	"mime"
 	"mime/multipart"
 	"mime/quotedprintable"
-	"net"
 	"net/mail"
 	"strings"
 	"testing"
@@ -193,7 +192,7 @@ func TestShared(t *testing.T) {
 			t.Fatal(err)
 		}
 		own = max(own, m.Own())
-		var wire net.Buffers = m.AppendWire(nil)
+		wire := m.AppendWire(nil)
 		for _, s := range wire {
 			segments[&s[0]] = len(s)
 		}

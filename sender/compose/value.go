@@ -20,8 +20,8 @@ type decimal string
 // readData reads a recipient's data. A null is as good as missing. The field
 // "address" is the recipient's address, unless the data has one of that name.
 func readData(m queue.Message) (map[string]any, error) {
-	data := map[string]any{}
-	if len(m.Data) > 0 {
+	data, ok := flat(string(m.Data))
+	if !ok && len(m.Data) > 0 {
 		d := json.NewDecoder(bytes.NewReader(m.Data))
 		d.UseNumber()
 		if err := d.Decode(&data); err != nil {
@@ -35,12 +35,14 @@ func readData(m queue.Message) (map[string]any, error) {
 	if data == nil {
 		data = map[string]any{}
 	}
-	for key, v := range data {
-		if v == nil {
-			delete(data, key)
-			continue
+	if !ok {
+		for key, v := range data {
+			if v == nil {
+				delete(data, key)
+				continue
+			}
+			data[key] = value(v)
 		}
-		data[key] = value(v)
 	}
 	if _, ok := data["address"]; !ok {
 		data["address"] = m.Address
