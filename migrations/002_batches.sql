@@ -16,6 +16,7 @@ CREATE TABLE enotify.client (
     dkim_selectors text[] NOT NULL DEFAULT '{}' CHECK (
         cardinality(dkim_selectors) <= 4 AND array_position(dkim_selectors, NULL) IS NULL AND
         '.' || array_to_string(dkim_selectors, '.') ~ '^(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\.?$'),
+    from_spf       text NOT NULL DEFAULT 'block' CHECK (from_spf IN ('block', 'warn')),
     auto_submitted text NOT NULL DEFAULT 'auto-generated' CHECK (auto_submitted IN ('', 'auto-generated')),
     precedence     text NOT NULL DEFAULT '' CHECK (precedence IN ('', 'bulk', 'list')),
     refused_at     timestamptz,
@@ -36,6 +37,9 @@ COMMENT ON COLUMN enotify.client.bounce_domain IS
 COMMENT ON COLUMN enotify.client.dkim_selectors IS
     'selectors (RFC 6376 §3.1) of the keys that sign its mail, one signature each; empty: unsigned. Private keys are '
     'files on the nodes';
+COMMENT ON COLUMN enotify.client.from_spf IS
+    'what the guard does where the SPF record of the From: domain forbids our addresses, while the envelope sender '
+    'passes and is aligned with From: by DMARC. block: nothing is sent. warn: it is sent. Elsewhere it always blocks';
 COMMENT ON COLUMN enotify.client.auto_submitted IS
     'the Auto-Submitted: field of its mail (RFC 3834), which keeps vacation replies away; empty: none';
 COMMENT ON COLUMN enotify.client.precedence IS 'the Precedence: field of its mail: bulk or list; empty: none';

@@ -103,7 +103,7 @@ COMMENT ON COLUMN enotify.lease.until IS 'by the database''s clock; past it anot
 CREATE TABLE enotify.verdict (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     client_id     int  NOT NULL REFERENCES enotify.client ON DELETE CASCADE,
-    identity      text NOT NULL CHECK (identity IN ('mailfrom', 'from', 'dkim')),
+    identity      text NOT NULL CHECK (identity IN ('mailfrom', 'from', 'dkim', 'dmarc')),
     domain        text NOT NULL,
     egress        inet NOT NULL,
     result        text NOT NULL
@@ -126,10 +126,12 @@ COMMENT ON COLUMN enotify.verdict.id IS 'number';
 COMMENT ON COLUMN enotify.verdict.client_id IS 'the client';
 COMMENT ON COLUMN enotify.verdict.identity IS
     'mailfrom: the domain of the envelope sender. from: the domain of From: where it differs. dkim: a key to sign '
-    'with, listed only when it cannot be used';
+    'with, listed only when it cannot be used. dmarc: the policy of the domain of From:, listed only when neither SPF '
+    'nor DKIM can pass aligned with it';
 COMMENT ON COLUMN enotify.verdict.domain IS 'the domain that was checked';
 COMMENT ON COLUMN enotify.verdict.egress IS 'the address that was checked';
-COMMENT ON COLUMN enotify.verdict.result IS 'RFC 7208 §2.6; for the identity dkim always fail';
+COMMENT ON COLUMN enotify.verdict.result IS
+    'RFC 7208 §2.6; for the identity dkim always fail; for dmarc fail or temperror';
 COMMENT ON COLUMN enotify.verdict.blocks IS 'whether this client''s mail must not be sent from this address';
 COMMENT ON COLUMN enotify.verdict.record IS 'the record found; empty: none';
 COMMENT ON COLUMN enotify.verdict.explanation IS 'the term that decided, and how the evaluation reached it';

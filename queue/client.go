@@ -14,8 +14,9 @@ type Client struct {
 	Domain     string     `json:"domain"` // A-labels
 	ReturnPath string     `json:"return_path"`
 	Selectors  []string   `json:"dkim_selectors"` // of the keys that sign its mail
-	Bounce     BounceMode `json:"bounce"`         // where bounces go to
-	BounceAt   string     `json:"bounce_domain"`  // when that is a domain of its own
+	FromSPF    FromSPF    `json:"from_spf"`
+	Bounce     BounceMode `json:"bounce"`        // where bounces go to
+	BounceAt   string     `json:"bounce_domain"` // when that is a domain of its own
 
 	AutoSubmitted string `json:"auto_submitted"` // see Batch
 	Precedence    string `json:"precedence"`
@@ -104,7 +105,7 @@ func tie(ctx context.Context, tx pgx.Tx, domain, login string) (tied bool, err e
 }
 
 const clientsSQL = `
-SELECT c.domain, coalesce(c.return_path, '') AS return_path, c.bounce, coalesce(c.bounce_domain, '') AS bounce_at, c.dkim_selectors AS selectors, c.auto_submitted, c.precedence, c.created_at,
+SELECT c.domain, coalesce(c.return_path, '') AS return_path, c.bounce, coalesce(c.bounce_domain, '') AS bounce_at, c.dkim_selectors AS selectors, c.from_spf, c.auto_submitted, c.precedence, c.created_at,
        ARRAY(SELECT l.login::text FROM enotify.client_login l WHERE l.client_id = c.id ORDER BY 1) AS logins,
        coalesce((SELECT jsonb_object_agg(s.state, s.n) FROM (
            SELECT b.state, count(*) AS n FROM enotify.batch b WHERE b.client_id = c.id GROUP BY 1) s), '{}') AS batches,
@@ -113,7 +114,7 @@ SELECT c.domain, coalesce(c.return_path, '') AS return_path, c.bounce, coalesce(
        EXISTS (SELECT FROM enotify.verdict v WHERE v.client_id = c.id AND v.superseded_at IS NULL AND v.blocks) AS blocks
 FROM enotify.client c
 LEFT JOIN LATERAL (
-	SELECT * FROM enotify.verdict v WHERE v.client_id = c.id AND v.superseded_at IS NULL AND v.identity <> 'dkim'
+	SELECT * FROM enotify.verdict v WHERE v.client_id = c.id AND v.superseded_at IS NULL AND v.identity IN ('mailfrom', 'from')
 	ORDER BY v.blocks DESC, array_position('{temperror,softfail,neutral,none,pass}', v.result) LIMIT 1) v ON true
 WHERE $1 IN ('', c.domain) ORDER BY c.domain`
 
@@ -151,7 +152,7 @@ const lockNamedSQL = `SELECT FROM enotify.client WHERE domain = $1 FOR NO KEY UP
 
 const setClientSQL = `
 UPDATE enotify.client SET return_path = CASE WHEN $2::text IS NULL THEN return_path ELSE nullif($2, '') END, dkim_selectors = coalesce($3, dkim_selectors),
-	auto_submitted = coalesce($6, auto_submitted), precedence = coalesce($7, precedence),
+	auto_submitted = coalesce($6, auto_submitted), precedence = coalesce($7, precedence), from_spf = coalesce($8, from_spf),
 	bounce = coalesce($4, bounce), bounce_domain = CASE WHEN $4::text IS NULL THEN bounce_domain ELSE nullif($5, '') END
 WHERE domain = $1`
 
@@ -160,6 +161,7 @@ type ClientChange struct {
 	ReturnPath *string   // "" is the From: address of each batch
 	Selectors  *[]string // none: its mail is not signed
 	Bounces    *Bounces  // where its bounces go to
+	FromSPF    *FromSPF
 
 	AutoSubmitted, Precedence *string // see Batch; "" leaves the field out
 }
@@ -183,7 +185,7 @@ func (db *DB) SetClient(ctx context.Context, name string, change ClientChange) (
 		if _, err := tx.Exec(ctx, lockNamedSQL, domain); err != nil {
 			return AsRefusal(err)
 		}
-		tag, err := tx.Exec(ctx, setClientSQL, domain, change.ReturnPath, change.Selectors, mode, bounceDomain, change.AutoSubmitted, change.Precedence)
+		tag, err := tx.Exec(ctx, setClientSQL, domain, change.ReturnPath, change.Selectors, mode, bounceDomain, change.AutoSubmitted, change.Precedence, change.FromSPF)
 		if err == nil && tag.RowsAffected() == 0 {
 			return unregistered(domain)
 		}

@@ -24,7 +24,7 @@ const (
 	// The same again: only the time moves.
 	confirmSQL = `
 UPDATE enotify.verdict SET checked_at = now(), valid_until = now() + $7, explanation = $8, fix = $9
-WHERE client_id = $1 AND identity = $2 AND egress = $3 AND superseded_at IS NULL AND domain = $4 AND result = $5 AND record = $6`
+WHERE client_id = $1 AND identity = $2 AND egress = $3 AND superseded_at IS NULL AND domain = $4 AND result = $5 AND record = $6 AND blocks = $10`
 	outliveSQL = `
 UPDATE enotify.verdict SET valid_until = now() + $4
 WHERE client_id = $1 AND identity = $2 AND egress = $3 AND superseded_at IS NULL AND result <> 'temperror' AND checked_at > now() - $5::interval`
@@ -160,18 +160,18 @@ func (db *DB) NoteUnjudged(ctx context.Context, s Subject) error {
 
 // The client's row is locked before its verdicts, as SetClient does.
 const subjectSQL = `
-SELECT coalesce(return_path, ''), bounce, coalesce(bounce_domain, ''), dkim_selectors FROM enotify.client WHERE id = $1 FOR NO KEY UPDATE`
+SELECT coalesce(return_path, ''), bounce, coalesce(bounce_domain, ''), dkim_selectors, from_spf FROM enotify.client WHERE id = $1 FOR NO KEY UPDATE`
 
 // current reports whether the client still sends as it did when s was listed,
 // and keeps it so until the end of the transaction.
 func (s *Subject) current(ctx context.Context, tx pgx.Tx) (bool, error) {
 	var now Subject
-	err := tx.QueryRow(ctx, subjectSQL, s.ClientID).Scan(&now.ReturnPath, &now.Bounces.Mode, &now.Bounces.Domain, &now.Selectors)
+	err := tx.QueryRow(ctx, subjectSQL, s.ClientID).Scan(&now.ReturnPath, &now.Bounces.Mode, &now.Bounces.Domain, &now.Selectors, &now.FromSPF)
 	if errors.Is(err, pgx.ErrNoRows) { // removed
 		return false, nil
 	}
 	was := Bounces{cmp.Or(s.Bounces.Mode, BounceOff), s.Bounces.Domain}
-	return now.ReturnPath == s.ReturnPath && now.Bounces == was && slices.Equal(now.Selectors, s.Selectors), err
+	return now.ReturnPath == s.ReturnPath && now.Bounces == was && now.FromSPF == cmp.Or(s.FromSPF, FromSPFBlocks) && slices.Equal(now.Selectors, s.Selectors), err
 }
 
 // block stops the client's batches. Batches that have begun go on as long as another
@@ -196,7 +196,7 @@ func (j *Judgement) block(ctx context.Context, tx pgx.Tx, client int32, no *Verd
 		if err := tx.QueryRow(ctx, clientDomainSQL, client).Scan(&a.Client); err != nil {
 			return err
 		}
-		if no.Identity == "dkim" {
+		if no.Identity == "dkim" || no.Identity == "dmarc" {
 			a.Next = "enotify client show " + a.Client
 		}
 		if err := raise(ctx, tx, a); err != nil {
@@ -232,7 +232,7 @@ func conclude(ctx context.Context, tx pgx.Tx, client int32, v Verdict) (outlived
 			return true, false, nil, err
 		}
 	}
-	tag, err := tx.Exec(ctx, confirmSQL, client, v.Identity, v.Egress, v.Domain, v.Result, v.Record, v.ValidFor, v.Explanation, v.Fix)
+	tag, err := tx.Exec(ctx, confirmSQL, client, v.Identity, v.Egress, v.Domain, v.Result, v.Record, v.ValidFor, v.Explanation, v.Fix, v.Blocks)
 	if err != nil || tag.RowsAffected() > 0 {
 		return false, false, nil, err
 	}
@@ -249,10 +249,14 @@ func conclude(ctx context.Context, tx pgx.Tx, client int32, v Verdict) (outlived
 
 func (v *Verdict) reason() string {
 	var b strings.Builder
-	if v.Identity == "dkim" {
+	switch v.Identity {
+	case "dkim":
 		return "DKIM: " + v.Explanation
+	case "dmarc": // the explanation names the domain
+		b.WriteString(v.Explanation)
+	default:
+		fmt.Fprintf(&b, "SPF %s for %s from %s: %s", v.Result, v.Domain, v.Egress, v.Explanation)
 	}
-	fmt.Fprintf(&b, "SPF %s for %s from %s: %s", v.Result, v.Domain, v.Egress, v.Explanation)
 	if v.Fix != "" {
 		fmt.Fprintf(&b, "; publish %s", v.Fix)
 	}

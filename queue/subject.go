@@ -10,6 +10,7 @@ type Subject struct {
 	ReturnPath string // envelope sender; "" when it is From
 	Bounces    Bounces
 	Selectors  []string // of the DKIM keys that sign its mail
+	FromSPF    FromSPF
 	Egress     []Egress
 }
 
@@ -25,6 +26,16 @@ func (s Subject) MailFrom(operator string) string {
 	}
 	return s.From
 }
+
+// FromSPF is what the SPF record of a From: domain that forbids our addresses
+// means where the envelope sender passes and is aligned with From: by DMARC.
+// Elsewhere such a record always blocks.
+type FromSPF string
+
+const (
+	FromSPFBlocks FromSPF = "block"
+	FromSPFWarns  FromSPF = "warn"
+)
 
 // An Egress is an address of a live node and the name that node gives at EHLO.
 type Egress struct {

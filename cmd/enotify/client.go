@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/judge"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
@@ -128,6 +129,9 @@ func layClient(p *term.Page, c queue.Client) {
 		rows = append(rows, []string{"return path", returnPathOf(c)})
 	}
 	rows = append(rows, []string{"DKIM", signedWith(c.Selectors)})
+	if c.FromSPF == queue.FromSPFWarns {
+		rows = append(rows, []string{"SPF of From:", "a record that forbids our addresses warns where the envelope sender passes and is aligned"})
+	}
 	var states []string
 	for _, state := range slices.Sorted(maps.Keys(c.Batches)) {
 		states = append(states, figures.Count(c.Batches[state])+" "+state)
@@ -191,9 +195,13 @@ func layVerdict(p *term.Page, v queue.StoredVerdict) {
 	if v.Blocks {
 		effect = "blocks the client's batches"
 	}
-	p.Line("%s for %s from %s: %s, since %s, checked %s ago", p.Paint(v.Result, term.StyleOf(v.Result)), v.Domain, v.Egress, effect, figures.Clock(v.Since), figures.Span(p.Now.Sub(v.CheckedAt)))
+	what := ""
+	if v.Identity == judge.DMARC {
+		what = "DMARC "
+	}
+	p.Line("%s%s for %s from %s: %s, since %s, checked %s ago", what, p.Paint(v.Result, term.StyleOf(v.Result)), v.Domain, v.Egress, effect, figures.Clock(v.Since), figures.Span(p.Now.Sub(v.CheckedAt)))
 	var rows [][]string
-	if v.Identity != "dkim" {
+	if v.Identity != judge.DKIM {
 		rows = append(rows, []string{"  record", cmp.Or(v.Record, "none")})
 	}
 	if v.Explanation != "" {

@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) clientSetCmd() *cobra.Command {
-	var returnPath, bounce, bounceDomain, autoSubmitted, precedence string
+	var returnPath, bounce, bounceDomain, autoSubmitted, precedence, fromSPF string
 	var selectors []string
 	cmd := &cobra.Command{
 		Use: "set DOMAIN", Short: "Set the return path, DKIM keys and bounce handling of a client", Args: one("a domain"),
@@ -29,7 +29,11 @@ client's mail. Publish the records first: enotify client zone DOMAIN.
 
 With --bounce-domain, each recipient has a signed return path at a domain of the
 client's, whose MX leads to enotify run --bounce-listen. With --bounce operator,
-the return paths are at the domain of run --bounce-domain.`,
+the return paths are at the domain of run --bounce-domain.
+
+With --from-spf warn, the guard lets mail leave although the SPF record of the
+From: domain forbids our addresses, where the envelope sender passes SPF and is
+aligned with From: by DMARC. Some receivers refuse such mail all the same.`,
 		Example: `  enotify client set town.example --dkim-selector s2026,s2026ed
   enotify client set town.example --dkim-selector none
   enotify client set town.example --return-path bounces@town.example
@@ -42,8 +46,16 @@ the return paths are at the domain of run --bounce-domain.`,
 	f.StringVar(&bounce, "bounce", "", "`operator` for signed return paths at the operator's domain, or off for none")
 	f.StringVar(&autoSubmitted, "auto-submitted", "", "`VALUE` of the Auto-Submitted field of its mail: auto-generated, which keeps vacation replies away, or none")
 	f.StringVar(&precedence, "precedence", "", "`VALUE` of the Precedence field of its mail: bulk, list, or none")
+	f.StringVar(&fromSPF, "from-spf", "", "`block` or warn: what it means that the SPF record of the From: domain forbids our addresses, where the envelope sender passes and is aligned")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var change queue.ClientChange
+		if f.Changed("from-spf") {
+			choice := queue.FromSPF(fromSPF)
+			if choice != queue.FromSPFBlocks && choice != queue.FromSPFWarns {
+				return exit.Usagef("--from-spf %s: want block or warn", fromSPF)
+			}
+			change.FromSPF = &choice
+		}
 		for _, field := range []struct {
 			flag, value string
 			allowed     []string
@@ -84,7 +96,7 @@ the return paths are at the domain of run --bounce-domain.`,
 			return err
 		}
 		if change == (queue.ClientChange{}) {
-			return exit.Usagef("nothing to set: give --return-path, --dkim-selector, --bounce-domain, --bounce, --auto-submitted or --precedence")
+			return exit.Usagef("nothing to set: give --return-path, --dkim-selector, --bounce-domain, --bounce, --from-spf, --auto-submitted or --precedence")
 		}
 		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 			domain, err := db.SetClient(ctx, args[0], change)

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,13 +25,10 @@ const (
 
 // A Checker finds out what receivers will make of a client's mail.
 type Checker interface {
-	// Check evaluates the SPF record of the domain of an envelope sender, for
-	// each egress address in order. The caller sets Identity, Domain and Egress
-	// of the verdicts.
-	Check(ctx context.Context, sender string, egress []queue.Egress) []queue.Verdict
-	// Key reports whether the client's key of that selector can sign, and the
-	// name of its record in the DNS.
-	Key(client, selector string) (name string, err error)
+	// Check returns the verdicts on a client whose envelope sender is mailFrom, or
+	// an address of the same domain: one of each identity that has something to
+	// say, for each egress address in order.
+	Check(ctx context.Context, s queue.Subject, mailFrom string) []queue.Verdict
 }
 
 // A Guard checks the clients before their batches take the turn, while these
@@ -229,55 +226,27 @@ func (g *Guard) judge(ctx context.Context, s queue.Subject, verdicts []queue.Ver
 	return nil
 }
 
-// verdicts are those on the domain of the envelope sender, on the From: domain
-// where that differs, and on the keys: one for each egress address.
-func (g *Guard) verdicts(ctx context.Context, s queue.Subject) (all []queue.Verdict) {
-	from := s.MailFrom(g.BounceDomain)
-	domain := from[strings.LastIndexByte(from, '@')+1:]
-	all = g.spf(ctx, s, "mailfrom", domain, from)
-	if domain != s.Client {
-		all = append(all, g.spf(ctx, s, "from", s.Client, s.From)...)
-	}
-	key, unusable := g.key(s)
+// verdicts are those of the checker. While one of them stops the client's mail,
+// the client is checked again soon, so that a cure is seen.
+func (g *Guard) verdicts(ctx context.Context, s queue.Subject) []queue.Verdict {
+	all := g.Checker.Check(ctx, s, s.MailFrom(g.BounceDomain))
+	stopped := slices.ContainsFunc(all, func(v queue.Verdict) bool { return v.Blocks || v.Temporary() })
 	for i := range all {
-		if v := &all[i]; v.Blocks || v.Temporary() || unusable { // a cure is seen soon
+		if v := &all[i]; stopped {
 			v.ValidFor = min(v.ValidFor, recheck)
-		}
-	}
-	if unusable {
-		for _, e := range s.Egress {
-			key.Egress = e.Addr
-			all = append(all, key)
 		}
 	}
 	return all
 }
 
-func (g *Guard) spf(ctx context.Context, s queue.Subject, identity, domain, sender string) []queue.Verdict {
-	verdicts := g.Checker.Check(ctx, sender, s.Egress)
-	for i := range verdicts {
-		verdicts[i].Identity, verdicts[i].Domain, verdicts[i].Egress = identity, domain, s.Egress[i].Addr
-	}
-	return verdicts
-}
-
-// key is the verdict on a client whose mail is to be signed with a key that
-// this node cannot use.
-func (g *Guard) key(s queue.Subject) (v queue.Verdict, unusable bool) {
-	for _, selector := range s.Selectors {
-		if name, err := g.Checker.Key(s.Client, selector); err != nil {
-			return queue.Verdict{
-				Identity: "dkim", Domain: name, Result: "fail", Blocks: true, Explanation: err.Error(), ValidFor: recheck,
-			}, true
-		}
-	}
-	return v, false
-}
-
 // tell logs what followed from verdicts.
 func (g *Guard) tell(s queue.Subject, found queue.Judgement) {
 	for _, d := range found.Drifts {
-		g.log.Warn("a client's SPF has changed", "client", s.Client, "domain", d.Domain, "egress", d.Egress,
+		what := "a client's SPF has changed"
+		if d.Identity == "dmarc" {
+			what = "a client's DMARC verdict has changed"
+		}
+		g.log.Warn(what, "client", s.Client, "domain", d.Domain, "egress", d.Egress,
 			"was", d.WasResult, "since", d.WasSince, "is", d.Result, "was_record", d.WasRecord, "record", d.Record,
 			"next", "enotify client show "+s.Client)
 	}

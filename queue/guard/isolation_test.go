@@ -21,11 +21,11 @@ type hangs struct {
 	senders string // what they end in
 }
 
-func (c hangs) Check(ctx context.Context, sender string, egress []queue.Egress) []queue.Verdict {
-	if strings.HasSuffix(sender, c.senders) {
+func (c hangs) Check(ctx context.Context, s queue.Subject, mailFrom string) []queue.Verdict {
+	if strings.HasSuffix(mailFrom, c.senders) {
 		<-ctx.Done()
 	}
-	return c.Checker.Check(ctx, sender, egress)
+	return c.Checker.Check(ctx, s, mailFrom)
 }
 
 // What is wrong with the first client, whose batch is next in turn, does not

@@ -20,7 +20,7 @@ const unjudgedSQL = liveSQL + `, waiting AS (
 	WHERE b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying', 'blocked')
 	ORDER BY b.client_id, b.priority DESC, b.submitted_at, b.id
 )
-SELECT c.id, c.domain, w.from_address, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''), c.dkim_selectors,
+SELECT c.id, c.domain, w.from_address, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''), c.dkim_selectors, c.from_spf,
        (SELECT array_agg(ip ORDER BY ip) FROM live), (SELECT array_agg(helo ORDER BY ip) FROM live)
 FROM waiting w JOIN enotify.client c ON c.id = w.client_id
 WHERE EXISTS (SELECT FROM live l WHERE NOT EXISTS (
@@ -42,7 +42,7 @@ func Unjudged(ctx context.Context, db *queue.DB) ([]queue.Subject, error) {
 }
 
 const unseenSQL = liveSQL + `
-SELECT c.id, c.domain, 'postmaster@' || c.domain, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''), c.dkim_selectors,
+SELECT c.id, c.domain, 'postmaster@' || c.domain, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''), c.dkim_selectors, c.from_spf,
        (SELECT array_agg(ip ORDER BY ip) FROM live), (SELECT array_agg(helo ORDER BY ip) FROM live)
 FROM enotify.client c
 WHERE c.id <> ALL ($2) AND EXISTS (SELECT FROM live l WHERE NOT EXISTS (
@@ -68,7 +68,7 @@ func subjects(ctx context.Context, db *queue.DB, sql string, args ...any) ([]que
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (s queue.Subject, err error) {
 		var ips []netip.Prefix // inet
 		var helos []string
-		err = row.Scan(&s.ClientID, &s.Client, &s.From, &s.ReturnPath, &s.Bounces.Mode, &s.Bounces.Domain, &s.Selectors,
+		err = row.Scan(&s.ClientID, &s.Client, &s.From, &s.ReturnPath, &s.Bounces.Mode, &s.Bounces.Domain, &s.Selectors, &s.FromSPF,
 			&ips, &helos)
 		for i, ip := range ips {
 			s.Egress = append(s.Egress, queue.Egress{Addr: ip.Addr(), HELO: helos[i]})

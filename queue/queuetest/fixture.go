@@ -186,22 +186,25 @@ func (f *Fixture) Judge(ctx context.Context, result string) {
 	}
 }
 
-// Findings is a [guard.Checker] that finds what the function returns for an
-// envelope sender and an egress address, and every key in order.
+// Findings is a [guard.Checker] that finds what the function returns for the
+// envelope sender and an egress address, and for the From: address where its
+// domain is another one.
 type Findings func(sender string, egress netip.Addr) queue.Verdict
 
 // Check calls the function.
-func (f Findings) Check(_ context.Context, sender string, egress []queue.Egress) []queue.Verdict {
-	verdicts := make([]queue.Verdict, len(egress))
-	for i, e := range egress {
-		verdicts[i] = f(sender, e.Addr)
+func (f Findings) Check(_ context.Context, s queue.Subject, mailFrom string) (verdicts []queue.Verdict) {
+	of := func(identity, sender string) {
+		for _, e := range s.Egress {
+			v := f(sender, e.Addr)
+			v.Identity, v.Domain, v.Egress = identity, sender[strings.LastIndexByte(sender, '@')+1:], e.Addr
+			verdicts = append(verdicts, v)
+		}
+	}
+	of("mailfrom", mailFrom)
+	if !strings.HasSuffix(mailFrom, "@"+s.Client) {
+		of("from", s.From)
 	}
 	return verdicts
-}
-
-// Key finds every key in order.
-func (Findings) Key(client, selector string) (string, error) {
-	return selector + "._domainkey." + client, nil
 }
 
 // Sent counts the attempts per address.

@@ -14,12 +14,15 @@ type Record struct {
 	Policy string // none, quarantine or reject
 	// Stated is whether Policy was said in so many words; else it follows from
 	// RFC 9989 §4.7, which reads a missing or broken p as none.
-	Stated bool
-	SPF    string   // aspf: r relaxed, s strict
-	DKIM   string   // adkim: the same
-	PSD    string   // y, n or u
-	RUA    []string // where aggregate reports are to go, URIs
-	Faults []string // tags that receivers ignore
+	Stated      bool
+	Subdomains  string   // sp: the policy for subdomains; "" is Policy
+	NonExistent string   // np: the policy for subdomains that do not exist; "" is that for subdomains
+	Testing     bool     // t=y: receivers apply one policy level less
+	SPF         string   // aspf: r relaxed, s strict
+	DKIM        string   // adkim: the same
+	PSD         string   // y, n or u
+	RUA         []string // where aggregate reports are to go, URIs
+	Faults      []string // tags that receivers ignore
 }
 
 // ErrNoRecord is that of a text that is not meant as a DMARC record.
@@ -83,9 +86,17 @@ func (r *Record) tag(name, value string) {
 		one(&r.DKIM, "r", "s")
 	case "psd":
 		one(&r.PSD, "y", "n", "u")
-	case "sp", "np":
-		var ignored string
-		one(&ignored, "none", "quarantine", "reject")
+	case "sp":
+		one(&r.Subdomains, "none", "quarantine", "reject")
+	case "np":
+		one(&r.NonExistent, "none", "quarantine", "reject")
+	case "t":
+		testing := "n"
+		one(&testing, "y", "n")
+		r.Testing = testing == "y"
+	case "pct", "rf", "ri":
+		r.Faults = append(r.Faults, name+" is no longer a DMARC tag (RFC 9989): newer receivers ignore it; take it out"+
+			map[bool]string{true: ", and write t=y for a policy that is only tried"}[name == "pct"])
 	case "rua":
 		for uri := range strings.SplitSeq(value, ",") {
 			// A size limit behind ! is of RFC 7489; RFC 9989 ignores it.

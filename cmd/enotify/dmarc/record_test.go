@@ -18,8 +18,10 @@ func TestParseDMARC(t *testing.T) {
 		{text: "v=DMARC1; p=reject", want: Record{Policy: "reject", Stated: true, SPF: "r", DKIM: "r", PSD: "u"}},
 		{text: " v = DMARC1 ;p= Quarantine;;", want: Record{Policy: "quarantine", Stated: true, SPF: "r", DKIM: "r", PSD: "u"}},
 		{text: "v=DMARC1; rua=mailto:a@b.test!10m,https://c.test", want: Record{Policy: "none", SPF: "r", DKIM: "r", PSD: "u", RUA: []string{"mailto:a@b.test", "https://c.test"}}},
-		{text: "v=DMARC1; p=rejct; adkim=s; aspf=S; psd=y; pct=50; x=y", want: Record{Policy: "none", SPF: "s", DKIM: "s", PSD: "y",
-			Faults: []string{"p=rejct is none of none, quarantine, reject"}}},
+		{text: "v=DMARC1; p=rejct; adkim=s; aspf=S; psd=y; ri=50; x=y", want: Record{Policy: "none", SPF: "s", DKIM: "s", PSD: "y",
+			Faults: []string{"p=rejct is none of none, quarantine, reject", "ri is no longer a DMARC tag (RFC 9989): newer receivers ignore it; take it out"}}},
+		{text: "v=DMARC1; p=reject; sp=quarantine; np=none; t=y", want: Record{Policy: "reject", Stated: true, Subdomains: "quarantine",
+			NonExistent: "none", Testing: true, SPF: "r", DKIM: "r", PSD: "u"}},
 		{text: "v=DMARC1; p=none; p=reject; nonsense", want: Record{Policy: "none", Stated: true, SPF: "r", DKIM: "r", PSD: "u",
 			Faults: []string{"the tag p is there twice", `"nonsense" has no =`}}},
 		{text: "v=dmarc1; p=none", err: ErrNoRecord},
@@ -112,6 +114,36 @@ func TestAligned(t *testing.T) {
 	} {
 		if got := Aligned(c.from, c.other, Organizational(c.from, nil), Organizational(c.other, nil), c.mode); got != c.want {
 			t.Errorf("%s and %s, %s: got %v", c.from, c.other, c.mode, got)
+		}
+	}
+}
+
+// The policy for a domain follows from sp, np and t of the record that applies.
+func TestPolicyForADomain(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		tags, domain string
+		exists       bool
+		want         string
+	}{
+		{"p=reject", "example.com", true, "reject"},
+		{"p=reject", "a.example.com", true, "reject"},
+		{"p=reject; sp=none", "example.com", true, "reject"},
+		{"p=reject; sp=none", "a.example.com", true, "none"},
+		{"p=none; sp=quarantine; np=reject", "a.example.com", true, "quarantine"},
+		{"p=none; sp=quarantine; np=reject", "a.example.com", false, "reject"},
+		{"p=none; np=reject", "example.com", false, "none"},
+		{"p=reject; t=y", "example.com", true, "quarantine"},
+		{"p=quarantine; t=y", "example.com", true, "none"},
+		{"p=none; t=y", "example.com", true, "none"},
+		{"p=reject; t=n", "example.com", true, "reject"},
+	} {
+		r, err := Parse("v=DMARC1; " + c.tags)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := (Found{"example.com", r}).For(c.domain, c.exists); got != c.want {
+			t.Errorf("%s for %s (exists: %v): got %s, want %s", c.tags, c.domain, c.exists, got, c.want)
 		}
 	}
 }

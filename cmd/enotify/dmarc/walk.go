@@ -1,6 +1,7 @@
 package dmarc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -95,6 +96,26 @@ func Policy(start string, found []Found) (Found, bool) {
 		return found[i], true
 	}
 	return Found{}, false
+}
+
+// For is the policy for mail from a domain: none, quarantine or reject. exists
+// is whether that domain is in the DNS. With t=y receivers apply one level less
+// (RFC 9989 §4.7).
+func (f Found) For(domain string, exists bool) string {
+	policy := f.Record.Policy
+	if !strings.EqualFold(domain, f.Domain) {
+		policy = cmp.Or(f.Record.Subdomains, policy)
+		if !exists {
+			policy = cmp.Or(f.Record.NonExistent, policy)
+		}
+	}
+	switch {
+	case f.Record.Testing && policy == "reject":
+		return "quarantine"
+	case f.Record.Testing:
+		return "none"
+	}
+	return policy
 }
 
 // Aligned reports whether an authenticated domain speaks for the From: domain

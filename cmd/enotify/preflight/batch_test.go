@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"enotify/cmd/enotify/judge"
 	"enotify/cmd/enotify/preflight"
 	"enotify/queue"
 	"enotify/queue/insight"
@@ -91,7 +92,7 @@ func TestBatchRows(t *testing.T) {
 	published := fmt.Sprintf("e1._domainkey.town.example. TXT %q", ours.Record())
 	signed := func(in *preflight.Input) {
 		in.Batch.DKIMSelectors = []string{"e1"}
-		in.Keys = []preflight.Key{{Domain: "town.example", Selector: "e1", Public: ours.Public()}}
+		in.Keys = []judge.Key{{Domain: "town.example", Selector: "e1", Public: ours.Public()}}
 	}
 	page := func(get, post int, acts bool) func(in *preflight.Input) {
 		return func(in *preflight.Input) {

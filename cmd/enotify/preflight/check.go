@@ -3,9 +3,12 @@ package preflight
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
+
+	"enotify/cmd/enotify/judge"
 )
 
 // A check answers its rows. It says nothing of a row that does not apply;
@@ -37,6 +40,7 @@ func Run(ctx context.Context, in *Input) (*Report, error) {
 	if in.Batch == nil {
 		r.Kind = OfClient
 	}
+	in.opinion = in.judge(ctx)
 	found := make([][]Finding, len(checks))
 	var all sync.WaitGroup
 	for i, c := range checks {
@@ -99,5 +103,5 @@ func (in *Input) recheck(id string) string {
 
 // unsure is a finding of a check that could not be made because of err.
 func unsure(id string, err error) Finding {
-	return Finding{ID: id, Severity: NotChecked, Unanswered: true, Found: "Nobody could say: " + err.Error() + "."}
+	return Finding{ID: id, Severity: NotChecked, Unanswered: !errors.Is(err, judge.ErrUnknownKeys), Found: "Nobody could say: " + err.Error() + "."}
 }

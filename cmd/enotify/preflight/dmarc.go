@@ -1,12 +1,16 @@
 package preflight
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"enotify/cmd/enotify/dmarc"
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/judge"
+	"enotify/queue"
 	"enotify/spfguard"
 )
 
@@ -16,12 +20,13 @@ const bulk = 5000
 
 // checkDMARC finds the policy as receivers do, and whether From: is aligned.
 func checkDMARC(ctx context.Context, in *Input) []Finding {
-	walk, err := dmarc.Walk(ctx, in.Client, in.txt)
-	if err != nil {
-		return []Finding{unsure("dmarc.record", err), unsure("dmarc.align", err), unsure("dmarc.rua", err)}
+	opinion := in.opinion()
+	proofs := &opinion.Proofs
+	if proofs.Err != nil {
+		return []Finding{unsure("dmarc.record", proofs.Err), dmarcAlign(in, opinion), unsure("dmarc.rua", proofs.Err)}
 	}
-	p, ok := dmarc.Policy(in.Client, walk)
-	return []Finding{dmarcRecordFinding(ctx, in, p, ok), dmarcAlign(ctx, in, walk, p), dmarcRUA(ctx, in, p, ok)}
+	p, ok := proofs.Found, proofs.HasRecord
+	return []Finding{dmarcRecordFinding(ctx, in, p, ok), dmarcAlign(in, opinion), dmarcRUA(ctx, in, p, ok)}
 }
 
 func dmarcRecordFinding(ctx context.Context, in *Input, p dmarc.Found, ok bool) Finding {
@@ -73,49 +78,67 @@ func dmarcDefault(_ *Input, text string) string {
 
 func zoneTXT(name, text string) string { return spfguard.ZoneLine(name, text) }
 
-// dmarcAlign asks which of the two proofs speaks for the From: domain.
-func dmarcAlign(ctx context.Context, in *Input, walk []dmarc.Found, p dmarc.Found) Finding {
+// dmarcAlign says which of the two proofs speaks for the From: domain. It blocks
+// where the guard does.
+func dmarcAlign(in *Input, o judge.Opinion) Finding {
 	f := Finding{ID: "dmarc.align", Severity: Pass}
-	fromOrg := dmarc.Organizational(in.Client, walk)
-	org := func(domain string) (string, error) {
-		if domain == in.Client {
-			return fromOrg, nil
-		}
-		other, err := dmarc.Walk(ctx, domain, in.txt)
-		return dmarc.Organizational(domain, other), err
-	}
-	var yes, no []string
+	p := &o.Proofs
+	var yes, no, without []string
 	var undecided error
-	try := func(what, domain, mode string) {
-		its, err := org(domain)
-		switch {
-		case err != nil:
-			undecided = err
-		case dmarc.Aligned(in.Client, domain, fromOrg, its, mode):
-			yes = append(yes, what+" by "+domain)
-		default:
-			no = append(no, fmt.Sprintf("%s proves %s, which is not %s", what, domain, in.Client))
+	for i, v := range o.MailFrom {
+		undecided = cmp.Or(undecided, p.Undecided(v))
+		if !p.Passes[i] {
+			without = append(without, v.IP.String())
 		}
 	}
-	try("SPF", in.mailFromDomain(), p.Record.SPF)
-	for _, domain := range in.signers() {
-		try("DKIM", domain, p.Record.DKIM)
+	switch {
+	case !p.SPF.Aligned:
+		no = append(no, p.SPF.Says)
+	case len(without) > 0:
+		no = append(no, fmt.Sprintf("%s does not pass from %s", p.SPF.Says, figures.Few(without, 5)))
+	default:
+		yes = append(yes, p.SPF.Says)
 	}
-	if len(in.signers()) == 0 {
+	for _, d := range p.DKIM {
+		if d.Holds() {
+			yes = append(yes, d.Says)
+		} else {
+			no = append(no, d.Says)
+		}
+	}
+	if len(p.DKIM) == 0 {
 		no = append(no, "there is no DKIM signature that could")
 	}
 	f.Evidence = append(yes, no...)
-	switch {
-	case len(yes) == 0 && undecided != nil:
+	verdicts := o.Of(judge.DMARC)
+	fails := slices.IndexFunc(verdicts, func(v queue.Verdict) bool { return !v.Temporary() })
+	switch nothing := len(without) > 0 && !p.Signed(); {
+	case fails >= 0:
+		f.Severity = Warn
+		v := verdicts[fails]
+		if f.Enforced = v.Blocks; f.Enforced {
+			f.Severity = Block
+		}
+		f.Found = v.Explanation
+		if v.Fix != "" {
+			f.Fix = []string{v.Fix}
+		}
+		return f
+	case len(verdicts) > 0:
+		return unsure(f.ID, cmp.Or(p.Err, undecided))
+	case nothing && undecided != nil:
 		return unsure(f.ID, undecided)
-	case len(yes) == 0:
-		f.Severity = Block
+	case nothing:
+		f.Severity = Warn
+		if in.bulk() {
+			f.Severity = Block
+		}
 		f.Found = fmt.Sprintf("Nothing proves that %s sends this mail: DMARC fails everywhere.", in.Client)
-		f.Advice = fmt.Sprintf("Sign with d=%s (enotify client key, client set), or take an envelope sender within %s.", in.Client, fromOrg)
+		f.Advice = fmt.Sprintf("Sign with d=%s (enotify client key, client set), or take an envelope sender within %s.", in.Client, dmarc.Organizational(in.Client, p.Walk))
 	case len(no) > 0 || undecided != nil:
 		f.Severity = Warn
 		f.Found = "One of two proofs holds. A forwarder that breaks it leaves none: SPF does not survive forwarding."
-		f.Advice = fmt.Sprintf("Sign with d=%s, and keep the envelope sender within %s.", in.Client, fromOrg)
+		f.Advice = fmt.Sprintf("Sign with d=%s, and keep the envelope sender within %s.", in.Client, dmarc.Organizational(in.Client, p.Walk))
 	default:
 		f.Found = "Both SPF and DKIM prove the domain of From:."
 	}

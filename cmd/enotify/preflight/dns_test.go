@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"enotify/cmd/enotify/judge"
 	"enotify/cmd/enotify/preflight"
 	"enotify/queue"
 	"enotify/spfguard/dns"
@@ -116,8 +117,8 @@ func TestDNSRows(t *testing.T) {
 	client := func(domain string) func(*preflight.Input) {
 		return func(in *preflight.Input) { in.Client, in.From, in.MailFrom = domain, "a@"+domain, "a@"+domain }
 	}
-	keys := func(k ...preflight.Key) func(*preflight.Input) {
-		return func(in *preflight.Input) { in.Keys = append([]preflight.Key{}, k...) }
+	keys := func(k ...judge.Key) func(*preflight.Input) {
+		return func(in *preflight.Input) { in.Keys = append([]judge.Key{}, k...) }
 	}
 	public, _, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -131,8 +132,8 @@ func TestDNSRows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours := preflight.Key{Domain: "town.example", Selector: "e1", Public: public}
-	weak := preflight.Key{Domain: "town.example", Selector: "r1", Public: &short.PublicKey}
+	ours := judge.Key{Domain: "town.example", Selector: "e1", Public: public}
+	weak := judge.Key{Domain: "town.example", Selector: "r1", Public: &short.PublicKey}
 	p := base64.StdEncoding.EncodeToString
 	for _, c := range []rowCase{
 		{name: "ours", row: "dkim.key", change: keys(ours), zone: fmt.Sprintf(`e1._domainkey.town.example. TXT "v=DKIM1; k=ed25519; p=%s"`, p(public)), want: pass, says: "is ours"},
@@ -144,15 +145,15 @@ func TestDNSRows(t *testing.T) {
 		{name: "not signed", row: "dkim.key", change: keys(), want: warn, says: "not signed"},
 		{name: "no directory", row: "dkim.key", want: notChecked, says: "--dkim-dir"},
 		{name: "no answer", row: "dkim.key", change: keys(ours), failing: []string{"e1._domainkey.town.example"}, want: notChecked, says: "Nobody could say"},
-		{name: "both", row: "dmarc.align", change: keys(ours), want: pass, says: "DKIM by town.example"},
+		{name: "both", row: "dmarc.align", change: keys(ours), zone: fmt.Sprintf(`e1._domainkey.town.example. TXT "v=DKIM1; k=ed25519; p=%s"`, p(public)), want: pass, says: "DKIM by town.example"},
 
 		{name: "pass", row: "spf.pass", want: pass, says: "lets 192.0.2.10, 2001:db8::10 send"},
 		{name: "one address is missing", row: "spf.pass", zone: `town.example. TXT "v=spf1 ip4:192.0.2.10 -all"`, want: block, says: "2001:db8::10: fail",
 			fix: `town.example. IN TXT "v=spf1 ip6:2001:db8::10 ip4:192.0.2.10 -all"`},
-		{name: "no record", row: "spf.pass", zone: `town.example. TXT "hello"`, want: block, says: "has no SPF record"},
+		{name: "no record", row: "spf.pass", zone: `town.example. TXT "hello"`, want: warn, says: "has no SPF record"},
 		{name: "broken record", row: "spf.pass", zone: `town.example. TXT "v=spf1 ip4:192.0.2.10 bogus -all"`, want: block, says: "permerror"},
 		{name: "a sender that cannot be told", row: "spf.pass", zone: `town.example. TXT "v=spf1 newsletter -all"`, want: block, says: `Ask the client: What does "newsletter" stand for?`},
-		{name: "no such domain", row: "spf.pass", change: client("twon.example"), want: block, says: "twon.example does not exist in the DNS. Is the name mistyped?"},
+		{name: "no such domain", row: "spf.pass", change: client("twon.example"), want: warn, says: "twon.example does not exist in the DNS. Is the name mistyped?"},
 		{name: "two records", row: "spf.pass", zone: "town.example. TXT \"v=spf1 ip4:192.0.2.10 -all\"\ntown.example. TXT \"v=spf1 ip6:2001:db8::10 ~all\"", want: block,
 			says: `and delete the other: "v=spf1 ip6:2001:db8::10 ~all"`, fix: `town.example. IN TXT "v=spf1 ip4:192.0.2.10 ip6:2001:db8::10 ~all"`},
 		{name: "no answer", row: "spf.pass", failing: []string{"town.example"}, want: notChecked, says: "Nobody could say"},
@@ -199,10 +200,15 @@ func TestDNSRows(t *testing.T) {
 		{name: "no answer", row: "dmarc.record", failing: []string{"_dmarc.town.example"}, want: notChecked},
 
 		{name: "SPF alone", row: "dmarc.align", want: warn, says: "SPF by town.example"},
-		{name: "neither", row: "dmarc.align", change: mailFrom("bounce@host.example"), want: block, says: "SPF proves host.example"},
+		{name: "neither, quarantine", row: "dmarc.align", change: mailFrom("bounce@host.example"), want: warn, says: "SPF proves host.example"},
+		{name: "neither, reject", row: "dmarc.align", change: mailFrom("bounce@host.example"), zone: `_dmarc.town.example. TXT "v=DMARC1; p=reject"`, want: block, says: "receivers refuse the mail"},
+		{name: "SPF does not pass, reject", row: "dmarc.align", zone: "town.example. TXT \"v=spf1 ~all\"\n_dmarc.town.example. TXT \"v=DMARC1; p=reject\"", want: block, says: "is softfail",
+			fix: `town.example. IN TXT "v=spf1 ip4:192.0.2.10 ip6:2001:db8::10 ~all"`},
 		{name: "relaxed", row: "dmarc.align", change: mailFrom("b@bounce.town.example"), want: warn, says: "SPF by bounce.town.example"},
-		{name: "strict", row: "dmarc.align", change: mailFrom("b@bounce.town.example"), zone: `_dmarc.town.example. TXT "v=DMARC1; p=none; aspf=s"`, want: block},
-		{name: "no answer", row: "dmarc.align", failing: []string{"_dmarc.town.example"}, want: notChecked},
+		{name: "strict", row: "dmarc.align", change: mailFrom("b@bounce.town.example"), zone: `_dmarc.town.example. TXT "v=DMARC1; p=none; aspf=s"`, want: warn, says: "Nothing proves"},
+		{name: "key not published", row: "dmarc.align", change: keys(ours), want: warn, says: "DKIM by town.example cannot be verified"},
+		{name: "no answer, which one domain does not need", row: "dmarc.align", failing: []string{"_dmarc.town.example"}, want: warn, says: "SPF by town.example"},
+		{name: "no answer", row: "dmarc.align", change: mailFrom("b@bounce.town.example"), failing: []string{"_dmarc.town.example"}, want: notChecked},
 
 		{name: "own address", row: "dmarc.rua", want: info, says: "Reports go to mailto:postmaster@town.example"},
 		{name: "nobody", row: "dmarc.rua", zone: `_dmarc.town.example. TXT "v=DMARC1; p=none"`, want: info, says: "Nobody gets"},

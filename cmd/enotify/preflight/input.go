@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
+	"enotify/cmd/enotify/judge"
 	"enotify/queue"
 	"enotify/queue/insight"
 	"enotify/spfguard"
@@ -23,10 +25,16 @@ type Input struct {
 	From     string        // address
 	MailFrom string        // envelope sender, or one like it; "" is the null sender
 	Egress   []queue.Egress
-	Lists    []string // zones of DNS block lists
-	Keys     []Key    // that sign for the client; nil when nobody knows which do
-	// KeyTrouble is why a key that should sign cannot be read.
+	Lists    []string    // zones of DNS block lists
+	Keys     []judge.Key // that sign for the client; nil when nobody knows which do
+	// KeyTrouble is why a key that should sign cannot be read; KeyName is the name
+	// of its record.
 	KeyTrouble error
+	KeyName    string
+	// KeysUnknown is whether keys sign for the client that nobody can look at here.
+	KeysUnknown bool
+	// FromSPF is the client's setting.
+	FromSPF queue.FromSPF
 
 	Batch   *queue.Batch // what it says; nil checks the client alone
 	BatchID int64        // 0 when there is none yet
@@ -42,6 +50,19 @@ type Input struct {
 	SentToday  int            // messages that the client sent in the last 24 hours
 	LargestDay int            // most messages that it sent on a day of the last 30
 	Bounces    []BatchBounces // of its last batches, the oldest first
+
+	opinion func() judge.Opinion // what the guard finds of the client's mail, asked for once in each Run
+}
+
+// judge has the client's mail judged as the guard does.
+func (in *Input) judge(ctx context.Context) func() judge.Opinion {
+	return sync.OnceValue(func() judge.Opinion {
+		j := judge.Judge{DNS: in.DNS}
+		return j.Mail(ctx, judge.Mail{
+			Client: in.Client, From: in.From, MailFrom: in.MailFrom, Egress: in.Egress, FromSPF: in.FromSPF,
+			Keys: in.Keys, KeysUnknown: in.KeysUnknown, KeyName: in.KeyName, KeyTrouble: in.KeyTrouble,
+		})
+	})
 }
 
 func (in *Input) subject() Subject {
@@ -149,15 +170,4 @@ func (in *Input) sendable() int {
 		}
 	}
 	return n
-}
-
-// signers are the domains that sign, d= of DKIM (RFC 6376 §3.5).
-func (in *Input) signers() []string {
-	var domains []string
-	for _, k := range in.Keys {
-		if !slices.Contains(domains, k.Domain) {
-			domains = append(domains, k.Domain)
-		}
-	}
-	return domains
 }

@@ -87,6 +87,9 @@ type Finding struct {
 	Fix      []string    `json:"fix,omitempty"`      // lines of a zone file to publish
 	Advice   string      `json:"advice,omitempty"`   // what to do, in words
 	Recheck  string      `json:"recheck,omitempty"`  // the command that looks again
+	// Enforced: enotify itself sends nothing for it, until it is cured. Else the
+	// finding is advice, and a batch that is submitted is sent.
+	Enforced bool `json:"enforced"`
 	// Unanswered: it could not be checked for a passing trouble, and may well be
 	// the next time.
 	Unanswered bool `json:"unanswered,omitempty"`

@@ -55,14 +55,14 @@ func checkSignature(ctx context.Context, in *Input) []Finding {
 		f.Found = refusedWhat
 		return []Finding{f}
 	}
-	return []Finding{judge(f, signatures, p)}
+	return []Finding{signatureFinding(f, signatures, p)}
 }
 
 // covered are the fields that a signature must protect (RFC 8058 §4), where
 // the message has them.
 var covered = []string{"From", "Subject", "Date", "Message-Id", "List-Unsubscribe", "List-Unsubscribe-Post"}
 
-func judge(f Finding, signatures []*dkim.Verification, p parsed) Finding {
+func signatureFinding(f Finding, signatures []*dkim.Verification, p parsed) Finding {
 	f.Severity = Pass
 	good := 0
 	for _, s := range signatures {

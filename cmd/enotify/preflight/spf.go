@@ -8,55 +8,58 @@ import (
 	"strings"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/judge"
 	"enotify/spfguard"
 )
 
-// checkSPF evaluates the records as strict receivers do, for every egress
-// address.
+// checkSPF reads what the guard finds of the records, for every egress address.
 func checkSPF(ctx context.Context, in *Input) []Finding {
 	checker := &spfguard.Checker{Resolver: in.DNS}
 	domain := in.mailFromDomain()
-	var verdicts []spfguard.Verdict
-	for _, e := range in.Egress {
-		verdicts = append(verdicts, checker.Verdict(ctx, spfguard.Query{IP: e.Addr, Sender: in.MailFrom, HELO: e.HELO}))
-	}
+	opinion := in.opinion()
 	fix, err := checker.Fix(ctx, spfguard.FixQuery{Domain: domain, Egress: in.addrs(), Sender: in.MailFrom, HELO: in.Egress[0].HELO})
 	cure := newCure(domain, fix, err)
 	return []Finding{
-		spfPass(domain, verdicts, cure),
-		spfFrom(ctx, in, checker, domain),
-		spfLookups(domain, verdicts, cure),
-		spfStrict(domain, verdicts, cure),
-		spfAll(domain, verdicts),
+		spfPass(domain, opinion.MailFrom, cure),
+		spfFrom(ctx, in, checker, opinion),
+		spfLookups(domain, opinion.MailFrom, cure),
+		spfStrict(domain, opinion.MailFrom, cure),
+		spfAll(domain, opinion.MailFrom),
 		spfHELO(ctx, in, checker),
 	}
 }
 
+// spfPass blocks where the guard does: a record that says nothing of our address,
+// or doubts it, is a warning.
 func spfPass(domain string, verdicts []spfguard.Verdict, cure cure) Finding {
 	f := Finding{ID: "spf.pass", Severity: Pass, Evidence: recordOf(verdicts)}
 	var failing, passing []string
 	var undecided error
 	for _, v := range verdicts {
-		switch v.Result {
-		case spfguard.Pass:
+		switch {
+		case v.Result == spfguard.Pass:
 			passing = append(passing, v.IP.String())
-		case spfguard.TempError:
+			continue
+		case v.Result == spfguard.TempError:
 			undecided = v.Err
-		default:
-			failing = append(failing, v.IP.String())
-			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s. %s", v.IP, v.Result, v.Explanation))
+			continue
+		case v.Decision == spfguard.Block:
+			f.Severity, f.Enforced = Block, true
+		case f.Severity != Block:
+			f.Severity = Warn
 		}
+		failing = append(failing, v.IP.String())
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s. %s", v.IP, v.Result, v.Explanation))
 	}
 	switch {
+	case undecided != nil && f.Severity != Block:
+		return unsure(f.ID, undecided)
 	case len(failing) > 0:
-		f.Severity = Block
 		f.Found = fmt.Sprintf("%s does not let %s send for it.", domain, figures.Few(failing, 5))
 		if verdicts[0].Evaluation.Root.Absent {
 			f.Found = domain + " does not exist in the DNS. Is the name mistyped?"
 		}
 		f.Fix, f.Advice = cure.lines, cure.advice
-	case undecided != nil:
-		return unsure(f.ID, undecided)
 	default:
 		f.Found = fmt.Sprintf("%s lets %s send for it.", domain, figures.Few(passing, 5))
 	}
@@ -111,28 +114,35 @@ func recordOf(verdicts []spfguard.Verdict) []string {
 
 func quoted(s string) string { return `"` + s + `"` }
 
-func spfFrom(ctx context.Context, in *Input, checker *spfguard.Checker, mailFrom string) Finding {
+// spfFrom blocks where the guard does; the operator may have lowered it to a warning.
+func spfFrom(ctx context.Context, in *Input, checker *spfguard.Checker, o judge.Opinion) Finding {
 	f := Finding{ID: "spf.from", Severity: Pass}
-	if in.Client == mailFrom {
+	verdicts := o.Of(judge.From)
+	if len(verdicts) == 0 {
 		f.Found = "From: and envelope sender have one domain."
 		return f
 	}
 	var undecided error
-	var verdicts []spfguard.Verdict
-	for _, e := range in.Egress {
-		v := checker.Verdict(ctx, spfguard.Query{IP: e.Addr, Sender: in.From, HELO: e.HELO})
-		verdicts = append(verdicts, v)
-		switch v.Result {
-		case spfguard.Fail:
-			f.Severity = Block
-			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s", v.IP, v.Explanation))
-		case spfguard.TempError:
-			undecided = v.Err
+	for i, v := range verdicts {
+		switch {
+		case v.Temporary():
+			undecided = o.From[i].Err
+			continue
+		case v.Blocks:
+			f.Severity, f.Enforced = Block, true
+		case o.From[i].Decision != spfguard.Block:
+			continue
+		case f.Severity != Block: // it was lowered
+			f.Severity = Warn
 		}
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s", v.Egress, v.Explanation))
 	}
 	switch {
-	case f.Severity == Block:
+	case f.Severity == Block || f.Severity == Warn && undecided == nil:
 		f.Found = fmt.Sprintf("%s, the domain of From:, forbids our addresses; some receivers ask it beside the envelope sender's.", in.Client)
+		if o.From[0].Result == spfguard.PermError {
+			f.Found = fmt.Sprintf("The SPF record of %s, the domain of From:, is broken; some receivers ask it beside the envelope sender's.", in.Client)
+		}
 		fix, err := checker.Fix(ctx, spfguard.FixQuery{Domain: in.Client, Egress: in.addrs(), Sender: in.From, HELO: in.Egress[0].HELO})
 		cure := newCure(in.Client, fix, err)
 		f.Fix, f.Advice = cure.lines, cure.advice
@@ -142,7 +152,7 @@ func spfFrom(ctx context.Context, in *Input, checker *spfguard.Checker, mailFrom
 	default:
 		f.Found = fmt.Sprintf("%s, the domain of From:, does not forbid our addresses.", in.Client)
 	}
-	f.Evidence = append(recordOf(verdicts), f.Evidence...)
+	f.Evidence = append(recordOf(o.From), f.Evidence...)
 	return f
 }
 
@@ -163,7 +173,7 @@ func spfLookups(domain string, verdicts []spfguard.Verdict, cure cure) Finding {
 		}
 		switch {
 		case v.Result == spfguard.PermError:
-			f.Severity = Block
+			f.Severity, f.Enforced = Block, true
 			f.Evidence = append(f.Evidence, v.Explanation)
 		case err != nil && f.Severity == Pass:
 			f = unsure(f.ID, err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"enotify/cmd/enotify/exit"
+	"enotify/cmd/enotify/judge"
 	"enotify/cmd/enotify/preflight"
 	"enotify/cmd/enotify/settings"
 	"enotify/cmd/enotify/term"
@@ -94,6 +95,7 @@ func (s *Sources) Client(ctx context.Context, from string) (*preflight.Input, er
 		return nil, err
 	}
 	s.readKeys(in, c)
+	in.FromSPF = c.FromSPF
 	switch {
 	case s.MailFrom != "":
 		in.MailFrom = s.MailFrom
@@ -115,15 +117,19 @@ func (s *Sources) Client(ctx context.Context, from string) (*preflight.Input, er
 func (s *Sources) readKeys(in *preflight.Input, c queue.Client) {
 	switch {
 	case len(c.Selectors) == 0 && c.Domain != "":
-		in.Keys = []preflight.Key{} // it is known that there is none
+		in.Keys = []judge.Key{} // it is known that there is none
 		return
 	case s.Keys.Path == "":
+		in.KeysUnknown = len(c.Selectors) > 0
 		return
 	}
-	keys, err := s.Keys.Keys(in.Client, c.Selectors)
-	in.KeyTrouble = err
-	for _, k := range keys {
-		in.Keys = append(in.Keys, preflight.Key{Domain: k.Domain, Selector: k.Selector, Public: k.Public()})
+	for _, selector := range c.Selectors {
+		key, err := s.Keys.Key(in.Client, selector)
+		if err != nil {
+			in.KeyName, in.KeyTrouble = dkim.Name(in.Client, selector), err
+			return
+		}
+		in.Keys = append(in.Keys, judge.Key{Domain: key.Domain, Selector: key.Selector, Public: key.Public()})
 	}
 }
 
