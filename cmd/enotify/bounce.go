@@ -218,6 +218,9 @@ too. With -o html it is one page that opens from disk.`,
 					return err
 				}
 				r.Finish(shown)
+				if err := a.hintPruned(ctx, db, batch); err != nil {
+					return err
+				}
 				switch {
 				case format == "html":
 					return r.HTML(a.stdout)
@@ -235,4 +238,16 @@ too. With -o html it is one page that opens from disk.`,
 	f.IntVar(&shown, "replies", 5, "show at most `N` replies and domains for each reason")
 	f.StringVarP(&format, "output", "o", "table", "table, json or html")
 	return cmd
+}
+
+// hintPruned says why a report of a pruned batch is empty.
+func (a *app) hintPruned(ctx context.Context, db *queue.DB, batch int64) error {
+	if batch == 0 {
+		return nil
+	}
+	s, err := db.Status(ctx, batch)
+	if err == nil && s.PrunedAt != nil {
+		a.hint("batch %d was pruned at %s, and its replies with it; enotify batch show %d has its counts", batch, figures.Clock(*s.PrunedAt), batch)
+	}
+	return err
 }
