@@ -98,6 +98,7 @@ CREATE TABLE enotify.batch (
     surveyed_at      timestamptz,
     started_at       timestamptz,
     turn_at          timestamptz,
+    passed_at        timestamptz,
     finished_at      timestamptz,
     pruned_at        timestamptz,
     UNIQUE (client_id, idem_key),
@@ -152,6 +153,9 @@ COMMENT ON COLUMN enotify.batch.surveyed_at IS
 COMMENT ON COLUMN enotify.batch.started_at IS 'when it first took the turn; the Date: of its messages';
 COMMENT ON COLUMN enotify.batch.turn_at IS
     'when it last took the turn: of two batches under way, the earlier one goes first in each recipient domain';
+COMMENT ON COLUMN enotify.batch.passed_at IS
+    'of a batch in state retrying: since when others have the turn although recipients of it are untried, at sites '
+    'that do not move. It goes first in their domains. NULL: not so';
 COMMENT ON COLUMN enotify.batch.finished_at IS
     'when its last recipient got an outcome; NULL while anything may still happen';
 COMMENT ON COLUMN enotify.batch.pruned_at IS

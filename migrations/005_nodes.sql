@@ -61,6 +61,7 @@ CREATE TABLE enotify.node (
     incarnation  uuid   NOT NULL DEFAULT gen_random_uuid() UNIQUE,
     turn         text   NOT NULL DEFAULT 'strict' CHECK (turn IN ('strict', 'destination')),
     waits_for    bigint,
+    stuck        bigint[] NOT NULL DEFAULT '{}',
     message_time interval CHECK (message_time > '0'),
     started_at   timestamptz NOT NULL DEFAULT now(),
     live_until   timestamptz NOT NULL
@@ -80,6 +81,9 @@ COMMENT ON COLUMN enotify.node.turn IS
 COMMENT ON COLUMN enotify.node.waits_for IS
     'batch in state sending of which this node could begin nothing more at some moment since its last heartbeat but '
     'one: every domain waited for its rate or its site. NULL: none';
+COMMENT ON COLUMN enotify.node.stuck IS
+    'batches in state sending or draining that do not move at this node: for a while no first try of them has ended '
+    'there, or it has none. When all live nodes say so, the turn passes';
 COMMENT ON COLUMN enotify.node.message_time IS
     'recent mean time per accepted message on one connection, over all sites, opening the connection included; NULL: '
     'it has sent none';

@@ -34,7 +34,7 @@ GRANT INSERT, UPDATE, DELETE ON
 GRANT INSERT ON enotify.site TO enotify_sender;
 GRANT SELECT ON enotify.token_key TO enotify_sender;
 -- A node moves batches, domains and leases, and changes nothing else of them.
-GRANT UPDATE (state, reason, fault, started_at, turn_at, surveyed_at, finished_at, requeues)
+GRANT UPDATE (state, reason, fault, started_at, turn_at, passed_at, surveyed_at, finished_at, requeues)
     ON enotify.batch TO enotify_sender;
 GRANT UPDATE (intent_seq, grp) ON enotify.batch_domain TO enotify_sender;
 GRANT UPDATE (refused_at, refused_why) ON enotify.client TO enotify_sender;

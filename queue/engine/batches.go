@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -14,9 +15,10 @@ import (
 // batches are those that the node sends, as the last heartbeat found them. They
 // belong to the loop.
 type batches struct {
-	turn     int64   // has the turn; 0: none
-	order    []int64 // those whose first tries are under way, in the order of their turns: the ones that drain, then turn
-	waitsFor int64   // turn, if it only waited for slow sites at a moment since the last heartbeat; else 0
+	turn     int64          // has the turn; 0: none
+	order    []int64        // those of which first tries may begin, see turns.order
+	unread   map[int64]bool // those of order whose lanes were not read yet
+	waitsFor int64          // turn, if it only waited for slow sites at a moment since the last heartbeat; else 0
 
 	runs     map[int64]*run   // those with lanes or messages here
 	active   map[int64]edits  // those that may be sent from here, of runs and order
@@ -24,7 +26,7 @@ type batches struct {
 }
 
 func newBatches() *batches {
-	return &batches{runs: map[int64]*run{}, assigned: map[int32]string{}}
+	return &batches{unread: map[int64]bool{}, runs: map[int64]*run{}, assigned: map[int32]string{}}
 }
 
 // A run is a batch for as long as it may be sent.
@@ -40,23 +42,32 @@ func newRun(batch *queue.Batch, l *leases) *run {
 	return r
 }
 
-// follow takes note of how the turns stand, and reports whether that has changed.
-func (b *batches) follow(t turns) (changed bool) {
+// follow notes the turns as they are.
+func (b *batches) follow(t turns) {
 	if t.sending.ID != b.turn {
 		b.turn = t.sending.ID
 		clear(b.assigned)
 	}
-	order := make([]int64, 0, len(t.draining)+1)
-	for _, d := range t.draining {
-		order = append(order, d.ID)
+	order := t.order()
+	for _, id := range order {
+		if !slices.Contains(b.order, id) {
+			b.unread[id] = true
+		}
 	}
-	if b.turn != 0 {
-		order = append(order, b.turn)
-	}
-	changed = !slices.Equal(order, b.order)
+	maps.DeleteFunc(b.unread, func(id int64, _ bool) bool { return !slices.Contains(order, id) })
 	b.order = order
-	return changed
 }
+
+// ahead lists the batches that go before one.
+func (b *batches) ahead(of int64) []int64 {
+	if i := slices.Index(b.order, of); i > 0 {
+		return b.order[:i]
+	}
+	return nil
+}
+
+// before reports whether one batch goes before another where they have the same domain.
+func (b *batches) before(one, other int64) bool { return slices.Contains(b.ahead(other), one) }
 
 // known lists the batches that review asks about.
 func (b *batches) known() []int64 {
@@ -146,10 +157,9 @@ func (v *serving) load(ctx context.Context) error {
 	grps := v.leases.usable()
 	if v.phase > steady {
 		v.lanes.retain(func(l *lane) bool { return l.retry })
-		for _, batch := range v.batches.order {
-			if !v.batches.sendable(batch) {
-				continue
-			}
+	}
+	for _, batch := range v.batches.order {
+		if v.batches.sendable(batch) && (v.phase > steady || v.batches.unread[batch]) {
 			lanes, err := v.store.lanes(ctx, batch, grps)
 			if err != nil {
 				return err
@@ -157,6 +167,7 @@ func (v *serving) load(ctx context.Context) error {
 			if err := v.put(ctx, lanes); err != nil {
 				return err
 			}
+			delete(v.batches.unread, batch)
 		}
 	}
 	lanes, err := v.store.retryLanes(ctx, v.node.ID, grps)
@@ -184,6 +195,7 @@ func (v *serving) put(ctx context.Context, lanes []lane) error {
 			b.assigned[l.domainID] = l.site
 			v.Admission.Assign(l.domain, l.site, now)
 		}
+		l.priority = b.runs[l.batch].batch.Priority
 		v.lanes.put(l)
 	}
 	return nil

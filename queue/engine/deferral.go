@@ -86,7 +86,7 @@ const (
 	deferWantSQL = `
 WITH allowed AS MATERIALIZED (
 	SELECT b.id FROM enotify.batch b
-	WHERE b.id = ANY ($2) AND (b.state IN ('sending', 'draining') OR $13 AND b.state = 'retrying') AND b.expires_at > now() AND enotify.may_send($1, b.client_id)
+	WHERE b.id = ANY ($2) AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now() AND enotify.may_send($1, b.client_id)
 ), want AS (
 	SELECT w.* FROM unnest($2::bigint[], $3::int[], $4::int[], $5::smallint[], $6::bigint[], $7::interval[], $8::text[]::enotify.reply_class[], $9::smallint[], $10::text[], $11::text[])
 	              w (batch_id, domain_id, n, grp, epoch, wait, class, code, enhanced, reply)
@@ -156,7 +156,7 @@ func (db *store) deferClosed(
 				return err
 			}
 			rows, err := tx.Query(ctx, of.sql, node, batches, domains, counts, grps, epochs, waits,
-				classes, codes, enhanced, replies, jitter, of.retry)
+				classes, codes, enhanced, replies, jitter)
 			if err != nil {
 				return err
 			}

@@ -32,6 +32,28 @@ func onlyWaits(ctx context.Context, q querier, batch int64) (bool, error) {
 	return yes(ctx, q, onlyWaitsSQL, batch)
 }
 
+// A batch is stuck when it does not move at any live node, and some node holds
+// each group of its untried recipients.
+const stuckSQL = `
+SELECT b.id FROM enotify.batch b
+WHERE b.id = ANY ($1) AND b.turn_at < clock_timestamp() - $2::interval
+  AND NOT EXISTS (SELECT FROM enotify.node n WHERE n.live_until > now() AND b.id <> ALL (n.stuck))
+  AND NOT EXISTS (
+	SELECT FROM enotify.batch_domain d
+	LEFT JOIN enotify.lease l ON l.grp = d.grp
+	LEFT JOIN enotify.node n ON n.id = l.node_id AND n.live_until > now()
+	WHERE d.batch_id = b.id AND d.intent_seq < d.last_seq AND n.id IS NULL)`
+
+// stuck picks the batches that do not move. They give the turn away, also where
+// nodes are strict: a site that is closed, dead or silent stops nobody else.
+func stuck(ctx context.Context, q querier, batches []int64) ([]int64, error) {
+	rows, err := q.Query(ctx, stuckSQL, batches, stallAfter-leaseMargin)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
+}
+
 func yes(ctx context.Context, q querier, sql string, args ...any) (bool, error) {
 	rows, err := q.Query(ctx, sql, args...)
 	if err != nil {
@@ -41,24 +63,20 @@ func yes(ctx context.Context, q querier, sql string, args ...any) (bool, error) 
 }
 
 // behind reports whether a lane must wait since its domain is another batch's
-// just now: one that took the turn earlier has untried recipients there, or any
-// other has first tries under way. Retries do not wait so.
+// just now: one that goes before it has untried recipients there, or any other has
+// first tries under way. Retries do not wait so.
 func (v *serving) behind(l *lane) bool {
-	if len(v.batches.order) < 2 || l.retry {
+	if l.retry {
 		return false
 	}
-	earlier := true
-	for _, batch := range v.batches.order {
-		if batch == l.batch {
-			earlier = false
-			continue
-		}
-		key := laneKey{batch, l.domainID, false}
-		if v.flights.tries(key) > 0 {
-			return true
-		}
-		if other := v.lanes.known[key]; earlier && other != nil && other.waiting > 0 {
-			return true
+	if v.flights.others(l.domainID, l.batch) {
+		return true
+	}
+	if len(v.batches.order) > 1 {
+		for _, other := range v.lanes.at[l.domainID] {
+			if other.waiting > 0 && v.batches.before(other.batch, l.batch) {
+				return true
+			}
 		}
 	}
 	return false

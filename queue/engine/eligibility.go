@@ -12,8 +12,8 @@ import (
 // take a group.
 const excludedSQL = `
 WITH due AS (
-	(SELECT b.client_id, b.state::text = 'draining' AS later, b.turn_at AS since FROM enotify.batch b
-	 WHERE b.finished_at IS NULL AND b.state IN ('sending', 'draining') ORDER BY 2, 3 LIMIT 1)
+	(SELECT b.client_id, b.state <> 'sending' AS later, b.turn_at AS since FROM enotify.batch b
+	 WHERE b.finished_at IS NULL AND (b.state IN ('sending', 'draining') OR b.state = 'retrying' AND b.passed_at IS NOT NULL) ORDER BY 2, 3 LIMIT 1)
 	UNION ALL
 	(SELECT b.client_id, NULL, t.due_at FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id
 	 WHERE t.intent_at IS NULL AND t.due_at <= now() AND b.state = 'retrying' AND b.expires_at > now() ORDER BY t.due_at LIMIT 1)

@@ -93,3 +93,6 @@ func Reread(dir string, r queue.Result) (found queue.Result, err error) {
 	}
 	return found, err
 }
+
+// Turns is how often the loop of a server has turned.
+func (s *Server) Turns() int64 { return s.turns.Load() }

@@ -3,6 +3,7 @@ package engine
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"enotify/queue"
 )
@@ -31,25 +32,41 @@ func (r *result) flight() flight { return flight{r.Batch, r.Seq, int32(r.Try)} }
 type flights struct {
 	news chan struct{} // something below has changed
 
-	mu     sync.Mutex
-	open   map[flight]struct{}
-	groups [groups]int     // how many of them per lease group
-	firsts map[laneKey]int // first tries among them
-	shared bool            // several batches have first tries under way, and may wait for each other's domains
-	freed  []string        // sites with a place that is free, and domains that are no other batch's any more: see through
+	mu      sync.Mutex
+	open    map[flight]*aloft
+	young   []*aloft        // those that may not be slow yet, the oldest first
+	slow    int             // of open
+	groups  [groups]int     // how many of them per lease group
+	firsts  map[laneKey]int // first tries among them
+	domains map[int32]int   // the same per recipient domain
+	freed   []string        // sites with a place that is free, and domains that are no other batch's any more: see through
+}
+
+// slowAfter is when a message counts as slow: its site does not move, or hardly,
+// and it must not keep others out.
+const slowAfter = time.Second
+
+// An aloft message is one of the flights.
+type aloft struct {
+	begun time.Time
+	slow  bool
+	ended bool // it is none of the flights any more
 }
 
 func newFlights() *flights {
-	return &flights{news: make(chan struct{}, 1), open: map[flight]struct{}{}, firsts: map[laneKey]int{}}
+	return &flights{news: make(chan struct{}, 1), open: map[flight]*aloft{}, firsts: map[laneKey]int{}, domains: map[int32]int{}}
 }
 
 // begin adds one.
 func (f *flights) begin(r *result) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.open[r.flight()] = struct{}{}
+	one := &aloft{begun: time.Now()}
+	f.open[r.flight()] = one
+	f.young = append(f.young, one)
 	f.groups[r.grp]++
 	if r.first {
+		f.domains[r.DomainID]++
 		f.firsts[laneKey{r.Batch, r.DomainID, false}]++
 	}
 }
@@ -60,19 +77,26 @@ func (f *flights) recorded(rs []result) (none bool) {
 	f.mu.Lock()
 	for i := range rs {
 		r := &rs[i]
-		delete(f.open, r.flight())
+		if one := f.open[r.flight()]; one != nil {
+			one.ended = true
+			if one.slow {
+				f.slow--
+			}
+			delete(f.open, r.flight())
+		}
 		f.groups[r.grp]--
 		if !r.first {
 			continue
+		}
+		if f.domains[r.DomainID]--; f.domains[r.DomainID] == 0 {
+			delete(f.domains, r.DomainID)
 		}
 		key := laneKey{r.Batch, r.DomainID, false}
 		if f.firsts[key]--; f.firsts[key] > 0 {
 			continue
 		}
 		delete(f.firsts, key)
-		if f.shared {
-			f.freed = append(f.freed, through(r.domain))
-		}
+		f.freed = append(f.freed, through(r.domain))
 	}
 	none = len(f.open) == 0
 	f.mu.Unlock()
@@ -110,18 +134,37 @@ func (f *flights) landed(grps map[int16]bool) (landed []int16) {
 	return landed
 }
 
-// share says whether several batches have first tries under way.
-func (f *flights) share(shared bool) {
+// taken is how many places are taken. Slow messages have places of their own, and
+// take others only beyond those.
+func (f *flights) taken(own int, now time.Time) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.shared = shared
+	for len(f.young) > 0 && (f.young[0].ended || now.Sub(f.young[0].begun) >= slowAfter) {
+		if one := f.young[0]; !one.ended {
+			one.slow = true
+			f.slow++
+		}
+		f.young[0] = nil
+		f.young = f.young[1:]
+	}
+	return len(f.open) - min(f.slow, own)
 }
 
-// tries is how many first tries of a lane are under way.
-func (f *flights) tries(of laneKey) int {
+// slows is when the next message will be slow; the zero time when there is none.
+func (f *flights) slows() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.firsts[of]
+	if len(f.young) == 0 {
+		return time.Time{}
+	}
+	return f.young[0].begun.Add(slowAfter)
+}
+
+// others reports whether first tries of other batches to a domain are under way.
+func (f *flights) others(domain int32, batch int64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.domains[domain] > f.firsts[laneKey{batch, domain, false}]
 }
 
 // free notes that a site has a free place; "" is no site.

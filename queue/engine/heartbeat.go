@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"time"
 )
 
 // heartbeat does what is due about once a second: renew the leases and share
@@ -62,10 +63,13 @@ func (v *serving) heartbeat(ctx context.Context) (idle bool, err error) {
 
 // follow takes note of how the turns stand.
 func (v *serving) follow(t turns) {
-	if v.batches.follow(t) {
-		v.phase.worsen(stale)
-		v.flights.share(len(v.batches.order) > 1)
+	v.batches.follow(t)
+	held := t.held()
+	ids := make([]int64, len(held))
+	for i, b := range held {
+		ids[i] = b.ID
 	}
+	v.progress.follow(ids, time.Now())
 }
 
 func (v *serving) logMoves(moves []move) {

@@ -18,10 +18,15 @@ type lane struct {
 	site     string // "": not known yet
 	grp      int16
 	waiting  int
+	priority int // of the batch
 	untried  int // of a retry lane: recipients that were not tried yet
 	retry    bool
 	parkings int // see lanes.park
 }
+
+// urgent reports whether the lane goes before others: its batch has a priority
+// above the ordinary.
+func (l *lane) urgent() bool { return l.priority > 0 }
 
 const lanesSQL = `
 SELECT d.batch_id, d.domain_id, k.name, coalesce(s.name, ''), d.grp, d.last_seq - d.intent_seq, 0
@@ -92,7 +97,7 @@ WITH want AS (
 	UPDATE enotify.batch_domain d SET intent_seq = d.intent_seq + w.n
 	FROM want w, enotify.batch b, enotify.lease l
 	WHERE d.batch_id = $1 AND d.domain_id = w.domain_id AND d.intent_seq + w.n <= d.last_seq
-	  AND b.id = $1 AND b.state IN ('sending', 'draining') AND b.expires_at > now()
+	  AND b.id = $1 AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now()
 	  AND d.grp = w.grp AND l.grp = w.grp AND l.node_id = $6 AND l.epoch = w.epoch AND l.until > clock_timestamp()
 	  AND (SELECT enotify.may_send($6, x.client_id) FROM enotify.batch x WHERE x.id = $1)`
 
@@ -105,11 +110,11 @@ FROM moved b CROSS JOIN LATERAL (
 	SELECT * FROM enotify.recipient r WHERE r.batch_id = $1 AND r.seq > b.before AND r.seq <= b.upto OFFSET 0 -- by primary key, whatever the planner thinks of sizes
 ) r LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true`
 
-// One more fence: no batch that took the turn earlier has recipients left in the
+// One more fence: no batch that goes before this one has untried recipients in the
 // domain.
 const intendBehindSQL = intendMovedSQL + `
 	  AND NOT EXISTS (SELECT FROM enotify.batch e JOIN enotify.batch_domain o ON o.batch_id = e.id
-	                  WHERE e.state = 'draining' AND e.turn_at < b.turn_at AND o.domain_id = w.domain_id AND o.intent_seq < o.last_seq)` + intendReadSQL
+	                  WHERE e.id = ANY ($7) AND e.state IN ('sending', 'draining', 'retrying') AND o.domain_id = w.domain_id AND o.intent_seq < o.last_seq)` + intendReadSQL
 
 const intendRetriesSQL = `
 WITH want AS (
@@ -135,10 +140,10 @@ LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true`
 
 // intend writes the intents of the picks and returns their recipients: all of a
 // pick, or none where a fence stopped it. First tries must all be of one batch.
-// With draining, other batches may have first tries under way.
+// The batches before go before that one where they have the same domain.
 //
 // The lock lets a takeover wait for this transaction, see adopt.
-func (db *store) intend(ctx context.Context, node int32, picks []pick, draining bool) ([]picked, error) {
+func (db *store) intend(ctx context.Context, node int32, picks []pick, before []int64) ([]picked, error) {
 	var batches []int64
 	var domains, counts []int32
 	var grps []int16
@@ -155,8 +160,8 @@ func (db *store) intend(ctx context.Context, node int32, picks []pick, draining 
 	switch {
 	case picks[0].retry:
 		b.Queue(intendRetriesSQL, batches, domains, counts, grps, epochs, node)
-	case draining:
-		b.Queue(intendBehindSQL, batches[0], domains, counts, grps, epochs, node)
+	case len(before) > 0:
+		b.Queue(intendBehindSQL, batches[0], domains, counts, grps, epochs, node, before)
 	default:
 		b.Queue(intendSQL, batches[0], domains, counts, grps, epochs, node)
 	}

@@ -12,10 +12,12 @@ import (
 // until a message of a site is done, whichever is first. A parked lane costs
 // nothing and delays no other.
 type lanes struct {
-	known map[laneKey]*lane
-	ready []*lane
-	timed laneHeap
-	sites map[string][]parked
+	known  map[laneKey]*lane
+	at     map[int32][]*lane // those of known with first tries, per domain
+	urgent []*lane           // ready, and go before the others
+	ready  []*lane
+	timed  laneHeap
+	sites  map[string][]parked
 }
 
 type laneKey struct {
@@ -27,7 +29,7 @@ type laneKey struct {
 func (l *lane) key() laneKey { return laneKey{l.batch, l.domainID, l.retry} }
 
 func newLanes() *lanes {
-	return &lanes{known: map[laneKey]*lane{}, sites: map[string][]parked{}}
+	return &lanes{known: map[laneKey]*lane{}, at: map[int32][]*lane{}, sites: map[string][]parked{}}
 }
 
 // put adds a lane, or updates the one that is there.
@@ -37,7 +39,18 @@ func (ls *lanes) put(l lane) {
 		return
 	}
 	ls.known[l.key()] = &l
-	ls.ready = append(ls.ready, &l)
+	if !l.retry {
+		ls.at[l.domainID] = append(ls.at[l.domainID], &l)
+	}
+	ls.makeReady(&l)
+}
+
+func (ls *lanes) makeReady(l *lane) {
+	if l.urgent() {
+		ls.urgent = append(ls.urgent, l)
+	} else {
+		ls.ready = append(ls.ready, l)
+	}
 }
 
 // retain drops every lane for which f is false.
@@ -45,23 +58,33 @@ func (ls *lanes) retain(f func(*lane) bool) {
 	for key, l := range ls.known {
 		if !f(l) {
 			l.waiting = 0 // pop and park drop it when they meet it
-			delete(ls.known, key)
+			ls.remove(key)
 		}
 	}
 }
 
-// pop takes the next lane that is ready; nil when none is.
-func (ls *lanes) pop(now time.Time) *lane {
+// ripen makes those lanes ready that were parked until now.
+func (ls *lanes) ripen(now time.Time) {
 	for len(ls.timed) > 0 && !ls.timed[0].until.After(now) {
 		ls.unpark(heap.Pop(&ls.timed).(parked))
 	}
-	for len(ls.ready) > 0 {
-		l := ls.ready[0]
-		ls.ready = ls.ready[1:]
-		if l.waiting > 0 {
-			return l
+}
+
+// pop takes the next lane that is ready; nil when none is. With onlyUrgent it
+// passes over the others.
+func (ls *lanes) pop(onlyUrgent bool) *lane {
+	for _, queue := range []*[]*lane{&ls.urgent, &ls.ready} {
+		if onlyUrgent && queue == &ls.ready {
+			break
 		}
-		ls.forget(l)
+		for len(*queue) > 0 {
+			l := (*queue)[0]
+			*queue = (*queue)[1:]
+			if l.waiting > 0 {
+				return l
+			}
+			ls.forget(l)
+		}
 	}
 	return nil
 }
@@ -73,7 +96,7 @@ func (ls *lanes) park(l *lane, w queue.Wait) {
 		return
 	}
 	if w == (queue.Wait{}) {
-		ls.ready = append(ls.ready, l)
+		ls.makeReady(l)
 		return
 	}
 	l.parkings++
@@ -96,7 +119,7 @@ func (ls *lanes) unpark(p parked) bool {
 		return false
 	}
 	p.lane.parkings++
-	ls.ready = append(ls.ready, p.lane)
+	ls.makeReady(p.lane)
 	return true
 }
 
@@ -126,7 +149,21 @@ func (ls *lanes) next() time.Time {
 
 func (ls *lanes) forget(l *lane) {
 	if ls.known[l.key()] == l {
-		delete(ls.known, l.key())
+		ls.remove(l.key())
+	}
+}
+
+func (ls *lanes) remove(key laneKey) {
+	l := ls.known[key]
+	delete(ls.known, key)
+	if l == nil || l.retry {
+		return
+	}
+	rest := slices.DeleteFunc(ls.at[l.domainID], func(o *lane) bool { return o == l })
+	if len(rest) == 0 {
+		delete(ls.at, l.domainID)
+	} else {
+		ls.at[l.domainID] = rest
 	}
 }
 

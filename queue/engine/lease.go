@@ -97,7 +97,7 @@ func (v *serving) renew(ctx context.Context) error {
 		v.node.MessageTime = v.MessageTime()
 	}
 	sent := time.Now()
-	held, alive, now, err := v.store.beat(ctx, v.node, v.batches.waitsFor)
+	held, alive, now, err := v.store.beat(ctx, v.node, v.batches.waitsFor, v.progress.stuck(sent))
 	if err != nil {
 		return err
 	}
@@ -175,20 +175,21 @@ type lease struct {
 const (
 	// The row is written again when it was removed: the machine may have slept for long.
 	liveSQL = `
-INSERT INTO enotify.node AS n (id, name, egress, helo, version, incarnation, live_until, turn, waits_for, message_time) OVERRIDING SYSTEM VALUE
-VALUES ($1, $2, $3, $4, $5, $6::uuid, now() + $7, $8, nullif($9::bigint, 0), nullif($10::interval, '0'))
-ON CONFLICT (id) DO UPDATE SET live_until = excluded.live_until, waits_for = excluded.waits_for, message_time = excluded.message_time WHERE n.incarnation = excluded.incarnation
+INSERT INTO enotify.node AS n (id, name, egress, helo, version, incarnation, live_until, turn, waits_for, message_time, stuck) OVERRIDING SYSTEM VALUE
+VALUES ($1, $2, $3, $4, $5, $6::uuid, now() + $7, $8, nullif($9::bigint, 0), nullif($10::interval, '0'), $11)
+ON CONFLICT (id) DO UPDATE SET live_until = excluded.live_until, waits_for = excluded.waits_for, stuck = excluded.stuck, message_time = excluded.message_time WHERE n.incarnation = excluded.incarnation
 RETURNING (SELECT count(*) FROM enotify.node o WHERE o.live_until > now() AND o.id <> $1) + 1, clock_timestamp()`
 	renewSQL = `UPDATE enotify.lease SET until = now() + $2 WHERE node_id = $1 RETURNING grp, epoch`
 )
 
 // beat renews the node's leases and counts the nodes that are alive. waitsFor is
-// the batch of which the node only waits for slow sites; 0 is none.
-func (db *store) beat(ctx context.Context, n node, waitsFor int64) (held []lease, alive int, c clock, err error) {
+// the batch of which the node only waits for slow sites; 0 is none. stuck are the
+// batches that do not move here.
+func (db *store) beat(ctx context.Context, n node, waitsFor int64, stuck []int64) (held []lease, alive int, c clock, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		c.here = time.Now()
 		row := tx.QueryRow(ctx, liveSQL, n.ID, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, queue.LeaseTTL,
-			cmp.Or(n.Turn, queue.Strict), waitsFor, n.MessageTime)
+			cmp.Or(n.Turn, queue.Strict), waitsFor, n.MessageTime, stuck)
 		err := row.Scan(&alive, &c.there)
 		if errors.Is(err, pgx.ErrNoRows) { // the database went back to a state before this node joined
 			return fmt.Errorf("another node has our number %d: start this one again", n.ID)

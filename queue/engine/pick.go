@@ -15,19 +15,28 @@ func (v *serving) reap() {
 }
 
 // pick asks for as many messages as may begin now and fit into one round trip:
-// either first tries of one batch, or retries.
+// either first tries of one batch, or retries. Urgent lanes go first, and have
+// places that no other lane may take.
 func (v *serving) pick(now time.Time) []pick {
-	room := min(maxTick, v.capacity-v.flights.count())
-	if room < min(minTick, v.capacity) {
-		return nil // first more must be recorded
+	v.lanes.ripen(now)
+	reserved := v.capacity / urgentShare
+	free := v.capacity - v.flights.taken(slowShare*v.capacity, now)
+	v.full = free-reserved < min(minTick, v.capacity-reserved) // first more must be recorded
+	if v.full && free < max(1, min(minTick, reserved)) {
+		return nil
 	}
+	tick := maxTick
 	var picks []pick
 	var other []*lane
 	at := map[*lane]int{} // place in picks
-	for room > 0 {
-		l := v.lanes.pop(now)
+	for tick > 0 && free > 0 {
+		l := v.lanes.pop(v.full || free <= reserved)
 		if l == nil {
 			break
+		}
+		room := min(tick, free)
+		if !l.urgent() {
+			room = min(tick, free-reserved)
 		}
 		epoch, ours := v.leases.epoch(l.grp)
 		r := v.batches.runs[l.batch]
@@ -54,7 +63,8 @@ func (v *serving) pick(now time.Time) []pick {
 				picks = append(picks, pick{lane: l, n: n, epoch: epoch})
 			}
 			l.waiting -= n
-			room -= n
+			tick -= n
+			free -= n
 		}
 		if n == 0 {
 			v.shut(l, epoch, now)
@@ -67,7 +77,7 @@ func (v *serving) pick(now time.Time) []pick {
 	for _, l := range other {
 		v.lanes.park(l, queue.Wait{})
 	}
-	if len(picks) == 0 && v.phase == steady {
+	if len(picks) == 0 && v.phase == steady && !v.full {
 		v.batches.waitsFor = v.batches.turn
 	}
 	return picks
@@ -80,7 +90,7 @@ func (v *serving) begin(ctx context.Context, picks []pick) error {
 	var got []picked
 	err := v.keepSpent(ctx)
 	if err == nil {
-		got, err = v.store.intend(ctx, v.node.ID, picks, len(v.batches.order) > 1)
+		got, err = v.store.intend(ctx, v.node.ID, picks, v.batches.ahead(picks[0].batch))
 	}
 	now := time.Now()
 	byDomain := make(map[laneKey]*pick, len(picks))

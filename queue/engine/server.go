@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"enotify/queue"
@@ -49,7 +50,7 @@ type Server struct {
 	// for forecasts; 0, and nil, is unknown.
 	MessageTime func() time.Duration
 
-	MaxInFlight int           // messages begun and not recorded; 0 is 2000
+	MaxInFlight int           // messages begun and not recorded, beside slow ones; 0 is 2000
 	Grace       time.Duration // time that transactions under way have to finish when Serve ends; 0 is 30 s
 	StateDir    string        // folder of the journal; nodes of one host may share it; "" is no journal
 	UntilIdle   bool          // Serve ends when nothing is due
@@ -60,17 +61,20 @@ type Server struct {
 	once  sync.Once
 	wake  chan struct{}
 	ready chan struct{}
+	turns atomic.Int64 // of the loop
 }
 
 const (
-	maxTick  = 500                    // recipients read in one round trip
-	minTick  = 100                    // fewer do not begin one while more are about to be recorded
-	maxLane  = 50                     // of them in one domain
-	maxFlush = 1000                   // outcomes written in one transaction
-	minFlush = 100                    // fewer wait for the write under way to return
-	flushers = 2                      // writers of outcomes
-	poll     = time.Second            // between heartbeats without Wake
-	breath   = 250 * time.Millisecond // and with Wake, while there is something to send
+	maxTick     = 500                    // recipients read in one round trip
+	minTick     = 100                    // fewer do not begin one while more are about to be recorded
+	maxLane     = 50                     // of them in one domain
+	urgentShare = 8                      // one in so many places is for batches of higher priority alone
+	slowShare   = 2                      // times MaxInFlight: places that slow messages have of their own
+	maxFlush    = 1000                   // outcomes written in one transaction
+	minFlush    = 100                    // fewer wait for the write under way to return
+	flushers    = 2                      // writers of outcomes
+	poll        = time.Second            // between heartbeats without Wake
+	breath      = 250 * time.Millisecond // and with Wake, while there is something to send
 
 	roundTrip = 10 * time.Second // time the database has to answer; after this, assume the write may or may not have happened
 )

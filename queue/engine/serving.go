@@ -27,10 +27,12 @@ type serving struct {
 	leases    *leases
 	batches   *batches
 	lanes     *lanes
+	full      bool // nothing that is not urgent may begin before a place is free
 	deferrals deferrals
 	flights   *flights
 	surveys   surveys
 	faults    faults
+	progress  progress
 	beaten    time.Time // when the last heartbeat ended
 	restored  time.Time // up to when, by the database's clock, Memory has what is kept; zero: all must be read
 
@@ -118,7 +120,9 @@ func (v *serving) loop(ctx context.Context) error {
 	defer timer.Stop()
 	failures := 0 // round trips in a row, since a heartbeat succeeded
 	for due := true; ctx.Err() == nil; {
-		if due || time.Since(v.beaten) >= poll {
+		v.turns.Add(1)
+		stall := v.progress.next()
+		if due || time.Since(v.beaten) >= poll || !stall.IsZero() && !stall.After(time.Now()) {
 			idle, err := v.heartbeat(ctx)
 			switch {
 			case ctx.Err() != nil:
@@ -138,7 +142,9 @@ func (v *serving) loop(ctx context.Context) error {
 		v.reap()
 		now := time.Now()
 		able := v.phase < halted && !v.journal.failed() && !v.flush.failing.Load() // else it could not be recorded
-		if able {
+		if !able {
+			v.progress.reset(now)
+		} else {
 			picks := v.pick(now)
 			if err := v.deferClosed(ctx); err != nil {
 				v.log.Warn("recipients at sites that are closed to us could not be deferred; sending waits", "error", err)
@@ -158,8 +164,16 @@ func (v *serving) loop(ctx context.Context) error {
 		wait := poll - time.Since(v.beaten)
 		if failures > 0 {
 			wait = min(time.Duration(failures)*poll/2, 10*time.Second)
-		} else if next := v.lanes.next(); able && !next.IsZero() {
-			wait = min(wait, next.Sub(now))
+		} else if able {
+			times := []time.Time{v.lanes.next(), v.progress.next()}
+			if v.full {
+				times = append(times, v.flights.slows())
+			}
+			for _, next := range times {
+				if !next.IsZero() {
+					wait = min(wait, next.Sub(now))
+				}
+			}
 		}
 		timer.Reset(max(0, wait))
 		select {
@@ -191,6 +205,9 @@ func (v *serving) finish(m queue.Message, r result, o queue.Outcome) {
 	site := v.Admission.Done(m.Domain, o, now)
 	if o.State == queue.Unknown && m.Batch.OnUnknown == queue.Resend {
 		o.State, o.Class = queue.Deferred, queue.Other
+	}
+	if r.first {
+		v.progress.move(r.Batch, o, now)
 	}
 	r.Outcome, r.At = o, v.clock.Load().at(now)
 	if o.State == queue.Deferred {

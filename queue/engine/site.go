@@ -119,10 +119,10 @@ SELECT DISTINCT node_id FROM (SELECT node_id FROM enotify.lease WHERE grp = ANY 
 WITH misplaced AS (
 	SELECT k.id, s.grp FROM enotify.domain k JOIN enotify.site s ON s.id = k.site_id WHERE k.id = ANY ($1) AND k.grp = ANY ($2) AND k.grp <> s.grp
 ), open AS (
-	SELECT id, state FROM enotify.batch WHERE finished_at IS NULL AND state <> 'draft'
+	SELECT id, state, passed_at FROM enotify.batch WHERE finished_at IS NULL AND state <> 'draft'
 ), busy AS (
 	SELECT DISTINCT d.domain_id FROM open b JOIN enotify.batch_domain d ON d.batch_id = b.id JOIN misplaced m ON m.id = d.domain_id
-	WHERE b.state IN ('sending', 'draining') AND d.intent_seq < d.last_seq
+	WHERE (b.state IN ('sending', 'draining') OR b.state = 'retrying' AND b.passed_at IS NOT NULL) AND d.intent_seq < d.last_seq
 	   OR d.intent_seq >= d.first_seq AND d.intent_seq - d.first_seq + 1 >
 		(SELECT count(*) FROM enotify.outcome o WHERE o.batch_id = d.batch_id AND o.seq BETWEEN d.first_seq AND d.intent_seq)
 		+ (SELECT count(*) FROM enotify.retry t WHERE t.batch_id = d.batch_id AND t.seq BETWEEN d.first_seq AND d.intent_seq AND t.intent_at IS NULL)

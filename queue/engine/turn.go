@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -29,14 +30,26 @@ ORDER BY b.priority DESC, b.submitted_at, b.id LIMIT 1`
 
 const (
 	lockTurnsSQL   = `SELECT FROM enotify.batch WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE`
-	activeTurnsSQL = `SELECT id, priority, state::text FROM enotify.batch WHERE finished_at IS NULL AND state IN ('sending', 'draining') ORDER BY turn_at, id`
-	yieldSQL       = `UPDATE enotify.batch SET state = 'queued', reason = 'waits for a batch of higher priority' WHERE id = $1 AND state IN ('sending', 'draining')`
-	drainSQL       = `UPDATE enotify.batch SET state = 'draining', reason = 'waits for slow sites' WHERE id = $1 AND state = 'sending'`
-	beginSQL       = `
-UPDATE enotify.batch SET state = 'sending', started_at = coalesce(started_at, now()), turn_at = clock_timestamp(), reason = '' WHERE id = $1 AND state = 'queued'`
+	activeTurnsSQL = `
+SELECT b.id, b.priority, b.state::text,
+       b.state <> 'retrying' OR EXISTS (SELECT FROM enotify.batch_domain d WHERE d.batch_id = b.id AND d.intent_seq < d.last_seq)
+FROM enotify.batch b
+WHERE b.finished_at IS NULL AND (b.state IN ('sending', 'draining') OR b.state = 'retrying' AND b.passed_at IS NOT NULL)
+ORDER BY b.turn_at, b.id`
+	yieldSQL = `UPDATE enotify.batch SET state = 'queued', reason = 'waits for a batch of higher priority' WHERE id = $1 AND state IN ('sending', 'draining')`
+	drainSQL = `UPDATE enotify.batch SET state = 'draining', reason = 'waits for slow sites' WHERE id = $1 AND state = 'sending'`
+	passSQL  = `
+UPDATE enotify.batch SET state = 'retrying', passed_at = now(), reason = 'the rest waits for sites that do not move' WHERE id = $1 AND state IN ('sending', 'draining')`
+	beginSQL = `
+UPDATE enotify.batch SET state = 'sending', started_at = coalesce(started_at, now()), turn_at = clock_timestamp(), passed_at = NULL, reason = '' WHERE id = $1 AND state = 'queued'`
+	// Of batches that were passed: every recipient has been tried by now.
+	triedSQL = `
+UPDATE enotify.batch SET passed_at = NULL, reason = ''
+WHERE id IN (SELECT id FROM enotify.batch WHERE id = ANY ($1) AND state = 'retrying' ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)`
 )
 
-// A turn is a batch that has the turn, that had it and drains, or that is next.
+// A turn is a batch that has the turn, that had it and has untried recipients, or
+// that is next.
 type turn struct {
 	ID       int64
 	Priority int
@@ -44,16 +57,50 @@ type turn struct {
 
 // turns are the batches whose first tries are under way.
 type turns struct {
-	sending  turn   // has the turn; ID 0: none
-	draining []turn // had it, and go before it in their domains; the earliest first
+	sending  turn    // has the turn; ID 0: none
+	draining []turn  // had it, and go before it in their domains; the earliest first
+	passed   []turn  // had it, and do not move; the earliest first
+	tried    []int64 // were passed, and have no untried recipients any more
+}
+
+// order lists the batches of which first tries may begin. Where two of them have
+// the same domain, the first one goes before the other.
+func (t turns) order() []int64 {
+	all := slices.Concat(t.passed, t.draining)
+	if t.sending.ID != 0 {
+		all = append(all, t.sending)
+	}
+	slices.SortStableFunc(all, func(a, b turn) int { return cmp.Compare(b.Priority, a.Priority) })
+	ids := make([]int64, len(all))
+	for i, b := range all {
+		ids[i] = b.ID
+	}
+	return ids
+}
+
+// held lists the batches that keep the turn while they move.
+func (t turns) held() []turn {
+	held := slices.Clip(t.draining)
+	if t.sending.ID != 0 {
+		held = append(held, t.sending)
+	}
+	return held
 }
 
 // takeTurn gives the turn to the batch that should have it, and returns the turns
 // as they are then. A batch of higher priority takes it at once.
 func (db *store) takeTurn(ctx context.Context) (t turns, err error) {
 	t, c, err := db.decide(ctx, db.pool)
-	if err != nil || c.begin.ID == 0 {
+	if err != nil {
 		return t, err
+	}
+	if len(t.tried) > 0 {
+		if _, err := db.pool.Exec(ctx, triedSQL, t.tried); err != nil {
+			return t, err
+		}
+	}
+	if c.begin.ID == 0 {
+		return t, nil
 	}
 	// A domain that cannot move to the group of its site now is safe where it is.
 	_ = db.inTx(ctx, func(tx pgx.Tx) error { return regroupBatch(ctx, tx, c.begin.ID) })
@@ -64,15 +111,20 @@ func (db *store) takeTurn(ctx context.Context) (t turns, err error) {
 		if t, c, err = db.decide(ctx, tx); err != nil || c.begin.ID == 0 {
 			return err
 		}
-		ids := []int64{c.begin.ID, t.sending.ID}
-		for _, y := range c.yield {
-			ids = append(ids, y.ID)
+		ids := []int64{c.begin.ID}
+		for _, b := range t.held() {
+			ids = append(ids, b.ID)
 		}
 		if _, err := tx.Exec(ctx, lockTurnsSQL, ids); err != nil {
 			return err
 		}
-		for _, y := range c.yield {
-			if _, err := tx.Exec(ctx, yieldSQL, y.ID); err != nil {
+		for _, id := range c.yield {
+			if _, err := tx.Exec(ctx, yieldSQL, id); err != nil {
+				return err
+			}
+		}
+		for _, id := range c.pass {
+			if _, err := tx.Exec(ctx, passSQL, id); err != nil {
 				return err
 			}
 		}
@@ -96,9 +148,10 @@ type querier interface {
 
 // A change of the turn.
 type change struct {
-	begin turn   // takes it; ID 0: there is no change
-	yield []turn // batches of lower priority, which go back into the queue
-	drain bool   // the batch that has it drains
+	begin turn    // takes it; ID 0: there is no change
+	yield []int64 // batches of lower priority, which go back into the queue
+	pass  []int64 // batches that do not move, which go on as retrying
+	drain bool    // the batch that has it drains
 }
 
 // decide returns the turns as they are, and how they should change.
@@ -117,17 +170,21 @@ func (db *store) decide(ctx context.Context, q querier) (t turns, c change, err 
 	if err != nil {
 		return t, c, err
 	}
-	var stay []turn
-	for _, d := range append(slices.Clip(t.draining), t.sending) {
-		switch {
-		case d.ID == 0:
-		case d.Priority < next.Priority:
-			c.yield = append(c.yield, d)
-		default:
-			stay = append(stay, d)
-			c.drain = d == t.sending
+	var stay []int64
+	for _, b := range t.held() {
+		if b.Priority < next.Priority {
+			c.yield = append(c.yield, b.ID)
+		} else {
+			stay = append(stay, b.ID)
 		}
 	}
+	if len(stay) > 0 {
+		if c.pass, err = stuck(ctx, q, stay); err != nil {
+			return t, change{}, err
+		}
+		stay = slices.DeleteFunc(stay, func(id int64) bool { return slices.Contains(c.pass, id) })
+	}
+	c.drain = slices.Contains(stay, t.sending.ID)
 	mayBegin := len(stay) == 0
 	if !mayBegin && len(stay) <= maxDraining {
 		if mayBegin, err = byDestination(ctx, q); err == nil && mayBegin && c.drain {
@@ -149,11 +206,17 @@ func active(ctx context.Context, q querier) (t turns, err error) {
 	}
 	var b turn
 	var state string
-	_, err = pgx.ForEachRow(rows, []any{&b.ID, &b.Priority, &state}, func() error {
-		if state == "sending" {
+	var untried bool
+	_, err = pgx.ForEachRow(rows, []any{&b.ID, &b.Priority, &state, &untried}, func() error {
+		switch {
+		case state == "sending":
 			t.sending = b
-		} else {
+		case state == "draining":
 			t.draining = append(t.draining, b)
+		case untried:
+			t.passed = append(t.passed, b)
+		default:
+			t.tried = append(t.tried, b.ID)
 		}
 		return nil
 	})
