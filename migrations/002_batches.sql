@@ -102,6 +102,10 @@ CREATE TABLE enotify.batch (
     finished_at      timestamptz,
     pruned_at        timestamptz,
     UNIQUE (client_id, idem_key),
+    CONSTRAINT batch_not_before_check
+        CHECK (not_before >= '2000-01-01 00:00+00' AND not_before < '10000-01-01 00:00+00'),
+    CONSTRAINT batch_expires_at_check
+        CHECK (expires_at >= '2000-01-01 00:00+00' AND expires_at < '10000-01-01 00:00+00'),
     CONSTRAINT batch_pruned_check CHECK (pruned_at IS NULL OR state IN ('done', 'cancelled'))
 ) WITH (fillfactor = 70); -- room on each page for updated rows: progress updates touch no index (HOT)
 CREATE UNIQUE INDEX batch_one_sending ON enotify.batch (state) WHERE state = 'sending';

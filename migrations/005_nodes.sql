@@ -77,7 +77,7 @@ COMMENT ON COLUMN enotify.node.version IS 'version of the program';
 COMMENT ON COLUMN enotify.node.incarnation IS 'identifies this run for ever, also in its journal';
 COMMENT ON COLUMN enotify.node.turn IS
     'run --turn. destination: the next batch may begin while the last one only waits for slow sites, when all live '
-    'nodes say so. strict: it may not';
+    'nodes say so. strict: it may begin when everyone of the last one was tried, or the rest of it does not move';
 COMMENT ON COLUMN enotify.node.waits_for IS
     'batch in state sending of which this node could begin nothing more at some moment since its last heartbeat but '
     'one: every domain waited for its rate or its site. NULL: none';

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const contentSQL = `
@@ -18,7 +20,25 @@ FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id WHERE b.id = $1
 
 const attachmentsSQL = `SELECT filename, content_type, content_id, content FROM enotify.attachment WHERE batch_id = $1 ORDER BY n`
 
-// Content returns what the batch says, attachments included.
+// ErrUnreadable is of a batch that the database has and nobody can read. It says
+// nothing about other batches.
+var ErrUnreadable = errors.New("cannot be read")
+
+// unreadable tells a row that cannot be read from a database that does not answer.
+func unreadable(err error) error {
+	var scan pgx.ScanArgError
+	var no *pgconn.PgError
+	switch {
+	case errors.As(err, &scan):
+		return fmt.Errorf("%w: no program can read the value of its column %s", ErrUnreadable, scan.FieldName)
+	case errors.As(err, &no) && (strings.HasPrefix(no.Code, "22") || strings.HasPrefix(no.Code, "XX")): // data exception, corrupted data
+		return fmt.Errorf("%w: %w", ErrUnreadable, AsRefusal(err))
+	}
+	return AsRefusal(err)
+}
+
+// Content returns what the batch says, attachments included. One that cannot be
+// read is [ErrUnreadable].
 func (db *DB) Content(ctx context.Context, batch int64) (*Batch, error) {
 	var b Batch
 	var started *time.Time
@@ -29,7 +49,7 @@ func (db *DB) Content(ctx context.Context, batch int64) (*Batch, error) {
 		return nil, notFound(NounBatch, batch)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("batch %d: %w", batch, AsRefusal(err))
+		return nil, fmt.Errorf("batch %d: %w", batch, unreadable(err))
 	}
 	b.Headers = headerList(headers)
 	if started != nil {
@@ -37,10 +57,12 @@ func (db *DB) Content(ctx context.Context, batch int64) (*Batch, error) {
 	}
 	rows, err := db.pool.Query(ctx, attachmentsSQL, batch)
 	if err != nil {
-		return nil, fmt.Errorf("attachments of batch %d: %w", batch, err)
+		return nil, fmt.Errorf("attachments of batch %d: %w", batch, unreadable(err))
 	}
-	b.Attachments, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Attachment])
-	return &b, err
+	if b.Attachments, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Attachment]); err != nil {
+		return nil, fmt.Errorf("attachments of batch %d: %w", batch, unreadable(err))
+	}
+	return &b, nil
 }
 
 // headerList is the column headers: names to a value or a list of values, in

@@ -34,6 +34,12 @@
 // retries, which are sent when they are due. Draining is otherwise like sending, and
 // ends like it; a batch of higher priority sends both back into the queue.
 //
+// A batch does not move when no first try of it has ended for 1.5 s at any node,
+// but for attempts that reached nobody: its sites are closed, dead or silent. Then
+// it gives the turn away, under [Strict] too. It goes on as retrying, with untried
+// recipients (batch.passed_at); a batch that takes the turn later stays behind it
+// in its domains, unless its priority is higher.
+//
 // # A recipient
 //
 // A batch is sealed into rows numbered by domain, which never change. What moves is

@@ -96,6 +96,8 @@ var rules = map[string]string{
 	"batch_body_text_check":                      "the text is larger than 2 MiB",
 	"batch_body_html_check":                      "the HTML is larger than 2 MiB",
 	"batch_list_unsubscribe_check":               "list-unsubscribe is no https: or mailto: URI of up to 800 characters without spaces and angle brackets",
+	"batch_not_before_check":                     "not_before is a time outside of the years 2000 to 9999",
+	"batch_expires_at_check":                     "expires_at is a time outside of the years 2000 to 9999",
 	"batch_on_unknown_check":                     "on_unknown is hold or resend",
 	"attachment_filename_check":                  "the file name of an attachment is empty, longer than 200 characters, or holds a quote, slash or control character",
 	"attachment_content_type_check":              "the content type of an attachment is no media type",

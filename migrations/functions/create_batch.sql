@@ -10,7 +10,7 @@ DECLARE
     sender  text := enotify.mailbox(from_address);
     problem text := enotify.mailbox_problem(sender);
     client  int;
-    ends    timestamptz := coalesce(expires_at, greatest(now(), not_before) + interval '3 days');
+    ends    timestamptz;
     made    enotify.batch;
 BEGIN
     IF problem IS NOT NULL THEN
@@ -29,6 +29,12 @@ BEGIN
         RAISE EXCEPTION 'reply_to % is no mailbox: %', quote_nullable(reply_to), problem
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    problem := coalesce(enotify.time_problem('not_before', not_before),
+                        enotify.time_problem('expires_at', expires_at));
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION '%', problem USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    ends := coalesce(expires_at, greatest(now(), not_before) + interval '3 days');
     IF ends <= greatest(now(), not_before) THEN
         RAISE EXCEPTION 'expires_at % is not after the start of the batch', ends
             USING ERRCODE = 'invalid_parameter_value';

@@ -34,6 +34,10 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'a running node ends it within a second or two; then requeue';
     END IF;
+    IF enotify.time_problem('expires_at', requeue_batch.expires_at) IS NOT NULL THEN
+        RAISE EXCEPTION '%', enotify.time_problem('expires_at', requeue_batch.expires_at)
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     ends := coalesce(requeue_batch.expires_at,
                      CASE WHEN b.expires_at > now() THEN b.expires_at ELSE now() + interval '3 days' END);
     IF ends <= now() THEN

@@ -182,9 +182,12 @@ func (v *serving) put(ctx context.Context, lanes []lane) error {
 	b := v.batches
 	for _, l := range lanes {
 		if b.runs[l.batch] == nil {
-			batch, err := v.DB.Content(ctx, l.batch)
+			batch, err := v.content(ctx, l.batch)
 			if err != nil {
 				return err
+			}
+			if batch == nil {
+				continue
 			}
 			b.runs[l.batch] = newRun(batch, v.leases)
 			if !l.retry && l.batch == b.turn {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -26,15 +27,34 @@ func (db *store) block(ctx context.Context, batch int64, edits int, why string) 
 	return tag.RowsAffected() > 0, nil
 }
 
+const unreadableSQL = `
+UPDATE enotify.batch SET state = 'blocked', reason = $2, fault = $2
+WHERE id = $1 AND state IN ('queued', 'sending', 'draining', 'retrying')`
+
+// content reads what a batch says. One that cannot be read is blocked, and nil:
+// it must not stop the others.
+func (v *serving) content(ctx context.Context, batch int64) (*queue.Batch, error) {
+	content, err := v.DB.Content(ctx, batch)
+	if !errors.Is(err, queue.ErrUnreadable) {
+		return content, err
+	}
+	why := strings.ToValidUTF8(fmt.Sprintf("%v; cancel it: enotify batch cancel %d", err, batch), "\uFFFD")
+	v.log.Warn("a batch is blocked: it cannot be read", "batch", batch, "error", err)
+	if _, err := v.store.pool.Exec(ctx, unreadableSQL, batch, why); err != nil {
+		return nil, fmt.Errorf("batch %d: %w", batch, err)
+	}
+	return nil, nil
+}
+
 // check looks at the content of a batch that waits for the turn, and blocks it
 // where that is at fault.
 func (v *serving) check(ctx context.Context, batch int64) (fit bool, err error) {
+	content, err := v.content(ctx, batch)
+	if content == nil {
+		return false, err
+	}
 	if v.Check == nil {
 		return true, nil
-	}
-	content, err := v.DB.Content(ctx, batch)
-	if err != nil {
-		return false, err
 	}
 	why := v.Check(content)
 	if why == nil {

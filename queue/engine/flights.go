@@ -35,7 +35,8 @@ type flights struct {
 	mu      sync.Mutex
 	open    map[flight]*aloft
 	young   []*aloft        // those that may not be slow yet, the oldest first
-	slow    int             // of open
+	slow    map[int32]int   // of open, per recipient domain
+	slows   int             // the sum
 	groups  [groups]int     // how many of them per lease group
 	firsts  map[laneKey]int // first tries among them
 	domains map[int32]int   // the same per recipient domain
@@ -48,20 +49,21 @@ const slowAfter = time.Second
 
 // An aloft message is one of the flights.
 type aloft struct {
-	begun time.Time
-	slow  bool
-	ended bool // it is none of the flights any more
+	begun  time.Time
+	domain int32
+	slow   bool
+	ended  bool // it is none of the flights any more
 }
 
 func newFlights() *flights {
-	return &flights{news: make(chan struct{}, 1), open: map[flight]*aloft{}, firsts: map[laneKey]int{}, domains: map[int32]int{}}
+	return &flights{news: make(chan struct{}, 1), open: map[flight]*aloft{}, firsts: map[laneKey]int{}, domains: map[int32]int{}, slow: map[int32]int{}}
 }
 
 // begin adds one.
 func (f *flights) begin(r *result) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	one := &aloft{begun: time.Now()}
+	one := &aloft{begun: time.Now(), domain: r.DomainID}
 	f.open[r.flight()] = one
 	f.young = append(f.young, one)
 	f.groups[r.grp]++
@@ -80,7 +82,10 @@ func (f *flights) recorded(rs []result) (none bool) {
 		if one := f.open[r.flight()]; one != nil {
 			one.ended = true
 			if one.slow {
-				f.slow--
+				f.slows--
+				if f.slow[one.domain]--; f.slow[one.domain] == 0 {
+					delete(f.slow, one.domain)
+				}
 			}
 			delete(f.open, r.flight())
 		}
@@ -134,30 +139,38 @@ func (f *flights) landed(grps map[int16]bool) (landed []int16) {
 	return landed
 }
 
-// taken is how many places are taken. Slow messages have places of their own, and
+// taken is how many there are, and how many places those take. Slow messages have places of their own, and
 // take others only beyond those.
-func (f *flights) taken(own int, now time.Time) int {
+func (f *flights) taken(own int, now time.Time) (all, places int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for len(f.young) > 0 && (f.young[0].ended || now.Sub(f.young[0].begun) >= slowAfter) {
 		if one := f.young[0]; !one.ended {
 			one.slow = true
-			f.slow++
+			f.slows++
+			f.slow[one.domain]++
 		}
 		f.young[0] = nil
 		f.young = f.young[1:]
 	}
-	return len(f.open) - min(f.slow, own)
+	return len(f.open), len(f.open) - min(f.slows, own)
 }
 
-// slows is when the next message will be slow; the zero time when there is none.
-func (f *flights) slows() time.Time {
+// nextSlow is when the next message will be slow; the zero time when there is none.
+func (f *flights) nextSlow() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.young) == 0 {
 		return time.Time{}
 	}
 	return f.young[0].begun.Add(slowAfter)
+}
+
+// slowAt reports whether a message to a domain is slow.
+func (f *flights) slowAt(domain int32) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.slow[domain] > 0
 }
 
 // others reports whether first tries of other batches to a domain are under way.

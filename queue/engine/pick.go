@@ -20,8 +20,9 @@ func (v *serving) reap() {
 func (v *serving) pick(now time.Time) []pick {
 	v.lanes.ripen(now)
 	reserved := v.capacity / urgentShare
-	free := v.capacity - v.flights.taken(slowShare*v.capacity, now)
-	v.full = free-reserved < min(minTick, v.capacity-reserved) // first more must be recorded
+	all, taken := v.flights.taken(slowShare*v.capacity, now)
+	free := v.capacity + reserved - taken
+	v.full = free-reserved < min(minTick, v.capacity) // first more must be recorded
 	if v.full && free < max(1, min(minTick, reserved)) {
 		return nil
 	}
@@ -37,6 +38,13 @@ func (v *serving) pick(now time.Time) []pick {
 		room := min(tick, free)
 		if !l.urgent() {
 			room = min(tick, free-reserved)
+		}
+		if v.flights.slowAt(l.domainID) { // no place of slow messages is for more of the same
+			room = min(room, v.capacity-all)
+			if room <= 0 {
+				v.lanes.park(l, queue.Wait{Until: now.Add(slowAfter), Site: through(l.domain)})
+				continue
+			}
 		}
 		epoch, ours := v.leases.epoch(l.grp)
 		r := v.batches.runs[l.batch]
@@ -65,6 +73,7 @@ func (v *serving) pick(now time.Time) []pick {
 			l.waiting -= n
 			tick -= n
 			free -= n
+			all += n
 		}
 		if n == 0 {
 			v.shut(l, epoch, now)

@@ -68,7 +68,7 @@ const (
 	maxTick     = 500                    // recipients read in one round trip
 	minTick     = 100                    // fewer do not begin one while more are about to be recorded
 	maxLane     = 50                     // of them in one domain
-	urgentShare = 8                      // one in so many places is for batches of higher priority alone
+	urgentShare = 8                      // a batch of higher priority has one in so many places more than MaxInFlight
 	slowShare   = 2                      // times MaxInFlight: places that slow messages have of their own
 	maxFlush    = 1000                   // outcomes written in one transaction
 	minFlush    = 100                    // fewer wait for the write under way to return

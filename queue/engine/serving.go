@@ -167,7 +167,7 @@ func (v *serving) loop(ctx context.Context) error {
 		} else if able {
 			times := []time.Time{v.lanes.next(), v.progress.next()}
 			if v.full {
-				times = append(times, v.flights.slows())
+				times = append(times, v.flights.nextSlow())
 			}
 			for _, next := range times {
 				if !next.IsZero() {

@@ -69,11 +69,12 @@ func (v *serving) survey(ctx context.Context) error {
 	}
 	for _, b := range waiting {
 		if v.Survey == nil { // nothing to look up
-			if fit, err := v.check(ctx, b.ID); err != nil || !fit {
-				return err
+			fit, err := v.check(ctx, b.ID)
+			if fit {
+				_, err = v.store.surveyed(ctx, b.ID, true)
 			}
-			if _, err := v.store.surveyed(ctx, b.ID, true); err != nil {
-				return err
+			if err != nil {
+				v.log.Warn("a batch could not be prepared; trying again", "batch", b.ID, "error", err)
 			}
 			continue
 		}
