@@ -14,6 +14,6 @@ type Wait struct {
 type Closure struct {
 	Until time.Time // nothing begins before
 	Since time.Time // when it is tried again and again: it has taken nothing since then; else zero
-	Class Class     // SpamBlock or Throttled
+	Class Class     // SpamBlock, Throttled or Offline
 	Reply Reply     // that closed it
 }

@@ -23,6 +23,7 @@ type conn struct {
 	egress string // that we come from, see egress.name
 	rules  bounce.Rules
 
+	place    *place
 	oneByOne *oneByOne // hosts that have not borne PIPELINING
 	piped    bool      // the envelope of the message under way left in one write
 

@@ -42,13 +42,28 @@ func (s *Sender) dial(ctx context.Context, r route, others func(host string) int
 func (s *Sender) dialFirst(ctx context.Context, r route, others func(host string) int) (*conn, *failure) {
 	var worst *failure
 	var busy []*failure
+	begun, tried, probes := time.Now(), 0, 0
 	for _, mx := range r.mxs {
-		f := s.dead.why(mx.Host, r.tls, time.Now())
+		if tried >= maxHosts || tried > 0 && time.Since(begun) > maxOpening {
+			break // the others have their turn while these are dead
+		}
+		f, probe := s.dead.visit(mx.Host, r.tls, time.Now())
+		if probe {
+			if probes++; probes > maxProbes {
+				s.dead.unvisit(mx.Host)
+				continue
+			}
+		}
 		if f == nil {
+			tried++
 			var c *conn
 			c, f = s.dialHost(ctx, r, mx.Host, others)
+			if f == nil || f.ended || f.crowded {
+				s.dead.unvisit(mx.Host)
+			}
 			switch {
 			case f == nil:
+				s.dead.revive(mx.Host)
 				s.avoid(r.tls, busy...) // now that we know of one that is not
 				return c, nil
 			case f.ended, f.crowded && others(mx.Host) > 0, f.blocks(), s.refusesUs(f):
@@ -75,9 +90,16 @@ func (s *Sender) avoid(policy TLSPolicy, why ...*failure) {
 		if errors.Is(f.err, errNoTLS) {
 			least = policy
 		}
-		s.dead.add(f, least, cmp.Or(s.DeadTime, time.Minute), time.Now())
+		s.dead.add(f.host, f, least, time.Now())
 	}
 }
+
+// Bounds of one attempt at a domain whose hosts do not answer.
+const (
+	maxHosts   = 10              // that are dialled
+	maxProbes  = 2               // of them, that were dead before
+	maxOpening = 2 * time.Minute // after which no other one is dialled
+)
 
 // dialHost tries the addresses of one host. A reply ends the search: it is the
 // host's, whichever address gave it.
@@ -96,15 +118,28 @@ func (s *Sender) dialHost(ctx context.Context, r route, host string, others func
 			}
 			continue
 		}
+		at := addr.String()
+		if at != host {
+			why, _ := s.dead.visit(at, 0, time.Now())
+			if why != nil {
+				f = &failure{stage: connecting, host: host, site: site, egress: from.name, err: why.err}
+				continue
+			}
+		}
 		c, err := s.connect(ctx, host, netip.AddrPortFrom(addr, s.port()), from.addr, r.tls)
 		if err == nil {
+			s.dead.revive(at)
 			c.site, c.egress, c.rules, c.oneByOne = site, from.name, s.Rules, &s.oneByOne
 			return c, nil
 		}
 		f = newFailure(failure{stage: connecting, host: host, site: site, egress: from.name, err: err, ended: ctx.Err() != nil}, s.Rules, bounce.About{})
 		f.crowded = f.verdict.Treatment.SlowsSite || errors.Is(err, syscall.ECONNREFUSED) && others(host) > 0
-		if f.reply.Code != 0 || f.ended {
-			break
+		switch {
+		case f.reply.Code != 0, f.ended:
+			s.dead.unvisit(at)
+			return nil, f
+		case at != host && !f.crowded && !errors.Is(err, errNoTLS):
+			s.dead.add(at, f, 0, time.Now())
 		}
 	}
 	return nil, f

@@ -71,6 +71,10 @@ var errHeld = errors.New("the site takes no connection of ours just now")
 // errWithdrawn stands for a message that may not begin any more.
 var errWithdrawn = errors.New("the batch was stopped, or the lease lost")
 
+// errStuck stands for a message that waited for a connection of a site which
+// answers none of those that it has.
+var errStuck = errors.New("the site has not answered the messages before this one")
+
 // errNoRoom stands for a message that waited for memory.
 var errNoRoom = errors.New("the memory for messages under way is taken")
 
@@ -102,7 +106,7 @@ func (f *failure) outcome() queue.Outcome {
 	case f.ended:
 		o.Class = queue.NotBegun
 		o.Reply.Text = "stopped before the message was sent"
-	case errors.Is(f.err, errHeld), errors.Is(f.err, errAllHeld), errors.Is(f.err, errUnsigned), errors.Is(f.err, errNoRoom):
+	case errors.Is(f.err, errHeld), errors.Is(f.err, errStuck), errors.Is(f.err, errAllHeld), errors.Is(f.err, errUnsigned), errors.Is(f.err, errNoRoom):
 		o.Class = queue.NotBegun
 		o.Reply.Text = f.err.Error()
 	case errors.Is(f.err, errNullMX): // RFC 7505 §4.2

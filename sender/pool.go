@@ -21,60 +21,100 @@ const fairShare = 20
 // first of either. The lock is never held while the network is used.
 type pool struct {
 	throttle *throttle.Throttle
-	limit    int           // connections to all sites
 	idleTime time.Duration // after which an idle connection is closed
 	dead     *deadHosts
 
 	mu      sync.Mutex
 	sites   map[string]*siteConns
-	taken   int          // places: connections open or being opened
-	crowded []*siteConns // sites with waiters that found limit reached, the first first
+	places  places
+	crowded crowds
 	expiry  *time.Timer
 	quits   sync.WaitGroup
+}
+
+func newPool(t *throttle.Throttle, limit int, idleTime time.Duration, dead *deadHosts) *pool {
+	p := &pool{throttle: t, idleTime: idleTime, dead: dead, sites: make(map[string]*siteConns), places: places{limit: limit}}
+	p.places.ripened = p.ripened
+	return p
 }
 
 // siteConns are the connections of one site.
 type siteConns struct {
 	name    string
-	idle    []*conn // the one used last at the end
-	waiters []*waiter
+	idle    []*conn        // the one used last at the end
+	waiters []*waiter      // urgent ones first
 	hosts   map[string]int // connections open, by host
-	crowded bool           // in pool.crowded
+	crowded [classes]int   // its number in pool.crowded; 0: it is not there
 }
 
 // A waiter is a message that waits for a connection or a place.
 type waiter struct {
-	route route
-	grant chan grant // of one
+	route  route
+	urgent bool
+	ctx    context.Context
+	grant  chan grant // of one
 }
 
 // A grant is one of its fields: a connection, or the place to open one, or the
 // time until which the site is closed.
 type grant struct {
 	conn        *conn
-	place       bool
+	place       *place
+	opening     context.Context // for as long as place may be opened
 	closedUntil time.Time
 }
 
+// siteWait is how long a message waits for a connection of a site that does not
+// move, before it is put aside for stuckWait at no cost to it.
+const (
+	siteWait  = 5 * time.Second
+	stuckWait = time.Minute
+)
+
 // take waits until there is a grant for a message that goes by r. It returns
-// the zero grant when ctx ends first.
-func (p *pool) take(ctx context.Context, r route) grant {
-	w := &waiter{route: r, grant: make(chan grant, 1)}
+// the zero grant when ctx ends first, and when the site does not move.
+func (p *pool) take(ctx context.Context, r route, urgent bool) grant {
+	w := &waiter{route: r, urgent: urgent, ctx: ctx, grant: make(chan grant, 1)}
 	p.mu.Lock()
 	s := p.site(r.site)
 	if c := p.pickIdle(s, r); c != nil {
+		p.places.begin(c.place, time.Now())
 		p.mu.Unlock()
 		return grant{conn: c}
 	}
-	s.waiters = append(s.waiters, w)
+	s.add(w)
 	p.serve(s)
 	p.mu.Unlock()
 	select {
-	case g := <-w.grant:
+	case g := <-w.grant: // without a timer
 		return g
-	case <-ctx.Done():
-		return p.giveUp(s, w)
+	default:
 	}
+	stuck := time.NewTicker(siteWait)
+	defer stuck.Stop()
+	for {
+		select {
+		case g := <-w.grant:
+			return g
+		case <-ctx.Done():
+			return p.giveUp(s, w)
+		case <-stuck.C:
+			if p.throttle.Stuck(s.name, time.Now()) {
+				return p.giveUp(s, w)
+			}
+		}
+	}
+}
+
+// add has w wait: an urgent one behind the other urgent ones.
+func (s *siteConns) add(w *waiter) {
+	i := len(s.waiters)
+	if w.urgent {
+		if i = slices.IndexFunc(s.waiters, func(w *waiter) bool { return !w.urgent }); i < 0 {
+			i = len(s.waiters)
+		}
+	}
+	s.waiters = slices.Insert(s.waiters, i, w)
 }
 
 // giveUp takes w off the list. If it has its grant already, that stands: what
@@ -93,8 +133,10 @@ func (p *pool) giveUp(s *siteConns, w *waiter) grant {
 
 // opened counts a connection that took a place.
 func (p *pool) opened(c *conn) {
+	p.throttle.Moved(c.site, time.Now())
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.places.opened(c.place, time.Now())
 	p.site(c.site).hosts[c.host]++
 }
 
@@ -109,20 +151,20 @@ func (p *pool) openTo(site, host string) int {
 }
 
 // failed gives back the place of a connection that could not be opened.
-func (p *pool) failed(site string) {
+func (p *pool) failed(site string, pl *place) {
 	p.throttle.Closed(site, time.Now())
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.vacate(p.site(site))
+	p.vacate(p.site(site), pl)
 }
 
 // refused gives back the place of a connection that the site turned away. The
 // time is that until which the site is closed, zero when others are open.
-func (p *pool) refused(site string, r queue.Reply) (closedUntil time.Time) {
+func (p *pool) refused(site string, pl *place, r queue.Reply) (closedUntil time.Time) {
 	closedUntil = p.throttle.Refused(site, r, time.Now())
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.vacate(p.site(site))
+	p.vacate(p.site(site), pl)
 	return closedUntil
 }
 
@@ -131,8 +173,13 @@ func (p *pool) release(c *conn, domain string) {
 	reuse := !c.broken && p.throttle.Held(c.site, c.egress, time.Now()).IsZero() && p.throttle.Reuse(c.site, domain, c.carried, time.Now())
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if c.place.novel {
+		p.places.done(c.place)
+		defer p.serveCrowded()
+	}
 	s := p.site(c.site)
-	if !reuse || len(p.crowded) > 0 && c.carried >= fairShare {
+	reuse = reuse && (!p.places.quick(c.place, time.Now()) || p.places.rest(c.place))
+	if !reuse || !p.crowded.empty() && !c.place.slow && c.carried >= fairShare {
 		p.retire(s, c)
 		return
 	}
@@ -154,12 +201,13 @@ func (p *pool) offer(s *siteConns, c *conn) {
 	for i, w := range s.waiters {
 		if p.suits(w.route, c) {
 			s.waiters = slices.Delete(s.waiters, i, i+1)
+			p.places.begin(c.place, time.Now())
 			w.grant <- grant{conn: c}
 			p.serve(s) // the site may bear more connections by now
 			return
 		}
 	}
-	if len(s.waiters) > 0 || len(p.crowded) > 0 {
+	if len(s.waiters) > 0 || !p.crowded.empty() || !p.places.rest(c.place) {
 		p.retire(s, c)
 		return
 	}
@@ -173,19 +221,22 @@ func (p *pool) offer(s *siteConns, c *conn) {
 // serve grants places to the waiters of s as long as there are any.
 func (p *pool) serve(s *siteConns) {
 	for len(s.waiters) > 0 {
-		if p.taken >= p.limit {
-			if !s.crowded {
-				s.crowded = true
-				p.crowded = append(p.crowded, s)
-			}
+		now, w := time.Now(), s.waiters[0]
+		of := p.class(s, w)
+		if !p.places.room(of) {
+			p.places.ripen(now)
+		}
+		if !p.places.room(of) {
+			p.crowded.add(s, of)
 			p.evict()
+			p.places.await(now)
 			return
 		}
-		ok, closedUntil := p.throttle.Connect(s.name, time.Now())
+		ok, closedUntil := p.throttle.Connect(s.name, now)
 		switch {
 		case ok:
-			p.taken++
-			p.first(s).grant <- grant{place: true}
+			opening, pl := p.places.take(w.ctx, of == newcomer, now)
+			p.first(s).grant <- grant{place: pl, opening: opening}
 		case !closedUntil.IsZero():
 			for len(s.waiters) > 0 {
 				p.first(s).grant <- grant{closedUntil: closedUntil}
@@ -200,6 +251,17 @@ func (p *pool) serve(s *siteConns) {
 	p.forget(s)
 }
 
+// class is that of the first waiter of a site.
+func (p *pool) class(s *siteConns, w *waiter) class {
+	switch {
+	case w.urgent:
+		return urgent
+	case p.throttle.HasMoved(s.name):
+		return ordinary
+	}
+	return newcomer
+}
+
 func (p *pool) first(s *siteConns) *waiter {
 	w := s.waiters[0]
 	s.waiters = slices.Delete(s.waiters, 0, 1)
@@ -208,20 +270,39 @@ func (p *pool) first(s *siteConns) *waiter {
 
 // vacate makes a place free, and serves those who wait for one: other sites
 // in their order first, since this one has had its turn.
-func (p *pool) vacate(s *siteConns) {
-	p.taken--
-	for len(p.crowded) > 0 && p.taken < p.limit {
-		next := p.crowded[0]
-		p.crowded = slices.Delete(p.crowded, 0, 1)
-		next.crowded = false
-		p.serve(next)
-	}
+func (p *pool) vacate(s *siteConns, pl *place) {
+	p.places.free(pl)
+	p.serveCrowded()
 	p.serve(s)
+}
+
+// serveCrowded serves the sites that found no room while there is some.
+func (p *pool) serveCrowded() {
+	for {
+		s := p.crowded.next(&p.places)
+		if s == nil {
+			return
+		}
+		p.serve(s)
+	}
+}
+
+// ripened serves those for whom there is room now that others are slow.
+func (p *pool) ripened() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.places.timer = nil
+	p.places.ripen(time.Now())
+	p.serveCrowded()
+	if !p.crowded.empty() {
+		p.places.await(time.Now())
+	}
 }
 
 // retire ends a connection. Its place is free only when it is closed, or the
 // site would see one too many.
 func (p *pool) retire(s *siteConns, c *conn) {
+	p.places.begin(c.place, time.Now())
 	p.quits.Go(func() {
 		c.quit()
 		p.throttle.Closed(s.name, time.Now())
@@ -230,7 +311,7 @@ func (p *pool) retire(s *siteConns, c *conn) {
 		if s.hosts[c.host]--; s.hosts[c.host] == 0 {
 			delete(s.hosts, c.host)
 		}
-		p.vacate(s)
+		p.vacate(s, c.place)
 	})
 }
 
@@ -321,7 +402,7 @@ func (p *pool) site(name string) *siteConns {
 
 // forget drops a site without connections and waiters.
 func (p *pool) forget(s *siteConns) {
-	if len(s.waiters) == 0 && len(s.idle) == 0 && len(s.hosts) == 0 && !s.crowded {
+	if len(s.waiters) == 0 && len(s.idle) == 0 && len(s.hosts) == 0 && s.crowded == [classes]int{} {
 		delete(p.sites, s.name)
 	}
 }

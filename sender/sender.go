@@ -81,12 +81,16 @@ type Sender struct {
 	// messages of a batch share; 0 is 64 MiB.
 	Memory int
 
-	MaxConnections int           // open at once to all sites; 0 is 500
+	// MaxConnections may be open at once, to all sites; 0 is 500. Those that have
+	// waited for more than a second for a receiver do not count: there may be
+	// twice as many of them.
+	MaxConnections int
+
 	IdleTime       time.Duration // after which an unused connection is closed; 0 is 10 s
 	ConnectTimeout time.Duration // of TCP; 0 is 30 s
 	CommandTimeout time.Duration // from a command to its reply; 0 is 5 min, and 2 for DATA (RFC 5321 §4.5.3.2)
 	ContentTimeout time.Duration // from the final dot to its reply; 0 is 10 min (§4.5.3.2.6)
-	DeadTime       time.Duration // that a host is left alone which could not be reached; 0 is 1 min
+	DeadTime       time.Duration // that a host is left alone which could not be reached, the first time; it doubles up to an hour; 0 is 1 min
 
 	Log *slog.Logger // attempts at debug; nil is none
 
@@ -135,6 +139,9 @@ func (s *Sender) deliver(ctx context.Context, m queue.Message) queue.Outcome {
 		s.Throttle.Assign(m.Domain, r.site, time.Now())
 	}
 	if err != nil {
+		if r.site != "" { // the next one will be done as quickly
+			s.Throttle.Moved(r.site, time.Now())
+		}
 		return (&failure{stage: routing, err: err, ended: ctx.Err() != nil}).outcome()
 	}
 	if _, err := s.keysOf(m.Batch); err != nil {
@@ -162,7 +169,7 @@ func unwritten(err error) queue.Outcome {
 // when there is a connection: messages that wait for one hold no text.
 func (s *Sender) hand(ctx context.Context, r route, m queue.Message, l *compose.Letter) queue.Outcome {
 	for {
-		c, f := s.connection(ctx, r)
+		c, f := s.connection(ctx, r, m.Batch.Priority > 0)
 		if f != nil {
 			return s.outcome(ctx, f)
 		}
@@ -248,35 +255,54 @@ func (s *Sender) outcome(ctx context.Context, f *failure) queue.Outcome {
 // connection waits for an idle connection of the site, or for the right to
 // open one. A site that turns a new one away while others are open has told
 // its limit: the message waits for one of those.
-func (s *Sender) connection(ctx context.Context, r route) (*conn, *failure) {
+func (s *Sender) connection(ctx context.Context, r route, urgent bool) (*conn, *failure) {
 	p := s.pool()
 	for {
-		g := p.take(ctx, r)
+		g := p.take(ctx, r, urgent)
 		switch {
 		case g.conn != nil:
 			return g.conn, nil
-		case !g.place:
-			if g.closedUntil.IsZero() {
-				return nil, &failure{stage: connecting, site: r.site, err: ctx.Err(), ended: true}
-			}
+		case g.place == nil && ctx.Err() != nil:
+			return nil, &failure{stage: connecting, site: r.site, err: ctx.Err(), ended: true}
+		case g.place == nil && g.closedUntil.IsZero():
+			return nil, &failure{stage: connecting, site: r.site, err: errStuck, after: stuckWait}
+		case g.place == nil:
 			return nil, &failure{stage: connecting, site: r.site, err: errHeld, after: wait(g.closedUntil)}
 		}
-		c, f := s.dial(ctx, r, func(host string) int { return p.openTo(r.site, host) })
+		c, f := s.dial(g.opening, r, func(host string) int { return p.openTo(r.site, host) })
 		switch {
 		case f == nil:
+			c.place = g.place
 			p.opened(c)
 			return c, nil
 		case !f.crowded:
 			if errors.Is(f.err, errAllHeld) {
 				s.Throttle.Shut(r.site, time.Now())
 			}
-			p.failed(r.site)
+			if context.Cause(g.opening) == errMakesWay {
+				f.ended, f.err = false, errMakesWay
+				s.avoid(r.tls, f)
+			}
+			s.unreached(r, f)
+			p.failed(r.site, g.place)
 			return nil, f
 		}
-		if closedUntil := p.refused(r.site, f.reply); !closedUntil.IsZero() {
+		if closedUntil := p.refused(r.site, g.place, f.reply); !closedUntil.IsZero() {
 			f.after = wait(closedUntil)
 			return nil, f
 		}
+	}
+}
+
+// unreached tells the throttle of a site of which no host can be reached, and
+// until when none is tried.
+func (s *Sender) unreached(r route, f *failure) {
+	now := time.Now()
+	if f.ended || errors.Is(f.err, errNotDialled) {
+		return
+	}
+	if until := s.dead.reachable(r.mxs, now); !until.IsZero() {
+		s.Throttle.Unreached(r.site, f.outcome().Reply, until, now)
 	}
 }
 
@@ -293,13 +319,8 @@ func (s *Sender) pool() *pool {
 	s.start.Do(func() {
 		s.sessions = tls.NewLRUClientSessionCache(maxSessions)
 		s.memory.Octets = s.Memory
-		s.conns = &pool{
-			throttle: s.Throttle,
-			limit:    cmp.Or(s.MaxConnections, 500),
-			idleTime: cmp.Or(s.IdleTime, 10*time.Second),
-			dead:     &s.dead,
-			sites:    make(map[string]*siteConns),
-		}
+		s.dead.deadTime, s.dead.probe = s.DeadTime, 2*cmp.Or(s.ConnectTimeout, 30*time.Second)
+		s.conns = newPool(s.Throttle, cmp.Or(s.MaxConnections, 500), cmp.Or(s.IdleTime, 10*time.Second), &s.dead)
 	})
 	return s.conns
 }

@@ -40,6 +40,10 @@ type Config struct {
 	// Delay before each reply, as of a receiver that is busy.
 	Delay time.Duration
 
+	// Drip is the time before each octet of a reply, as of a receiver that wants to
+	// hold whoever comes.
+	Drip time.Duration
+
 	// RoundTrip is the time to the client and back, as of a receiver far away:
 	// what one packet asked for waits for it once, however many commands it is.
 	RoundTrip time.Duration

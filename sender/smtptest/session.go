@@ -32,11 +32,31 @@ func newSession(s *Server, conn net.Conn, number int) *session {
 	if s.config.Heard != nil {
 		from = overheard{conn, number, s.config.Heard}
 	}
+	var to io.Writer = conn
+	if s.config.Drip > 0 {
+		to = dripping{conn, s.config.Drip}
+	}
 	return &session{
 		server: s, raw: conn, conn: conn, number: number,
 		r: bufio.NewReaderSize(from, 16<<10),
-		w: bufio.NewWriterSize(conn, 1<<10),
+		w: bufio.NewWriterSize(to, 1<<10),
 	}
+}
+
+// dripping is a writer of single octets.
+type dripping struct {
+	io.Writer
+	every time.Duration
+}
+
+func (d dripping) Write(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		time.Sleep(d.every)
+		var one int
+		one, err = d.Writer.Write(p[n : n+1])
+		n += one
+	}
+	return n, err
 }
 
 // overheard is a reader that tells what it reads.

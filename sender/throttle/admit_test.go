@@ -103,6 +103,7 @@ func TestSetPolicies(t *testing.T) {
 	set := func(p throttle.Policy) { th.SetPolicies(map[string]throttle.Policy{throttle.Everyone: p}) }
 	set(throttle.Policy{Rate: rate.Inf, Connections: 100})
 	th.Assign("a.test", "site", start)
+	th.Moved("site", start)
 	if n, _ := th.Admit("a.test", 4, start); n != 4 {
 		t.Errorf("without limit: got %d, want 4", n)
 	}
@@ -157,8 +158,9 @@ func TestPolicyInherits(t *testing.T) {
 	}
 }
 
-// Before the MX of a domain are known, one message goes ahead; then there are
-// two for each connection that the site may have, over all its domains.
+// Before the MX of a domain are known, one message goes ahead, and before its
+// site has answered; then there are two for each connection that the site may
+// have, over all its domains.
 func TestWindow(t *testing.T) {
 	t.Parallel()
 	var th throttle.Throttle
@@ -170,6 +172,10 @@ func TestWindow(t *testing.T) {
 		t.Errorf("site unknown, one under way: got %d, want 0", n)
 	}
 	th.Assign("a.test", "site", start)
+	if n, w := th.Admit("a.test", 10, start); n != 0 || w.Site != "site" {
+		t.Errorf("no answer yet, one message under way: got %d, %+v, want 0 and the site", n, w)
+	}
+	th.Moved("site", start)
 	if n, w := th.Admit("a.test", 10, start); n != 3 || w.Site != "site" || !w.Until.After(start) {
 		t.Errorf("two connections, one message under way: got %d, %+v, want 3, the site and a time", n, w)
 	}
@@ -184,6 +190,7 @@ func TestWindow(t *testing.T) {
 		t.Errorf("after one is done: got %d, want 1", n)
 	}
 	th.Assign("c.test", "other", start)
+	th.Moved("other", start)
 	if n, _ := th.Admit("c.test", 10, start); n != 1 {
 		t.Errorf("domain with a limit of its own: got %d, want 1", n)
 	}
@@ -195,6 +202,8 @@ func TestAssignMoves(t *testing.T) {
 	var th throttle.Throttle
 	th.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf}})
 	th.Assign("a.test", "old", start)
+	th.Moved("old", start)
+	th.Moved("new", start)
 	th.Admit("a.test", 4, start)
 	th.Assign("a.test", "new", start)
 	th.Assign("b.test", "old", start)
@@ -272,5 +281,53 @@ func BenchmarkAdmit(b *testing.B) {
 		for range n {
 			th.Done(domain, delivered, now)
 		}
+	}
+}
+
+// A site that does not answer gets no second message beside the one that it has;
+// and one that stops, none beside those that it has. So a thousand of them take
+// a thousand messages, and not all there may be.
+func TestAdmitsLittleToSitesThatDoNotMove(t *testing.T) {
+	t.Parallel()
+	var th throttle.Throttle
+	th.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf}})
+	th.Assign("a.test", "site", start)
+	steps := []struct {
+		what string
+		at   time.Duration
+		does func(now time.Time)
+		want int // messages admitted then
+	}{
+		{"nothing known", 0, nil, 1},
+		{"no answer", time.Hour, nil, 0},
+		{"it opened a connection", time.Hour, func(now time.Time) { th.Moved("site", now) }, 1}, // slowly, so one for each connection
+		{"it answered at once", time.Hour, func(now time.Time) { th.Done("a.test", delivered, now) }, 3},
+		{"stuck", 2 * time.Hour, func(now time.Time) { th.Done("a.test", notBegun, now) }, 0},
+		{"it answered", 2 * time.Hour, func(now time.Time) { th.Done("a.test", delivered, now) }, 0}, // two are under way
+		{"and soon again", 2 * time.Hour, func(now time.Time) { th.Done("a.test", delivered, now) }, 3},
+		{"it cannot be reached", 2 * time.Hour, func(now time.Time) {
+			for range 3 {
+				th.Done("a.test", notBegun, now)
+			}
+			th.Unreached("site", queue.Reply{Text: "no route"}, now.Add(time.Minute), now)
+		}, 0},
+		{"one is left", 2 * time.Hour, func(now time.Time) { th.Done("a.test", notBegun, now) }, 1},
+	}
+	for _, step := range steps {
+		now := start.Add(step.at)
+		if step.does != nil {
+			step.does(now)
+		}
+		if n, w := th.Admit("a.test", 10, now); n != step.want || w.Site != "site" {
+			t.Errorf("%s: got %d, %+v, want %d and the site", step.what, n, w, step.want)
+		}
+	}
+	now := start.Add(2 * time.Hour)
+	if c := th.Closure("a.test", now); c.Class != queue.Offline || !c.Until.Equal(now.Add(time.Minute)) || c.Reply.Text != "no route" {
+		t.Errorf("closure: got %+v, want one for a minute, and why", c)
+	}
+	th.Moved("site", now)
+	if c := th.Closure("a.test", now); c != (queue.Closure{}) {
+		t.Errorf("closure once it moved: got %+v, want none", c)
 	}
 }

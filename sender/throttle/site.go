@@ -34,15 +34,100 @@ type site struct {
 	good     meter     // of good replies
 	open     int       // connections that are open, or being opened
 	inflight int       // messages admitted, and not done
-	settling int       // messages that were under way when it was last slowed down
+	moved    time.Time // when it last opened a connection or answered; zero when it did not, or cannot be reached
+	busy     time.Time // when the first message began after there were none under way
+	lags     bool      // it took long for its last answer
+	dead     unreached
+	settling int // messages that were under way when it was last slowed down
 	domains  int
 	used     time.Time
+}
+
+// stuckAfter is how long a site with messages under way may give no answer before
+// it counts as stuck.
+const stuckAfter = 2 * time.Second
+
+// An unreached site is one of which no host could be reached.
+type unreached struct {
+	since, until time.Time
+	reply        queue.Reply
+}
+
+// waitsSince is since when messages wait for the site, which it has not answered.
+func (s *site) waitsSince() time.Time {
+	if s.moved.After(s.busy) {
+		return s.moved
+	}
+	return s.busy
+}
+
+// most is how many messages may be under way to the site. To one of which nothing
+// is known yet, or that is stuck, it is one, so that those that do not move
+// take little. With one that takes long for its answers it is one for each
+// connection, and else twice as many: one is on its way while another is taken.
+func (s *site) most(now time.Time) int {
+	connections := s.pace.Connections(s.limits.Connections, now)
+	switch {
+	case s.moved.IsZero(), s.pace.Refusals > 0:
+		return min(1, connections)
+	case s.inflight > 0 && now.Sub(s.waitsSince()) > stuckAfter:
+		return min(1, connections)
+	case s.lags:
+		return connections
+	}
+	return 2 * connections
+}
+
+// move notes that the site did something.
+func (s *site) move(now time.Time) {
+	s.lags = now.Sub(s.waitsSince()) > stuckAfter/2
+	s.moved, s.dead = now, unreached{}
+}
+
+// Moved notes that a site let us open a connection.
+func (t *Throttle) Moved(name string, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.site(name, now).move(now)
+}
+
+// HasMoved reports whether a site has let us open a connection and could be reached
+// since.
+func (t *Throttle) HasMoved(name string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.sites[name]
+	return s != nil && !s.moved.IsZero()
+}
+
+// Stuck reports whether a site has given no sign for a while though messages
+// are under way to it.
+func (t *Throttle) Stuck(name string, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.sites[name]
+	return s != nil && s.inflight > 0 && now.Sub(s.waitsSince()) > stuckAfter
+}
+
+// Unreached notes that no host of a site can be reached, why, and until when none is
+// tried.
+func (t *Throttle) Unreached(name string, why queue.Reply, until, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.site(name, now)
+	if s.dead.since.IsZero() {
+		s.dead.since = now
+	}
+	s.moved, s.dead.until, s.dead.reply = time.Time{}, until, why
 }
 
 // learn draws the lesson of one attempt. All messages under way when a site
 // was slowed down tell the same story, which counts once.
 func (s *site) learn(o queue.Outcome, now time.Time) {
 	s.used = now
+	if o.Reply.Code != 0 {
+		s.move(now)
+	}
 	settling := s.settling > 0
 	s.settling = max(0, s.settling-1)
 	limit, does := s.limits.Connections, o.Treated()
@@ -84,7 +169,8 @@ func (s *site) closed() time.Time {
 const freshRefusal = 2 * maxBackoff
 
 // Closure says whether the site of a domain is closed to us, and why: since all
-// our egress addresses are held there, or since it refuses whatever goes to see.
+// our egress addresses are held there, since it refuses whatever goes to see, or
+// since none of its hosts can be reached.
 func (t *Throttle) Closure(name string, now time.Time) queue.Closure {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -106,6 +192,9 @@ func (t *Throttle) Closure(name string, now time.Time) queue.Closure {
 		return c
 	case now.Before(p.ClosedUntil), p.Refusals > 0 && now.Sub(p.WhyAt) < freshRefusal:
 		return queue.Closure{Until: p.ClosedUntil, Since: p.RefusedSince, Class: queue.Throttled, Reply: bounce.Parse(p.Why)}
+	}
+	if now.Before(s.dead.until) {
+		return queue.Closure{Until: s.dead.until, Since: s.dead.since, Class: queue.Offline, Reply: s.dead.reply}
 	}
 	return queue.Closure{}
 }

@@ -57,11 +57,12 @@ type domain struct {
 // or, where w.Site is set, as soon as a message of that site is done. Until is
 // set even then, since the domain may move to another site meanwhile.
 //
-// Of a domain whose site is not known yet, one message is admitted. Then it is
-// twice the connections that its site may have now, over all its domains: one
-// message in each connection, and one that waits behind it for the time that
-// the next takes to come. The fewer are under way, the fewer are in doubt after
-// a crash.
+// Of a domain whose site is not known yet, one message is admitted, and one of
+// a site until it has answered. Then it is twice the connections that its site
+// may have now, over all its domains: one message in each connection, and one
+// that waits behind it for the time that the next takes to come; as many as
+// connections where it takes long, and none beside those under way while it
+// gives no answer. The fewer are under way, the fewer are in doubt after a crash.
 func (t *Throttle) Admit(name string, want int, now time.Time) (n int, w queue.Wait) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -122,6 +123,9 @@ func (t *Throttle) Assign(name, siteName string, now time.Time) {
 	}
 	d.site = t.site(siteName, now)
 	d.site.domain = name
+	if d.site.inflight == 0 {
+		d.site.busy = now
+	}
 	d.site.inflight += d.inflight
 	d.site.bucket.take(d.inflight, now)
 	d.site.domains++
@@ -137,10 +141,7 @@ func (t *Throttle) room(d *domain, now time.Time) (n int, until time.Time, site 
 	if until := s.closed(); now.Before(until) {
 		return 0, earlier(until, now.Add(maxWait)), ""
 	}
-	n = 2*s.pace.Connections(s.limits.Connections, now) - s.inflight
-	if s.pace.Refusals > 0 {
-		n = 1 - s.inflight
-	}
+	n = s.most(now) - s.inflight
 	if d.connections > 0 {
 		n = min(n, d.connections-d.inflight)
 	}
@@ -161,6 +162,9 @@ func (t *Throttle) begin(d *domain, n int, now time.Time) {
 		return
 	}
 	s.domain = d.name
+	if s.inflight == 0 {
+		s.busy = now
+	}
 	s.inflight += n
 	s.bucket.take(n, now)
 	if s.bucket.slow() {

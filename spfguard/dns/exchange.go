@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -15,6 +16,9 @@ const (
 	defaultTimeout    = 5 * time.Second
 	defaultParallel   = 256
 	defaultMaxEntries = 100_000
+
+	slowAfter = 250 * time.Millisecond
+	slowShare = 4 // slow queries on the wire for each of Parallel
 
 	resendAfter = time.Second // a UDP datagram may be lost
 	ednsSize    = 1232        // octets that no path fragments
@@ -34,7 +38,7 @@ func (r *Resolver) configure() {
 	if parallel <= 0 {
 		parallel = defaultParallel
 	}
-	r.slots = make(chan struct{}, parallel)
+	r.slots, r.slow = make(chan struct{}, parallel), make(chan struct{}, slowShare*parallel)
 	if r.cache.limit = r.MaxEntries; r.cache.limit <= 0 {
 		r.cache.limit = defaultMaxEntries
 	}
@@ -69,8 +73,7 @@ func serverAddr(server string) (string, error) {
 // ask puts q to the server and follows CNAMEs where the server did not.
 // Its error is temporary, or of the context.
 func (r *Resolver) ask(ctx context.Context, q question) (answer, error) {
-	r.slots <- struct{}{}
-	defer func() { <-r.slots }()
+	defer r.enter()()
 	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
 
@@ -96,6 +99,35 @@ func (r *Resolver) ask(ctx context.Context, q question) (answer, error) {
 		next.name = a.follow
 	}
 	return answer{}, &FailureError{Server: r.server, Name: plain(q.name), Type: dns.TypeToString[q.qtype], Err: errChain}
+}
+
+// enter waits until there is a place for a query, and returns what gives it back.
+// A query without an answer for a while moves to a share of its own, so that
+// servers that are silent leave the others their places.
+func (r *Resolver) enter() (leave func()) {
+	r.slots <- struct{}{}
+	var mu sync.Mutex
+	in := r.slots
+	slow := time.AfterFunc(slowAfter, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if in == nil {
+			return
+		}
+		select {
+		case r.slow <- struct{}{}:
+			<-in
+			in = r.slow
+		default:
+		}
+	})
+	return func() {
+		slow.Stop()
+		mu.Lock()
+		defer mu.Unlock()
+		<-in
+		in = nil
+	}
 }
 
 // exchange gets one response to q: by UDP with EDNS, without EDNS from a server
@@ -124,7 +156,7 @@ func (r *Resolver) roundTrip(ctx context.Context, network string, m *dns.Msg) (*
 		return nil, cause(err)
 	}
 	defer nc.Close()
-	conn := &dns.Conn{Conn: nc, UDPSize: dns.MaxMsgSize}
+	conn := &dns.Conn{Conn: nc, UDPSize: ednsSize}
 	deadline, _ := ctx.Deadline()
 	for {
 		try := deadline

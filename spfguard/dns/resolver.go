@@ -26,13 +26,14 @@ var (
 type Resolver struct {
 	Server     string        // HOST or HOST:PORT; "" is the first nameserver of /etc/resolv.conf
 	Timeout    time.Duration // per query, all tries together; 0 is 5 s
-	Parallel   int           // queries on the wire at once, more wait; 0 is 256
+	Parallel   int           // queries on the wire at once, more wait; 0 is 256. Those without an answer for 250 ms do not count
 	MaxEntries int           // answers remembered; 0 is 100,000
 
 	start  sync.Once
-	server string // Server with its port
-	broken error  // why Server cannot be used
-	slots  chan struct{}
+	server string        // Server with its port
+	broken error         // why Server cannot be used
+	slots  chan struct{} // of queries
+	slow   chan struct{} // of those without an answer for a while
 	flight singleflight.Group
 	cache  cache
 }

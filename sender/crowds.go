@@ -1,0 +1,46 @@
+package sender
+
+// crowds are the sites that found no room for their first waiter, by its class, in
+// the order in which they came.
+type crowds struct {
+	sites [classes][]*siteConns
+	last  int // number given
+}
+
+func (c *crowds) add(s *siteConns, of class) {
+	if s.crowded[of] == 0 {
+		c.last++
+		s.crowded[of] = c.last
+		c.sites[of] = append(c.sites[of], s)
+	}
+}
+
+// next takes the site that came first of those for which there is room, urgent ones
+// before others; nil when there is none.
+func (c *crowds) next(ps *places) *siteConns {
+	best := classes
+	for of := range classes {
+		if len(c.sites[of]) == 0 || !ps.room(of) {
+			continue
+		}
+		if best == classes || c.sites[of][0].crowded[of] < c.sites[best][0].crowded[best] {
+			best = of
+		}
+		if best == urgent {
+			break
+		}
+	}
+	if best == classes {
+		return nil
+	}
+	s := c.sites[best][0]
+	c.sites[best][0] = nil
+	c.sites[best] = c.sites[best][1:]
+	s.crowded[best] = 0
+	return s
+}
+
+// empty reports whether there is none, with room for it or not.
+func (c *crowds) empty() bool {
+	return len(c.sites[urgent])+len(c.sites[ordinary])+len(c.sites[newcomer]) == 0
+}

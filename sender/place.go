@@ -1,0 +1,232 @@
+package sender
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	// slowAfter is how long a connection may be opened, or have a message, before
+	// it counts as slow.
+	slowAfter = time.Second
+
+	// newSlowAfter is that of a site's first one. Many of them may be under way at
+	// once that never move.
+	newSlowAfter = 250 * time.Millisecond
+
+	// slowShare is how many slow connections there may be for each one that moves.
+	slowShare = 2
+
+	// urgentShare of the places is kept for urgent messages: one in so many.
+	urgentShare = 10
+
+	// newcomerShare of the places is for sites that have not taken a message yet:
+	// one in so many. They may be sites that never do.
+	newcomerShare = 2
+
+	// leastOpening is how long a connection may take to open before it has to end
+	// for the sake of others. RFC 5321 §4.5.3.2 gives more, which it gets while
+	// there is room.
+	leastOpening = 5 * time.Second
+)
+
+// A class of messages that wait for a place. It says how many places there are for
+// them.
+type class int
+
+const (
+	urgent   class = iota // all
+	ordinary              // all but those kept for urgent messages
+	newcomer              // a share of those, since nobody knows whether the site moves
+	classes
+)
+
+// errMakesWay is why a connection was not waited for any longer.
+var errMakesWay = errors.New("no answer for so long that others had to go first")
+
+// A place is the right to have a connection open. It is slow while what it does
+// takes long: slow places have a share of their own, so that receivers which do
+// not move leave the others theirs.
+type place struct {
+	began  time.Time               // of what it does now
+	giveUp context.CancelCauseFunc // while it is being opened; else nil
+	slow   bool
+	novel  bool       // of a newcomer, until its first message is done
+	in     *list.List // one of those of places; nil while in none
+	at     *list.Element
+}
+
+// places are those of a pool, in two shares. It is guarded by the pool's lock.
+type places struct {
+	limit    int       // places that are not slow
+	taken    int       // all places
+	slow     int       // of them
+	novel    int       // of those that are not slow
+	novels   list.List // novel places that are not slow, by began
+	young    list.List // others that do something and are not slow, by began
+	openings list.List // slow places that are being opened, by began
+	timer    *time.Timer
+	ripened  func() // is called without the lock when there may be room that was none before
+}
+
+// room reports whether one more place may be taken.
+func (ps *places) room(by class) bool {
+	limit := ps.limit
+	if by != urgent {
+		limit -= limit / urgentShare
+	}
+	if by == newcomer && ps.novel >= max(1, limit/newcomerShare) {
+		return false
+	}
+	return ps.taken-ps.slow < limit
+}
+
+// take takes a place, in which a connection is to be opened. Ctx ends when it has to
+// make way.
+func (ps *places) take(ctx context.Context, novel bool, now time.Time) (context.Context, *place) {
+	pl := &place{novel: novel}
+	if novel {
+		ps.novel++
+	}
+	ctx, pl.giveUp = context.WithCancelCause(ctx)
+	ps.taken++
+	ps.begin(pl, now)
+	return ctx, pl
+}
+
+// opened notes that the connection of a place is open and has its first message. Of
+// a novel one that goes on as what began.
+func (ps *places) opened(pl *place, now time.Time) {
+	pl.giveUp(nil)
+	pl.giveUp = nil
+	switch {
+	case pl.slow:
+		ps.leave(pl)
+	case !pl.novel:
+		ps.begin(pl, now)
+	}
+}
+
+// done notes that a message in a place is done, or will not be.
+func (ps *places) done(pl *place) {
+	if pl.novel && !pl.slow {
+		ps.novel--
+	}
+	pl.novel = false
+}
+
+// begin notes that something new begins in a place: its opening, or a message.
+func (ps *places) begin(pl *place, now time.Time) {
+	ps.leave(pl)
+	pl.began = now
+	switch {
+	case pl.slow:
+	case pl.novel:
+		pl.in = &ps.novels
+	default:
+		pl.in = &ps.young
+	}
+	if pl.in != nil {
+		pl.at = pl.in.PushBack(pl)
+	}
+}
+
+// quick reports whether a slow place did the latest in no long time.
+func (ps *places) quick(pl *place, now time.Time) bool {
+	return pl.slow && now.Sub(pl.began) < slowAfter
+}
+
+// rest notes that nothing is done in a place. A slow one is not slow any more, if
+// there is room for it among the others; false says that there is none.
+func (ps *places) rest(pl *place) bool {
+	ps.leave(pl)
+	if pl.slow {
+		if !ps.room(ordinary) {
+			return false
+		}
+		pl.slow = false
+		ps.slow--
+	}
+	return true
+}
+
+// free gives a place back.
+func (ps *places) free(pl *place) {
+	ps.leave(pl)
+	ps.done(pl)
+	if pl.giveUp != nil {
+		pl.giveUp(nil)
+	}
+	ps.taken--
+	if pl.slow {
+		ps.slow--
+	}
+}
+
+func (ps *places) leave(pl *place) {
+	if pl.in != nil {
+		pl.in.Remove(pl.at)
+		pl.in, pl.at = nil, nil
+	}
+}
+
+// ripen makes those places slow that have done the same for too long. Where
+// there are too many slow ones, the one that has been opened for longest ends.
+func (ps *places) ripen(now time.Time) {
+	for _, ripens := range ps.ripens(now) {
+		for e := ripens.in.Front(); e != nil; e = ripens.in.Front() {
+			pl := e.Value.(*place)
+			if pl.began.After(ripens.before) {
+				break
+			}
+			if ps.slow >= slowShare*ps.limit {
+				ps.makeWay(now)
+				return
+			}
+			ps.leave(pl)
+			ps.done(pl)
+			pl.slow = true
+			ps.slow++
+			if pl.giveUp != nil {
+				pl.in, pl.at = &ps.openings, ps.openings.PushBack(pl)
+			}
+		}
+	}
+}
+
+// ripening are places that become slow when they began at a time or before.
+type ripening struct {
+	in     *list.List
+	before time.Time
+}
+
+func (ps *places) ripens(now time.Time) [2]ripening {
+	return [2]ripening{{&ps.novels, now.Add(-newSlowAfter)}, {&ps.young, now.Add(-slowAfter)}}
+}
+
+func (ps *places) makeWay(now time.Time) {
+	e := ps.openings.Front()
+	if e == nil {
+		return
+	}
+	if pl := e.Value.(*place); now.Sub(pl.began) >= leastOpening {
+		ps.leave(pl)
+		pl.giveUp(errMakesWay)
+	}
+}
+
+// await has ripened called when the next place will be slow.
+func (ps *places) await(now time.Time) {
+	if ps.timer != nil {
+		return
+	}
+	wait := slowAfter
+	for _, ripens := range ps.ripens(now) {
+		if e := ripens.in.Front(); e != nil {
+			wait = min(wait, e.Value.(*place).began.Sub(ripens.before))
+		}
+	}
+	ps.timer = time.AfterFunc(max(wait, slowAfter/20), ps.ripened)
+}
