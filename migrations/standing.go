@@ -76,6 +76,31 @@ func (s standing) unreadable(err error) error {
 		s.login, s.database, pgx.Identifier{s.login}.Sanitize())
 }
 
+// Check reports in one line why this enotify cannot work on a database: it has no
+// schema, an older or a newer one, or the login may not see it. It changes nothing.
+func Check(ctx context.Context, conn *pgx.Conn) error {
+	if err := checkServer(conn.PgConn().ParameterStatus("server_version")); err != nil {
+		return err
+	}
+	want, err := load(files)
+	if err != nil {
+		return err
+	}
+	now, err := look(ctx, conn)
+	switch {
+	case err != nil:
+		return err
+	case !now.founded:
+		return fmt.Errorf("database %s has no schema enotify: run enotify migrate, or name another database in the database URL",
+			now.database)
+	}
+	if err := now.refuse(want); err != nil || now.upToDate(want) {
+		return err
+	}
+	return fmt.Errorf("the schema enotify of database %s is not that of this enotify: it lacks %s; "+
+		"run enotify migrate as %s, or use the enotify that made the schema", now.database, now.lacks(want), now.owner)
+}
+
 // refuse says why the database cannot have the schema of these files; nil: it can.
 func (s standing) refuse(want schema) error {
 	if s.encoding != "UTF8" {

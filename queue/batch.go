@@ -65,6 +65,8 @@ type Filter struct {
 	State  string        // one state
 	Client string        // one client
 	Since  time.Duration // unfinished ones, and those that finished so recently; 0: all
+	Before int64         // lower numbers; 0: all
+	Limit  int           // so many of the unfinished, and of the finished; 0: all
 }
 
 // Times that no time.Time can hold, or no JSON, are cut: the schema refuses them,
@@ -76,18 +78,29 @@ SELECT id, idem_key, client, state, reason, priority, total, pending, sending, d
        least(greatest(expires_at, '0001-01-01 00:00+00'), '9999-12-31 00:00+00') AS expires_at, started_at, finished_at, pruned_at
 FROM enotify.batch_status `
 
-// Batches lists batches, the newest first.
-func (db *DB) Batches(ctx context.Context, f Filter) ([]Status, error) {
+// Batches lists batches: the unfinished ones, and then the others, each the newest first.
+func (db *DB) Batches(ctx context.Context, f Filter) (all []Status, err error) {
 	if f.Client != "" {
-		domain, err := db.Domain(ctx, f.Client)
+		if f.Client, err = db.Domain(ctx, f.Client); err != nil {
+			return nil, err
+		}
+	}
+	all = []Status{}
+	var limit *int
+	if f.Limit > 0 {
+		limit = &f.Limit
+	}
+	// Each is read in the order of the index: what is not listed is not counted.
+	for _, which := range []string{`finished_at IS NULL`, `finished_at IS NOT NULL AND ($3 = interval '0' OR finished_at > now() - $3)`} {
+		found, err := collectStatus(ctx, db.pool, statusSQL+`
+WHERE ($1 = '' OR state = $1) AND ($2 = '' OR client = $2) AND $3 >= interval '0' AND ($4::bigint = 0 OR id < $4) AND `+which+`
+ORDER BY id DESC LIMIT $5`, f.State, f.Client, f.Since, f.Before, limit)
 		if err != nil {
 			return nil, err
 		}
-		f.Client = domain
+		all = append(all, found...)
 	}
-	return collectStatus(ctx, db.pool, statusSQL+`
-WHERE ($1 = '' OR state = $1) AND ($2 = '' OR client = $2) AND ($3 = interval '0' OR finished_at IS NULL OR finished_at > now() - $3)
-ORDER BY id DESC`, f.State, f.Client, f.Since)
+	return all, nil
 }
 
 // Status finds a batch.

@@ -50,7 +50,9 @@ func (db *DB) Domain(ctx context.Context, name string) (domain string, err error
 const (
 	addClientSQL = `INSERT INTO enotify.client (domain) VALUES ($1) ON CONFLICT (domain) DO NOTHING`
 	loginSQL     = `SELECT rolcanlogin, pg_has_role(oid, 'enotify_app', 'MEMBER') FROM pg_roles WHERE rolname = $1`
-	tieSQL       = `
+	loginsSQL    = `
+SELECT l.login::text FROM enotify.client_login l JOIN enotify.client c ON c.id = l.client_id WHERE c.domain = $1 ORDER BY 1`
+	tieSQL = `
 INSERT INTO enotify.client_login (client_id, login) SELECT id, $2 FROM enotify.client WHERE domain = $1
 ON CONFLICT DO NOTHING`
 )
@@ -77,7 +79,15 @@ func (db *DB) AddClient(ctx context.Context, name string, logins []string) (doma
 			changed = changed || tied
 		}
 		if !changed {
-			return &Problem{Noun: NounClient, Name: domain, Err: ErrExists, Logins: logins}
+			rows, err := tx.Query(ctx, loginsSQL, domain)
+			if err != nil {
+				return AsRefusal(err)
+			}
+			tied, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if err != nil {
+				return AsRefusal(err)
+			}
+			return &Problem{Noun: NounClient, Name: domain, Err: ErrExists, Logins: tied}
 		}
 		return nil
 	})

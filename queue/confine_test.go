@@ -144,7 +144,7 @@ func TestShadowsAreNotSeen(t *testing.T) {
 			t.Fatalf("%s: %v", sql, err)
 		}
 	}
-	refusedBy(t, app, `SELECT enotify.create_batch('k', 'info@city.example', 's')`, "domain city.example is not a registered client of yours")
+	refusedBy(t, app, `SELECT enotify.create_batch('k', 'info@city.example', 's')`, "client city.example is tied to somebody_else, and you are ")
 	refusedBy(t, app, `SELECT enotify.submit_batch(1)`, "no batch 1 of yours")
 	var seen int
 	if err := app.QueryRow(t.Context(), `SELECT count(*) FROM enotify.delivery`).Scan(&seen); err != nil || seen != 0 {

@@ -4,91 +4,73 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strings"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // A DB is a migrated enotify database. It is safe for concurrent use.
 type DB struct {
-	pool *pgxpool.Pool
-	life context.Context // until it is closed
-	end  context.CancelFunc
+	pool   *pgxpool.Pool
+	pooler *atomic.Bool    // its connections lead through a pooler
+	life   context.Context // until it is closed
+	end    context.CancelFunc
 }
 
 // Open connects to the database at url, a PostgreSQL connection URI or
 // keyword string. With maxConns 0 the pool has the size that url or pgx says.
-// The error is one line that names host and port and holds no password.
+// The error is one line that names host and port and holds no password; it wraps
+// ErrAway when the database may be there later.
 func Open(ctx context.Context, url string, maxConns int32) (*DB, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, fmt.Errorf("database URL: %w", err)
+		return nil, badURL(err)
 	}
 	if maxConns > 0 {
 		config.MaxConns = maxConns
 	}
 	config.ConnConfig.RuntimeParams["application_name"] = "enotify"
-	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
-		return prepare(ctx, c, config.ConnConfig.RuntimeParams)
+	db := &DB{pooler: &atomic.Bool{}}
+	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		if db.pooler.Load() && c.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+			c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // names no statement at the server
+		}
+		return nil
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
+	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		direct, err := prepare(ctx, c, config.ConnConfig.RuntimeParams)
+		if err == nil && !direct && db.pooler.CompareAndSwap(false, true) {
+			err = errPooler // this connection was opened for a server
+		}
+		return err
+	}
+	if db.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	if err := pool.Ping(ctx); err != nil {
-		pool.Close()
+	err = db.pool.Ping(ctx)
+	if errors.Is(err, errPooler) {
+		err = db.pool.Ping(ctx)
+	}
+	if err != nil {
+		db.pool.Close()
 		return nil, unreachable(config.ConnConfig, err)
 	}
-	db := &DB{pool: pool}
 	db.life, db.end = context.WithCancel(context.WithoutCancel(ctx))
 	return db, nil
 }
 
-// session is what our connections are set to.
-//
-// The keepalives have the server notice within a lease that our host is gone, which
-// says nothing when it loses power: else its transactions, and the locks that
-// its successor waits for, last for two hours (tcp_keepalive_time in tcp(7)).
-// The last is for an answer that nobody acknowledges, the others for when
-// nothing is under way (runtime-config-connection.html of PostgreSQL).
-//
-// Our statements take a millisecond or so, and are planned for the worst case:
-// to compile them takes a hundred. Their literals are those of the SQL standard,
-// whatever the database or the login says.
-var session = []struct{ setting, value string }{
-	{"tcp_keepalives_idle", "2"},     // s
-	{"tcp_keepalives_interval", "1"}, // s
-	{"tcp_keepalives_count", "2"},
-	{"tcp_user_timeout", "4000"}, // ms
-	{"jit", "off"},
-	{"standard_conforming_strings", "on"},
-}
-
-// prepare sets what the database URL does not. They are no parameters of the
-// start of a session: poolers such as PgBouncer refuse those that they do not know.
-func prepare(ctx context.Context, c *pgx.Conn, set map[string]string) error {
-	var sql strings.Builder
-	for _, k := range session {
-		if _, ok := set[k.setting]; !ok {
-			fmt.Fprintf(&sql, "SET %s = %s;", k.setting, k.value)
-		}
+// Connect is [Open] for one connection, whose session is set to nothing.
+func Connect(ctx context.Context, url string) (*pgx.Conn, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, badURL(err)
 	}
-	_, err := c.Exec(ctx, sql.String())
-	return err
-}
-
-func unreachable(c *pgx.ConnConfig, err error) error {
-	where := net.JoinHostPort(c.Host, fmt.Sprint(c.Port))
-	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) {
-		return fmt.Errorf("database %s at %s refuses user %s: %s", c.Database, where, c.User, refused.Message)
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, unreachable(config, err)
 	}
-	if op := (*net.OpError)(nil); errors.As(err, &op) { // of many, one for each address of the host
-		err = op.Err
-	}
-	return fmt.Errorf("no database at %s: %s; start it or set --database-url", where, strings.ReplaceAll(err.Error(), "\n", " "))
+	return conn, nil
 }
 
 // Close closes all connections.
@@ -99,6 +81,14 @@ func (db *DB) Close() {
 
 // Pool is the connections, for the packages below this one.
 func (db *DB) Pool() *pgxpool.Pool { return db.pool }
+
+// WithConn lends one connection to f.
+func (db *DB) WithConn(ctx context.Context, f func(*pgx.Conn) error) error {
+	return db.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error { return f(c.Conn()) })
+}
+
+// User is the login.
+func (db *DB) User() string { return db.pool.Config().ConnConfig.User }
 
 // Life ends with Close.
 func (db *DB) Life() context.Context { return db.life }

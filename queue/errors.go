@@ -18,6 +18,9 @@ var (
 	ErrRecorded   = errors.New("has finished batches")
 )
 
+// ErrDenied says that a table, view or function is not for this login.
+var ErrDenied = errors.New("this login may not do that")
+
 // A Noun is a kind of thing that a Problem is about.
 type Noun string
 
@@ -79,7 +82,7 @@ func notFound(noun Noun, name any) error {
 // errors of PostgreSQL come this way too, without the noise around them.
 type Refusal struct {
 	text  string
-	cause error // a *pgconn.PgError, or a *Problem
+	cause error // a *pgconn.PgError, a *denied, or a *Problem
 }
 
 func (r *Refusal) Error() string { return r.text }
@@ -110,6 +113,12 @@ var rules = map[string]string{
 	"destination_rate_messages_check":            "a rate is not negative",
 }
 
+// denied is an insufficient privilege, as PostgreSQL has it.
+type denied struct{ *pgconn.PgError }
+
+func (d *denied) Is(target error) bool { return target == ErrDenied }
+func (d *denied) Unwrap() error        { return d.PgError }
+
 // AsRefusal makes a Refusal of what PostgreSQL answered. Other errors stay as they are.
 func AsRefusal(err error) error {
 	var no *pgconn.PgError
@@ -125,8 +134,9 @@ func AsRefusal(err error) error {
 		r.text += "; " + no.Hint
 	case no.Code == "55P03": // lock_not_available
 		r.text = "another session has locked what this needs"
-	case no.Code == "42501": // insufficient_privilege
-		r.text += "; it takes a login that is a member of enotify_admin"
+	case no.Code == "42501" && no.Routine != "exec_stmt_raise": // insufficient_privilege, and none of our functions says why
+		r.text = "this login may not do that; it takes a member of enotify_admin"
+		r.cause = &denied{no}
 	case no.Code == "P0002": // no_data_found: enotify.my_batch()
 		r.cause = &Problem{Noun: NounBatch, Err: ErrNotFound}
 	}

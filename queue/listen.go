@@ -7,8 +7,14 @@ import (
 
 // Listen calls wake for every notification of the database, with its payload,
 // and with "" when it begins to listen: earlier notifications were not heard.
-// It returns when ctx ends or the connection breaks.
+// It returns when ctx ends or the connection breaks. A pooler passes no
+// notifications on: there it only waits for the end of ctx.
 func (db *DB) Listen(ctx context.Context, wake func(payload string)) error {
+	if db.Pooler() {
+		wake("")
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	pooled, err := db.pool.Acquire(ctx)
 	if err != nil {
 		return err

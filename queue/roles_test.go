@@ -64,8 +64,8 @@ func TestApplicationLoginIsConfined(t *testing.T) {
 
 	others := "no batch 1 of yours"
 	for sql, want := range map[string]string{
-		`SELECT enotify.create_batch('k', 'info@town.example', 's')`:                                "domain town.example is not a registered client of yours",
-		`SELECT enotify.create_batch('k', 'info@free.example', 's')`:                                "domain free.example is not a registered client of yours",
+		`SELECT enotify.create_batch('k', 'info@town.example', 's')`:                                "client town.example is tied to somebody_else, and you are ",
+		`SELECT enotify.create_batch('k', 'info@free.example', 's')`:                                " sends for the clients that it is tied to, and free.example is none of them",
 		`SELECT enotify.create_batch('k', 'info@nobody.example', 's')`:                              "domain nobody.example is not a registered client of yours",
 		`SELECT enotify.submit_batch(1)`:                                                            others,
 		`SELECT enotify.add_recipients(1, '{a@b.example}')`:                                         others,
@@ -105,7 +105,7 @@ func TestUntiedLoginUsesUntiedClients(t *testing.T) {
 	if _, err := app.Exec(t.Context(), `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{x@a.example}')`); err != nil {
 		t.Errorf("enqueue for a client that is tied to nobody: %v", err)
 	}
-	refusedBy(t, app, `SELECT enotify.enqueue('k', 'info@tied.example', 's', 't', '{x@a.example}')`, "not a registered client of yours")
+	refusedBy(t, app, `SELECT enotify.enqueue('k', 'info@tied.example', 's', 't', '{x@a.example}')`, "client tied.example is tied to somebody_else, and you are ")
 }
 
 // A node runs with a login that is enotify_sender and nothing more.

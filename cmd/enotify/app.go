@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -117,23 +119,44 @@ func (a *app) migrateCmd() *cobra.Command {
 
 // database is the URL of the database, see [database.Locate].
 func (a *app) database(ctx context.Context) (databaseURL string, stop func(), err error) {
-	return database.Locate(ctx, a.databaseURL, a.logger())
+	return database.Locate(ctx, a.databaseURL, func(line string) { a.hint("%s", line) }, a.logger())
 }
 
-// withQueue opens the queue, its schema up to date, for what a verb does once its
-// flags make sense.
+// withQueue opens the queue for what a verb does once its flags make sense. It
+// brings no schema up to date: that is for migrate and run.
 func (a *app) withQueue(ctx context.Context, verb func(ctx context.Context, db *queue.DB) error) error {
 	databaseURL, stop, err := a.database(ctx)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	db, err := database.Open(ctx, databaseURL, 0, a.logger())
+	db, err := database.Open(ctx, databaseURL, 0)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	return verb(ctx, db)
+	err = verb(ctx, db)
+	missing := (*queue.Problem)(nil)
+	switch {
+	case errors.As(err, &missing) && missing.Noun == queue.NounBatch && errors.Is(err, queue.ErrNotFound):
+		if blind := seen(ctx, db); blind != nil {
+			return blind
+		}
+	case errors.Is(err, queue.ErrDenied):
+		return fmt.Errorf("%w: GRANT enotify_admin TO %s", err, pgx.Identifier{db.User()}.Sanitize())
+	}
+	return err
+}
+
+// seen has a verb that found no batch say so when its login could see none: that
+// there are none is not known then.
+func seen(ctx context.Context, db *queue.DB) error {
+	login, err := db.Login(ctx)
+	if err == nil && !login.Admin && !login.Sender && login.Sees == 0 {
+		err = fmt.Errorf("login %s is tied to no client and sees no batches: enotify client add DOMAIN --role %[1]s "+
+			"lets it send for one, GRANT enotify_admin TO %s lets it see all", login.Name, pgx.Identifier{login.Name}.Sanitize())
+	}
+	return err
 }
 
 // onQueue is a verb that needs the queue at once.

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -106,14 +107,24 @@ const listed = 24 * time.Hour
 func (a *app) batchListCmd() *cobra.Command {
 	var f queue.Filter
 	var all bool
+	limit := 50
 	cmd := &cobra.Command{
 		Use: "list", Short: "List unfinished batches and those finished within a day", Args: cobra.NoArgs,
+		Long: `Lists the unfinished batches, and then those that finished within a day, each
+the newest first. Of both it shows the newest 50; --limit shows more, and --before
+the next ones.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.State != "" && !slices.Contains(batchStates, f.State) {
 				return exit.Usagef("--state %s: want one of %s", f.State, strings.Join(batchStates, ", "))
 			}
+			if limit < 0 {
+				return exit.Usagef("--limit %d: want how many to show, or 0 for all", limit)
+			}
 			if !all {
 				f.Since = listed
+			}
+			if limit > 0 {
+				f.Limit = limit + 1 // one more shows that there are more
 			}
 			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 				batches, err := db.Batches(ctx, f)
@@ -121,7 +132,18 @@ func (a *app) batchListCmd() *cobra.Command {
 					return err
 				}
 				if len(batches) == 0 {
-					a.hint("no batches; --all shows those that finished more than a day ago too")
+					if err := seen(ctx, db); err != nil {
+						return err
+					}
+					if all {
+						a.hint("no batches")
+					} else {
+						a.hint("no batches; --all shows those that finished more than a day ago too")
+					}
+				}
+				batches, more := newest(batches, limit)
+				for _, hint := range more {
+					a.hint("%s", hint)
 				}
 				return a.print(batches, func(p *term.Page) { layBatches(p, batches) })
 			})
@@ -131,8 +153,33 @@ func (a *app) batchListCmd() *cobra.Command {
 	fl.StringVar(&f.State, "state", "", "only batches in `STATE`")
 	fl.StringVar(&f.Client, "client", "", "only batches of the client `DOMAIN`")
 	fl.BoolVar(&all, "all", false, "also batches that finished more than a day ago")
+	fl.IntVar(&limit, "limit", limit, "show at most `N` unfinished batches, and N finished ones; 0: all")
+	fl.Int64Var(&f.Before, "before", 0, "only batches with numbers below `ID`")
 	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(batchStates, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// newest keeps the first so many of the unfinished batches, and of the others, and
+// says what it leaves out. Limit 0 keeps all.
+func newest(batches []queue.Status, limit int) (kept []queue.Status, more []string) {
+	if limit == 0 {
+		return batches, nil
+	}
+	n := map[bool]int{}
+	kept = batches[:0]
+	for _, b := range batches {
+		finished := b.FinishedAt != nil
+		if n[finished]++; n[finished] <= limit {
+			kept = append(kept, b)
+			continue
+		}
+		kind := "unfinished"
+		if finished {
+			kind = "finished"
+		}
+		more = append(more, fmt.Sprintf("only the newest %d %s batches are listed; older ones: --limit 0, or --before %d", limit, kind, b.ID+1))
+	}
+	return kept, more
 }
 
 func layBatches(p *term.Page, batches []queue.Status) {
@@ -166,6 +213,9 @@ Exit codes: 0 all counts agree; 2 they do not.`,
 			}
 			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 				audits, err := db.Audit(ctx, id)
+				if err == nil && len(audits) == 0 {
+					err = seen(ctx, db)
+				}
 				if err != nil {
 					return err
 				}
@@ -221,11 +271,14 @@ func (a *app) batchSubmitCmd() *cobra.Command {
 			return err
 		}
 		content, err := db.Content(ctx, batch)
-		if err != nil {
+		switch {
+		case errors.Is(err, queue.ErrDenied): // an application may submit; nodes check the content before the turn too
+		case err != nil:
 			return err
-		}
-		if err := compose.Check(content); err != nil {
-			return fmt.Errorf("batch %d cannot be sent: %w; cancel it and create it anew", batch, err)
+		default:
+			if err := compose.Check(content); err != nil {
+				return fmt.Errorf("batch %d cannot be sent: %w; cancel it and create it anew", batch, err)
+			}
 		}
 		if look {
 			if err := p.clear(ctx, db, batch, force, reason); err != nil {

@@ -36,6 +36,7 @@ type batchDetails struct {
 	Verdicts []queue.StoredVerdict `json:"verdicts"` // those that block it
 
 	Preflight *queue.KeptPreflight `json:"preflight"` // the last one; nil: none was made
+	Partial   bool                 `json:"partial"`   // the login sees no log, doubts and preflight
 }
 
 func (a *app) batchShowCmd() *cobra.Command {
@@ -110,6 +111,15 @@ func readDetails(ctx context.Context, db *queue.DB, id int64) (r batchDetails, e
 	if r.Status, err = db.Status(ctx, id); err != nil {
 		return r, err
 	}
+	login, err := db.Login(ctx)
+	if err != nil {
+		return r, err
+	}
+	if !login.Admin && !login.Sender { // what the views for applications show
+		r.Partial, r.Log, r.Doubts, r.Verdicts = true, []insight.Change{}, []insight.Doubt{}, []queue.StoredVerdict{}
+		r.Failures, err = insight.Of(db).OwnFailures(ctx, id, failuresShown)
+		return r, err
+	}
 	if r.Log, err = insight.Of(db).History(ctx, id); err != nil {
 		return r, err
 	}
@@ -157,6 +167,10 @@ func (r batchDetails) lay(p *term.Page) {
 			p.Line("and %s more", figures.Count(more))
 		}
 		p.Line("send to them again: enotify batch requeue %d --class unknown; take them for delivered: the same with --mark delivered", r.ID)
+	}
+	if r.Partial {
+		p.Heading("Log, and recipients in doubt: for members of enotify_admin; each recipient: SELECT * FROM enotify.delivery WHERE batch_id = %d", r.ID)
+		return
 	}
 	p.Heading("Log")
 	var rows [][]string

@@ -39,16 +39,34 @@ becomes a member of enotify_app.`,
 					return err
 				}
 			}
+			clients, err := db.Clients(ctx)
+			if err != nil {
+				return err
+			}
 			for _, login := range logins {
-				if err := a.say("login %s may send for %s", login, domain); err != nil {
+				if err := a.say("login %s may send for %s, and for no other client", login, domainsOf(clients, login)); err != nil {
 					return err
 				}
+			}
+			if c := clients[slices.IndexFunc(clients, func(c queue.Client) bool { return c.Domain == domain })]; len(c.Logins) > len(logins) {
+				return a.say("client %s is tied to %s", domain, loginsWord(c.Logins))
 			}
 			return nil
 		}),
 	}
 	cmd.Flags().StringArrayVar(&logins, "role", nil, "`LOGIN` that may send for the client; may be repeated")
 	return cmd
+}
+
+// domainsOf names the clients that a login is tied to.
+func domainsOf(clients []queue.Client, login string) string {
+	var domains []string
+	for _, c := range clients {
+		if slices.Contains(c.Logins, login) {
+			domains = append(domains, c.Domain)
+		}
+	}
+	return strings.Join(domains, ", ")
 }
 
 func (a *app) clientListCmd() *cobra.Command {

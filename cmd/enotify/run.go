@@ -6,6 +6,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"enotify/cmd/enotify/database"
+	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/node"
 	"enotify/cmd/enotify/settings"
 )
@@ -13,10 +15,15 @@ import (
 func (a *app) runCmd() *cobra.Command {
 	var c node.Config
 	var egress, allowMX []string
+	var private bool
 	cmd := &cobra.Command{
 		Use: "run", Short: "Run a node: send queued batches until a signal", Args: cobra.NoArgs,
 		Example: "  enotify run --egress 192.0.2.10 --helo mail.host.example",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if a.databaseURL == "" && !private {
+				return exit.Usagef("run needs a database: set DATABASE_URL to yours, or give --private to send what is in the private PostgreSQL in %s",
+					database.PrivateDir())
+			}
 			if c.Egress, err = settings.Addresses("--egress", egress); err != nil {
 				return err
 			}
@@ -35,6 +42,7 @@ func (a *app) runCmd() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&egress, "egress", nil, "`IP` addresses that receivers see, separated by commas; default: this host's public addresses")
+	f.BoolVar(&private, "private", false, "without a database URL: use the private PostgreSQL of this user")
 	f.BoolVar(&c.EgressPrivate, "egress-private", false, "allow --egress addresses that are not public, for receivers in the same network")
 	f.StringVar(&c.HELO, "helo", "", "our `NAME` in EHLO; default: this host's name")
 	f.StringVar(&c.Name, "node", "", "`NAME` of this node; default: the host's name and the process id")

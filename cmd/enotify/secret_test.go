@@ -59,7 +59,7 @@ func TestNoSecretIsShown(t *testing.T) {
 		good + "?sslmode=nonsense",
 		fmt.Sprintf("host=127.0.0.1 port=1 user=%s password=%s", login, secret),
 	} {
-		for _, verb := range [][]string{{"run", "-v"}, {"batch", "list", "-v"}, {"migrate"}, {"batch", "list", "--database-url", bad}} {
+		for _, verb := range [][]string{{"node", "list", "-v"}, {"batch", "list", "-v"}, {"migrate"}, {"batch", "list", "--database-url", bad}} {
 			cmd := s.Enotify(verb...)
 			cmd.Env = append(cmd.Env, "DATABASE_URL="+bad)
 			out, err := cmd.CombinedOutput()

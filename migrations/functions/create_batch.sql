@@ -20,6 +20,19 @@ BEGIN
     SELECT c.id INTO client FROM enotify.client c
     WHERE c.domain = enotify.mailbox_domain(sender) AND c.id = ANY (enotify.my_clients());
     IF client IS NULL THEN
+        SELECT string_agg(l.login::text, ', ' ORDER BY l.login) INTO problem
+        FROM enotify.client c LEFT JOIN enotify.client_login l ON l.client_id = c.id
+        WHERE c.domain = enotify.mailbox_domain(sender) HAVING count(*) > 0;
+        IF FOUND THEN
+            RAISE EXCEPTION '%', CASE WHEN problem IS NULL
+                    THEN format('login %s sends for the clients that it is tied to, and %s is none of them',
+                                session_user, enotify.mailbox_domain(sender))
+                    ELSE format('client %s is tied to %s, and you are %s',
+                                enotify.mailbox_domain(sender), problem, session_user) END
+                USING ERRCODE = 'insufficient_privilege',
+                      HINT = format('an operator ties you to it: enotify client add %s --role %s',
+                                    enotify.mailbox_domain(sender), session_user);
+        END IF;
         RAISE EXCEPTION 'domain % is not a registered client of yours', enotify.mailbox_domain(sender)
             USING ERRCODE = 'insufficient_privilege',
                   HINT = format('an operator registers it: enotify client add %s', enotify.mailbox_domain(sender));

@@ -35,17 +35,26 @@ type Failure struct {
 	Domains int    `json:"alike_domains"` // those domains
 }
 
-const failuresSQL = `
+const (
+	failuresSQL = `
 WITH failed AS (
-	SELECT o.state::text, o.class, o.code, o.enhanced, o.reply, o.seq FROM enotify.outcome o
+	SELECT o.state::text, o.class::text, d.name AS domain, o.code::int, concat_ws(' ', o.code, o.enhanced, o.reply) AS reply
+	FROM enotify.outcome o JOIN enotify.recipient r USING (batch_id, seq) LEFT JOIN enotify.domain d ON d.id = r.domain_id
 	WHERE o.batch_id = $1 AND o.state IN ('bounced', 'expired', 'invalid')
 	UNION ALL
-	SELECT 'deferred', t.class, t.code, t.enhanced, t.reply, t.seq FROM enotify.retry t WHERE t.batch_id = $1 AND t.class <> 'not_begun'
-), said AS (
-	SELECT f.state, coalesce(f.class::text, '') AS class, coalesce(d.name, '') AS domain, coalesce(f.code, 0)::int AS code, count(*)::int AS n,
-	       min(concat_ws(' ', f.code, f.enhanced, f.reply)) AS reply
-	FROM failed f JOIN enotify.recipient r ON r.batch_id = $1 AND r.seq = f.seq LEFT JOIN enotify.domain d ON d.id = r.domain_id
-	GROUP BY 1, 2, 3, 4
+	SELECT 'deferred', t.class::text, d.name, t.code::int, concat_ws(' ', t.code, t.enhanced, t.reply)
+	FROM enotify.retry t JOIN enotify.recipient r USING (batch_id, seq) LEFT JOIN enotify.domain d ON d.id = r.domain_id
+	WHERE t.batch_id = $1 AND t.class <> 'not_begun'
+)` + rankedSQL
+	ownFailuresSQL = `
+WITH failed AS (
+	SELECT state, class, domain, code, concat_ws(' ', code, reply) AS reply FROM enotify.delivery
+	WHERE batch_id = $1 AND state IN ('bounced', 'expired', 'invalid', 'deferred') AND class IS DISTINCT FROM 'not_begun'
+)` + rankedSQL
+	rankedSQL = `, said AS (
+	SELECT f.state, coalesce(f.class, '') AS class, coalesce(f.domain, '') AS domain, coalesce(f.code, 0) AS code, count(*)::int AS n,
+	       min(f.reply) AS reply
+	FROM failed f GROUP BY 1, 2, 3, 4
 ), alike AS (
 	SELECT state, class, sum(n)::int AS n, count(DISTINCT domain)::int AS domains FROM said GROUP BY 1, 2
 ), ranked AS (
@@ -54,11 +63,18 @@ WITH failed AS (
 SELECT state, class, r.domain, r.code, r.n, r.reply, a.n, a.domains
 FROM ranked r JOIN alike a USING (state, class) WHERE r.rank <= $2
 ORDER BY a.n DESC, state, class, r.rank`
+)
 
 // Failures lists why a batch was not delivered to recipients: the most frequent reason
 // first, and for each up to limit domains, the most frequent first.
 func (r Reader) Failures(ctx context.Context, batch int64, limit int) ([]Failure, error) {
 	return collect[Failure](ctx, r, failuresSQL, batch, limit)
+}
+
+// OwnFailures is [Reader.Failures] for the login of an application, by the view that
+// it may read.
+func (r Reader) OwnFailures(ctx context.Context, batch int64, limit int) ([]Failure, error) {
+	return collect[Failure](ctx, r, ownFailuresSQL, batch, limit)
 }
 
 // A Doubt is a recipient in state unknown: the receiver may or may not have taken the

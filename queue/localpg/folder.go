@@ -139,6 +139,11 @@ func makeDir(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
+	if ours, err := DefaultDir(); err == nil && os.Getuid() == 0 && dir == ours {
+		if err := letPass(filepath.Dir(dir)); err != nil {
+			return err
+		}
+	}
 	err := os.Mkdir(dir, mode)
 	if !errors.Is(err, fs.ErrExist) {
 		return err
@@ -151,4 +156,19 @@ func makeDir(dir string) error {
 		return fmt.Errorf("%s should be a folder that belongs to user %d", dir, os.Getuid())
 	}
 	return nil
+}
+
+// letPass lets the server, which for root is another user, pass through the
+// folder of enotify around its own. A node that keeps its journal there may have
+// made it, for itself alone.
+func letPass(parent string) error {
+	info, err := os.Stat(parent)
+	if err != nil {
+		return err
+	}
+	const pass = 0o011
+	if info.Mode()&pass == pass {
+		return nil
+	}
+	return os.Chmod(parent, info.Mode().Perm()|pass)
 }

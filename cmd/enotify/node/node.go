@@ -29,16 +29,19 @@ func Run(ctx context.Context, c Config) error {
 	if err := c.Check(); err != nil {
 		return err
 	}
-	databaseURL, stop, err := database.Locate(ctx, c.DatabaseURL, c.Log)
+	databaseURL, stop, err := database.Locate(ctx, c.DatabaseURL, func(line string) { c.Log.Info(line) }, c.Log)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	db, err := database.Open(ctx, databaseURL, connections, c.Log)
+	db, err := database.Await(ctx, databaseURL, connections, c.Log)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
+	if err := fit(ctx, db, c.Log); err != nil {
+		return err
+	}
 	p, err := c.assemble(ctx, db)
 	if err != nil {
 		return err

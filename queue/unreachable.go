@@ -1,0 +1,67 @@
+package queue
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// ErrAway says that no database answered, and that one may later: it restarts,
+// moves, or was not started yet.
+var ErrAway = errors.New("the database went away")
+
+// An away is the error of a database that did not let us in, in one line.
+type away struct{ text string }
+
+func (e *away) Error() string        { return e.text }
+func (e *away) Is(target error) bool { return target == ErrAway }
+
+// passing are the refusals of a server, or of a pooler before it, that end by
+// themselves: it starts, stops, or has no connection left; of all others an
+// operator must change something.
+var passing = []string{
+	"57P03", "57P01", "57P02", // cannot_connect_now, admin_shutdown, crash_shutdown
+	"53300",          // too_many_connections
+	"08006", "08001", // connection_failure, sqlclient_unable_to_establish_sqlconnection
+	"08P01", // what PgBouncer says when it has no server
+}
+
+func badURL(err error) error {
+	return fmt.Errorf("database URL: %s; want postgres://USER:PASSWORD@HOST:5432/DATABASE", oneLine(err.Error()))
+}
+
+// unreachable says why the database of a configuration could not be opened.
+func unreachable(c *pgx.ConnConfig, err error) error {
+	hosts := []string{net.JoinHostPort(c.Host, fmt.Sprint(c.Port))}
+	for _, f := range c.Fallbacks { // the same host with other encryption, or the next one
+		if host := net.JoinHostPort(f.Host, fmt.Sprint(f.Port)); !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	where := strings.Join(hosts, " or ")
+	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) {
+		text := fmt.Sprintf("database %s at %s refuses user %s: %s", c.Database, where, c.User, oneLine(refused.Message))
+		if slices.Contains(passing, refused.Code) {
+			return &away{text}
+		}
+		return errors.New(text)
+	}
+	if bad := (*tls.CertificateVerificationError)(nil); errors.As(err, &bad) {
+		return fmt.Errorf("the certificate of the database at %s is not valid: %w; see sslrootcert and sslmode of the database URL", where, bad.Err)
+	}
+	if len(hosts) > 1 && strings.Contains(err.Error(), "read only connection") {
+		return &away{fmt.Sprintf("no database that can be written to at %s; promote a standby, or wait until one is", where)}
+	}
+	if op := (*net.OpError)(nil); errors.As(err, &op) { // of many, one for each address of the host
+		err = op.Err
+	}
+	return &away{fmt.Sprintf("no database at %s: %s; start it or set --database-url", where, oneLine(err.Error()))}
+}
+
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
