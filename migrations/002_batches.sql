@@ -110,6 +110,7 @@ CREATE TABLE enotify.batch (
 ) WITH (fillfactor = 70); -- room on each page for updated rows: progress updates touch no index (HOT)
 CREATE UNIQUE INDEX batch_one_sending ON enotify.batch (state) WHERE state = 'sending';
 CREATE INDEX batch_draining ON enotify.batch (turn_at) WHERE state = 'draining';
+CREATE INDEX batch_waiting ON enotify.batch (priority DESC, submitted_at, id) WHERE state = 'queued';
 CREATE INDEX batch_open ON enotify.batch (priority DESC, id) WHERE finished_at IS NULL;
 COMMENT ON TABLE  enotify.batch IS 'one notification to many recipients';
 COMMENT ON INDEX  enotify.batch_one_sending IS 'one batch at a time: at most one row is in state sending';

@@ -19,18 +19,23 @@ CREATE TABLE enotify.domain (
     site_id          int REFERENCES enotify.site,
     surveyed_at      timestamptz,
     surveyed_until   timestamptz,
+    twin             bigint NOT NULL DEFAULT 0,
     no_mail          enotify.reply_class,
     grp              smallint NOT NULL CHECK (grp BETWEEN 0 AND 63),
     no_mail_code     smallint,
-    name             text NOT NULL UNIQUE,
+    name             text NOT NULL,
     no_mail_enhanced text,
-    no_mail_reply    text
+    no_mail_reply    text,
+    UNIQUE (name, twin)
 );
 COMMENT ON TABLE  enotify.domain IS 'every recipient domain ever seen';
 COMMENT ON COLUMN enotify.domain.id IS 'number';
 COMMENT ON COLUMN enotify.domain.site_id IS 'the site that takes its mail; NULL: not known yet';
 COMMENT ON COLUMN enotify.domain.surveyed_at IS 'when the DNS was last asked, with or without an answer; NULL: never';
 COMMENT ON COLUMN enotify.domain.surveyed_until IS 'until when the answer holds, by TTL';
+COMMENT ON COLUMN enotify.domain.twin IS
+    '0, or the batch that has a row of its own for the domain: when the batch was submitted, another transaction had '
+    'inserted the domain and did not end. A submit waits for no other application. Later batches use the row with 0';
 COMMENT ON COLUMN enotify.domain.no_mail IS
     'class of the outcome of all its recipients when it takes no mail (null MX, RFC 7505, or no such domain); NULL: '
     'it takes mail, as far as is known';

@@ -3,15 +3,17 @@ CREATE OR REPLACE FUNCTION enotify.note_domains(
 ) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    -- An application that is inserting the same domains is not waited for: it is only a note.
+    PERFORM set_config('lock_timeout', '20ms', true);
     INSERT INTO enotify.site (name, grp)
     SELECT s, (hashtextextended(s, 0) & 63)::smallint FROM (SELECT DISTINCT unnest(sites) AS s) n
     WHERE s <> '' AND NOT EXISTS (SELECT FROM enotify.site k WHERE k.name = s) ORDER BY s
     ON CONFLICT (name) DO NOTHING;
     INSERT INTO enotify.domain (name, grp)
     SELECT d, (hashtextextended(d, 0) & 63)::smallint FROM (SELECT DISTINCT unnest(names) AS d) n
-    WHERE NOT EXISTS (SELECT FROM enotify.domain k WHERE k.name = d)
+    WHERE NOT EXISTS (SELECT FROM enotify.domain k WHERE k.name = d AND k.twin = 0)
       AND enotify.mailbox_problem('postmaster@' || d) IS NULL ORDER BY d
-    ON CONFLICT (name) DO NOTHING;
+    ON CONFLICT (name, twin) DO NOTHING;
     WITH f AS (
         SELECT * FROM unnest(names, sites, seconds, classes, codes, enhanced, replies)
             f (name, site, seconds, class, code, enhanced, reply)
@@ -27,6 +29,8 @@ BEGIN
         no_mail = nullif(k.class, '')::enotify.reply_class, no_mail_code = nullif(k.code, 0),
         no_mail_enhanced = nullif(k.enhanced, ''), no_mail_reply = nullif(k.reply, '')
     FROM k WHERE d.id = k.id;
+EXCEPTION WHEN lock_not_available THEN
+    NULL;
 END $$;
 
 COMMENT ON FUNCTION enotify.note_domains IS

@@ -4,13 +4,28 @@ CREATE OR REPLACE FUNCTION enotify.replace_content(
 ) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    b       enotify.batch := enotify.my_batch(batch);
-    new_subject text := coalesce(replace_content.subject, b.subject);
-    new_text    text := coalesce(replace_content.body_text, b.body_text);
-    new_html    text := coalesce(replace_content.body_html, b.body_html);
-    problem text := enotify.content_problem(new_subject, new_text, new_html);
+    b       enotify.batch;
+    new_subject text;
+    new_text    text;
+    new_html    text;
+    problem text;
     files   int;
 BEGIN
+    -- Nothing is locked that is being sent, and for the rest the engine does not wait: it passes over the batch.
+    SELECT * INTO b FROM enotify.batch x
+    WHERE x.id = replace_content.batch AND x.state IN ('draft', 'queued', 'paused', 'blocked')
+      AND x.client_id = ANY (enotify.my_clients()) FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        SELECT * INTO b FROM enotify.batch x
+        WHERE x.id = replace_content.batch AND x.client_id = ANY (enotify.my_clients());
+    END IF;
+    IF b.id IS NULL THEN
+        RAISE EXCEPTION 'no batch % of yours', coalesce(batch::text, 'NULL') USING ERRCODE = 'no_data_found';
+    END IF;
+    new_subject := coalesce(replace_content.subject, b.subject);
+    new_text := coalesce(replace_content.body_text, b.body_text);
+    new_html := coalesce(replace_content.body_html, b.body_html);
+    problem := enotify.content_problem(new_subject, new_text, new_html);
     IF b.state NOT IN ('draft', 'queued', 'paused', 'blocked', 'done') OR b.pruned_at IS NOT NULL THEN
         RAISE EXCEPTION 'batch % is %; its content stays as it is', b.id, b.state
             USING ERRCODE = 'object_not_in_prerequisite_state',

@@ -6,6 +6,7 @@ DECLARE
     n_staged int;
     n_total  int;
     n_send   int;
+    patience text := current_setting('lock_timeout');
 BEGIN
     IF b.state <> 'draft' THEN
         IF b.state = 'cancelled' THEN
@@ -47,12 +48,22 @@ BEGIN
     ANALYZE pg_temp.seal; -- without statistics the planner sorts where it could hash
 
     -- New domains get their number and lease group. In order, so that two seals cannot deadlock.
-    INSERT INTO enotify.domain (name, grp)
-    SELECT d, (hashtextextended(d, 0) & 63)::smallint
-    FROM (SELECT DISTINCT enotify.mailbox_domain(m) AS d FROM pg_temp.seal WHERE problem IS NULL) s
-    WHERE NOT EXISTS (SELECT FROM enotify.domain k WHERE k.name = s.d)
-    ORDER BY d
-    ON CONFLICT (name) DO NOTHING;
+    -- Whoever has inserted one and does not commit is not waited for: then this batch has rows of its own.
+    BEGIN
+        PERFORM set_config('lock_timeout', '20ms', true);
+        INSERT INTO enotify.domain (name, grp)
+        SELECT d, (hashtextextended(d, 0) & 63)::smallint
+        FROM (SELECT DISTINCT enotify.mailbox_domain(m) AS d FROM pg_temp.seal WHERE problem IS NULL) s
+        WHERE NOT EXISTS (SELECT FROM enotify.domain k WHERE k.name = s.d AND k.twin = 0)
+        ORDER BY d
+        ON CONFLICT (name, twin) DO NOTHING;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+        INSERT INTO enotify.domain (name, grp, twin)
+        SELECT d, (hashtextextended(d, 0) & 63)::smallint, b.id
+        FROM (SELECT DISTINCT enotify.mailbox_domain(m) AS d FROM pg_temp.seal WHERE problem IS NULL) s
+        WHERE NOT EXISTS (SELECT FROM enotify.domain k WHERE k.name = s.d AND k.twin = 0);
+    END;
+    PERFORM set_config('lock_timeout', patience, true);
 
     -- Number the recipients: the sendable ones in domain order, then the suppressed, then the invalid.
     INSERT INTO enotify.recipient (batch_id, seq, domain_id, address, data)
@@ -60,6 +71,8 @@ BEGIN
            CASE WHEN s.problem IS NULL THEN s.m ELSE coalesce(s.address, '') END, s.data
     FROM pg_temp.seal s
     LEFT JOIN enotify.domain d ON s.problem IS NULL AND d.name = enotify.mailbox_domain(s.m)
+           AND (d.twin = 0 OR d.twin = b.id AND NOT EXISTS (
+                SELECT FROM enotify.domain k WHERE k.name = d.name AND k.twin = 0))
     LEFT JOIN (SELECT DISTINCT x.address FROM enotify.suppression x
                WHERE (x.client_id IS NULL OR x.client_id = b.client_id) AND (x.until IS NULL OR x.until > now())) x
            ON s.problem IS NULL AND x.address = s.key;

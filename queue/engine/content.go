@@ -20,7 +20,7 @@ WHERE id = $1 AND edits = $3 AND state IN ('queued', 'sending', 'draining', 'ret
 
 // block blocks a batch for its content, unless that was replaced since.
 func (db *store) block(ctx context.Context, batch int64, edits int, why string) (blocked bool, err error) {
-	tag, err := db.pool.Exec(ctx, faultSQL, batch, why, edits)
+	tag, err := db.execShort(ctx, faultSQL, batch, why, edits)
 	if err != nil {
 		return false, fmt.Errorf("batch %d: %w", batch, err)
 	}
@@ -40,7 +40,7 @@ func (v *serving) content(ctx context.Context, batch int64) (*queue.Batch, error
 	}
 	why := strings.ToValidUTF8(fmt.Sprintf("%v; cancel it: enotify batch cancel %d", err, batch), "\uFFFD")
 	v.log.Warn("a batch is blocked: it cannot be read", "batch", batch, "error", err)
-	if _, err := v.store.pool.Exec(ctx, unreadableSQL, batch, why); err != nil {
+	if _, err := v.store.execShort(ctx, unreadableSQL, batch, why); err != nil && !locked(err) {
 		return nil, fmt.Errorf("batch %d: %w", batch, err)
 	}
 	return nil, nil
@@ -117,7 +117,9 @@ func (v *serving) fault(r *run, why string) {
 // settleFaults blocks the batches that turned out to be at fault.
 func (v *serving) settleFaults(ctx context.Context) error {
 	for b, why := range v.faults.list() {
-		if err := v.blockFor(ctx, b, why); err != nil {
+		if err := v.blockFor(ctx, b, why); locked(err) {
+			continue // it has halted, and is blocked later
+		} else if err != nil {
 			return err
 		}
 		v.faults.remove(b)

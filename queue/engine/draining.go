@@ -69,11 +69,11 @@ func (v *serving) behind(l *lane) bool {
 	if l.retry {
 		return false
 	}
-	if v.flights.others(l.domainID, l.batch) {
+	if v.flights.others(l.domain, l.batch) {
 		return true
 	}
 	if len(v.batches.order) > 1 {
-		for _, other := range v.lanes.at[l.domainID] {
+		for _, other := range v.lanes.at[l.domain] {
 			if other.waiting > 0 && v.batches.before(other.batch, l.batch) {
 				return true
 			}

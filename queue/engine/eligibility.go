@@ -63,7 +63,7 @@ const stopRefusedSQL = `
 WITH late AS MATERIALIZED (
 	SELECT b.id, c.refused_why FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id
 	WHERE c.refused_at IS NOT NULL AND b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying')
-	ORDER BY b.id FOR NO KEY UPDATE OF b
+	ORDER BY b.id FOR NO KEY UPDATE OF b SKIP LOCKED
 )
 UPDATE enotify.batch b SET state = 'blocked', reason = late.refused_why FROM late WHERE b.id = late.id`
 

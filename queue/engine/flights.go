@@ -34,42 +34,49 @@ type flights struct {
 
 	mu      sync.Mutex
 	open    map[flight]*aloft
-	young   []*aloft        // those that may not be slow yet, the oldest first
-	slow    map[int32]int   // of open, per recipient domain
-	slows   int             // the sum
-	groups  [groups]int     // how many of them per lease group
-	firsts  map[laneKey]int // first tries among them
-	domains map[int32]int   // the same per recipient domain
-	freed   []string        // sites with a place that is free, and domains that are no other batch's any more: see through
+	young   []*aloft       // those that may not be slow yet, the oldest first
+	slow    map[string]int // of open, per recipient domain
+	slows   int            // the sum
+	groups  [groups]int    // how many of them per lease group
+	firsts  map[visit]int  // first tries among them
+	domains map[string]int // the same per recipient domain
+	freed   []string       // sites with a place that is free, and domains that are no other batch's any more: see through
 }
 
 // slowAfter is when a message counts as slow: its site does not move, or hardly,
 // and it must not keep others out.
 const slowAfter = time.Second
 
+// A visit is a batch in a recipient domain. It goes by the name: a domain may have
+// several numbers, see domain.twin.
+type visit struct {
+	batch  int64
+	domain string
+}
+
 // An aloft message is one of the flights.
 type aloft struct {
 	begun  time.Time
-	domain int32
+	domain string
 	slow   bool
 	ended  bool // it is none of the flights any more
 }
 
 func newFlights() *flights {
-	return &flights{news: make(chan struct{}, 1), open: map[flight]*aloft{}, firsts: map[laneKey]int{}, domains: map[int32]int{}, slow: map[int32]int{}}
+	return &flights{news: make(chan struct{}, 1), open: map[flight]*aloft{}, firsts: map[visit]int{}, domains: map[string]int{}, slow: map[string]int{}}
 }
 
 // begin adds one.
 func (f *flights) begin(r *result) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	one := &aloft{begun: time.Now(), domain: r.DomainID}
+	one := &aloft{begun: time.Now(), domain: r.domain}
 	f.open[r.flight()] = one
 	f.young = append(f.young, one)
 	f.groups[r.grp]++
 	if r.first {
-		f.domains[r.DomainID]++
-		f.firsts[laneKey{r.Batch, r.DomainID, false}]++
+		f.domains[r.domain]++
+		f.firsts[visit{r.Batch, r.domain}]++
 	}
 }
 
@@ -93,10 +100,10 @@ func (f *flights) recorded(rs []result) (none bool) {
 		if !r.first {
 			continue
 		}
-		if f.domains[r.DomainID]--; f.domains[r.DomainID] == 0 {
-			delete(f.domains, r.DomainID)
+		if f.domains[r.domain]--; f.domains[r.domain] == 0 {
+			delete(f.domains, r.domain)
 		}
-		key := laneKey{r.Batch, r.DomainID, false}
+		key := visit{r.Batch, r.domain}
 		if f.firsts[key]--; f.firsts[key] > 0 {
 			continue
 		}
@@ -167,17 +174,17 @@ func (f *flights) nextSlow() time.Time {
 }
 
 // slowAt reports whether a message to a domain is slow.
-func (f *flights) slowAt(domain int32) bool {
+func (f *flights) slowAt(domain string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.slow[domain] > 0
 }
 
 // others reports whether first tries of other batches to a domain are under way.
-func (f *flights) others(domain int32, batch int64) bool {
+func (f *flights) others(domain string, batch int64) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.domains[domain] > f.firsts[laneKey{batch, domain, false}]
+	return f.domains[domain] > f.firsts[visit{batch, domain}]
 }
 
 // free notes that a site has a free place; "" is no site.

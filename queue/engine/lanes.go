@@ -13,8 +13,8 @@ import (
 // nothing and delays no other.
 type lanes struct {
 	known  map[laneKey]*lane
-	at     map[int32][]*lane // those of known with first tries, per domain
-	urgent []*lane           // ready, and go before the others
+	at     map[string][]*lane // those of known with first tries, per domain
+	urgent []*lane            // ready, and go before the others
 	ready  []*lane
 	timed  laneHeap
 	sites  map[string][]parked
@@ -29,7 +29,7 @@ type laneKey struct {
 func (l *lane) key() laneKey { return laneKey{l.batch, l.domainID, l.retry} }
 
 func newLanes() *lanes {
-	return &lanes{known: map[laneKey]*lane{}, at: map[int32][]*lane{}, sites: map[string][]parked{}}
+	return &lanes{known: map[laneKey]*lane{}, at: map[string][]*lane{}, sites: map[string][]parked{}}
 }
 
 // put adds a lane, or updates the one that is there.
@@ -40,7 +40,7 @@ func (ls *lanes) put(l lane) {
 	}
 	ls.known[l.key()] = &l
 	if !l.retry {
-		ls.at[l.domainID] = append(ls.at[l.domainID], &l)
+		ls.at[l.domain] = append(ls.at[l.domain], &l)
 	}
 	ls.makeReady(&l)
 }
@@ -159,11 +159,11 @@ func (ls *lanes) remove(key laneKey) {
 	if l == nil || l.retry {
 		return
 	}
-	rest := slices.DeleteFunc(ls.at[l.domainID], func(o *lane) bool { return o == l })
+	rest := slices.DeleteFunc(ls.at[l.domain], func(o *lane) bool { return o == l })
 	if len(rest) == 0 {
-		delete(ls.at, l.domainID)
+		delete(ls.at, l.domain)
 	} else {
-		ls.at[l.domainID] = rest
+		ls.at[l.domain] = rest
 	}
 }
 

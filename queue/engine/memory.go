@@ -40,7 +40,7 @@ WITH m AS (
 )
 INSERT INTO enotify.pace AS p (kind, name, domain, state, version)
 SELECT m.kind, m.name, m.domain, m.state, m.version + 1
-FROM m JOIN enotify.domain d ON d.name = m.domain JOIN enotify.lease l ON l.grp = d.grp
+FROM m CROSS JOIN LATERAL (SELECT d.grp FROM enotify.domain d WHERE d.name = m.domain ORDER BY d.twin LIMIT 1) d JOIN enotify.lease l ON l.grp = d.grp
 WHERE l.node_id = $1 AND l.until > clock_timestamp()
 ORDER BY m.kind, m.name
 ON CONFLICT (kind, name) DO UPDATE

@@ -39,7 +39,7 @@ func (v *serving) pick(now time.Time) []pick {
 		if !l.urgent() {
 			room = min(tick, free-reserved)
 		}
-		if v.flights.slowAt(l.domainID) { // no place of slow messages is for more of the same
+		if v.flights.slowAt(l.domain) { // no place of slow messages is for more of the same
 			room = min(room, v.capacity-all)
 			if room <= 0 {
 				v.lanes.park(l, queue.Wait{Until: now.Add(slowAfter), Site: through(l.domain)})

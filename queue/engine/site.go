@@ -15,7 +15,7 @@ const lockSurveySQL = `SELECT enotify.lock_survey()`
 const unsurveyedSQL = `
 SELECT id, priority FROM enotify.batch
 WHERE finished_at IS NULL AND state = 'queued' AND surveyed_at IS NULL AND expires_at > now() AND (not_before IS NULL OR not_before <= now() + interval '1 minute')
-ORDER BY priority DESC, submitted_at, id LIMIT 10`
+ORDER BY priority DESC, submitted_at, id LIMIT 10 FOR NO KEY UPDATE SKIP LOCKED`
 
 // unsurveyed lists the batches that wait for their survey, in the order of their turns.
 func (db *store) unsurveyed(ctx context.Context) ([]turn, error) {
@@ -207,7 +207,7 @@ func regroupBatch(ctx context.Context, tx pgx.Tx, batch int64) error {
 // to intend. So nobody gets two outcomes, and none is in doubt.
 const failNoMailSQL = `
 WITH b AS (
-	SELECT id, submitted_at FROM enotify.batch WHERE id = $1 AND state = 'queued' AND expires_at > now() FOR SHARE
+	SELECT id, submitted_at FROM enotify.batch WHERE id = $1 AND state = 'queued' AND expires_at > now() FOR SHARE SKIP LOCKED
 ), dead AS (
 	SELECT d.domain_id, d.intent_seq, d.last_seq, k.no_mail, k.no_mail_code, k.no_mail_enhanced, k.no_mail_reply
 	FROM b JOIN enotify.batch_domain d ON d.batch_id = b.id JOIN enotify.domain k ON k.id = d.domain_id
@@ -252,6 +252,9 @@ func (db *store) surveyed(ctx context.Context, batch int64, anyway bool) (done b
 			return err
 		}
 		if _, err := tx.Exec(ctx, sameGroupsSQL, batch); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, shortWaitSQL); err != nil {
 			return err
 		}
 		tag, err := tx.Exec(ctx, surveyedSQL, batch, anyway)

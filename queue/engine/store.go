@@ -2,8 +2,10 @@ package engine
 
 import (
 	"context"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"enotify/queue"
@@ -20,6 +22,30 @@ func newStore(db *queue.DB) *store { return &store{pool: db.Pool()} }
 // inTx runs f in a transaction, read committed.
 func (db *store) inTx(ctx context.Context, f func(tx pgx.Tx) error) error {
 	return pgx.BeginTxFunc(ctx, db.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, f)
+}
+
+// shortWaitSQL is for steps that move batches. An application that replaces the
+// content of a batch locks it until its transaction ends: the step gives up, the
+// other batches go on, and the next heartbeat tries again.
+const shortWaitSQL = `SET LOCAL lock_timeout = '200ms'`
+
+// locked reports whether a step gave up since somebody has locked what it needs.
+func locked(err error) bool {
+	var no *pgconn.PgError
+	return errors.As(err, &no) && no.Code == "55P03" // lock_not_available
+}
+
+// execShort runs a statement in a transaction of its own that waits for no lock
+// for long.
+func (db *store) execShort(ctx context.Context, sql string, args ...any) (tag pgconn.CommandTag, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, shortWaitSQL); err != nil {
+			return err
+		}
+		tag, err = tx.Exec(ctx, sql, args...)
+		return err
+	})
+	return tag, err
 }
 
 // orNull has the zero value stored as NULL.

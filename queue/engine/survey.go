@@ -14,9 +14,11 @@ import (
 const (
 	retrySurvey = time.Minute // for a domain whose servers did not answer
 
-	surveyors    = 128         // look-ups at once for one batch
-	maxFindings  = 500         // recorded in one transaction
-	urgentSurvey = time.Second // time a domain has to answer for a batch of priority above 0
+	surveyors     = 128             // look-ups at once for one batch
+	maxFindings   = 500             // recorded in one transaction
+	maxSurveys    = 8               // batches at once: a DNS that is silent for one must not stop the others
+	patientSurvey = 5 * time.Second // what a domain gets to answer
+	urgentSurvey  = time.Second     // time a domain has to answer for a batch of priority above 0
 )
 
 // surveys are the batches whose domains are looked up just now. It is used by the
@@ -30,14 +32,21 @@ type surveys struct {
 }
 
 // begin reports whether a batch is to be surveyed now, and notes that it is: not
-// while it is already, nor beside one of the same or a higher priority.
+// while it is already, nor beside many of the same or a higher priority.
 func (s *surveys) begin(b turn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	beside := 0
 	for id, priority := range s.priority {
-		if id == b.ID || priority >= b.Priority {
+		if id == b.ID {
 			return false
 		}
+		if priority >= b.Priority {
+			beside++
+		}
+	}
+	if beside >= maxSurveys {
+		return false
 	}
 	s.priority[b.ID] = b.Priority
 	return true
@@ -85,7 +94,7 @@ func (v *serving) survey(ctx context.Context) error {
 		v.surveys.running.Go(func() {
 			news, err := v.surveyBatch(v.surveys.ctx, b, grps)
 			v.surveys.end(b)
-			if err != nil && v.surveys.ctx.Err() == nil {
+			if err != nil && !locked(err) && v.surveys.ctx.Err() == nil {
 				v.log.Warn("the sites of a batch could not be surveyed; trying again", "batch", b.ID, "error", err)
 			}
 			if news {
@@ -187,11 +196,12 @@ func (v *serving) lookUp(ctx context.Context, b turn, domains []domainName) (unk
 }
 
 func (v *serving) ask(ctx context.Context, b turn, domain string) (queue.Survey, error) {
+	patience := patientSurvey
 	if b.Priority > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, urgentSurvey)
-		defer cancel()
+		patience = urgentSurvey
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	return v.Survey(ctx, domain)
 }
 

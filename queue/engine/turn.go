@@ -28,6 +28,9 @@ WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND
   AND (b.started_at IS NULL OR EXISTS (SELECT FROM enotify.node n WHERE n.live_until > now() AND enotify.may_send(n.id, b.client_id)))
 ORDER BY b.priority DESC, b.submitted_at, b.id LIMIT 1`
 
+// lockNextSQL passes over a batch whose content an application is replacing.
+const lockNextSQL = eligibleSQL + ` FOR NO KEY UPDATE OF b SKIP LOCKED`
+
 const (
 	lockTurnsSQL   = `SELECT FROM enotify.batch WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE`
 	activeTurnsSQL = `
@@ -90,7 +93,7 @@ func (t turns) held() []turn {
 // takeTurn gives the turn to the batch that should have it, and returns the turns
 // as they are then. A batch of higher priority takes it at once.
 func (db *store) takeTurn(ctx context.Context) (t turns, err error) {
-	t, c, err := db.decide(ctx, db.pool)
+	t, c, err := db.decide(ctx, db.pool, false)
 	if err != nil {
 		return t, err
 	}
@@ -108,10 +111,13 @@ func (db *store) takeTurn(ctx context.Context) (t turns, err error) {
 		if _, err := tx.Exec(ctx, `SELECT enotify.lock_turn()`); err != nil {
 			return err
 		}
-		if t, c, err = db.decide(ctx, tx); err != nil || c.begin.ID == 0 {
+		if _, err := tx.Exec(ctx, shortWaitSQL); err != nil {
 			return err
 		}
-		ids := []int64{c.begin.ID}
+		if t, c, err = db.decide(ctx, tx, true); err != nil || c.begin.ID == 0 {
+			return err
+		}
+		ids := []int64{} // the next one is locked already
 		for _, b := range t.held() {
 			ids = append(ids, b.ID)
 		}
@@ -139,6 +145,9 @@ func (db *store) takeTurn(ctx context.Context) (t turns, err error) {
 		t, err = active(ctx, tx)
 		return err
 	})
+	if locked(err) { // by an operator's transaction: the turn stays where it is
+		return active(ctx, db.pool)
+	}
 	return t, err
 }
 
@@ -154,12 +163,17 @@ type change struct {
 	drain bool    // the batch that has it drains
 }
 
-// decide returns the turns as they are, and how they should change.
-func (db *store) decide(ctx context.Context, q querier) (t turns, c change, err error) {
+// decide returns the turns as they are, and how they should change. With lock, the
+// batch that is next is locked.
+func (db *store) decide(ctx context.Context, q querier, lock bool) (t turns, c change, err error) {
 	if t, err = active(ctx, q); err != nil {
 		return t, c, err
 	}
-	rows, err := q.Query(ctx, eligibleSQL)
+	nextSQL := eligibleSQL
+	if lock {
+		nextSQL = lockNextSQL
+	}
+	rows, err := q.Query(ctx, nextSQL)
 	if err != nil {
 		return t, c, err
 	}
@@ -223,6 +237,9 @@ func active(ctx context.Context, q querier) (t turns, err error) {
 	return t, err
 }
 
+// headSQL lists the batches that are next.
+const headSQL = `SELECT q.id FROM enotify.batch q WHERE q.state = 'queued' ORDER BY q.priority DESC, q.submitted_at, q.id LIMIT 20`
+
 // Deferred recipients of a batch that was cancelled or has expired get a final
 // outcome, with the last reply.
 const endRetriesSQL = `
@@ -253,6 +270,8 @@ WITH standing AS (
 	CROSS JOIN LATERAL (SELECT CASE WHEN e.ends THEN
 		(SELECT coalesce(sum(p.intent_seq - p.first_seq + 1), 0) FROM enotify.batch_domain p WHERE p.batch_id = b.id) END AS intents) d
 	WHERE b.finished_at IS NULL AND b.state <> 'draft'
+	  -- Not every batch that waits: there may be very many. Those that never began end when they are next, or expire.
+	  AND (b.started_at IS NOT NULL OR b.sendable = 0 OR b.state = 'cancelled' OR b.expires_at <= now() OR b.id IN (` + headSQL + `))
 ), moves AS (
 	SELECT id, state, CASE
 		WHEN state <> 'cancelled' AND outcomes = total THEN 'done'
@@ -294,6 +313,9 @@ func (db *store) advance(ctx context.Context) (moves []move, err error) {
 	}
 	for _, batch := range movable {
 		moved, err := db.moveOn(ctx, batch)
+		if locked(err) {
+			continue
+		}
 		if err != nil {
 			return moves, err
 		}
@@ -307,6 +329,9 @@ func (db *store) moveOn(ctx context.Context, batch int64) (moved []move, err err
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		var alone bool
 		if err := tx.QueryRow(ctx, countableSQL, batch).Scan(&alone); err != nil || !alone {
+			return err
+		}
+		if _, err := tx.Exec(ctx, shortWaitSQL); err != nil {
 			return err
 		}
 		rows, err := tx.Query(ctx, advanceSQL, batch)

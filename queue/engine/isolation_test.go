@@ -1,0 +1,153 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
+	"enotify/queue/queuetest"
+)
+
+// crowd is 50 clients with a batch each, of which the first gets a poison.
+const crowd = 50
+
+// A neighbourhood is a database with the crowd, and a login of the first client.
+type neighbourhood struct {
+	*queuetest.Fixture
+	bad    *pgx.Conn
+	closed *gates
+	silent chan struct{} // closed at the end: until then silent.example does not answer
+}
+
+// poisons are what one client or login does to stop the others. Each is run beside
+// the crowd, before the others submit.
+var poisons = map[string]func(n *neighbourhood){
+	"silent after the dot": func(n *neighbourhood) {
+		n.submit("poison", queuetest.Addresses(200, []string{"silent.example"}))
+	},
+	"closed site": func(n *neighbourhood) {
+		n.submit("poison", queuetest.Addresses(20_000, []string{"closed.example"}))
+	},
+	"many silent domains": func(n *neighbourhood) {
+		n.submit("poison", queuetest.Addresses(400, silentDomains(400)))
+	},
+	"never expires": func(n *neighbourhood) {
+		n.submit("poison", queuetest.Addresses(10, []string{"a.example"}))
+		n.Exec(`ALTER TABLE enotify.batch DROP CONSTRAINT batch_expires_at_check`)
+		n.Exec(`UPDATE enotify.batch SET expires_at = 'infinity' WHERE idem_key = 'poison'`)
+	},
+	"content being replaced": func(n *neighbourhood) {
+		n.Deaf = true // the guard says of this client that its batch is locked
+		n.submit("poison", queuetest.Addresses(10, []string{"a.example"}))
+		n.open(`SELECT enotify.replace_content(id, 'Another subject') FROM enotify.batch_status WHERE idem_key = 'poison'`)
+	},
+	"first domains in an open transaction": func(n *neighbourhood) {
+		n.open(`SELECT enotify.enqueue('poison', 'info@c0.example', 'S', 'x', $1)`, queuetest.Addresses(20, domains(40)[20:]))
+	},
+	"key of a batch in an open transaction": func(n *neighbourhood) {
+		n.submit("poison", queuetest.Addresses(1000, domains(40)[20:]))
+		n.open(`SELECT enotify.enqueue('poison', 'info@c0.example', 'S', 'x', '{x@a.example}')`)
+	},
+	"guessed advisory locks": func(n *neighbourhood) {
+		n.open(`SELECT pg_advisory_xact_lock(i) FROM generate_series(1, 500) i`)
+	},
+	"a backlog of batches": func(n *neighbourhood) {
+		n.open(`SELECT count(enotify.enqueue('b' || i, 'info@c0.example', 'S', 'x', '{x@a.example}', not_before => now() + '1 h')) FROM generate_series(1, 100) i`)
+		n.exec(`COMMIT`)
+	},
+	"drafts": func(n *neighbourhood) {
+		n.exec(`SELECT count(enotify.create_batch('d' || i, 'info@c0.example', 'S', 'x')) FROM generate_series(1, 1000) i`)
+	},
+}
+
+func silentDomains(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("silent%d.example", i)
+	}
+	return names
+}
+
+// open begins a transaction of the login that stays open, with a statement.
+func (n *neighbourhood) open(sql string, args ...any) {
+	n.exec(`BEGIN`)
+	n.exec(sql, args...)
+}
+
+func (n *neighbourhood) exec(sql string, args ...any) {
+	n.Helper()
+	if _, err := n.bad.Exec(n.Context(), sql, args...); err != nil {
+		n.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func (n *neighbourhood) submit(key string, addresses []string) {
+	n.Helper()
+	n.exec(`SELECT enotify.enqueue($1, 'info@c0.example', 'S', 'x', $2)`, key, addresses)
+}
+
+func newNeighbourhood(t *testing.T) *neighbourhood {
+	t.Helper()
+	n := &neighbourhood{Fixture: queuetest.NewFixture(t), closed: &gates{closed: map[string]bool{"closed.example": true}}, silent: make(chan struct{})}
+	n.Exec(`INSERT INTO enotify.client (domain) SELECT 'c' || i || '.example' FROM generate_series(0, $1 - 1) i`, crowd)
+	n.bad = queuetest.Connect(t, queuetest.Login(t, n.URL, "enotify_app"))
+	n.Exec(`INSERT INTO enotify.client_login SELECT id, $1 FROM enotify.client WHERE domain = 'c0.example'`, n.bad.Config().User)
+	return n
+}
+
+// server is a node beside the test until its end.
+func (n *neighbourhood) server() {
+	s := n.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+		if len(m.Domain) > 6 && m.Domain[:6] == "silent" {
+			select {
+			case <-n.silent:
+			case <-ctx.Done():
+			}
+		}
+		return queuetest.Deliver(ctx, m)
+	})
+	s.Admission = n.closed
+	s.Survey = func(ctx context.Context, domain string) (queue.Survey, error) {
+		return queue.Survey{Site: domain, TTL: time.Hour}, nil
+	}
+	node(n.Fixture, s)
+	n.Cleanup(func() { close(n.silent) })
+}
+
+// send has the others send, and returns how long that took until all were through.
+func (n *neighbourhood) send(key string, names []string) time.Duration {
+	n.Helper()
+	began := time.Now()
+	app := queuetest.Connect(n.T, n.URL)
+	for i := 1; i < crowd; i++ {
+		if _, err := app.Exec(n.Context(), `SELECT enotify.enqueue($1, 'info@c' || $2::int || '.example', 'S', 'x', $3)`,
+			key, i, queuetest.Addresses(20, names[i%5:i%5+5])); err != nil {
+			n.Fatal(err)
+		}
+	}
+	await(n.Fixture, `SELECT count(*) = $2 FROM enotify.batch WHERE idem_key = $1 AND state = 'done'`, key, crowd-1)
+	return time.Since(began)
+}
+
+// What one client, login or receiver does stops nobody else: 49 clients are
+// through as soon beside it as alone, but for a tenth and two seconds.
+func TestIsolation(t *testing.T) {
+	t.Parallel()
+	for name, poison := range poisons {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNeighbourhood(t)
+			n.server()
+			alone := n.send("alone", domains(40)[:20])
+			poison(n)
+			beside := n.send("beside", domains(40)[20:])
+			if limit := alone + alone/10 + 2*time.Second; beside > limit {
+				t.Errorf("49 clients: got %v, want at most %v (alone %v)", beside, limit, alone)
+			}
+		})
+	}
+}
