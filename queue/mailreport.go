@@ -17,9 +17,12 @@ type Report struct {
 	Batch  int64
 	Seq    int32
 	Signed bool // it came to, or returned, an address that we signed
-	Kind   ReportKind
-	ID     string // Message-ID of the mail; "" when it has none
-	Class  Class  // why, of a bounce; "" when it gives no reason
+	// CountOnly is a complaint that anyone with a message of the batch could have
+	// written: it counts for the client and suppresses nobody.
+	CountOnly bool
+	Kind      ReportKind
+	ID        string // Message-ID of the mail; "" when it has none
+	Class     Class  // why, of a bounce; "" when it gives no reason
 	// Treatment is set only where the reason is to be treated otherwise than its class.
 	Treatment Treatment
 	Reply     Reply  // the same in the receiver's words
@@ -153,6 +156,9 @@ func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error)
 	case ReportExpired:
 		done.Was, err = r.bounce(ctx, tx, Expired)
 	case ReportComplaint:
+		if r.CountOnly {
+			break
+		}
 		_, err = turnAway(ctx, tx, "complaint", r.Batch, r.Seq, "a complaint of the reader's provider")
 	}
 	if err != nil {

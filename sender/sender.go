@@ -36,6 +36,11 @@ type Sender struct {
 	// sent for without: where a key is missing, its messages are held.
 	DKIM dkim.Directory
 
+	// Operator signs every message as well, after the client's keys. Yahoo's
+	// feedback loop goes by d=, so one registration covers all clients; nil does not
+	// sign.
+	Operator *dkim.Key
+
 	// Smarthost, HOST:PORT, gets all mail instead of the domains' mail hosts, as
 	// SmarthostLogin where that is set. One that does not accept us gets nothing
 	// for a growing while, and nobody is given up for it.

@@ -46,6 +46,20 @@ func (s *Sender) sign(b *queue.Batch, m *compose.Message) error {
 		}
 		m.Sign(signature)
 	}
+	return s.signAsOperator(m)
+}
+
+// signAsOperator adds the operator's signature beside those of the client, for
+// feedback loops that go by d=. The client's comes first in the header. Its error wraps errUnsigned.
+func (s *Sender) signAsOperator(m *compose.Message) error {
+	if s.Operator == nil {
+		return nil
+	}
+	signature, err := s.Operator.Sign(m.Header(), m.BodyHash(), m.Date())
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUnsigned, err)
+	}
+	m.Sign(signature)
 	return nil
 }
 

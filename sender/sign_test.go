@@ -3,6 +3,7 @@ package sender_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -120,6 +121,41 @@ func TestSigned(t *testing.T) {
 }
 
 // Many at once share keys and the letter.
+// The operator's key signs beside the client's, and alone for a client without keys.
+func TestOperatorSignsToo(t *testing.T) {
+	t.Parallel()
+	w, host := one(t, smtptest.Config{})
+	selectors := w.signs(t, dkim.Ed25519)
+	operator, err := w.sender.DKIM.Generate("host.test", "op", dkim.RSA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.dns.Put(spfguard.ZoneLine(operator.Name(), operator.Record()) + "\n")
+	w.sender.Operator = operator
+	for i, c := range []struct {
+		selectors []string
+		want      string
+	}{{selectors, "from.test host.test"}, {nil, "host.test"}} {
+		b := *testBatch
+		b.DKIMSelectors = c.selectors
+		if o := w.deliver(t, to(&b, i+1, "u@a.test", "")); o.State != queue.Delivered {
+			t.Fatalf("outcome: got %+v, want delivered", o)
+		}
+		var got []string
+		found, err := msgauth.VerifyWithOptions(bytes.NewReader(host.Messages()[i].Data), &msgauth.VerifyOptions{LookupTXT: func(name string) ([]string, error) {
+			answer, err := w.sender.Resolver.TXT(t.Context(), name)
+			return answer.Records, err
+		}})
+		for _, v := range found {
+			got = append(got, v.Domain)
+			err = errors.Join(err, v.Err)
+		}
+		if err != nil || strings.Join(got, " ") != c.want {
+			t.Errorf("signed by: got %v, %v, want %s", got, err, c.want)
+		}
+	}
+}
+
 func TestSignedAtOnce(t *testing.T) {
 	t.Parallel()
 	w, host := one(t, smtptest.Config{})

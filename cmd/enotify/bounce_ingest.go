@@ -118,7 +118,7 @@ type ingested struct {
 	Mail       string        `json:"mail"`
 	Kind       string        `json:"kind"`
 	Recipients []ingestedFor `json:"recipients"`
-	Matched    string        `json:"matched,omitempty"` // signature or message-id
+	Matched    string        `json:"matched,omitempty"` // signature, message-id or headers
 	Batch      int64         `json:"batch,omitempty"`
 	Seq        int32         `json:"seq,omitempty"`
 	Known      bool          `json:"known,omitempty"`

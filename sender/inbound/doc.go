@@ -1,11 +1,12 @@
-// Package inbound takes in mail for addresses that we have signed, and no
-// other: bounces that come back to a return path, and the mail by which a
-// reader unsubscribes. It speaks SMTP (RFC 5321) or LMTP (RFC 2033).
+// Package inbound takes in mail for addresses that we have signed: bounces that
+// come back to a return path, complaints, and the mail by which a reader
+// unsubscribes. Beside these it takes mail for the fixed addresses of feedback
+// loops, and no other. It speaks SMTP (RFC 5321) or LMTP (RFC 2033).
 //
 // A mail goes through:
 //
 //	connection   so many in all, and from one remote
-//	RCPT         is the address signed, and by a key of ours? else 550 5.1.1
+//	RCPT         is the address signed by a key of ours, or a fixed one? else 550 5.1.1
 //	DATA         so many octets; so many mails a second from one remote
 //	Deliver      250 only when it says so, else 451: the remote tries again
 //

@@ -15,10 +15,11 @@ import (
 	"enotify/sender/token"
 )
 
-// A Mail is one that came for an address that we signed.
+// A Mail is one that came for an address that we signed, or for a fixed one of
+// Server.Feedback.
 type Mail struct {
-	To      token.Purpose // what the address is for
-	Subject token.Subject // whom it names
+	To      token.Purpose // what the address is for; "" of a fixed address
+	Subject token.Subject // whom it names; the zero value of a fixed address
 	Data    []byte        // as it came, cut at 1 MiB
 }
 
@@ -37,6 +38,10 @@ type Server struct {
 	// Deliver records a mail. When it returns nil, the mail is answered for. It
 	// may get the same mail again.
 	Deliver func(ctx context.Context, m Mail) error
+
+	// Feedback are fixed addresses that take mail too, unsigned: the feedback loops
+	// of mail providers write to one address for all senders.
+	Feedback []string
 
 	MaxBytes       int64         // of a mail; 0 is 40 MiB, what our largest message comes back as
 	MaxConnections int           // at once; 0 is 100

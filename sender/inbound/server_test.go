@@ -182,6 +182,22 @@ func TestRefusesOthers(t *testing.T) {
 	}
 }
 
+// The address of a feedback loop is the same for all, and signs for nobody.
+func TestTakesFixedAddresses(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, inbound.Server{Feedback: []string{"fbl@mail.host.test"}})
+	for to, want := range map[string]int{"FBL@mail.host.test": 250, "fbl@other.test": 550} {
+		codes := b.talk(b.dial(), "EHLO mx.test", "MAIL FROM:<>", "RCPT TO:<"+to+">")
+		if got := codes[len(codes)-1]; got != want {
+			t.Errorf("RCPT TO:<%s>: got %d, want %d", to, got, want)
+		}
+	}
+	b.talk(b.dial(), "EHLO mx.test", "MAIL FROM:<>", "RCPT TO:<fbl@mail.host.test>", "DATA", "Subject: hi\r\n\r\n.", "QUIT")
+	if diff := cmp.Diff([]inbound.Mail{{Data: []byte("Subject: hi\r\n\r\n")}}, b.mails()); diff != "" {
+		t.Errorf("came in (-want +got):\n%s", diff)
+	}
+}
+
 // 250 is a promise: it is given only when the mail is recorded.
 func TestAnswersOnlyForWhatIsRecorded(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
+	"strings"
 
 	"github.com/emersion/go-smtp"
 
@@ -35,7 +37,7 @@ type session struct {
 	to    []recipient
 }
 
-// A recipient is one that RCPT named and that we signed for.
+// A recipient is one that RCPT named, and that we signed for or that is fixed.
 type recipient struct {
 	address string
 	purpose token.Purpose
@@ -51,8 +53,13 @@ var (
 // Mail takes any sender.
 func (s *session) Mail(string, *smtp.MailOptions) error { return nil }
 
-// Rcpt takes an address that we have signed, of a recipient who is still known.
+// Rcpt takes an address that we have signed, of a recipient who is still known,
+// and the fixed ones.
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if slices.ContainsFunc(s.Feedback, func(fixed string) bool { return strings.EqualFold(fixed, to) }) {
+		s.to = append(s.to, recipient{address: to})
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(s.work, databaseFor)
 	defer cancel()
 	purpose, text, ok := token.Split(to)

@@ -2,6 +2,7 @@ package returns
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,7 +17,7 @@ type Mail struct {
 	Name string        // for people: the file, and in an mbox the number in it
 	Raw  []byte        // at most report.MaxBytes of it
 	Err  error         // why it could not be read; it is then all there is
-	For  *inbound.Mail // the listener took it for an address that we signed; nil: it is from a mailbox
+	For  *inbound.Mail // the listener took it; nil: it is from a mailbox
 }
 
 // A Queue knows the recipients, and keeps what is said of them. Errors about a
@@ -34,7 +35,8 @@ type Desk struct {
 	// Open returns whom a token names, as token.Keys.Open does.
 	Open   func(ctx context.Context, p token.Purpose, text string) (token.Subject, error)
 	Reader report.Reader // by whose rules mails are read
-	// Taken is told of what the listener took and had recorded; nil is nobody.
+	// Taken is told of what the listener took and had recorded, and of mail at a
+	// fixed address that is about nobody we know; nil is nobody.
 	Taken func(Taken)
 }
 
@@ -71,6 +73,7 @@ func (d *Desk) Take(ctx context.Context, m Mail) (t Taken, err error) {
 	t.Client = who.Client
 	t.Report = saidOf(of, who.Address, t.Said, m.Raw)
 	t.Report.Signed, t.Report.Via = t.About.How == BySignature, queue.ViaIngest
+	t.Report.CountOnly = t.About.How == ByHeaders
 	if m.For != nil {
 		t.Report.Via = queue.ViaListener
 	}
@@ -87,6 +90,12 @@ func (d *Desk) Known(ctx context.Context, s token.Subject) error {
 // Deliver takes a mail from the listener, as package inbound hands it on.
 func (d *Desk) Deliver(ctx context.Context, m inbound.Mail) error {
 	t, err := d.Take(ctx, Mail{Raw: m.Data, For: &m})
+	if m.To == "" && errors.Is(err, queue.ErrNotFound) { // the address is there all the same
+		t.About, err = About{}, nil
+	}
+	if err != nil && m.To == "" {
+		return fmt.Errorf("mail of a feedback loop: %w", err)
+	}
 	if err != nil {
 		return fmt.Errorf("mail for recipient %d of batch %d: %w", m.Subject.Seq, m.Subject.Batch, err)
 	}

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"net/mail"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"enotify/cmd/enotify/exit"
@@ -84,6 +86,12 @@ type Config struct {
 	// BounceDomain is that of the signed return paths of clients that leave them
 	// to the operator; "" is none.
 	BounceDomain string
+	// Feedback are fixed addresses that the bounce listeners take mail for, which
+	// feedback loops write to.
+	Feedback []string
+	// Operator is the domain and selector, DOMAIN/SELECTOR, of a key in DKIMDir that
+	// signs all mail beside the clients' keys; "" is none.
+	Operator string
 	// BounceCert and BounceKey are PEM files, for STARTTLS on the bounce
 	// listeners; "" offers none.
 	BounceCert, BounceKey string
@@ -121,6 +129,9 @@ func (c *Config) Check() (err error) {
 	}
 	c.FeedbackID = cmp.Or(c.FeedbackID, "enotify")
 	if err := settings.FeedbackID("--feedback-id", c.FeedbackID); err != nil {
+		return err
+	}
+	if err := c.checkFeedback(); err != nil {
 		return err
 	}
 	c.SMTPPort, c.MaxInFlight, c.MaxConnections = cmp.Or(c.SMTPPort, 25), cmp.Or(c.MaxInFlight, 2000), cmp.Or(c.MaxConnections, 500)
@@ -162,6 +173,28 @@ func (c *Config) checkEgress() error {
 		if why := spfguard.NotPublic(ip); why != "" && !ip.IsLoopback() && c.Smarthost == "" && !c.EgressPrivate {
 			return exit.Usagef("--egress %s: it is %s, which receivers do not see; give the public address that the mail leaves from, or --egress-private when the receivers are in this network", ip, why)
 		}
+	}
+	return nil
+}
+
+// checkFeedback checks what concerns feedback loops.
+func (c *Config) checkFeedback() error {
+	for _, address := range c.Feedback {
+		if a, err := mail.ParseAddress(address); err != nil || a.Address != address {
+			return exit.Usagef("--feedback-address %s: want an address, such as fbl@mail.host.example", address)
+		}
+	}
+	if len(c.Feedback) > 0 && len(c.BounceListen) == 0 {
+		return exit.Usagef("--feedback-address %s: no listener takes its mail; add --bounce-listen ADDR", c.Feedback[0])
+	}
+	domain, selector, ok := strings.Cut(c.Operator, "/")
+	switch {
+	case c.Operator == "":
+		return nil
+	case !ok || domain == "" || selector == "":
+		return exit.Usagef("--dkim-operator %s: want DOMAIN/SELECTOR, such as mail.host.example/s1", c.Operator)
+	case c.DKIMDir == "":
+		return exit.Usagef("--dkim-operator %s: say with --dkim-dir where its key is", c.Operator)
 	}
 	return nil
 }

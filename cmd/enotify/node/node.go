@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -121,6 +122,11 @@ func (c Config) sender(signing token.Keys, limits *throttle.Throttle, log *slog.
 		FeedbackSender: c.FeedbackID, Rules: c.rules, Log: log,
 	}
 	mail.DKIM.Path = c.DKIMDir
+	if domain, selector, ok := strings.Cut(c.Operator, "/"); ok {
+		if mail.Operator, err = mail.DKIM.Key(domain, selector); err != nil {
+			return nil, fmt.Errorf("--dkim-operator %s: %w", c.Operator, err)
+		}
+	}
 	return mail, nil
 }
 

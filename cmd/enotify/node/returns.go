@@ -30,6 +30,7 @@ type comebacks struct {
 	log     *slog.Logger
 	doors   []door
 	offered *tls.Config // for STARTTLS; nil: none
+	fixed   []string    // addresses of feedback loops
 }
 
 // comebacks listens where the node is told to.
@@ -42,7 +43,7 @@ func (c Config) comebacks(ctx context.Context, db *queue.DB, keys *keyring.Keyri
 	if err != nil {
 		return nil, err
 	}
-	r := &comebacks{db: db, keys: keys, monitor: m, log: log, doors: doors, offered: offered, reader: report.Reader{Rules: c.rules}}
+	r := &comebacks{db: db, keys: keys, monitor: m, log: log, doors: doors, offered: offered, fixed: c.Feedback, reader: report.Reader{Rules: c.rules}}
 	if err := r.warn(ctx, c.BounceDomain); err != nil {
 		closeAll(doors)
 		return nil, err
@@ -116,7 +117,7 @@ func (r *comebacks) run(ctx context.Context, name string, grace time.Duration) e
 	var group errgroup.Group
 	desk := &returns.Desk{Queue: r.db, Open: r.keys.Open, Reader: r.reader, Taken: r.taken}
 	for _, d := range r.doors {
-		server := &inbound.Server{Name: name, LMTP: d.lmtp, TLS: r.offered, Open: desk.Open, Known: desk.Known, Deliver: desk.Deliver, Log: r.log}
+		server := &inbound.Server{Name: name, LMTP: d.lmtp, TLS: r.offered, Feedback: r.fixed, Open: desk.Open, Known: desk.Known, Deliver: desk.Deliver, Log: r.log}
 		r.log.Info("takes in what comes back", "at", d.Addr(), "lmtp", d.lmtp)
 		group.Go(func() error { return server.Serve(ctx, d.Listener, grace) })
 	}
@@ -139,6 +140,11 @@ func (r *comebacks) run(ctx context.Context, name string, grace time.Duration) e
 
 // taken logs and counts a mail that was recorded.
 func (r *comebacks) taken(t returns.Taken) {
+	if t.About.How == "" { // as the mail with which a provider confirms the address of a loop
+		r.log.Warn("mail at a feedback address is about no message of ours: nothing was recorded", "kind", t.Said.Kind, "message_id", t.Said.MessageID, "subject", t.Said.Subject)
+		r.monitor.reports.WithLabelValues("unmatched", "").Inc()
+		return
+	}
 	log := r.log.With("batch", t.About.Subject.Batch, "seq", t.About.Subject.Seq, "client", t.Client)
 	if t.Unsubscribed() {
 		log.Info("unsubscribed by mail")

@@ -2,6 +2,10 @@ package report
 
 import "strings"
 
+// microsoftsRecipient is the field that Microsoft's Junk Mail Reporting Program
+// puts into the message that it returns.
+const microsoftsRecipient = "X-HmXmrOriginalRecipient"
+
 // complaint reads a feedback report (RFC 5965). Some types speak of other
 // things than a reader's wish: authentication (RFC 6591), or mail that was
 // wrongly taken for spam.
@@ -20,6 +24,9 @@ func (m *message) complaint() (Kind, []Recipient) {
 		if recipients != nil {
 			return Complaint, recipients
 		}
+	}
+	if a := address(m.returned.value(microsoftsRecipient)); a != "" {
+		return Complaint, []Recipient{{Address: a}}
 	}
 	if to := m.original().To; to != "" {
 		recipients = []Recipient{{Address: to}}

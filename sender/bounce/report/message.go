@@ -224,6 +224,10 @@ func (m *message) original() Original {
 		MessageID:  messageID(m.returned.value("Message-ID")),
 		ReturnPath: address(m.returned.value("Return-Path")),
 		To:         address(m.returned.value("To")),
+
+		FeedbackID:  m.returned.value("Feedback-ID"),
+		CFBL:        m.returned.value("CFBL-Address"),
+		Unsubscribe: m.returned.value("List-Unsubscribe"),
 	}
 	for _, group := range m.status {
 		for _, name := range []string{"X-Postfix-Sender", "X-Actual-Sender"} {

@@ -1,6 +1,8 @@
 package report
 
 import (
+	"github.com/jhillyerd/enmime/v2"
+
 	"enotify/queue"
 	"enotify/sender/bounce"
 )
@@ -24,6 +26,7 @@ type Report struct {
 	Kind       Kind
 	Recipients []Recipient // whom it is about, at most 100; of a Delay and a Complaint too
 	MessageID  string      // of the mail itself, with its angle brackets; "" when it has none
+	Subject    string      // of the mail itself, decoded, on one line
 	Original   Original
 	SentTo     []string // addresses that the mail itself came to, as far as its header knows
 }
@@ -43,6 +46,12 @@ type Original struct {
 	MessageID  string // with its angle brackets; "" when it was not returned
 	ReturnPath string // envelope sender, without angle brackets; "" when it was not returned
 	To         string // address of the To: field; "" when it was not returned or is not one
+
+	// Fields that name the message beside its Message-ID, as they came; "" when they
+	// were not returned. Receivers that hide the recipient leave them as they are.
+	FeedbackID  string // Feedback-ID, Gmail's name of a campaign
+	CFBL        string // CFBL-Address (RFC 9477)
+	Unsubscribe string // List-Unsubscribe (RFC 2369 §3.2)
 }
 
 // The limits. What lies beyond them is not looked at.
@@ -68,9 +77,11 @@ func Read(raw []byte) Report { return Reader{}.Read(raw) }
 func (rd Reader) Read(raw []byte) Report {
 	m := parse(raw)
 	m.rules = rd.Rules
-	r := Report{MessageID: messageID(m.head.value("Message-ID")), Original: m.original(), SentTo: m.sentTo()}
+	r := Report{MessageID: messageID(m.head.value("Message-ID")), Subject: plain(enmime.DecodeRFC2047(m.head.value("Subject"))), Original: m.original(), SentTo: m.sentTo()}
 	switch {
 	case m.feedback != nil:
+		r.Kind, r.Recipients = m.complaint()
+	case m.returned.has(microsoftsRecipient): // not all of Microsoft's reports have the fields of RFC 5965
 		r.Kind, r.Recipients = m.complaint()
 	case m.challenges():
 		r.Kind = Challenge
