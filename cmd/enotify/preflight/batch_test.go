@@ -258,6 +258,8 @@ func TestBatchRows(t *testing.T) {
 		{rowCase: rowCase{name: "few", row: "hist.bounce", want: pass, says: "0.3 %"}},
 		{rowCase: rowCase{name: "some", row: "hist.bounce", want: warn, change: past(1000, 30)}},
 		{rowCase: rowCase{name: "many", row: "hist.bounce", want: block, change: past(1000, 60)}},
+		{rowCase: rowCase{name: "many of few", row: "hist.bounce", want: info, says: "That says little", change: past(19, 7)}},
+		{rowCase: rowCase{name: "many of just enough", row: "hist.bounce", want: block, change: past(200, 11)}},
 		{rowCase: rowCase{name: "nothing sent", row: "hist.bounce", want: info, change: func(in *preflight.Input) { in.Bounces = nil }}},
 		{rowCase: rowCase{name: "few", row: "warmup", want: pass}},
 		{rowCase: rowCase{name: "as ever", row: "warmup", want: pass, change: func(in *preflight.Input) { in.Census.Sendable, in.LargestDay = 4000, 2000 }}},

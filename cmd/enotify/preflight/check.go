@@ -81,6 +81,14 @@ func (in *Input) finish(f *Finding) {
 	if f.Severity == Block || f.Severity == Warn {
 		f.Rejects = row.rejects
 		f.Title = cmp.Or(row.trouble, row.title)
+		switch {
+		case f.Enforced:
+			f.Effect = "enotify sends nothing until this is cured"
+		case leftOut[f.ID]:
+			f.Effect = "enotify sends nothing to these recipients"
+		default:
+			f.Effect = "advice: enotify sends all the same"
+		}
 	}
 	if f.Recheck == "" && (f.Severity == Block || f.Severity == Warn || f.Severity == NotChecked) {
 		f.Recheck = in.recheck(f.ID)

@@ -28,7 +28,7 @@ func mergeFinding(in *Input) Finding {
 	f := Finding{ID: "hdr.merge", Severity: Pass}
 	switch {
 	case r.Err != nil:
-		f.Severity = Block
+		f.Severity, f.Enforced = Block, true
 		f.Found = fmt.Sprintf("No message can be composed: %v.", r.Err)
 		f.Advice = "Cancel the batch and create it anew with the part put right."
 		return f

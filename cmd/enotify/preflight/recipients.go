@@ -162,7 +162,7 @@ func syntax(c *insight.Census) Finding {
 		f.Evidence = append(f.Evidence, figures.Some(c.UTF8, "address")+" with letters outside ASCII before the @: only receivers with SMTPUTF8 (RFC 6531) take them")
 	}
 	if c.Sendable == 0 {
-		f.Severity = Block
+		f.Severity, f.Enforced = Block, true
 		f.Found = "Nobody is left to send to."
 	}
 	return f

@@ -3,6 +3,7 @@ package preflight
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -90,6 +91,8 @@ type Finding struct {
 	// Enforced: enotify itself sends nothing for it, until it is cured. Else the
 	// finding is advice, and a batch that is submitted is sent.
 	Enforced bool `json:"enforced"`
+	// Effect is what enotify does about it, in words; of a finding that blocks or warns.
+	Effect string `json:"effect,omitempty"`
 	// Unanswered: it could not be checked for a passing trouble, and may well be
 	// the next time.
 	Unanswered bool `json:"unanswered,omitempty"`
@@ -206,7 +209,19 @@ func (r *Report) Line() string {
 	if r.Kind == OfClient {
 		return b.String()
 	}
-	fmt.Fprintf(&b, " - %s of %s will be sent", figures.Count(s.Sendable), figures.Count(s.Recipients))
+	of := fmt.Sprintf("%s of %s", figures.Count(s.Sendable), figures.Count(s.Recipients))
+	switch {
+	case s.Readiness != Blocked:
+		fmt.Fprintf(&b, " - %s will be sent", of)
+	case r.Enforced():
+		fmt.Fprintf(&b, " - enotify sends nothing until it is cured; then %s", of)
+	case r.UnderWay():
+		fmt.Fprintf(&b, " - enotify does not enforce that: it is being sent, to %s", of)
+	case r.Subject.State == "" || r.Subject.State == "draft":
+		fmt.Fprintf(&b, " - enotify does not enforce that: submitted all the same, it goes to %s", of)
+	default:
+		fmt.Fprintf(&b, " - enotify does not enforce that: unless it is paused, it goes to %s", of)
+	}
 	switch {
 	case s.Uncertain != "":
 	case s.Slowest == "":
@@ -215,6 +230,16 @@ func (r *Report) Line() string {
 		fmt.Fprintf(&b, ", done in about %s (%s is slowest)", figures.Estimate(time.Duration(s.Seconds)*time.Second), s.Slowest)
 	}
 	return b.String()
+}
+
+// Enforced reports whether enotify itself sends nothing until a finding is cured.
+func (r *Report) Enforced() bool {
+	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Enforced })
+}
+
+// UnderWay reports whether the batch is being sent already.
+func (r *Report) UnderWay() bool {
+	return slices.Contains([]string{"sending", "draining", "retrying"}, r.Subject.State)
 }
 
 // Kinds of reports.

@@ -74,6 +74,9 @@ var clientRows = map[string]bool{
 	"mx.return": true, "tls.mtasts": true, "tls.rpt": true, "hdr.from": true,
 }
 
+// leftOut are the rows whose recipients get nothing, whatever is advised.
+var leftOut = map[string]bool{"hdr.merge": true, "rcpt.nomx": true, "rcpt.nullmx": true, "mx.private": true}
+
 // IDs lists the rows of a report in the order in which they are shown.
 func IDs() []string {
 	var ids []string

@@ -92,6 +92,12 @@ func words(r *preflight.Report) (word, say string) {
 	}
 	switch r.Summary.Readiness {
 	case preflight.Blocked:
+		switch {
+		case r.Enforced():
+			return "Do not send yet", fmt.Sprintf("enotify sends nothing until it is cured. %s to be put right first; what to do is below.", needs(n[preflight.Block]))
+		case r.UnderWay():
+			return "It is being sent", fmt.Sprintf("Receivers may turn %s away. %s to be put right while it goes; what to do is below.", it, needs(n[preflight.Block]))
+		}
 		return "Do not send yet", fmt.Sprintf("Receivers would turn %s away. %s to be put right first; what to do is below.", it, needs(n[preflight.Block]))
 	case preflight.Doubts:
 		said := fmt.Sprintf("Nothing blocks %s", it)
@@ -130,7 +136,14 @@ func facts(r *preflight.Report) []fact {
 		if left > 0 {
 			note = figures.Count(left) + " are left out, see below"
 		}
-		list = append(list, fact{"Will be sent to", figures.Count(s.Sendable) + " of " + figures.Count(s.Recipients), note})
+		what := "Will be sent to"
+		switch {
+		case r.Enforced():
+			what = "Sent to, once it is cured"
+		case s.Readiness == preflight.Blocked && !r.UnderWay():
+			what = "Would be sent to"
+		}
+		list = append(list, fact{what, figures.Count(s.Sendable) + " of " + figures.Count(s.Recipients), note})
 		switch {
 		case s.Uncertain != "":
 			list = append(list, fact{"Done in about", "unknown", s.Uncertain})

@@ -39,13 +39,14 @@ func sample() *preflight.Report {
 				Rejects:  []preflight.Rejection{{Who: "Gmail", Reply: "550 5.7.27 SPF authentication did not pass"}, {Who: "Microsoft", Reply: "550 5.7.515 the sending domain does not meet the required authentication level"}},
 				Fix:      []string{`town.example. IN TXT "v=spf1 ip4:192.0.2.10 ip6:2001:db8::10 -all"`},
 				Advice:   "Publish this line in place of the SPF record there is. It was tested: every address of ours passes under it, and whoever passed before passes still.",
-				Recheck:  "enotify spf check town.example --ip 192.0.2.10,2001:db8::10"},
+				Recheck:  "enotify spf check town.example --ip 192.0.2.10,2001:db8::10", Enforced: true, Effect: "enotify sends nothing until this is cured"},
 			{ID: "hdr.merge", Severity: block, Title: "A merge field has no value for somebody", Found: "12 recipients have no value for {{.ward}}; they would get nothing.",
-				Evidence: []string{"ada@example.org", "bob@example.net", "and 10 more"}, Advice: "Give the field a value in the list, or write {{with .ward}}…{{end}} around it.", Recheck: "enotify preflight 42"},
+				Evidence: []string{"ada@example.org", "bob@example.net", "and 10 more"}, Advice: "Give the field a value in the list, or write {{with .ward}}…{{end}} around it.", Recheck: "enotify preflight 42",
+				Effect: "enotify sends nothing to these recipients"},
 			{ID: "dmarc.record", Severity: warn, Title: "The DMARC policy is missing or incomplete", Found: "town.example has no DMARC record. Whoever sends over 5,000 messages a day needs one.",
 				Rejects: []preflight.Rejection{{Who: "Gmail", Reply: "421 4.7.31 no DMARC record, or none that states a policy"}},
 				Fix:     []string{`_dmarc.town.example. IN TXT "v=DMARC1; p=none; rua=mailto:postmaster@town.example"`}, Advice: "p=none asks receivers for reports and changes nothing else: a safe beginning. The address behind rua= must exist.",
-				Recheck: "enotify client check town.example --egress 192.0.2.10"},
+				Recheck: "enotify client check town.example --egress 192.0.2.10", Effect: "advice: enotify sends all the same"},
 			{ID: "rcpt.role", Severity: warn, Title: "There are role accounts on the list", Found: "21 addresses are read by nobody in particular, and are known for complaints.", Evidence: []string{"postmaster@example.org", "abuse@example.net", "noreply@example.com"}},
 			{ID: "warmup", Severity: warn, Title: "The batch is larger than receivers are used to", Found: "8,412 messages; the most of a day in the last 30 was 2,100.", Advice: "Send a quarter today and the rest over the next days, or expect deferrals."},
 			{ID: "dnsbl", Severity: notChecked, Title: "Our addresses are on no block list", Found: "Not every list answered.", Evidence: []string{"bl.test answers 127.255.255.254: it does not tell us"}, Unanswered: true},
@@ -239,8 +240,35 @@ func TestTextIsSafe(t *testing.T) {
 func TestSummaryLine(t *testing.T) {
 	t.Parallel()
 	lines := strings.Split(strings.TrimSpace(string(rendered(t, sample(), "txt"))), "\n")
-	want := "BLOCKED: 2 block, 3 warn, 3 pass, 3 info, 1 not checked - 8,412 of 9,120 will be sent, done in about 2 h 40 min (outlook is slowest)"
+	want := "BLOCKED: 2 block, 3 warn, 3 pass, 3 info, 1 not checked - enotify sends nothing until it is cured; then 8,412 of 9,120, done in about 2 h 40 min (outlook is slowest)"
 	if got := lines[len(lines)-1]; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// A report that blocks never says that the mail will be sent, and a batch that is
+// being sent is not told to wait.
+func TestSummaryOfABlockedReport(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		state      string
+		enforced   bool
+		line, page string
+	}{
+		{"draft", true, "enotify sends nothing until it is cured; then 655 of 655, done in about", "Do not send yet"},
+		{"blocked", true, "enotify sends nothing until it is cured; then 655 of 655, done in about", "Do not send yet"},
+		{"draft", false, "enotify does not enforce that: submitted all the same, it goes to 655 of 655, done in about", "Do not send yet"},
+		{"queued", false, "enotify does not enforce that: unless it is paused, it goes to 655 of 655, done in about", "Do not send yet"},
+		{"sending", false, "enotify does not enforce that: it is being sent, to 655 of 655, done in about", "It is being sent"},
+		{"retrying", false, "enotify does not enforce that: it is being sent, to 655 of 655, done in about", "It is being sent"},
+	} {
+		r := sample()
+		r.Subject.State, r.Findings[0].Enforced, r.Summary.Recipients, r.Summary.Sendable = c.state, c.enforced, 655, 655
+		if got := r.Line(); !strings.Contains(got, c.line) || strings.Contains(got, "will be sent") {
+			t.Errorf("%s, enforced %v: got line %q, want %q in it", c.state, c.enforced, got, c.line)
+		}
+		if got := string(rendered(t, r, "html")); !strings.Contains(got, c.page) || c.page != "Do not send yet" && strings.Contains(got, "Do not send yet") {
+			t.Errorf("%s, enforced %v: got a page without %q, or with other words", c.state, c.enforced, c.page)
+		}
 	}
 }

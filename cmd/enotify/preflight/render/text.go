@@ -59,6 +59,9 @@ func (t textPage) finding(f preflight.Finding) {
 	if f.Advice != "" {
 		t.wrap(f.Advice)
 	}
+	if f.Effect != "" {
+		t.labelled("effect", 0, "%s", f.Effect)
+	}
 	for i, line := range f.Fix {
 		t.labelled("publish", i, "%s", line)
 	}
