@@ -63,6 +63,7 @@ CREATE TABLE enotify.node (
     waits_for    bigint,
     stuck        bigint[] NOT NULL DEFAULT '{}',
     message_time interval CHECK (message_time > '0'),
+    settings     jsonb  NOT NULL DEFAULT '{}',
     started_at   timestamptz NOT NULL DEFAULT now(),
     live_until   timestamptz NOT NULL
 );
@@ -87,6 +88,9 @@ COMMENT ON COLUMN enotify.node.stuck IS
 COMMENT ON COLUMN enotify.node.message_time IS
     'recent mean time per accepted message on one connection, over all sites, opening the connection included; NULL: '
     'it has sent none';
+COMMENT ON COLUMN enotify.node.settings IS
+    'what else a preflight has to know of how this process sends: public_url, bounce_domain, smarthost, dkim_dir, as '
+    'enotify run was told';
 COMMENT ON COLUMN enotify.node.started_at IS 'when it joined';
 COMMENT ON COLUMN enotify.node.live_until IS 'each heartbeat moves it ahead; past it the node is dead';
 
@@ -129,13 +133,13 @@ COMMENT ON TABLE  enotify.verdict IS
 COMMENT ON COLUMN enotify.verdict.id IS 'number';
 COMMENT ON COLUMN enotify.verdict.client_id IS 'the client';
 COMMENT ON COLUMN enotify.verdict.identity IS
-    'mailfrom: the domain of the envelope sender. from: the domain of From: where it differs. dkim: a key to sign '
-    'with, listed only when it cannot be used. dmarc: the policy of the domain of From:, listed only when neither SPF '
-    'nor DKIM can pass aligned with it';
+    'mailfrom: the domain of the envelope sender. from: the domain of From: where it differs. dkim: the keys that '
+    'sign; record is what they publish, a zone line each. dmarc: the policy of the domain of From:, listed only when '
+    'neither SPF nor DKIM can pass aligned with it';
 COMMENT ON COLUMN enotify.verdict.domain IS 'the domain that was checked';
 COMMENT ON COLUMN enotify.verdict.egress IS 'the address that was checked';
 COMMENT ON COLUMN enotify.verdict.result IS
-    'RFC 7208 §2.6; for the identity dkim always fail; for dmarc fail or temperror';
+    'RFC 7208 §2.6; for dkim pass, or fail where a node cannot sign; for dmarc fail or temperror';
 COMMENT ON COLUMN enotify.verdict.blocks IS 'whether this client''s mail must not be sent from this address';
 COMMENT ON COLUMN enotify.verdict.record IS 'the record found; empty: none';
 COMMENT ON COLUMN enotify.verdict.explanation IS 'the term that decided, and how the evaluation reached it';

@@ -22,7 +22,17 @@ type Node struct {
 	Turn      Turn          // "" is Strict
 	Barred    []Barred      // clients that it may not send for
 
+	Settings    NodeSettings
 	MessageTime time.Duration // recent mean time per accepted message on one connection; 0: it has sent none
+}
+
+// NodeSettings are those that a preflight has to know beside the addresses; ""
+// is none.
+type NodeSettings struct {
+	PublicURL    string `json:"public_url,omitempty"`    // of the unsubscribe page
+	BounceDomain string `json:"bounce_domain,omitempty"` // of the operator's signed return paths
+	Smarthost    string `json:"smarthost,omitempty"`     // HOST:PORT
+	DKIMDir      string `json:"dkim_dir,omitempty"`      // on the node's host
 }
 
 // A Barred is a client that an address of a node may not send for.
@@ -57,7 +67,7 @@ SELECT n.id, n.name, n.egress, n.helo, n.version, n.started_at, n.live_until, gr
            SELECT DISTINCT ON (c.domain, v.egress) c.domain AS client, host(v.egress) AS egress, v.explanation AS reason, v.fix
            FROM enotify.verdict v JOIN enotify.client c ON c.id = v.client_id
            WHERE v.superseded_at IS NULL AND v.blocks AND v.egress = ANY (n.egress) ORDER BY c.domain, v.egress, v.id) b), '[]'),
-       coalesce(n.message_time, '0')
+       coalesce(n.message_time, '0'), n.settings
 FROM enotify.node n WHERE n.live_until > now() ORDER BY n.name, n.id`
 
 // Nodes lists the nodes that are alive.
@@ -68,7 +78,7 @@ func (db *DB) Nodes(ctx context.Context) ([]Node, error) {
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (n Node, err error) {
 		var egress []netip.Prefix // inet
-		err = row.Scan(&n.ID, &n.Name, &egress, &n.HELO, &n.Version, &n.StartedAt, &n.LiveUntil, &n.Heartbeat, &n.Groups, &n.Turn, &n.Barred, &n.MessageTime)
+		err = row.Scan(&n.ID, &n.Name, &egress, &n.HELO, &n.Version, &n.StartedAt, &n.LiveUntil, &n.Heartbeat, &n.Groups, &n.Turn, &n.Barred, &n.MessageTime, &n.Settings)
 		for _, e := range egress {
 			n.Egress = append(n.Egress, e.Addr())
 		}

@@ -10,10 +10,10 @@ import (
 
 // A Verdict is what the guard found for one identity and one egress address.
 type Verdict struct {
-	Identity    string        `json:"identity"` // "mailfrom", "from" where its domain differs, "dkim" for a key that cannot be used, "dmarc" where no proof is aligned
+	Identity    string        `json:"identity"` // "mailfrom", "from" where its domain differs, "dkim" for the keys that sign, "dmarc" where no proof is aligned
 	Domain      string        `json:"domain"`
 	Egress      netip.Addr    `json:"egress"`
-	Result      string        `json:"result"` // RFC 7208 §2.6; of dkim: fail; of dmarc: fail or temperror
+	Result      string        `json:"result"` // RFC 7208 §2.6; of dkim: pass or fail; of dmarc: fail or temperror
 	Blocks      bool          `json:"blocks"` // nothing may be sent from Egress for this client
 	Record      string        `json:"record"`
 	Explanation string        `json:"explanation"` // one sentence

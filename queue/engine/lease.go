@@ -153,15 +153,15 @@ type node struct {
 const joinSQL = `
 WITH swept AS (DELETE FROM enotify.node n WHERE n.live_until < now() - interval '30 days' RETURNING n.id),
      forgotten AS (DELETE FROM enotify.doubt d USING swept WHERE d.node_id = swept.id)
-INSERT INTO enotify.node (name, egress, helo, version, incarnation, live_until, turn)
-VALUES ($1, $2, $3, $4, $5::uuid, now() + $6, $7) RETURNING id, clock_timestamp()`
+INSERT INTO enotify.node (name, egress, helo, version, incarnation, live_until, turn, settings)
+VALUES ($1, $2, $3, $4, $5::uuid, now() + $6, $7, $8) RETURNING id, clock_timestamp()`
 
 // join registers a node, which holds no groups yet. The row of a dead node is kept
 // for a month, in case its journal comes back. After that its recipients in doubt
 // stay unknown.
 func (db *store) join(ctx context.Context, n node) (id int32, c clock, err error) {
 	c.here = time.Now()
-	row := db.pool.QueryRow(ctx, joinSQL, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, queue.LeaseTTL, cmp.Or(n.Turn, queue.Strict))
+	row := db.pool.QueryRow(ctx, joinSQL, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, queue.LeaseTTL, cmp.Or(n.Turn, queue.Strict), n.Settings)
 	err = row.Scan(&id, &c.there)
 	return id, c, err
 }
@@ -175,8 +175,8 @@ type lease struct {
 const (
 	// The row is written again when it was removed: the machine may have slept for long.
 	liveSQL = `
-INSERT INTO enotify.node AS n (id, name, egress, helo, version, incarnation, live_until, turn, waits_for, message_time, stuck) OVERRIDING SYSTEM VALUE
-VALUES ($1, $2, $3, $4, $5, $6::uuid, now() + $7, $8, nullif($9::bigint, 0), nullif($10::interval, '0'), $11)
+INSERT INTO enotify.node AS n (id, name, egress, helo, version, incarnation, live_until, turn, waits_for, message_time, stuck, settings) OVERRIDING SYSTEM VALUE
+VALUES ($1, $2, $3, $4, $5, $6::uuid, now() + $7, $8, nullif($9::bigint, 0), nullif($10::interval, '0'), $11, $12)
 ON CONFLICT (id) DO UPDATE SET live_until = excluded.live_until, waits_for = excluded.waits_for, stuck = excluded.stuck, message_time = excluded.message_time WHERE n.incarnation = excluded.incarnation
 RETURNING (SELECT count(*) FROM enotify.node o WHERE o.live_until > now() AND o.id <> $1) + 1, clock_timestamp()`
 	renewSQL = `UPDATE enotify.lease SET until = now() + $2 WHERE node_id = $1 RETURNING grp, epoch`
@@ -189,7 +189,7 @@ func (db *store) beat(ctx context.Context, n node, waitsFor int64, stuck []int64
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		c.here = time.Now()
 		row := tx.QueryRow(ctx, liveSQL, n.ID, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, queue.LeaseTTL,
-			cmp.Or(n.Turn, queue.Strict), waitsFor, n.MessageTime, stuck)
+			cmp.Or(n.Turn, queue.Strict), waitsFor, n.MessageTime, stuck, n.Settings)
 		err := row.Scan(&alive, &c.there)
 		if errors.Is(err, pgx.ErrNoRows) { // the database went back to a state before this node joined
 			return fmt.Errorf("another node has our number %d: start this one again", n.ID)

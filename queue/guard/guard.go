@@ -243,8 +243,11 @@ func (g *Guard) verdicts(ctx context.Context, s queue.Subject) []queue.Verdict {
 func (g *Guard) tell(s queue.Subject, found queue.Judgement) {
 	for _, d := range found.Drifts {
 		what := "a client's SPF has changed"
-		if d.Identity == "dmarc" {
+		switch d.Identity {
+		case "dmarc":
 			what = "a client's DMARC verdict has changed"
+		case "dkim":
+			what = "the keys that sign a client's mail have changed"
 		}
 		g.log.Warn(what, "client", s.Client, "domain", d.Domain, "egress", d.Egress,
 			"was", d.WasResult, "since", d.WasSince, "is", d.Result, "was_record", d.WasRecord, "record", d.Record,

@@ -95,6 +95,14 @@ func (j *Judge) Mail(ctx context.Context, m Mail) Opinion {
 			o.Verdicts = append(o.Verdicts, v)
 		}
 	}
+	for i, e := range m.Egress {
+		if len(m.Keys) > 0 && m.KeyTrouble == nil {
+			o.Verdicts = append(o.Verdicts, queue.Verdict{
+				Identity: DKIM, Domain: m.Keys[0].Name(), Egress: e.Addr, Result: string(spfguard.Pass), Record: Lines(m.Keys),
+				Explanation: "The nodes have the keys that sign.", ValidFor: o.MailFrom[i].TTL,
+			})
+		}
+	}
 	if m.KeyTrouble != nil {
 		for i, e := range m.Egress {
 			o.Verdicts = append(o.Verdicts, queue.Verdict{

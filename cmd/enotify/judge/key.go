@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"fmt"
+	"strings"
 
 	"enotify/sender/dkim"
 )
@@ -17,6 +18,29 @@ type Key struct {
 
 // Name is where the record of the key is published.
 func (k Key) Name() string { return dkim.Name(k.Domain, k.Selector) }
+
+// Lines are the zone lines of keys, as a verdict has them in its record.
+func Lines(keys []Key) string {
+	var lines []string
+	for _, k := range keys {
+		lines = append(lines, k.Name()+" IN TXT "+dkim.Record(k.Public))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// ParseLines reads the keys of a domain from the record of a verdict. It leaves
+// out what is no key of the domain.
+func ParseLines(domain, lines string) (keys []Key) {
+	for line := range strings.Lines(lines) {
+		name, record, _ := strings.Cut(strings.TrimSpace(line), " IN TXT ")
+		selector, of := strings.CutSuffix(name, dkim.Name(domain, ""))
+		published, err := dkim.ParseRecord(record)
+		if of && err == nil {
+			keys = append(keys, Key{Domain: domain, Selector: selector, Public: published.Public})
+		}
+	}
+	return keys
+}
 
 // Signers are the domains that sign, d= of DKIM (RFC 6376 §3.5).
 func Signers(keys []Key) []string {

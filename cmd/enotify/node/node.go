@@ -93,7 +93,10 @@ func (c Config) assemble(ctx context.Context, db *queue.DB) (_ *parts, err error
 	}
 	p.mail.Alerted = p.alert
 	p.server = &engine.Server{
-		DB: db, Node: queue.Node{Name: c.Name, Egress: c.Egress, HELO: c.HELO, Version: c.Version, Turn: c.Turn},
+		DB: db, Node: queue.Node{
+			Name: c.Name, Egress: c.Egress, HELO: c.HELO, Version: c.Version, Turn: c.Turn,
+			Settings: queue.NodeSettings{PublicURL: c.PublicURL, BounceDomain: c.BounceDomain, Smarthost: c.Smarthost, DKIMDir: c.DKIMDir},
+		},
 		Handler: p.monitor.watch(p.mail.Deliver), Admission: limits, Memory: limits, Schedule: c.Schedule,
 		Survey: p.mail.Survey, Check: compose.Check, MessageTime: p.mail.MessageTime,
 		MaxInFlight: c.MaxInFlight, Grace: c.Grace, StateDir: c.StateDir, UntilIdle: c.UntilIdle, Log: c.Log, Alerted: p.monitor.alert,

@@ -18,8 +18,8 @@ func checkDKIM(ctx context.Context, in *Input) []Finding {
 		f.Enforced = true
 		return []Finding{f}
 	case in.Keys == nil:
-		f.Severity, f.Found = NotChecked, "No directory of keys was named, so nobody knows here whether the mail will be signed."
-		f.Advice = "Name the one that enotify run has: --dkim-dir DIR."
+		f.Severity, f.Found = NotChecked, "The keys that sign are not known here: no live node has told of them, and no directory was named."
+		f.Advice = "Start a node, whose guard looks at them within seconds, or name the directory that enotify run has: --dkim-dir DIR."
 		return []Finding{f}
 	case len(in.Keys) == 0:
 		f.Severity = Warn

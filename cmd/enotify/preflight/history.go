@@ -72,5 +72,5 @@ const (
 )
 
 // BounceSample is how many messages it takes to judge by their share of bounces:
-// at a true share of 2 %, 200 messages show over 5 % about once in 200 times.
+// at a true share of 2 %, 200 messages show over 5 % about once in 400 times.
 const BounceSample = 200

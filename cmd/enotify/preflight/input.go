@@ -33,6 +33,9 @@ type Input struct {
 	KeyName    string
 	// KeysUnknown is whether keys sign for the client that nobody can look at here.
 	KeysUnknown bool
+	// KeysRemote is whether the nodes alone have the private halves of Keys: what is
+	// rendered here is not signed.
+	KeysRemote bool
 	// FromSPF is the client's setting.
 	FromSPF queue.FromSPF
 

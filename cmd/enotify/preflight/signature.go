@@ -19,11 +19,14 @@ func checkSignature(ctx context.Context, in *Input) []Finding {
 		f.Found = "The key cannot be read; see dkim.key."
 		return []Finding{f}
 	case in.Keys == nil:
-		f.Found = "No directory of keys was named, so the message could not be signed here."
+		f.Found = "The keys that sign are not known here, so the message could not be signed."
 		f.Advice = "Name the one that enotify run has: --dkim-dir DIR."
 		return []Finding{f}
 	case len(in.Keys) == 0:
 		f.Found = "The mail is not signed; see dkim.key."
+		return []Finding{f}
+	case in.KeysRemote:
+		f.Found = "The private keys are with the nodes, so the message could not be signed here; dkim.key compares what they sign with and what is published."
 		return []Finding{f}
 	case in.Rendering.Sample == nil:
 		f.Found = refusedWhat

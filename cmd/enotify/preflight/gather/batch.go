@@ -81,7 +81,11 @@ func (s *Sources) census(ctx context.Context, what Campaign, in *preflight.Input
 			return nil
 		}
 		s.say("rendering the messages")
-		in.Rendering, err = preflight.Render(&what.Batch, c, mail.Render, alike)
+		batch := what.Batch
+		if s.Keys.Path == "" || in.KeysRemote { // it cannot be signed here; dkim.sign says so
+			batch.DKIMSelectors = nil
+		}
+		in.Rendering, err = preflight.Render(&batch, c, mail.Render, alike)
 		return err
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -39,14 +40,16 @@ type Sources struct {
 	MailFrom string
 	// Lists are zones of DNS block lists to ask.
 	Lists []string
-	// Keys are the DKIM keys.
+	// Keys are the DKIM keys; without a path, what the nodes say of theirs.
 	Keys dkim.Directory
-	// BounceDomain, PublicURL and Smarthost are those of the nodes.
+	// BounceDomain, PublicURL and Smarthost override those of the live nodes.
 	BounceDomain, PublicURL, Smarthost string
 	// AllowMX are the networks that the nodes may dial receivers in.
 	AllowMX []string
 	// Message is what a message takes in one connection; 0 asks the nodes.
 	Message time.Duration
+
+	adopted bool // Keys.Path is that of a node, and may be of another host
 
 	// Progress is told what is being done; nil tells nobody.
 	Progress *term.Progress
@@ -78,7 +81,15 @@ func (s *Sources) say(format string, args ...any) {
 
 // Client gathers what the checks of a client look at, given an address of its.
 func (s *Sources) Client(ctx context.Context, from string) (*preflight.Input, error) {
-	egress, err := s.addresses(ctx)
+	var nodes []queue.Node
+	var err error
+	if s.DB != nil {
+		if nodes, err = s.DB.Nodes(ctx); err != nil {
+			return nil, err
+		}
+	}
+	s.adopt(nodes)
+	egress, err := s.addresses(nodes)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +105,9 @@ func (s *Sources) Client(ctx context.Context, from string) (*preflight.Input, er
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {
 		return nil, err
 	}
-	s.readKeys(in, c)
+	if err := s.readKeys(ctx, in, c); err != nil {
+		return nil, err
+	}
 	in.FromSPF = c.FromSPF
 	switch {
 	case s.MailFrom != "":
@@ -113,35 +126,81 @@ func (s *Sources) Client(ctx context.Context, from string) (*preflight.Input, er
 	return in, nil
 }
 
-// readKeys finds the keys that sign for a client.
-func (s *Sources) readKeys(in *preflight.Input, c queue.Client) {
-	switch {
-	case len(c.Selectors) == 0 && c.Domain != "":
-		in.Keys = []judge.Key{} // it is known that there is none
-		return
-	case s.Keys.Path == "":
-		in.KeysUnknown = len(c.Selectors) > 0
-		return
+// adopt takes over how the live nodes are set up, where nobody said otherwise.
+func (s *Sources) adopt(nodes []queue.Node) {
+	for _, n := range nodes {
+		s.PublicURL = cmp.Or(s.PublicURL, n.Settings.PublicURL)
+		s.BounceDomain = cmp.Or(s.BounceDomain, n.Settings.BounceDomain)
+		s.Smarthost = cmp.Or(s.Smarthost, n.Settings.Smarthost)
 	}
-	for _, selector := range c.Selectors {
-		key, err := s.Keys.Key(in.Client, selector)
-		if err != nil {
-			in.KeyName, in.KeyTrouble = dkim.Name(in.Client, selector), err
-			return
+	for _, n := range nodes { // a node on this host, whose files this user may read
+		if dir := n.Settings.DKIMDir; s.Keys.Path == "" && dir != "" {
+			if _, err := os.ReadDir(dir); err == nil {
+				s.Keys.Path, s.adopted = dir, true
+			}
 		}
-		in.Keys = append(in.Keys, judge.Key{Domain: key.Domain, Selector: key.Selector, Public: key.Public()})
 	}
 }
 
-// addresses are those of --egress, else of the live nodes, with their names.
-func (s *Sources) addresses(ctx context.Context) ([]queue.Egress, error) {
-	var nodes []queue.Node
-	var err error
-	if s.DB != nil {
-		if nodes, err = s.DB.Nodes(ctx); err != nil {
-			return nil, err
+// readKeys finds the keys that sign for a client: in the directory that was
+// named, else as the nodes say that they sign.
+func (s *Sources) readKeys(ctx context.Context, in *preflight.Input, c queue.Client) error {
+	switch {
+	case len(c.Selectors) == 0 && c.Domain != "":
+		in.Keys = []judge.Key{} // it is known that there is none
+		return nil
+	case s.Keys.Path == "":
+		return s.keysOfNodes(ctx, in, c)
+	}
+	for _, selector := range c.Selectors {
+		key, err := s.Keys.Key(in.Client, selector)
+		if err != nil && s.adopted { // the directory of another host may have the same name
+			in.Keys = nil
+			return s.keysOfNodes(ctx, in, c)
+		}
+		if err != nil {
+			in.KeyName, in.KeyTrouble = dkim.Name(in.Client, selector), err
+			return nil
+		}
+		in.Keys = append(in.Keys, judge.Key{Domain: key.Domain, Selector: key.Selector, Public: key.Public()})
+	}
+	return nil
+}
+
+// currentVerdicts is more than a client has: five identities for each address.
+const currentVerdicts = 200
+
+// keysOfNodes finds the keys that sign for a client by the guard's verdict. The
+// private keys are with the nodes, so nothing can be signed here.
+func (s *Sources) keysOfNodes(ctx context.Context, in *preflight.Input, c queue.Client) error {
+	if len(c.Selectors) == 0 {
+		return nil
+	}
+	in.KeysUnknown = true
+	verdicts, err := s.DB.Verdicts(ctx, c.Domain, currentVerdicts)
+	if err != nil {
+		return err
+	}
+	for _, v := range verdicts {
+		if v.Identity != judge.DKIM || v.SupersededAt != nil {
+			continue
+		}
+		if v.Blocks {
+			in.KeysUnknown, in.KeyName, in.KeyTrouble = false, v.Domain, errors.New(v.Explanation)
+			return nil
+		}
+		keys := judge.ParseLines(in.Client, v.Record)
+		same := slices.EqualFunc(keys, c.Selectors, func(k judge.Key, selector string) bool { return k.Selector == selector })
+		if same { // else they were changed, and the guard has not looked since
+			in.Keys, in.KeysUnknown, in.KeysRemote = keys, false, true
+			return nil
 		}
 	}
+	return nil
+}
+
+// addresses are those of --egress, else of the live nodes, with their names.
+func (s *Sources) addresses(nodes []queue.Node) ([]queue.Egress, error) {
 	var egress []queue.Egress
 	add := func(addr netip.Addr, helo string) {
 		if !slices.ContainsFunc(egress, func(e queue.Egress) bool { return e.Addr == addr }) {

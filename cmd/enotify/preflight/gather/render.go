@@ -21,7 +21,7 @@ import (
 // link in it must not unsubscribe anybody. It also says where one unsubscribes.
 func (s *Sources) renderer(ctx context.Context, in *preflight.Input) (*sender.Sender, error) {
 	mail := &sender.Sender{BounceDomain: s.BounceDomain, Keys: token.Keys{{ID: "0", Secret: []byte(rand.Text() + rand.Text())}}}
-	if in.KeyTrouble == nil {
+	if in.KeyTrouble == nil && !in.KeysRemote {
 		mail.DKIM.Path = s.Keys.Path
 	}
 	if s.PublicURL == "" {
