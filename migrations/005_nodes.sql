@@ -65,7 +65,8 @@ CREATE TABLE enotify.node (
     message_time interval CHECK (message_time > '0'),
     settings     jsonb  NOT NULL DEFAULT '{}',
     started_at   timestamptz NOT NULL DEFAULT now(),
-    live_until   timestamptz NOT NULL
+    live_until   timestamptz NOT NULL,
+    era          bigint NOT NULL DEFAULT 0
 );
 COMMENT ON TABLE  enotify.node IS
     'sender processes, a row per start. Removed when the process stops, when its journal was replayed, or 30 days '
@@ -93,6 +94,50 @@ COMMENT ON COLUMN enotify.node.settings IS
     'enotify run was told';
 COMMENT ON COLUMN enotify.node.started_at IS 'when it joined';
 COMMENT ON COLUMN enotify.node.live_until IS 'each heartbeat moves it ahead; past it the node is dead';
+COMMENT ON COLUMN enotify.node.era IS
+    'the last era (table era) for which the node has written what it knows; 0: none yet';
+
+CREATE TABLE enotify.node_mark (
+    node_id int      NOT NULL REFERENCES enotify.node ON DELETE CASCADE,
+    writer  smallint NOT NULL CHECK (writer >= 0),
+    n       bigint   NOT NULL,
+    PRIMARY KEY (node_id, writer)
+) WITH (fillfactor = 20); -- a row is updated in every tick: room for its versions on one page
+COMMENT ON TABLE  enotify.node_mark IS
+    'how many transactions each writer of a node has committed. A number below the one that the node was told of '
+    'means that the database went back and forgot some';
+COMMENT ON COLUMN enotify.node_mark.node_id IS 'the node';
+COMMENT ON COLUMN enotify.node_mark.writer IS '0: intents. From 1: writers of outcomes';
+COMMENT ON COLUMN enotify.node_mark.n IS 'transactions committed';
+
+CREATE TABLE enotify.era (
+    singleton    boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    installation uuid   NOT NULL DEFAULT gen_random_uuid(),
+    number       bigint NOT NULL DEFAULT 1,
+    server       timestamptz NOT NULL DEFAULT pg_postmaster_start_time(),
+    timeline     text NOT NULL DEFAULT left(pg_walfile_name(pg_current_wal_lsn()), 8),
+    began_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    heard_at     timestamptz NOT NULL DEFAULT '-infinity',
+    moved        boolean NOT NULL DEFAULT false,
+    lost         boolean NOT NULL DEFAULT false,
+    settled_at   timestamptz DEFAULT clock_timestamp()
+);
+INSERT INTO enotify.era DEFAULT VALUES;
+COMMENT ON TABLE  enotify.era IS
+    'one row: the run of the database server that the nodes count on. A database can only go back when another server, '
+    'or another run of it, takes over. Then a new era begins: nothing is sent before each node has written what it '
+    'knows, or is known to be missing';
+COMMENT ON COLUMN enotify.era.singleton IS 'true: there is one row';
+COMMENT ON COLUMN enotify.era.installation IS 'identifies this database in journals, also after it was restored';
+COMMENT ON COLUMN enotify.era.number IS 'counts eras';
+COMMENT ON COLUMN enotify.era.server IS 'when the server of this era started';
+COMMENT ON COLUMN enotify.era.timeline IS 'its timeline, see timeline()';
+COMMENT ON COLUMN enotify.era.began_at IS 'when a node first saw this server';
+COMMENT ON COLUMN enotify.era.heard_at IS
+    'the last heartbeat before it: a node that was dead by then is not waited for';
+COMMENT ON COLUMN enotify.era.moved IS 'whether the era before had another timeline';
+COMMENT ON COLUMN enotify.era.lost IS 'whether a node found that commits are missing';
+COMMENT ON COLUMN enotify.era.settled_at IS 'since when messages may begin again; NULL: they may not yet';
 
 CREATE TABLE enotify.lease (
     grp     smallint PRIMARY KEY,

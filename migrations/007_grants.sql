@@ -14,9 +14,9 @@ GRANT INSERT (batch_id, address, data) ON enotify.recipient_in TO enotify_app, e
 GRANT SELECT ON
     enotify.attachment, enotify.attempt, enotify.auth_refusal, enotify.batch, enotify.batch_count, enotify.batch_domain,
     enotify.batch_log, enotify.client, enotify.client_login, enotify.destination, enotify.domain, enotify.doubt,
-    enotify.counted_reply, enotify.lease, enotify.node, enotify.outcome, enotify.pace, enotify.preflight,
-    enotify.recipient, enotify.recipient_in, enotify.report, enotify.retry, enotify.site, enotify.suppression,
-    enotify.verdict
+    enotify.counted_reply, enotify.era, enotify.lease, enotify.node, enotify.node_mark, enotify.outcome, enotify.pace,
+    enotify.preflight, enotify.recipient, enotify.recipient_in, enotify.report, enotify.retry, enotify.site,
+    enotify.suppression, enotify.verdict
     TO enotify_admin, enotify_sender;
 
 GRANT INSERT, UPDATE, DELETE ON
@@ -28,8 +28,8 @@ GRANT INSERT (batch_id, verdict, line, forced, report) ON enotify.preflight TO e
 GRANT SELECT (id, created_at, retired_at) ON enotify.token_key TO enotify_admin;
 
 GRANT INSERT, UPDATE, DELETE ON
-    enotify.attempt, enotify.auth_refusal, enotify.doubt, enotify.counted_reply, enotify.node, enotify.outcome,
-    enotify.pace, enotify.report, enotify.retry, enotify.suppression, enotify.verdict
+    enotify.attempt, enotify.auth_refusal, enotify.doubt, enotify.counted_reply, enotify.node, enotify.node_mark,
+    enotify.outcome, enotify.pace, enotify.report, enotify.retry, enotify.suppression, enotify.verdict
     TO enotify_sender;
 GRANT INSERT ON enotify.site TO enotify_sender;
 GRANT SELECT ON enotify.token_key TO enotify_sender;
@@ -41,3 +41,5 @@ GRANT UPDATE (refused_at, refused_why) ON enotify.client TO enotify_sender;
 GRANT UPDATE (grp, site_id, surveyed_at, surveyed_until, no_mail, no_mail_code, no_mail_enhanced, no_mail_reply)
     ON enotify.domain TO enotify_sender;
 GRANT UPDATE ON enotify.lease TO enotify_sender;
+GRANT UPDATE (number, server, timeline, began_at, heard_at, moved, lost, settled_at)
+    ON enotify.era TO enotify_sender;

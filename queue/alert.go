@@ -26,11 +26,14 @@ type Alert struct {
 
 // Kinds of alerts. They are words for programs, and do not change.
 const (
-	AlertAuthRejected  = "auth_rejected"  // receivers begin to refuse a client's mail as not authorised
-	AlertClientBlocked = "client_blocked" // batches of a client were stopped
-	AlertSpamBlock     = "spam_block"     // an egress address is held at a site
-	AlertSmarthost     = "smarthost"      // our smarthost does not accept us
-	AlertContent       = "content"        // a batch was stopped because no message of it can be composed
+	AlertAuthRejected  = "auth_rejected"      // receivers begin to refuse a client's mail as not authorised
+	AlertClientBlocked = "client_blocked"     // batches of a client were stopped
+	AlertSpamBlock     = "spam_block"         // an egress address is held at a site
+	AlertSmarthost     = "smarthost"          // our smarthost does not accept us
+	AlertContent       = "content"            // a batch was stopped because no message of it can be composed
+	AlertDurability    = "durability"         // the database may forget what it has committed
+	AlertWentBack      = "database_went_back" // the database has forgotten what it had committed
+	AlertStalled       = "stalled"            // a batch does not move though its sites are open
 )
 
 const raiseSQL = `SELECT pg_notify('enotify_alert', $1)`

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -81,10 +82,30 @@ const logAttemptsSQL = `
 INSERT INTO enotify.attempt (batch_id, seq, n, class, code, enhanced, reply, host, at)
 SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::text[]::enotify.reply_class[], $5::smallint[], $6::text[], $7::text[], $8::text[], $9::timestamptz[])`
 
-// Finish records results and their consequences in one transaction: one round trip,
-// except when receivers refused a client. It may be called again with the same
-// results when it is unknown whether it committed.
+// A Mark counts the transactions that a writer of a node has committed (table
+// node_mark). The zero Mark counts nothing.
+type Mark struct {
+	Node   int32
+	Writer int16
+}
+
+// MarkSQL counts one more transaction of a writer ($2) of a node ($1), and
+// returns how many there are. It inserts no row for a node that is not there.
+const MarkSQL = `
+INSERT INTO enotify.node_mark AS m (node_id, writer, n) SELECT n.id, $2, 1 FROM enotify.node n WHERE n.id = $1
+ON CONFLICT (node_id, writer) DO UPDATE SET n = m.n + 1 RETURNING n`
+
+// Finish records results, and what follows from them, in one transaction: one
+// round trip, but for refusals of a client. It may be called again with the
+// same results when nobody knows whether it committed.
 func (db *DB) Finish(ctx context.Context, results []Result) (alerts []Alert, err error) {
+	_, alerts, err = db.FinishMarked(ctx, Mark{}, results)
+	return alerts, err
+}
+
+// FinishMarked is Finish for a writer that counts its transactions; n is their
+// number now, 0 when the database does not know the node.
+func (db *DB) FinishMarked(ctx context.Context, mark Mark, results []Result) (n int64, alerts []Alert, err error) {
 	var final, deferred, taken, logged columns
 	var refused []Result
 	var suppressing suppressing
@@ -123,8 +144,18 @@ func (db *DB) Finish(ctx context.Context, results []Result) (alerts []Alert, err
 	if c := &logged; len(c.batch) > 0 {
 		b.Queue(logAttemptsSQL, c.batch, c.seq, c.try, c.class, c.code, c.enhanced, c.reply, c.host, c.at)
 	}
+	if mark != (Mark{}) {
+		b.Queue(MarkSQL, mark.Node, mark.Writer).QueryRow(func(row pgx.Row) error {
+			if err := row.Scan(&n); !errors.Is(err, pgx.ErrNoRows) {
+				return err
+			}
+			n = 0
+			return nil
+		})
+	}
 	if len(refused) == 0 {
-		return nil, db.pool.SendBatch(ctx, &b).Close()
+		err = db.pool.SendBatch(ctx, &b).Close() // which sets n
+		return n, nil, err
 	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		clients, err := lockRefused(ctx, tx, refused)
@@ -137,7 +168,7 @@ func (db *DB) Finish(ctx context.Context, results []Result) (alerts []Alert, err
 		alerts, err = refuse(ctx, tx, clients, refused)
 		return err
 	})
-	return alerts, err
+	return n, alerts, err
 }
 
 // batchesOf lists the batches of the results, each once.

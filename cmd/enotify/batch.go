@@ -23,7 +23,7 @@ import (
 
 func (a *app) batchCmd() *cobra.Command {
 	return noun("batch", "Notifications to many recipients", a.batchCreateCmd(), a.batchEditCmd(), a.batchSubmitCmd(), a.batchTestCmd(), a.batchListCmd(), a.batchShowCmd(), a.batchWatchCmd(),
-		a.batchPauseCmd(), a.batchResumeCmd(), a.batchCancelCmd(), a.batchRequeueCmd(), a.batchAuditCmd(), a.batchPruneCmd())
+		a.batchPauseCmd(), a.batchResumeCmd(), a.batchCancelCmd(), a.batchRequeueCmd(), a.batchAuditCmd(), a.batchDoubtCmd(), a.batchPruneCmd())
 }
 
 // batchVerb makes a verb that does one thing to one batch, and then says where

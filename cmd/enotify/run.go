@@ -61,6 +61,7 @@ func (a *app) runCmd() *cobra.Command {
 	f.IntVar(&c.MaxInFlight, "max-in-flight", 2000, "messages begun but not yet recorded, at most")
 	f.IntVar(&c.MaxConnections, "max-connections", 500, "SMTP connections open at the same time, at most, beside twice as many that wait long for a receiver")
 	f.DurationVar(&c.Recheck, "spf-recheck", 6*time.Hour, "time between SPF checks of clients without a batch")
+	f.BoolVar(&c.RequireDurable, "require-durable", false, "refuse a database server that may forget what it has committed: fsync or full_page_writes off, or standbys of which none is synchronous")
 	f.StringVar(&c.StateDir, "state-dir", "", "`FOLDER` of the journal, on a disk that outlives the process; nodes of one host may share it; default: in the user's state folder")
 	f.StringVar(&c.Listen, "listen", "", "serve /healthz, /metrics and the unsubscribe page at `ADDR`, such as 127.0.0.1:9025")
 	f.StringVar(&c.PublicURL, "public-url", "", "https `URL` at which readers reach the unsubscribe page; pass its /u/ on to --listen")

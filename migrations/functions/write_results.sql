@@ -5,6 +5,7 @@ DECLARE
     -- Drawn each time: two sessions with one shard for good would always wait for each other.
     mine smallint := floor(random() * 16);
 BEGIN
+    PERFORM enotify.durable();
     FOR it IN SELECT DISTINCT n % 64 FROM unnest(batches) n ORDER BY 1 LOOP
         PERFORM FROM enotify.engine_lock l WHERE l.kind = 'results' AND l.slot = it AND l.shard = mine FOR UPDATE;
     END LOOP;
@@ -12,6 +13,7 @@ END $$;
 
 COMMENT ON FUNCTION enotify.write_results IS
     'to be called before outcomes of these batches are written: waits for transactions that hold lock_results(), and '
-    'makes later ones wait for this transaction. Writers hardly ever wait for each other';
+    'makes later ones wait for this transaction. Writers hardly ever wait for each other. The '
+    'transaction is committed durably: see durable()';
 
 GRANT EXECUTE ON FUNCTION enotify.write_results TO enotify_sender;

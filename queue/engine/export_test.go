@@ -11,7 +11,7 @@ import (
 
 // WriteJournal writes the lines of messages to a new journal while more says so.
 func WriteJournal(dir string, more func() bool) error {
-	j, err := openJournal(dir, newIncarnation())
+	j, err := openJournal(dir, "test", newIncarnation())
 	if err != nil {
 		return err
 	}
@@ -25,7 +25,7 @@ func WriteJournal(dir string, more func() bool) error {
 		}
 		j.end(&r)
 		if rs = append(rs, r); len(rs) == minFlush {
-			j.recorded(rs)
+			j.recorded(1, int64(seq), rs)
 			rs = rs[:0]
 		}
 	}
@@ -53,7 +53,7 @@ func GiveBack(ctx context.Context, db *queue.DB, id int32, doubtful bool) error 
 // TriesBegun writes a journal on tries of one recipient, and returns those that
 // whoever reads it must take for begun.
 func TriesBegun(dir string, write func(begin, end, recorded func(try int))) (tries []int, err error) {
-	j, err := openJournal(dir, newIncarnation())
+	j, err := openJournal(dir, "test", newIncarnation())
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func TriesBegun(dir string, write func(begin, end, recorded func(try int))) (tri
 	of := func(try int) *result {
 		return &result{Result: queue.Result{Batch: 1, Seq: 1, Try: try, Outcome: queue.Outcome{State: queue.Bounced, Class: queue.AuthRejected}}}
 	}
-	write(func(try int) { j.ending(of(try)) }, func(try int) { j.end(of(try)) }, func(try int) { j.recorded([]result{*of(try)}) })
+	write(func(try int) { j.ending(of(try)) }, func(try int) { j.end(of(try)) }, func(try int) { j.recorded(1, int64(try), []result{*of(try)}) })
 	text, err := os.ReadFile(filepath.Join(j.dir, journalFile))
 	if err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func TriesBegun(dir string, write func(begin, end, recorded func(try int))) (tri
 
 // Reread writes a result to a journal, and returns what whoever reads it finds.
 func Reread(dir string, r queue.Result) (found queue.Result, err error) {
-	j, err := openJournal(dir, newIncarnation())
+	j, err := openJournal(dir, "test", newIncarnation())
 	if err != nil {
 		return found, err
 	}
@@ -89,7 +89,7 @@ func Reread(dir string, r queue.Result) (found queue.Result, err error) {
 	}
 	p, err := parseJournal(text, bootID())
 	for _, r := range p.results {
-		found = r
+		found = r.Result
 	}
 	return found, err
 }

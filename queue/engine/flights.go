@@ -13,6 +13,7 @@ import (
 type result struct {
 	queue.Result
 	domain string
+	made   int64 // when the batch was created, in microseconds since 1970
 	grp    int16
 	first  bool // a first try of the batch, not of those that wait in retry
 }

@@ -13,8 +13,8 @@ import (
 // meanwhile goes into one transaction: the slower the database, the more results
 // in each. No timer delays a result.
 type flusher struct {
-	record  func(ctx context.Context, rs []result) error // writes them to the database
-	done    func(rs []result)                            // called with results that were written
+	record  func(ctx context.Context, writer int16, rs []result) (mark int64, err error) // in the database
+	done    func(writer int16, mark int64, rs []result)                                  // told of those that are
 	log     *slog.Logger
 	ctx     context.Context
 	mu      sync.Mutex
@@ -26,13 +26,11 @@ type flusher struct {
 	failing atomic.Bool // the last write failed
 }
 
-func startFlusher(
-	ctx context.Context, log *slog.Logger, record func(context.Context, []result) error, done func([]result),
-) *flusher {
-	f := &flusher{ctx: context.WithoutCancel(ctx), log: log, record: record, done: done}
+func startFlusher(ctx context.Context, v *serving) *flusher {
+	f := &flusher{ctx: context.WithoutCancel(ctx), log: v.log, record: v.record, done: v.recorded}
 	f.cond = sync.NewCond(&f.mu)
-	for range flushers {
-		f.writers.Go(f.write)
+	for i := range flushers {
+		f.writers.Go(func() { f.write(intents + 1 + int16(i)) })
 	}
 	return f
 }
@@ -63,14 +61,17 @@ func (f *flusher) stop(ctx context.Context) error {
 	return nil
 }
 
-func (f *flusher) write() {
+// write is one of the writers, by its number among those of table node_mark.
+func (f *flusher) write(writer int16) {
 	for {
 		rs := f.take()
 		if rs == nil {
 			return
 		}
+		var mark int64
 		for failures := 1; ; failures++ {
-			err := f.try(rs)
+			var err error
+			mark, err = f.try(writer, rs)
 			f.failing.Store(err != nil)
 			if err == nil {
 				break
@@ -84,7 +85,7 @@ func (f *flusher) write() {
 				return
 			}
 		}
-		f.done(rs)
+		f.done(writer, mark, rs)
 		f.mu.Lock()
 		f.writing -= len(rs)
 		f.mu.Unlock()
@@ -92,10 +93,10 @@ func (f *flusher) write() {
 	}
 }
 
-func (f *flusher) try(rs []result) error {
+func (f *flusher) try(writer int16, rs []result) (mark int64, err error) {
 	ctx, cancel := context.WithTimeout(f.ctx, roundTrip)
 	defer cancel()
-	return f.record(ctx, rs)
+	return f.record(ctx, writer, rs)
 }
 
 // take waits for results; nil means stop.

@@ -14,6 +14,9 @@ func (v *serving) heartbeat(ctx context.Context) (idle bool, err error) {
 	if err := v.journal.heal(); err != nil {
 		return false, err
 	}
+	if err := v.store.noticeServer(ctx); err != nil {
+		return false, err
+	}
 	if err := v.renew(ctx); err != nil {
 		return false, err
 	}
@@ -55,6 +58,10 @@ func (v *serving) heartbeat(ctx context.Context) (idle bool, err error) {
 		return false, err
 	}
 	v.phase = steady
+	v.reach.prune()
+	if err := v.watch(ctx); err != nil {
+		return false, err
+	}
 	if !v.UntilIdle || len(v.batches.order) > 0 || v.flights.count() > 0 {
 		return false, nil // not idle, or not needed without UntilIdle
 	}

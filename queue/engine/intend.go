@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
 
@@ -97,7 +98,7 @@ WITH want AS (
 	UPDATE enotify.batch_domain d SET intent_seq = d.intent_seq + w.n
 	FROM want w, enotify.batch b, enotify.lease l
 	WHERE d.batch_id = $1 AND d.domain_id = w.domain_id AND d.intent_seq + w.n <= d.last_seq
-	  AND b.id = $1 AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now()
+	  AND b.id = $1 AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now() AND (SELECT enotify.may_begin($6))
 	  AND d.grp = w.grp AND l.grp = w.grp AND l.node_id = $6 AND l.epoch = w.epoch AND l.until > clock_timestamp()
 	  AND (SELECT enotify.may_send($6, x.client_id) FROM enotify.batch x WHERE x.id = $1)`
 
@@ -121,7 +122,7 @@ WITH want AS (
 	SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::smallint[], $5::bigint[]) w (batch_id, domain_id, n, grp, epoch)
 ), allowed AS MATERIALIZED (
 	SELECT b.id FROM enotify.batch b
-	WHERE b.id = ANY ($1) AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now() AND enotify.may_send($6, b.client_id)
+	WHERE b.id = ANY ($1) AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now() AND enotify.may_send($6, b.client_id) AND (SELECT enotify.may_begin($6))
 ), due AS (
 	SELECT t.batch_id, t.seq FROM want w JOIN allowed a ON a.id = w.batch_id CROSS JOIN LATERAL (
 		SELECT t.batch_id, t.seq FROM enotify.retry t
@@ -143,7 +144,7 @@ LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true`
 // The batches before go before that one where they have the same domain.
 //
 // The lock lets a takeover wait for this transaction, see adopt.
-func (db *store) intend(ctx context.Context, node int32, picks []pick, before []int64) ([]picked, error) {
+func (db *store) intend(ctx context.Context, node int32, picks []pick, before []int64) (got []picked, mark int64, err error) {
 	var batches []int64
 	var domains, counts []int32
 	var grps []int16
@@ -157,6 +158,7 @@ func (db *store) intend(ctx context.Context, node int32, picks []pick, before []
 	}
 	var b pgx.Batch
 	b.Queue(lockNodesSQL, []int32{node})
+	b.Queue(queue.MarkSQL, node, intents)
 	switch {
 	case picks[0].retry:
 		b.Queue(intendRetriesSQL, batches, domains, counts, grps, epochs, node)
@@ -168,21 +170,23 @@ func (db *store) intend(ctx context.Context, node int32, picks []pick, before []
 	results := db.pool.SendBatch(ctx, &b)
 	defer results.Close()
 	if _, err := results.Exec(); err != nil {
-		return nil, err
+		return nil, 0, err
+	}
+	if err := results.QueryRow().Scan(&mark); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return nil, 0, err
 	}
 	rows, err := results.Query()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	got, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p picked, err error) {
-		return p, row.Scan(&p.batch, &p.seq, &p.domainID, &p.address, &p.data, &p.attempts, &p.tries,
-			&p.class, &p.suppressed, &p.counted)
+	got, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p picked, err error) {
+		return p, row.Scan(&p.batch, &p.seq, &p.domainID, &p.address, &p.data, &p.attempts, &p.tries, &p.class, &p.suppressed, &p.counted)
 	})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	if err := results.Close(); err != nil { // the commit: nothing may begin before it
-		return nil, err
+	if err := results.Close(); err != nil { // the commit: only after it may anything begin
+		return nil, 0, err
 	}
-	return got, nil
+	return got, mark, nil
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"enotify/queue"
 )
@@ -24,9 +25,14 @@ import (
 // a message leaves, a line with the outcome of the try, and a line when that outcome
 // is in the database.
 //
-//   - batch seq try                           its end may have left
-//     = batch seq try domain grp attempts wait  {outcome}
-//   - batch seq try batch seq try …           recorded
+//   - batch seq try made                                its end may have left
+//     = batch seq try made domain grp attempts wait  {outcome}
+//   - writer n batch seq try batch seq try …            recorded, in the n-th transaction of that writer
+//     x                                                 closed: all of it is recorded
+//
+// Made is when the batch was created, in microseconds since 1970: another batch
+// may get its number after the database went back. What is recorded is kept for
+// a while, since the database may forget it: see [keepPast].
 //
 // Each line ends with its checksum. Lines are written, not synced: what was
 // written survives the process, but not the machine. So the first line names the
@@ -34,15 +40,18 @@ import (
 // no message left.
 //
 // The file lies in a folder of its own, which is locked (flock) while the
-// process lives, stopped or not. When the file has grown large, a new one begins
-// with what is not recorded yet. A nil journal keeps nothing.
+// process lives, stopped or not. When the file has grown large, it becomes one of
+// the past, and a new one begins with the lines of what is not recorded yet. A nil
+// journal keeps nothing.
 type journal struct {
-	dir         string
-	lock        *os.File // the folder
-	incarnation string
+	dir          string
+	lock         *os.File // the folder
+	installation string   // of the database, see table era
+	incarnation  string
 
 	mu    sync.Mutex
 	file  *os.File
+	marks map[int16]int64   // number of the last transaction of each writer
 	open  map[flight][]byte // lines of each message whose end may have left, and that is not recorded
 	buf   []byte
 	size  int
@@ -54,12 +63,13 @@ const (
 	journalFolder  = ".journal" // ends the name of a folder in use
 	draftFolder    = "new-"     // begins that of one in the making
 	journalFile    = "lines"
-	journalVersion = "enotify-journal-3"
+	pastFile       = "past-" // begins the name of a file of the past; a number follows
+	journalVersion = "enotify-journal-4"
 	minRewrite     = 1 << 20 // octets
 )
 
 // openJournal makes a journal of its own in the state folder.
-func openJournal(stateDir, incarnation string) (*journal, error) {
+func openJournal(stateDir, installation, incarnation string) (*journal, error) {
 	if err := os.MkdirAll(stateDir, 0o700); err != nil {
 		return nil, err
 	}
@@ -67,7 +77,7 @@ func openJournal(stateDir, incarnation string) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{dir: draft, incarnation: incarnation, open: map[flight][]byte{}}
+	j := &journal{dir: draft, installation: installation, incarnation: incarnation, open: map[flight][]byte{}, marks: map[int16]int64{}}
 	if j.lock, err = tryLockFolder(draft); err == nil {
 		err = j.rewrite()
 	}
@@ -92,7 +102,7 @@ func (j *journal) ending(r *result) bool {
 	if j.err != nil {
 		return false
 	}
-	j.line('+', r.Batch, int64(r.Seq), int64(r.Try))
+	j.line('+', r.Batch, int64(r.Seq), int64(r.Try), r.made)
 	j.sum()
 	if j.write() != nil {
 		return false
@@ -115,21 +125,23 @@ func (j *journal) end(r *result) {
 	if !ok && r.State == queue.Deferred || err != nil {
 		return // a try without a line is made again after a kill, as a deferred one is
 	}
-	j.line('=', r.Batch, int64(r.Seq), int64(r.Try), int64(r.DomainID), int64(r.grp), int64(r.Attempts), int64(r.Wait))
+	j.line('=', r.Batch, int64(r.Seq), int64(r.Try), r.made, int64(r.DomainID), int64(r.grp), int64(r.Attempts), int64(r.Wait))
 	j.buf = append(append(j.buf, ' '), outcome...)
 	j.sum()
 	_ = j.write()
 	j.open[key] = append(left, j.buf...)
 }
 
-// recorded forgets messages whose results are in the database.
-func (j *journal) recorded(rs []result) {
+// recorded notes that results are in the database since a transaction of a writer.
+func (j *journal) recorded(writer int16, mark int64, rs []result) {
 	if j == nil {
 		return
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.line('-')
+	j.marks[writer] = mark
+	j.line('-', int64(writer), mark)
+	head := len(j.buf)
 	for i := range rs {
 		key := rs[i].flight()
 		if _, ok := j.open[key]; ok {
@@ -139,12 +151,12 @@ func (j *journal) recorded(rs []result) {
 			j.number(int64(key.try))
 		}
 	}
-	if len(j.buf) > 1 {
+	if len(j.buf) > head {
 		j.sum()
 		_ = j.write()
 	}
-	if j.size > j.limit && j.err == nil && j.rewrite() != nil {
-		j.limit = 2 * j.size // the old file is still good
+	if j.size > j.limit && j.err == nil && j.turnPage() != nil {
+		j.limit = 2 * j.size // the file that is there serves on
 	}
 }
 
@@ -172,6 +184,36 @@ func (j *journal) heal() error {
 	return nil
 }
 
+// turnPage makes the file one of the past, and begins a new one.
+func (j *journal) turnPage() error {
+	dropPast(j.dir)
+	past := filepath.Join(j.dir, pastFile+strconv.FormatInt(time.Now().UnixNano(), 10))
+	if err := os.Link(filepath.Join(j.dir, journalFile), past); err != nil {
+		return err
+	}
+	return j.rewrite()
+}
+
+// keepPast is how long a node knows what it has recorded, should the database go
+// back: longer than a standby lags that anyone would promote.
+const keepPast = 15 * time.Minute
+
+// dropPast removes the files of the past that are older than keepPast.
+func dropPast(dir string) {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return // they are removed another time
+	}
+	for _, file := range files {
+		if !strings.HasPrefix(file.Name(), pastFile) {
+			continue
+		}
+		if info, err := file.Info(); err == nil && time.Since(info.ModTime()) > keepPast {
+			_ = os.Remove(filepath.Join(dir, file.Name()))
+		}
+	}
+}
+
 // rewrite begins a new file with the lines that still count.
 func (j *journal) rewrite() error {
 	next := filepath.Join(j.dir, journalFile+".new")
@@ -179,11 +221,16 @@ func (j *journal) rewrite() error {
 	if err != nil {
 		return err
 	}
-	j.buf = append(j.buf[:0], journalVersion+" "+j.incarnation+" "+bootID()...)
+	j.buf = append(j.buf[:0], journalVersion+" "+j.incarnation+" "+bootID()+" "+j.installation...)
 	j.sum()
 	text := bytes.Clone(j.buf)
 	for _, lines := range j.open {
 		text = append(text, lines...)
+	}
+	for writer, mark := range j.marks {
+		j.line('-', int64(writer), mark)
+		j.sum()
+		text = append(text, j.buf...)
 	}
 	_, err = file.Write(text)
 	if err == nil {
@@ -239,7 +286,21 @@ func (j *journal) close() {
 	}
 }
 
-// remove deletes an empty journal.
+// finish closes a journal of which everything is recorded. It stays until it is
+// older than keepPast.
+func (j *journal) finish() {
+	if j == nil {
+		return
+	}
+	j.mu.Lock()
+	j.line('x')
+	j.sum()
+	_ = j.write() // without that line it is replayed, which changes nothing
+	j.mu.Unlock()
+	j.close()
+}
+
+// remove ends a journal of a node that never was.
 func (j *journal) remove() {
 	if j == nil {
 		return

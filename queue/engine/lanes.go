@@ -188,3 +188,13 @@ func (h *laneHeap) Pop() any {
 	*h = old[:len(old)-1]
 	return last
 }
+
+// waiting reports whether first tries of a batch wait here.
+func (ls *lanes) waiting(batch int64) bool {
+	for key := range ls.known {
+		if key.batch == batch && !key.retry {
+			return true
+		}
+	}
+	return false
+}

@@ -104,6 +104,9 @@ func (v *serving) renew(ctx context.Context) error {
 	v.batches.waitsFor = 0
 	v.clock.Store(&now)
 	v.leases.renewed(sent)
+	if err := v.enter(ctx); err != nil {
+		return err
+	}
 	share, err := v.share(ctx, alive)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"enotify/queue"
@@ -99,7 +100,11 @@ func (v *serving) begin(ctx context.Context, picks []pick) error {
 	var got []picked
 	err := v.keepSpent(ctx)
 	if err == nil {
-		got, err = v.store.intend(ctx, v.node.ID, picks, v.batches.ahead(picks[0].batch))
+		var mark int64
+		got, mark, err = v.store.intend(ctx, v.node.ID, picks, v.batches.ahead(picks[0].batch))
+		if err == nil && v.marks.note(intents, mark) {
+			got, err = nil, errors.New("the database went back")
+		}
 	}
 	now := time.Now()
 	byDomain := make(map[laneKey]*pick, len(picks))
@@ -127,16 +132,17 @@ func (v *serving) hand(p picked, from *pick) {
 		MayBegin: r.mayBegin, MayEnd: func() bool { return true },
 	}
 	res := result{
-		Result: queue.Result{
-			Batch: p.batch, Seq: p.seq, DomainID: p.domainID, Try: p.tries + 1, Attempts: p.attempts, Counted: p.counted,
-		},
-		domain: from.domain, grp: from.grp, first: !from.retry,
+		Result: queue.Result{Batch: p.batch, Seq: p.seq, DomainID: p.domainID, Try: p.tries + 1, Attempts: p.attempts, Counted: p.counted},
+		domain: from.domain, made: r.batch.CreatedAt.UnixMicro(), grp: from.grp, first: !from.retry,
 	}
 	if v.journal != nil {
 		m.MayBegin = func() bool { return r.mayBegin() && !v.journal.failed() }
 		m.MayEnd = func() bool { return v.journal.ending(&res) }
 	}
 	v.flights.begin(&res)
+	if res.first {
+		v.reach.note(&res)
+	}
 	if p.suppressed != nil {
 		o := queue.Outcome{State: queue.Suppressed, Reply: queue.Reply{Text: *p.suppressed}}
 		if p.class != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,16 +20,28 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A predecessor is what the journal of a node that died says.
+// A predecessor is what the journal of a node says.
 type predecessor struct {
-	incarnation string
-	left        map[flight]bool // tries whose message may have left
-	results     map[flight]queue.Result
-	complete    bool // of a try without a line, no message left
+	incarnation  string
+	installation string              // database that it is about
+	left         map[flight]int64    // tries whose message may have left, and that are not recorded; when the batch was created
+	results      map[flight]knownTry // those that are not recorded, and those that the database has forgotten
+	last         map[int16]int64     // number of the last transaction of each writer
+	complete     bool                // of a try without a line, no message left
+	closed       bool                // the node recorded everything
+
+	forgetful bool            // recorded results count, if
+	known     map[int16]int64 // their number is over the one that the database knows
+}
+
+// A knownTry is a try whose result a node knows.
+type knownTry struct {
+	queue.Result
+	made int64 // when the batch was created, in microseconds since 1970
 }
 
 // doubts counts the tries whose message may have left and that have no result.
-func (p predecessor) doubts() (n int) {
+func (p *predecessor) doubts() (n int) {
 	for f := range p.left {
 		if _, known := p.results[f]; !known {
 			n++
@@ -37,19 +50,75 @@ func (p predecessor) doubts() (n int) {
 	return n
 }
 
+// knowledge is what a dead node had reached.
+func (p *predecessor) knowledge() (k knowledge) {
+	k.complete = p.complete
+	for f, made := range p.left {
+		k.reached, k.made = append(k.reached, f), append(k.made, made)
+		if _, known := p.results[f]; !known {
+			k.flying = append(k.flying, f)
+		}
+	}
+	for f, r := range p.results {
+		k.reached, k.made = append(k.reached, f), append(k.made, r.made)
+	}
+	return k
+}
+
 var errNoJournal = errors.New("no journal of a node")
 
-// parseJournal reads a journal. A line that was cut off or spoilt is not
+// readJournal reads a journal. A line that was cut off or spoilt is not
 // believed, and in a journal that has one, a missing line proves nothing. The
 // last line may be cut off: the message that it was to announce did not leave.
-func parseJournal(text []byte, boot string) (predecessor, error) {
-	p := predecessor{left: map[flight]bool{}, results: map[flight]queue.Result{}}
+func readJournal(dir, boot string) (*predecessor, error) {
+	text, err := os.ReadFile(filepath.Join(dir, journalFile))
+	if err != nil {
+		return nil, err
+	}
+	return parseJournal(text, boot)
+}
+
+func newPredecessor() *predecessor {
+	return &predecessor{left: map[flight]int64{}, results: map[flight]knownTry{}, last: map[int16]int64{}}
+}
+
+func parseJournal(text []byte, boot string) (*predecessor, error) {
+	p := newPredecessor()
 	head, rest, _ := bytes.Cut(text, []byte("\n"))
 	fields := strings.Fields(string(unsum(head)))
-	if len(fields) != 3 || fields[0] != journalVersion {
+	if len(fields) != 4 || fields[0] != journalVersion {
 		return p, errNoJournal
 	}
-	p.incarnation, p.complete = fields[1], fields[2] == boot && boot != noBoot
+	p.incarnation, p.complete, p.installation = fields[1], fields[2] == boot && boot != noBoot, fields[3]
+	p.lines(rest)
+	return p, nil
+}
+
+// readForgotten reads a journal and its past for a database that went back, and
+// knows these transactions of the node. The results are those that it lacks.
+func readForgotten(dir string, known map[int16]int64) (*predecessor, error) {
+	files, err := filepath.Glob(filepath.Join(dir, pastFile+"*")) // sorted: their numbers are of one length
+	if err != nil {
+		return nil, err
+	}
+	p := newPredecessor()
+	p.forgetful, p.known, p.complete = true, known, true
+	for _, file := range append(files, filepath.Join(dir, journalFile)) {
+		text, err := os.ReadFile(file)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // it grew too old just now
+		}
+		if err != nil {
+			return nil, err
+		}
+		_, rest, _ := bytes.Cut(text, []byte("\n"))
+		p.lines(rest)
+	}
+	return p, nil
+}
+
+// lines takes in the lines after the first.
+func (p *predecessor) lines(rest []byte) {
 	for len(rest) > 0 {
 		var line []byte
 		var whole bool
@@ -61,7 +130,6 @@ func parseJournal(text []byte, boot string) (predecessor, error) {
 			p.complete = false
 		}
 	}
-	return p, nil
 }
 
 // unsum returns a line without its checksum, nil when that is wrong.
@@ -93,22 +161,26 @@ func (p *predecessor) read(line []byte) bool {
 		n = append(n, v)
 	}
 	switch kind := line[0]; {
-	case kind == '+' && len(n) == 3:
-		p.left[flight{n[0], int32(n[1]), int32(n[2])}] = true
-	case kind == '=' && len(n) == 7:
-		r := queue.Result{ // n[4] is the lease group
-			Batch: n[0], Seq: int32(n[1]), Try: int(n[2]), DomainID: int32(n[3]), Attempts: int(n[5]), Wait: time.Duration(n[6]),
-		}
+	case kind == '+' && len(n) == 4:
+		p.left[flight{n[0], int32(n[1]), int32(n[2])}] = n[3]
+	case kind == '=' && len(n) == 8: // n[5] is the group
+		r := knownTry{Result: queue.Result{Batch: n[0], Seq: int32(n[1]), Try: int(n[2]), DomainID: int32(n[4]), Attempts: int(n[6]), Wait: time.Duration(n[7])}, made: n[3]}
 		if json.Unmarshal(append([]byte("{"), outcome...), &r.Outcome) != nil {
 			return false
 		}
 		p.results[flight{n[0], r.Seq, int32(n[2])}] = r
-	case kind == '-' && len(n)%3 == 0:
-		for of := range slices.Chunk(n, 3) {
+	case kind == '-' && len(n)%3 == 2:
+		writer, mark := int16(n[0]), n[1]
+		p.last[writer] = max(p.last[writer], mark)
+		for of := range slices.Chunk(n[2:], 3) {
 			key := flight{of[0], int32(of[1]), int32(of[2])}
 			delete(p.left, key)
-			delete(p.results, key)
+			if !p.forgetful || mark <= p.known[writer] {
+				delete(p.results, key)
+			}
 		}
+	case kind == 'x' && len(n) == 0:
+		p.closed = true
 	default:
 		return false
 	}
@@ -157,66 +229,89 @@ func (v *serving) replayOne(ctx context.Context, dir string) error {
 		return err
 	}
 	defer lock.Close()
-	text, err := os.ReadFile(filepath.Join(dir, journalFile))
+	p, err := readJournal(dir, bootID())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // the same
+	}
+	if errors.Is(err, errNoJournal) {
+		v.log.Warn("a journal cannot be read; its recipients stay in doubt", "journal", dir, "error", err, "next", "enotify batch list --all; look at it, then remove it")
+		return nil
 	}
 	if err != nil {
 		return err
 	}
-	p, err := parseJournal(text, bootID())
+	info, err := os.Stat(filepath.Join(dir, journalFile))
 	if err != nil {
-		v.log.Warn("a journal cannot be read; its messages stay in doubt", "journal", dir, "error", err,
-			"next", "enotify batch list --all shows the batches; remove the journal then")
-		return nil
+		return err
+	}
+	if dropPast(dir); p.closed && time.Since(info.ModTime()) > keepPast {
+		return os.RemoveAll(dir)
 	}
 	node, err := v.store.incarnation(ctx, p.incarnation)
 	switch {
+	case errors.Is(err, pgx.ErrNoRows) && p.closed:
+		return nil // as it should be; see tellClosed
+	case errors.Is(err, pgx.ErrNoRows) && p.installation == v.journal.installation && len(p.last) > 0:
+		node = 0 // the database has forgotten that it joined
 	case errors.Is(err, pgx.ErrNoRows): // of another database, or it never joined
-		if info, err := lock.Stat(); err == nil && (len(p.left) == 0 || time.Since(info.ModTime()) > keepStray) {
+		if len(p.left) == 0 || time.Since(info.ModTime()) > keepStray {
 			return os.RemoveAll(dir)
 		}
 		return nil
 	case err != nil:
 		return err
 	}
-	sent, err := v.inherit(ctx, node, p)
-	if err != nil {
+	sent, err := v.inherit(ctx, node, p, dir)
+	if err != nil || p.closed {
 		return err
 	}
 	v.log.Info("replayed the journal of a node that died", "died", node, "recorded", len(p.results), "not_sent", sent, "in_doubt", p.doubts())
-	return os.RemoveAll(dir)
+	return closeJournal(dir)
+}
+
+// closeJournal notes that everything in a journal is recorded.
+func closeJournal(dir string) error {
+	file, err := os.OpenFile(filepath.Join(dir, journalFile), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	j := journal{file: file}
+	j.line('x')
+	j.sum()
+	_, err = file.Write(append([]byte("\n"), j.buf...)) // the last line may be cut off
+	return errors.Join(err, file.Close())
 }
 
 // inherit completes the work of a dead node. Its results come first, so that
 // nothing that is known is settled as doubtful.
-func (v *serving) inherit(ctx context.Context, node int32, p predecessor) (sent int, err error) {
-	batches := make([]int64, 0, len(p.results))
-	for f := range p.results {
-		batches = append(batches, f.batch)
-	}
-	kept, err := v.store.unpruned(ctx, batches)
+func (v *serving) inherit(ctx context.Context, node int32, p *predecessor, dir string) (sent int, err error) {
+	known, err := v.store.marks(ctx, node)
 	if err != nil {
 		return 0, err
 	}
-	results := make([]queue.Result, 0, len(p.results))
-	for _, r := range p.results {
-		if !slices.Contains(kept, r.Batch) {
-			continue // its recipients are gone
-		}
-		// Neither the time nor whether replies of the address are counted is in the journal.
-		r.At, r.Counted = v.clock.Load().at(time.Now()), true
-		results = append(results, r)
-	}
-	for chunk := range slices.Chunk(results, maxFlush) {
-		alerts, err := v.DB.Finish(ctx, chunk)
+	back := behind(known, p.last)
+	if back {
+		all, err := readForgotten(dir, known)
 		if err != nil {
 			return 0, err
 		}
-		v.alert(alerts)
+		p.results, p.left = all.results, all.left
 	}
-	if !p.complete {
-		return 0, nil // when its leases run out, the node that takes them settles the rest
+	if err := v.writeResults(ctx, slices.Collect(maps.Values(p.results))); err != nil {
+		return 0, err
+	}
+	if back {
+		doubts, err := v.raise(ctx, p.knowledge())
+		if err != nil {
+			return 0, err
+		}
+		text := fmt.Sprintf("the database went back before a node that died: %d results were written again from its journal, %d recipients are in doubt", len(p.results), doubts)
+		if err := v.wentBack(ctx, text); err != nil {
+			return 0, err
+		}
+	}
+	if !p.complete || node == 0 {
+		return 0, nil // its leases run out, and whoever takes them settles the rest
 	}
 	if _, err := v.store.takeFrom(ctx, v.node.ID, node); err != nil {
 		return 0, err
@@ -224,15 +319,48 @@ func (v *serving) inherit(ctx context.Context, node int32, p predecessor) (sent 
 	return v.store.restore(ctx, node, p.left)
 }
 
-const unprunedSQL = `SELECT id FROM enotify.batch WHERE id = ANY ($1) AND pruned_at IS NULL`
+// writeResults writes results that a journal knows.
+func (v *serving) writeResults(ctx context.Context, known []knownTry) error {
+	made, err := v.store.made(ctx, known)
+	if err != nil {
+		return err
+	}
+	results := make([]queue.Result, 0, len(known))
+	for _, r := range known {
+		if created, ok := made[r.Batch]; !ok || created != r.made {
+			continue // its books are closed, or the database has given its number to another batch
+		}
+		r.At, r.Counted = v.clock.Load().at(time.Now()), true // when it was, and whether replies of the address were counted, is not known
+		results = append(results, r.Result)
+	}
+	for chunk := range slices.Chunk(results, maxFlush) {
+		alerts, err := v.DB.Finish(ctx, chunk)
+		if err != nil {
+			return err
+		}
+		v.alert(alerts)
+	}
+	return nil
+}
 
-// unpruned picks the batches that have their recipients.
-func (db *store) unpruned(ctx context.Context, batches []int64) ([]int64, error) {
-	rows, err := db.pool.Query(ctx, unprunedSQL, batches)
+const madeSQL = `SELECT id, (extract(epoch FROM created_at) * 1000000)::bigint FROM enotify.batch WHERE id = ANY ($1) AND pruned_at IS NULL`
+
+// made says when the batches were created that have their recipients, in
+// microseconds since 1970.
+func (db *store) made(ctx context.Context, of []knownTry) (map[int64]int64, error) {
+	var batches []int64
+	for _, r := range of {
+		batches = append(batches, r.Batch)
+	}
+	slices.Sort(batches)
+	rows, err := db.pool.Query(ctx, madeSQL, slices.Compact(batches))
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowTo[int64])
+	made := map[int64]int64{}
+	var id, at int64
+	_, err = pgx.ForEachRow(rows, []any{&id, &at}, func() error { made[id] = at; return nil })
+	return made, err
 }
 
 const incarnationSQL = `SELECT id FROM enotify.node WHERE incarnation = $1::uuid`
@@ -273,7 +401,7 @@ WHERE id = ANY ($1) AND state = 'done' AND EXISTS (SELECT FROM enotify.retry t W
 
 // restore takes back what was settled as in doubt though no message of the dead
 // node had left, and removes the node.
-func (db *store) restore(ctx context.Context, node int32, left map[flight]bool) (n int, err error) {
+func (db *store) restore(ctx context.Context, node int32, left map[flight]int64) (n int, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, doubtsOfSQL, node)
 		if err != nil {
@@ -283,7 +411,7 @@ func (db *store) restore(ctx context.Context, node int32, left map[flight]bool) 
 		var seqs []int32
 		var f flight
 		if _, err := pgx.ForEachRow(rows, []any{&f.batch, &f.seq, &f.try}, func() error {
-			if !left[f] {
+			if _, ok := left[f]; !ok {
 				batches, seqs = append(batches, f.batch), append(seqs, f.seq)
 			}
 			return nil

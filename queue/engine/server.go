@@ -114,8 +114,11 @@ func (s *Server) Serve(ctx context.Context) error {
 	node := node{s.Node, newIncarnation()}
 	var kept *journal
 	if s.StateDir != "" {
-		var err error
-		if kept, err = openJournal(s.StateDir, node.incarnation); err != nil {
+		installation, err := db.installation(ctx)
+		if err != nil {
+			return fmt.Errorf("read which database this is: %w", err)
+		}
+		if kept, err = openJournal(s.StateDir, installation, node.incarnation); err != nil {
 			return fmt.Errorf("no journal can be written in the state folder %s: %w; name a folder that this user may write to",
 				s.StateDir, err)
 		}

@@ -41,6 +41,9 @@ type serving struct {
 	flush    *flusher              // for any goroutine
 	clock    atomic.Pointer[clock] // the database's
 	journal  *journal              // for any goroutine; nil: none is kept
+	marks    marks                 // for any goroutine
+	reach    reach
+	watchdog watchdog
 }
 
 func newServing(s *Server, db *store, node node, kept *journal, log *slog.Logger) *serving {
@@ -59,7 +62,7 @@ func (v *serving) run(ctx context.Context) error {
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	v.work = work
-	v.flush = startFlusher(work, v.log, v.record, v.recorded)
+	v.flush = startFlusher(work, v)
 
 	var end context.CancelFunc
 	v.surveys.ctx, end = context.WithCancel(ctx)
@@ -85,7 +88,7 @@ func (v *serving) run(ctx context.Context) error {
 		v.journal.close() // the next node of this host replays it
 		return errors.Join(err, left)
 	}
-	v.journal.remove()
+	v.journal.finish()
 	return err
 }
 
@@ -232,21 +235,23 @@ func (v *serving) finish(m queue.Message, r result, o queue.Outcome) {
 }
 
 // record writes results to the database. It is called by the flusher.
-func (v *serving) record(ctx context.Context, rs []result) error {
+func (v *serving) record(ctx context.Context, writer int16, rs []result) (mark int64, err error) {
 	results := make([]queue.Result, len(rs))
 	for i := range rs {
 		results[i] = rs[i].Result
 	}
-	alerts, err := v.DB.Finish(ctx, results)
+	mark, alerts, err := v.DB.FinishMarked(ctx, queue.Mark{Node: v.node.ID, Writer: writer}, results)
 	if err == nil {
 		v.alert(alerts)
+		v.marks.note(writer, mark)
 	}
-	return err
+	return mark, err
 }
 
-// recorded is called by the flusher with results that are in the database.
-func (v *serving) recorded(rs []result) {
-	v.journal.recorded(rs)
+// recorded is told of results that are in the database. It is called by the
+// flusher.
+func (v *serving) recorded(writer int16, mark int64, rs []result) {
+	v.journal.recorded(writer, mark, rs)
 	if v.flights.recorded(rs) {
 		v.Wake() // perhaps the end of a batch
 	}

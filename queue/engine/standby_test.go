@@ -88,22 +88,29 @@ func TestDatabaseTurnsIntoAStandby(t *testing.T) {
 // but in recovery until it is promoted.
 func standby(t *testing.T, data string) {
 	t.Helper()
-	command, err := os.ReadFile(filepath.Join(data, "postmaster.opts")) // the line of the last start
-	if err != nil {
-		t.Fatal(err)
-	}
 	signal := filepath.Join(data, "standby.signal")
 	if err := os.WriteFile(signal, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if owner := asOwner(t, data); owner != nil {
+		if err := os.Chown(signal, int(owner.Credential.Uid), int(owner.Credential.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again(t, data)
+}
+
+// again starts the server of a data folder as it ran the last time.
+func again(t *testing.T, data string) *exec.Cmd {
+	t.Helper()
+	command, err := os.ReadFile(filepath.Join(data, "postmaster.opts")) // the line of the last start
+	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("sh", "-c", "exec "+string(command))
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
-	if cmd.SysProcAttr = asOwner(t, data); cmd.SysProcAttr != nil {
-		if err := os.Chown(signal, int(cmd.SysProcAttr.Credential.Uid), int(cmd.SysProcAttr.Credential.Gid)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	cmd.SysProcAttr = asOwner(t, data)
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
@@ -116,6 +123,7 @@ func standby(t *testing.T, data string) {
 			t.Log(log.String())
 		}
 	})
+	return cmd
 }
 
 // asOwner has root start a process as the user that the server runs as; another

@@ -56,3 +56,11 @@ func orNull[T comparable](v T) *T {
 	}
 	return &v
 }
+
+const installationSQL = `SELECT installation::text FROM enotify.era`
+
+// installation identifies the database.
+func (db *store) installation(ctx context.Context) (id string, err error) {
+	err = db.pool.QueryRow(ctx, installationSQL).Scan(&id)
+	return id, err
+}

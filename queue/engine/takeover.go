@@ -64,7 +64,8 @@ func (db *store) take(ctx context.Context, node int32, whichSQL string, args ...
 			return err
 		}
 		settled = true
-		return settle(ctx, tx, abandoned, holders)
+		_, err = settle(ctx, tx, abandoned, holders)
+		return err
 	})
 	return taken, settled, err
 }
@@ -121,18 +122,21 @@ SELECT enotify.lock_results(VARIADIC ARRAY(SELECT id FROM enotify.batch WHERE fi
 
 // settle decides about the recipients that the holders of the groups left in
 // doubt. A holder that was only held up may be writing results at this moment:
-// settle waits for it, and results that come later find what was settled.
-func settle(ctx context.Context, tx pgx.Tx, grps []int16, holders []int32) error {
+// settle waits for it, and results that come later find what was settled. It
+// returns how many are unknown now.
+func settle(ctx context.Context, tx pgx.Tx, grps []int16, holders []int32) (unknown int64, err error) {
 	if _, err := tx.Exec(ctx, patienceSQL); err != nil {
-		return err
+		return 0, err
 	}
 	if _, err := tx.Exec(ctx, openResultsSQL); err != nil {
-		return fmt.Errorf("wait for late results: %w", err)
+		return 0, fmt.Errorf("wait for late results: %w", err)
 	}
 	for _, sql := range []string{settleRetrySQL, settleFirstSQL} {
-		if _, err := tx.Exec(ctx, sql, grps, holders, inDoubt); err != nil {
-			return fmt.Errorf("settle what a dead node left: %w", err)
+		tag, err := tx.Exec(ctx, sql, grps, holders, inDoubt)
+		if err != nil {
+			return 0, fmt.Errorf("settle what a dead node left: %w", err)
 		}
+		unknown += tag.RowsAffected()
 	}
-	return nil
+	return unknown, nil
 }

@@ -42,6 +42,9 @@ type Config struct {
 	// StateDir is the folder of the journal, on a disk that outlives the process;
 	// "" is no journal. See [StateDir].
 	StateDir string
+	// RequireDurable refuses a database that may forget what it has committed;
+	// see [queue.DB.Durability].
+	RequireDurable bool
 
 	// SMTPPort is where receivers listen; 0 is 25.
 	SMTPPort int

@@ -143,11 +143,16 @@ func (p *parts) alert(ctx context.Context, alert queue.Alert) {
 
 // run runs the parts until ctx ends, or with UntilIdle until nothing is due.
 func (p *parts) run(ctx context.Context) error {
+	durable := &durability{db: p.db, log: p.log, alert: p.monitor.alert, require: p.RequireDurable}
+	if err := durable.start(ctx); err != nil {
+		return err
+	}
 	around, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var group errgroup.Group
 	group.Go(func() error { return listen(around, p.db, p.log, p.server.Wake, p.guard.Wake, p.policies.Wake) })
 	group.Go(func() error { p.policies.run(around); return nil })
+	group.Go(func() error { durable.run(around); return nil })
 	group.Go(func() error { return p.monitor.run(around) })
 	group.Go(func() error { return p.returns.run(around, p.HELO, p.Grace) })
 	group.Go(func() error {

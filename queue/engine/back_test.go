@@ -1,0 +1,196 @@
+package engine_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"enotify/migrations"
+	"enotify/queue"
+	"enotify/queue/localpg"
+	"enotify/queue/queuetest"
+)
+
+// A forgetful is a database that can be set back to an earlier state, as by a
+// restored backup or a standby that lagged.
+type forgetful struct {
+	*queuetest.Fixture
+	data, backup string
+	server       *exec.Cmd
+}
+
+func newForgetful(t *testing.T) *forgetful {
+	t.Helper()
+	dir, err := os.MkdirTemp("/var/tmp", "enotify-back-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o711); err != nil { // as root, the server is another user
+		t.Fatal(err)
+	}
+	primary, err := localpg.Start(t.Context(), localpg.Options{Dir: dir, Unsafe: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = primary.Stop(context.Background()) })
+	d := &forgetful{
+		Fixture: &queuetest.Fixture{T: t, URL: primary.URL(), Conn: queuetest.Connect(t, primary.URL()), Deaf: true},
+		data:    filepath.Join(dir, "data"), backup: filepath.Join(dir, "backup"),
+	}
+	if _, err := migrations.Up(t.Context(), d.Conn); err != nil {
+		t.Fatal(err)
+	}
+	d.Exec(`INSERT INTO enotify.client (domain) VALUES ('town.example')`)
+	if err := primary.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.start()
+	d.DB = queuetest.Open(t, d.URL)
+	return d
+}
+
+func (d *forgetful) start() {
+	d.Helper()
+	d.server = again(d.T, d.data)
+	d.Conn = connectWhenUp(d.T, d.URL)
+}
+
+// kill ends the server with all it has not written.
+func (d *forgetful) kill() {
+	d.Helper()
+	if err := d.server.Process.Kill(); err != nil {
+		d.Fatal(err)
+	}
+	_ = d.server.Wait()
+	for { // its children end by themselves, and must not meet the next ones
+		if err := os.Remove(filepath.Join(d.data, "postmaster.pid")); err != nil && !os.IsNotExist(err) {
+			d.Fatal(err)
+		}
+		if out, _ := exec.Command("pgrep", "-f", "-P", "1", d.data).Output(); len(out) == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func (d *forgetful) copy(from, to string) {
+	d.Helper()
+	if err := os.RemoveAll(to); err != nil {
+		d.Fatal(err)
+	}
+	if out, err := exec.Command("cp", "-a", from, to).CombinedOutput(); err != nil {
+		d.Fatalf("cp: %v: %s", err, out)
+	}
+}
+
+// remember keeps the state to which forget goes back.
+func (d *forgetful) remember() {
+	d.Helper()
+	if err := d.server.Process.Signal(os.Interrupt); err != nil { // fast shutdown
+		d.Fatal(err)
+	}
+	_ = d.server.Wait()
+	d.copy(d.data, d.backup)
+	d.start()
+}
+
+// forget sets the database back.
+func (d *forgetful) forget() {
+	d.Helper()
+	d.kill()
+	d.copy(d.backup, d.data)
+	d.start()
+}
+
+func (d *forgetful) sent(atLeast int) {
+	d.Helper()
+	for d.Context().Err() == nil && len(d.Sent()) < atLeast {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// slowly takes a millisecond for each message.
+func slowly(ctx context.Context, m queue.Message) queue.Outcome {
+	time.Sleep(time.Millisecond)
+	return queuetest.Deliver(ctx, m)
+}
+
+func TestDatabaseWentBack(t *testing.T) {
+	t.Parallel()
+	const all = 2000
+	tests := map[string]struct {
+		nodes    int
+		journal  bool
+		restart  bool // the nodes end before the database goes back, and others start after
+		doubtful bool // some may end unknown
+	}{
+		"one node":                   {nodes: 1, journal: true},
+		"two nodes":                  {nodes: 2, journal: true},
+		"one node without a journal": {nodes: 1, doubtful: true},
+		"its journal alone":          {nodes: 1, journal: true, restart: true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newForgetful(t)
+			batch := d.Enqueue("menu", all, "a.example", "b.example", "c.example")
+			dir := ""
+			if test.journal {
+				dir = t.TempDir()
+			}
+			served := make(chan error, 2*test.nodes)
+			serve := func(ctx context.Context, name string) {
+				s := d.Server(name, slowly)
+				s.UntilIdle, s.MaxInFlight, s.StateDir = false, 20, dir
+				go func() { served <- d.Run(ctx, s, "pass") }()
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			for i := range test.nodes {
+				serve(ctx, string(rune('a'+i)))
+			}
+			d.sent(300)
+			d.remember()
+			before := len(d.Sent())
+			d.sent(before + 400)
+			if test.restart {
+				cancel()
+				for range test.nodes {
+					if err := <-served; err != nil {
+						t.Fatal(err)
+					}
+				}
+				ctx, cancel = context.WithCancel(t.Context())
+				defer cancel()
+			}
+			d.forget()
+			if test.restart {
+				d.DB = queuetest.Open(t, d.URL)
+				for i := range test.nodes {
+					serve(ctx, string(rune('p'+i)))
+				}
+			}
+			d.Until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+			for range test.nodes {
+				if err := <-served; err != nil {
+					t.Error(err)
+				}
+			}
+			d.SentOnce(all)
+			got := d.States(batch)
+			if test.doubtful {
+				if got["delivered"]+got["unknown"] != all || got["unknown"] == 0 {
+					t.Errorf("states: got %v, want %d delivered or unknown, and some unknown", got, all)
+				}
+			} else if want := map[string]int{"delivered": all}; !cmp.Equal(got, want) {
+				t.Errorf("states: got %v, want %v", got, want)
+			}
+		})
+	}
+}

@@ -1,0 +1,400 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"enotify/queue"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// An era is the run of the database server that the nodes count on (table era).
+//
+// A database can only forget what it had committed when another server takes
+// over, or the same one starts again: a standby that lagged is promoted, a backup
+// is restored, a server without fsync crashes. So the first node that sees another
+// start time or timeline begins an era. Until that is settled, the fence of every
+// intent, enotify.may_begin(), lets nothing begin. Each node compares its marks
+// with those in the database, writes again what the database has forgotten, and
+// enters the era. It is settled when all have entered that were alive at the last
+// heartbeat before it, or, without those that are missing, after [eraPatience].
+type era struct {
+	Number  int64
+	Entered int64 // the last one that this node has entered
+	Settled bool
+	Moved   bool // the timeline is another one than that of the era before
+	Lost    bool // a node found that commits are missing
+}
+
+// eraPatience is how long the nodes of the last era are waited for: they notice
+// within a heartbeat, and dial again.
+const eraPatience = 2 * queue.LeaseTTL
+
+const (
+	newServerSQL = `
+UPDATE enotify.era e
+SET number = number + 1, server = pg_postmaster_start_time(), timeline = enotify.timeline(), moved = timeline <> enotify.timeline(), lost = false,
+    began_at = clock_timestamp(), settled_at = NULL, heard_at = (SELECT coalesce(max(n.live_until), '-infinity') FROM enotify.node n) - $1::interval
+WHERE server <> pg_postmaster_start_time() OR timeline <> enotify.timeline()`
+	eraSQL = `
+SELECT e.number, coalesce(n.era, 0) AS entered, e.settled_at IS NOT NULL AS settled, e.moved, e.lost
+FROM enotify.era e LEFT JOIN enotify.node n ON n.id = $1`
+	lostSQL   = `UPDATE enotify.era SET lost = true`
+	enterSQL  = `UPDATE enotify.node SET era = $2 WHERE id = $1`
+	absentSQL = `
+SELECT n.id, n.name, e.began_at < clock_timestamp() - $1::interval FROM enotify.node n CROSS JOIN enotify.era e
+WHERE e.settled_at IS NULL AND n.era < e.number AND n.live_until >= e.heard_at ORDER BY n.id`
+	settleEraSQL = `UPDATE enotify.era SET settled_at = clock_timestamp() WHERE settled_at IS NULL`
+)
+
+// noticeServer begins an era when this is not the server of the current one. It
+// comes before the heartbeat, which tells when the nodes were last heard of.
+func (db *store) noticeServer(ctx context.Context) error {
+	_, err := db.pool.Exec(ctx, newServerSQL, queue.LeaseTTL)
+	return err
+}
+
+func (db *store) era(ctx context.Context, node int32) (era, error) {
+	rows, err := db.pool.Query(ctx, eraSQL, node)
+	if err != nil {
+		return era{}, err
+	}
+	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[era])
+}
+
+// enter brings the node into the current era, and returns an error while that is
+// not settled. It comes after the heartbeat.
+func (v *serving) enter(ctx context.Context) error {
+	told := v.marks.list()
+	known, err := v.store.marks(ctx, v.node.ID)
+	if err != nil {
+		return err
+	}
+	e, err := v.store.era(ctx, v.node.ID)
+	if err != nil {
+		return err
+	}
+	back := behind(known, told)
+	if e.Entered != e.Number || back {
+		if back {
+			v.phase.worsen(halted)
+			if _, err := v.store.pool.Exec(ctx, lostSQL); err != nil {
+				return err
+			}
+			if err := v.tellAgain(ctx, known); err != nil {
+				return fmt.Errorf("write again what the database has forgotten: %w", err)
+			}
+		}
+		v.marks.reset(known)
+		if _, err := v.store.pool.Exec(ctx, enterSQL, v.node.ID, e.Number); err != nil {
+			return err
+		}
+	}
+	if e.Settled {
+		return nil
+	}
+	return v.settleEra(ctx)
+}
+
+// settleEra ends the wait for other nodes when all have entered, or it took too long.
+func (v *serving) settleEra(ctx context.Context) error {
+	var absent []int32
+	var names []string
+	late := true
+	var unknown int64
+	err := v.store.inTx(ctx, func(tx pgx.Tx) error {
+		absent, names = nil, nil
+		rows, err := tx.Query(ctx, absentSQL, eraPatience)
+		if err != nil {
+			return err
+		}
+		var id int32
+		var name string
+		if _, err := pgx.ForEachRow(rows, []any{&id, &name, &late}, func() error {
+			absent, names = append(absent, id), append(names, name)
+			return nil
+		}); err != nil || len(absent) > 0 && !late {
+			return err
+		}
+		e, err := v.store.era(ctx, v.node.ID)
+		if err != nil {
+			return err
+		}
+		if len(absent) > 0 && (e.Moved || e.Lost) {
+			if unknown, err = v.store.giveUpShare(ctx, tx, absent); err != nil {
+				return fmt.Errorf("share of the missing node %s: %w", strings.Join(names, ", "), err)
+			}
+		}
+		_, err = tx.Exec(ctx, settleEraSQL)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(absent) > 0 && !late {
+		return fmt.Errorf("another database server answers since a moment ago: waiting up to %s for node %s to say what it sent", eraPatience, strings.Join(names, ", "))
+	}
+	if unknown > 0 {
+		return v.wentBack(ctx, fmt.Sprintf("the database went back, and node %s is missing: %d recipients that it may have sent to are in doubt",
+			strings.Join(names, ", "), unknown))
+	}
+	return nil
+}
+
+// wentBack raises the alert.
+func (v *serving) wentBack(ctx context.Context, text string) error {
+	a := queue.Alert{Kind: queue.AlertWentBack, Text: text, Next: "enotify batch audit"}
+	v.log.Error("the database went back", "text", text, "next", a.Next)
+	if err := v.DB.Raise(ctx, a); err != nil {
+		return err
+	}
+	v.alert([]queue.Alert{a})
+	return nil
+}
+
+// tellAgain writes what this node knows to a database that knows these
+// transactions of it, and has forgotten later ones.
+func (v *serving) tellAgain(ctx context.Context, known map[int16]int64) error {
+	k := v.reach.knowledge()
+	k.node, k.flying = v.node.ID, v.flights.list()
+	written := 0
+	if v.journal != nil {
+		p, err := readForgotten(v.journal.dir, known)
+		if err != nil {
+			return err
+		}
+		results := make([]knownTry, 0, len(p.results))
+		flying := map[flight]bool{}
+		for _, f := range k.flying {
+			flying[f] = true
+		}
+		for f, r := range p.results {
+			if !flying[f] { // those are written by the flusher
+				results = append(results, r)
+			}
+		}
+		if err := v.writeResults(ctx, results); err != nil {
+			return err
+		}
+		written, k.complete = len(results), p.complete
+	}
+	doubts, err := v.raise(ctx, k)
+	if err != nil {
+		return err
+	}
+	others, err := v.tellClosed(ctx)
+	if err != nil {
+		return err
+	}
+	written += others
+	v.phase.worsen(unsure) // what was intended and not begun is taken back
+	return v.wentBack(ctx, fmt.Sprintf("the database went back: %d results were written again, %d recipients are in doubt", written, doubts))
+}
+
+// tellClosed writes what nodes of this host knew that have ended since: the
+// database may have forgotten that they ever joined.
+func (v *serving) tellClosed(ctx context.Context) (written int, err error) {
+	if v.StateDir == "" {
+		return 0, nil
+	}
+	dirs, err := filepath.Glob(filepath.Join(v.StateDir, "*"+journalFolder))
+	if err != nil {
+		return 0, err
+	}
+	for _, dir := range dirs {
+		p, err := readJournal(dir, bootID())
+		if err != nil || !p.closed || p.installation != v.journal.installation {
+			continue // it is another node's, or another database's
+		}
+		all, err := readForgotten(dir, nil)
+		if err != nil {
+			return written, err
+		}
+		if err := v.writeResults(ctx, slices.Collect(maps.Values(all.results))); err != nil {
+			return written, err
+		}
+		if _, err := v.raise(ctx, all.knowledge()); err != nil {
+			return written, err
+		}
+		written += len(all.results)
+	}
+	return written, nil
+}
+
+// knowledge is what a node knows of messages that the database may have forgotten.
+type knowledge struct {
+	node     int32    // 0: a dead one
+	reached  []flight // the last recipients that were handed out, of their domains
+	made     []int64  // when their batches were created
+	flying   []flight // tries of which the result is not known yet, or never will be
+	complete bool     // no other message left
+}
+
+// raise moves the watermarks of the database up to what the node has reached. A
+// recipient in between has a result, or is under way here, or is in doubt, or was
+// not sent to and waits for it again.
+func (v *serving) raise(ctx context.Context, k knowledge) (doubts int64, err error) {
+	batches, seqs := columnsOf(k.reached)
+	flyingBatches, flyingSeqs := columnsOf(k.flying)
+	tries := make([]int32, len(k.flying))
+	for i, f := range k.flying {
+		tries[i] = f.try
+	}
+	err = v.store.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, lockNodesSQL, []int32{v.node.ID}); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `SELECT enotify.skip_batches($1::bigint[])`, batches); err != nil {
+			return err
+		}
+		var first, later int64
+		if err := tx.QueryRow(ctx, raiseSQL, batches, seqs, k.made, flyingBatches, flyingSeqs, k.complete, inDoubt, k.node).Scan(&first); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, raiseRetriesSQL, flyingBatches, flyingSeqs, tries, k.node, inDoubt).Scan(&later); err != nil {
+			return err
+		}
+		doubts = first + later
+		if k.complete || k.node == 0 {
+			return nil
+		}
+		err := tx.QueryRow(ctx, doubtRetriesSQL, k.node, flyingBatches, flyingSeqs, inDoubt).Scan(&later)
+		doubts += later
+		return err
+	})
+	return doubts, err
+}
+
+func columnsOf(of []flight) (batches []int64, seqs []int32) {
+	batches, seqs = make([]int64, len(of)), make([]int32, len(of))
+	for i, f := range of {
+		batches[i], seqs[i] = f.batch, f.seq
+	}
+	return batches, seqs
+}
+
+const (
+	raiseSQL = `
+WITH high AS (
+	SELECT r.batch_id, r.domain_id, max(r.seq) AS upto
+	FROM unnest($1::bigint[], $2::int[], $3::bigint[]) h (batch_id, seq, made)
+	JOIN enotify.batch b ON b.id = h.batch_id AND (extract(epoch FROM b.created_at) * 1000000)::bigint = h.made
+	JOIN enotify.recipient r ON r.batch_id = h.batch_id AND r.seq = h.seq
+	GROUP BY 1, 2
+), before AS MATERIALIZED (
+	SELECT d.batch_id, d.domain_id, d.grp, CASE WHEN $6 THEN d.intent_seq ELSE d.first_seq - 1 END AS known, greatest(d.intent_seq, h.upto) AS upto,
+	       coalesce(l.node_id = $8 AND l.until > now(), false) AS ours
+	FROM high h JOIN enotify.batch_domain d ON d.batch_id = h.batch_id AND d.domain_id = h.domain_id AND (d.intent_seq < h.upto OR NOT $6)
+	LEFT JOIN enotify.lease l ON l.grp = d.grp
+), raised AS (
+	UPDATE enotify.batch_domain d SET intent_seq = b.upto FROM before b WHERE d.batch_id = b.batch_id AND d.domain_id = b.domain_id
+), flying AS (
+	SELECT DISTINCT batch_id, seq FROM unnest($4::bigint[], $5::int[]) f (batch_id, seq)
+), open AS MATERIALIZED (
+	SELECT r.batch_id, r.seq, r.domain_id, b.grp, k.on_unknown = 'hold' AND (f.seq IS NOT NULL OR NOT $6) AS doubted
+	FROM before b JOIN enotify.batch k ON k.id = b.batch_id
+	JOIN enotify.recipient r ON r.batch_id = b.batch_id AND r.seq > b.known AND r.seq <= b.upto
+	LEFT JOIN flying f ON f.batch_id = r.batch_id AND f.seq = r.seq
+	WHERE NOT (f.seq IS NOT NULL AND b.ours)
+	  AND NOT EXISTS (SELECT FROM enotify.outcome o WHERE o.batch_id = r.batch_id AND o.seq = r.seq)
+	  AND NOT EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = r.batch_id AND t.seq = r.seq)
+), again AS (
+	INSERT INTO enotify.retry (batch_id, seq, domain_id, grp, due_at, first_at, attempts, tries, class)
+	SELECT batch_id, seq, domain_id, grp, now(), now(), 0, 0, 'not_begun' FROM open WHERE NOT doubted
+), whose AS (
+	INSERT INTO enotify.doubt (batch_id, seq, node_id, attempts, tries)
+	SELECT batch_id, seq, $8, 0, 1 FROM open WHERE doubted AND $8 > 0
+	ON CONFLICT (batch_id, seq) DO UPDATE SET at = excluded.at, node_id = excluded.node_id, attempts = excluded.attempts, tries = excluded.tries
+), unknown AS (
+	INSERT INTO enotify.outcome (batch_id, seq, state, reply) SELECT batch_id, seq, 'unknown', $7 FROM open WHERE doubted RETURNING 1
+)
+SELECT count(*) FROM unknown`
+	// Without a complete journal nobody knows which of the retries that the
+	// database believes to be due, or under way, were sent.
+	doubtRetriesSQL = `
+WITH gone AS (
+	DELETE FROM enotify.retry t USING enotify.lease l, enotify.batch b
+	WHERE l.node_id = $1 AND l.until > now() AND t.grp = l.grp AND (t.intent_at IS NOT NULL OR t.due_at <= now()) AND b.id = t.batch_id AND b.on_unknown = 'hold'
+	  AND (t.batch_id, t.seq) NOT IN (SELECT * FROM unnest($2::bigint[], $3::int[]))
+	RETURNING t.batch_id, t.seq
+), unknown AS (
+	INSERT INTO enotify.outcome (batch_id, seq, state, reply) SELECT batch_id, seq, 'unknown', $4 FROM gone
+	ON CONFLICT (batch_id, seq) DO NOTHING RETURNING 1
+)
+SELECT count(*) FROM unknown`
+	// Retries that are under way, and that the database believes to be due. In a
+	// group that another node holds, that one would send them.
+	raiseRetriesSQL = `
+WITH flying AS (
+	SELECT t.batch_id, t.seq, f.try, t.attempts, coalesce(l.node_id = $4 AND l.until > now(), false) AS ours, b.on_unknown
+	FROM unnest($1::bigint[], $2::int[], $3::int[]) f (batch_id, seq, try)
+	JOIN enotify.retry t ON t.batch_id = f.batch_id AND t.seq = f.seq AND t.tries < f.try AND t.intent_at IS NULL
+	JOIN enotify.batch b ON b.id = t.batch_id LEFT JOIN enotify.lease l ON l.grp = t.grp
+), held AS (
+	UPDATE enotify.retry t SET intent_at = now() FROM flying f WHERE t.batch_id = f.batch_id AND t.seq = f.seq AND f.ours
+), gone AS (
+	DELETE FROM enotify.retry t USING flying f WHERE t.batch_id = f.batch_id AND t.seq = f.seq AND NOT f.ours AND f.on_unknown = 'hold'
+), unknown AS (
+	INSERT INTO enotify.outcome (batch_id, seq, state, reply)
+	SELECT batch_id, seq, 'unknown', $5 FROM flying WHERE NOT ours AND on_unknown = 'hold' ON CONFLICT (batch_id, seq) DO NOTHING RETURNING 1
+)
+SELECT count(*) FROM unknown`
+)
+
+// What a missing node may have sent to since the point to which the database went
+// back: everybody in its groups who has no outcome yet.
+const (
+	shareFirstSQL = `
+WITH share AS MATERIALIZED (
+	SELECT d.batch_id, d.domain_id, d.intent_seq, d.last_seq, l.node_id
+	FROM enotify.lease l JOIN enotify.batch b ON b.state IN ('sending', 'draining', 'retrying') AND b.on_unknown = 'hold'
+	JOIN enotify.batch_domain d ON d.batch_id = b.id AND d.grp = l.grp AND d.intent_seq < d.last_seq
+	WHERE l.node_id = ANY ($1)
+), raised AS (
+	UPDATE enotify.batch_domain d SET intent_seq = s.last_seq FROM share s WHERE d.batch_id = s.batch_id AND d.domain_id = s.domain_id
+), open AS MATERIALIZED (
+	SELECT r.batch_id, r.seq, s.node_id FROM share s
+	JOIN enotify.recipient r ON r.batch_id = s.batch_id AND r.seq > s.intent_seq AND r.seq <= s.last_seq
+	WHERE NOT EXISTS (SELECT FROM enotify.outcome o WHERE o.batch_id = r.batch_id AND o.seq = r.seq)
+	  AND NOT EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = r.batch_id AND t.seq = r.seq)
+), whose AS (
+	INSERT INTO enotify.doubt (batch_id, seq, node_id, attempts, tries) SELECT batch_id, seq, node_id, 0, 1 FROM open
+	ON CONFLICT (batch_id, seq) DO UPDATE SET at = excluded.at, node_id = excluded.node_id, attempts = excluded.attempts, tries = excluded.tries
+), unknown AS (
+	INSERT INTO enotify.outcome (batch_id, seq, state, reply) SELECT batch_id, seq, 'unknown', $2 FROM open RETURNING 1
+)
+SELECT count(*) FROM unknown`
+	shareRetriesSQL = `
+WITH gone AS (
+	DELETE FROM enotify.retry t USING enotify.lease l, enotify.batch b
+	WHERE l.node_id = ANY ($1) AND t.grp = l.grp AND b.id = t.batch_id AND b.on_unknown = 'hold' AND b.state IN ('sending', 'draining', 'retrying')
+	RETURNING t.batch_id, t.seq, t.attempts, t.tries, l.node_id
+), whose AS (
+	INSERT INTO enotify.doubt (batch_id, seq, node_id, attempts, tries) SELECT batch_id, seq, node_id, attempts, tries + 1 FROM gone
+	ON CONFLICT (batch_id, seq) DO UPDATE SET at = excluded.at, node_id = excluded.node_id, attempts = excluded.attempts, tries = excluded.tries
+), unknown AS (
+	INSERT INTO enotify.outcome (batch_id, seq, state, reply) SELECT batch_id, seq, 'unknown', $2 FROM gone
+	ON CONFLICT (batch_id, seq) DO NOTHING RETURNING 1
+)
+SELECT count(*) FROM unknown`
+	missing = "the database went back, and the node that may have sent this is missing"
+)
+
+// giveUpShare leaves in doubt what missing nodes may have sent, under hold. Their
+// journals take it back when they come.
+func (db *store) giveUpShare(ctx context.Context, tx pgx.Tx, nodes []int32) (n int64, err error) {
+	if _, err := tx.Exec(ctx, lockNodesSQL, nodes); err != nil {
+		return 0, err
+	}
+	var first, later int64
+	if err := tx.QueryRow(ctx, shareFirstSQL, nodes, missing).Scan(&first); err != nil {
+		return 0, err
+	}
+	err = tx.QueryRow(ctx, shareRetriesSQL, nodes, missing).Scan(&later)
+	return first + later, err
+}
