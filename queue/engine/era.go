@@ -70,28 +70,12 @@ func (db *store) era(ctx context.Context, node int32) (era, error) {
 // enter brings the node into the current era, and returns an error while that is
 // not settled. It comes after the heartbeat.
 func (v *serving) enter(ctx context.Context) error {
-	told := v.marks.list()
-	known, err := v.store.marks(ctx, v.node.ID)
-	if err != nil {
-		return err
-	}
 	e, err := v.store.era(ctx, v.node.ID)
 	if err != nil {
 		return err
 	}
-	back := behind(known, told)
-	if e.Entered != e.Number || back {
-		if back {
-			v.phase.worsen(halted)
-			if _, err := v.store.pool.Exec(ctx, lostSQL); err != nil {
-				return err
-			}
-			if err := v.tellAgain(ctx, known); err != nil {
-				return fmt.Errorf("write again what the database has forgotten: %w", err)
-			}
-		}
-		v.marks.reset(known)
-		if _, err := v.store.pool.Exec(ctx, enterSQL, v.node.ID, e.Number); err != nil {
+	if e.Entered != e.Number {
+		if err := v.catchUp(ctx, e.Number); err != nil {
 			return err
 		}
 	}
@@ -99,6 +83,31 @@ func (v *serving) enter(ctx context.Context) error {
 		return nil
 	}
 	return v.settleEra(ctx)
+}
+
+// catchUp writes what the database has forgotten, and enters an era.
+func (v *serving) catchUp(ctx context.Context, number int64) error {
+	v.marks.settling.Lock()
+	defer v.marks.settling.Unlock()
+	known, err := v.store.marks(ctx, v.node.ID)
+	if err != nil {
+		return err
+	}
+	if told := v.marks.compare(known); behind(known, told) {
+		v.phase.worsen(halted)
+		if _, err := v.store.pool.Exec(ctx, lostSQL); err != nil {
+			return err
+		}
+		if err := v.tellAgain(ctx, known); err != nil {
+			return fmt.Errorf("write again what the database has forgotten: %w", err)
+		}
+		if err := v.store.raiseMarks(ctx, v.node.ID, told); err != nil {
+			return err
+		}
+		v.marks.settled()
+	}
+	_, err = v.store.pool.Exec(ctx, enterSQL, v.node.ID, number)
+	return err
 }
 
 // settleEra ends the wait for other nodes when all have entered, or it took too long.

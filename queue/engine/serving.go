@@ -240,6 +240,8 @@ func (v *serving) record(ctx context.Context, writer int16, rs []result) (mark i
 	for i := range rs {
 		results[i] = rs[i].Result
 	}
+	v.marks.settling.RLock()
+	defer v.marks.settling.RUnlock()
 	mark, alerts, err := v.DB.FinishMarked(ctx, queue.Mark{Node: v.node.ID, Writer: writer}, results)
 	if err == nil {
 		v.alert(alerts)
