@@ -196,7 +196,9 @@ func (a *app) bounceReportCmd() *cobra.Command {
 		Long: `Groups recipients without their message by reason: the receiver is offline, there
 were too many connections, the address is gone, we are not authorised; then the
 rest. For each reason it shows the commonest replies. Deferred recipients count
-too. With -o html it is one page that opens from disk.`,
+too. With --batch, all recipients without their message are counted, those nobody
+replied about too, and the totals are those of batch show. With -o html it is one
+page that opens from disk.`,
 		Example: "  enotify bounce report --client town.example --since 7d\n  enotify bounce report --batch 42 -o html > 42.html",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if format != "table" && format != "json" && format != "html" {
@@ -217,10 +219,17 @@ too. With -o html it is one page that opens from disk.`,
 				if err := insight.Of(db).Refusals(ctx, insight.Scope{Client: client, Batch: batch, Since: r.Since}, r.Add); err != nil {
 					return err
 				}
-				r.Finish(shown)
-				if err := a.hintPruned(ctx, db, batch); err != nil {
-					return err
+				if batch != 0 {
+					s, err := db.Status(ctx, batch)
+					if err != nil {
+						return err
+					}
+					a.hintPruned(s)
+					if !cmd.Flags().Changed("since") {
+						r.Count(s)
+					}
 				}
+				r.Finish(shown)
 				switch {
 				case format == "html":
 					return r.HTML(a.stdout)
@@ -240,14 +249,9 @@ too. With -o html it is one page that opens from disk.`,
 	return cmd
 }
 
-// hintPruned says why a report of a pruned batch is empty.
-func (a *app) hintPruned(ctx context.Context, db *queue.DB, batch int64) error {
-	if batch == 0 {
-		return nil
+// hintPruned says why a report of a pruned batch has no replies.
+func (a *app) hintPruned(s queue.Status) {
+	if s.PrunedAt != nil {
+		a.hint("batch %d was pruned at %s, and its replies with it; enotify batch show %d has its counts", s.ID, figures.Clock(*s.PrunedAt), s.ID)
 	}
-	s, err := db.Status(ctx, batch)
-	if err == nil && s.PrunedAt != nil {
-		a.hint("batch %d was pruned at %s, and its replies with it; enotify batch show %d has its counts", batch, figures.Clock(*s.PrunedAt), batch)
-	}
-	return err
 }

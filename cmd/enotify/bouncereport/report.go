@@ -86,6 +86,8 @@ type Report struct {
 	At         time.Time `json:"at"`
 	Recipients int       `json:"recipients"`
 	Segments   []Segment `json:"segments"`
+	Totals     *Totals   `json:"totals,omitempty"` // of one batch
+	Rest       []Rest    `json:"rest,omitempty"`   // of one batch: those about whom nobody replied
 }
 
 // A Segment is one reason.
@@ -205,12 +207,18 @@ func (r *Report) scope() string {
 // Lay puts the report on a page.
 func (r *Report) Lay(p *term.Page) {
 	p.Line("Not delivered: %s (%s)", figures.Some(r.Recipients, "recipient"), r.scope())
+	if r.Totals != nil && r.Totals.Total > 0 {
+		p.Line("%s", r.Totals.line())
+	}
 	var rows [][]string
 	for i, s := range r.Segments {
 		if i >= mainSegments && s.Recipients == 0 {
 			continue
 		}
 		rows = append(rows, []string{s.Title, figures.Count(s.Recipients), portion(s.Recipients, r.Recipients), figures.Count(s.Waiting)})
+	}
+	for _, s := range r.Rest {
+		rows = append(rows, []string{s.Title, figures.Count(s.Recipients), portion(s.Recipients, r.Recipients), "0"})
 	}
 	p.Line("")
 	p.Table([]string{"WHY", "RECIPIENTS", "SHARE", "TRIED AGAIN"}, rows...)
@@ -232,6 +240,10 @@ func (r *Report) Lay(p *term.Page) {
 		if len(domains) > 0 {
 			p.Line("most at: %s", strings.Join(domains, ", "))
 		}
+	}
+	for _, s := range r.Rest {
+		p.Heading("%s: %s", s.Title, figures.Some(s.Recipients, "recipient"))
+		p.Line("%s", s.Advice)
 	}
 }
 

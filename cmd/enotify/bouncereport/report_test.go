@@ -74,3 +74,31 @@ func TestSegments(t *testing.T) {
 		}
 	}
 }
+
+// With the counts of its batch, the reasons of a report add up to the recipients
+// that have no message, each once.
+func TestReasonsAddUp(t *testing.T) {
+	t.Parallel()
+	for name, s := range map[string]queue.Status{
+		"over":               {Total: 20, Delivered: 4, Bounced: 2, Expired: 5, Suppressed: 3, Invalid: 2, Unknown: 1, Cancelled: 3},
+		"under way":          {Total: 20, Delivered: 4, Bounced: 2, Deferred: 1, Pending: 6, Sending: 2, Suppressed: 3, Invalid: 2},
+		"a reply more":       {Total: 6, Delivered: 4, Bounced: 1, Pending: 1},
+		"nobody but replied": {Total: 6, Delivered: 4, Bounced: 2},
+	} {
+		r := bouncereport.New(insight.Scope{Batch: 42})
+		for range 2 {
+			r.Add(insight.Said{Class: queue.NoSuchUser, Domain: "a.example", Code: 550})
+		}
+		r.Count(s)
+		sum := 0
+		for _, segment := range r.Segments {
+			sum += segment.Recipients
+		}
+		for _, rest := range r.Rest {
+			sum += rest.Recipients
+		}
+		if want := s.Total - s.Delivered; r.Recipients != want || sum != want {
+			t.Errorf("%s: got %d recipients and %d over all reasons, want %d", name, r.Recipients, sum, want)
+		}
+	}
+}
