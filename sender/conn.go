@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -24,8 +25,9 @@ type conn struct {
 	rules  bounce.Rules
 
 	place    *place
-	oneByOne *oneByOne // hosts that have not borne PIPELINING
-	piped    bool      // the envelope of the message under way left in one write
+	at       *list.Element // in pool.idle
+	oneByOne *oneByOne     // hosts that have not borne PIPELINING
+	piped    bool          // the envelope of the message under way left in one write
 
 	raw     net.Conn // as dialled: closing it ends everything
 	client  *smtp.Client

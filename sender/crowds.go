@@ -40,7 +40,13 @@ func (c *crowds) next(ps *places) *siteConns {
 	return s
 }
 
-// empty reports whether there is none, with room for it or not.
-func (c *crowds) empty() bool {
-	return len(c.sites[urgent])+len(c.sites[ordinary])+len(c.sites[newcomer]) == 0
+// has reports whether there is one of a class.
+func (c *crowds) has(of class) bool { return len(c.sites[of]) > 0 }
+
+// len is how many there are, with room for them or not.
+func (c *crowds) len() (n int) {
+	for _, sites := range c.sites {
+		n += len(sites)
+	}
+	return n
 }

@@ -68,7 +68,8 @@ type places struct {
 	young    list.List // others that do something and are not slow, by began
 	openings list.List // slow places that are being opened, by began
 	timer    *time.Timer
-	ripened  func() // is called without the lock when there may be room that was none before
+	changed  func(room int) // is called with the lock, when it is another
+	ripened  func()         // is called without the lock when there may be room that was none before
 }
 
 // room reports whether one more place may be taken.
@@ -92,6 +93,7 @@ func (ps *places) take(ctx context.Context, novel bool, now time.Time) (context.
 	}
 	ctx, pl.giveUp = context.WithCancelCause(ctx)
 	ps.taken++
+	ps.tell()
 	ps.begin(pl, now)
 	return ctx, pl
 }
@@ -148,6 +150,7 @@ func (ps *places) rest(pl *place) bool {
 		}
 		pl.slow = false
 		ps.slow--
+		ps.tell()
 	}
 	return true
 }
@@ -163,7 +166,11 @@ func (ps *places) free(pl *place) {
 	if pl.slow {
 		ps.slow--
 	}
+	ps.tell()
 }
+
+// tell tells how much room there is for ordinary messages.
+func (ps *places) tell() { ps.changed(ps.limit - ps.limit/urgentShare - ps.taken + ps.slow) }
 
 func (ps *places) leave(pl *place) {
 	if pl.in != nil {
@@ -189,6 +196,7 @@ func (ps *places) ripen(now time.Time) {
 			ps.done(pl)
 			pl.slow = true
 			ps.slow++
+			ps.tell()
 			if pl.giveUp != nil {
 				pl.in, pl.at = &ps.openings, ps.openings.PushBack(pl)
 			}
@@ -217,16 +225,20 @@ func (ps *places) makeWay(now time.Time) {
 	}
 }
 
-// await has ripened called when the next place will be slow.
+// lookAgain is how soon those who found no room are looked at again: an idle
+// connection may not be needed any more.
+const lookAgain = 50 * time.Millisecond
+
+// await has ripened called when the next place will be slow, and soon in any case.
 func (ps *places) await(now time.Time) {
 	if ps.timer != nil {
 		return
 	}
-	wait := slowAfter
+	wait := lookAgain
 	for _, ripens := range ps.ripens(now) {
 		if e := ripens.in.Front(); e != nil {
 			wait = min(wait, e.Value.(*place).began.Sub(ripens.before))
 		}
 	}
-	ps.timer = time.AfterFunc(max(wait, slowAfter/20), ps.ripened)
+	ps.timer = time.AfterFunc(max(wait, 20*time.Millisecond), ps.ripened)
 }

@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"container/list"
 	"context"
 	"slices"
 	"sync"
@@ -26,6 +27,7 @@ type pool struct {
 
 	mu      sync.Mutex
 	sites   map[string]*siteConns
+	idle    list.List // connections that are idle, the one used last at the end
 	places  places
 	crowded crowds
 	expiry  *time.Timer
@@ -34,7 +36,8 @@ type pool struct {
 
 func newPool(t *throttle.Throttle, limit int, idleTime time.Duration, dead *deadHosts) *pool {
 	p := &pool{throttle: t, idleTime: idleTime, dead: dead, sites: make(map[string]*siteConns), places: places{limit: limit}}
-	p.places.ripened = p.ripened
+	p.places.ripened, p.places.changed = p.ripened, t.Room
+	p.places.tell()
 	return p
 }
 
@@ -179,7 +182,7 @@ func (p *pool) release(c *conn, domain string) {
 	}
 	s := p.site(c.site)
 	reuse = reuse && (!p.places.quick(c.place, time.Now()) || p.places.rest(c.place))
-	if !reuse || !p.crowded.empty() && !c.place.slow && c.carried >= fairShare {
+	if !reuse || p.crowded.len() > 0 && !c.place.slow && c.carried >= fairShare {
 		p.retire(s, c)
 		return
 	}
@@ -207,12 +210,14 @@ func (p *pool) offer(s *siteConns, c *conn) {
 			return
 		}
 	}
-	if len(s.waiters) > 0 || !p.crowded.empty() || !p.places.rest(c.place) {
+	now := time.Now()
+	if len(s.waiters) > 0 || p.crowded.has(urgent) || p.crowded.len() > 0 && !p.throttle.Busy(s.name, now) || !p.places.rest(c.place) {
 		p.retire(s, c)
 		return
 	}
-	c.idleAt = time.Now()
+	c.idleAt = now
 	s.idle = append(s.idle, c)
+	c.at = p.idle.PushBack(c)
 	if p.expiry == nil {
 		p.expiry = time.AfterFunc(p.idleTime, p.expire)
 	}
@@ -228,7 +233,7 @@ func (p *pool) serve(s *siteConns) {
 		}
 		if !p.places.room(of) {
 			p.crowded.add(s, of)
-			p.evict()
+			p.evict(of, now)
 			p.places.await(now)
 			return
 		}
@@ -292,10 +297,15 @@ func (p *pool) ripened() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.places.timer = nil
-	p.places.ripen(time.Now())
+	now := time.Now()
+	p.places.ripen(now)
 	p.serveCrowded()
-	if !p.crowded.empty() {
-		p.places.await(time.Now())
+	if !p.places.room(ordinary) {
+		for n := p.crowded.len(); n > 0 && p.evict(ordinary, now); n-- {
+		}
+	}
+	if p.crowded.len() > 0 {
+		p.places.await(now)
 	}
 }
 
@@ -316,17 +326,21 @@ func (p *pool) retire(s *siteConns, c *conn) {
 }
 
 func (p *pool) retireIdle(s *siteConns, i int) {
+	p.retire(s, p.takeIdle(s, i))
+}
+
+func (p *pool) takeIdle(s *siteConns, i int) *conn {
 	c := s.idle[i]
 	s.idle = slices.Delete(s.idle, i, i+1)
-	p.retire(s, c)
+	p.idle.Remove(c.at)
+	return c
 }
 
 // pickIdle takes the idle connection used last to a host where r would go.
 func (p *pool) pickIdle(s *siteConns, r route) *conn {
 	for i := len(s.idle) - 1; i >= 0; i-- {
-		if c := s.idle[i]; p.suits(r, c) {
-			s.idle = slices.Delete(s.idle, i, i+1)
-			return c
+		if p.suits(r, s.idle[i]) {
+			return p.takeIdle(s, i)
 		}
 	}
 	return nil
@@ -353,17 +367,20 @@ func (p *pool) prefers(r route, host string) bool {
 	return false
 }
 
-// evict ends the connection that has been idle for longest.
-func (p *pool) evict() {
-	var oldest *siteConns
-	for _, s := range p.sites {
-		if len(s.idle) > 0 && (oldest == nil || s.idle[0].idleAt.Before(oldest.idle[0].idleAt)) {
-			oldest = s
+// evict ends the connection that has been idle for longest, of a site without mail
+// unless an urgent message needs its place. It reports whether there was one.
+func (p *pool) evict(of class, now time.Time) bool {
+	const look = 16 // the first ones are the most likely
+	n := 0
+	for e := p.idle.Front(); e != nil && n < look; e = e.Next() {
+		if c := e.Value.(*conn); of == urgent || !p.throttle.Busy(c.site, now) {
+			s := p.site(c.site)
+			p.retireIdle(s, slices.Index(s.idle, c))
+			return true
 		}
+		n++
 	}
-	if oldest != nil {
-		p.retireIdle(oldest, 0)
-	}
+	return false
 }
 
 // expire ends the connections that were idle for too long.
@@ -380,15 +397,15 @@ func (p *pool) expire() {
 // expireBefore ends the connections idle since t or before, and returns since
 // when the oldest of the others is.
 func (p *pool) expireBefore(t time.Time) (next time.Time) {
-	for _, s := range p.sites {
-		for len(s.idle) > 0 && !s.idle[0].idleAt.After(t) {
-			p.retireIdle(s, 0)
+	for e := p.idle.Front(); e != nil; e = p.idle.Front() {
+		c := e.Value.(*conn)
+		if c.idleAt.After(t) {
+			return c.idleAt
 		}
-		if len(s.idle) > 0 && (next.IsZero() || s.idle[0].idleAt.Before(next)) {
-			next = s.idle[0].idleAt
-		}
+		s := p.site(c.site)
+		p.retireIdle(s, slices.Index(s.idle, c))
 	}
-	return next
+	return time.Time{}
 }
 
 func (p *pool) site(name string) *siteConns {

@@ -63,7 +63,7 @@ func (v *serving) pick(now time.Time) []pick {
 			continue
 		}
 		want := min(l.waiting, room, maxLane)
-		n, w := v.Admission.Admit(l.domain, want, now)
+		n, w := v.admit(l, want, now)
 		if n > 0 {
 			if i, again := at[l]; again { // no other lane was ready
 				picks[i].n += n
@@ -91,6 +91,19 @@ func (v *serving) pick(now time.Time) []pick {
 		v.batches.waitsFor = v.batches.turn
 	}
 	return picks
+}
+
+// An urgentAdmission tells urgent messages from others.
+type urgentAdmission interface {
+	// AdmitUrgent is Admit for messages of a batch with a priority above 0.
+	AdmitUrgent(domain string, want int, now time.Time) (n int, w queue.Wait)
+}
+
+func (v *serving) admit(l *lane, want int, now time.Time) (n int, w queue.Wait) {
+	if a, ok := v.Admission.(urgentAdmission); ok && l.urgent() {
+		return a.AdmitUrgent(l.domain, want, now)
+	}
+	return v.Admission.Admit(l.domain, want, now)
 }
 
 // begin writes the intents of the picks, and hands out their recipients.

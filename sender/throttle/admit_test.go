@@ -331,3 +331,38 @@ func TestAdmitsLittleToSitesThatDoNotMove(t *testing.T) {
 		t.Errorf("closure once it moved: got %+v, want none", c)
 	}
 }
+
+// While all connections belong to sites with messages, none is admitted to a site
+// without one, unless it is urgent; a site that has nothing more makes way.
+func TestSitesWithConnectionsGoFirst(t *testing.T) {
+	t.Parallel()
+	var th throttle.Throttle
+	th.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf}})
+	for _, domain := range []string{"a.test", "b.test", "c.test"} {
+		th.Assign(domain, "site of "+domain, start)
+	}
+	admits := func(what, domain string, now time.Time, want int) {
+		t.Helper()
+		if n, w := th.Admit(domain, 1, now); n != want || n == 0 && (!w.Until.After(now) || w.Until.After(now.Add(time.Second))) {
+			t.Errorf("%s: got %d, %+v, want %d, and else a time soon", what, n, w, want)
+		}
+	}
+	th.Room(1)
+	admits("room for one", "a.test", start, 1)
+	admits("one is coming", "b.test", start, 0)
+	th.Connect("site of a.test", start)
+	th.Room(0)
+	th.Moved("site of a.test", start)
+	admits("no room", "b.test", start, 0)
+	admits("a site with a connection", "a.test", start, 1)
+	if n, _ := th.AdmitUrgent("b.test", 1, start); n != 1 {
+		t.Errorf("urgent: got %d, want 1", n)
+	}
+	th.Done("b.test", notBegun, start)
+	th.Done("a.test", delivered, start)
+	th.Done("a.test", delivered, start)
+	admits("its messages are done just now", "b.test", start, 0)
+	later := start.Add(time.Second)
+	admits("they are done for long", "b.test", later, 1)
+	admits("one is coming in its place", "c.test", later, 0)
+}

@@ -1,6 +1,7 @@
 package throttle
 
 import (
+	"container/list"
 	"math/rand/v2"
 	"regexp"
 	"time"
@@ -36,7 +37,11 @@ type site struct {
 	inflight int       // messages admitted, and not done
 	moved    time.Time // when it last opened a connection or answered; zero when it did not, or cannot be reached
 	busy     time.Time // when the first message began after there were none under way
-	lags     bool      // it took long for its last answer
+	coming   bool      // messages are under way to it, and it has no connection
+	in       *list.List
+	at       *list.Element // in it, one of those of turns; nil when in none
+	quiet    time.Time     // when its last message was done
+	lags     bool          // it took long for its last answer
 	dead     unreached
 	settling int // messages that were under way when it was last slowed down
 	domains  int
@@ -80,7 +85,8 @@ func (s *site) most(now time.Time) int {
 
 // move notes that the site did something.
 func (s *site) move(now time.Time) {
-	s.lags = now.Sub(s.waitsSince()) > stuckAfter/2
+	since := s.waitsSince()
+	s.lags = !since.IsZero() && now.Sub(since) > stuckAfter/2
 	s.moved, s.dead = now, unreached{}
 }
 
@@ -223,7 +229,7 @@ func (t *Throttle) Connect(name string, now time.Time) (ok bool, closedUntil tim
 	if s.open >= s.pace.Connections(s.limits.Connections, now) {
 		return false, time.Time{}
 	}
-	s.open++
+	t.turns.opens(s, 1)
 	return true, time.Time{}
 }
 
@@ -234,7 +240,7 @@ func (t *Throttle) Refused(name string, r queue.Reply, now time.Time) (closedUnt
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.site(name, now)
-	s.open--
+	t.turns.opens(s, -1)
 	s.pace = s.pace.Refuse(s.open, jitter(), now)
 	s.blame(r, now)
 	t.change(s)
@@ -245,7 +251,7 @@ func (t *Throttle) Refused(name string, r queue.Reply, now time.Time) (closedUnt
 func (t *Throttle) Closed(name string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.site(name, now).open--
+	t.turns.opens(t.site(name, now), -1)
 }
 
 // Reuse reports whether a connection to a site that has carried so many

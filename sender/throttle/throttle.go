@@ -34,6 +34,7 @@ type Throttle struct {
 	domains  map[string]*domain
 	sites    map[string]*site
 	swept    time.Time
+	turns    turns
 
 	changed map[*memory]remembered // what is not kept as it is
 	spent   map[*memory]remembered // those of them from whose slow bucket messages are about to begin
@@ -63,10 +64,26 @@ type domain struct {
 // that waits behind it for the time that the next takes to come; as many as
 // connections where it takes long, and none beside those under way while it
 // gives no answer. The fewer are under way, the fewer are in doubt after a crash.
+//
+// Sites with a connection go first: to one without, nothing is admitted while
+// all connections there may be belong to sites with messages.
 func (t *Throttle) Admit(name string, want int, now time.Time) (n int, w queue.Wait) {
+	return t.admit(name, want, false, now)
+}
+
+// AdmitUrgent is Admit for messages that go before others: for them there is
+// always room to open a connection.
+func (t *Throttle) AdmitUrgent(name string, want int, now time.Time) (n int, w queue.Wait) {
+	return t.admit(name, want, true, now)
+}
+
+func (t *Throttle) admit(name string, want int, urgent bool, now time.Time) (n int, w queue.Wait) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	d := t.domain(name, now)
+	if d.site != nil && !urgent && !t.turns.has(d.site, now) {
+		return 0, queue.Wait{Until: t.turns.again(len(t.domains), now)}
+	}
 	n = min(want, maxGrant)
 	room, until, site := t.room(d, now)
 	if room < n {
@@ -99,7 +116,7 @@ func (t *Throttle) Done(name string, o queue.Outcome, now time.Time) (site strin
 		return ""
 	}
 	s := d.site
-	s.inflight--
+	t.turns.flow(s, -1, now)
 	before := s.kept()
 	s.learn(o, now)
 	if s.kept() != before {
@@ -118,15 +135,12 @@ func (t *Throttle) Assign(name, siteName string, now time.Time) {
 		if d.site.name == siteName {
 			return
 		}
-		d.site.inflight -= d.inflight
+		t.turns.flow(d.site, -d.inflight, now)
 		d.site.domains--
 	}
 	d.site = t.site(siteName, now)
 	d.site.domain = name
-	if d.site.inflight == 0 {
-		d.site.busy = now
-	}
-	d.site.inflight += d.inflight
+	t.turns.flow(d.site, d.inflight, now)
 	d.site.bucket.take(d.inflight, now)
 	d.site.domains++
 }
@@ -162,10 +176,7 @@ func (t *Throttle) begin(d *domain, n int, now time.Time) {
 		return
 	}
 	s.domain = d.name
-	if s.inflight == 0 {
-		s.busy = now
-	}
-	s.inflight += n
+	t.turns.flow(s, n, now)
 	s.bucket.take(n, now)
 	if s.bucket.slow() {
 		t.spend(s)

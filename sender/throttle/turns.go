@@ -1,0 +1,104 @@
+package throttle
+
+import (
+	"container/list"
+	"sync/atomic"
+	"time"
+)
+
+// turns decide which sites may get a connection where there are more sites than
+// connections: those that have one keep it while there are messages for them.
+type turns struct {
+	known atomic.Bool  // room was told
+	room  atomic.Int64 // for more connections; may be negative
+
+	coming  int       // sites with messages under way and without a connection
+	resting list.List // sites with connections and without messages, since not long; by quiet
+	spare   list.List // for longer: their connections may be closed for others
+}
+
+// restsFor is how long a site without messages under way counts as one that will
+// have more: the next must be read from the database.
+const restsFor = 50 * time.Millisecond
+
+// Room tells for how many more connections there is room.
+func (t *Throttle) Room(n int) {
+	t.turns.room.Store(int64(n))
+	t.turns.known.Store(true)
+}
+
+// Busy reports whether a site has messages under way, or had some just now.
+func (t *Throttle) Busy(name string, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.sites[name]
+	return s != nil && (s.inflight > 0 || now.Sub(s.quiet) < restsFor)
+}
+
+// has reports whether a site has a connection, or there is one to be had.
+func (ts *turns) has(s *site, now time.Time) bool {
+	if s.open > 0 || s.inflight > 0 || !ts.known.Load() {
+		return true
+	}
+	for e := ts.resting.Front(); e != nil; e = ts.resting.Front() {
+		rested := e.Value.(*site)
+		if now.Sub(rested.quiet) < restsFor {
+			break
+		}
+		ts.leave(rested)
+		rested.in, rested.at = &ts.spare, ts.spare.PushBack(rested)
+	}
+	return int(ts.room.Load())+ts.spare.Len()-ts.coming > 0
+}
+
+// again is when to ask again for a site without a connection: all of them at the
+// same moments, and the more there are, the more seldom.
+func (ts *turns) again(domains int, now time.Time) time.Time {
+	const moment = 20 * time.Millisecond
+	wait := min(max(moment, time.Duration(domains)*moment/1000), maxWait)
+	return now.Add(wait).Truncate(moment)
+}
+
+// flow notes that n more messages are under way to a site.
+func (ts *turns) flow(s *site, n int, now time.Time) {
+	if n == 0 {
+		return
+	}
+	if s.inflight == 0 {
+		s.busy = now
+	}
+	if s.inflight += n; s.inflight == 0 {
+		s.quiet = now
+	}
+	ts.place(s)
+}
+
+// opens notes that a site has n more connections.
+func (ts *turns) opens(s *site, n int) {
+	s.open += n
+	ts.place(s)
+}
+
+func (ts *turns) place(s *site) {
+	if coming := s.inflight > 0 && s.open <= 0; coming != s.coming {
+		s.coming = coming
+		if coming {
+			ts.coming++
+		} else {
+			ts.coming--
+		}
+	}
+	switch rests := s.inflight == 0 && s.open > 0; {
+	case !rests:
+		ts.leave(s)
+	case s.at == nil:
+		s.in, s.at = &ts.resting, ts.resting.PushBack(s)
+	}
+}
+
+func (ts *turns) leave(s *site) {
+	if s.at != nil {
+		s.in.Remove(s.at)
+		s.in, s.at = nil, nil
+	}
+}
