@@ -52,11 +52,20 @@ var ErrNoFix = errors.New("no change makes every address pass")
 type DoubtError struct {
 	Domain    string
 	Questions []string
+	IfGone    *Fix // proven but for the senders asked about; nil when they cannot simply be left out
 }
 
 func (e *DoubtError) Error() string {
-	return fmt.Sprintf("no line for %s can be proven before these questions are answered: %s", e.Domain,
-		strings.Join(e.Questions, " "))
+	return fmt.Sprintf("no line for %s can be proven before these questions are answered: %s", e.Domain, e.Ask())
+}
+
+// Ask is the questions, and what to publish if the senders asked about are gone.
+func (e *DoubtError) Ask() string {
+	text := strings.Join(e.Questions, " ")
+	if e.IfGone != nil {
+		text += " If gone, publish: " + ZoneLine(e.Domain, e.IfGone.After)
+	}
+	return text
 }
 
 func (e *DoubtError) Unwrap() error { return ErrNoFix }
@@ -119,7 +128,7 @@ func (c *Checker) finish(ctx context.Context, q FixQuery, r *draft, tidy bool) (
 		return nil, err
 	}
 	if len(r.doubts) > 0 {
-		return nil, &DoubtError{q.Domain, r.doubts}
+		return nil, &DoubtError{Domain: q.Domain, Questions: append(r.doubts, r.dead...)}
 	}
 	if tidy && (changes || r.text() != asMeant) {
 		if err := c.tidy(ctx, q, r); err != nil {
@@ -150,6 +159,9 @@ func (c *Checker) finish(ctx context.Context, q FixQuery, r *draft, tidy bool) (
 	}
 	if ctx.Err() != nil { // then the proof is not complete
 		return nil, context.Cause(ctx)
+	}
+	if len(r.dead) > 0 {
+		return nil, &DoubtError{q.Domain, r.dead, f}
 	}
 	return f, nil
 }

@@ -19,6 +19,7 @@ type draft struct {
 	altered bool // receivers did not read the record as it was meant
 	changes []string
 	doubts  []string // questions without whose answers a sender would be lost
+	dead    []string // questions about senders that are deleted, should they be gone
 	open    []string // questions that can wait
 }
 
@@ -180,7 +181,8 @@ func (r *draft) note(format string, args ...any) {
 
 func (r *draft) clone() *draft {
 	with := *r
-	with.terms, with.changes, with.open = slices.Clone(r.terms), slices.Clone(r.changes), slices.Clone(r.open)
+	with.terms, with.changes = slices.Clone(r.terms), slices.Clone(r.changes)
+	with.doubts, with.dead, with.open = slices.Clone(r.doubts), slices.Clone(r.dead), slices.Clone(r.open)
 	return &with
 }
 

@@ -2,6 +2,7 @@ package spfguard
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -32,11 +33,22 @@ func (r *draft) dropVoid(four, six *Node) {
 		a, b := &four.Steps[i], &six.Steps[i]
 		if a.Void && b.Void && !t.Spec.Macros() && t.Kind != PTR && len(a.Addrs)+len(b.Addrs) == 0 {
 			r.note("deleted %s: it has no address, and more than %d such terms are a permerror", t.Text, maxVoids)
+			r.askDead(t, a)
 			continue
 		}
 		kept = append(kept, t)
 	}
 	r.terms = kept
+}
+
+// askDead asks about a term that is deleted because its name has no address.
+func (r *draft) askDead(t Term, st *Step) {
+	lacks := "has no address"
+	if len(st.Missing) > 0 {
+		lacks = st.Missing[0].lacks("an address")
+	}
+	r.dead = append(r.dead,
+		fmt.Sprintf("%q: %s %s. Is that host gone, or its name mistyped?", t.Text, st.Target, lacks))
 }
 
 // An economy takes look-ups out of a record that needs too many.
@@ -90,6 +102,7 @@ func (e *economy) run(ctx context.Context, four, six *Node) error {
 		switch {
 		case len(addrs) == 0:
 			e.r.note("deleted %s: it has no address, and costs a look-up", t.Text)
+			e.r.askDead(t, &four.Steps[i])
 			save(i, 1)
 		case e.covered(addrs):
 			e.r.note("deleted %s: ip4: and ip6: terms cover its addresses, and it costs a look-up", t.Text)

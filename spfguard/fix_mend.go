@@ -149,21 +149,53 @@ func broken(n *Node) (owner, why string) {
 // replace finds what was meant by an include or redirect whose target has no
 // SPF record.
 func (c *Checker) replace(ctx context.Context, q FixQuery, r *draft, t Term, name string, n *Node) ([]Term, error) {
+	if t.Kind == Include && t.Qualifier != Pass {
+		r.note("deleted %s: %s %s, which is a permerror, and it authorised nobody", t.Text, name, n.lacks())
+		return nil, nil
+	}
 	h, err := c.holdings(ctx, name)
-	if err != nil && ctx.Err() == nil {
-		r.open = append(
-			r.open,
-			fmt.Sprintf("%s %s, and the DNS could not say more about it: %v. Who was meant by %s?", name, n.lacks(),
-				err, t.Text),
-		)
-		return []Term{t}, nil
-	}
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
 		return nil, err
+	case err != nil:
+		r.doubts = append(r.doubts,
+			fmt.Sprintf("%q: %s %s, and the DNS could not say more about it (%v). Who was meant?",
+				t.Text, name, n.lacks(), err))
+		return []Term{t}, nil
+	case !h.any():
+		return c.replaceNothing(ctx, q, r, t, name, n)
 	}
+	itself := len(h.hosts) == 0 || len(h.hosts) == 1 && strings.EqualFold(h.hosts[0], name)
+	switch near := serviceNear(name); {
+	case t.Kind == Include && len(h.addrs) > 0 && (itself || sameOrganisation(name, q.Domain)):
+		kinds, err := c.roles(ctx, name, q.Domain, h)
+		if err != nil {
+			return nil, err
+		}
+		var terms []Term
+		for _, kind := range kinds {
+			terms = append(terms, mustTerm(string(kind)+":"+name))
+		}
+		r.note("wrote %s in place of %s: it is a host and has no SPF record, so that including it is a permerror",
+			strings.Join(textsOf(terms), " "), t.Text)
+		return terms, nil
+	case near != "":
+		r.doubts = append(r.doubts,
+			fmt.Sprintf("%q: %s %s. Was %q meant?", t.Text, name, n.lacks(), string(t.Kind)+":"+near))
+	default:
+		r.doubts = append(r.doubts, fmt.Sprintf("%q: %s has no SPF record that would say which servers send for it. "+
+			"Which addresses does it send from?", t.Text, name))
+	}
+	return []Term{t}, nil
+}
+
+// replaceNothing is replace for a name that the DNS has nothing at.
+func (c *Checker) replaceNothing(ctx context.Context, q FixQuery, r *draft, t Term, name string,
+	n *Node) ([]Term, error) {
+	name = strings.ToLower(name)
 	for _, tail := range []string{"mx", "a"} { // the space before a further term got lost
-		head, ok := strings.CutSuffix(strings.ToLower(name), tail)
-		if !ok || !hostLike(head) || h.any() {
+		head, ok := strings.CutSuffix(name, tail)
+		if !ok || !hostLike(head) {
 			continue
 		}
 		more, err := c.holdings(ctx, head)
@@ -175,84 +207,38 @@ func (c *Checker) replace(ctx context.Context, q FixQuery, r *draft, t Term, nam
 			return []Term{mustTerm(string(t.Kind) + ":" + head), mustTerm(tail)}, nil
 		}
 	}
-	itself := len(h.hosts) == 0 || len(h.hosts) == 1 && strings.EqualFold(h.hosts[0], name)
-	host := t.Kind == Include && len(h.addrs) > 0 && (itself || sameOrganisation(name, q.Domain))
-	switch near := serviceNear(name); {
-	case t.Kind == Include && t.Qualifier != Pass:
-		r.note("deleted %s: %s %s, which is a permerror, and it authorised nobody", t.Text, name, n.lacks())
-		return nil, nil
-	case host:
-		kinds, err := c.roles(ctx, name, q.Domain, h)
-		if err != nil {
+	above := holdings{absent: true}
+	owner, err := publicsuffix.EffectiveTLDPlusOne(name)
+	if err == nil && owner != name {
+		if above, err = c.holdings(ctx, owner); err != nil {
 			return nil, err
 		}
-		var terms []Term
-		var texts []string
-		for _, kind := range kinds {
-			terms = append(terms,
-				mustTerm(strings.TrimSuffix(t.Text, nameOf(t.Text)+":"+t.Spec.String())+string(kind)+":"+name))
-			texts = append(texts, terms[len(terms)-1].Text)
-		}
-		r.note("wrote %s in place of %s: it is a host and has no SPF record, so that including it is a permerror",
-			strings.Join(texts, " "), t.Text)
-		return terms, nil
+	}
+	ask := ""
+	switch near := serviceNear(name); {
 	case near != "":
-		r.doubts = append(r.doubts,
-			fmt.Sprintf("%q: %s %s. Was %q meant?", t.Text, name, n.lacks(), string(t.Kind)+":"+near))
-	case h.any():
-		r.doubts = append(
-			r.doubts,
-			fmt.Sprintf(
-				"%q: %s has no SPF record that would say which servers send for it. Which addresses does it "+
-					"send from?",
-				t.Text,
-				name,
-			),
-		)
-	case !h.absent || sameOrganisation(name, q.Domain):
-		r.doubts = append(
-			r.doubts,
-			fmt.Sprintf("%q: %s %s. Who was meant, and by which name is its SPF record known now?", t.Text, name,
-				n.lacks()),
-		)
+		ask = fmt.Sprintf("%q: %s %s. Was %q meant?", t.Text, name, n.lacks(), string(t.Kind)+":"+near)
+	case !isTLD(name[strings.LastIndexByte(name, '.')+1:]):
+		ask = fmt.Sprintf(
+			"%q: there is no such top-level domain, so that the name must be mistyped. Which was meant?", t.Text)
+	case !n.Absent || sameOrganisation(name, q.Domain):
+		ask = fmt.Sprintf("%q: %s %s. Who was meant, and by which name is its SPF record known now?", t.Text, name,
+			n.lacks())
+	case !above.absent:
+		ask = fmt.Sprintf(
+			"%q: %s does not exist, and %s does. By which name is the SPF record of that service known now?",
+			t.Text, name, owner)
 	default:
-		if owner, err := publicsuffix.EffectiveTLDPlusOne(strings.ToLower(name)); err == nil &&
-			owner != strings.ToLower(name) {
-			above, err := c.holdings(ctx, owner)
-			if err != nil {
-				return nil, err
-			}
-			if !above.absent {
-				r.doubts = append(
-					r.doubts,
-					fmt.Sprintf(
-						"%q: %s does not exist, and %s does. By which name is the SPF record of that service "+
-							"known now?",
-						t.Text,
-						name,
-						owner,
-					),
-				)
-				return []Term{t}, nil
-			}
-		}
-		r.note(
-			"deleted %s: %s does not exist, so that nobody can send by it, and a permerror for whoever gets there",
-			t.Text, name)
-		r.open = append(
-			r.open,
-			fmt.Sprintf(
-				"Who was meant by %s? That domain is gone. If the service sends under another name now, it "+
-					"needs a term.",
-				t.Text,
-			),
-		)
+		r.dead = append(r.dead,
+			fmt.Sprintf("%q: %s does not exist. Is that service gone, or its name mistyped?", t.Text, name))
+		r.note("deleted %s: %s does not exist, which is a permerror for whoever gets there", t.Text, name)
 		if t.Kind == Redirect {
 			r.note("added ~all at the end in its place")
 			return []Term{mustTerm("~all")}, nil
 		}
 		return nil, nil
 	}
+	r.doubts = append(r.doubts, ask)
 	return []Term{t}, nil
 }
 

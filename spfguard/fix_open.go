@@ -26,7 +26,14 @@ func (c *Checker) openQuestions(ctx context.Context, q FixQuery, f *Fix, cut []n
 	for _, found := range x.sorted() {
 		switch found.Rule {
 		case "net.private":
-			open = append(open, fmt.Sprintf("From which public address does the mail of %s leave? %s.", found.Text, found.Message))
+			open = append(open,
+				fmt.Sprintf("From which public address does the mail of %s leave? %s.", found.Text, found.Message))
+		case "ptr":
+			open = append(
+				open,
+				fmt.Sprintf("Which hosts does %s stand for? Some receivers ignore it: name them instead.",
+					found.Text),
+			)
 		case "net.wide":
 			open = append(open, fmt.Sprintf("Which network is the client's own? %s.", found.Message))
 		case "all.pass":
@@ -39,8 +46,9 @@ func (c *Checker) openQuestions(ctx context.Context, q FixQuery, f *Fix, cut []n
 			st := &f.Worst.Root.Steps[i]
 			if (st.Term.Kind == A || st.Term.Kind == MX) && len(st.Missing) == 1 && st.Missing[0].Absent &&
 				st.Missing[0].Name == st.Target {
-				open = append(open, fmt.Sprintf("%s does not exist. Is that host gone, or is its name mistyped in %s?",
-					st.Target, st.Term.Text))
+				open = append(open,
+					fmt.Sprintf("%s does not exist. Is that host gone, or is its name mistyped in %s?",
+						st.Target, st.Term.Text))
 			}
 		}
 	}

@@ -59,8 +59,8 @@ func serviceNear(name string) string {
 	}
 	if best == "" {
 		for _, s := range services {
-			if len(name) > 4 && strings.HasSuffix(s, "."+name) {
-				return s // google.com for _spf.google.com
+			if len(name) > 4 && (strings.HasSuffix(s, "."+name) || strings.HasPrefix(s, name+".")) {
+				return s // google.com or _spf.google for _spf.google.com
 			}
 		}
 	}

@@ -66,7 +66,10 @@ func checkSpoilt(t *testing.T, record string, records []string, sure bool) {
 		if sure {
 			t.Errorf("%q: got questions %q, want a record", records, doubt.Questions)
 		}
-		return
+		if doubt.IfGone == nil {
+			return
+		}
+		fix = doubt.IfGone
 	case err != nil:
 		t.Errorf("%q: %v", records, err)
 		return

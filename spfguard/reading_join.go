@@ -52,7 +52,7 @@ func joint(a, b string) (string, bool) {
 		return strings.TrimRight(a, ":=") + b, true
 	case wantsMore.MatchString(a) && argument.MatchString(b):
 		return a + strings.TrimLeft(b, ":="), !bIsAll && !wantsMore.MatchString(b) && !isKnown(lower(b))
-	case isKnown(word) && !standsAlone(word) && argument.MatchString(b) && namesPlace(b):
+	case isKnown(word) && !standsAlone(word) && argument.MatchString(b) && (namesPlace(b) || strings.Contains(b, "%{")):
 		if kind := Kind(word); kind.Modifier() {
 			return a + "=" + b, true
 		}

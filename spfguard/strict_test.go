@@ -1,6 +1,7 @@
 package spfguard_test
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 
@@ -77,6 +78,9 @@ func TestStrict(t *testing.T) {
 			t.Context(),
 			spfguard.FixQuery{Domain: tt.domain, Egress: []netip.Addr{ip}, HELO: "mta.x.example"},
 		)
+		if doubt := (*spfguard.DoubtError)(nil); errors.As(err, &doubt) && tt.loose == spfguard.PermError {
+			fix, err = doubt.IfGone, nil // too many names that do not exist
+		}
 		if err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 			continue

@@ -43,7 +43,12 @@ type spf struct {
 
 func (s *spf) ipFlag(f *pflag.FlagSet) {
 	f.StringSliceVar(&s.ips, "ip", nil, "`IP` addresses that send, separated by commas; default: those of --egress")
-	f.StringSliceVar(&s.sending, "egress", nil, "`IP` addresses that receivers see, separated by commas; default: those of the live nodes")
+	f.StringSliceVar(
+		&s.sending,
+		"egress",
+		nil,
+		"`IP` addresses that receivers see, separated by commas; default: those of the live nodes",
+	)
 }
 
 func (s *spf) recordFlag(f *pflag.FlagSet) {
@@ -51,7 +56,12 @@ func (s *spf) recordFlag(f *pflag.FlagSet) {
 }
 
 func (s *spf) senderFlags(f *pflag.FlagSet) {
-	f.StringVar(&s.mailFrom, "mail-from", "", "envelope sender `ADDRESS`; '' is the null sender, for which the HELO name counts")
+	f.StringVar(
+		&s.mailFrom,
+		"mail-from",
+		"",
+		"envelope sender `ADDRESS`; '' is the null sender, for which the HELO name counts",
+	)
 	f.StringVar(&s.helo, "helo", "", "`NAME` given in EHLO")
 }
 
@@ -107,7 +117,8 @@ func (s *spf) identity(cmd *cobra.Command, args []string) (domain, sender string
 	case sender != "":
 		domain = spfguard.ASCII(sender[strings.LastIndexByte(sender, '@')+1:])
 	case s.helo == "":
-		return "", "", exit.Usagef("the null sender has no domain of its own: give --helo, whose name receivers check instead")
+		return "", "", exit.Usagef(
+			"the null sender has no domain of its own: give --helo, whose name receivers check instead")
 	default:
 		domain = spfguard.ASCII(s.helo)
 	}
@@ -126,7 +137,8 @@ func domainName(text string) (string, error) {
 		return "", exit.Usagef("%q is no domain name: it has no dot, as in town.example", text)
 	}
 	for i := range len(name) {
-		if c := name[i] | 0x20; (c < 'a' || c > 'z') && (name[i] < '0' || name[i] > '9') && !strings.ContainsRune("-_.", rune(name[i])) {
+		if c := name[i] | 0x20; (c < 'a' || c > 'z') && (name[i] < '0' || name[i] > '9') &&
+			!strings.ContainsRune("-_.", rune(name[i])) {
 			return "", exit.Usagef("%q is no domain name: %q is not allowed in one", text, name[i:i+1])
 		}
 	}

@@ -30,7 +30,8 @@ type spfPlan struct {
 func (s *spf) buildCmd() *cobra.Command {
 	var plan spfPlan
 	cmd := &cobra.Command{
-		Use: "build [DOMAIN]", Short: "Write a record from answers, as an SPF wizard does", Args: cobra.MaximumNArgs(1),
+		Use: "build [DOMAIN]", Short: "Write a record from answers, as an SPF wizard " +
+			"does", Args: cobra.MaximumNArgs(1),
 		Long: `Writes the record for the given flags, evaluates it and prints it. On a terminal
 and without flags it asks.
 
@@ -61,7 +62,12 @@ DNS did not answer.`,
 	f.BoolVar(&plan.ptr, "ptr", false, "any host below the domain may send (slow; RFC 7208 advises against it)")
 	f.StringSliceVar(&plan.networks, "ip", nil, "`NETWORK` or address that may send; may be repeated")
 	f.StringSliceVar(&plan.hosts, "host", nil, "`NAME` of another host that may send; may be repeated")
-	f.StringSliceVar(&plan.includes, "include", nil, "`DOMAIN` whose senders may send for this domain too; may be repeated")
+	f.StringSliceVar(
+		&plan.includes,
+		"include",
+		nil,
+		"`DOMAIN` whose senders may send for this domain too; may be repeated",
+	)
 	f.StringVar(&plan.all, "all", "softfail", "result for all other senders: fail, softfail or neutral")
 	return cmd
 }
@@ -76,7 +82,14 @@ func (s *spf) build(ctx context.Context, plan spfPlan) error {
 		return exit.Usagef("for which domain?")
 	}
 	domain := spfguard.ASCII(plan.domain)
-	p := spfguard.Plan{A: plan.a, MX: plan.mx, PTR: plan.ptr, Hosts: plan.hosts, Includes: plan.includes, All: spfguard.Result(plan.all)}
+	p := spfguard.Plan{
+		A:        plan.a,
+		MX:       plan.mx,
+		PTR:      plan.ptr,
+		Hosts:    plan.hosts,
+		Includes: plan.includes,
+		All:      spfguard.Result(plan.all),
+	}
 	for _, text := range plan.networks {
 		net, err := spfguard.ParseNetwork(text)
 		if err != nil {
@@ -89,7 +102,13 @@ func (s *spf) build(ctx context.Context, plan spfPlan) error {
 		return exit.Usagef("%v", err)
 	}
 	r := spfreport.New(domain, record)
-	r.Fix = &spfreport.Fix{Record: record, Zone: spfguard.ZoneLine(domain, record), Delete: []string{}, Changes: []string{}, Flatten: []string{}}
+	r.Fix = &spfreport.Fix{
+		Record:  record,
+		Zone:    spfguard.ZoneLine(domain, record),
+		Delete:  []string{},
+		Changes: []string{},
+		Flatten: []string{},
+	}
 	var samples []netip.Addr
 	for _, net := range p.Networks {
 		samples = append(samples, net.Addr())
@@ -122,10 +141,13 @@ func (p *spfPlan) converse(r io.Reader, w io.Writer) error {
 	}
 	p.mx = t.yes("May the hosts that receive mail for " + p.domain + " (MX) also send for it?")
 	p.a = t.yes("May the address of " + p.domain + " itself send?")
-	p.networks = t.list("Which other addresses or networks may send? (as 192.0.2.1 or 192.0.2.0/24)", func(s string) bool {
-		_, err := spfguard.ParseNetwork(s)
-		return err == nil
-	})
+	p.networks = t.list(
+		"Which other addresses or networks may send? (as 192.0.2.1 or 192.0.2.0/24)",
+		func(s string) bool {
+			_, err := spfguard.ParseNetwork(s)
+			return err == nil
+		},
+	)
 	p.hosts = t.list("Which other hosts may send? (names)", isName)
 	p.includes = t.list("Which services may send, by the domain of their own SPF record?", isName)
 	p.all = t.ask("What shall happen to everyone else: fail, softfail or neutral?", "softfail", func(s string) bool {
@@ -172,7 +194,8 @@ func (t *talk) ask(question, fallback string, good func(string) bool) string {
 
 func (t *talk) yes(question string) bool {
 	answer := t.ask(question, "no", func(s string) bool {
-		return strings.EqualFold(s, "yes") || strings.EqualFold(s, "no") || strings.EqualFold(s, "y") || strings.EqualFold(s, "n")
+		return strings.EqualFold(s, "yes") || strings.EqualFold(s, "no") || strings.EqualFold(s, "y") ||
+			strings.EqualFold(s, "n")
 	})
 	return strings.HasPrefix(strings.ToLower(answer), "y")
 }

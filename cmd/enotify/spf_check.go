@@ -54,7 +54,8 @@ func (s *spf) check(cmd *cobra.Command, args []string) error {
 	r.Lint(ctx, checker, s.record, ips)
 	if !r.Passing() && !r.Unsure() {
 		// That there is no fix, or none that the DNS lets us prove, is no error here.
-		f, err := checker.Fix(ctx, spfguard.FixQuery{Domain: domain, Record: s.record, Egress: ips, Sender: sender, HELO: s.helo})
+		f, err := checker.Fix(ctx,
+			spfguard.FixQuery{Domain: domain, Record: s.record, Egress: ips, Sender: sender, HELO: s.helo})
 		r.AddFix(f, err)
 	}
 	if ctx.Err() != nil {
@@ -113,7 +114,8 @@ func unanswered(err error) error {
 	}
 	switch failure.Fault() {
 	case dns.TheirDNS:
-		return fmt.Errorf("%w; the DNS of %s is at fault, as receivers see it too: tell its owner, and try again", err, failure.Name)
+		return fmt.Errorf("%w; the DNS of %s is at fault, as receivers see it too: tell its owner, and try again",
+			err, failure.Name)
 	case dns.OurResolver:
 		return fmt.Errorf("%w; name another DNS server with --resolver", err)
 	default:
@@ -124,7 +126,8 @@ func unanswered(err error) error {
 func (s *spf) fixCmd() *cobra.Command {
 	var include string
 	cmd := &cobra.Command{
-		Use: "fix [DOMAIN]", Short: "Print the smallest change that authorises all our addresses", Args: cobra.MaximumNArgs(1),
+		Use: "fix [DOMAIN]", Short: "Print the smallest change that authorises all our " +
+			"addresses", Args: cobra.MaximumNArgs(1),
 		Long: `Repairs faults that make the record a permerror, adds what is missing, and tests
 the result by evaluating it for every address before it is shown. Senders that
 passed before still pass, and so does every sender that a reader would take the
@@ -142,7 +145,12 @@ needs an answer first, or no change helps; 1 the DNS did not answer.`,
 	s.ipFlag(f)
 	s.senderFlags(f)
 	s.recordFlag(f)
-	f.StringVar(&include, "include", "", "include `DOMAIN`, whose record lists our addresses, instead of the addresses")
+	f.StringVar(
+		&include,
+		"include",
+		"",
+		"include `DOMAIN`, whose record lists our addresses, instead of the addresses",
+	)
 	return cmd
 }
 
@@ -175,7 +183,8 @@ func (s *spf) runFix(cmd *cobra.Command, args []string, include string) error {
 	}
 	r.AddFix(f, err)
 	if s.format == "json" {
-		r.Evaluate(cmd.Context(), checker, ips, spfguard.Query{Sender: sender, HELO: s.helo, Domain: domain, Record: s.record})
+		r.Evaluate(cmd.Context(), checker, ips,
+			spfguard.Query{Sender: sender, HELO: s.helo, Domain: domain, Record: s.record})
 		r.Lint(cmd.Context(), checker, s.record, ips)
 		err = term.WriteJSON(s.stdout, r)
 	} else {
@@ -185,13 +194,15 @@ func (s *spf) runFix(cmd *cobra.Command, args []string, include string) error {
 			case r.Fix == nil && len(f.Open) == 0:
 				p.Line("Nothing to be done: every address passes under the record of %s.", domain)
 			case r.Fix == nil && f.Worst.Over():
-				p.Line("Our addresses pass under the record of %s, but it is over the limits of receivers, and others are refused.", domain)
+				p.Line("Our addresses pass under the record of %s, but it is over the limits of receivers, and "+
+					"others are refused.", domain)
 			case r.Fix == nil:
 				p.Line("Nothing to publish: every address passes under the record of %s.", domain)
 			case f.Before == "":
 				p.Line("  Proven by evaluating it: our addresses pass (%d).", len(f.Proof))
 			default:
-				p.Line("  Proven by evaluating it: our addresses pass (%d), and so do the addresses that stand for the senders in the old record (%d).", len(f.Proof), f.Others)
+				p.Line("  Proven by evaluating it: our addresses pass (%d), and so do the addresses that stand "+
+					"for the senders in the old record (%d).", len(f.Proof), f.Others)
 			}
 		}, r.ShowOpen)
 	}

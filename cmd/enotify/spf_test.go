@@ -43,6 +43,7 @@ two.example.        300 IN TXT "v=spf1 mx -all"
 two.example.        300 IN TXT "v=spf1 include:_spf.host.example ~all"
 two.example.        300 IN MX  10 mail.client.example.
 doubt.example.      300 IN TXT "v=spf1 mx newsletter -all"
+dead.example.       300 IN TXT "v=spf1 mx include:spf.gone.example -all"
 typed.example.      300 IN TXT "v=spf1 include: _spf.host.example mail.client.example +all"
 evil.example.       300 IN TXT "v=spf1 a:\027[2J\"x\\ -all"
 `
@@ -147,6 +148,7 @@ func TestSPFOutput(t *testing.T) {
 		"fix-over.txt":     "fix over.example --ip 198.51.100.7",
 		"fix-two.txt":      "fix two.example --ip 203.0.113.9",
 		"fix-typed.txt":    "fix typed.example --ip 203.0.113.9",
+		"fix-dead.txt":     "fix dead.example --ip 203.0.113.9",
 		"fix-doubt.txt":    "fix doubt.example --ip 203.0.113.9",
 		"fix-doubt.json":   "fix doubt.example --ip 203.0.113.9 -o json",
 		"check-absent.txt": "check typo.invalid --ip 203.0.113.9",

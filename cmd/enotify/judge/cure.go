@@ -50,7 +50,7 @@ func (c *cures) of(domain, sender string) (found cure) {
 	fix, err := c.spf.Fix(c.ctx, q)
 	var doubt *spfguard.DoubtError
 	if errors.As(err, &doubt) {
-		return cure{ask: "Ask the client, since the record names senders that a new one must not leave out: " + strings.Join(doubt.Questions, " ")}
+		return cure{ask: "Ask the client, since the record names senders that a new one must not leave out: " + doubt.Ask()}
 	}
 	if err != nil {
 		if c.judge.Log != nil {

@@ -174,7 +174,8 @@ func (c *Config) identify() (err error) {
 func (c *Config) checkEgress() error {
 	for _, ip := range c.Egress {
 		if why := spfguard.NotPublic(ip); why != "" && !ip.IsLoopback() && c.Smarthost == "" && !c.EgressPrivate {
-			return exit.Usagef("--egress %s: it is %s, which receivers do not see; give the public address that the mail leaves from, or --egress-private when the receivers are in this network", ip, why)
+			return exit.Usagef("--egress %s: it is %s, which receivers do not see; give the public address that the mail "+
+				"leaves from, or --egress-private when the receivers are in this network", ip, why)
 		}
 	}
 	return nil

@@ -77,7 +77,7 @@ func newCure(domain string, fix *spfguard.Fix, err error) cure {
 	var doubt *spfguard.DoubtError
 	switch {
 	case errors.As(err, &doubt):
-		return cure{advice: "The record names senders that cannot be told from its text, and a new one must not leave them out. Ask the client: " + strings.Join(doubt.Questions, " ")}
+		return cure{advice: "The record names senders that cannot be told from its text, and a new one must not leave them out. Ask the client: " + doubt.Ask()}
 	case errors.Is(err, spfguard.ErrNoFix):
 		return cure{advice: "There is no line to publish: " + err.Error() + "."}
 	case err != nil || !fix.Changed() && len(fix.Open) == 0:

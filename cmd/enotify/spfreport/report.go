@@ -22,6 +22,9 @@ type Report struct {
 
 	// Asking says that a fix waits for the answers to the questions of Open.
 	Asking bool `json:"asking"`
+	// IfGone is what to publish if the senders asked about are gone; null when
+	// they cannot simply be left out.
+	IfGone *Fix `json:"if_gone"`
 
 	// Verdicts are those behind the results.
 	Verdicts []spfguard.Verdict `json:"-"`
@@ -29,7 +32,13 @@ type Report struct {
 
 // New is a report without results.
 func New(domain, record string) *Report {
-	return &Report{Domain: domain, Record: record, Results: []Result{}, Findings: []spfguard.Finding{}, Open: []string{}}
+	return &Report{
+		Domain:   domain,
+		Record:   record,
+		Results:  []Result{},
+		Findings: []spfguard.Finding{},
+		Open:     []string{},
+	}
 }
 
 // A Result is what one address gets.
@@ -129,7 +138,14 @@ func NewFix(f *spfguard.Fix) *Fix {
 	if f == nil || !f.Changed() {
 		return nil
 	}
-	return &Fix{f.After, spfguard.ZoneLine(f.Domain, f.After), f.Before, OrEmpty(f.Delete), OrEmpty(f.Changes), OrEmpty(f.Flatten)}
+	return &Fix{
+		f.After,
+		spfguard.ZoneLine(f.Domain, f.After),
+		f.Before,
+		OrEmpty(f.Delete),
+		OrEmpty(f.Changes),
+		OrEmpty(f.Flatten),
+	}
 }
 
 // AddFix takes what [spfguard.Checker.Fix] returned: the record to publish, and
@@ -138,7 +154,7 @@ func (r *Report) AddFix(f *spfguard.Fix, err error) {
 	var doubt *spfguard.DoubtError
 	switch {
 	case errors.As(err, &doubt):
-		r.Open, r.Asking = doubt.Questions, true
+		r.Open, r.Asking, r.IfGone = doubt.Questions, true, NewFix(doubt.IfGone)
 	case err == nil && f != nil:
 		r.Fix, r.Open = NewFix(f), OrEmpty(f.Open)
 	}

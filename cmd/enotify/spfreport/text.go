@@ -16,8 +16,8 @@ func (r *Report) Tree(p *Printer) {
 		if i > 0 {
 			p.Line("")
 		}
-		p.Line("%s  %s  %d of 10 lookups, %d of 2 voids; worst case %d and %d", v.IP, p.paint(v.Result, strings.ToUpper(string(v.Result))),
-			v.Lookups, v.Voids, v.WorstLookups, v.WorstVoids)
+		p.Line("%s  %s  %d of 10 lookups, %d of 2 voids; worst case %d and %d", v.IP,
+			p.paint(v.Result, strings.ToUpper(string(v.Result))), v.Lookups, v.Voids, v.WorstLookups, v.WorstVoids)
 		p.node(v.Evaluation.Root, "  ", v.Evaluation.Path())
 		p.Line("  %s", v.Explanation)
 		if v.StrictExplanation != "" {
@@ -176,7 +176,8 @@ func (r *Report) ListFindings(p *Printer) {
 // message does it.
 func about(record string, f spfguard.Finding) string {
 	quoted := fmt.Sprintf("%q", f.Text)
-	if f.Text == "" || f.Text == record || strings.Contains(f.Message, quoted) || strings.HasPrefix(f.Message, f.Text+" ") {
+	if f.Text == "" || f.Text == record || strings.Contains(f.Message, quoted) ||
+		strings.HasPrefix(f.Message, f.Text+" ") {
 		return ""
 	}
 	return quoted + ": "
@@ -188,16 +189,33 @@ func (r *Report) ShowFix(p *Printer) {
 	if f == nil {
 		return
 	}
+	p.heading("Fix: " + place(f))
+	p.record(f)
+	for _, c := range f.Changes {
+		p.Line("  - %s", c)
+	}
+	if len(f.Flatten) > 0 {
+		p.Line("  - the record still needs more than 10 look-ups for others: replace by networks %s",
+			strings.Join(f.Flatten, ", "))
+	}
+}
+
+// place says what a record takes the place of.
+func place(f *Fix) string {
 	switch {
 	case f.Replaces == "":
-		p.heading("Fix: add this record")
+		return "add this record"
 	case len(f.Delete) == 1:
-		p.heading("Fix: publish this in place of the first record, and delete the second one")
+		return "publish this in place of the first record, and delete the second one"
 	case len(f.Delete) > 1:
-		p.heading("Fix: publish this in place of the first record, and delete the others")
+		return "publish this in place of the first record, and delete the others"
 	default:
-		p.heading("Fix: publish this in place of the record")
+		return "publish this in place of the record"
 	}
+}
+
+// record shows a record to publish, and those to delete.
+func (p *Printer) record(f *Fix) {
 	p.Line("  zone file   %s", f.Zone)
 	p.Line("  web form    %s", f.Record)
 	if len(f.Delete) > 0 {
@@ -205,12 +223,6 @@ func (r *Report) ShowFix(p *Printer) {
 	}
 	for _, text := range f.Delete {
 		p.Line("  delete      %s", text)
-	}
-	for _, c := range f.Changes {
-		p.Line("  - %s", c)
-	}
-	if len(f.Flatten) > 0 {
-		p.Line("  - the record still needs more than 10 look-ups for others: replace by networks %s", strings.Join(f.Flatten, ", "))
 	}
 }
 
@@ -226,5 +238,9 @@ func (r *Report) ShowOpen(p *Printer) {
 	}
 	for _, text := range r.Open {
 		p.Line("  - %s", text)
+	}
+	if r.IfGone != nil {
+		p.heading("If these are gone: " + place(r.IfGone))
+		p.record(r.IfGone)
 	}
 }
