@@ -19,6 +19,7 @@ CREATE TABLE enotify.client (
     from_spf       text NOT NULL DEFAULT 'block' CHECK (from_spf IN ('block', 'warn')),
     auto_submitted text NOT NULL DEFAULT 'auto-generated' CHECK (auto_submitted IN ('', 'auto-generated')),
     precedence     text NOT NULL DEFAULT '' CHECK (precedence IN ('', 'bulk', 'list')),
+    max_priority   int NOT NULL DEFAULT 10 CHECK (max_priority >= 0),
     refused_at     timestamptz,
     refused_why    text NOT NULL DEFAULT '',
     created_at     timestamptz NOT NULL DEFAULT now(),
@@ -43,6 +44,8 @@ COMMENT ON COLUMN enotify.client.from_spf IS
 COMMENT ON COLUMN enotify.client.auto_submitted IS
     'the Auto-Submitted: field of its mail (RFC 3834), which keeps vacation replies away; empty: none';
 COMMENT ON COLUMN enotify.client.precedence IS 'the Precedence: field of its mail: bulk or list; empty: none';
+COMMENT ON COLUMN enotify.client.max_priority IS
+    'the highest priority that an application may give a batch of it; above is for operators';
 COMMENT ON COLUMN enotify.client.refused_at IS
     'since when its batches are blocked because receivers refuse them although the guard found nothing wrong. Ends '
     'when its SPF record changes or an operator resumes one of the batches. NULL: not blocked for this reason';
@@ -110,6 +113,7 @@ CREATE TABLE enotify.batch (
 ) WITH (fillfactor = 70); -- room on each page for updated rows: progress updates touch no index (HOT)
 CREATE UNIQUE INDEX batch_one_sending ON enotify.batch (state) WHERE state = 'sending';
 CREATE INDEX batch_draining ON enotify.batch (turn_at) WHERE state = 'draining';
+CREATE INDEX batch_draft ON enotify.batch (created_by, created_at) WHERE state = 'draft';
 CREATE INDEX batch_waiting ON enotify.batch (priority DESC, submitted_at, id) WHERE state = 'queued';
 CREATE INDEX batch_open ON enotify.batch (priority DESC, id) WHERE finished_at IS NULL;
 COMMENT ON TABLE  enotify.batch IS 'one notification to many recipients';

@@ -153,6 +153,29 @@ COMMENT ON COLUMN enotify.lease.node_id IS 'holder; NULL: a node gave the group 
 COMMENT ON COLUMN enotify.lease.epoch IS 'fence: grows each time the group changes hands';
 COMMENT ON COLUMN enotify.lease.until IS 'by the database''s clock; past it another node may take the group';
 
+CREATE TABLE enotify.alert_log (
+    id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    kind      text NOT NULL,
+    client_id int REFERENCES enotify.client ON DELETE CASCADE,
+    batch_id  bigint,
+    site      text NOT NULL DEFAULT '',
+    text      text NOT NULL DEFAULT '',
+    next      text NOT NULL DEFAULT ''
+);
+CREATE INDEX alert_log_at ON enotify.alert_log (at);
+COMMENT ON TABLE  enotify.alert_log IS
+    'facts that somebody should act on, for 30 days. The channel enotify_alert has only their numbers, since every login '
+    'may listen; the view enotify.alert shows a login those of its clients';
+COMMENT ON COLUMN enotify.alert_log.id IS 'number, which NOTIFY tells';
+COMMENT ON COLUMN enotify.alert_log.at IS 'when it was raised';
+COMMENT ON COLUMN enotify.alert_log.kind IS 'a word for programs, such as client_blocked';
+COMMENT ON COLUMN enotify.alert_log.client_id IS 'the client; NULL: it is about none, or about all';
+COMMENT ON COLUMN enotify.alert_log.batch_id IS 'the batch; NULL: it is about none';
+COMMENT ON COLUMN enotify.alert_log.site IS 'the site; empty: it is about none';
+COMMENT ON COLUMN enotify.alert_log.text IS 'a sentence for people';
+COMMENT ON COLUMN enotify.alert_log.next IS 'the command to go on with';
+
 CREATE TABLE enotify.verdict (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     client_id     int  NOT NULL REFERENCES enotify.client ON DELETE CASCADE,

@@ -2,15 +2,16 @@ package queue
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // An Alert is a fact that somebody should act on. It is told three ways: the
-// process that recorded it logs and counts it, and whoever listens gets it as
-// JSON: LISTEN enotify_alert. Any login may listen, so it holds no address, and
+// process that recorded it logs and counts it; it is kept, and the view
+// enotify.alert shows a login those of its clients; and LISTEN enotify_alert tells
+// its number and kind as JSON. Any login may listen and notify, so the channel has
+// no names, and what is not in the view was not raised. It holds no address, and
 // nothing that a receiver wrote.
 //
 // It is raised where the fact is recorded, in the same transaction, and once:
@@ -36,7 +37,7 @@ const (
 	AlertStalled       = "stalled"            // a batch does not move though its sites are open
 )
 
-const raiseSQL = `SELECT pg_notify('enotify_alert', $1)`
+const raiseSQL = `SELECT enotify.raise_alert($1, $2, $3, $4, $5, $6)`
 
 // Raise tells those who listen of a fact that is recorded nowhere else.
 func (db *DB) Raise(ctx context.Context, a Alert) error { return raise(ctx, db.pool, a) }
@@ -50,14 +51,10 @@ func raise(ctx context.Context, q execer, a Alert) error {
 	if runes := []rune(a.Text); len(runes) > maxAlert {
 		a.Text = string(runes[:maxAlert-1]) + "…"
 	}
-	payload, err := json.Marshal(a)
-	if err != nil {
-		return err
-	}
-	if _, err := q.Exec(ctx, raiseSQL, string(payload)); err != nil {
+	if _, err := q.Exec(ctx, raiseSQL, a.Kind, a.Client, a.Batch, a.Site, text(a.Text), a.Next); err != nil {
 		return fmt.Errorf("alert %s: %w", a.Kind, err)
 	}
 	return nil
 }
 
-const maxAlert = 1000 // characters; NOTIFY takes 8,000 octets, and JSON makes up to six of one
+const maxAlert = 1000 // characters

@@ -47,7 +47,8 @@ func serveAlone(f *queuetest.Fixture, s *engine.Server) {
 	}
 }
 
-// alerts are those that the function raises, as applications hear them.
+// alerts are those that the function raises: the channel tells their numbers, and
+// the view the rest.
 func alerts(f *queuetest.Fixture, during func()) (heard []queue.Alert) {
 	f.Helper()
 	app := queuetest.Connect(f.T, f.URL)
@@ -66,12 +67,22 @@ func alerts(f *queuetest.Fixture, during func()) (heard []queue.Alert) {
 		if n.Payload == "end" {
 			return heard
 		}
-		var a queue.Alert
-		if err := json.Unmarshal([]byte(n.Payload), &a); err != nil {
-			f.Fatalf("alert %s: %v", n.Payload, err)
+		var told struct {
+			ID   int64
+			Kind string
 		}
-		if strings.Contains(n.Payload, "@") {
-			f.Errorf("alert %s holds an address", n.Payload)
+		d := json.NewDecoder(strings.NewReader(n.Payload))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&told); err != nil {
+			f.Fatalf("alert %s: %v, want a number and a kind", n.Payload, err)
+		}
+		var a queue.Alert
+		if err := f.Conn.QueryRow(f.Context(), `SELECT kind, coalesce(client, ''), coalesce(batch_id, 0), site, text, next FROM enotify.alert WHERE id = $1`, told.ID).
+			Scan(&a.Kind, &a.Client, &a.Batch, &a.Site, &a.Text, &a.Next); err != nil {
+			f.Fatalf("alert %d: %v", told.ID, err)
+		}
+		if strings.Contains(a.Text+a.Next, "@") {
+			f.Errorf("alert %+v holds an address", a)
 		}
 		heard = append(heard, a)
 	}

@@ -162,7 +162,7 @@ const lockNamedSQL = `SELECT FROM enotify.client WHERE domain = $1 FOR NO KEY UP
 
 const setClientSQL = `
 UPDATE enotify.client SET return_path = CASE WHEN $2::text IS NULL THEN return_path ELSE nullif($2, '') END, dkim_selectors = coalesce($3, dkim_selectors),
-	auto_submitted = coalesce($6, auto_submitted), precedence = coalesce($7, precedence), from_spf = coalesce($8, from_spf),
+	auto_submitted = coalesce($6, auto_submitted), precedence = coalesce($7, precedence), from_spf = coalesce($8, from_spf), max_priority = coalesce($9, max_priority),
 	bounce = coalesce($4, bounce), bounce_domain = CASE WHEN $4::text IS NULL THEN bounce_domain ELSE nullif($5, '') END
 WHERE domain = $1`
 
@@ -172,6 +172,8 @@ type ClientChange struct {
 	Selectors  *[]string // none: its mail is not signed
 	Bounces    *Bounces  // where its bounces go to
 	FromSPF    *FromSPF
+
+	MaxPriority *int // that applications may give its batches
 
 	AutoSubmitted, Precedence *string // see Batch; "" leaves the field out
 }
@@ -195,7 +197,7 @@ func (db *DB) SetClient(ctx context.Context, name string, change ClientChange) (
 		if _, err := tx.Exec(ctx, lockNamedSQL, domain); err != nil {
 			return AsRefusal(err)
 		}
-		tag, err := tx.Exec(ctx, setClientSQL, domain, change.ReturnPath, change.Selectors, mode, bounceDomain, change.AutoSubmitted, change.Precedence, change.FromSPF)
+		tag, err := tx.Exec(ctx, setClientSQL, domain, change.ReturnPath, change.Selectors, mode, bounceDomain, change.AutoSubmitted, change.Precedence, change.FromSPF, change.MaxPriority)
 		if err == nil && tag.RowsAffected() == 0 {
 			return unregistered(domain)
 		}

@@ -48,7 +48,7 @@ func TestApplicationLoginMayDoNoMore(t *testing.T) {
 		SELECT proname::text FROM pg_proc WHERE pronamespace = 'enotify'::regnamespace AND has_function_privilege($1, oid, 'EXECUTE')`, login)); diff != "" {
 		t.Errorf("functions (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"batch_status", "delivery", "schema_function", "schema_version"}, names(f, `
+	if diff := cmp.Diff([]string{"alert", "batch_status", "delivery", "schema_function", "schema_version"}, names(f, `
 		SELECT relname::text FROM pg_class WHERE relnamespace = 'enotify'::regnamespace AND relkind IN ('r', 'v', 'm', 'p', 'f', 'S')
 		AND CASE relkind WHEN 'S' THEN has_sequence_privilege($1, oid, 'USAGE, SELECT, UPDATE') ELSE has_table_privilege($1, oid, 'SELECT') OR has_any_column_privilege($1, oid, 'SELECT') END`, login)); diff != "" {
 		t.Errorf("readable (-want +got):\n%s", diff)

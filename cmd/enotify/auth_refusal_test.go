@@ -69,8 +69,13 @@ func TestRefusalsBlockAndAreCured(t *testing.T) {
 		if err != nil {
 			t.Fatalf("no alert that the client is blocked: %v", err)
 		}
-		if err := json.Unmarshal([]byte(n.Payload), &alert); err != nil {
+		var told struct{ ID int64 }
+		if err := json.Unmarshal([]byte(n.Payload), &told); err != nil {
 			t.Fatalf("alert %s: %v", n.Payload, err)
+		}
+		if err := app.QueryRow(ctx, `SELECT kind, coalesce(client, ''), coalesce(batch_id, 0), next FROM enotify.alert WHERE id = $1`, told.ID).
+			Scan(&alert.Kind, &alert.Client, &alert.Batch, &alert.Next); err != nil {
+			t.Fatalf("alert %d: %v", told.ID, err)
 		}
 	}
 	if alert.Client != "town.example" || alert.Batch != batch || alert.Next != "enotify batch show "+id {

@@ -18,6 +18,7 @@ import (
 func (a *app) clientSetCmd() *cobra.Command {
 	var returnPath, bounce, bounceDomain, autoSubmitted, precedence, fromSPF string
 	var selectors []string
+	var maxPriority int
 	cmd := &cobra.Command{
 		Use: "set DOMAIN", Short: "Set the return path, DKIM keys and bounce handling of a client", Args: one("a domain"),
 		Long: `Changes how mail for a client is sent, for batches that take the turn from now on.
@@ -46,6 +47,7 @@ aligned with From: by DMARC. Some receivers refuse such mail all the same.`,
 	f.StringVar(&bounce, "bounce", "", "`operator` for signed return paths at the operator's domain, or off for none")
 	f.StringVar(&autoSubmitted, "auto-submitted", "", "`VALUE` of the Auto-Submitted field of its mail: auto-generated, which keeps vacation replies away, or none")
 	f.StringVar(&precedence, "precedence", "", "`VALUE` of the Precedence field of its mail: bulk, list, or none")
+	f.IntVar(&maxPriority, "max-priority", 0, "highest priority `NUMBER` that applications may give its batches; operators may give more")
 	f.StringVar(&fromSPF, "from-spf", "", "`block` or warn: what it means that the SPF record of the From: domain forbids our addresses, where the envelope sender passes and is aligned")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var change queue.ClientChange
@@ -76,6 +78,12 @@ aligned with From: by DMARC. Some receivers refuse such mail all the same.`,
 			}
 			*field.to = &value
 		}
+		if f.Changed("max-priority") {
+			if maxPriority < 0 {
+				return exit.Usagef("--max-priority %d: want 0 or more", maxPriority)
+			}
+			change.MaxPriority = &maxPriority
+		}
 		if f.Changed("return-path") {
 			if returnPath == "none" {
 				returnPath = ""
@@ -96,7 +104,7 @@ aligned with From: by DMARC. Some receivers refuse such mail all the same.`,
 			return err
 		}
 		if change == (queue.ClientChange{}) {
-			return exit.Usagef("nothing to set: give --return-path, --dkim-selector, --bounce-domain, --bounce, --from-spf, --auto-submitted or --precedence")
+			return exit.Usagef("nothing to set: give --return-path, --dkim-selector, --bounce-domain, --bounce, --from-spf, --auto-submitted, --precedence or --max-priority")
 		}
 		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 			domain, err := db.SetClient(ctx, args[0], change)

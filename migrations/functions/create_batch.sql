@@ -10,6 +10,9 @@ DECLARE
     sender  text := enotify.mailbox(from_address);
     problem text := enotify.mailbox_problem(sender);
     client  int;
+    highest int;
+    operator boolean := pg_has_role(session_user, 'enotify_admin', 'MEMBER')
+                     OR pg_has_role(session_user, current_user, 'MEMBER'); -- the owner of the schema
     ends    timestamptz;
     made    enotify.batch;
 BEGIN
@@ -17,7 +20,7 @@ BEGIN
         RAISE EXCEPTION 'from_address % is no mailbox: %', quote_nullable(from_address), problem
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    SELECT c.id INTO client FROM enotify.client c
+    SELECT c.id, c.max_priority INTO client, highest FROM enotify.client c
     WHERE c.domain = enotify.mailbox_domain(sender) AND c.id = ANY (enotify.my_clients());
     IF client IS NULL THEN
         SELECT string_agg(l.login::text, ', ' ORDER BY l.login) INTO problem
@@ -36,6 +39,20 @@ BEGIN
         RAISE EXCEPTION 'domain % is not a registered client of yours', enotify.mailbox_domain(sender)
             USING ERRCODE = 'insufficient_privilege',
                   HINT = format('an operator registers it: enotify client add %s', enotify.mailbox_domain(sender));
+    END IF;
+    IF priority > highest AND NOT operator THEN
+        RAISE EXCEPTION 'priority % is above %, the highest that client % may use', priority, highest,
+            enotify.mailbox_domain(sender)
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = format('an operator raises it: enotify client set %s --max-priority %s',
+                                enotify.mailbox_domain(sender), priority);
+    END IF;
+    IF NOT operator AND (SELECT count(*) FROM (
+        SELECT FROM enotify.batch b WHERE b.state = 'draft' AND b.created_by = session_user
+        AND b.idem_key <> create_batch.idem_key LIMIT 1000) d) = 1000
+    THEN
+        RAISE EXCEPTION 'login % has 1000 drafts, and may have no more', session_user
+            USING ERRCODE = 'configuration_limit_exceeded', HINT = 'submit or cancel some; a draft ends after 7 days';
     END IF;
     problem := enotify.mailbox_problem(enotify.mailbox(nullif(reply_to, '')));
     IF nullif(reply_to, '') IS NOT NULL AND problem IS NOT NULL THEN

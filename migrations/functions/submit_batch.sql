@@ -24,6 +24,10 @@ BEGIN
             USING ERRCODE = 'check_violation',
                   HINT = 'nothing was submitted; stage the missing ones, or cancel the batch and begin again';
     END IF;
+    IF n_staged > 5000000 THEN
+        RAISE EXCEPTION 'batch % has % staged recipients, where 5000000 are allowed', b.id, n_staged
+            USING ERRCODE = 'configuration_limit_exceeded', HINT = 'cancel it and send several batches';
+    END IF;
     IF n_staged = 0 THEN
         RAISE EXCEPTION 'batch % is empty', b.id
             USING ERRCODE = 'check_violation',

@@ -37,6 +37,14 @@ func (v *serving) heartbeat(ctx context.Context) (idle bool, err error) {
 		return false, err
 	}
 	v.logMoves(moves)
+	if time.Since(v.swept) >= sweep {
+		ended, err := v.store.endDrafts(ctx)
+		if err != nil {
+			return false, err
+		}
+		v.logMoves(ended)
+		v.swept = time.Now()
+	}
 	if err := v.store.stopRefused(ctx); err != nil {
 		return false, err
 	}

@@ -73,6 +73,7 @@ const (
 	maxFlush    = 1000                   // outcomes written in one transaction
 	minFlush    = 100                    // fewer wait for the write under way to return
 	flushers    = 2                      // writers of outcomes
+	sweep       = 30 * time.Second       // between two looks for old drafts
 	poll        = time.Second            // between heartbeats without Wake
 	breath      = 250 * time.Millisecond // and with Wake, while there is something to send
 

@@ -33,6 +33,7 @@ type serving struct {
 	surveys   surveys
 	faults    faults
 	progress  progress
+	swept     time.Time // when old drafts were ended last
 	beaten    time.Time // when the last heartbeat ended
 	restored  time.Time // up to when, by the database's clock, Memory has what is kept; zero: all must be read
 

@@ -292,6 +292,26 @@ FROM moves m WHERE m.id = b.id AND b.id = $1 AND m.next IS NOT NULL AND b.finish
 RETURNING b.id, b.state::text`
 )
 
+// A draft that nobody has submitted for a week ends, with what was staged for it.
+const endDraftsSQL = `
+WITH old AS (
+	SELECT b.id FROM enotify.batch b WHERE b.state = 'draft' AND (b.created_at < now() - interval '7 days' OR b.expires_at <= now())
+	ORDER BY b.id LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED
+), staged AS (
+	DELETE FROM enotify.recipient_in r USING old WHERE r.batch_id = old.id
+)
+UPDATE enotify.batch b SET state = 'cancelled', finished_at = now(), reason = 'a draft that was not submitted in time' FROM old WHERE b.id = old.id
+RETURNING b.id, b.state::text`
+
+// endDrafts ends those that are too old, some at a time.
+func (db *store) endDrafts(ctx context.Context) ([]move, error) {
+	rows, err := db.pool.Query(ctx, endDraftsSQL)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[move])
+}
+
 // A move is a batch that changed its state by its counts.
 type move struct {
 	ID    int64

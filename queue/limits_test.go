@@ -1,0 +1,72 @@
+package queue_test
+
+import (
+	"testing"
+
+	"enotify/queue"
+	"enotify/queue/queuetest"
+)
+
+// An application cannot outrank what the operator has reserved; the operator may
+// give its client more, or any priority to a batch of his own.
+func TestPriorityHasACeiling(t *testing.T) {
+	t.Parallel()
+	f, app := confined(t)
+	const call = `SELECT enotify.enqueue($1, 'info@town.example', 'S', 'x', '{a@a.example}', priority => $2)`
+	must := func(key string, priority int) {
+		t.Helper()
+		if _, err := app.Exec(t.Context(), call, key, priority); err != nil {
+			t.Errorf("priority %d: %v", priority, err)
+		}
+	}
+	must("urgent", 10)
+	refusedBy(t, app, `SELECT enotify.enqueue('most', 'info@town.example', 'S', 'x', '{a@a.example}', priority => 1000000)`,
+		"priority 1000000 is above 10, the highest that client town.example may use")
+	highest := 50
+	if _, err := f.DB.SetClient(t.Context(), "town.example", queue.ClientChange{MaxPriority: &highest}); err != nil {
+		t.Fatal(err)
+	}
+	must("more", 50)
+	f.Exec(call, "operator", 1000)
+}
+
+// A login has a limited number of drafts, and one that nobody submits ends with
+// what was staged for it.
+func TestDraftsAreLimited(t *testing.T) {
+	t.Parallel()
+	f, app := confined(t)
+	if _, err := app.Exec(t.Context(), `SELECT count(enotify.create_batch('d' || i, 'info@town.example', 'S', 'x')) FROM generate_series(1, 1000) i`); err != nil {
+		t.Fatal(err)
+	}
+	refusedBy(t, app, `SELECT enotify.create_batch('one more', 'info@town.example', 'S', 'x')`, "has 1000 drafts, and may have no more")
+	if _, err := app.Exec(t.Context(), `SELECT enotify.add_recipients(enotify.create_batch('d1', 'info@town.example', 'S', 'x'), '{a@a.example}')`); err != nil {
+		t.Errorf("a draft that is there: %v", err)
+	}
+	f.Exec(`UPDATE enotify.batch SET created_at = now() - interval '8 days' WHERE idem_key IN ('d1', 'd2')`)
+	f.Serve(f.Server("n1", queuetest.Deliver))
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.batch WHERE state = 'cancelled' AND finished_at IS NOT NULL`); got != 2 {
+		t.Errorf("drafts that ended: got %d, want 2", got)
+	}
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.recipient_in`); got != 0 {
+		t.Errorf("rows staged for them: got %d, want 0", got)
+	}
+}
+
+// A login sees the alerts of its own clients, and can raise none.
+func TestAlertsAreOfOnesOwnClients(t *testing.T) {
+	t.Parallel()
+	f, app := confined(t)
+	for _, client := range []string{"town.example", "city.example", ""} {
+		if err := f.DB.Raise(t.Context(), queue.Alert{Kind: queue.AlertContent, Client: client, Text: "something", Next: "enotify batch list"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var seen []string
+	if err := app.QueryRow(t.Context(), `SELECT array_agg(client) FROM enotify.alert`).Scan(&seen); err != nil || len(seen) != 1 || seen[0] != "town.example" {
+		t.Errorf("alerts that the login of town.example sees: got %v and %v, want its own", seen, err)
+	}
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.alert`); got != 3 {
+		t.Errorf("alerts that the operator sees: got %d, want 3", got)
+	}
+	refusedBy(t, app, `SELECT enotify.raise_alert('content', 'city.example', 1, '', 'forged', '')`, "permission denied")
+}
