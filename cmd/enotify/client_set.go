@@ -104,7 +104,7 @@ aligned with From: by DMARC. Some receivers refuse such mail all the same.`,
 			return err
 		}
 		if change == (queue.ClientChange{}) {
-			return exit.Usagef("nothing to set: give --return-path, --dkim-selector, --bounce-domain, --bounce, --from-spf, --auto-submitted, --precedence or --max-priority")
+			return exit.Usagef("nothing to set: give --return-path, --dkim-selector, --bounce-domain, --bounce, --from-spf, --auto-submitted or --precedence, or --max-priority")
 		}
 		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 			domain, err := db.SetClient(ctx, args[0], change)
