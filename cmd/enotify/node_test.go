@@ -62,6 +62,41 @@ func TestKillLosesNobodyAndSendsNobodyTwo(t *testing.T) {
 	t.Logf("in doubt after two kills: %d of %d", unknown, n)
 }
 
+// After a kill only those are in doubt whose message had left: of the receiver
+// that takes 60 ms for each reply, hundreds of transactions were under way.
+func TestKillDoubtsOnlyWhatHadLeft(t *testing.T) {
+	t.Parallel()
+	const n, kills = 1000, 2
+	s := newSite(t, smtptest.Config{Delay: 60 * time.Millisecond})
+	s.Run("destination", "set", "*", "--connections", "200", "--per-connection", "1000")
+	batch := s.Enqueue("menu", "Soup.", n, 50)
+	for i := range kills {
+		node := s.Start("run", "--max-connections", "200")
+		s.Until(`SELECT delivered > $2 FROM enotify.batch_status WHERE id = $1`, batch, (i+1)*n/4)
+		if err := node.Process.Signal(syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		_ = node.Wait()
+	}
+	s.Run("run", "--until-idle", "--max-connections", "200")
+	copies := s.SMTP.Copies()
+	unknown, had := 0, 0
+	for address := range strings.SplitSeq(ask[string](s, `SELECT coalesce(string_agg(address, ' '), '') FROM enotify.delivery WHERE batch_id = $1 AND state = 'unknown'`, batch), " ") {
+		if address == "" {
+			continue
+		}
+		unknown++
+		had += copies[address]
+	}
+	if most := 2*had + kills; unknown > most {
+		t.Errorf("in doubt after %d kills: got %d of whom %d had the message, want at most %d", kills, unknown, had, most)
+	}
+	if got := len(copies) + unknown - had; got != n {
+		t.Errorf("recipients with the message or in doubt: got %d, want %d", got, n)
+	}
+	t.Logf("in doubt after %d kills: %d, of whom %d had the message", kills, unknown, had)
+}
+
 // No transaction begins later than a second after the pause, and SIGTERM ends the node cleanly.
 func TestPauseByCLI(t *testing.T) {
 	t.Parallel()

@@ -100,12 +100,21 @@ func (d *forgetful) remember() {
 	d.start()
 }
 
-// forget sets the database back.
-func (d *forgetful) forget() {
+// forget sets the database back: a backup is restored, or a standby that had come
+// no further is promoted.
+func (d *forgetful) forget(promoted bool) {
 	d.Helper()
 	d.kill()
 	d.copy(d.backup, d.data)
-	d.start()
+	if !promoted {
+		d.start()
+		return
+	}
+	d.server = standby(d.T, d.data)
+	d.Conn = connectWhenUp(d.T, d.URL)
+	if !queuetest.Query[bool](d.Fixture, `SELECT pg_promote()`) {
+		d.Fatal("the standby was not promoted")
+	}
 }
 
 func (d *forgetful) sent(atLeast int) {
@@ -127,11 +136,13 @@ func TestDatabaseWentBack(t *testing.T) {
 	tests := map[string]struct {
 		nodes    int
 		journal  bool
+		promoted bool
 		restart  bool // the nodes end before the database goes back, and others start after
 		doubtful bool // some may end unknown
 	}{
 		"one node":                   {nodes: 1, journal: true},
 		"two nodes":                  {nodes: 2, journal: true},
+		"a lagging standby":          {nodes: 2, journal: true, promoted: true},
 		"one node without a journal": {nodes: 1, doubtful: true},
 		"its journal alone":          {nodes: 1, journal: true, restart: true},
 	}
@@ -169,7 +180,7 @@ func TestDatabaseWentBack(t *testing.T) {
 				ctx, cancel = context.WithCancel(t.Context())
 				defer cancel()
 			}
-			d.forget()
+			d.forget(test.promoted)
 			if test.restart {
 				d.DB = queuetest.Open(t, d.URL)
 				for i := range test.nodes {

@@ -86,7 +86,7 @@ func TestDatabaseTurnsIntoAStandby(t *testing.T) {
 
 // standby starts the server of a data folder again, as it ran the last time,
 // but in recovery until it is promoted.
-func standby(t *testing.T, data string) {
+func standby(t *testing.T, data string) *exec.Cmd {
 	t.Helper()
 	signal := filepath.Join(data, "standby.signal")
 	if err := os.WriteFile(signal, nil, 0o600); err != nil {
@@ -97,7 +97,7 @@ func standby(t *testing.T, data string) {
 			t.Fatal(err)
 		}
 	}
-	again(t, data)
+	return again(t, data)
 }
 
 // again starts the server of a data folder as it ran the last time.
