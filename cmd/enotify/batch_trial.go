@@ -169,7 +169,7 @@ func trialOf(ctx context.Context, db *queue.DB, id int64, to, as string) (m queu
 		return m, who, err
 	}
 	if c.Blocks {
-		return m, who, exit.With(exit.Blocked, fmt.Errorf("the guard blocks %s, and nothing is sent for it: enotify spf check %s", b.Client, b.Client))
+		return m, who, exit.With(exit.Blocked, fmt.Errorf("the guard blocks %s, and nothing is sent for it; enotify client show %s says why", b.Client, b.Client))
 	}
 	if who, err = db.Recipient(ctx, id, as); err != nil {
 		return m, who, err

@@ -207,3 +207,56 @@ func TestGuardDropsVerdictsOnAnotherSender(t *testing.T) {
 		t.Errorf("verdicts: got %d, want 1", got)
 	}
 }
+
+// The operator lowers what the From: domain's record means: verdicts found before
+// that are dropped, the client is checked again at once, and its batch goes on.
+func TestOperatorLowersTheFromDomain(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
+	batch := f.Enqueue("menu", 1, "a.example")
+	subject := func() queue.Subject {
+		subjects, err := guard.Unjudged(t.Context(), f.DB)
+		if err != nil || len(subjects) != 1 {
+			t.Fatalf("clients to judge: got %d and %v, want 1", len(subjects), err)
+		}
+		return subjects[0]
+	}
+	judge := func(s queue.Subject, blocks bool) {
+		from := queue.Verdict{Identity: "from", Domain: "town.example", Egress: queuetest.Egress, Result: "fail", Blocks: blocks, ValidFor: time.Hour}
+		pass := queue.Verdict{Identity: "mailfrom", Domain: "bounce.town.example", Egress: queuetest.Egress, Result: "pass", ValidFor: time.Hour}
+		if _, err := f.DB.Judge(t.Context(), s, []queue.Verdict{pass, from}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state := func(want string) {
+		t.Helper()
+		if got := queuetest.Query[string](f, `SELECT state::text FROM enotify.batch WHERE id = $1`, batch); got != want {
+			t.Errorf("batch: got %s, want %s", got, want)
+		}
+		blocks := queuetest.Query[bool](f, `SELECT blocks FROM enotify.verdict WHERE identity = 'from' AND superseded_at IS NULL`)
+		if blocks != (want == "blocked") {
+			t.Errorf("current verdict: got blocks %v while the batch is to be %s", blocks, want)
+		}
+	}
+	before := subject()
+	judge(before, true)
+	state("blocked")
+	warns := queue.FromSPFWarns
+	if _, err := f.DB.SetClient(t.Context(), "town.example", queue.ClientChange{FromSPF: &warns}); err != nil {
+		t.Fatal(err)
+	}
+	after := subject()
+	if after.FromSPF != queue.FromSPFWarns {
+		t.Errorf("setting: got %q, want warn", after.FromSPF)
+	}
+	judge(before, true) // by the old setting: it is dropped
+	judge(after, false)
+	state("queued")
+	blocks := queue.FromSPFBlocks
+	if _, err := f.DB.SetClient(t.Context(), "town.example", queue.ClientChange{FromSPF: &blocks}); err != nil {
+		t.Fatal(err)
+	}
+	judge(subject(), true)
+	state("blocked")
+}

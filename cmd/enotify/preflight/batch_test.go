@@ -230,6 +230,7 @@ func TestBatchRows(t *testing.T) {
 		{rowCase: rowCase{name: "no answer", row: "rcpt.provider", want: info, says: "no answer for 1 domain", change: silent}},
 		{rowCase: rowCase{name: "known", row: "rcpt.new", want: pass, says: "1.1 % of the recipients"}},
 		{rowCase: rowCase{name: "bought", row: "rcpt.new", want: warn, says: "80 %", change: func(in *preflight.Input) { in.Census.Known = 180 }}},
+		{rowCase: rowCase{name: "some of few", row: "rcpt.new", want: pass, change: func(in *preflight.Input) { in.Census.Sendable, in.Census.Known = 5, 3 }}},
 		{rowCase: rowCase{name: "the first", row: "rcpt.new", want: warn, says: "first batch", change: func(in *preflight.Input) { in.Census.Known, in.Census.EarlierBatches = 0, 0 }}},
 		{rowCase: rowCase{name: "nobody", row: "rcpt.new", want: notChecked, change: func(in *preflight.Input) { in.Census.Sendable, in.Census.Domains = 0, nil }}},
 

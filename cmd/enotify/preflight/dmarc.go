@@ -35,6 +35,9 @@ func dmarcRecordFinding(ctx context.Context, in *Input, p dmarc.Found, ok bool) 
 	if ok {
 		f.Evidence = []string{fmt.Sprintf("_dmarc.%s. IN TXT %s", p.Domain, quoted(p.Record.Text))}
 		f.Found = fmt.Sprintf("The policy of %s is %s.", p.Domain, p.Record.Policy)
+		if policy := p.For(in.Client, true); policy != p.Record.Policy {
+			f.Found += fmt.Sprintf(" For %s receivers apply %s (tag sp or t).", in.Client, policy)
+		}
 		if !p.Record.Stated {
 			f.Severity = Warn
 			f.Found = fmt.Sprintf("The record of %s states no policy. Newer receivers read that as none (RFC 9989), older ones as no record.", p.Domain)

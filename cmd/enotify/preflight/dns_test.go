@@ -191,6 +191,8 @@ func TestDNSRows(t *testing.T) {
 		{name: "no answer", row: "spf.helo", failing: []string{"mail.host.example"}, want: notChecked},
 
 		{name: "quarantine", row: "dmarc.record", want: pass, says: "quarantine"},
+		{name: "tried only", row: "dmarc.record", zone: `_dmarc.town.example. TXT "v=DMARC1; p=reject; t=y"`, want: pass, says: "receivers apply quarantine"},
+		{name: "removed tag", row: "dmarc.record", zone: `_dmarc.town.example. TXT "v=DMARC1; p=reject; pct=50"`, want: warn, says: "pct is no longer a DMARC tag"},
 		{name: "none", row: "dmarc.record", zone: `_dmarc.town.example. TXT "v=DMARC2; p=none"`, want: warn,
 			fix: `_dmarc.town.example. IN TXT "v=DMARC1; p=none; rua=mailto:postmaster@town.example"`},
 		{name: "of the parent", row: "dmarc.record", change: client("alerts.town.example"), want: pass, says: "policy of town.example is quarantine"},

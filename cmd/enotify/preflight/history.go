@@ -28,9 +28,9 @@ func bounces(batches []BatchBounces) Finding {
 	rate := float64(bounced) / float64(sent)
 	f.Found = fmt.Sprintf("%s of the last %s messages bounced.", figures.Percent(rate), figures.Count(sent))
 	switch {
-	case sent < BounceSample && rate > BounceWarn:
+	case sent < MinSample && rate > BounceWarn:
 		f.Severity = Info
-		f.Found += fmt.Sprintf(" That says little: a share is judged from %s messages on.", figures.Count(BounceSample))
+		f.Found += fmt.Sprintf(" That says little: a share is judged from %s messages on.", figures.Count(MinSample))
 	case rate > BounceBlock:
 		f.Severity = Block
 		f.Advice = "Clean the list first: everybody who did not ask for the mail, or has not been written to for a year. What bounced is suppressed already."
@@ -71,6 +71,6 @@ const (
 	BounceBlock = 0.05
 )
 
-// BounceSample is how many messages it takes to judge by their share of bounces:
-// at a true share of 2 %, 200 messages show over 5 % about once in 400 times.
-const BounceSample = 200
+// MinSample is how many messages, or recipients, it takes to judge by a share of
+// them: where 2 % bounce in truth, 200 messages show over 5 % about once in 400 times.
+const MinSample = 200

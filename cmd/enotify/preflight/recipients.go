@@ -369,7 +369,7 @@ func newcomers(c *insight.Census) Finding {
 		f.Severity = Warn
 		f.Found = "This is the client's first batch here: receivers have not seen its mail from our servers."
 		f.Advice = "If it is large, begin with those who open most and let it grow over some weeks."
-	case share > manyNew:
+	case share > manyNew && c.Sendable >= MinSample:
 		f.Severity = Warn
 		f.Advice = "Make sure that these people asked for the mail. An old or bought list brings bounces and complaints, and those bring blocks for all clients."
 	}
