@@ -112,6 +112,19 @@ COMMENT ON COLUMN enotify.report.message_id IS
 COMMENT ON COLUMN enotify.report.via IS 'listener: received by SMTP or LMTP. ingest: read by enotify bounce ingest';
 COMMENT ON COLUMN enotify.report.raw IS 'the mail, at most its first MiB; NULL after 30 days';
 
+-- Without a reference to the client, whose row a transaction locks first or not at all.
+CREATE TABLE enotify.complaint_level (
+    client_id  int PRIMARY KEY,
+    level      smallint NOT NULL DEFAULT 0 CHECK (level BETWEEN 0 AND 2),
+    alerted_at timestamptz
+);
+COMMENT ON TABLE  enotify.complaint_level IS
+    'clients whose mail was complained about, and the threshold that an alert was raised for';
+COMMENT ON COLUMN enotify.complaint_level.client_id IS 'the client';
+COMMENT ON COLUMN enotify.complaint_level.level IS
+    'highest rate of complaints alerted in the last seven days. 0: under 0.1 %. 1: from 0.1 % on. 2: from 0.3 % on';
+COMMENT ON COLUMN enotify.complaint_level.alerted_at IS 'last alert; NULL: none';
+
 -- The keys belong to the cluster, not to a node: a bounce may come in at another node than the one that sent.
 CREATE TABLE enotify.token_key (
     id         text PRIMARY KEY CHECK (id ~ '^[a-z0-9]+$' AND length(id) <= 4),

@@ -32,6 +32,7 @@ const (
 	AlertSpamBlock     = "spam_block"         // an egress address is held at a site
 	AlertSmarthost     = "smarthost"          // our smarthost does not accept us
 	AlertContent       = "content"            // a batch was stopped because no message of it can be composed
+	AlertComplaints    = "complaints"         // readers call too much of a client's mail spam
 	AlertDurability    = "durability"         // the database may forget what it has committed
 	AlertWentBack      = "database_went_back" // the database has forgotten what it had committed
 	AlertStalled       = "stalled"            // a batch does not move though its sites are open

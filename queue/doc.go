@@ -82,6 +82,7 @@
 //	verdict rows           guard
 //	batch rows             every change of state
 //	batch_domain, retry, outcome, batch_count, suppression rows
+//	complaint_level rows   a complaint, after its report is written
 //
 // The functions lock_… and write_results lock rows of enotify.engine_lock, where
 // migrations/006_locks.sql says why. No application may call them, and a

@@ -170,6 +170,13 @@ func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error)
 	}
 	_, err = tx.Exec(ctx, keepReportSQL, fingerprint, r.Batch, r.Seq, r.Signed, string(r.Kind), was, orNull(string(r.Class)), orNullCode(r.Reply.Code),
 		orNull(r.Reply.Enhanced), orNull(r.Reply.Text), id, r.Via, r.Raw)
+	if err != nil || r.Kind != ReportComplaint {
+		return done, err
+	}
+	alert, err := complained(ctx, tx, r.Batch, done.Client)
+	if alert != nil {
+		done.Alerts = append(done.Alerts, *alert)
+	}
 	return done, err
 }
 

@@ -30,7 +30,8 @@ var page = template.Must(template.New("bounce report").Funcs(template.FuncMap{
 func (r *Report) HTML(w io.Writer) error {
 	return page.Execute(w, struct {
 		*Report
-		Style template.CSS
-		Scope string
-	}{r, template.CSS(pageCSS), r.scope()})
+		Style  template.CSS
+		Scope  string
+		Advice string
+	}{r, template.CSS(pageCSS), r.scope(), complaintAdvice})
 }

@@ -88,6 +88,8 @@ type Report struct {
 	Segments   []Segment `json:"segments"`
 	Totals     *Totals   `json:"totals,omitempty"` // of one batch
 	Rest       []Rest    `json:"rest,omitempty"`   // of one batch: those about whom nobody replied
+	// Complaints are the rates of readers who called mail spam, in all and by site.
+	Complaints []Complaint `json:"complaints"`
 }
 
 // A Segment is one reason.
@@ -112,7 +114,7 @@ type Counted struct {
 
 // New is a report to which replies are added.
 func New(in insight.Scope) *Report {
-	r := &Report{Schema: 1, Client: in.Client, Batch: in.Batch, Since: in.Since, At: time.Now()}
+	r := &Report{Schema: 1, Client: in.Client, Batch: in.Batch, Since: in.Since, At: time.Now(), Complaints: []Complaint{}}
 	for _, s := range segments {
 		r.Segments = append(r.Segments, Segment{Class: s.class, Kind: cmp.Or(s.kind, string(s.class)), Title: s.title, Advice: s.advice, domains: map[string]int{}, replies: map[string]int{}})
 	}
@@ -245,6 +247,7 @@ func (r *Report) Lay(p *term.Page) {
 		p.Heading("%s: %s", s.Title, figures.Some(s.Recipients, "recipient"))
 		p.Line("%s", s.Advice)
 	}
+	r.layComplaints(p)
 }
 
 func portion(n, of int) string {

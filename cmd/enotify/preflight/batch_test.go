@@ -84,6 +84,11 @@ func TestBatchRows(t *testing.T) {
 			in.Bounces = []preflight.BatchBounces{{Batch: 1, At: at, Sent: sent, Bounced: bounced}}
 		}
 	}
+	spam := func(sent, complaints int) func(*preflight.Input) {
+		return func(in *preflight.Input) {
+			in.Complaints = []insight.Complained{{Client: "town.example", ComplaintRate: queue.ComplaintRate{Days: 30, Accepted: sent, Complaints: complaints}}}
+		}
+	}
 	dir := &dkim.Directory{Path: t.TempDir()}
 	ours, err := dir.Generate("town.example", "e1", dkim.Ed25519)
 	if err != nil {
@@ -262,6 +267,11 @@ func TestBatchRows(t *testing.T) {
 		{rowCase: rowCase{name: "many of few", row: "hist.bounce", want: info, says: "That says little", change: past(19, 7)}},
 		{rowCase: rowCase{name: "many of just enough", row: "hist.bounce", want: block, change: past(200, 11)}},
 		{rowCase: rowCase{name: "nothing sent", row: "hist.bounce", want: info, change: func(in *preflight.Input) { in.Bounces = nil }}},
+		{rowCase: rowCase{name: "none", row: "hist.complaint", want: pass}},
+		{rowCase: rowCase{name: "few messages", row: "hist.complaint", want: info, says: "of fewer than 1,000 messages", change: spam(999, 9)}},
+		{rowCase: rowCase{name: "few", row: "hist.complaint", want: pass, says: "called spam", change: spam(10_000, 9)}},
+		{rowCase: rowCase{name: "some", row: "hist.complaint", want: warn, change: spam(10_000, 10)}},
+		{rowCase: rowCase{name: "many", row: "hist.complaint", want: block, says: "goes on sending", change: spam(10_000, 30)}},
 		{rowCase: rowCase{name: "few", row: "warmup", want: pass}},
 		{rowCase: rowCase{name: "as ever", row: "warmup", want: pass, change: func(in *preflight.Input) { in.Census.Sendable, in.LargestDay = 4000, 2000 }}},
 		{rowCase: rowCase{name: "a leap", row: "warmup", want: warn, change: func(in *preflight.Input) { in.Census.Sendable, in.LargestDay = 4001, 2000 }}},

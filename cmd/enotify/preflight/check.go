@@ -32,6 +32,7 @@ var checks = []check{
 	{[]string{"unsub.works"}, checkUnsubscribe},
 	{[]string{"rcpt.syntax", "rcpt.dup", "rcpt.suppressed", "rcpt.role", "rcpt.nomx", "rcpt.nullmx", "mx.private", "rcpt.typo", "rcpt.provider", "rcpt.new"}, checkRecipients},
 	{[]string{"hist.bounce", "warmup"}, checkHistory},
+	{[]string{"hist.complaint"}, checkComplaints},
 }
 
 // Run makes all checks that in allows for, at once.

@@ -53,6 +53,8 @@ type Input struct {
 	SentToday  int            // messages that the client sent in the last 24 hours
 	LargestDay int            // most messages that it sent on a day of the last 30
 	Bounces    []BatchBounces // of its last batches, the oldest first
+	// Complaints are the client's rates, in all and by site.
+	Complaints []insight.Complained
 
 	opinion func() judge.Opinion // what the guard finds of the client's mail, asked for once in each Run
 }

@@ -64,6 +64,7 @@ var rows = []row{
 	{"rcpt.new", "The recipients are known", "Many recipients are new", []Rejection{gmailSpam, yahooSlow}},
 	{"eta", "It is done in time", "It will not be done in time", nil},
 	{"hist.bounce", "The client's last batches bounced little", "The client's last batches bounced too much", []Rejection{gmailSpam, yahooSlow}},
+	{"hist.complaint", "Few readers call the client's mail spam", "Too many readers call the client's mail spam", []Rejection{gmailSpam, yahooSlow}},
 	{"warmup", "The batch is no larger than receivers are used to", "The batch is larger than receivers are used to", []Rejection{yahooSlow, {"Gmail", "421 4.7.28 unusual rate of mail from your domain"}}},
 }
 

@@ -105,5 +105,9 @@ func (s *Sources) past(ctx context.Context, in *preflight.Input) error {
 	for _, b := range batches {
 		in.Bounces = append(in.Bounces, preflight.BatchBounces{Batch: b.ID, At: b.At.UTC(), Sent: b.Sent, Bounced: b.Bounced})
 	}
+	if err != nil {
+		return err
+	}
+	in.Complaints, err = insight.Of(s.DB).Complaints(ctx, insight.Scope{Client: in.Client})
 	return err
 }
