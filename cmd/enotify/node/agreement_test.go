@@ -145,7 +145,9 @@ func TestGuardAndPreflightAgree(t *testing.T) {
 		ended <- node.Run(ctx, node.Config{DatabaseURL: f.URL, Resolver: server.Addr, HELO: "mail.host.example", DKIMDir: keys.Path,
 			PublicURL: "https://u.example", BounceDomain: ours, Egress: []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("192.0.2.11")}})
 	}()
-	f.Until(func() {}, `SELECT count(DISTINCT client_id) = $1 FROM enotify.verdict`, len(agreements))
+	// The fixture has a client of its own, which is checked too.
+	f.Until(func() {}, `SELECT count(DISTINCT client_id) = $1 FROM enotify.verdict v JOIN enotify.client c ON c.id = v.client_id
+		WHERE c.domain LIKE 'c__.example'`, len(agreements))
 	guard := make([]string, len(agreements))
 	for i := range agreements {
 		guard[i] = queuetest.Query[string](f, `
