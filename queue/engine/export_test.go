@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"enotify/queue"
 )
@@ -96,3 +97,6 @@ func Reread(dir string, r queue.Result) (found queue.Result, err error) {
 
 // Turns is how often the loop of a server has turned.
 func (s *Server) Turns() int64 { return s.turns.Load() }
+
+// Tests do not wait a minute for a turn that does not move.
+func init() { stallTime = 2 * time.Second }

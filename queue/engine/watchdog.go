@@ -12,7 +12,7 @@ import (
 
 // stallTime is how long a batch may have the turn without a message of it being
 // begun or recorded, while nothing waits for a site.
-const stallTime = time.Minute
+var stallTime = time.Minute
 
 // A watchdog notices a turn that does not move. It belongs to the loop.
 type watchdog struct {
