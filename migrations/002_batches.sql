@@ -113,6 +113,13 @@ CREATE TABLE enotify.batch (
 ) WITH (fillfactor = 70); -- room on each page for updated rows: progress updates touch no index (HOT)
 CREATE UNIQUE INDEX batch_one_sending ON enotify.batch (state) WHERE state = 'sending';
 CREATE INDEX batch_draining ON enotify.batch (turn_at) WHERE state = 'draining';
+-- For what a node asks every second: however many batches wait, it reads only these.
+CREATE INDEX batch_begun ON enotify.batch (id) WHERE finished_at IS NULL AND started_at IS NOT NULL;
+CREATE INDEX batch_expiry ON enotify.batch (expires_at) WHERE finished_at IS NULL;
+CREATE INDEX batch_ending ON enotify.batch (id) WHERE finished_at IS NULL AND state = 'cancelled';
+CREATE INDEX batch_empty ON enotify.batch (id) WHERE finished_at IS NULL AND sendable = 0 AND state <> 'draft';
+CREATE INDEX batch_unsurveyed ON enotify.batch (priority DESC, submitted_at, id)
+    WHERE finished_at IS NULL AND state = 'queued' AND surveyed_at IS NULL;
 CREATE INDEX batch_draft ON enotify.batch (created_by, created_at) WHERE state = 'draft';
 CREATE INDEX batch_waiting ON enotify.batch (priority DESC, submitted_at, id) WHERE state = 'queued';
 CREATE INDEX batch_open ON enotify.batch (priority DESC, id) WHERE finished_at IS NULL;

@@ -62,10 +62,11 @@ func (v *serving) share(ctx context.Context, alive int) (int, error) {
 const stopRefusedSQL = `
 WITH late AS MATERIALIZED (
 	SELECT b.id, c.refused_why FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id
-	WHERE c.refused_at IS NOT NULL AND b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying')
+	WHERE EXISTS (SELECT FROM enotify.client r WHERE r.refused_at IS NOT NULL) -- mostly there is none: no batch is read
+	  AND c.refused_at IS NOT NULL AND b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying')
 	ORDER BY b.id FOR NO KEY UPDATE OF b SKIP LOCKED
 )
-UPDATE enotify.batch b SET state = 'blocked', reason = late.refused_why FROM late WHERE b.id = late.id`
+UPDATE enotify.batch b SET state = 'blocked', reason = late.refused_why FROM late WHERE b.id = late.id AND EXISTS (SELECT FROM enotify.client r WHERE r.refused_at IS NOT NULL)`
 
 // stopRefused blocks the batches of clients that receivers refuse as not authorised.
 func (db *store) stopRefused(ctx context.Context) error {

@@ -37,7 +37,7 @@ const (
 SELECT b.id, b.priority, b.state::text,
        b.state <> 'retrying' OR EXISTS (SELECT FROM enotify.batch_domain d WHERE d.batch_id = b.id AND d.intent_seq < d.last_seq)
 FROM enotify.batch b
-WHERE b.finished_at IS NULL AND (b.state IN ('sending', 'draining') OR b.state = 'retrying' AND b.passed_at IS NOT NULL)
+WHERE b.finished_at IS NULL AND b.started_at IS NOT NULL AND (b.state IN ('sending', 'draining') OR b.state = 'retrying' AND b.passed_at IS NOT NULL)
 ORDER BY b.turn_at, b.id`
 	yieldSQL = `UPDATE enotify.batch SET state = 'queued', reason = 'waits for a batch of higher priority' WHERE id = $1 AND state IN ('sending', 'draining')`
 	drainSQL = `UPDATE enotify.batch SET state = 'draining', reason = 'waits for slow sites' WHERE id = $1 AND state = 'sending'`
@@ -271,7 +271,12 @@ WITH standing AS (
 		(SELECT coalesce(sum(p.intent_seq - p.first_seq + 1), 0) FROM enotify.batch_domain p WHERE p.batch_id = b.id) END AS intents) d
 	WHERE b.finished_at IS NULL AND b.state <> 'draft'
 	  -- Not every batch that waits: there may be very many. Those that never began end when they are next, or expire.
-	  AND (b.started_at IS NOT NULL OR b.sendable = 0 OR b.state = 'cancelled' OR b.expires_at <= now() OR b.id IN (` + headSQL + `))
+	  AND b.id IN (
+		SELECT o.id FROM enotify.batch o WHERE o.finished_at IS NULL AND o.started_at IS NOT NULL
+		UNION ALL SELECT o.id FROM enotify.batch o WHERE o.finished_at IS NULL AND o.state = 'cancelled'
+		UNION ALL SELECT o.id FROM enotify.batch o WHERE o.finished_at IS NULL AND o.sendable = 0 AND o.state <> 'draft'
+		UNION ALL SELECT o.id FROM enotify.batch o WHERE o.finished_at IS NULL AND o.expires_at <= now()
+		UNION ALL (` + headSQL + `))
 ), moves AS (
 	SELECT id, state, CASE
 		WHEN state <> 'cancelled' AND outcomes = total THEN 'done'
