@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -306,7 +307,7 @@ func TestEveryRow(t *testing.T) {
 	for _, f := range r.Findings {
 		got = append(got, f.ID)
 	}
-	if want := preflight.IDs(); strings.Join(got, " ") != strings.Join(want, " ") {
+	if want := slices.DeleteFunc(preflight.IDs(), func(id string) bool { return strings.HasPrefix(id, "rule.") }); strings.Join(got, " ") != strings.Join(want, " ") {
 		t.Errorf("rows: got %v\nwant %v", got, want)
 	}
 }

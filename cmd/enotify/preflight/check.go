@@ -61,6 +61,7 @@ func Run(ctx context.Context, in *Input) (*Report, error) {
 		r.Sites, r.Bounces = in.sites(), in.Bounces
 		r.Summary.Recipients, r.Summary.Sendable = in.Census.Given, in.sendable()
 		r.Findings = append(r.Findings, in.forecast(r))
+		r.Findings = append(r.Findings, in.receiverRules(ctx, r)...)
 	}
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int {
 		return slices.Index(IDs(), a.ID) - slices.Index(IDs(), b.ID)
@@ -80,7 +81,9 @@ func (in *Input) finish(f *Finding) {
 	row := rowOf(f.ID)
 	f.Title = row.title
 	if f.Severity == Block || f.Severity == Warn {
-		f.Rejects = row.rejects
+		if f.Rejects == nil {
+			f.Rejects = row.rejects
+		}
 		f.Title = cmp.Or(row.trouble, row.title)
 		switch {
 		case f.Enforced:

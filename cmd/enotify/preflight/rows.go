@@ -27,7 +27,7 @@ var (
 	strictSPF     = Rejection{"strict receivers", "550 5.7.23 SPF validation failed; 553 sender not authorised"}
 )
 
-var rows = []row{
+var rows = append([]row{
 	{"spf.pass", "Every address of ours passes SPF for the envelope sender", "Our servers are not allowed to send for this domain (SPF)", []Rejection{gmailNoSPF, gmailNoAuth, microsoftAuth, strictSPF}},
 	{"spf.from", "The From: domain does not forbid our addresses", "The From: domain forbids our servers (SPF)", []Rejection{strictSPF}},
 	{"spf.lookups", "The SPF record keeps the limits of look-ups", "The SPF record is broken, or too long for receivers", []Rejection{gmailNoSPF, microsoftAuth}},
@@ -66,7 +66,7 @@ var rows = []row{
 	{"hist.bounce", "The client's last batches bounced little", "The client's last batches bounced too much", []Rejection{gmailSpam, yahooSlow}},
 	{"hist.complaint", "Few readers call the client's mail spam", "Too many readers call the client's mail spam", []Rejection{gmailSpam, yahooSlow}},
 	{"warmup", "The batch is no larger than receivers are used to", "The batch is larger than receivers are used to", []Rejection{yahooSlow, {"Gmail", "421 4.7.28 unusual rate of mail from your domain"}}},
-}
+}, ruleRows()...)
 
 // clientRows are those that need nothing but the DNS.
 var clientRows = map[string]bool{
