@@ -165,8 +165,8 @@ CREATE TABLE enotify.alert_log (
 );
 CREATE INDEX alert_log_at ON enotify.alert_log (at);
 COMMENT ON TABLE  enotify.alert_log IS
-    'facts that somebody should act on, for 30 days. The channel enotify_alert has only their numbers, since every login '
-    'may listen; the view enotify.alert shows a login those of its clients';
+    'facts that somebody should act on, for 30 days. The channel enotify_alert has only their numbers, since every '
+    'login may listen; the view enotify.alert shows a login those of its clients';
 COMMENT ON COLUMN enotify.alert_log.id IS 'number, which NOTIFY tells';
 COMMENT ON COLUMN enotify.alert_log.at IS 'when it was raised';
 COMMENT ON COLUMN enotify.alert_log.kind IS 'a word for programs, such as client_blocked';

@@ -12,7 +12,8 @@ GRANT SELECT ON enotify.schema_version, enotify.schema_function TO enotify_app, 
 GRANT INSERT (batch_id, address, data) ON enotify.recipient_in TO enotify_app, enotify_admin;
 
 GRANT SELECT ON
-    enotify.alert_log, enotify.attachment, enotify.attempt, enotify.auth_refusal, enotify.batch, enotify.batch_count,
+    enotify.alert_log,
+    enotify.attachment, enotify.attempt, enotify.auth_refusal, enotify.batch, enotify.batch_count,
     enotify.batch_domain, enotify.batch_log, enotify.client, enotify.client_login, enotify.complaint_level,
     enotify.destination, enotify.domain, enotify.doubt,
     enotify.counted_reply, enotify.era, enotify.lease, enotify.node, enotify.node_mark, enotify.outcome, enotify.pace,

@@ -9,6 +9,7 @@ WHERE a.client_id = ANY ((SELECT enotify.my_clients())::int[])
 
 COMMENT ON VIEW enotify.alert IS
     'facts that somebody should act on, of the clients that this login may see; operators see all. LISTEN '
-    'enotify_alert tells the id of a new one. Any login can send such a notification: what is not here was not raised by enotify';
+    'enotify_alert tells the id of a new one. Any login can send such a notification: what is not here was not raised '
+    'by enotify';
 
 GRANT SELECT ON enotify.alert TO enotify_app, enotify_admin, enotify_sender;
