@@ -365,4 +365,5 @@ func TestSitesWithConnectionsGoFirst(t *testing.T) {
 	later := start.Add(time.Second)
 	admits("they are done for long", "b.test", later, 1)
 	admits("one is coming in its place", "c.test", later, 0)
+	admits("it is held up", "c.test", later.Add(time.Second), 1)
 }

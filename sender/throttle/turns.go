@@ -12,7 +12,7 @@ type turns struct {
 	known atomic.Bool  // room was told
 	room  atomic.Int64 // for more connections; may be negative
 
-	coming  int       // sites with messages under way and without a connection
+	coming  list.List // sites with messages under way and without a connection, since not long; by busy
 	resting list.List // sites with connections and without messages, since not long; by quiet
 	spare   list.List // for longer: their connections may be closed for others
 }
@@ -20,6 +20,10 @@ type turns struct {
 // restsFor is how long a site without messages under way counts as one that will
 // have more: the next must be read from the database.
 const restsFor = 50 * time.Millisecond
+
+// comesFor is how long a site counts as one that will take a connection at once.
+// What takes longer is held up elsewhere, in the DNS or among sites that do not move.
+const comesFor = 250 * time.Millisecond
 
 // Room tells for how many more connections there is room.
 func (t *Throttle) Room(n int) {
@@ -40,6 +44,12 @@ func (ts *turns) has(s *site, now time.Time) bool {
 	if s.open > 0 || s.inflight > 0 || !ts.known.Load() {
 		return true
 	}
+	for e := ts.coming.Front(); e != nil; e = ts.coming.Front() {
+		if now.Sub(e.Value.(*site).busy) < comesFor {
+			break
+		}
+		ts.leave(e.Value.(*site))
+	}
 	for e := ts.resting.Front(); e != nil; e = ts.resting.Front() {
 		rested := e.Value.(*site)
 		if now.Sub(rested.quiet) < restsFor {
@@ -48,7 +58,7 @@ func (ts *turns) has(s *site, now time.Time) bool {
 		ts.leave(rested)
 		rested.in, rested.at = &ts.spare, ts.spare.PushBack(rested)
 	}
-	return int(ts.room.Load())+ts.spare.Len()-ts.coming > 0
+	return int(ts.room.Load())+ts.spare.Len()-ts.coming.Len() > 0
 }
 
 // again is when to ask again for a site without a connection: all of them at the
@@ -79,19 +89,18 @@ func (ts *turns) opens(s *site, n int) {
 	ts.place(s)
 }
 
+// place puts a site into the list where it belongs.
 func (ts *turns) place(s *site) {
-	if coming := s.inflight > 0 && s.open <= 0; coming != s.coming {
-		s.coming = coming
-		if coming {
-			ts.coming++
-		} else {
-			ts.coming--
-		}
+	coming := s.inflight > 0 && s.open <= 0
+	resting := s.inflight == 0 && s.open > 0
+	if coming && s.coming || resting && s.at != nil && s.in != &ts.coming {
+		return // and stays where it has come since
 	}
-	switch rests := s.inflight == 0 && s.open > 0; {
-	case !rests:
-		ts.leave(s)
-	case s.at == nil:
+	ts.leave(s)
+	switch s.coming = coming; {
+	case coming:
+		s.in, s.at = &ts.coming, ts.coming.PushBack(s)
+	case resting:
 		s.in, s.at = &ts.resting, ts.resting.PushBack(s)
 	}
 }
