@@ -63,7 +63,8 @@ type Config struct {
 	Schedule engine.Schedule
 	// MaxInFlight messages may have begun and not be recorded; 0 is 2000.
 	MaxInFlight int
-	// MaxConnections may be open at once; 0 is 500.
+	// MaxConnections may be open at once, beside twice as many that wait long for a
+	// receiver; 0 is 500, or less where the system allows few open files.
 	MaxConnections int
 	// Grace is what transactions under way get to finish once the node is to end.
 	Grace time.Duration
@@ -137,7 +138,7 @@ func (c *Config) Check() (err error) {
 	if err := c.checkFeedback(); err != nil {
 		return err
 	}
-	c.SMTPPort, c.MaxInFlight, c.MaxConnections = cmp.Or(c.SMTPPort, 25), cmp.Or(c.MaxInFlight, 2000), cmp.Or(c.MaxConnections, 500)
+	c.SMTPPort, c.MaxInFlight, c.MaxConnections = cmp.Or(c.SMTPPort, 25), cmp.Or(c.MaxInFlight, 2000), cmp.Or(c.MaxConnections, fitting(maxFiles()))
 	c.Recheck = cmp.Or(c.Recheck, 6*time.Hour)
 	if c.rules, err = bounce.Load(c.BounceRules); err != nil {
 		return exit.Usagef("--bounce-rules: %w", err)

@@ -1,0 +1,4 @@
+package node
+
+// Fitting is fitting.
+var Fitting = fitting
