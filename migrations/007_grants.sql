@@ -31,7 +31,8 @@ GRANT SELECT (id, created_at, retired_at) ON enotify.token_key TO enotify_admin;
 
 GRANT INSERT, UPDATE, DELETE ON
     enotify.attempt, enotify.auth_refusal, enotify.complaint_level, enotify.doubt, enotify.counted_reply, enotify.node,
-    enotify.node_mark, enotify.outcome, enotify.pace, enotify.report, enotify.retry, enotify.suppression, enotify.verdict
+    enotify.node_mark, enotify.outcome, enotify.pace, enotify.report, enotify.retry, enotify.suppression,
+    enotify.verdict
     TO enotify_sender;
 GRANT DELETE ON enotify.recipient_in TO enotify_sender;
 GRANT INSERT ON enotify.site TO enotify_sender;
