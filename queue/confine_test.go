@@ -72,23 +72,24 @@ func TestApplicationLoginStaysInside(t *testing.T) {
 	t.Parallel()
 	f, app := confined(t)
 	const denied, absent = "permission denied", "no batch 1 of yours"
+	const anyDenial = "SQLSTATE 42501" // versions of PostgreSQL word it differently
 	for _, try := range [][2]string{
 		{`SET ROLE enotify_admin`, "permission denied to set role"},
 		{`SET ROLE enotify_sender`, "permission denied to set role"},
 		{`SET SESSION AUTHORIZATION postgres`, "permission denied to set session authorization"},
-		{`ALTER ROLE CURRENT_USER SUPERUSER`, "must be superuser"},
-		{`GRANT enotify_admin TO CURRENT_USER`, "must have admin option"},
+		{`ALTER ROLE CURRENT_USER SUPERUSER`, anyDenial},
+		{`GRANT enotify_admin TO CURRENT_USER`, anyDenial},
 		{`CREATE ROLE another`, "permission denied to create role"},
 		{`COPY enotify.recipient TO STDOUT`, denied},
 		{`COPY (SELECT * FROM enotify.outcome) TO STDOUT`, denied},
 		{`COPY enotify.recipient_in TO STDOUT`, denied},
-		{`COPY (SELECT 1) TO '/tmp/out'`, "pg_write_server_files"},
-		{`COPY enotify.recipient_in (address) FROM '/etc/passwd'`, "pg_read_server_files"},
-		{`COPY (SELECT 1) TO PROGRAM 'id'`, "pg_execute_server_program"},
+		{`COPY (SELECT 1) TO '/tmp/out'`, anyDenial},
+		{`COPY enotify.recipient_in (address) FROM '/etc/passwd'`, anyDenial},
+		{`COPY (SELECT 1) TO PROGRAM 'id'`, anyDenial},
 		{`SELECT pg_read_file('postgresql.conf')`, denied},
 		{`SELECT pg_ls_dir('.')`, denied},
 		{`SELECT lo_import('/etc/passwd')`, denied},
-		{`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'postgres'`, "superuser"},
+		{`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'postgres'`, anyDenial},
 		{`SELECT * FROM pg_authid`, denied},
 		{`CREATE FUNCTION enotify.lower(text) RETURNS text LANGUAGE sql AS 'SELECT 1::text'`, denied},
 		{`CREATE FUNCTION public.lower(text) RETURNS text LANGUAGE sql AS 'SELECT 1::text'`, denied},

@@ -54,3 +54,23 @@ func TestStandardConformingStringsOff(t *testing.T) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
 }
+
+// Time-outs that the database sets for all its sessions do not end ours early; those
+// of the URL hold.
+func TestTimeOutsOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	name := f.Conn.Config().Database
+	for _, setting := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"} {
+		f.Exec(`ALTER DATABASE ` + name + ` SET ` + setting + ` = '200ms'`)
+	}
+	db := queuetest.Open(t, f.URL+"&statement_timeout=60s")
+	for setting, want := range map[string]string{
+		"statement_timeout": "1min", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0", "idle_session_timeout": "0",
+	} {
+		var got string
+		if err := db.Pool().QueryRow(t.Context(), `SELECT current_setting($1)`, setting).Scan(&got); err != nil || got != want {
+			t.Errorf("%s: got %q (%v), want %q", setting, got, err, want)
+		}
+	}
+}

@@ -213,9 +213,6 @@ Exit codes: 0 all counts agree; 2 they do not.`,
 			}
 			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 				audits, err := db.Audit(ctx, id)
-				if err == nil && len(audits) == 0 {
-					err = seen(ctx, db)
-				}
 				if err != nil {
 					return err
 				}

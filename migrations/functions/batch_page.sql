@@ -1,0 +1,21 @@
+-- A page of numbers first, and then the batches: the view batch_status would count the recipients of all of them to
+-- show 50.
+CREATE OR REPLACE FUNCTION enotify.batch_page(
+    finished boolean, state text, client text, since interval, before bigint, n int
+) RETURNS SETOF bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT b.id FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id
+    WHERE b.client_id = ANY ((SELECT enotify.my_clients())::int[])
+      AND (b.finished_at IS NOT NULL) = batch_page.finished
+      AND (batch_page.state = '' OR b.state::text = batch_page.state)
+      AND (batch_page.client = '' OR c.domain = batch_page.client)
+      AND (batch_page.since = interval '0' OR b.finished_at IS NULL OR b.finished_at > now() - batch_page.since)
+      AND (batch_page.before = 0 OR b.id < batch_page.before)
+    ORDER BY b.id DESC LIMIT batch_page.n
+$$;
+
+COMMENT ON FUNCTION enotify.batch_page IS
+    'numbers of the newest n batches that this login may see, finished or not; state, client and before that are empty '
+    'or 0 choose all, since chooses those that finished so recently';
+
+GRANT EXECUTE ON FUNCTION enotify.batch_page TO enotify_app, enotify_admin, enotify_sender;
