@@ -23,6 +23,7 @@ CREATE TABLE enotify.client (
     refused_at     timestamptz,
     refused_why    text NOT NULL DEFAULT '',
     created_at     timestamptz NOT NULL DEFAULT now(),
+    bulk_since     timestamptz,
     CONSTRAINT client_bounce_domain_own CHECK ((bounce = 'own') = (bounce_domain IS NOT NULL))
 );
 COMMENT ON TABLE  enotify.client IS 'domains we send for; the domain of every From: address is one of them';
@@ -50,6 +51,9 @@ COMMENT ON COLUMN enotify.client.refused_at IS
     'since when its batches are blocked because receivers refuse them although the guard found nothing wrong. Ends '
     'when its SPF record changes or an operator resumes one of the batches. NULL: not blocked for this reason';
 COMMENT ON COLUMN enotify.client.refused_why IS 'the receivers'' replies that led to refused_at, and the next step';
+COMMENT ON COLUMN enotify.client.bulk_since IS
+    'when it was first seen that 5,000 of its messages reached Gmail within a day: Gmail holds it to the rules for '
+    'bulk senders for ever; NULL: never';
 COMMENT ON COLUMN enotify.client.created_at IS 'when it was registered';
 
 CREATE TABLE enotify.client_login (

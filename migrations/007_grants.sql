@@ -41,7 +41,7 @@ GRANT SELECT ON enotify.token_key TO enotify_sender;
 GRANT UPDATE (state, reason, fault, started_at, turn_at, passed_at, surveyed_at, finished_at, requeues)
     ON enotify.batch TO enotify_sender;
 GRANT UPDATE (intent_seq, grp) ON enotify.batch_domain TO enotify_sender;
-GRANT UPDATE (refused_at, refused_why) ON enotify.client TO enotify_sender;
+GRANT UPDATE (refused_at, refused_why, bulk_since) ON enotify.client TO enotify_sender;
 GRANT UPDATE (grp, site_id, surveyed_at, surveyed_until, no_mail, no_mail_code, no_mail_enhanced, no_mail_reply)
     ON enotify.domain TO enotify_sender;
 GRANT UPDATE ON enotify.lease TO enotify_sender;

@@ -76,3 +76,12 @@ func (r Reader) Suppressed(ctx context.Context, who RecipientID) (yes bool, err 
 	err = r.row(ctx, suppressedNowSQL, who.Batch, who.Seq)(&yes)
 	return yes, err
 }
+
+const bulkSinceSQL = `SELECT max(bulk_since) FROM enotify.client WHERE domain = $1`
+
+// BulkSince is when Gmail began to hold a client to the rules for bulk senders; nil when
+// it does not.
+func (r Reader) BulkSince(ctx context.Context, client string) (since *time.Time, err error) {
+	err = r.row(ctx, bulkSinceSQL, client)(&since)
+	return since, err
+}

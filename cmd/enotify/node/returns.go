@@ -128,6 +128,9 @@ func (r *comebacks) run(ctx context.Context, name string, grace time.Duration) e
 			if _, err := r.db.ForgetReports(ctx); err != nil && ctx.Err() == nil {
 				r.log.Warn("old reports were not forgotten", "error", err)
 			}
+			if err := r.db.NoteBulkSenders(ctx); err != nil && ctx.Err() == nil {
+				r.log.Warn("bulk senders were not noted; tried again in an hour", "error", err)
+			}
 			select {
 			case <-ctx.Done():
 				return nil

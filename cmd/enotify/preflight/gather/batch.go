@@ -108,6 +108,9 @@ func (s *Sources) past(ctx context.Context, in *preflight.Input) error {
 	if err != nil {
 		return err
 	}
+	if in.GmailBulkSince, err = insight.Of(s.DB).BulkSince(ctx, in.Client); err != nil {
+		return err
+	}
 	in.Complaints, err = insight.Of(s.DB).Complaints(ctx, insight.Scope{Client: in.Client})
 	return err
 }
