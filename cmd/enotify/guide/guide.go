@@ -18,7 +18,7 @@ type Topic struct {
 var order = []string{
 	"first-campaign", "before-a-campaign", "going-live", "sql", "messages", "batches",
 	"spf-blocks", "slow-site", "bad-addresses", "replies", "bounces", "receivers", "dkim", "unsubscribe",
-	"limits", "smarthost", "monitoring", "dead-node", "failover", "upgrade",
+	"limits", "smarthost", "monitoring", "dead-node", "failover", "databases", "upgrade",
 	"systemd", "containers", "settings", "speed", "development",
 }
 
