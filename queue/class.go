@@ -22,8 +22,9 @@ const (
 	NotBegun     Class = "not_begun"     // no reply: nothing was sent to the receiver
 )
 
-// A Treatment is what is done about a failed attempt. Every part of enotify
-// that acts on a reply asks for it here, and none switches on the class.
+// A Treatment is what is done about a failed attempt. What is done to a recipient,
+// a site, an address of ours or a client is asked for here. Other code looks at a
+// class only to word a report, or to read a report within a report.
 type Treatment struct {
 	// Final: a permanent reply (5yz) ends the delivery to the recipient. A
 	// transient one (4yz) never does. What is not final is retried until the
@@ -63,9 +64,18 @@ const day = 24 * time.Hour
 // is for receivers that also say so of addresses which are not.
 var OnceRepeated = Suppresses{Replies: 3, Over: 7 * day, Forget: 90 * day}
 
-// treatments has a row for each class. A new class takes a constant above, a row
-// here, a value of the type enotify.reply_class, rules in sender/bounce/rules.txt
-// and a segment in cmd/enotify/bouncereport. Tests name what is missing.
+// treatments has a row for each class. A new class takes:
+//
+//   - a constant above, and a row here
+//   - a value of the type enotify.reply_class (migrations/doc.go says how), and the
+//     golden dump of the schema written again
+//   - rules with examples in sender/bounce/rules.txt, and a line in its head
+//   - a segment in cmd/enotify/bouncereport, and a row in guide/replies.md
+//   - where it suppresses: a cause in migrations/004_returns.sql, and its words in
+//     suppression explain
+//   - a look at progress.move in queue/engine: whether it means that a site moves
+//
+// Tests name what is missing of the constants, rows, values, rules and segments.
 var treatments = map[Class]Treatment{
 	Offline:   {Counts: true, Requeues: true}, // not final even on 5yz: loops and broken servers get repaired
 	Throttled: {SlowsSite: true, Requeues: true},

@@ -34,9 +34,9 @@
 // retries, which are sent when they are due. Draining is otherwise like sending, and
 // ends like it; a batch of higher priority sends both back into the queue.
 //
-// A batch does not move when no first try of it has ended for 1.5 s at any node,
-// but for attempts that reached nobody: its sites are closed, dead or silent. Then
-// it gives the turn away, under [Strict] too. It goes on as retrying, with untried
+// A batch is stuck when, for 1.5 s, no node has finished a first try of it; attempts
+// that reached no receiver do not count. Its sites are closed, dead or silent. Then
+// the batch gives the turn away, under [Strict] too. It goes on as retrying, with untried
 // recipients (batch.passed_at); a batch that takes the turn later stays behind it
 // in its domains, unless its priority is higher.
 //
@@ -63,9 +63,9 @@
 // they replace unknown.
 //
 // A verdict of the guard is about a client and an address. A batch begins when every
-// address of every live node may send for its client. A node that joins later and may
-// not, or was not checked yet, sends nothing of it, and leaves its groups to nodes
-// that may while the batch is due.
+// address of every live node may send for its client. A node that joins later and is
+// not authorised, or not yet checked, sends none of the batch. While the batch is
+// due, authorised nodes take over its groups.
 //
 // # Locks
 //

@@ -59,7 +59,7 @@ func (a *app) runCmd() *cobra.Command {
 	f.DurationVar(&c.Schedule.First, "retry-first", 5*time.Minute, "wait before the first retry; each further one waits twice as long")
 	f.DurationVar(&c.Schedule.Max, "retry-max", 4*time.Hour, "longest wait before a retry")
 	f.IntVar(&c.MaxInFlight, "max-in-flight", 2000, "messages begun but not yet recorded, at most")
-	f.IntVar(&c.MaxConnections, "max-connections", 0, "SMTP connections open at the same time, at most, beside twice as many that wait long for a receiver; default: 500, or what the limit of open files allows")
+	f.IntVar(&c.MaxConnections, "max-connections", 0, "maximum number of open SMTP connections; those that have waited over 1 s for an answer are not counted, and up to twice this number of them may be open in addition; default: 500, or what the limit of open files allows")
 	f.DurationVar(&c.Recheck, "spf-recheck", 6*time.Hour, "time between SPF checks of clients without a batch")
 	f.BoolVar(&c.RequireDurable, "require-durable", false, "refuse a database server that may forget what it has committed: fsync or full_page_writes off, or standbys of which none is synchronous")
 	f.StringVar(&c.StateDir, "state-dir", "", "`FOLDER` of the journal, on a disk that outlives the process; nodes of one host may share it; default: in the user's state folder")

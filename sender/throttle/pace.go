@@ -153,10 +153,10 @@ func (p Pace) Crowd(open int, jitter float64, now time.Time) Pace {
 }
 
 // Slow notes a reply that asks for fewer messages; bore is how many a second
-// the site took lately. The rate goes a little below that. When it took none, or
-// asks again before it has taken another one, it is closed to us for a while,
-// as by Refuse: the time for which it counts is not over. From the third time
-// in a row on, the rate is halved too.
+// the site took lately. The rate goes a little below that. If the site took none
+// lately, or complains again before it accepts one, nothing is sent to it for a
+// backoff, as by Refuse: its counting window is still running. From the third
+// time in a row on, the rate is halved too.
 func (p Pace) Slow(bore rate.Limit, jitter float64, now time.Time) Pace {
 	if p.Rate > 0 {
 		bore = p.Rate // back to what went well before the last step

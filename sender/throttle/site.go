@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	// A domain that nobody asked for is forgotten, with its site, but for a slow
-	// one. That is longer than the longest wait for a retry. Its next bucket
-	// starts empty, so that forgetting never gives it a token early.
+	// An unused domain is forgotten after this time, unless its rate limit is slow.
+	// The time exceeds the longest wait for a retry. A forgotten domain comes back
+	// with an empty bucket, so that forgetting never grants a token early.
 	forgetDomain = 6 * time.Hour
-	// So is a site of which nothing was learned.
+	// A site of which nothing was learned is forgotten after this time.
 	forgetSite = 2 * time.Hour
 
 	sweepEvery = time.Minute
@@ -66,10 +66,10 @@ func (s *site) waitsSince() time.Time {
 	return s.busy
 }
 
-// most is how many messages may be under way to the site. To one of which nothing
-// is known yet, or that is stuck, it is one, so that those that do not move
-// take little. With one that takes long for its answers it is one for each
-// connection, and else twice as many: one is on its way while another is taken.
+// most is how many messages may be under way to the site. One message for a new or
+// stuck site, so that sites that do not respond tie up little. One per connection
+// for a slow site. Otherwise two per connection: one is being sent while the other
+// is being answered.
 func (s *site) most(now time.Time) int {
 	connections := s.pace.Connections(s.limits.Connections, now)
 	switch {

@@ -18,8 +18,9 @@ import (
 )
 
 // The segments of a bounce report, in the order in which they are to be looked
-// at: the four that each want their own answer, then the rest. One with a kind
-// of its own takes out of its class what wants another answer. In an advice,
+// at: first the four that each need a different response, then the rest. A segment
+// with a kind of its own splits off the replies of a class that need other advice.
+// In an advice,
 // DOMAIN, CLIENT and ID are filled in where there is one to name.
 var segments = []struct {
 	class         queue.Class
@@ -95,7 +96,7 @@ type Report struct {
 // A Segment is one reason.
 type Segment struct {
 	Class      queue.Class `json:"class"`
-	Kind       string      `json:"kind"` // the class, or greylisted or no_mail for a part of it
+	Kind       string      `json:"kind"` // the class, or greylisted, no_mail or their_domain for a part of it
 	Title      string      `json:"title"`
 	Advice     string      `json:"advice"`
 	Recipients int         `json:"recipients"`

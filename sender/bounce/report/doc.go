@@ -1,8 +1,9 @@
 // Package report reads mail that comes back after a message was accepted:
 // delivery reports, complaints, and what merely looks like them.
 //
-// [Read] says what kind of mail it is, whom it is about and why, the latter by
-// package bounce; [Message-ID] and envelope of the message it is about come
+// [Read] says what kind of mail it is, which address it names and why, the latter
+// by package bounce; the recipient that it counts for is decided by
+// returns.Desk.About. Message-ID and envelope of the message that it is about come
 // with it, as far as they were returned. It is pure, and never fails: mail that
 // makes no sense is [Other].
 //
