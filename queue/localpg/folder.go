@@ -139,9 +139,11 @@ func makeDir(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
-	if ours, err := DefaultDir(); err == nil && os.Getuid() == 0 && dir == ours {
-		if err := letPass(filepath.Dir(dir)); err != nil {
-			return err
+	if os.Getuid() == 0 { // only then: for others DefaultDir may make its folder by this function
+		if ours, err := DefaultDir(); err == nil && dir == ours {
+			if err := letPass(filepath.Dir(dir)); err != nil {
+				return err
+			}
 		}
 	}
 	err := os.Mkdir(dir, mode)
