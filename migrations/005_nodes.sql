@@ -26,6 +26,22 @@ COMMENT ON COLUMN enotify.destination.tls IS
 COMMENT ON COLUMN enotify.destination.updated_at IS 'when it was set';
 COMMENT ON COLUMN enotify.destination.updated_by IS 'login that set it';
 
+CREATE TABLE enotify.mta_sts (
+    domain     text PRIMARY KEY CHECK (length(domain) <= 255),
+    id         text NOT NULL CHECK (length(id) <= 32),
+    policy     text NOT NULL CHECK (length(policy) <= 65536),
+    fetched_at timestamptz NOT NULL,
+    until      timestamptz NOT NULL
+);
+COMMENT ON TABLE  enotify.mta_sts IS
+    'MTA-STS policies of recipient domains (RFC 8461). A policy holds until its max_age is over, even when DNS and the '
+    'policy host say nothing any more, as in an attack. Removed when it is over';
+COMMENT ON COLUMN enotify.mta_sts.domain IS 'recipient domain';
+COMMENT ON COLUMN enotify.mta_sts.id IS 'id of the DNS record under which the policy was fetched';
+COMMENT ON COLUMN enotify.mta_sts.policy IS 'the policy, in the form of RFC 8461 §3.2';
+COMMENT ON COLUMN enotify.mta_sts.fetched_at IS 'when it was fetched';
+COMMENT ON COLUMN enotify.mta_sts.until IS 'when it ends, unless it is fetched again';
+
 CREATE TABLE enotify.pace (
     kind       text NOT NULL CHECK (kind IN ('site', 'domain')),
     name       text NOT NULL,

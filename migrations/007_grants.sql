@@ -16,7 +16,8 @@ GRANT SELECT ON
     enotify.attachment, enotify.attempt, enotify.auth_refusal, enotify.batch, enotify.batch_count,
     enotify.batch_domain, enotify.batch_log, enotify.client, enotify.client_login, enotify.complaint_level,
     enotify.destination, enotify.domain, enotify.doubt,
-    enotify.counted_reply, enotify.era, enotify.lease, enotify.node, enotify.node_mark, enotify.outcome, enotify.pace,
+    enotify.counted_reply, enotify.era, enotify.lease, enotify.mta_sts, enotify.node, enotify.node_mark,
+    enotify.outcome, enotify.pace,
     enotify.preflight, enotify.recipient, enotify.recipient_in, enotify.report, enotify.retry, enotify.site,
     enotify.suppression, enotify.verdict
     TO enotify_admin, enotify_sender;
@@ -30,8 +31,8 @@ GRANT INSERT (batch_id, verdict, line, forced, report) ON enotify.preflight TO e
 GRANT SELECT (id, created_at, retired_at) ON enotify.token_key TO enotify_admin;
 
 GRANT INSERT, UPDATE, DELETE ON
-    enotify.attempt, enotify.auth_refusal, enotify.complaint_level, enotify.doubt, enotify.counted_reply, enotify.node,
-    enotify.node_mark, enotify.outcome, enotify.pace, enotify.report, enotify.retry, enotify.suppression,
+    enotify.attempt, enotify.auth_refusal, enotify.complaint_level, enotify.doubt, enotify.counted_reply, enotify.mta_sts,
+    enotify.node, enotify.node_mark, enotify.outcome, enotify.pace, enotify.report, enotify.retry, enotify.suppression,
     enotify.verdict
     TO enotify_sender;
 GRANT DELETE ON enotify.recipient_in TO enotify_sender;

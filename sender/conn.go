@@ -34,6 +34,7 @@ type conn struct {
 	carried int           // messages handed over so far, refused ones with them
 	open    bool          // a transaction was begun and not ended: RSET before the next
 	secured TLSPolicy     // Opportunistic is in the clear
+	fitted  fitted        // see meets
 	broken  bool          // nothing more can be said on it
 	idleAt  time.Time     // when it was last put aside; zero when it never was
 	begunAt time.Time     // when it began to be opened

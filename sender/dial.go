@@ -28,10 +28,11 @@ func (s *Sender) dial(ctx context.Context, r route, others func(host string) int
 		return c, f
 	}
 	clear := r
-	clear.tls = 0
+	clear.tls, clear.dane = 0, nil
 	clear.mxs = slices.DeleteFunc(slices.Clone(r.mxs), func(mx dns.MX) bool {
-		why := s.dead.why(mx.Host, r.tls, time.Now())
-		return why == nil || !errors.Is(why.err, errNoTLS)
+		need := r.need(mx.Host).tls
+		why := s.dead.why(mx.Host, need, time.Now())
+		return why == nil || !errors.Is(why.err, errNoTLS) || need > Opportunistic
 	})
 	if len(clear.mxs) == 0 {
 		return nil, f
@@ -47,7 +48,7 @@ func (s *Sender) dialFirst(ctx context.Context, r route, others func(host string
 		if tried >= maxHosts || tried > 0 && time.Since(begun) > maxOpening {
 			break // the others have their turn while these are dead
 		}
-		f, probe := s.dead.visit(mx.Host, r.tls, time.Now())
+		f, probe := s.dead.visit(mx.Host, r.need(mx.Host).tls, time.Now())
 		if probe {
 			if probes++; probes > maxProbes {
 				s.dead.unvisit(mx.Host)
@@ -64,7 +65,7 @@ func (s *Sender) dialFirst(ctx context.Context, r route, others func(host string
 			switch {
 			case f == nil:
 				s.dead.revive(mx.Host)
-				s.avoid(r.tls, busy...) // now that we know of one that is not
+				s.avoid(r, busy...) // now that we know of one that is not
 				return c, nil
 			case f.ended, f.crowded && others(mx.Host) > 0, f.blocks(), s.refusesUs(f):
 				return nil, f
@@ -72,7 +73,7 @@ func (s *Sender) dialFirst(ctx context.Context, r route, others func(host string
 			case f.crowded:
 				busy = append(busy, f)
 			default:
-				s.avoid(r.tls, f)
+				s.avoid(r, f)
 			}
 		}
 		if worst == nil || f.crowded || errors.Is(worst.err, errNotDialled) { // which is final only where it holds for all
@@ -84,11 +85,14 @@ func (s *Sender) dialFirst(ctx context.Context, r route, others func(host string
 
 // avoid leaves hosts alone for a while, for all mail or, where only encryption
 // failed, for that which asks for as much.
-func (s *Sender) avoid(policy TLSPolicy, why ...*failure) {
+func (s *Sender) avoid(r route, why ...*failure) {
 	for _, f := range why {
+		if errors.Is(f.err, errDANE) {
+			continue // the host is as good as ever for mail to other domains, see distrust
+		}
 		least := TLSPolicy(0)
 		if errors.Is(f.err, errNoTLS) {
-			least = policy
+			least = r.need(f.host).tls
 		}
 		s.dead.add(f.host, f, least, time.Now())
 	}
@@ -126,7 +130,8 @@ func (s *Sender) dialHost(ctx context.Context, r route, host string, others func
 				continue
 			}
 		}
-		c, err := s.connect(ctx, host, netip.AddrPortFrom(addr, s.port()), from.addr, r.tls)
+		c, err := s.connect(ctx, host, netip.AddrPortFrom(addr, s.port()), from.addr, r.need(host))
+		s.distrust(r, host, err)
 		if err == nil {
 			s.dead.revive(at)
 			c.site, c.egress, c.rules, c.oneByOne = site, from.name, s.Rules, &s.oneByOne
@@ -147,7 +152,7 @@ func (s *Sender) dialHost(ctx context.Context, r route, host string, others func
 
 // connect dials one address, from one of ours, and goes through banner, EHLO
 // and STARTTLS; the zero policy is in the clear.
-func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, from netip.Addr, policy TLSPolicy) (*conn, error) {
+func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, from netip.Addr, need protection) (*conn, error) {
 	begun := time.Now()
 	raw, err := s.dialTCP(ctx, addr, from)
 	if err != nil {
@@ -161,8 +166,8 @@ func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, 
 		return nil, err
 	}
 	secured := Opportunistic
-	if policy > 0 {
-		if secured, err = s.startTLS(client, host, policy); err != nil {
+	if need.tls > 0 {
+		if secured, err = s.startTLS(client, host, need); err != nil {
 			raw.Close()
 			return nil, err
 		}

@@ -349,7 +349,7 @@ func (p *pool) pickIdle(s *siteConns, r route) *conn {
 // suits reports whether c goes to where r does, encrypted as r wants it, and
 // comes from an address that is not held.
 func (p *pool) suits(r route, c *conn) bool {
-	return c.secured >= r.tls && p.prefers(r, c.host) && p.throttle.Held(c.site, c.egress, time.Now()).IsZero()
+	return c.meets(r.need(c.host)) && p.prefers(r, c.host) && p.throttle.Held(c.site, c.egress, time.Now()).IsZero()
 }
 
 // prefers reports whether host is among the best hosts of r that are not dead.
@@ -360,7 +360,7 @@ func (p *pool) prefers(r route, host string) bool {
 			return true
 		}
 		better := i+1 < len(r.mxs) && r.mxs[i+1].Pref > mx.Pref
-		if better && slices.ContainsFunc(r.mxs[:i+1], func(mx dns.MX) bool { return p.dead.why(mx.Host, r.tls, now) == nil }) {
+		if better && slices.ContainsFunc(r.mxs[:i+1], func(mx dns.MX) bool { return p.dead.why(mx.Host, r.need(mx.Host).tls, now) == nil }) {
 			return false
 		}
 	}

@@ -16,10 +16,10 @@ import (
 // Anybody can publish an MX that leads into the sender's own network.
 var errNotDialled = errors.New("the domain's mail host is where no mail is sent to")
 
-// barred says why mail is not sent to an address of a mail host, as in "a
+// Barred says why mail is not sent to an address of a mail host, as in "a
 // private address (RFC 1918)"; "" is when it may be. What AllowMX names may
 // always be dialled.
-func (s *Sender) barred(addr netip.Addr) string {
+func (s *Sender) Barred(addr netip.Addr) string {
 	addr = addr.Unmap().WithZone("")
 	if s.allowed(addr) {
 		return ""
@@ -41,7 +41,7 @@ func (s *Sender) dialable(host string, addrs []netip.Addr) ([]netip.Addr, error)
 	why := ""
 	var left []netip.Addr
 	for _, addr := range addrs {
-		reason := s.barred(addr)
+		reason := s.Barred(addr)
 		if reason == "" {
 			left = append(left, addr)
 		} else if why == "" {

@@ -20,6 +20,9 @@ type route struct {
 	site string
 	ttl  time.Duration // for which it holds
 	tls  TLSPolicy
+	// dane is what holds for single hosts instead of tls, see protect.
+	dane   map[string]protection
+	secure bool // the DNS proved that these are the hosts (DNSSEC)
 	// mxs is in order of preference, those of equal preference in an order
 	// drawn anew for each route (RFC 5321 §5.1).
 	mxs []dns.MX
@@ -49,7 +52,9 @@ func (s *Sender) route(ctx context.Context, domain string) (route, error) {
 	case errors.Is(err, dns.ErrNXDomain):
 		return route{site: domain, ttl: answer.TTL}, errNoDomain
 	case errors.Is(err, dns.ErrNoData):
-		return s.implicit(ctx, domain, answer.TTL)
+		r, err := s.implicit(ctx, domain, answer.TTL)
+		r.secure = answer.Secure
+		return r, err
 	case err != nil:
 		return route{}, err
 	}
@@ -57,7 +62,9 @@ func (s *Sender) route(ctx context.Context, domain string) (route, error) {
 	if len(mxs) == 0 {
 		return route{site: domain, ttl: answer.TTL}, errNullMX // RFC 7505 §3
 	}
-	return newRoute(mxs, answer.TTL), nil
+	r := newRoute(mxs, answer.TTL)
+	r.secure = answer.Secure
+	return r, nil
 }
 
 // implicit is the route to a domain without MX, of which the DNS was sure for

@@ -17,6 +17,7 @@ import (
 	"enotify/sender/bounce"
 	"enotify/sender/compose"
 	"enotify/sender/dkim"
+	"enotify/sender/mtasts"
 	"enotify/sender/throttle"
 	"enotify/sender/token"
 	"enotify/spfguard/dns"
@@ -79,6 +80,9 @@ type Sender struct {
 
 	// TLS is what holds where SetTLS says nothing; 0 is Opportunistic.
 	TLS TLSPolicy
+	// STS knows the MTA-STS policies of recipient domains (RFC 8461); nil is none.
+	// DANE (RFC 7672) is used where Resolver is trusted to validate.
+	STS *mtasts.Policies
 	// RootCAs vouch for hosts where certificates are looked at; nil are the system's.
 	RootCAs *x509.CertPool
 
@@ -103,18 +107,19 @@ type Sender struct {
 	// must return soon: a message waits for it.
 	Alerted func(context.Context, queue.Alert)
 
-	letters  compose.Letters
-	memory   compose.Budget
-	oneByOne oneByOne
-	dead     deadHosts
-	unsigned notices
-	halt     halt
-	tlsSet   atomic.Pointer[map[string]TLSPolicy]
-	keySet   atomic.Pointer[token.Keys]
-	sessions tls.ClientSessionCache
-	start    sync.Once
-	conns    *pool
-	took     average
+	letters    compose.Letters
+	memory     compose.Budget
+	oneByOne   oneByOne
+	dead       deadHosts
+	distrusted distrusted
+	unsigned   notices
+	halt       halt
+	tlsSet     atomic.Pointer[map[string]TLSPolicy]
+	keySet     atomic.Pointer[token.Keys]
+	sessions   tls.ClientSessionCache
+	start      sync.Once
+	conns      *pool
+	took       average
 }
 
 // MessageTime is what a message that was taken took in one connection lately,
@@ -153,6 +158,9 @@ func (s *Sender) deliver(ctx context.Context, m queue.Message) queue.Outcome {
 		return s.withheld(ctx, r, m.Batch, err)
 	}
 	r.tls = s.loginTLS(s.tlsPolicy(m.Domain, r.site), r.site)
+	if r, err = s.protect(ctx, m.Domain, r); err != nil {
+		return (&failure{stage: connecting, site: r.site, err: err, ended: ctx.Err() != nil}).outcome()
+	}
 	return s.hand(ctx, r, m, l)
 }
 
@@ -286,7 +294,7 @@ func (s *Sender) connection(ctx context.Context, r route, urgent bool) (*conn, *
 			}
 			if context.Cause(g.opening) == errMakesWay {
 				f.ended, f.err = false, errMakesWay
-				s.avoid(r.tls, f)
+				s.avoid(r, f)
 			}
 			s.unreached(r, f)
 			p.failed(r.site, g.place)

@@ -36,6 +36,16 @@ func ParseTLSPolicy(name string) (TLSPolicy, error) {
 	return 0, fmt.Errorf("%q is no TLS policy: it is opportunistic, required or verified", name)
 }
 
+// String is the name of a policy.
+func (p TLSPolicy) String() string {
+	for name, policy := range tlsPolicies {
+		if policy == p {
+			return name
+		}
+	}
+	return "none"
+}
+
 // TLSPolicies are the names that ParseTLSPolicy reads.
 func TLSPolicies() []string { return slices.Sorted(maps.Keys(tlsPolicies)) }
 
@@ -67,10 +77,11 @@ const maxSessions = 500
 // startTLS encrypts a connection (RFC 3207), and says how far: Opportunistic
 // means that it is in the clear, since the host does not offer STARTTLS. Its
 // error wraps errNoTLS, unless the host hung up.
-func (s *Sender) startTLS(client *smtp.Client, host string, policy TLSPolicy) (TLSPolicy, error) {
+func (s *Sender) startTLS(client *smtp.Client, host string, need protection) (TLSPolicy, error) {
+	policy := need.tls
 	if offered, _ := client.Extension("STARTTLS"); !offered {
 		if policy > Opportunistic {
-			return 0, fmt.Errorf("%w with %s, which is required: it does not offer STARTTLS", errNoTLS, host)
+			return 0, fmt.Errorf("%w with %s, which is required: it does not offer STARTTLS", need.failure(), host)
 		}
 		return Opportunistic, nil
 	}
@@ -81,7 +92,8 @@ func (s *Sender) startTLS(client *smtp.Client, host string, policy TLSPolicy) (T
 		ServerName: host,
 		RootCAs:    s.RootCAs,
 		// Between strangers, an unchecked certificate still beats no encryption.
-		InsecureSkipVerify: policy < Verified,
+		InsecureSkipVerify: policy < Verified || need.tlsa != nil,
+		VerifyConnection:   need.verify(),
 		ClientSessionCache: s.sessions,
 	})
 	var said *textproto.Error
@@ -91,7 +103,18 @@ func (s *Sender) startTLS(client *smtp.Client, host string, policy TLSPolicy) (T
 	case errors.As(err, &said) && said.Code == 421:
 		return 0, fmt.Errorf("STARTTLS with %s: %w", host, err)
 	case policy > Opportunistic:
-		return 0, fmt.Errorf("%w with %s, which is required: %s", errNoTLS, host, err.Error()) // its words alone: it is no reply to the message
+		return 0, fmt.Errorf("%w with %s, which is required: %w", need.failure(), host, wordsOnly{err})
 	}
-	return 0, fmt.Errorf("%w with %s: %s", errNoTLS, host, err.Error())
+	return 0, fmt.Errorf("%w with %s: %w", errNoTLS, host, wordsOnly{err})
+}
+
+// wordsOnly is an error of STARTTLS that is no reply to the message, though the
+// host may have given one.
+type wordsOnly struct{ error }
+
+func (e wordsOnly) As(target any) bool {
+	if _, isReply := target.(**textproto.Error); isReply {
+		return false
+	}
+	return errors.As(e.error, target)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"time"
@@ -10,10 +11,12 @@ import (
 	"enotify/cmd/enotify/destinations"
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/settings"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	"enotify/queue/insight"
 	"enotify/sender"
+	"enotify/spfguard/dns"
 )
 
 func (a *app) destinationCmd() *cobra.Command {
@@ -34,20 +37,39 @@ func (a *app) destinationListCmd() *cobra.Command {
 }
 
 func (a *app) destinationShowCmd() *cobra.Command {
-	return &cobra.Command{
-		Use: "show NAME", Short: "Show the limits of a domain or site, what was learned, and why it is slow", Args: one("a name"),
-		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {
-			name, err := destinations.ParseName(ctx, db, args[0])
-			if err != nil {
-				return err
-			}
-			r, err := destinations.Show(ctx, db, name, time.Now())
-			if err != nil {
-				return err
-			}
-			return a.print(r, r.Lay)
-		}),
+	var dnssec string
+	var allowMX []string
+	cmd := &cobra.Command{
+		Use: "show NAME", Short: "Show the limits of a domain or site, its encryption, what was learned, and why it is slow", Args: one("a name"),
+		Long: `Shows the limits of a recipient domain or site and where they come from, what
+the nodes learned of it, and what waits there. For a domain it also asks the DNS
+and the domain's MTA-STS policy, and says which encryption holds for each of its
+mail hosts and why. Give it the --dnssec-resolver and --allow-mx of the nodes.`,
 	}
+	dnssecFlag(cmd.Flags(), &dnssec)
+	allowMXFlag(cmd.Flags(), &allowMX)
+	cmd.RunE = a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {
+		if err := settings.HostPort("--dnssec-resolver", dnssec); err != nil {
+			return err
+		}
+		networks, err := settings.Networks("--allow-mx", allowMX)
+		if err != nil {
+			return err
+		}
+		name, err := destinations.ParseName(ctx, db, args[0])
+		if err != nil {
+			return err
+		}
+		r, err := destinations.Show(ctx, db, name, time.Now())
+		if err != nil {
+			return err
+		}
+		mail := &sender.Sender{Resolver: &dns.Resolver{Server: cmp.Or(dnssec, a.resolver), DNSSEC: dnssec != ""}, AllowMX: networks}
+		mail.STS = destinations.Policies(mail, destinations.ReadOnly{Store: destinations.Store{DB: db}}, nil)
+		r.Explain(ctx, mail)
+		return a.print(r, r.Lay)
+	})
+	return cmd
 }
 
 func (a *app) destinationSetCmd() *cobra.Command {

@@ -48,6 +48,7 @@ func (a *app) runCmd() *cobra.Command {
 	f.StringVar(&c.Name, "node", "", "`NAME` of this node; default: the host's name and the process id")
 	f.IntVar(&c.SMTPPort, "smtp-port", 25, "port of the receivers")
 	allowMXFlag(f, &allowMX)
+	dnssecFlag(f, &c.DNSSECResolver)
 	f.StringVar(&c.Smarthost, "smarthost", "", "deliver everything to `HOST:PORT`")
 	f.StringVar(&c.Login.User, "smarthost-user", "", "user `NAME` at the smarthost, with the password in ENOTIFY_SMARTHOST_PASSWORD; needs STARTTLS with a valid certificate, or --tls required")
 	f.StringVar(&c.TLS, "tls", "opportunistic", "opportunistic: encrypt where it works; required: never unencrypted; verified: required, with a valid certificate; enotify destination set overrides it")
@@ -78,4 +79,9 @@ func (a *app) runCmd() *cobra.Command {
 // allowMXFlag is that of all verbs that look for receivers.
 func allowMXFlag(f *pflag.FlagSet, to *[]string) {
 	f.StringSliceVar(to, "allow-mx", nil, "`NETWORKS` where receivers may be although they are private, loopback or our own, separated by commas, such as 10.0.0.0/8")
+}
+
+// dnssecFlag is that of all verbs that look at the encryption of receivers.
+func dnssecFlag(f *pflag.FlagSet, to *string) {
+	f.StringVar(to, "dnssec-resolver", "", "DNS server `HOST:PORT` that validates DNSSEC, on this host or over a safe network: asked for recipient domains, with DANE")
 }

@@ -24,7 +24,8 @@ type answer struct {
 	err    error         // ErrNXDomain or ErrNoData
 	follow string        // the CNAME to ask for next, "" when all is said
 
-	begun bool // ttl holds
+	begun    bool // ttl holds
+	unsigned bool // part of what was said was not validated
 }
 
 // add reads the response to q: the chain of CNAMEs from q's name (RFC 1034
@@ -34,6 +35,7 @@ func (a *answer) add(msg *dns.Msg, q question) error {
 		return rcodeError(msg.Rcode)
 	}
 	a.follow = ""
+	a.unsigned = a.unsigned || !msg.AuthenticatedData
 	name, hops := q.name, 0
 	for {
 		cname := find(msg.Answer, name, dns.TypeCNAME)

@@ -10,6 +10,7 @@ type entry struct {
 	records any   // []T of the question's type
 	err     error // nil, or wraps ErrNXDomain or ErrNoData
 	expires time.Time
+	secure  bool
 }
 
 // A cache is a bounded map of answers.

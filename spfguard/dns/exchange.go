@@ -136,6 +136,7 @@ func (r *Resolver) exchange(ctx context.Context, q question) (*dns.Msg, error) {
 	m := new(dns.Msg)
 	m.SetQuestion(q.name, q.qtype)
 	m.SetEdns0(ednsSize, false)
+	m.AuthenticatedData = r.DNSSEC // asks for the bit in the answer (RFC 6840 §5.7)
 	resp, err := r.roundTrip(ctx, "udp", m)
 	if errors.Is(err, errMalformed) || err == nil && resp.Rcode == dns.RcodeFormatError {
 		m.Extra = nil

@@ -29,6 +29,10 @@ type Resolver struct {
 	Parallel   int           // queries on the wire at once, more wait; 0 is 256. Those without an answer for 250 ms do not count
 	MaxEntries int           // answers remembered; 0 is 100,000
 
+	// DNSSEC says that Server validates, and that nobody can change what it says
+	// on the way here, as on the same host. Else no answer is Secure.
+	DNSSEC bool
+
 	start  sync.Once
 	server string        // Server with its port
 	broken error         // why Server cannot be used
@@ -44,6 +48,7 @@ type Resolver struct {
 type Answer[T any] struct {
 	Records []T
 	TTL     time.Duration
+	Secure  bool // validated by a trusted server (RFC 4035 §3.2.3); of a denial too
 }
 
 // An MX names a host that takes the mail of a domain (RFC 5321 §5.1).
@@ -157,7 +162,7 @@ func lookup[T any](ctx context.Context, r *Resolver, name string, qtype uint16, 
 				records = append(records, v)
 			}
 		}
-		e := entry{records: records, err: a.err, expires: time.Now().Add(a.ttl)}
+		e := entry{records: records, err: a.err, expires: time.Now().Add(a.ttl), secure: r.DNSSEC && !a.unsigned}
 		r.cache.put(q, e, time.Now())
 		return e, nil
 	})
@@ -174,5 +179,5 @@ func lookup[T any](ctx context.Context, r *Resolver, name string, qtype uint16, 
 
 // unpack copies the records, so that callers may sort theirs.
 func unpack[T any](e entry, now time.Time) (Answer[T], error) {
-	return Answer[T]{Records: slices.Clone(e.records.([]T)), TTL: max(0, e.expires.Sub(now))}, e.err
+	return Answer[T]{Records: slices.Clone(e.records.([]T)), TTL: max(0, e.expires.Sub(now)), Secure: e.secure}, e.err
 }

@@ -29,6 +29,8 @@ type Report struct {
 	Untried  int        `json:"untried"`
 	NextDue  *time.Time `json:"next_due_at"`
 	Next     []string   `json:"next"` // commands
+
+	Encryption *Encryption `json:"encryption"` // of a recipient domain, see Explain
 }
 
 // learned is what the nodes know of a site, by the clock of whoever looks.
@@ -154,6 +156,9 @@ func (r *Report) Lay(p *term.Page) {
 		rows = append(rows, []string{l.Of, l.What, l.Value, l.From})
 	}
 	p.Table([]string{"OF", "LIMIT", "VALUE", "FROM"}, rows...)
+	if r.Encryption != nil {
+		r.Encryption.lay(p, r.Name)
+	}
 	p.Heading("Learned")
 	for _, line := range r.Learned {
 		p.Line("%s", line)

@@ -29,6 +29,11 @@ type Config struct {
 	// Resolver is the DNS server, HOST:PORT; "" is the system's.
 	Resolver string
 
+	// DNSSECResolver is a DNS server, HOST:PORT, that validates and whose answers
+	// nobody can change on the way; it is asked for recipient domains, with DANE.
+	// "" asks Resolver, without.
+	DNSSECResolver string
+
 	// Name is that of the node; "" is the host's name with the process id.
 	Name string
 	// HELO is our name at EHLO; "" is the host's.
@@ -129,6 +134,9 @@ func (c *Config) Check() (err error) {
 		return err
 	}
 	if c.PublicURL, err = settings.PublicURL(c.PublicURL); err != nil {
+		return err
+	}
+	if err := settings.HostPort("--dnssec-resolver", c.DNSSECResolver); err != nil {
 		return err
 	}
 	c.FeedbackID = cmp.Or(c.FeedbackID, "enotify")

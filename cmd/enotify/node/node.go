@@ -3,6 +3,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"enotify/cmd/enotify/database"
+	"enotify/cmd/enotify/destinations"
 	"enotify/cmd/enotify/keyring"
 	"enotify/cmd/enotify/unsubscribe"
 	"enotify/queue"
@@ -88,8 +90,11 @@ func (c Config) assemble(ctx context.Context, db *queue.DB) (_ *parts, err error
 		return nil, err
 	}
 	limits := &throttle.Throttle{}
-	if p.mail, err = c.sender(signing, limits, p.log); err != nil {
+	if p.mail, err = c.sender(db, signing, limits, p.log); err != nil {
 		return nil, err
+	}
+	if err := p.mail.STS.Load(ctx); err != nil {
+		return nil, fmt.Errorf("MTA-STS policies could not be read from the database: %w", err)
 	}
 	p.mail.Alerted = p.alert
 	p.server = &engine.Server{
@@ -113,15 +118,15 @@ func (c Config) assemble(ctx context.Context, db *queue.DB) (_ *parts, err error
 }
 
 // sender is the one that delivers, with the settings of the node.
-func (c Config) sender(signing token.Keys, limits *throttle.Throttle, log *slog.Logger) (*sender.Sender, error) {
-	encryption, err := sender.ParseTLSPolicy(c.TLS)
+func (c Config) sender(db *queue.DB, signing token.Keys, limits *throttle.Throttle, log *slog.Logger) (*sender.Sender, error) {
+	asked, err := sender.ParseTLSPolicy(c.TLS)
 	if err != nil {
 		return nil, err
 	}
 	mail := &sender.Sender{
-		Resolver: &dns.Resolver{Server: c.Resolver}, Throttle: limits, HELO: c.HELO, Port: c.SMTPPort,
+		Resolver: &dns.Resolver{Server: cmp.Or(c.DNSSECResolver, c.Resolver), DNSSEC: c.DNSSECResolver != ""}, Throttle: limits, HELO: c.HELO, Port: c.SMTPPort,
 		AllowMX: c.AllowMX, Own: slices.Concat(c.Egress, interfaceAddrs()), Smarthost: c.Smarthost, SmarthostLogin: c.Login, Bind: Bindable(c.Egress),
-		TLS: encryption, MaxConnections: c.MaxConnections, Keys: signing, BounceDomain: c.BounceDomain, PublicURL: c.PublicURL,
+		TLS: asked, MaxConnections: c.MaxConnections, Keys: signing, BounceDomain: c.BounceDomain, PublicURL: c.PublicURL,
 		FeedbackSender: c.FeedbackID, Rules: c.rules, Log: log,
 	}
 	mail.DKIM.Path = c.DKIMDir
@@ -130,6 +135,7 @@ func (c Config) sender(signing token.Keys, limits *throttle.Throttle, log *slog.
 			return nil, fmt.Errorf("--dkim-operator %s: %w", c.Operator, err)
 		}
 	}
+	mail.STS = destinations.Policies(mail, destinations.Store{DB: db}, log)
 	return mail, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 
@@ -38,6 +39,7 @@ type Server struct {
 	mu      sync.RWMutex
 	zone    zone
 	failing map[string]Failure
+	signed  []string // names below which answers are secure
 	asked   map[string]int
 	total   int
 	changed chan struct{} // closed at the next query
@@ -115,6 +117,33 @@ func (s *Server) Fail(name string, f Failure) {
 	s.failing[fold(name)] = f
 }
 
+// Sign makes the answers for name, and for all names below it, secure: they have
+// the AD bit that a validating server sets (RFC 4035 §3.2.3) when it is asked
+// for. The chain of CNAMEs is secure where all its names are.
+func (s *Server) Sign(names ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range names {
+		s.signed = append(s.signed, fold(name))
+	}
+}
+
+// secure reports whether all that an answer says was signed.
+func (s *Server) secure(resp *dns.Msg) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	names := []string{fold(resp.Question[0].Name)}
+	for _, rr := range resp.Answer {
+		names = append(names, fold(rr.Header().Name))
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(s.signed, func(top string) bool { return dns.IsSubDomain(top, name) }) {
+			return false
+		}
+	}
+	return true
+}
+
 // Queries says how often name was asked for a record of type rrtype, as in "TXT".
 func (s *Server) Queries(name, rrtype string) int {
 	s.mu.RLock()
@@ -183,6 +212,7 @@ func (s *Server) serve(w dns.ResponseWriter, req *dns.Msg) {
 	default:
 		s.answer(resp, q)
 	}
+	resp.AuthenticatedData = req.AuthenticatedData && s.secure(resp)
 	if !overTCP {
 		size := dns.MinMsgSize
 		if opt := req.IsEdns0(); opt != nil {

@@ -1,0 +1,111 @@
+package destinations
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/term"
+	"enotify/sender"
+	"enotify/sender/mtasts"
+)
+
+// Encryption is how mail to a recipient domain is encrypted now, and why.
+type Encryption struct {
+	STS       *policy `json:"mta_sts"`       // nil: the domain has none
+	STSError  string  `json:"mta_sts_error"` // why the one that it announces could not be had
+	DANE      bool    `json:"dane"`          // a trusted DNS server was asked
+	Validated bool    `json:"validated"`     // and signed DNS names the domain's hosts
+	Hosts     []host  `json:"hosts"`
+	Problem   string  `json:"problem"` // why nothing was found out
+}
+
+type policy struct {
+	ID        string    `json:"id"`
+	Mode      string    `json:"mode"`
+	MX        []string  `json:"mx"`
+	FetchedAt time.Time `json:"fetched_at"`
+	Until     time.Time `json:"until"`
+}
+
+type host struct {
+	Name    string `json:"host"`
+	TLS     string `json:"tls"`
+	By      string `json:"by"` // dane, mta-sts or setting
+	Why     string `json:"why"`
+	Refused string `json:"refused"` // why the domain's mail may not go there
+}
+
+// lookUpFor is how long the DNS and the policy host are asked at most.
+const lookUpFor = 5 * time.Second
+
+// Explain finds out which encryption holds for a recipient domain, as the nodes
+// do. Sites have none.
+func (r *Report) Explain(ctx context.Context, mail *sender.Sender) {
+	if IsSite(r.Name) || !strings.Contains(r.Name, ".") {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookUpFor)
+	defer cancel()
+	asked := sender.Opportunistic
+	if i := slices.IndexFunc(r.Limits, func(l limit) bool { return l.What == "TLS" }); i >= 0 {
+		if set, err := sender.ParseTLSPolicy(r.Limits[i].Value); err == nil {
+			asked = set
+		}
+	}
+	found, err := mail.ExplainTLS(ctx, r.Name, asked)
+	e := &Encryption{DANE: mail.Resolver.DNSSEC, Validated: found.Validated, Hosts: []host{}}
+	r.Encryption = e
+	if err != nil {
+		e.Problem = err.Error()
+		return
+	}
+	if p := found.STS.Policy; p.Mode != "" && p.Mode != mtasts.None {
+		e.STS = &policy{found.STS.ID, string(p.Mode), p.MX, found.STS.FetchedAt, found.STS.Until()}
+	}
+	if found.STSError != nil {
+		e.STSError = found.STSError.Error()
+	}
+	for _, h := range found.Hosts {
+		e.Hosts = append(e.Hosts, host{h.Host, h.TLS.String(), h.By, h.Why, h.Refused})
+	}
+}
+
+func (e *Encryption) lay(p *term.Page, name string) {
+	p.Heading("Encryption")
+	if e.Problem != "" {
+		p.Line("The mail hosts of %s are not known: %s", name, term.Clip(e.Problem, 200))
+		return
+	}
+	switch {
+	case e.STS != nil:
+		p.Line("MTA-STS: policy %s in mode %s, fetched at %s, holds until %s.", e.STS.ID, e.STS.Mode, figures.Clock(e.STS.FetchedAt), figures.Clock(e.STS.Until))
+		if e.STS.Mode == string(mtasts.Testing) {
+			p.Line("Failures are counted for the domain's report, and mail goes all the same.")
+		}
+	case e.STSError == "":
+		p.Line("MTA-STS: %s has no policy.", name)
+	}
+	if e.STSError != "" {
+		p.Line("MTA-STS: the policy that is announced now could not be had: %s", term.Clip(e.STSError, 300))
+	}
+	switch {
+	case !e.DANE:
+		p.Line("DANE: not looked at; it takes --dnssec-resolver.")
+	case !e.Validated:
+		p.Line("DANE: the DNS of %s is not signed.", name)
+	default:
+		p.Line("DANE: signed DNS names the hosts of %s.", name)
+	}
+	var rows [][]string
+	for _, h := range e.Hosts {
+		tls := h.TLS
+		if h.Refused != "" {
+			tls = "no mail"
+		}
+		rows = append(rows, []string{h.Name, tls, h.Why})
+	}
+	p.Table([]string{"MAIL HOST", "TLS", "WHY"}, rows...)
+}
