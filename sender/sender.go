@@ -292,7 +292,7 @@ func (s *Sender) connection(ctx context.Context, r route, urgent bool) (*conn, *
 			if errors.Is(f.err, errAllHeld) {
 				s.Throttle.Shut(r.site, time.Now())
 			}
-			if context.Cause(g.opening) == errMakesWay {
+			if errors.Is(context.Cause(g.opening), errMakesWay) {
 				f.ended, f.err = false, errMakesWay
 				s.avoid(r, f)
 			}

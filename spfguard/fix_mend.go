@@ -214,7 +214,7 @@ func (c *Checker) replaceNothing(ctx context.Context, q FixQuery, r *draft, t Te
 			return nil, err
 		}
 	}
-	ask := ""
+	var ask string
 	switch near := serviceNear(name); {
 	case near != "":
 		ask = fmt.Sprintf("%q: %s %s. Was %q meant?", t.Text, name, n.lacks(), string(t.Kind)+":"+near)

@@ -97,8 +97,8 @@ func (p *Pooler) Start() {
 			return
 		}
 		select {
-		case <-ended:
-			p.Fatalf("pgbouncer ended at its start: %s", log.String())
+		case err := <-ended:
+			p.Fatalf("pgbouncer ended at its start (%v): %s", err, log.String())
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
