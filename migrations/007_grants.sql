@@ -31,7 +31,8 @@ GRANT INSERT (batch_id, verdict, line, forced, report) ON enotify.preflight TO e
 GRANT SELECT (id, created_at, retired_at) ON enotify.token_key TO enotify_admin;
 
 GRANT INSERT, UPDATE, DELETE ON
-    enotify.attempt, enotify.auth_refusal, enotify.complaint_level, enotify.doubt, enotify.counted_reply, enotify.mta_sts,
+    enotify.attempt, enotify.auth_refusal, enotify.complaint_level, enotify.doubt, enotify.counted_reply,
+    enotify.mta_sts,
     enotify.node, enotify.node_mark, enotify.outcome, enotify.pace, enotify.report, enotify.retry, enotify.suppression,
     enotify.verdict
     TO enotify_sender;
