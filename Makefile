@@ -24,10 +24,12 @@ check:
 	PATH="$(POSTGRES_18):$$PATH" go test -timeout 20m ./queue ./queue/engine ./queue/guard ./queue/insight ./queue/queuetest ./migrations
 
 # Nodes killed, stopped and cut off, PostgreSQL restarted, for five minutes. It
-# prints its seed and its figures; make test does the same for a few seconds.
+# prints its seed and its figures; make test does the same for a few seconds. Then
+# restored backups and promoted standbys that lagged, ten times each kind.
 CHAOS ?= 5m
 chaos:
 	go test ./cmd/enotify -run '^TestChaos$$' -v -timeout 1h -chaos $(CHAOS)
+	go test ./queue/engine -run 'WentBack' -count 10 -timeout 1h
 
 bench:
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...

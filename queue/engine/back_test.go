@@ -139,11 +139,13 @@ func TestDatabaseWentBack(t *testing.T) {
 		promoted bool
 		restart  bool // the nodes end before the database goes back, and others start after
 		doubtful bool // some may end unknown
+		gone     bool // the first node ends before the database goes back, and its journal is elsewhere
 	}{
 		"one node":                   {nodes: 1, journal: true},
 		"two nodes":                  {nodes: 2, journal: true},
 		"a lagging standby":          {nodes: 2, journal: true, promoted: true},
 		"one node without a journal": {nodes: 1, doubtful: true},
+		"a node that is gone":        {nodes: 2, journal: true, gone: true, doubtful: true},
 		"its journal alone":          {nodes: 1, journal: true, restart: true},
 	}
 	for name, test := range tests {
@@ -159,11 +161,20 @@ func TestDatabaseWentBack(t *testing.T) {
 			serve := func(ctx context.Context, name string) {
 				s := d.Server(name, slowly)
 				s.UntilIdle, s.MaxInFlight, s.StateDir = false, 20, dir
+				if test.gone {
+					s.StateDir = t.TempDir()
+				}
 				go func() { served <- d.Run(ctx, s, "pass") }()
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
+			goes, leave := context.WithCancel(ctx)
+			defer leave()
 			for i := range test.nodes {
+				if test.gone && i == 0 {
+					serve(goes, "gone")
+					continue
+				}
 				serve(ctx, string(rune('a'+i)))
 			}
 			d.sent(300)
@@ -180,6 +191,12 @@ func TestDatabaseWentBack(t *testing.T) {
 				ctx, cancel = context.WithCancel(t.Context())
 				defer cancel()
 			}
+			if test.gone {
+				leave()
+				if err := <-served; err != nil {
+					t.Fatal(err)
+				}
+			}
 			d.forget(test.promoted)
 			if test.restart {
 				d.DB = queuetest.Open(t, d.URL)
@@ -188,12 +205,19 @@ func TestDatabaseWentBack(t *testing.T) {
 				}
 			}
 			d.Until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
-			for range test.nodes {
+			for i := range test.nodes {
+				if test.gone && i == 0 {
+					continue
+				}
 				if err := <-served; err != nil {
 					t.Error(err)
 				}
 			}
-			d.SentOnce(all)
+			if test.doubtful { // some were sent to, and nobody knows whom
+				queuetest.Copies(t, d.Sent(), len(d.Sent()), 1)
+			} else {
+				d.SentOnce(all)
+			}
 			got := d.States(batch)
 			if test.doubtful {
 				if got["delivered"]+got["unknown"] != all || got["unknown"] == 0 {

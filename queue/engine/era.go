@@ -238,15 +238,16 @@ func (v *serving) tellClosed(ctx context.Context) (written int, err error) {
 // knowledge is what a node knows of messages that the database may have forgotten.
 type knowledge struct {
 	node     int32    // 0: a dead one
-	reached  []flight // the last recipients that were handed out, of their domains
+	reached  []flight // recipients that were handed out, the first and the last of their domains among them
 	made     []int64  // when their batches were created
 	flying   []flight // tries of which the result is not known yet, or never will be
-	complete bool     // no other message left
+	complete bool     // no other message left between those
 }
 
 // raise moves the watermarks of the database up to what the node has reached. A
-// recipient in between has a result, or is under way here, or is in doubt, or was
-// not sent to and waits for it again.
+// recipient in between has a result, or is under way here, or was not sent to and
+// waits for it again. One before the first that this node reached was another
+// node's: it is in doubt until that node says what it knows.
 func (v *serving) raise(ctx context.Context, k knowledge) (doubts int64, err error) {
 	batches, seqs := columnsOf(k.reached)
 	flyingBatches, flyingSeqs := columnsOf(k.flying)
@@ -290,13 +291,14 @@ func columnsOf(of []flight) (batches []int64, seqs []int32) {
 const (
 	raiseSQL = `
 WITH high AS (
-	SELECT r.batch_id, r.domain_id, max(r.seq) AS upto
+	SELECT r.batch_id, r.domain_id, min(r.seq) AS low, max(r.seq) AS upto
 	FROM unnest($1::bigint[], $2::int[], $3::bigint[]) h (batch_id, seq, made)
 	JOIN enotify.batch b ON b.id = h.batch_id AND (extract(epoch FROM b.created_at) * 1000000)::bigint = h.made
 	JOIN enotify.recipient r ON r.batch_id = h.batch_id AND r.seq = h.seq
 	GROUP BY 1, 2
 ), before AS MATERIALIZED (
-	SELECT d.batch_id, d.domain_id, d.grp, CASE WHEN $6 THEN d.intent_seq ELSE d.first_seq - 1 END AS known, greatest(d.intent_seq, h.upto) AS upto,
+	SELECT d.batch_id, d.domain_id, d.grp, CASE WHEN $6 THEN d.intent_seq ELSE d.first_seq - 1 END AS known, h.low,
+	       greatest(d.intent_seq, h.upto) AS upto,
 	       coalesce(l.node_id = $8 AND l.until > now(), false) AS ours
 	FROM high h JOIN enotify.batch_domain d ON d.batch_id = h.batch_id AND d.domain_id = h.domain_id AND (d.intent_seq < h.upto OR NOT $6)
 	LEFT JOIN enotify.lease l ON l.grp = d.grp
@@ -305,7 +307,7 @@ WITH high AS (
 ), flying AS (
 	SELECT DISTINCT batch_id, seq FROM unnest($4::bigint[], $5::int[]) f (batch_id, seq)
 ), open AS MATERIALIZED (
-	SELECT r.batch_id, r.seq, r.domain_id, b.grp, k.on_unknown = 'hold' AND (f.seq IS NOT NULL OR NOT $6) AS doubted
+	SELECT r.batch_id, r.seq, r.domain_id, b.grp, k.on_unknown = 'hold' AND (f.seq IS NOT NULL OR NOT $6 OR r.seq < b.low) AS doubted
 	FROM before b JOIN enotify.batch k ON k.id = b.batch_id
 	JOIN enotify.recipient r ON r.batch_id = b.batch_id AND r.seq > b.known AND r.seq <= b.upto
 	LEFT JOIN flying f ON f.batch_id = r.batch_id AND f.seq = r.seq

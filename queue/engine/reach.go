@@ -13,7 +13,8 @@ type reach struct {
 }
 
 type reached struct {
-	seq  int32 // the highest that was handed out as a first try
+	low  int32 // the lowest that was handed out here as a first try
+	seq  int32 // the highest
 	made int64 // when the batch was created, see result
 	at   time.Time
 }
@@ -24,7 +25,11 @@ func (r *reach) note(of *result) {
 		r.of = map[laneKey]reached{}
 	}
 	key := laneKey{of.Batch, of.DomainID, false}
-	r.of[key] = reached{max(of.Seq, r.of[key].seq), of.made, time.Now()}
+	old, known := r.of[key]
+	if !known {
+		old.low = of.Seq
+	}
+	r.of[key] = reached{min(of.Seq, old.low), max(of.Seq, old.seq), of.made, time.Now()}
 }
 
 // prune forgets what is older than keepPast.
@@ -43,8 +48,8 @@ func (r *reach) prune() {
 // knowledge is what a live node has reached.
 func (r *reach) knowledge() (k knowledge) {
 	for key, one := range r.of {
-		k.reached = append(k.reached, flight{key.batch, one.seq, 1})
-		k.made = append(k.made, one.made)
+		k.reached = append(k.reached, flight{key.batch, one.low, 1}, flight{key.batch, one.seq, 1})
+		k.made = append(k.made, one.made, one.made)
 	}
 	return k
 }

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -57,5 +58,21 @@ func TestServeRetriesWhatWasDeferred(t *testing.T) {
 	again := f.Enqueue("next", 30, "grey.example", "full.example", "gone.example")
 	if got, want := f.States(again), map[string]int{"pending": 20, "suppressed": 10}; !cmp.Equal(got, want) {
 		t.Errorf("states of the next batch: got %v, want %v", got, want)
+	}
+}
+
+// Under UntilIdle a batch that only waits for a DNS that does not answer keeps no
+// node running.
+func TestUntilIdleWaitsForNoDNS(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 3, "a.example")
+	s := f.Server("n1", queuetest.Deliver)
+	if err := f.Run(t.Context(), s, "temperror"); err != nil {
+		t.Fatal(err)
+	}
+	got := queuetest.Query[string](f, `SELECT state || ': ' || reason FROM enotify.batch WHERE id = $1`, batch)
+	if !strings.HasPrefix(got, "queued: waits for DNS") {
+		t.Errorf("batch: got %q, want it queued, and to wait for DNS", got)
 	}
 }

@@ -372,7 +372,8 @@ func (db *store) moveOn(ctx context.Context, batch int64) (moved []move, err err
 // NOTIFY is lost while a node does not listen, so this is asked each second.
 const idleSQL = `
 SELECT NOT EXISTS (SELECT FROM enotify.batch b WHERE b.state IN ('sending', 'draining'))
-   AND NOT EXISTS (SELECT FROM enotify.batch b WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND b.expires_at > now())
+   AND NOT EXISTS (SELECT FROM enotify.batch b WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND b.expires_at > now()
+	AND b.reason NOT LIKE 'waits for DNS%')
    AND NOT EXISTS (SELECT FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id WHERE b.state = 'retrying' AND (t.due_at <= now() OR t.intent_at IS NOT NULL))`
 
 // idle reports whether nothing is due: what is left waits for a time, for DNS or for the operator.
