@@ -68,11 +68,8 @@ func (v *serving) jitter() time.Duration {
 
 // shut notes how many recipients of a lane to defer, if its domain is closed.
 func (v *serving) shut(l *lane, epoch int64, now time.Time) {
-	n := l.waiting
-	if l.retry {
-		n = l.untried
-	}
-	if n = min(n, maxDeferral-v.deferrals.n); n == 0 {
+	n := min(l.waiting, maxDeferral-v.deferrals.n)
+	if n == 0 {
 		return
 	}
 	if c, wait, closed := v.closed(l.domain, now); closed {
@@ -106,15 +103,17 @@ WITH allowed AS MATERIALIZED (
 	RETURNING batch_id, domain_id
 )
 SELECT batch_id, domain_id, count(*)::int FROM put GROUP BY batch_id, domain_id`
-	// Of the recipients that wait in retry: those that were requeued, or taken for sending and not begun.
+	// A recipient that has a reply keeps it.
 	deferRetriesSQL = deferWantSQL + `, put AS (
-	UPDATE enotify.retry t SET due_at = clock_timestamp() + d.wait + random() * $12::interval, class = d.class, code = d.code, enhanced = d.enhanced, reply = d.reply
+	UPDATE enotify.retry t SET due_at = clock_timestamp() + d.wait + random() * $12::interval,
+	       class = CASE WHEN t.class = 'not_begun' THEN d.class ELSE t.class END, code = CASE WHEN t.class = 'not_begun' THEN d.code ELSE t.code END,
+	       enhanced = CASE WHEN t.class = 'not_begun' THEN d.enhanced ELSE t.enhanced END, reply = CASE WHEN t.class = 'not_begun' THEN d.reply ELSE t.reply END
 	FROM (SELECT w.*, t.seq FROM want w CROSS JOIN LATERAL (
 		SELECT t.seq FROM enotify.retry t
-		WHERE t.batch_id = w.batch_id AND t.domain_id = w.domain_id AND t.grp = w.grp AND t.intent_at IS NULL AND t.class = 'not_begun' AND t.due_at <= now()
+		WHERE t.batch_id = w.batch_id AND t.domain_id = w.domain_id AND t.grp = w.grp AND t.intent_at IS NULL AND t.due_at <= now()
 		ORDER BY t.due_at LIMIT w.n
 	) t) d
-	WHERE t.batch_id = d.batch_id AND t.seq = d.seq AND t.intent_at IS NULL AND t.class = 'not_begun'
+	WHERE t.batch_id = d.batch_id AND t.seq = d.seq AND t.intent_at IS NULL
 	RETURNING t.batch_id, t.domain_id
 )
 SELECT batch_id, domain_id, count(*)::int FROM put GROUP BY batch_id, domain_id`
@@ -185,13 +184,11 @@ func (v *serving) deferClosed(ctx context.Context) error {
 	}
 	n := 0
 	for _, d := range deferrals {
+		d.waiting -= d.n
 		if d.retry {
-			d.untried -= d.n
-		} else {
-			d.waiting -= d.n
-			if done[d.key()] < d.n { // stopped by a fence
-				v.phase.worsen(stale)
-			}
+			d.untried = max(0, d.untried-d.n)
+		} else if done[d.key()] < d.n { // stopped by a fence
+			v.phase.worsen(stale)
 		}
 		n += done[d.key()]
 	}
