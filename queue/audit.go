@@ -76,6 +76,7 @@ const (
 // while mail is sent.
 func (db *DB) Audit(ctx context.Context, batch int64) (audits []Audit, err error) {
 	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	audits = []Audit{}
 	err = pgx.BeginTxFunc(ctx, db.pool, snapshot, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, memorySQL); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -69,7 +70,7 @@ func (d *demo) look(ctx context.Context) (now snapshot, err error) {
 	if now.batches, err = d.db.Batches(ctx, queue.Filter{}); err != nil {
 		return now, err
 	}
-	slices.Reverse(now.batches)
+	slices.SortFunc(now.batches, func(a, b queue.Status) int { return cmp.Compare(a.ID, b.ID) })
 	if now.hosts, err = d.lookAtHosts(ctx); err != nil {
 		return now, err
 	}
