@@ -274,7 +274,7 @@ func (a *app) batchSubmitCmd() *cobra.Command {
 			return err
 		default:
 			if err := compose.Check(content); err != nil {
-				return fmt.Errorf("batch %d cannot be sent: %w; cancel it and create it anew", batch, err)
+				return fmt.Errorf("batch %d cannot be sent: %w; cancel it and create another", batch, err)
 			}
 		}
 		if look {

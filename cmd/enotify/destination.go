@@ -179,13 +179,13 @@ func (a *app) forgetLearned(ctx context.Context, db *queue.DB, name string, yes 
 	if site := standing.Site; site != "" && site != name && !standing.IsSite {
 		return exit.Usagef("%s is a domain of the site %s, of which things are learned: enotify destination reset %s --learned", name, site, site)
 	}
-	if err := a.confirm(yes, "forget what was learned of %s, and try it anew at once?", name); err != nil {
+	if err := a.confirm(yes, "forget what was learned of %s, and try it again at once?", name); err != nil {
 		return err
 	}
 	if err := db.ForgetLearned(ctx, name); err != nil {
 		return err
 	}
-	return a.say("%s: forgotten what was learned; the nodes try it anew now", name)
+	return a.say("%s: forgotten what was learned; the nodes try it again now", name)
 }
 
 // sayLimits prints what holds for a destination now.

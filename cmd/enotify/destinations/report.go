@@ -115,9 +115,9 @@ func (r *Report) tell(s throttle.State, policy throttle.Policy, now time.Time) {
 		}
 	}
 	if len(s.Holds) > 0 {
-		r.Next = append(r.Next, fmt.Sprintf("enotify destination reset %s --learned   # when the cause is cured (delisted): tries it anew at once", site))
+		r.Next = append(r.Next, fmt.Sprintf("enotify destination reset %s --learned   # when the cause is cured (delisted): tries it again at once", site))
 	} else {
-		r.Next = append(r.Next, fmt.Sprintf("enotify destination reset %s --learned   # forgets this: tries it anew at once", site))
+		r.Next = append(r.Next, fmt.Sprintf("enotify destination reset %s --learned   # forgets this: tries it again at once", site))
 		r.Next = append(r.Next, fmt.Sprintf("enotify destination set %s --connections %d --rate %s   # makes it the limit", site, max(1, cmp.Or(p.Ceiling, policy.Connections)), figures.FormatRate(figures.WholeRate(p.Limit(policy.Rate)))))
 	}
 }

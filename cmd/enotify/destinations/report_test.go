@@ -41,7 +41,7 @@ google gets 8 messages/s: it asked for fewer than 10 messages/s. More is tried w
 It said at TIME: 421 4.7.28 Too \x1b[2Jfast
 
 Next
-  enotify destination reset google --learned   # forgets this: tries it anew at once
+  enotify destination reset google --learned   # forgets this: tries it again at once
   enotify destination set google --connections 3 --rate 480/min   # makes it the limit
 `},
 		"open again": {
@@ -50,7 +50,7 @@ Next
 			`google has refused 1 message in a row: one message at a time goes to see, until it takes one.
 
 Next
-  enotify destination reset google --learned   # forgets this: tries it anew at once
+  enotify destination reset google --learned   # forgets this: tries it again at once
   enotify destination set google --connections 5 --rate unlimited   # makes it the limit
 `},
 		"holds": {
@@ -63,7 +63,7 @@ Next
 google blocked 192.0.2.2 until TIME; one message goes to see. It said at TIME: 550 5.7.1 Listed
 
 Next
-  enotify destination reset google --learned   # when the cause is cured (delisted): tries it anew at once
+  enotify destination reset google --learned   # when the cause is cured (delisted): tries it again at once
 `},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -139,11 +139,11 @@ func (c Config) sender(db *queue.DB, signing token.Keys, limits *throttle.Thrott
 	return mail, nil
 }
 
-// alert tells the log, the metrics and those who listen to the database.
+// alert goes to the log, the metrics and the listeners of the database.
 func (p *parts) alert(ctx context.Context, alert queue.Alert) {
 	p.monitor.alert(alert)
 	if err := p.db.Raise(ctx, alert); err != nil {
-		p.log.Warn("an alert did not reach those who listen", "kind", alert.Kind, "error", err)
+		p.log.Warn("an alert did not reach its listeners", "kind", alert.Kind, "error", err)
 	}
 }
 
