@@ -9,13 +9,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"enotify/queue"
 	"enotify/spfguard"
 )
 
 // A script is what the demo's application enqueues, and when.
 type script struct {
 	staged []batch // at the beginning, the way for many recipients
-	small  []batch // then, in one call each
+	small  []batch // in one call each, when the first batch has the turn: they go after it; none when there are no more
 	urgent *batch  // when half of the first batch was tried; nil when there is none, or no more
 }
 
@@ -119,19 +120,24 @@ func (d *demo) begin(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, b := range d.script.small {
-		if err := d.app.enqueue(ctx, b); err != nil {
-			return err
-		}
-	}
 	d.screen.Heading("A node sends")
 	return nil
 }
 
-// interject enqueues the urgent batch.
-func (d *demo) interject(ctx context.Context) error {
-	urgent := *d.script.urgent
-	d.script.urgent = nil
-	d.screen.Say("the application enqueues something urgent")
-	return d.app.enqueue(ctx, urgent)
+// interject enqueues what the application has for this moment. It reports whether
+// there was anything.
+func (d *demo) interject(ctx context.Context, first queue.Status) (bool, error) {
+	switch {
+	case len(d.script.small) > 0 && first.StartedAt != nil:
+		b := d.script.small[0]
+		d.script.small = d.script.small[1:]
+		d.screen.Say("the application enqueues something small, to go when it is its turn")
+		return true, d.app.enqueue(ctx, b)
+	case d.script.urgent != nil && 2*(first.Pending+first.Sending) <= first.Total:
+		b := *d.script.urgent
+		d.script.urgent = nil
+		d.screen.Say("the application enqueues something urgent")
+		return true, d.app.enqueue(ctx, b)
+	}
+	return false, nil
 }

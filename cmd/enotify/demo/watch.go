@@ -59,10 +59,8 @@ func (d *demo) step(ctx context.Context) (over bool, err error) {
 		return false, err
 	}
 	d.board.draw(now)
-	if first := now.batches[0]; d.script.urgent != nil && 2*(first.Pending+first.Sending) <= first.Total {
-		return false, d.interject(ctx)
-	}
-	return now.over, nil
+	more, err := d.interject(ctx, now.batches[0])
+	return now.over && !more, err
 }
 
 // look reads how things stand.
