@@ -97,8 +97,8 @@ COMMENT ON COLUMN enotify.node.turn IS
     'run --turn. destination: the next batch may begin while the last one only waits for slow sites, when all live '
     'nodes say so. strict: it may begin when everyone of the last one was tried, or the rest of it does not move';
 COMMENT ON COLUMN enotify.node.waits_for IS
-    'batch in state sending of which this node could begin nothing more at some moment since its last heartbeat but '
-    'one: every domain waited for its rate or its site. NULL: none';
+    'batch in state sending whose remaining recipients this node could not begin at some moment since the heartbeat '
+    'before its last one: every domain waited for its rate or its site. NULL: none';
 COMMENT ON COLUMN enotify.node.stuck IS
     'batches in state sending or draining that do not move at this node: for a while no first try of them has ended '
     'there, or it has none. When all live nodes say so, the turn passes';

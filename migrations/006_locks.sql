@@ -1,9 +1,10 @@
 -- The locks of the engine, in one place: these rows, and the functions lock_…, try_lock_results and write_results,
 -- which lock them. The documentation of package queue says in which order.
 --
--- They are rows, not advisory locks: whoever may connect to the database can take an advisory lock, and the numbers of
--- those held show in pg_locks. The functions belong to enotify_sender and to functions that operators call. An
--- application may call none of them: no transaction of an application holds a lock that the engine waits for here.
+-- They are rows, not advisory locks: every login that can connect to the database can take an advisory lock, and
+-- pg_locks shows the numbers of the locks that are held. The functions belong to enotify_sender and to functions that
+-- operators call. An application may call none of them: no transaction of an application holds a lock that the engine
+-- waits for here.
 --
 -- Only FOR UPDATE, never FOR SHARE: sessions that share a row lock let others join while a session waits for it alone,
 -- so that a steady stream of them would keep it out for ever.

@@ -27,7 +27,7 @@ GRANT INSERT, UPDATE, DELETE ON
     TO enotify_admin;
 GRANT DELETE ON enotify.counted_reply TO enotify_admin;
 GRANT INSERT (batch_id, verdict, line, forced, report) ON enotify.preflight TO enotify_admin;
--- Not the secret: whoever steers can make and retire a key, and forge nothing.
+-- Not the secret: an operator can make and retire a key, and forge nothing.
 GRANT SELECT (id, created_at, retired_at) ON enotify.token_key TO enotify_admin;
 
 GRANT INSERT, UPDATE, DELETE ON

@@ -72,7 +72,7 @@ func found(ctx context.Context, tx pgx.Tx, now standing) error {
 // createRoles makes the roles that are missing. Only then must the login be
 // allowed to create roles.
 func createRoles(ctx context.Context, tx pgx.Tx, now standing) error {
-	rows, _ := tx.Query(ctx, missingRolesSQL, unprepared, roles) // the error is also that of CollectRows
+	rows, _ := tx.Query(ctx, missingRolesSQL, unprepared, roles) // CollectRows returns the error
 	missing, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return err

@@ -114,7 +114,7 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-		t.Errorf("the schema is not that of %s; -update rewrites it (-want +got):\n%s", file, diff)
+		t.Errorf("the schema differs from %s; -update rewrites it (-want +got):\n%s", file, diff)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { queuetest.Main(m) }
 
-// upgrade is that of a caller with no wishes.
+// upgrade migrates with the default options.
 var upgrade migrations.Upgrade
 
 // files makes the migrations of a test, as in files("001_a", "SELECT 1").
@@ -41,7 +41,7 @@ func connect(t *testing.T, url string) *pgx.Conn {
 
 func query[T any](t *testing.T, conn *pgx.Conn, sql string, args ...any) T {
 	t.Helper()
-	rows, _ := conn.Query(t.Context(), sql, args...) // the error is also that of CollectExactlyOneRow
+	rows, _ := conn.Query(t.Context(), sql, args...) // CollectExactlyOneRow returns the error
 	v, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[T])
 	if err != nil {
 		t.Fatalf("%s: %v", sql, err)
@@ -70,7 +70,7 @@ func mustUp(t *testing.T, conn *pgx.Conn, fsys fs.FS) []string {
 // recorded returns what the database says has been applied.
 func recorded(t *testing.T, conn *pgx.Conn) []string {
 	t.Helper()
-	rows, _ := conn.Query(t.Context(), // the error is also that of CollectRows
+	rows, _ := conn.Query(t.Context(), // CollectRows returns the error
 		`SELECT version || ' ' || name FROM enotify.schema_version WHERE applied_at <= now() ORDER BY version`)
 	got, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {

@@ -112,7 +112,7 @@ func checkBodies(ctx context.Context, tx pgx.Tx) error {
 	if _, err := tx.Exec(ctx, `SET LOCAL check_function_bodies = on`); err != nil {
 		return err
 	}
-	rows, _ := tx.Query(ctx, validatorsSQL, unprepared) // the error is also that of CollectRows
+	rows, _ := tx.Query(ctx, validatorsSQL, unprepared) // CollectRows returns the error
 	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct{ Name, Validate string }])
 	if err != nil {
 		return err
@@ -155,7 +155,7 @@ func (want schema) recreate(
 ) error {
 	doomed := append([]object{o}, want.dependents(o.name)...)
 	for _, d := range slices.Backward(doomed) {
-		rows, _ := tx.Query(ctx, operatorsGrantsSQL, unprepared, d.name, roles) // the error is also that of CollectRows
+		rows, _ := tx.Query(ctx, operatorsGrantsSQL, unprepared, d.name, roles) // CollectRows returns the error
 		granted, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
 			return err
@@ -190,6 +190,6 @@ func drop(ctx context.Context, tx pgx.Tx, name string) error {
 }
 
 func variants(ctx context.Context, tx pgx.Tx, name string) ([]string, error) {
-	rows, _ := tx.Query(ctx, variantsSQL, unprepared, name) // the error is also that of CollectRows
+	rows, _ := tx.Query(ctx, variantsSQL, unprepared, name) // CollectRows returns the error
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }

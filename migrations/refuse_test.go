@@ -49,7 +49,7 @@ func connectToVersion(t *testing.T, version string) *pgx.Conn {
 		if err := server.Flush(); err != nil {
 			t.Error(err)
 		}
-		theirs.Close() // whoever asks for more gets an error
+		theirs.Close() // a further query gets an error
 	}()
 	config, err := pgx.ParseConfig("postgres://test@server.invalid/test?sslmode=disable")
 	if err != nil {
@@ -215,7 +215,7 @@ func TestOwnersWhoAreNoSuperusers(t *testing.T) {
 		}
 	}
 
-	// Whoever does not own the schema is sent to its owner, as long as something is missing.
+	// A login that does not own the schema is sent to its owner, as long as something is missing.
 	execute(t, plain, `UPDATE enotify.schema_function SET hash = 'old' WHERE name = 'enqueue'`)
 	refused(guest, "migrate: login guest may not read the schema enotify of database plain_db: "+
 		`make it a member of enotify_app, enotify_admin or enotify_sender (GRANT enotify_app TO "guest")`)

@@ -52,11 +52,11 @@ func look(ctx context.Context, q querier) (s standing, err error) {
 	if err != nil || !s.founded {
 		return s, err
 	}
-	rows, _ := q.Query(ctx, versionsSQL, unprepared) // the error is also that of CollectRows
+	rows, _ := q.Query(ctx, versionsSQL, unprepared) // CollectRows returns the error
 	if s.versions, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
 		return s, s.unreadable(err)
 	}
-	rows, _ = q.Query(ctx, hashesSQL, unprepared) // the error is also that of ForEachRow
+	rows, _ = q.Query(ctx, hashesSQL, unprepared) // ForEachRow returns the error
 	s.hashes = map[string]string{}
 	var name, hash string
 	_, err = pgx.ForEachRow(rows, []any{&name, &hash}, func() error { s.hashes[name] = hash; return nil })
@@ -97,7 +97,7 @@ func Check(ctx context.Context, conn *pgx.Conn) error {
 	if err := now.refuse(want); err != nil || now.upToDate(want) {
 		return err
 	}
-	return fmt.Errorf("the schema enotify of database %s is not that of this enotify: it lacks %s; "+
+	return fmt.Errorf("the schema enotify of database %s does not belong to this enotify: it lacks %s; "+
 		"run enotify migrate as %s, or use the enotify that made the schema", now.database, now.lacks(want), now.owner)
 }
 

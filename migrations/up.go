@@ -38,7 +38,7 @@ type Upgrade struct {
 // what it applied itself ("001_types", "functions/enqueue"): none when the
 // database is up to date. Callers may run it at the same time.
 //
-// On an error nothing stays applied, but for what a new value of an enumeration
+// On an error nothing stays applied, except what a new value of an enumeration
 // had committed before. A server older than [OldestPostgres], a database whose
 // encoding is not UTF8, and a schema newer than this binary are refused untouched.
 func Up(ctx context.Context, conn *pgx.Conn) (applied []string, err error) {
@@ -104,7 +104,7 @@ func (u Upgrade) up(ctx context.Context, conn *pgx.Conn, fsys fs.FS) (applied []
 var errMadeMeanwhile = errors.New("made by another caller at the same moment")
 
 // sessionSQL keeps the settings of the database and the login from changing what
-// the files mean, or from ending them early. Unknown settings are those of newer
+// the files mean, or from ending them early. Unknown settings belong to newer
 // servers.
 const sessionSQL = `
 SELECT set_config(s.name, s.value, true) FROM (VALUES
@@ -146,7 +146,7 @@ func (want schema) step(
 		if err := found(ctx, tx, now); err != nil {
 			return err
 		}
-		// Whoever migrates, what it makes belongs to the owner of the schema.
+		// Whichever login migrates, the new objects belong to the owner of the schema.
 		if _, err := tx.Exec(ctx, ownerSQL); err != nil {
 			return err
 		}

@@ -40,7 +40,7 @@ const (
 
 const raiseSQL = `SELECT enotify.raise_alert($1, $2, $3, $4, $5, $6)`
 
-// Raise tells those who listen of a fact that is recorded nowhere else.
+// Raise sends an alert about a fact that is recorded nowhere else.
 func (db *DB) Raise(ctx context.Context, a Alert) error { return raise(ctx, db.pool, a) }
 
 type execer interface {

@@ -17,7 +17,7 @@ import (
 //
 // Refusals that name the sender (Treatment.BlocksClient) block the client's
 // batches when they come within one spell from refusedSites sites or more, each
-// of which refused one in refusedThere messages that it answered, and are as
+// that refused one in refusedThere of the messages they answered, and are as
 // many as one in refusedOf recipients of the batches under way, but at least
 // refusedLeast and at most refusedMost. So a few sites that are wrong about a
 // client do not stop a campaign that the others take. A spell ends after

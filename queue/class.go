@@ -44,7 +44,7 @@ type Treatment struct {
 	// give them, see package queue's weigh.
 	BlocksClient bool
 	// Suppresses says after how many such replies the address is never sent to
-	// again: for all clients, since a mailbox is gone, or full, whoever writes.
+	// again: for all clients, since a mailbox is gone, or full, for every sender.
 	Suppresses Suppresses
 	// Requeues: recipients who ended so can be sent to again, by batch requeue.
 	Requeues bool

@@ -59,7 +59,7 @@ func TestApplicationLoginMayDoNoMore(t *testing.T) {
 		AND (has_column_privilege($1, c.oid, a.attnum, 'INSERT, UPDATE, REFERENCES') OR has_table_privilege($1, c.oid, 'DELETE, TRUNCATE, TRIGGER'))`, login)); diff != "" {
 		t.Errorf("writable columns (-want +got):\n%s", diff)
 	}
-	// Whoever defines a function lends it their rights: it must not look names up where the caller may put some.
+	// A SECURITY DEFINER function has its owner's rights: it must not look names up where the caller may put some.
 	if got := names(f, `
 		SELECT proname::text FROM pg_proc WHERE pronamespace = 'enotify'::regnamespace AND prosecdef
 		AND NOT coalesce(proconfig @> '{"search_path=pg_catalog, pg_temp"}', false)`); len(got) > 0 {
@@ -310,7 +310,7 @@ func TestNoFieldTakesALineEnd(t *testing.T) {
 	}
 }
 
-// The columns that become headers are guarded in the table too: whoever
+// The columns that become headers are guarded in the table too, against a login that
 // inserts, by whatever way.
 func TestHeadersAreCheckedInTheTable(t *testing.T) {
 	t.Parallel()

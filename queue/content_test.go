@@ -11,7 +11,7 @@ import (
 	"enotify/queue/queuetest"
 )
 
-// What a batch cannot have is refused in words, by whoever asks first: the
+// What a batch cannot have is refused in words by the first step that can see it: the
 // function, and the table's constraint behind it.
 func TestLimitsOfContent(t *testing.T) {
 	t.Parallel()

@@ -29,7 +29,7 @@ type Recipient struct {
 	Data    json.RawMessage // merge data, a JSON object; nil: none
 }
 
-// Created is what came of a Draft.
+// Created is the batch that a Draft became.
 type Created struct {
 	ID         int64
 	Existed    bool // the key was there already: nothing was added, though a draft may have been submitted

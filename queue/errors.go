@@ -46,7 +46,7 @@ type Problem struct {
 	Batches   int      // of a client that cannot be removed
 	Logins    []string // that a client has already
 	Client    string   // whose suppression was asked for; "" is that for all clients
-	Elsewhere *string  // the address is not suppressed so, but for this client, or with "" for all
+	Elsewhere *string  // the address is not suppressed in this way; it is suppressed for this client, or with "" for all
 }
 
 func (p *Problem) Error() string {

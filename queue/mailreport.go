@@ -261,7 +261,7 @@ const byMessageIDSQL = `
 SELECT r.address FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id JOIN enotify.recipient r ON r.batch_id = b.id AND r.seq = $2
 WHERE b.id = $1 AND c.domain = lower($3) AND (extract(epoch FROM b.created_at) * 1000000)::bigint = $4`
 
-// AboutMessage reports to whom the message with an ID of ours went: number seq
+// AboutMessage reports the recipient of the message with an ID of ours: number seq
 // of a batch of the client, which was created at a time, to the microsecond.
 // The error wraps ErrNotFound when there was no such message.
 func (db *DB) AboutMessage(ctx context.Context, batch int64, seq int32, client string, created time.Time) (address string, err error) {

@@ -38,7 +38,7 @@ func outcome(f *queuetest.Fixture, batch int64) string {
 		WHERE d.batch_id = $1 AND d.seq = 1`, batch)
 }
 
-// counted checks that the counts of a batch are those of its outcomes.
+// counted checks that the counts of a batch agree with its outcomes.
 func counted(f *queuetest.Fixture, batch int64) {
 	f.Helper()
 	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM (SELECT state, n FROM (SELECT state, sum(n)::int AS n FROM enotify.batch_count WHERE batch_id = $1 GROUP BY 1) k WHERE n <> 0
@@ -174,7 +174,7 @@ func TestReportsAtOnce(t *testing.T) {
 	counted(f, batch)
 }
 
-// Whoever got a message can say what he likes of himself, but not for ever.
+// A recipient of a message may report anything about his own address, but not for ever.
 func TestReportsOnOneRecipientAreLimited(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A Handler sends one message and says what came of it. There is no error
+// A Handler sends one message and returns its outcome. There is no error
 // result: every attempt has an outcome.
 //
 // The handler must return soon after ctx ends, and must then still say the

@@ -7,7 +7,7 @@ import (
 )
 
 // State is where one recipient stands. The states that an attempt can end in
-// are final, but for Deferred.
+// are final, except Deferred.
 type State string
 
 const (

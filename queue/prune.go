@@ -32,7 +32,7 @@ const pruneSQL = `SELECT enotify.prune_batch($1, $2, $3)`
 // Prune drops the content of a finished batch, its recipients and their outcomes. It
 // calls progress after each transaction with the number of recipients dropped so far.
 // The batch, its counts and its log stay, and so do suppressions and verdicts that
-// came of it. It may be interrupted, and called again.
+// resulted from it. Prune may be interrupted, and called again.
 func (db *DB) Prune(ctx context.Context, batch int64, progress func(recipients int)) error {
 	for after := 0; ; {
 		var next *int

@@ -65,7 +65,7 @@ func TestPruneKeepsCountsAndKey(t *testing.T) {
 	refused(f, `SELECT enotify.prune_batch(max(id)) FROM enotify.batch`, "is draft, and has not finished")
 }
 
-// statuses are all batches, but for when they were pruned.
+// statuses are all batches, without the time at which they were pruned.
 func statuses(f *queuetest.Fixture) []queue.Status {
 	f.Helper()
 	all, err := f.DB.Batches(f.Context(), queue.Filter{})

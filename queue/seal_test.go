@@ -185,7 +185,7 @@ func TestSubmitIsIdempotentAndCounts(t *testing.T) {
 	refused(f, `INSERT INTO enotify.recipient_in (batch_id, address) VALUES (99, 'a@b.example')`, "no batch 99 of yours")
 }
 
-// Nothing that would become a header may hold a line end, whoever inserts it.
+// Nothing that would become a header may hold a line end, whichever login inserts it.
 func TestHeadersCannotBeInjected(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)

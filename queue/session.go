@@ -19,7 +19,7 @@ import (
 // nothing is under way (runtime-config-connection.html of PostgreSQL).
 //
 // Our statements take a millisecond or so, and are planned for the worst case:
-// to compile them takes a hundred. Their literals are those of the SQL standard,
+// to compile them takes a hundred. Their literals follow the SQL standard,
 // and how long they may take is ours to say, whatever the database or the login says.
 var session = []struct {
 	setting, value string
@@ -44,7 +44,7 @@ var errPooler = errors.New("the connection leads to a pooler")
 // prepare sets what the database URL does not, unless the connection leads to a
 // pooler: one that gives each transaction to another session of the server would
 // set those of its other clients. direct is false there. We know one by the process
-// id that it made up for the connection: that of the server's session is another.
+// id that it made up for the connection: the server's session has another one.
 //
 // The settings are no parameters of the start of a session: poolers refuse
 // those that they do not know.

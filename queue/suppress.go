@@ -86,7 +86,7 @@ ON CONFLICT (address, client_id) DO UPDATE
 SET cause = excluded.cause, until = excluded.until, batch_id = excluded.batch_id, seq = excluded.seq, note = excluded.note, added_at = now(), added_by = session_user
 WHERE s.until <= now() OR s.until IS NOT NULL AND excluded.until IS NULL`
 
-// Only of recipients of whom replies were counted when they were read: a delivery costs nothing else.
+// It writes only for recipients with counted replies; any other delivery costs nothing here.
 const takenSQL = `
 DELETE FROM enotify.counted_reply c
 USING unnest($1::bigint[], $2::int[]) f (batch_id, seq), enotify.recipient r

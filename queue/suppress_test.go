@@ -20,7 +20,7 @@ func full(_ context.Context, m queue.Message) queue.Outcome {
 	return o
 }
 
-// fullOnce sends a batch to a mailbox of each kind, once, all of which are full, so many days after the last time.
+// fullOnce sends a batch to one full mailbox of each kind, so many days after the last time.
 func fullOnce(f *queuetest.Fixture, key string, days int, handle queue.Handler) (batch int64) {
 	f.Helper()
 	f.Exec(`UPDATE enotify.counted_reply SET first_at = first_at - $1 * interval '1 day', last_at = last_at - $1 * interval '1 day'`, days)

@@ -44,7 +44,7 @@ SELECT address, domain FROM who`
 
 // Unsubscribe records that a recipient of a batch wants no more mail of its client; how
 // is the way, such as "one-click". It is idempotent. Batches in progress leave the
-// address out from the next try on. The error wraps ErrNotFound as that of Addressee.
+// address out from the next try on. The error wraps ErrNotFound, as Addressee's does.
 func (db *DB) Unsubscribe(ctx context.Context, batch int64, seq int32, how string) (Addressee, error) {
 	return turnAway(ctx, db.pool, "unsubscribe", batch, seq, how)
 }

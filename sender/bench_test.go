@@ -21,7 +21,7 @@ import (
 var body = strings.Repeat("A line of text in a newsletter, of ordinary length and content.\n", 160)
 
 // BenchmarkDeliver hands over messages of 10 KB to one host. The CPU time is
-// that of sender and receiver together.
+// the time of sender and receiver together.
 func BenchmarkDeliver(b *testing.B) {
 	for _, bench := range []struct {
 		name        string

@@ -48,7 +48,7 @@ type conn struct {
 
 // send carries out one mail transaction (RFC 5321 §3.3) for a client and returns
 // the reply that confirmed it. It returns soon after ctx has ended. mayEnd is
-// that of [queue.Message]; nil is always.
+// the context of [queue.Message]; nil means always.
 func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Message, mayEnd func() bool) (queue.Reply, *failure) {
 	stop := context.AfterFunc(ctx, func() { c.raw.Close() })
 	defer stop()

@@ -71,7 +71,7 @@ func (w *world) twoDomains(t *testing.T, hostOfA, hostOfB string) {
 	}
 }
 
-// A domain whose best host differs from that of the connections of its site
+// A domain whose best host differs from the host that its site's connections are to
 // gets one of its own in place of them.
 func TestSiteWithManyHosts(t *testing.T) {
 	t.Parallel()

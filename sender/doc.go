@@ -1,5 +1,5 @@
 // Package sender delivers the messages it is handed, one attempt each, and
-// says what came of it. It never retries, counts or remembers recipients: that
+// returns its outcome. It never retries, counts or remembers recipients: that
 // is package queue's, whose Handler [Sender.Deliver] is.
 //
 // The life of an attempt:

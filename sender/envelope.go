@@ -40,7 +40,7 @@ func (c *conn) envelope(from, to string, size int, at *stage) error {
 	return nil
 }
 
-// commands are those of one envelope. The addresses have no line breaks, which
+// commands are the commands of one envelope. The addresses have no line breaks, which
 // no letter is written with.
 func (c *conn) commands(from, to string, size int) []command {
 	mail := "MAIL FROM:<" + from + ">"

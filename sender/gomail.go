@@ -15,7 +15,7 @@ import (
 // reset. It also sends neither NOOP before nor RSET after each message.
 
 // newClient makes a client that talks over the connection conn. It greets, and
-// leaves STARTTLS to us, who want to know its errors from those of EHLO.
+// leaves STARTTLS to us, since we must tell its errors from the errors of EHLO.
 func newClient(host, helo string, conn net.Conn, timeout time.Duration) (*mail.Client, error) {
 	return mail.NewClient(host,
 		mail.WithHELO(helo),

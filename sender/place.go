@@ -12,7 +12,7 @@ const (
 	// it counts as slow.
 	slowAfter = time.Second
 
-	// newSlowAfter is that of a site's first one. Many of them may be under way at
+	// newSlowAfter is slowAfter for a site's first connection. Many of them may be under way at
 	// once that never move.
 	newSlowAfter = 250 * time.Millisecond
 
@@ -50,15 +50,15 @@ var errMakesWay = errors.New("no answer for so long that others had to go first"
 // takes long: slow places have a share of their own, so that receivers which do
 // not move leave the others theirs.
 type place struct {
-	began  time.Time               // of what it does now
+	began  time.Time               // start of what it does now
 	giveUp context.CancelCauseFunc // while it is being opened; else nil
 	slow   bool
 	novel  bool       // of a newcomer, until its first message is done
-	in     *list.List // one of those of places; nil while in none
+	in     *list.List // one of the lists of places; nil while in none
 	at     *list.Element
 }
 
-// places are those of a pool, in two shares. It is guarded by the pool's lock.
+// places are the places of a pool, in two shares. It is guarded by the pool's lock.
 type places struct {
 	limit    int       // places that are not slow
 	taken    int       // all places
@@ -225,7 +225,7 @@ func (ps *places) makeWay(now time.Time) {
 	}
 }
 
-// lookAgain is how soon those who found no room are looked at again: an idle
+// lookAgain is how soon messages that found no room are looked at again: an idle
 // connection may not be needed any more.
 const lookAgain = 50 * time.Millisecond
 

@@ -256,7 +256,7 @@ func (p *pool) serve(s *siteConns) {
 	p.forget(s)
 }
 
-// class is that of the first waiter of a site.
+// class is the class of the first waiter of a site.
 func (p *pool) class(s *siteConns, w *waiter) class {
 	switch {
 	case w.urgent:
@@ -273,7 +273,7 @@ func (p *pool) first(s *siteConns) *waiter {
 	return w
 }
 
-// vacate makes a place free, and serves those who wait for one: other sites
+// vacate makes a place free, and serves the messages that wait for one: other sites
 // in their order first, since this one has had its turn.
 func (p *pool) vacate(s *siteConns, pl *place) {
 	p.places.free(pl)

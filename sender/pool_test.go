@@ -227,7 +227,7 @@ func TestConnectionsGrow(t *testing.T) {
 }
 
 // A site that turns us away when we have no connection is closed to us for a
-// while. Those who wait go back as not begun; nobody is refused for good.
+// while. Waiting messages go back as not begun; no recipient is refused for good.
 func TestClosedSite(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex

@@ -23,8 +23,8 @@ type route struct {
 	// dane is what holds for single hosts instead of tls, see protect.
 	dane   map[string]protection
 	secure bool // the DNS proved that these are the hosts (DNSSEC)
-	// mxs is in order of preference, those of equal preference in an order
-	// drawn anew for each route (RFC 5321 §5.1).
+	// mxs is in order of preference, hosts of equal preference in an order
+	// drawn again for each route (RFC 5321 §5.1).
 	mxs []dns.MX
 }
 
@@ -67,7 +67,7 @@ func (s *Sender) route(ctx context.Context, domain string) (route, error) {
 	return r, nil
 }
 
-// implicit is the route to a domain without MX, of which the DNS was sure for
+// implicit is the route to a domain without MX; the DNS was sure of that for
 // ttl: its own addresses.
 func (s *Sender) implicit(ctx context.Context, domain string, ttl time.Duration) (route, error) {
 	_, err := s.addresses(ctx, domain)
@@ -82,7 +82,7 @@ func (s *Sender) implicit(ctx context.Context, domain string, ttl time.Duration)
 	return newRoute([]dns.MX{{Host: domain}}, ttl), nil
 }
 
-// newRoute takes mxs, of which there is one at least, and may reorder it.
+// newRoute takes mxs, which must not be empty, and may reorder it.
 func newRoute(mxs []dns.MX, ttl time.Duration) route {
 	first := slices.MinFunc(mxs, func(a, b dns.MX) int {
 		return cmp.Or(cmp.Compare(a.Pref, b.Pref), strings.Compare(a.Host, b.Host))
@@ -108,7 +108,7 @@ func literal(domain string) (host string, ok bool) {
 // maxAddresses of one host are tried (RFC 5321 §5.1 asks for at least two).
 const maxAddresses = 4
 
-// addresses are those of a host in the order in which they are tried: IPv4
+// addresses are the addresses of a host in the order in which they are tried: IPv4
 // first, since big receivers ask more of a sender that comes by IPv6. An error
 // that wraps neither a denial of package dns nor errNotDialled is temporary.
 func (s *Sender) addresses(ctx context.Context, host string) ([]netip.Addr, error) {

@@ -24,7 +24,7 @@ import (
 )
 
 // A Sender delivers messages. Its fields must not change after the first
-// message; their zero values are useful, but for Resolver and Throttle, which
+// message; their zero values are useful, except Resolver and Throttle, which
 // must be set. It is safe for concurrent use.
 type Sender struct {
 	Resolver *dns.Resolver
@@ -103,7 +103,7 @@ type Sender struct {
 
 	Log *slog.Logger // attempts at debug; nil is none
 
-	// Alerted is told of what somebody should act on, once; nil is nobody. It
+	// Alerted gets each fact that somebody should act on, once; it may be nil. It
 	// must return soon: a message waits for it.
 	Alerted func(context.Context, queue.Alert)
 
@@ -307,7 +307,7 @@ func (s *Sender) connection(ctx context.Context, r route, urgent bool) (*conn, *
 	}
 }
 
-// unreached tells the throttle of a site of which no host can be reached, and
+// unreached tells the throttle about a site whose hosts cannot be reached, and
 // until when none is tried.
 func (s *Sender) unreached(r route, f *failure) {
 	now := time.Now()
@@ -339,7 +339,7 @@ func (s *Sender) pool() *pool {
 }
 
 // returnPath is the envelope sender of a message: one that names the recipient
-// and is signed (VERP), or that of the batch; "<>" is the null one.
+// and is signed (VERP), or the one of the batch; "<>" is the null one.
 func (s *Sender) returnPath(m queue.Message) string {
 	b := m.Batch
 	if domain, keys := b.Bounces.At(s.BounceDomain), s.signing(); domain != "" && len(keys) > 0 {

@@ -49,7 +49,7 @@ func (s *Sender) sign(b *queue.Batch, m *compose.Message) error {
 	return s.signAsOperator(m)
 }
 
-// signAsOperator adds the operator's signature beside those of the client, for
+// signAsOperator adds the operator's signature beside the client's, for
 // feedback loops that go by d=. The client's comes first in the header. Its error wraps errUnsigned.
 func (s *Sender) signAsOperator(m *compose.Message) error {
 	if s.Operator == nil {

@@ -172,7 +172,7 @@ func TestSignedAtOnce(t *testing.T) {
 }
 
 // A client that signs is never sent for without: its messages wait for the key,
-// at no cost to them, while those of others go out.
+// at no cost to them, while other clients' messages go out.
 func TestMissingKeyHolds(t *testing.T) {
 	t.Parallel()
 	w, host := one(t, smtptest.Config{})

@@ -7,7 +7,7 @@ import (
 )
 
 // providers are the sites that serve many domains, by the suffix of their MX
-// hosts. Their names are those of the limits in package throttle.
+// hosts. They are named as the limits in package throttle are.
 var providers = []struct{ suffix, site string }{
 	{".google.com", "google"},
 	{".googlemail.com", "google"},

@@ -141,7 +141,7 @@ func (s *Sender) login(client *smtp.Client, host string) error {
 	return err
 }
 
-// loginTLS is the policy for a connection on which a password is sent: whoever
+// loginTLS is the policy for a connection on which a password is sent: an attacker who
 // can pose as the smarthost would have it.
 func (s *Sender) loginTLS(policy TLSPolicy, host string) TLSPolicy {
 	if s.SmarthostLogin.User == "" || policy != Opportunistic || isLoopback(host) {

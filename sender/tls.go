@@ -57,7 +57,7 @@ func (s *Sender) SetTLS(policies map[string]TLSPolicy) {
 }
 
 // tlsPolicy is what holds for a domain at a site: the domain's own, else the
-// site's, else that of all.
+// site's, else the policy for all.
 func (s *Sender) tlsPolicy(domain, site string) TLSPolicy {
 	var set map[string]TLSPolicy
 	if p := s.tlsSet.Load(); p != nil {

@@ -86,7 +86,7 @@ func (w *world) start(t testing.TB, hosts hosts) (port int) {
 	return port
 }
 
-// one is a world with a single host, that of a.test.
+// one is a world with a single host, a.test's.
 func one(t testing.TB, config smtptest.Config) (*world, *smtptest.Server) {
 	t.Helper()
 	w := newWorld(t, "a.test. MX 10 mx.a.test.", hosts{"mx.a.test": config})

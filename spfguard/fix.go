@@ -52,7 +52,7 @@ var ErrNoFix = errors.New("no change makes every address pass")
 type DoubtError struct {
 	Domain    string
 	Questions []string
-	IfGone    *Fix // proven but for the senders asked about; nil when they cannot simply be left out
+	IfGone    *Fix // proven except for the senders asked about; nil when they cannot simply be left out
 }
 
 func (e *DoubtError) Error() string {
@@ -73,9 +73,9 @@ func (e *DoubtError) Unwrap() error { return ErrNoFix }
 // Fix looks for the smallest change to the record of q.Domain with which every
 // egress address passes, and proves it by evaluating the changed record in
 // place of the published one. What makes the record a permerror is repaired.
-// Whoever passed before passes still, and so does every sender that a reader
+// Every sender that passed before still passes, and so does every sender that a reader
 // would take the record to name; where one cannot be told, the error is a
-// *DoubtError. All errors wrap ErrNoFix or are temporary, but for a domain
+// *DoubtError. All errors wrap ErrNoFix or are temporary, except for a domain
 // name that is none.
 func (c *Checker) Fix(ctx context.Context, q FixQuery) (*Fix, error) {
 	q.Domain = ASCII(q.Domain)

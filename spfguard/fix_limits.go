@@ -139,7 +139,7 @@ func (e *economy) run(ctx context.Context, four, six *Node) error {
 		e.r.note("wrote %s in place of %s, which costs a look-up: when the host moves, so must this",
 			strings.Join(nets, " "), t.Text)
 		e.r.open = append(e.r.open,
-			"Whoever moves the hosts of "+t.Text+" has to change their addresses in the SPF record too.")
+			"When the hosts of "+t.Text+" move, their addresses in the SPF record have to change too.")
 		for _, text := range nets {
 			put[i] = append(put[i], mustTerm(text))
 		}
@@ -186,7 +186,7 @@ func (e *economy) covered(addrs []netip.Addr) bool {
 	return true
 }
 
-// includes reports whether whoever passes under the record of name passes
+// includes reports whether every address that passes under the record of name passes
 // under n, because n includes it.
 func includes(n *Node, name string) bool {
 	for i := range n.Steps {

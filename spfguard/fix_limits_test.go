@@ -105,7 +105,7 @@ func TestFixLookups(t *testing.T) {
 	}
 }
 
-// A loop is a permerror for whoever gets there, however few records it has.
+// A loop is a permerror at receivers that get there, however few records it has.
 func TestLoops(t *testing.T) {
 	t.Parallel()
 	srv := dnstest.New(t, limitsZone)

@@ -33,7 +33,7 @@ func (c *Checker) mend(ctx context.Context, q FixQuery, r *draft) error {
 			}
 		case n == nil && st.Outcome == Failed && severity(st.Err) == PermError && !st.Loop:
 			r.open = append(r.open,
-				st.Err.Error()+": a permerror for whoever gets there. Its owner has to repair it.")
+				st.Err.Error()+": a permerror at receivers that get there. Its owner has to repair it.")
 			last, put = append(last, t), []Term{t}
 		case !static || n == nil:
 			put = []Term{t}
@@ -61,7 +61,7 @@ func (c *Checker) mend(ctx context.Context, q FixQuery, r *draft) error {
 			r.open = append(
 				r.open,
 				fmt.Sprintf(
-					"%s leads to the record of %s, which is broken (%s): a permerror for whoever gets there. "+
+					"%s leads to the record of %s, which is broken (%s): a permerror at receivers that get there. "+
 						"Its owner has to repair it.",
 					t.Text,
 					owner,
@@ -89,7 +89,7 @@ func (c *Checker) mend(ctx context.Context, q FixQuery, r *draft) error {
 }
 
 // putLast moves terms in error behind the others, where they cut off nobody.
-// Whoever passes by such a term before the error passes still, else they stay.
+// Every address that passes by such a term before the error still passes, else the terms stay.
 func (c *Checker) putLast(ctx context.Context, q FixQuery, r *draft, others, last []Term) error {
 	if len(last) == 0 || !r.onlyPasses() {
 		return nil
@@ -231,7 +231,7 @@ func (c *Checker) replaceNothing(ctx context.Context, q FixQuery, r *draft, t Te
 	default:
 		r.dead = append(r.dead,
 			fmt.Sprintf("%q: %s does not exist. Is that service gone, or its name mistyped?", t.Text, name))
-		r.note("deleted %s: %s does not exist, which is a permerror for whoever gets there", t.Text, name)
+		r.note("deleted %s: %s does not exist, which is a permerror at receivers that get there", t.Text, name)
 		if t.Kind == Redirect {
 			r.note("added ~all at the end in its place")
 			return []Term{mustTerm("~all")}, nil
@@ -243,7 +243,7 @@ func (c *Checker) replaceNothing(ctx context.Context, q FixQuery, r *draft, t Te
 }
 
 // inline writes what the record of name says in place of an include of it,
-// since that record is a permerror for whoever gets there; nil when that cannot
+// since that record is a permerror at receivers that get there; nil when that cannot
 // be said.
 func (c *Checker) inline(ctx context.Context, q FixQuery, r *draft, t Term, name, why string) ([]Term, error) {
 	terms, err := c.meantBy(ctx, q, name, map[string]bool{strings.ToLower(q.Domain): true})

@@ -33,7 +33,7 @@ func siblings(a, b netip.Prefix) (netip.Prefix, bool) {
 	return wider, wider == netip.PrefixFrom(b.Addr(), b.Bits()-1).Masked()
 }
 
-// samples returns addresses that stand for those who may send under the tree:
+// samples returns addresses that stand for the senders that the tree authorises:
 // the first and last of each network, and what hosts resolve to.
 func (n *Node) samples() []netip.Addr {
 	var addrs []netip.Addr

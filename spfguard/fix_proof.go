@@ -8,7 +8,7 @@ import (
 )
 
 // prove evaluates the result: for every egress address as RFC 7208 says and as
-// Strict does, for whoever passes today, and for whoever the old record names
+// Strict does, for every address that passes today, and for every address that the old record names
 // to its reader.
 func (c *Checker) prove(ctx context.Context, q FixQuery, r *draft, asMeant string, f *Fix) error {
 	for _, ip := range q.Egress {
@@ -85,7 +85,7 @@ func (c *Checker) samples(ctx context.Context, q FixQuery, record string) []neti
 }
 
 // victim is an address that a record names and that the limits of RFC 7208, or
-// those of Strict, keep from passing; it is not valid when there is none. more
+// the limits of Strict, keep from passing; it is not valid when there is none. more
 // are addresses of senders that are looked at too.
 func (c *Checker) victim(ctx context.Context, q FixQuery, record string, more ...netip.Addr) (netip.Addr, error) {
 	for _, stranger := range []netip.Addr{stranger4, stranger6} {

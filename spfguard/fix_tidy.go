@@ -8,7 +8,7 @@ import (
 )
 
 // oneEnd gives a record that is changed anyway one all and nothing behind it,
-// and no redirect that all disables. Whoever passed passes still.
+// and no redirect that all disables. Every address that passed still passes.
 func (c *Checker) oneEnd(ctx context.Context, q FixQuery, r *draft) {
 	c.freeRedirect(ctx, q, r)
 	r.oneAll()
@@ -23,7 +23,7 @@ func (c *Checker) tidy(ctx context.Context, q FixQuery, r *draft) error {
 }
 
 // freeRedirect makes an include of a redirect that stands beside all, which
-// receivers ignore (RFC 7208 §6.1): whoever wrote it meant its senders too.
+// receivers ignore (RFC 7208 §6.1): its author meant its senders too.
 func (c *Checker) freeRedirect(ctx context.Context, q FixQuery, r *draft) {
 	at := slices.IndexFunc(r.terms, func(t Term) bool { return t.Kind == Redirect })
 	if at < 0 || !slices.ContainsFunc(r.terms, func(t Term) bool { return t.Kind == All }) {

@@ -50,7 +50,7 @@ func (e *evaluation) count(n *Node, st *Step) error {
 			)
 		}
 		return permError(
-			fmt.Sprintf("%s: %s is term %d of those that query the DNS, of which %d are allowed (RFC 7208 §4.6.4)",
+			fmt.Sprintf("%s: %s is term %d that queries the DNS, and %d are allowed (RFC 7208 §4.6.4)",
 				n.Domain, st.Term.Text, e.lookups, maxLookups))
 	}
 	return nil
@@ -89,14 +89,14 @@ func (e *evaluation) afterQueries(ctx context.Context, n *Node, st *Step) error 
 	case e.byQuery && e.empty > maxVoids:
 		return permError(
 			fmt.Sprintf(
-				"%s: at %s, %d queries have had an empty answer, of which receivers that count queries allow %d",
+				"%s: at %s, %d queries have had an empty answer, and receivers that count queries allow %d",
 				n.Domain, st.Term.Text, e.empty, maxVoids),
 		)
 	case e.voids <= maxVoids:
 		return nil
 	}
 	return permError(
-		fmt.Sprintf("%s: %s is term %d whose query has an empty answer, of which %d are allowed (RFC 7208 §4.6.4)",
+		fmt.Sprintf("%s: %s is term %d whose query has an empty answer, and %d are allowed (RFC 7208 §4.6.4)",
 			n.Domain, st.Term.Text, e.voids, maxVoids))
 }
 

@@ -52,7 +52,7 @@ func (x *examination) judgeCost(worst Cost, kept []int) {
 				"lookups.over",
 				fmt.Sprintf(
 					"with this term the record needs %d terms that query the DNS, of at most %d (RFC 7208 "+
-						"§4.6.4): whoever matches none before it gets a permerror",
+						"§4.6.4): an address that matches no term before it gets a permerror",
 					worst.Lookups,
 					maxLookups,
 				),
@@ -172,12 +172,12 @@ func (x *examination) judgeNode(ctx context.Context, c *Checker, t *meant, n *No
 			remedy = fmt.Sprintf("%s is a host: write %q", n.Domain, "a:"+n.Domain)
 		}
 		x.report(t, Error, kind+".none",
-			fmt.Sprintf("%s %s: a permerror for whoever gets there (RFC 7208 §5.2, §6.1)", n.Domain, n.lacks()),
+			fmt.Sprintf("%s %s: a permerror at receivers that get there (RFC 7208 §5.2, §6.1)", n.Domain, n.lacks()),
 			remedy)
 		return
 	case n.Result == PermError && len(n.Steps) == 0:
 		x.report(t, Error, kind+".broken", n.Err.Error(),
-			"tell the owner of "+n.Domain+"; until then it is a permerror for whoever gets there")
+			"tell the owner of "+n.Domain+"; until then it is a permerror at receivers that get there")
 		return
 	}
 	if deep, owner := brokenBelow(n); deep != nil {
@@ -189,7 +189,7 @@ func (x *examination) judgeNode(ctx context.Context, c *Checker, t *meant, n *No
 			fault = "fails: " + strings.TrimPrefix(deep.Err.Error(), owner+": "+deep.Term.Text+": ")
 		}
 		x.report(t, Error, kind+".broken", fmt.Sprintf("in the record of %s, %s %s", owner, deep.Term.Text, fault),
-			"tell the owner of "+owner+"; until then it is a permerror for whoever gets there")
+			"tell the owner of "+owner+"; until then it is a permerror at receivers that get there")
 	}
 }
 

@@ -260,8 +260,8 @@ func (x *examination) guessBare(s, qualifier, name string, like Kind, why string
 	return g
 }
 
-// guessModifier is for name=value where name is that of a mechanism, or nearly
-// that of something known: receivers ignore it.
+// guessModifier is for name=value where name is the name of a mechanism, or nearly the
+// name of something known: receivers ignore it.
 func (x *examination) guessModifier(t Term, name, value string) guess {
 	message := fmt.Sprintf("%q is a valid modifier that no one knows: it does nothing", t.Name+"="+t.Spec.String())
 	if net, ok := network(value); ok && !(Kind(nearest(name))).Modifier() {
@@ -297,7 +297,7 @@ func askAbout(piece string) string {
 }
 
 // qualifierOf reads qualifiers where there are too many, or odd ones: the
-// mildest counts, but for +, which is the default.
+// mildest counts, except +, which is the default.
 func qualifierOf(s string) string {
 	switch {
 	case s == "+":

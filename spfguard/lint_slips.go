@@ -19,7 +19,7 @@ func readAll(s string) (string, bool) {
 		}
 		return -1
 	}, s))
-	if qualifier == "" && odd { // .all, *all: whoever wrote it did not mean everyone
+	if qualifier == "" && odd { // .all, *all: the author did not mean everyone
 		qualifier = "~"
 	}
 	return qualifier + string(All), true

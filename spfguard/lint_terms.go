@@ -51,7 +51,7 @@ func (x *examination) judgeTerms() {
 			"all.missing",
 			len(x.text),
 			len(x.text),
-			"the record ends without all: whoever matches nothing is neutral, as if there were no record",
+			"the record ends without all: an address that matches nothing is neutral, as if there were no record",
 			`add "-all", or "~all" while not all senders are known`,
 		)
 	}
@@ -66,7 +66,7 @@ func (x *examination) judgeAll(t *meant) {
 			t,
 			Info,
 			"all.neutral",
-			"whoever matches nothing is neutral, as if there were no record",
+			"an address that matches nothing is neutral, as if there were no record",
 			`write "-all", or "~all" while not all senders are known`,
 		)
 	}

@@ -34,7 +34,7 @@ func (e *evaluation) mx(ctx context.Context, n *Node, st *Step) (matched bool, e
 		return false, nil
 	}
 	if len(ans.Records) > maxHosts {
-		return false, permError(fmt.Sprintf("%s: %s: %s has %d MX records, of which %d are allowed (RFC 7208 §4.6.4)",
+		return false, permError(fmt.Sprintf("%s: %s: %s has %d MX records, and %d are allowed (RFC 7208 §4.6.4)",
 			n.Domain, st.Term.Text, st.Target, len(ans.Records), maxHosts))
 	}
 	for _, mx := range ans.Records {

@@ -15,7 +15,7 @@ type overlay struct {
 	domain, record string
 }
 
-// unpublishedTTL is the TTL of what is in no DNS yet: others bound it.
+// unpublishedTTL is the TTL of a record that no DNS has yet: other TTLs bound it.
 const unpublishedTTL = 24 * time.Hour
 
 func (o overlay) TXT(ctx context.Context, name string) (dns.Answer[string], error) {

@@ -35,7 +35,7 @@ mta.x.example. 300 IN A 192.0.2.9
 `
 
 // Receivers that count queries, and not terms, call some records broken that
-// pass by RFC 7208. The results were compared with those of pyspf 2.0.14.
+// pass by RFC 7208. The results were compared with the results of pyspf 2.0.14.
 func TestStrict(t *testing.T) {
 	t.Parallel()
 	srv := dnstest.New(t, strictZone)

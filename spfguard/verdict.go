@@ -64,8 +64,8 @@ func (c *Checker) Verdict(ctx context.Context, q Query) Verdict {
 		if strict := c.Strict(ctx, q); strict.Result == PermError {
 			v.Strict, v.Empty = PermError, strict.Empty
 			v.StrictExplanation = fmt.Sprintf(
-				"Some receivers count every empty answer (pyspf, Mail::SPF). For %s that makes %d, of which "+
-					"they allow %d, and they call the SPF of %s broken.",
+				"Some receivers count every empty answer (pyspf, Mail::SPF). For %s that makes %d. "+
+					"They allow %d, and they call the SPF of %s broken.",
 				v.IP,
 				strict.Empty,
 				maxVoids,

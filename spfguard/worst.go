@@ -17,7 +17,7 @@ var (
 
 // A Cost is what a record asks of a receiver in the worst case.
 type Cost struct {
-	Lookups int    // terms that query; over 10 is a permerror for whoever does not match before
+	Lookups int    // terms that query; over 10 is a permerror for an address that matches no term before
 	Voids   int    // of them, terms with an empty answer; over 2 is a permerror
 	Empty   int    // queries with an empty answer; over 2 is a permerror at receivers that count those (see Strict)
 	Err     error  // a temporary one: then the record may cost more

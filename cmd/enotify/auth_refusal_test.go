@@ -23,7 +23,7 @@ import (
 
 // Two providers refuse the client's mail though SPF passes. Its batch is
 // blocked with their words, somebody hears of it, and once the fault is cured
-// exactly those who were refused get their message.
+// exactly the recipients that were refused get their message.
 func TestRefusalsBlockAndAreCured(t *testing.T) {
 	t.Parallel()
 	const words = "550 5.7.26 This mail is unauthenticated, SPF and DKIM did not pass"
@@ -88,7 +88,7 @@ func TestRefusalsBlockAndAreCured(t *testing.T) {
 		_, _, counted = sitetest.Request(t, http.MethodGet, "http://"+addr+"/metrics", nil)
 	}
 
-	// Whoever looks sees the evidence.
+	// The verdict shows its evidence.
 	show := s.Run("batch", "show", id)
 	for _, want := range []string{"blocked", "alpha.example", "beta.example", "This mail is unauthenticated", "enotify client zone town.example"} {
 		if !strings.Contains(show, want) {

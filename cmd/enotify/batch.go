@@ -297,7 +297,7 @@ keeps who did so and why with the report.`
 	return cmd
 }
 
-// clear makes a report and keeps it. It refuses a batch of which a row blocks.
+// clear makes a report and keeps it. It refuses a batch when a row blocks.
 func (p *preflightFlags) clear(ctx context.Context, db *queue.DB, batch int64, force bool, reason string) error {
 	s, err := db.Status(ctx, batch)
 	if err != nil {

@@ -67,7 +67,7 @@ now, such as 2h or 3d.`,
 	return cmd
 }
 
-// contentFlags say what would be sent, and to whom.
+// contentFlags say what would be sent, and which recipients would get it.
 func (c *createFlags) contentFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.from, "from", "", "From: `ADDRESS`; its domain is the client")
 	f.StringVar(&c.fromName, "from-name", "", "`NAME` to show with the From: address")

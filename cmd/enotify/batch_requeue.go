@@ -56,7 +56,7 @@ class and domain.`,
 	fl.StringVar(&f.class, "class", "", "recipients that ended as `CLASS`: auth_rejected, policy, spam_block, …, or expired, or unknown")
 	fl.StringVar(&f.mark, "mark", "", "with --class unknown: send nothing, record them as `delivered`")
 	fl.StringVar(&f.expires, "expires", "", "try nothing after `TIME`; default: as before, or in 3 days if that has passed")
-	fl.BoolVar(&f.dryRun, "dry-run", false, "only show the recipients; without --class, those of every class")
+	fl.BoolVar(&f.dryRun, "dry-run", false, "only show the recipients; without --class, the recipients of every class")
 	_ = cmd.RegisterFlagCompletionFunc("class", cobra.FixedCompletions(requeueClasses, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -91,7 +91,7 @@ func (f requeueFlags) check() (expires *time.Time, err error) {
 	return &t, nil
 }
 
-// A requeued is what came of batch requeue.
+// A requeued is the result of batch requeue.
 type requeued struct {
 	queue.Status
 	Requeued int `json:"requeued"` // to be sent to again

@@ -122,7 +122,7 @@ func (w *messageFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&w.feedback, "feedback-id", "enotify", "`NAME` of the sender in Feedback-ID, as in enotify run")
 }
 
-// sender writes messages as a node with these settings does, but for the keys
+// sender writes messages as a node with these settings does, except for the keys
 // that sign its addresses: what it signs is good for nothing.
 func (w *messageFlags) sender() (mail *sender.Sender, err error) {
 	mail = &sender.Sender{Keys: token.Keys{{ID: "0", Secret: []byte(rand.Text() + rand.Text())}}, FeedbackSender: w.feedback}
@@ -192,7 +192,7 @@ func trialOf(ctx context.Context, db *queue.DB, id int64, to, as string) (m queu
 }
 
 // withAddress is the data of a recipient, to whose address {{.address}} leads
-// whoever gets the message.
+// every recipient.
 func withAddress(who queue.Sample) (json.RawMessage, error) {
 	data := map[string]json.RawMessage{}
 	if len(who.Data) > 0 && !bytes.Equal(who.Data, []byte("null")) {

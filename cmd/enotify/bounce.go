@@ -26,7 +26,7 @@ func (a *app) bounceCmd() *cobra.Command {
 		a.bounceReportCmd(), a.bounceClassifyCmd(), a.bounceRulesCmd(), a.bounceIngestCmd(), a.bounceKeyCmd())
 }
 
-// bounceRulesFlag is that of every verb that classifies replies.
+// bounceRulesFlag is the flag of every verb that classifies replies.
 func bounceRulesFlag(f *pflag.FlagSet, file *string) {
 	f.StringVar(file, "bounce-rules", "", "`FILE` with rules of your own for replies, asked before the built-in ones; see enotify bounce rules")
 }

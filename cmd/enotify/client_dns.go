@@ -24,7 +24,7 @@ func (a *app) clientZoneCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "zone DOMAIN", Short: "Print the DNS lines that a client should publish", Args: one("a domain"),
 		Long: `Prints the lines for the client's zone file: SPF that authorises the egress
-addresses of the live nodes (or those of --egress), the keys of its DKIM selectors, a
+addresses of the live nodes (or of --egress), the keys of its DKIM selectors, a
 DMARC policy to begin with, and for signed return paths the MX and SPF of their
 domain. Lines that are published already are commented out, so that the rest can
 be pasted.`,
@@ -52,8 +52,8 @@ be pasted.`,
 		}),
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&ips, "ip", nil, "`IP` addresses that send, separated by commas; default: those of --egress")
-	f.StringSliceVar(&sending, "egress", nil, "`IP` addresses that receivers see, separated by commas; default: those of the live nodes")
+	f.StringSliceVar(&ips, "ip", nil, "`IP` addresses that send, separated by commas; default: the addresses of --egress")
+	f.StringSliceVar(&sending, "egress", nil, "`IP` addresses that receivers see, separated by commas; default: what the live nodes use")
 	f.StringVar(&z.Include, "include", "", "include `DOMAIN`, whose SPF record lists our addresses, instead of the addresses")
 	f.StringSliceVar(&z.BounceHosts, "bounce-host", nil, "`NAME` of a host that listens for bounces; default: the EHLO names of the live nodes")
 	dkimDirFlag(f, &z.Keys)

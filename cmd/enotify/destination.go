@@ -177,7 +177,7 @@ func (a *app) forgetLearned(ctx context.Context, db *queue.DB, name string, yes 
 		return err
 	}
 	if site := standing.Site; site != "" && site != name && !standing.IsSite {
-		return exit.Usagef("%s is a domain of the site %s, of which things are learned: enotify destination reset %s --learned", name, site, site)
+		return exit.Usagef("%s is a domain of the site %s, and limits are learned by site: enotify destination reset %s --learned", name, site, site)
 	}
 	if err := a.confirm(yes, "forget what was learned of %s, and try it again at once?", name); err != nil {
 		return err

@@ -93,7 +93,7 @@ func needsDatabase(blocks []guide.Block) bool {
 }
 
 // startDatabase starts a server that the reader finds at its usual address:
-// the pages name no port, and libpq and pgx take that of the environment.
+// the pages name no port, and libpq and pgx take the port from the environment.
 func (w *world) startDatabase() {
 	server, err := localpg.Start(w.Context(), localpg.Options{Ephemeral: true, Unsafe: true})
 	if err != nil {

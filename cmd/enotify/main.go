@@ -7,7 +7,7 @@
 //   - every flag has a twin in the environment, --database-url is ENOTIFY_DATABASE_URL
 //   - what lists or shows takes -o table or -o json
 //   - what destroys asks first, and without a terminal needs --yes
-//   - an error is one line that says what to do; the exit codes are those of package exit
+//   - an error is one line that says what to do; package exit has the exit codes
 package main
 
 import (
@@ -51,7 +51,7 @@ func interruptible() context.Context {
 	return ctx
 }
 
-// run is the whole program but for the process around it.
+// run is the whole program, except for the process around it.
 func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
 	a := &app{getenv: getenv, stdin: stdin, stdout: stdout, stderr: stderr}
 	root := a.rootCmd()

@@ -81,7 +81,7 @@ func TestNextNodeKnowsTheHold(t *testing.T) {
 
 // The bucket of a slow rate goes on over restarts: a node that is killed right
 // after it has spent its burst gives it to no other, and one that starts again
-// and again does not begin to wait anew.
+// and again does not start its wait again.
 func TestSlowRateGoesOnOverRestarts(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, smtptest.Config{})

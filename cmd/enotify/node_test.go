@@ -89,12 +89,12 @@ func TestKillDoubtsOnlyWhatHadLeft(t *testing.T) {
 		had += copies[address]
 	}
 	if most := 2*had + kills; unknown > most {
-		t.Errorf("in doubt after %d kills: got %d of whom %d had the message, want at most %d", kills, unknown, had, most)
+		t.Errorf("in doubt after %d kills: got %d recipients, and %d of them had the message, want at most %d", kills, unknown, had, most)
 	}
 	if got := len(copies) + unknown - had; got != n {
 		t.Errorf("recipients with the message or in doubt: got %d, want %d", got, n)
 	}
-	t.Logf("in doubt after %d kills: %d, of whom %d had the message", kills, unknown, had)
+	t.Logf("in doubt after %d kills: %d recipients, and %d of them had the message", kills, unknown, had)
 }
 
 // No transaction begins later than a second after the pause, and SIGTERM ends the node cleanly.

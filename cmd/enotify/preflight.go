@@ -224,7 +224,7 @@ func refused(a *app, r *preflight.Report) error {
 		r.Subject.Batch, figures.Some(len(blocking.Findings), "row")))
 }
 
-// preflightFlags are those of every verb that makes a report.
+// preflightFlags are the flags of every verb that makes a report.
 type preflightFlags struct {
 	*app
 	gather.Sources
@@ -240,12 +240,12 @@ func (p *preflightFlags) add(cmd *cobra.Command) {
 }
 
 func (p *preflightFlags) addSources(f *pflag.FlagSet) {
-	f.StringSliceVar(&p.Egress, "egress", nil, "`IP` addresses that receivers see, separated by commas; default: those of the live nodes")
-	f.StringVar(&p.HELO, "helo", "", "our `NAME` in EHLO; default: that of the live nodes")
+	f.StringSliceVar(&p.Egress, "egress", nil, "`IP` addresses that receivers see, separated by commas; default: what the live nodes use")
+	f.StringVar(&p.HELO, "helo", "", "our `NAME` in EHLO; default: what the live nodes use")
 	f.StringVar(&p.MailFrom, "mail-from", "", "envelope sender `ADDRESS`; default: the client's return path, else the From: address")
-	f.StringVar(&p.BounceDomain, "bounce-domain", "", "domain `NAME` of the operator's signed return paths; default: that of the live nodes")
-	f.StringVar(&p.PublicURL, "public-url", "", "https `URL` of our unsubscribe page; default: that of the live nodes")
-	f.StringVar(&p.Smarthost, "smarthost", "", "smarthost `HOST:PORT` that gets all mail; default: that of the live nodes")
+	f.StringVar(&p.BounceDomain, "bounce-domain", "", "domain `NAME` of the operator's signed return paths; default: what the live nodes use")
+	f.StringVar(&p.PublicURL, "public-url", "", "https `URL` of our unsubscribe page; default: what the live nodes use")
+	f.StringVar(&p.Smarthost, "smarthost", "", "smarthost `HOST:PORT` that gets all mail; default: what the live nodes use")
 	allowMXFlag(f, &p.AllowMX)
 	dkimDirFlag(f, &p.Keys)
 	f.StringSliceVar(&p.Lists, "dnsbl", nil, "DNS block list `ZONES` to ask, such as zen.spamhaus.org")

@@ -62,7 +62,7 @@ func (a *app) runCmd() *cobra.Command {
 	f.IntVar(&c.MaxInFlight, "max-in-flight", 2000, "messages begun but not yet recorded, at most")
 	f.IntVar(&c.MaxConnections, "max-connections", 0, "maximum number of open SMTP connections; those that have waited over 1 s for an answer are not counted, and up to twice this number of them may be open in addition; default: 500, or what the limit of open files allows")
 	f.DurationVar(&c.Recheck, "spf-recheck", 6*time.Hour, "time between SPF checks of clients without a batch")
-	f.BoolVar(&c.RequireDurable, "require-durable", false, "refuse a database server that may forget what it has committed: fsync or full_page_writes off, or standbys of which none is synchronous")
+	f.BoolVar(&c.RequireDurable, "require-durable", false, "refuse a database server that may forget what it has committed: fsync or full_page_writes off, or only asynchronous standbys")
 	f.StringVar(&c.StateDir, "state-dir", "", "`FOLDER` of the journal, on a disk that outlives the process; nodes of one host may share it; default: in the user's state folder")
 	f.StringVar(&c.Listen, "listen", "", "serve /healthz, /metrics and the unsubscribe page at `ADDR`, such as 127.0.0.1:9025")
 	f.StringVar(&c.PublicURL, "public-url", "", "https `URL` at which readers reach the unsubscribe page; pass its /u/ on to --listen")
@@ -76,12 +76,12 @@ func (a *app) runCmd() *cobra.Command {
 	return cmd
 }
 
-// allowMXFlag is that of all verbs that look for receivers.
+// allowMXFlag is the flag of all verbs that look for receivers.
 func allowMXFlag(f *pflag.FlagSet, to *[]string) {
 	f.StringSliceVar(to, "allow-mx", nil, "`NETWORKS` where receivers may be although they are private, loopback or our own, separated by commas, such as 10.0.0.0/8")
 }
 
-// dnssecFlag is that of all verbs that look at the encryption of receivers.
+// dnssecFlag is the flag of all verbs that look at the encryption of receivers.
 func dnssecFlag(f *pflag.FlagSet, to *string) {
 	f.StringVar(to, "dnssec-resolver", "", "DNS server `HOST:PORT` that validates DNSSEC, on this host or over a safe network: asked for recipient domains, with DANE")
 }

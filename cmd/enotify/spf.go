@@ -18,7 +18,7 @@ import (
 	"enotify/spfguard/dns"
 )
 
-// spfCmd needs no database, but for the default of --ip: liveEgress lists the
+// spfCmd needs a database only for the default of --ip: liveEgress lists the
 // egress addresses of the live nodes. It may be nil.
 func (a *app) spfCmd(liveEgress func(context.Context) ([]netip.Addr, error)) *cobra.Command {
 	s := &spf{app: a, liveEgress: liveEgress}
@@ -42,12 +42,12 @@ type spf struct {
 }
 
 func (s *spf) ipFlag(f *pflag.FlagSet) {
-	f.StringSliceVar(&s.ips, "ip", nil, "`IP` addresses that send, separated by commas; default: those of --egress")
+	f.StringSliceVar(&s.ips, "ip", nil, "`IP` addresses that send, separated by commas; default: the addresses of --egress")
 	f.StringSliceVar(
 		&s.sending,
 		"egress",
 		nil,
-		"`IP` addresses that receivers see, separated by commas; default: those of the live nodes",
+		"`IP` addresses that receivers see, separated by commas; default: what the live nodes use",
 	)
 }
 
@@ -65,7 +65,7 @@ func (s *spf) senderFlags(f *pflag.FlagSet) {
 	f.StringVar(&s.helo, "helo", "", "`NAME` given in EHLO")
 }
 
-// checker also checks -o, which is another one than that of the other nouns.
+// checker also checks -o, whose formats differ from those of the other nouns.
 func (s *spf) checker() (*spfguard.Checker, error) {
 	if s.format != "text" && s.format != "table" && s.format != "json" {
 		return nil, exit.Usagef("-o %s: want text or json", s.format)
@@ -73,7 +73,7 @@ func (s *spf) checker() (*spfguard.Checker, error) {
 	return &spfguard.Checker{Resolver: &dns.Resolver{Server: s.resolver}}, nil
 }
 
-// named are the addresses that --ip says, else those of --egress.
+// named are the addresses that --ip says, else the addresses of --egress.
 func (s *spf) named() ([]netip.Addr, error) {
 	if len(s.ips) > 0 {
 		return settings.Addresses("--ip", s.ips)

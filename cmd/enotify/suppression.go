@@ -141,7 +141,7 @@ func (a *app) suppressionRemoveCmd() *cobra.Command {
 	return cmd
 }
 
-// suppressionColumns are those of import and export; address alone must be there.
+// suppressionColumns are the columns of import and export; only address must be there.
 var suppressionColumns = []string{"address", "client", "cause", "until", "note"}
 
 // badRowsShown is how many of the lines that are wrong are told of at once.

@@ -12,7 +12,7 @@ import (
 	"enotify/sender/smtptest"
 )
 
-// One marked copy goes to whoever asked for it, filled with a recipient's data;
+// One marked copy goes to the person who asked for it, filled with a recipient's data;
 // the batch, its recipients and the counts stay as they were.
 func TestTestSend(t *testing.T) {
 	t.Parallel()

@@ -24,7 +24,7 @@ BEGIN
     RETURN NULL;
 END $$;
 
-COMMENT ON FUNCTION enotify.outcome_counted IS 'keeps batch_count exact, whoever writes outcomes';
+COMMENT ON FUNCTION enotify.outcome_counted IS 'keeps batch_count exact, whichever session writes outcomes';
 
 CREATE OR REPLACE TRIGGER counted_insert AFTER INSERT ON enotify.outcome REFERENCING NEW TABLE AS added
     FOR EACH STATEMENT EXECUTE FUNCTION enotify.outcome_counted();

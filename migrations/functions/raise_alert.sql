@@ -15,7 +15,7 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION enotify.raise_alert IS
-    'keeps a fact that somebody should act on, and tells its number to whoever listens: LISTEN enotify_alert. Returns '
+    'keeps a fact that somebody should act on, and tells its number to listeners: LISTEN enotify_alert. Returns '
     'the number';
 
 GRANT EXECUTE ON FUNCTION enotify.raise_alert TO enotify_admin, enotify_sender;

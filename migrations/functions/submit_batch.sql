@@ -52,7 +52,7 @@ BEGIN
     ANALYZE pg_temp.seal; -- without statistics the planner sorts where it could hash
 
     -- New domains get their number and lease group. In order, so that two seals cannot deadlock.
-    -- Whoever has inserted one and does not commit is not waited for: then this batch has rows of its own.
+    -- A session that has inserted one and does not commit is not waited for: then this batch has rows of its own.
     BEGIN
         PERFORM set_config('lock_timeout', '20ms', true);
         INSERT INTO enotify.domain (name, grp)

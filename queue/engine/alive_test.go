@@ -9,7 +9,7 @@ import (
 	"enotify/queue/queuetest"
 )
 
-// A node whose row was removed, as that of a dead one is after a month, puts it
+// A node whose row was removed, as happens to a dead node after a month, puts it
 // back with its next heartbeat, and goes on sending with the leases it had.
 func TestRemovedNodeComesBack(t *testing.T) {
 	t.Parallel()

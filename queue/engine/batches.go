@@ -16,8 +16,8 @@ import (
 // belong to the loop.
 type batches struct {
 	turn     int64          // has the turn; 0: none
-	order    []int64        // those of which first tries may begin, see turns.order
-	unread   map[int64]bool // those of order whose lanes were not read yet
+	order    []int64        // the batches whose first tries may begin, see turns.order
+	unread   map[int64]bool // the batches of order whose lanes were not read yet
 	waitsFor int64          // turn, if it only waited for slow sites at a moment since the last heartbeat; else 0
 
 	runs     map[int64]*run   // those with lanes or messages here

@@ -15,7 +15,7 @@ import (
 	"enotify/queue/queuetest"
 )
 
-// stageSQL stages $2 recipients over up to 20,000 domains, of which gmail.com has 35 %.
+// stageSQL stages $2 recipients over up to 20,000 domains; gmail.com has 35 %.
 const stageSQL = `
 INSERT INTO enotify.recipient_in (batch_id, address)
 SELECT $1, 'user' || i || '@' || CASE WHEN i % 100 < 35 THEN 'gmail.com' ELSE 'd' || (hashint4(i) & 32767) % 20000 || '.example' END

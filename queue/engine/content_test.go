@@ -21,7 +21,7 @@ func unreadable(b *queue.Batch) error {
 	return nil
 }
 
-// A batch of which no message can be composed is blocked before it takes the
+// A batch whose messages cannot be composed is blocked before it takes the
 // turn, with its fault for a reason, at the cost of no recipient; the next one
 // goes on, and so does it once its content is replaced.
 func TestFaultyContent(t *testing.T) {

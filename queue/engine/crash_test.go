@@ -20,7 +20,7 @@ import (
 
 // hang serves until n messages are with the handler, and then stays as a
 // process does that was stopped dead: its database connections are cut, and it
-// never records what came of those messages. The function returned ends it.
+// never records the outcomes of those messages. The function returned ends it.
 func hang(f *queuetest.Fixture, n int) (stop func()) {
 	f.Helper()
 	ctx, cancel := context.WithCancel(f.Context())

@@ -60,7 +60,7 @@ func TestRecipientsAtAClosedSiteAreDeferred(t *testing.T) {
 			gate.closure.Store(&test.closure)
 			s := f.Server("n1", queuetest.Deliver)
 			s.Admission = &gate
-			s.Schedule = engine.Schedule{} // that of production
+			s.Schedule = engine.Schedule{} // the schedule of production
 			first := f.Enqueue("menu", 30_000, "blocked.example", "open.example")
 			second := f.Enqueue("agenda", 200, "blocked.example", "open.example")
 			node(f, s)
@@ -113,7 +113,7 @@ func TestASlowSiteDefersNobody(t *testing.T) {
 	}
 }
 
-// Also those who were handed out, or requeued, before the site closed.
+// So are recipients that were handed out, or requeued, before the site closed.
 func TestRecipientsNotBegunAreDeferred(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)

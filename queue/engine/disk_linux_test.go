@@ -87,7 +87,7 @@ func TestDatabaseOnAFullDisk(t *testing.T) {
 }
 
 // limitFiles sets how large a file may get, in bytes or "unlimited", that the
-// server's sessions write, those of now and those to come (prlimit(1)).
+// server's present and future sessions write (prlimit(1)).
 func limitFiles(f *queuetest.Fixture, dir, limit string) {
 	f.Helper()
 	data := filepath.Join(dir, "data")

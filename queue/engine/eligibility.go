@@ -8,7 +8,7 @@ import (
 
 // A node that the guard does not let send for a client leaves its groups to nodes
 // that may, while that client's batch is due. One batch at a time decides: the one
-// that has the turn, else that of the most overdue retry. With two, no node might
+// that has the turn, else the client of the most overdue retry. With two, no node might
 // take a group.
 const excludedSQL = `
 WITH due AS (

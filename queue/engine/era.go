@@ -27,7 +27,7 @@ type era struct {
 	Number  int64
 	Entered int64 // the last one that this node has entered
 	Settled bool
-	Moved   bool // the timeline is another one than that of the era before
+	Moved   bool // the timeline differs from the timeline of the era before
 	Lost    bool // a node found that commits are missing
 }
 
@@ -240,7 +240,7 @@ type knowledge struct {
 	node     int32    // 0: a dead one
 	reached  []flight // recipients that were handed out, the first and the last of their domains among them
 	made     []int64  // when their batches were created
-	flying   []flight // tries of which the result is not known yet, or never will be
+	flying   []flight // tries whose result is not known yet, or never will be
 	complete bool     // no other message left between those
 }
 

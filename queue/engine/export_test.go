@@ -52,7 +52,7 @@ func GiveBack(ctx context.Context, db *queue.DB, id int32, doubtful bool) error 
 }
 
 // TriesBegun writes a journal on tries of one recipient, and returns those that
-// whoever reads it must take for begun.
+// a reader must take for begun.
 func TriesBegun(dir string, write func(begin, end, recorded func(try int))) (tries []int, err error) {
 	j, err := openJournal(dir, "test", newIncarnation())
 	if err != nil {
@@ -74,7 +74,7 @@ func TriesBegun(dir string, write func(begin, end, recorded func(try int))) (tri
 	return tries, err
 }
 
-// Reread writes a result to a journal, and returns what whoever reads it finds.
+// Reread writes a result to a journal, and returns what a reader finds.
 func Reread(dir string, r queue.Result) (found queue.Result, err error) {
 	j, err := openJournal(dir, "test", newIncarnation())
 	if err != nil {

@@ -135,7 +135,7 @@ func (f *flights) list() []flight {
 	return slices.Clip(all)
 }
 
-// landed picks the groups of which nothing is under way.
+// landed picks the groups that have nothing under way.
 func (f *flights) landed(grps map[int16]bool) (landed []int16) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

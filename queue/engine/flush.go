@@ -61,7 +61,7 @@ func (f *flusher) stop(ctx context.Context) error {
 	return nil
 }
 
-// write is one of the writers, by its number among those of table node_mark.
+// write is one of the writers; its number is its row in table node_mark.
 func (f *flusher) write(writer int16) {
 	for {
 		rs := f.take()

@@ -12,7 +12,7 @@ import (
 	"enotify/queue/queuetest"
 )
 
-// crowd is 50 clients with a batch each, of which the first gets a poison.
+// crowd is 50 clients with a batch each; the first client gets a poison.
 const crowd = 50
 
 // A neighbourhood is a database with the crowd, and a login of the first client.
@@ -134,7 +134,7 @@ func (n *neighbourhood) send(key string, names []string) time.Duration {
 }
 
 // What one client, login or receiver does stops nobody else: 49 clients are
-// through as soon beside it as alone, but for a tenth and two seconds.
+// through beside it within a tenth and two seconds of the time alone.
 func TestIsolation(t *testing.T) {
 	t.Parallel()
 	for name, poison := range poisons {

@@ -61,7 +61,7 @@ type journal struct {
 
 const (
 	journalFolder  = ".journal" // ends the name of a folder in use
-	draftFolder    = "new-"     // begins that of one in the making
+	draftFolder    = "new-"     // begins the name of a folder in the making
 	journalFile    = "lines"
 	pastFile       = "past-" // begins the name of a file of the past; a number follows
 	journalVersion = "enotify-journal-4"
@@ -286,7 +286,7 @@ func (j *journal) close() {
 	}
 }
 
-// finish closes a journal of which everything is recorded. It stays until it is
+// finish closes a journal whose lines are all recorded. It stays until it is
 // older than keepPast.
 func (j *journal) finish() {
 	if j == nil {

@@ -153,7 +153,7 @@ func TestJournalIsReplayed(t *testing.T) {
 		}
 	}
 	if len(journals) != 2 {
-		t.Errorf("journals: got %v, want that of each node", journals)
+		t.Errorf("journals: got %v, want one of each node", journals)
 	}
 	if got := queuetest.Query[string](w.Fixture, `SELECT coalesce(string_agg(name, ', '), '') FROM enotify.node WHERE name <> 'dead' OR NOT EXISTS (SELECT FROM enotify.node WHERE name = 'dead')`); got != "" {
 		t.Errorf("nodes left: got %s, want none", got)
@@ -177,7 +177,7 @@ func TestJournalComesLate(t *testing.T) {
 	}
 }
 
-// What the operator has decided meanwhile stands, but for a delivery.
+// What the operator has decided meanwhile stands, unless the message was delivered.
 func TestJournalComesAfterTheOperator(t *testing.T) {
 	t.Parallel()
 	w := newWreck(t, "hold")
@@ -229,7 +229,7 @@ func TestOldDoubtsAreForgotten(t *testing.T) {
 	w.want(map[string]int{"delivered": 210, "unknown": 90})
 }
 
-// Under resend the journal spares those who have got it.
+// Under resend the journal spares recipients that have got the message.
 func TestJournalSparesWhoHasIt(t *testing.T) {
 	t.Parallel()
 	w := newWreck(t, "resend")

@@ -13,7 +13,7 @@ import (
 // nothing and delays no other.
 type lanes struct {
 	known  map[laneKey]*lane
-	at     map[string][]*lane // those of known with first tries, per domain
+	at     map[string][]*lane // lanes of known batches with first tries, per domain
 	urgent []*lane            // ready, and go before the others
 	ready  []*lane
 	timed  laneHeap

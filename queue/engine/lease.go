@@ -20,7 +20,7 @@ const groups = 64
 // the node and the database may drift apart since the heartbeat.
 const leaseMargin = 500 * time.Millisecond
 
-// leases are the groups that the node holds. They belong to the loop, but for
+// leases are the groups that the node holds. They belong to the loop, except
 // valid.
 type leases struct {
 	held   map[int16]int64 // epoch of each group
@@ -56,7 +56,7 @@ func (l *leases) hold(held []lease) (news bool) {
 	return news
 }
 
-// usable lists the groups of which messages may begin.
+// usable lists the groups whose messages may begin.
 func (l *leases) usable() []int16 {
 	grps := make([]int16, 0, len(l.held))
 	for grp := range l.held {
@@ -67,7 +67,7 @@ func (l *leases) usable() []int16 {
 	return grps
 }
 
-// epoch is that of a group of which messages may begin.
+// epoch is the epoch of a group whose messages may begin.
 func (l *leases) epoch(grp int16) (epoch int64, usable bool) {
 	epoch, held := l.held[grp]
 	return epoch, held && !l.giving[grp]
@@ -186,7 +186,7 @@ RETURNING (SELECT count(*) FROM enotify.node o WHERE o.live_until > now() AND o.
 )
 
 // beat renews the node's leases and counts the nodes that are alive. waitsFor is
-// the batch of which the node only waits for slow sites; 0 is none. stuck are the
+// the batch whose remaining recipients wait for slow sites only; 0 is none. stuck are the
 // batches that do not move here.
 func (db *store) beat(ctx context.Context, n node, waitsFor int64, stuck []int64) (held []lease, alive int, c clock, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {

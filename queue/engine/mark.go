@@ -53,7 +53,7 @@ func (m *marks) compare(known map[int16]int64) (told map[int16]int64) {
 	return maps.Clone(m.told)
 }
 
-// settled forgets that the database went back. Its numbers are those of told again.
+// settled forgets that the database went back. Its numbers again come from told.
 func (m *marks) settled() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

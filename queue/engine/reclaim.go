@@ -10,7 +10,7 @@ import (
 // When the answer to an intent is lost, the intent may have been written. The node
 // knows that it began none of those messages: recipients under the intent of its
 // groups that have no outcome and are not in flight go back to be tried. The fence
-// is that of an intent; and the lock, which intents share,
+// is the transaction of an intent; and the lock, which intents share,
 // waits for the one whose answer was lost, should the server still be at it.
 const (
 	oursSQL = `

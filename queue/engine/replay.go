@@ -311,7 +311,7 @@ func (v *serving) inherit(ctx context.Context, node int32, p *predecessor, dir s
 		}
 	}
 	if !p.complete || node == 0 {
-		return 0, nil // its leases run out, and whoever takes them settles the rest
+		return 0, nil // its leases run out, and the node that takes them settles the rest
 	}
 	if _, err := v.store.takeFrom(ctx, v.node.ID, node); err != nil {
 		return 0, err

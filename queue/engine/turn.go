@@ -66,7 +66,7 @@ type turns struct {
 	tried    []int64 // were passed, and have no untried recipients any more
 }
 
-// order lists the batches of which first tries may begin. Where two of them have
+// order lists the batches whose first tries may begin. Where two of them have
 // the same domain, the first one goes before the other.
 func (t turns) order() []int64 {
 	all := slices.Concat(t.passed, t.draining)

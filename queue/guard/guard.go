@@ -226,7 +226,7 @@ func (g *Guard) judge(ctx context.Context, s queue.Subject, verdicts []queue.Ver
 	return nil
 }
 
-// verdicts are those of the checker. While one of them stops the client's mail,
+// verdicts are the checker's verdicts. While one of them stops the client's mail,
 // the client is checked again soon, so that a cure is seen.
 func (g *Guard) verdicts(ctx context.Context, s queue.Subject) []queue.Verdict {
 	all := g.Checker.Check(ctx, s, s.MailFrom(g.BounceDomain))

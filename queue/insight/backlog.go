@@ -43,7 +43,7 @@ FROM enotify.pace WHERE kind = 'domain' AND name = $1 OR kind = 'site' AND name 
 	sitesOfSQL = `SELECT name FROM enotify.site WHERE name = ANY ($1)`
 )
 
-// Backlog is that of the recipient domain or site of that name.
+// Backlog is the backlog of the recipient domain or site of that name.
 func (r Reader) Backlog(ctx context.Context, name string) (b Backlog, err error) {
 	err = r.read(ctx, func(tx pgx.Tx) error {
 		row := tx.QueryRow(ctx, backlogSQL, name)

@@ -60,7 +60,7 @@ type Shape struct {
 	hash    int64
 }
 
-// A CensusQuery names the recipients to count: those of a batch, or those that
+// A CensusQuery names the recipients to count: the recipients of a batch, or the rows that
 // Recipients returns, one per call and io.EOF after the last.
 type CensusQuery struct {
 	Batch      int64

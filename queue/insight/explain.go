@@ -49,7 +49,7 @@ type AddressMessage struct {
 	Reply     string       `json:"reply"`
 	At        *time.Time   `json:"at"` // of the state; nil while it waits
 	NextTryAt *time.Time   `json:"next_try_at"`
-	Tries     int          `json:"tries"` // of which a line was kept: all but a success at the first
+	Tries     int          `json:"tries"` // tries that have a line: all, except a success at the first try
 	Attempts  []Try        `json:"attempts" db:"-"`
 	Reports   []ReportLine `json:"reports" db:"-"`
 }

@@ -12,7 +12,7 @@ import (
 type account = *syscall.Credential
 
 // accountFor returns the user that the server of a data folder runs as: our
-// own, but for root. There it is the one who has the data already.
+// own, except for root. There it is the one who has the data already.
 func accountFor(data string) (account, error) {
 	if os.Getuid() != 0 {
 		return nil, nil

@@ -5,7 +5,7 @@
 //
 // A server has a folder:
 //
-//	lock   held (flock) by whoever may touch the rest: the process that
+//	lock   held (flock) by the process that may touch the rest: the process that
 //	       started the server, and the server itself, which inherits it
 //	url    how to connect, with the password; readable for its owner only
 //	log    what the server has said since its last start
@@ -14,7 +14,7 @@
 // Everything follows from the lock. While it is held there is a server, or
 // there will be: [Start] attaches to it by url. When it can be taken, every
 // process of the former server is gone, however it ended, and its files may
-// be used or removed; one that was attached starts it anew, at the same URL.
+// be used or removed; a process that was attached starts it again, at the same URL.
 //
 // PostgreSQL refuses to run as root. When root calls, the server runs as the
 // user postgres, or else nobody. Only Unix systems are supported.

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A folder is that of a server; package localpg says what is in it.
+// A folder is a server's folder; the package's doc says what is in it.
 type folder struct {
 	dir  string
 	lock *os.File // nil when another process has it, and its server runs
@@ -110,7 +110,7 @@ func DefaultDir() (string, error) {
 	return filepath.Join(home, ".local", "state", "enotify", "postgresql"), err
 }
 
-// hasHome reports whether the user has a home: those of services often have a
+// hasHome reports whether the user has a home: users of services often have a
 // name for one only.
 func hasHome() bool {
 	home, err := os.UserHomeDir()

@@ -88,7 +88,7 @@ func TestServerIsNotReachedByCtrlC(t *testing.T) {
 		t.Fatal(err)
 	}
 	if ours := c.cmd.Process.Pid; group == ours { // it leads its own, see tryChild
-		t.Errorf("the server is in process group %d, that of its parent", group)
+		t.Errorf("the server is in process group %d, its parent's", group)
 	}
 }
 

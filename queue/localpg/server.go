@@ -40,7 +40,7 @@ type Server struct {
 const startTimeout = 2 * time.Minute
 
 // Start returns a server that accepts connections. It starts one, unless that
-// of the folder runs already: then it attaches to it, and starts it anew
+// of the folder runs already: then it attaches to it, and starts it again
 // should the process end that had. ctx limits the start alone.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)

@@ -52,7 +52,7 @@ func execute(t *testing.T, url, sql string) {
 
 func query[T any](t *testing.T, url, sql string) T {
 	t.Helper()
-	rows, _ := connect(t, url).Query(t.Context(), sql) // the error is also that of CollectExactlyOneRow
+	rows, _ := connect(t, url).Query(t.Context(), sql) // CollectExactlyOneRow returns the error
 	v, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[T])
 	if err != nil {
 		t.Fatalf("%s: %v", sql, err)

@@ -12,7 +12,7 @@ import (
 )
 
 // New returns the URL of a migrated database that belongs to the test, for a
-// superuser. It is dropped when the test ends, with whoever is connected.
+// superuser. It is dropped when the test ends, and its connections are closed.
 func New(tb testing.TB) string {
 	tb.Helper()
 	if err := templateMade(); err != nil {

@@ -14,7 +14,7 @@
 // so that nothing of the private server is left on the disk. What a process
 // leaves that lacks it, or was killed, the next one removes.
 //
-// Roles belong to the server, not to a database: those of the migrations
+// Roles belong to the server, not to a database: the roles of the migrations
 // (enotify_app, …) are shared by all tests. A test changes no role but those
 // it has of [Login].
 package queuetest

@@ -320,7 +320,7 @@ func (f *Fixture) Until(then func(), sql string, args ...any) {
 	}
 }
 
-// AnswerByDomain is a handler that delivers, but for gone.example: it has no such user.
+// AnswerByDomain is a handler that delivers, except at gone.example, which has no such user.
 func AnswerByDomain(ctx context.Context, m queue.Message) queue.Outcome {
 	if m.Domain == "gone.example" {
 		return queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser, Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such user"}}

@@ -33,7 +33,7 @@ func Run(m *testing.M) int {
 	return code
 }
 
-// The context is not that of the first test, which would end too soon.
+// The context is not the first test's, which would end too soon.
 var (
 	serverURL    = sync.OnceValues(func() (string, error) { return startServer(context.Background()) })
 	templateMade = sync.OnceValue(func() error { return makeTemplate(context.Background()) })
@@ -51,7 +51,7 @@ func startServer(ctx context.Context) (url string, err error) {
 
 // memoryDir names a folder of a file system in memory, "" when there is none
 // with room for what tests and benchmarks write. Most of the time that a new
-// database takes is that of making 300 files, which some disks are slow at.
+// database takes goes into making 300 files, which is slow on some disks.
 func memoryDir() string {
 	const parent, enoughBytes = "/dev/shm", 4 << 30
 	var fs syscall.Statfs_t

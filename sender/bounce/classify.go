@@ -39,7 +39,7 @@ func (rs Rules) Classify(r queue.Reply, about About) Verdict {
 	return rs.table().judge(r, &about, 0, nil)
 }
 
-// Classify is [Rules.Classify] of the built-in rules, for a reply of which no more is known.
+// Classify is [Rules.Classify] of the built-in rules, for a reply without further evidence.
 func Classify(r queue.Reply, site string) Verdict {
 	return Rules{}.Classify(r, About{Site: site})
 }

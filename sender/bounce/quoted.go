@@ -42,7 +42,7 @@ func quoted(r queue.Reply) quotation {
 				return quotation{}
 			}
 			inner := Parse(rest)
-			if inner.Code == 0 { // Postfix's own words, under the code of whatever came of the check
+			if inner.Code == 0 { // Postfix's own words, under the code that the check had as its result
 				return quotation{verified, queue.Reply{Code: r.Code, Text: inner.Text}, true}
 			}
 			return quotation{verified, inner, false}

@@ -48,7 +48,7 @@ var (
 	isDated  = regexp.MustCompile(`^\S.*, 20[0-9]{2}-(?:0[1-9]|1[0-2])$`).MatchString
 )
 
-// ruleClasses are those of replies.
+// ruleClasses are the classes of replies.
 var ruleClasses = slices.DeleteFunc(queue.Classes(), func(c queue.Class) bool { return c == queue.NotBegun })
 
 // A FileError is a fault in a file of rules.

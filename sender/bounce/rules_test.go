@@ -16,7 +16,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// examples are those of the built-in rules.
+// examples are the examples of the built-in rules.
 func examples() (replies []string) {
 	for line := range strings.SplitSeq(bounce.BuiltIn(), "\n") {
 		if reply, ok := strings.CutPrefix(line, "example "); ok {

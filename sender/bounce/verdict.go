@@ -14,7 +14,7 @@ type Verdict struct {
 	Rule   string      `json:"rule"`           // the rule that decided, see rules.txt
 	Mark   Mark        `json:"mark,omitempty"` // what sets the reply apart from others of its class
 
-	Treatment queue.Treatment `json:"-"` // that of the class, but for what the mark changes
+	Treatment queue.Treatment `json:"-"` // the Treatment of the class, with the changes that the mark makes
 	Permanent bool            `json:"-"` // the reply calls the failure permanent: 5yz, or 5.y.z where it has no other code
 	// Login: the reply is 530, 534, 535 or 538 (RFC 4954 §6). From a smarthost of
 	// ours it is about our login there; a mail host of a domain knows none.
@@ -140,7 +140,7 @@ func (v Verdict) as(class queue.Class) Verdict {
 // batch. The batch's expiry ends the attempts of the others.
 func (v Verdict) Final() bool { return v.Treatment.Final && v.Permanent }
 
-// Exception is the treatment where it is another than that of the class, and
+// Exception is the treatment where it differs from the class's, and
 // else the zero value: as [queue.Outcome] wants it.
 func (v Verdict) Exception() queue.Treatment {
 	if v.Treatment == v.Class.Treatment() {

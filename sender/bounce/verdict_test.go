@@ -7,7 +7,7 @@ import (
 	"enotify/sender/bounce"
 )
 
-// A mark changes how a reply is treated, and only that of its classes.
+// A mark changes how a reply is treated, and only a reply of its classes.
 func TestMarks(t *testing.T) {
 	t.Parallel()
 	for reply, want := range map[string]struct {

@@ -57,7 +57,7 @@ func newDerived(from *part) *derived {
 
 func isHole(r rune) bool { return r >= firstHole && r <= lastHole }
 
-// fill is part.fill for text: of what fills the holes of the HTML.
+// fill is part.fill for text: it takes what fills the holes of the HTML.
 func (d *derived) fill(out []byte, ends []int, filled valuesOf) ([]byte, []int) {
 	for _, hole := range d.holes {
 		out = append(out, fragment(string(filled.at(hole)))...)
@@ -209,7 +209,7 @@ func (w *textWriter) open(name string, attributes map[string]string) {
 // hides are elements that are hidden as a whole; all of them are closed again.
 var hides = map[string]bool{"div": true, "span": true, "table": true}
 
-// hidden holds for the style of what is not shown: a line for the inbox that
+// hidden reports a style that hides an element: a line for the inbox that
 // stands before the message, as a rule.
 func hidden(style string) bool {
 	style = strings.ToLower(strings.ReplaceAll(style, " ", ""))

@@ -6,7 +6,7 @@ import (
 )
 
 // A Budget bounds what messages under way take in memory beside what they
-// share. Small ones are free: their number is that of the connections. No batch
+// share. Small ones are free: there are as many as connections. No batch
 // gets more than half, so that one whose messages lie at hosts which do not
 // move leaves room for the others.
 type Budget struct {

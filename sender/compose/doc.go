@@ -2,7 +2,7 @@
 // [Message] for each recipient.
 //
 // What is the same for all recipients is rendered and encoded with the letter.
-// A message is a list of segments: those of the letter, and between them what is
+// A message is a list of segments: the letter's, and between them what is
 // the recipient's own. It is written to the wire by writev, so that an attachment
 // of 14 MB is in memory once, however many connections it leaves by.
 //
@@ -17,7 +17,7 @@
 //   - cache.go, budget.go: the letters of the batches under way; the memory of
 //     messages under way
 //
-// go-mail would do some of it, but begins anew for each recipient (74 µs for
+// go-mail would do some of it, but starts from nothing for each recipient (74 µs for
 // 21 KB, against under one here), writes file names in encoded-words, which RFC
 // 2047 §5 forbids there, and encodes attached mails, which RFC 2046 §5.2.1
 // forbids.

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// functions are those of templates which differ from text/template's own:
+// functions are the template functions that differ from text/template's own:
 // numbers of JSON and CSV compare and format as numbers, a field that is missing
 // is an error by whatever function it is asked for, and nothing grows without end.
 func functions(r *run) map[string]any {
@@ -84,7 +84,7 @@ func note(v any) string {
 	return strings.ReplaceAll(template.HTMLEscapeString(text(v)), "*/", "* /")
 }
 
-// rational is the value of what is, or reads as, a number.
+// rational is the value of a number, or of a text that reads as one.
 func rational(v any) (*big.Rat, bool) {
 	switch value := reflect.ValueOf(v); value.Kind() {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:

@@ -35,7 +35,7 @@ type Letter struct {
 
 	mimeHead []byte // the fields that describe the body; nil where that is one text, whose encoding may differ
 	slots    []slot
-	size     int // octets of what is the same for all
+	size     int // octets of the part that is the same for all
 
 	hashed   sync.Once
 	bodyHash [sha256.Size]byte // of the body, where that is the same for all
@@ -116,7 +116,7 @@ func Check(b *queue.Batch) error {
 	return err
 }
 
-// tag tells the boundaries of a batch from those of any other.
+// tag tells the boundaries of a batch from the boundaries of any other.
 func (l *Letter) tag() string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d", l.batch.Client, l.batch.ID, l.batch.CreatedAt.UnixMicro()))
 	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:10]))
@@ -295,7 +295,7 @@ func (l *Letter) writeHead() error {
 	return nil
 }
 
-// Date is that of all messages, on every try: when the first one was tried.
+// Date is the date of all messages, on every try: the time of the first try.
 func (l *Letter) Date() time.Time {
 	if l.batch.StartedAt.IsZero() {
 		return l.batch.CreatedAt

@@ -34,7 +34,7 @@ type span struct {
 	from, to int
 }
 
-// messages are kept for the next recipient, but for large ones.
+// messages are kept for the next recipient, except large ones.
 var messages = sync.Pool{New: func() any { return new(Message) }}
 
 const maxKept = 64 << 10 // octets
@@ -196,7 +196,7 @@ func (m *Message) text(s slot, values valuesOf) {
 	}
 }
 
-// octets are those of a span. What is a recipient's own never needs a dot.
+// octets are the octets of a span. What is a recipient's own never needs a dot.
 func (m *Message) octets(s span) segment {
 	if s.shared.plain != nil {
 		return s.shared
@@ -207,7 +207,7 @@ func (m *Message) octets(s span) segment {
 // Header is the fields of the message, signatures not included, each with its CRLF.
 func (m *Message) Header() []byte { return m.own[:m.head-len(crlf)] }
 
-// BodyHash is that of DKIM. Where the body is the same for all it is taken once.
+// BodyHash is the body hash of DKIM. Where the body is the same for all it is taken once.
 func (m *Message) BodyHash() [sha256.Size]byte {
 	if !m.letter.same() {
 		return m.hash()
@@ -224,7 +224,7 @@ func (m *Message) hash() [sha256.Size]byte {
 	return h.Sum()
 }
 
-// Date is that of the message.
+// Date is the message's date.
 func (m *Message) Date() time.Time { return m.letter.Date() }
 
 // Sign puts a field in front of the message.

@@ -43,7 +43,7 @@ func stuffed(b []byte) segment {
 type entity struct {
 	text     *body    // a text, whose encoding may differ from recipient to recipient
 	head     []byte   // else: its fields
-	content  segment  // of what has no parts
+	content  segment  // of an entity without parts
 	parts    []entity // of a multipart
 	subtype  string   // of a multipart
 	eightBit bool     // it holds octets above 127 as they are
@@ -286,7 +286,7 @@ func calendarMethod(content []byte) string {
 	return ""
 }
 
-// types of files that a batch is likely to carry; those of the system differ
+// types of files that a batch is likely to carry; the system's tables differ
 // from node to node.
 var types = map[string]string{
 	".csv": "text/csv", ".doc": "application/msword", ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",

@@ -11,7 +11,7 @@ const maxDepth = 100
 
 // A rewriter goes through one template. It counts the nodes, so that each turn
 // of a range can be charged with what it evaluates, and has fields that may be
-// missing asked for by a function that allows it: those of conditions, of
+// missing asked for by a function that allows it: in conditions, in
 // {{range}}, and of and, or and not.
 type rewriter struct {
 	tree  *parse.Tree

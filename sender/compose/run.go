@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Limits of what a template may do for one message. text/template cannot be
+// Limits on the work of a template for one message. text/template cannot be
 // interrupted, so a template is counted: at each turn of a range and each
 // template that is called, at each octet that is written, and at each value
 // that a function makes.

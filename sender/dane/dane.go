@@ -102,7 +102,7 @@ func Verify(records []dns.TLSA, chain []*x509.Certificate, names []string, now t
 }
 
 // anchors are the certificates of authorities that a record of usage DANE-TA
-// names: those of the chain that match, or the one that the record holds, which
+// names: the names in the chain that match, or the one that the record holds, which
 // the host may leave out (RFC 7672 §3.1.2).
 func anchors(r dns.TLSA, chain []*x509.Certificate) []*x509.Certificate {
 	if r.Selector == wholeCertificate && r.Matching == asItIs {

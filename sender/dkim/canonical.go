@@ -137,7 +137,7 @@ type field struct {
 	canonical []byte
 }
 
-// parseHeader reads the fields of a header, each of which ends in CRLF.
+// parseHeader reads the fields of a header; each ends in CRLF.
 func parseHeader(header []byte) []field {
 	var fields []field
 	for len(header) > 0 {

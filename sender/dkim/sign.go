@@ -23,7 +23,7 @@ var oversigned = []string{
 }
 
 // Sign returns the DKIM-Signature field, CRLF included, for a message of the
-// given header, whose lines end in CRLF, and body, of which it takes the hash
+// given header, whose lines end in CRLF, and body, whose hash it takes
 // by HashBody.
 func (k *Key) Sign(header []byte, body [sha256.Size]byte, now time.Time) ([]byte, error) {
 	fields := parseHeader(header)

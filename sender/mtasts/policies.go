@@ -60,7 +60,7 @@ const (
 	mostPause  = time.Hour
 	failPause  = 5 * time.Minute // after a policy could not be fetched (RFC 8461 §3.3)
 
-	reloadEvery = 5 * time.Minute // of what other nodes put into the store
+	reloadEvery = 5 * time.Minute // what other nodes put into the store
 	maxDomains  = 200_000         // whose state is remembered
 )
 

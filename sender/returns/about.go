@@ -45,7 +45,7 @@ type About struct {
 // would have it suppressed for all clients. Signatures hold whatever address the
 // mail names, since forwarding changes it.
 //
-// The error is that of a key or message that could not be looked up.
+// The error says which key or message could not be looked up.
 func (d *Desk) About(ctx context.Context, m Mail, said report.Report) (About, error) {
 	if m.For != nil && m.For.To != "" {
 		return About{BySignature, m.For.To, m.For.Subject}, nil

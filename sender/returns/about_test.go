@@ -39,7 +39,7 @@ func newDesk(t *testing.T) (f *queuetest.Fixture, d *returns.Desk, batch int64) 
 }
 
 // deliveryReport is one about an address; lines go into the header of the
-// mail, and into that of the message which it returns.
+// mail, and into the header of the message that it returns.
 func deliveryReport(recipient, header, returned string) []byte {
 	return []byte(strings.ReplaceAll(fmt.Sprintf(`From: Mail Delivery System <MAILER-DAEMON@mx.example>
 %sSubject: This came back

@@ -45,7 +45,7 @@ type Taken struct {
 	Said  report.Report // what it says
 	About About         // whom it is about
 
-	Client   string         // domain, of whom it is about
+	Client   string         // the client, a domain, whose mail it is about
 	Report   queue.Report   // what was recorded; the zero value of a mail to unsubscribe
 	Recorded queue.Recorded // what followed
 }

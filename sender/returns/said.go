@@ -35,7 +35,7 @@ func saidOf(about token.Subject, address string, said report.Report, raw []byte)
 	return r
 }
 
-// isNamed reports whether a report names an address as that of who.
+// isNamed reports whether a report names an address as belonging to who.
 func isNamed(who *report.Recipient, address string) bool {
 	return bounce.SameMailbox(who.Address, address) || strings.EqualFold(who.Was, address)
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// An Authority issues certificates, as a public one does for those who trust it.
+// An Authority issues certificates, as a public one does for clients that trust it.
 type Authority struct {
 	Certificate *x509.Certificate
 	key         *ecdsa.PrivateKey

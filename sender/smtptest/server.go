@@ -41,7 +41,7 @@ type Config struct {
 	Delay time.Duration
 
 	// Drip is the time before each octet of a reply, as of a receiver that wants to
-	// hold whoever comes.
+	// hold every connection.
 	Drip time.Duration
 
 	// RoundTrip is the time to the client and back, as of a receiver far away:

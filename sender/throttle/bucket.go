@@ -88,8 +88,8 @@ func refill(l *rate.Limiter, tokens float64) time.Duration {
 }
 
 // A meter tells how many messages a second went well lately. The count of the
-// last whole second or more is worth more than that of a moment: what a burst
-// got through says nothing of what a site bears.
+// last whole second or more is worth more than the rate of a moment: what a burst
+// got through says nothing about what a site bears.
 type meter struct {
 	since time.Time
 	n     int

@@ -2,7 +2,7 @@
 // a recipient domain, so many connections at once to a site, which is all
 // domains served by the same mail servers.
 //
-// Nobody sleeps in it. Whoever wants to send asks [Throttle.Admit], which takes
+// Nobody sleeps in it. A caller that wants to send asks [Throttle.Admit], which takes
 // the time as an argument and says at once how many messages may begin, and
 // when to ask again for the rest; [Throttle.Done] is told of every result. The
 // connections are asked for with [Throttle.Connect].

@@ -12,7 +12,7 @@ import (
 type memory struct {
 	kind    string // queue.Site or queue.Domain
 	name    string
-	version int64 // of what is kept; 0: nothing is
+	version int64 // version of the stored state; 0: nothing is stored
 	changes int
 }
 

@@ -24,7 +24,7 @@ type Policy struct {
 // that the domain gets no more than what all of them together get.
 
 // Everyone is the name under which SetPolicies takes the policy of all domains
-// that have none of their own. Its rate is that of each recipient domain: a
+// that have none of their own. Its rate holds for each recipient domain: a
 // site has one only if it is set for the site.
 const Everyone = "*"
 

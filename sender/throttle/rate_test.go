@@ -12,7 +12,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// The rate of a site is that of all its domains together, whatever each of
+// The rate of a site holds for all its domains together, whatever each of
 // them may have; it changes at once, and is not there until it is set.
 func TestSiteRate(t *testing.T) {
 	t.Parallel()
@@ -248,7 +248,7 @@ func TestRestore(t *testing.T) {
 
 	memos := keep(&first, start)
 	if len(memos) != 1 || memos[0].Kind != queue.Site || memos[0].Name != "site" || memos[0].Domain != "a.test" || memos[0].Version != 1 {
-		t.Fatalf("kept: got %+v, want the one site of which something was learned", memos)
+		t.Fatalf("kept: got %+v, want the one site about which something was learned", memos)
 	}
 	if again := first.Changed(start); len(again) != 0 {
 		t.Errorf("to be kept when it has just been: got %+v", again)
@@ -337,7 +337,7 @@ func TestHold(t *testing.T) {
 }
 
 // The bucket of a slow rate goes on as it was: a restart neither grants more
-// nor begins to wait anew.
+// nor starts its wait again.
 func TestSlowBucketGoesOn(t *testing.T) {
 	t.Parallel()
 	day := map[string]throttle.Policy{"a.test": {Rate: 10.0 / 86400, Burst: 2}, "site": {Rate: 20.0 / 86400, Burst: 5}}

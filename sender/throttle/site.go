@@ -15,7 +15,7 @@ const (
 	// The time exceeds the longest wait for a retry. A forgotten domain comes back
 	// with an empty bucket, so that forgetting never grants a token early.
 	forgetDomain = 6 * time.Hour
-	// A site of which nothing was learned is forgotten after this time.
+	// A site about which nothing was learned is forgotten after this time.
 	forgetSite = 2 * time.Hour
 
 	sweepEvery = time.Minute
@@ -39,7 +39,7 @@ type site struct {
 	busy     time.Time // when the first message began after there were none under way
 	coming   bool      // messages are under way to it, and it has no connection
 	in       *list.List
-	at       *list.Element // in it, one of those of turns; nil when in none
+	at       *list.Element // in it, one of the lists of turns; nil when in none
 	quiet    time.Time     // when its last message was done
 	lags     bool          // it took long for its last answer
 	dead     unreached
@@ -52,7 +52,7 @@ type site struct {
 // it counts as stuck.
 const stuckAfter = 2 * time.Second
 
-// An unreached site is one of which no host could be reached.
+// An unreached site is one whose hosts could not be reached.
 type unreached struct {
 	since, until time.Time
 	reply        queue.Reply

@@ -37,7 +37,7 @@ type Throttle struct {
 	turns    turns
 
 	changed map[*memory]remembered // what is not kept as it is
-	spent   map[*memory]remembered // those of them from whose slow bucket messages are about to begin
+	spent   map[*memory]remembered // the memories from whose slow bucket messages are about to begin
 }
 
 // A domain is a recipient domain.

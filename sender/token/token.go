@@ -63,7 +63,7 @@ const macOctets = 10
 
 var encoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// Mint returns the token of s. It panics without a key: whoever has none must
+// Mint returns the token of s. It panics without a key: a caller without one must
 // not ask.
 func (k Keys) Mint(purpose Purpose, s Subject) string { return k[0].mint(purpose, s) }
 

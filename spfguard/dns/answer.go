@@ -25,7 +25,7 @@ type answer struct {
 	follow string        // the CNAME to ask for next, "" when all is said
 
 	begun    bool // ttl holds
-	unsigned bool // part of what was said was not validated
+	unsigned bool // part of the answer was not validated
 }
 
 // add reads the response to q: the chain of CNAMEs from q's name (RFC 1034
@@ -73,7 +73,7 @@ func (a *answer) limit(rrs []dns.RR) {
 	}
 }
 
-// deny lowers the TTL to that of a denial: the lesser of the SOA's TTL and its
+// deny lowers the TTL to the TTL of a denial: the lesser of the SOA's TTL and its
 // MINIMUM field; one without SOA must not be kept (RFC 2308 §5).
 func (a *answer) deny(soa *dns.SOA) {
 	if soa == nil {

@@ -44,7 +44,7 @@ type Resolver struct {
 
 // An Answer holds the records of a name and for how long they may be used: the
 // least TTL on the way there, CNAMEs included, less the time they were cached.
-// With ErrNXDomain and ErrNoData the TTL is that of the denial.
+// With ErrNXDomain and ErrNoData the TTL is the denial's.
 type Answer[T any] struct {
 	Records []T
 	TTL     time.Duration
@@ -70,7 +70,7 @@ func (r *Resolver) TXT(ctx context.Context, name string) (Answer[string], error)
 }
 
 // SPF returns the records of type SPF (99), which no one should have any more
-// (RFC 7208 §3.1), joined like those of TXT.
+// (RFC 7208 §3.1), joined as the strings of TXT are.
 func (r *Resolver) SPF(ctx context.Context, name string) (Answer[string], error) {
 	return lookup(ctx, r, name, dns.TypeSPF, func(rr dns.RR) (string, bool) {
 		s, ok := rr.(*dns.SPF)

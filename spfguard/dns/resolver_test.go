@@ -211,7 +211,7 @@ func TestAwkwardServers(t *testing.T) {
 			t.Errorf("%s: got %v, %v, want %s", name, got.Records, err, want)
 		}
 		if name == "www.example.com" && got.TTL > 30*time.Second {
-			t.Errorf("%s: got TTL %v, want that of the first CNAME", name, got.TTL)
+			t.Errorf("%s: got TTL %v, want the first CNAME's", name, got.TTL)
 		}
 	}
 }

@@ -16,7 +16,7 @@ var pageCSS string
 
 var page = template.Must(template.New("bounce report").Funcs(template.FuncMap{
 	"count": figures.Count, "some": figures.Some, "share": portion, "clock": figures.Clock,
-	// width is that of a bar in a drawing 100 wide; something is always to be seen of what is there.
+	// width is the width of a bar in a drawing 100 wide; a count above zero is always visible.
 	"width": func(n, of int) float64 {
 		if n == 0 || of == 0 {
 			return 0

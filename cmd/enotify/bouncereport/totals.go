@@ -8,7 +8,7 @@ import (
 	"enotify/queue"
 )
 
-// Totals are those of a batch, as enotify batch show counts them.
+// Totals are the counts of a batch, as enotify batch show has them.
 type Totals struct {
 	Total     int           `json:"total"`
 	Delivered int           `json:"delivered"`

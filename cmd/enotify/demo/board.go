@@ -59,7 +59,7 @@ func (d *board) paint(text string, style term.Style) string {
 	return string(d.screen.Paint(text, style))
 }
 
-// line says what has changed, for those who look at no terminal.
+// line says what has changed, for output that is not a terminal.
 func (d *board) line(now snapshot) {
 	if time.Since(d.lined) < lineEvery {
 		return

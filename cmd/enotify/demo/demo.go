@@ -45,7 +45,7 @@ type Config struct {
 	Enotify func(ctx context.Context, getenv func(string) string, args []string) error
 	// Version of the program, for the list of nodes.
 	Version string
-	// Log is that of the node.
+	// Log is the node's log.
 	Log *slog.Logger
 }
 

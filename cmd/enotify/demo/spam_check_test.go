@@ -28,7 +28,7 @@ import (
 const maxScore = 1.0
 
 // What the demo sends, and ten newsletters as people write them, are no spam to
-// SpamAssassin. It asks nobody: its rules alone judge, those of the Debian package.
+// SpamAssassin. It asks nobody: the rules of the Debian package alone judge.
 func TestSpamAssassin(t *testing.T) {
 	t.Parallel()
 	program, err := exec.LookPath("spamassassin")

@@ -133,7 +133,7 @@ func (d *demo) showVerdict(ctx context.Context, client string) error {
 	return err
 }
 
-// explainFailures says of those who were not delivered to, why, by receiver.
+// explainFailures says, by receiver, why recipients did not get their message.
 func (d *demo) explainFailures(ctx context.Context, now snapshot) error {
 	for _, b := range now.batches {
 		failures, err := insight.Of(d.db).Failures(ctx, b.ID, failuresSeen)

@@ -114,7 +114,7 @@ func (l *limits) list(name string, site bool) []limit {
 }
 
 // encryption is how mail to a domain or site is encrypted, with its origin: the
-// name's own setting, else its site's, else that of all.
+// name's own setting, else its site's, else the setting for all.
 func (l *limits) encryption(name, site string) limit {
 	for _, of := range []string{name, site, throttle.Everyone} {
 		if d := l.rows[of]; d.TLS != "" {

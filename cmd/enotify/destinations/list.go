@@ -21,7 +21,7 @@ import (
 // comes from.
 type Destination struct {
 	Name          string     `json:"name"`
-	Site          bool       `json:"site"`                // all domains of a provider, whose rate is that of all of them together
+	Site          bool       `json:"site"`                // all domains of a provider; they share one rate
 	Rate          string     `json:"rate"`                // as it was set, or in the shortest unit
 	PerSecond     *float64   `json:"messages_per_second"` // nil: no limit
 	Burst         int        `json:"burst"`
@@ -35,7 +35,7 @@ type Destination struct {
 }
 
 // List lists what holds: first for all, then what was set, then the sites
-// known and those of which something was learned.
+// known and the destinations about which something was learned.
 func List(ctx context.Context, db *queue.DB) ([]Destination, error) {
 	l, err := readLimits(ctx, db)
 	if err != nil {
@@ -92,8 +92,8 @@ func Lay(p *term.Page, all []Destination) {
 	}
 	p.Table([]string{"DESTINATION", "RATE", "BURST", "CONNECTIONS", "PER CONNECTION", "ORIGIN", "LEARNED"}, rows...)
 	p.Line("")
-	p.Line("* is every destination that has no line of its own, and what a line leaves open. A rate is that of one recipient domain;")
-	p.Line("beside a site it is that of all its domains together. enotify destination show NAME tells more.")
+	p.Line("* is every destination that has no line of its own, and what a line leaves open. A rate holds for one recipient domain;")
+	p.Line("beside a site it holds for all its domains together. enotify destination show NAME tells more.")
 }
 
 // inShort is what was learned of a site in a few words, for a table.

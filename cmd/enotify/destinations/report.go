@@ -33,7 +33,7 @@ type Report struct {
 	Encryption *Encryption `json:"encryption"` // of a recipient domain, see Explain
 }
 
-// learned is what the nodes know of a site, by the clock of whoever looks.
+// learned is what the nodes know of a site; times are by this host's clock.
 type learned struct {
 	ClosedUntil *time.Time      `json:"closed_until"`
 	Connections int             `json:"connections"` // 0: no ceiling was found

@@ -3,7 +3,7 @@ package dmarc
 import "context"
 
 // Published finds the record that applies to mail from a domain. ok is false
-// when there is none. txt is that of [Walk].
+// when there is none. txt is the function that [Walk] takes.
 func Published(ctx context.Context, domain string, txt func(ctx context.Context, name string) ([]string, error)) (p Found, ok bool, err error) {
 	walk, err := Walk(ctx, domain, txt)
 	if err != nil {

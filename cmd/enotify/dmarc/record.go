@@ -25,7 +25,7 @@ type Record struct {
 	Faults      []string // tags that receivers ignore
 }
 
-// ErrNoRecord is that of a text that is not meant as a DMARC record.
+// ErrNoRecord is the error for a text that is not meant as a DMARC record.
 var ErrNoRecord = errors.New("no DMARC record")
 
 // IsRecord reports whether a TXT record is meant as one: its first tag is

@@ -84,7 +84,7 @@ func below(start, suffix string) string {
 }
 
 // Policy is the record that applies to mail from start (RFC 9989 §4.10.1): its
-// own, else that of its Organizational Domain, else that of the public suffix.
+// own, else its Organizational Domain's, else the public suffix's.
 func Policy(start string, found []Found) (Found, bool) {
 	org := Organizational(start, found)
 	for _, name := range []string{start, org} {

@@ -33,7 +33,7 @@ func Days(d time.Duration) string { return Some(int(d/(24*time.Hour)), "day") }
 // least.
 func Estimate(d time.Duration) string { return Span(max(d, time.Second)) }
 
-// Clock is a time by the clock of whoever looks.
+// Clock is a time by the reader's clock.
 func Clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
 // ParseMoment reads a time as operators write it: RFC 3339, or how long after

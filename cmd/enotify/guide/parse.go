@@ -74,7 +74,7 @@ func parseComment(lines []string) (Block, int) {
 	return Block{Kind: Comment, Text: strings.TrimSpace(strings.TrimSuffix(text, "-->"))}, n
 }
 
-// span counts the lines from the first on of which each is as in says.
+// span counts the leading lines that in accepts.
 func span(lines []string, in func(line string) bool) int {
 	for i, line := range lines {
 		if !in(line) {

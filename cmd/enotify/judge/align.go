@@ -136,10 +136,10 @@ func (p *Proofs) Undecided(spf spfguard.Verdict) error {
 	return nil
 }
 
-// ErrUnknownKeys is the doubt of whoever cannot see the keys that sign.
+// ErrUnknownKeys says that the keys that sign are not visible here.
 var ErrUnknownKeys = errors.New("which keys sign the mail is not known here; name their directory with --dkim-dir")
 
-// verdict is that of DMARC on an egress address. said is false where a proof
+// verdict is the verdict of DMARC on an egress address. said is false where a proof
 // holds, which makes the policy irrelevant, or where there is no policy.
 func (p *Proofs) verdict(m Mail, spf spfguard.Verdict, i int) (v queue.Verdict, said bool) {
 	if p.Passes[i] || p.Signed() {

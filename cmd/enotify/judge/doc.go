@@ -6,7 +6,7 @@
 //	from      SPF of the From: domain, where it is another one: the same
 //	dmarc     the policy of the From: domain, where neither SPF nor DKIM can pass
 //	          aligned: reject blocks, quarantine warns
-//	dkim      the keys that sign, for whoever has no look at the nodes' files; one
+//	dkim      the keys that sign, for a program that cannot read the nodes' files; one
 //	          that should sign and cannot blocks
 //
 // A verdict that the DNS could not give is a temperror: the client's batches wait.

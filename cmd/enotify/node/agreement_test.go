@@ -23,7 +23,7 @@ import (
 // record of its DKIM key.
 type agreement struct {
 	zone       string
-	returnPath string // domain of the envelope sender; "" is that of the client
+	returnPath string // domain of the envelope sender; "" is the client's
 	key        bool   // its mail is signed
 	lost       bool   // and the nodes do not have the key
 	warn       bool   // client set --from-spf warn

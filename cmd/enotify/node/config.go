@@ -34,7 +34,7 @@ type Config struct {
 	// "" asks Resolver, without.
 	DNSSECResolver string
 
-	// Name is that of the node; "" is the host's name with the process id.
+	// Name is the node's name; "" is the host's name with the process id.
 	Name string
 	// HELO is our name at EHLO; "" is the host's.
 	HELO string
@@ -64,7 +64,7 @@ type Config struct {
 	TLS string
 	// DKIMDir holds the DKIM keys, DIR/DOMAIN/SELECTOR.pem; "" is none.
 	DKIMDir string
-	// Schedule is that of retries.
+	// Schedule is the schedule of retries.
 	Schedule engine.Schedule
 	// MaxInFlight messages may have begun and not be recorded; 0 is 2000.
 	MaxInFlight int
@@ -92,7 +92,7 @@ type Config struct {
 	// BounceListen are addresses that take mail that came back: HOST:PORT,
 	// smtp://HOST:PORT or lmtp://HOST:PORT.
 	BounceListen []string
-	// BounceDomain is that of the signed return paths of clients that leave them
+	// BounceDomain is the domain of the signed return paths of clients that leave them
 	// to the operator; "" is none.
 	BounceDomain string
 	// Feedback are fixed addresses that the bounce listeners take mail for, which

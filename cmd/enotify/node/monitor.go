@@ -75,7 +75,7 @@ func (m *monitor) watch(handle queue.Handler) queue.Handler {
 	}
 }
 
-// alert logs and counts what the database has told those who listen to it.
+// alert logs and counts an alert of the database.
 func (m *monitor) alert(a queue.Alert) {
 	m.alerts.WithLabelValues(a.Kind).Inc()
 	attrs := []any{"kind", a.Kind}

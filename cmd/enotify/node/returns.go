@@ -85,7 +85,7 @@ func closeAll(doors []door) {
 	}
 }
 
-// certificate is that of STARTTLS, nil when there is none.
+// certificate is the certificate for STARTTLS, nil when there is none.
 func certificate(cert, key string) (*tls.Config, error) {
 	if cert == "" && key == "" {
 		return nil, nil

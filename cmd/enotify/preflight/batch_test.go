@@ -52,7 +52,7 @@ func renderBatch(t *testing.T, in *preflight.Input, keyDir string, alike ...stri
 }
 
 // Each row of a batch: a campaign in which it passes, one in which it fails,
-// and one of which nobody can say.
+// and one that nobody can judge.
 func TestBatchRows(t *testing.T) {
 	t.Parallel()
 	broken := func(in *preflight.Input) { in.Batch.Subject = "{{" }

@@ -54,7 +54,7 @@ func dmarcRecordFinding(ctx context.Context, in *Input, p dmarc.Found, ok bool) 
 	if in.bulk() {
 		f.Severity = Block
 	}
-	f.Found = fmt.Sprintf("%s has no DMARC record. Whoever sends over %s messages a day needs one.", in.Client, figures.Count(bulk))
+	f.Found = fmt.Sprintf("%s has no DMARC record. A sender of over %s messages a day needs one.", in.Client, figures.Count(bulk))
 	if records, _ := in.txt(ctx, "_dmarc."+in.Client); len(records) > 0 { // it answered just now
 		f.Found = fmt.Sprintf("What is at _dmarc.%s is no DMARC record that receivers take: there must be exactly one, and it begins with v=DMARC1.", in.Client)
 		for _, r := range records {

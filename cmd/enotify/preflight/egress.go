@@ -42,7 +42,7 @@ func checkNames(ctx context.Context, in *Input) []Finding {
 	switch {
 	case f.Severity == Block:
 		f.Found = "Not every address that receivers see has a name that leads back to it and that we give at EHLO."
-		f.Advice = "PTR records are set by whoever gave you the address. The name is yours to choose; it must be the one at EHLO (enotify run --helo)."
+		f.Advice = "PTR records are set by the provider that gave you the address. The name is yours to choose; it must be the one at EHLO (enotify run --helo)."
 	case undecided != nil:
 		f = unsure(f.ID, undecided)
 	default:

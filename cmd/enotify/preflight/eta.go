@@ -13,7 +13,7 @@ import (
 // curvesShown are the slowest sites that have a curve of their own.
 const curvesShown = 3
 
-// forecast simulates the batch, and puts what came of it into the report.
+// forecast simulates the batch, and puts the result into the report.
 func (in *Input) forecast(r *Report) Finding {
 	f := Finding{ID: "eta", Severity: Info}
 	if in.Plan.Limits == nil {

@@ -123,7 +123,7 @@ func (in *Input) txt(ctx context.Context, name string) ([]string, error) {
 	return a.Records, err
 }
 
-// addresses returns those of a name, none if it has none. Its errors are
+// addresses returns the addresses of a name, none if it has none. Its errors are
 // temporary.
 func (in *Input) addresses(ctx context.Context, name string) ([]netip.Addr, error) {
 	v4, err4 := in.DNS.A(ctx, name)

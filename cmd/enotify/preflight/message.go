@@ -218,7 +218,7 @@ func offers(p parsed, bulky bool) Finding {
 	if bulky {
 		f.Severity = Block
 	}
-	f.Found = fmt.Sprintf("Gmail and Yahoo want one-click unsubscribing of whoever sends over %s messages a day.", figures.Count(bulk))
+	f.Found = fmt.Sprintf("Gmail and Yahoo want one-click unsubscribing from senders of over %s messages a day.", figures.Count(bulk))
 	if uris != "" {
 		f.Found += " The header has no https: address for it."
 	}

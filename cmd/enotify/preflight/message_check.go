@@ -22,7 +22,7 @@ func checkMessage(_ context.Context, in *Input) []Finding {
 	return append(found, sizes(p, r.Largest), content(p), offers(p, in.bulk()))
 }
 
-// mergeFinding names those who would get nothing.
+// mergeFinding names the recipients that would get nothing.
 func mergeFinding(in *Input) Finding {
 	r := in.Rendering
 	f := Finding{ID: "hdr.merge", Severity: Pass}
@@ -30,7 +30,7 @@ func mergeFinding(in *Input) Finding {
 	case r.Err != nil:
 		f.Severity, f.Enforced = Block, true
 		f.Found = fmt.Sprintf("No message can be composed: %v.", r.Err)
-		f.Advice = "Cancel the batch and create it anew with the part put right."
+		f.Advice = "Cancel the batch and create it again with the part put right."
 		return f
 	case in.Census.Sendable == 0:
 		f.Severity, f.Found = NotChecked, "There is nobody to write to."
@@ -56,7 +56,7 @@ func mergeFinding(in *Input) Finding {
 		f.Advice = "Give the field a value for everybody, or write {{with .field}}…{{end}} around it where it may be missing."
 	case in.Census.OtherShapes > 0:
 		f.Severity = Warn
-		f.Found = fmt.Sprintf("The first %s sets of merge fields can be filled; those of %s were not tried.", figures.Count(r.Written), figures.Some(in.Census.OtherShapes, "recipient"))
+		f.Found = fmt.Sprintf("The first %s sets of merge fields can be filled; the fields of %s were not tried.", figures.Count(r.Written), figures.Some(in.Census.OtherShapes, "recipient"))
 	case len(in.Census.Shapes) == 0:
 		f.Found = "There are no merge fields."
 	default:

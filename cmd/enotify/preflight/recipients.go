@@ -23,7 +23,7 @@ const maxAsking = 200
 type Directory struct {
 	Facts      map[string]queue.Survey
 	Smarthost  string   // host that takes all mail in place of the domains' own; "" is none
-	Unanswered []string // domains of which the DNS said nothing, the most recipients first
+	Unanswered []string // domains for which the DNS gave no answer, most recipients first
 	Trouble    error    // of one of them
 	Asked      int      // were not known before
 
@@ -368,7 +368,7 @@ func newcomers(c *insight.Census) Finding {
 	case c.EarlierBatches == 0:
 		f.Severity = Warn
 		f.Found = "This is the client's first batch here: receivers have not seen its mail from our servers."
-		f.Advice = "If it is large, begin with those who open most and let it grow over some weeks."
+		f.Advice = "If it is large, begin with the recipients that open most of your mail, and let it grow over some weeks."
 	case share > manyNew && c.Sendable >= MinSample:
 		f.Severity = Warn
 		f.Advice = "Make sure that these people asked for the mail. An old or bought list brings bounces and complaints, and those bring blocks for all clients."

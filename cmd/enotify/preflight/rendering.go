@@ -8,7 +8,7 @@ import (
 	"enotify/queue/insight"
 )
 
-// A Rendering is what came of writing one message for each shape of merge data.
+// A Rendering is the result of writing one message for each shape of merge data.
 type Rendering struct {
 	Err     error  // why no message of the batch can be composed at all
 	Sample  []byte // the message for one of the recipients, as it would be sent; nil when there is none

@@ -132,7 +132,7 @@ type Curve struct {
 	Share   float64 `json:"share"` // of all messages
 }
 
-// BatchBounces is what came of an earlier batch.
+// BatchBounces counts the outcomes of an earlier batch.
 type BatchBounces struct {
 	Batch   int64     `json:"batch"`
 	At      time.Time `json:"at"`

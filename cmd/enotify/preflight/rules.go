@@ -12,8 +12,8 @@ import (
 )
 
 // receiverRules says of each receiver of the batch with rules of its own whether the
-// mail keeps them, by what the other checks found. A receiver of whom no recipient is
-// has no row.
+// mail keeps them, by what the other checks found. A receiver without
+// recipients has no row.
 func (in *Input) receiverRules(ctx context.Context, r *Report) (all []Finding) {
 	met := in.meets(ctx, r)
 	for _, who := range receivers {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// setupRows are the findings of which a client has something to publish, with
-// what it does, for whoever edits the zone.
+// setupRows are the findings that ask a client to publish something, with
+// what it does, for the person who edits the zone.
 var setupRows = []struct{ id, purpose string }{
 	{"spf.pass", "Lets our servers send in your name (SPF)"},
 	{"dkim.key", "Holds the key that proves your signature (DKIM)"},

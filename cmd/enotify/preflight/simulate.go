@@ -57,7 +57,7 @@ const (
 	maxSpan   = 60 * 24 * time.Hour
 )
 
-// A Forecast is what came of a simulation, in time since its start.
+// A Forecast is the result of a simulation, in time since its start.
 type Forecast struct {
 	Begin  time.Duration // when the batch gets its turn
 	End    time.Duration // when everybody was tried once

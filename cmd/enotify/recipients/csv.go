@@ -225,7 +225,7 @@ func (f *CSV) Line() int {
 	return line
 }
 
-// Fields are those of the last recipient by column, without the address. The
+// Fields are the fields of the last recipient by column, without the address. The
 // next call of Next overwrites them.
 func (f *CSV) Fields() map[string]string { return f.data }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // Bring hands a mail to the listener as a mail server does, and returns the
-// code of the last reply: that of RCPT when it refuses.
+// code of the last reply: the reply to RCPT when it refuses.
 func (s *Site) Bring(addr, from, to, mail string) int {
 	s.Helper()
 	c, err := net.Dial("tcp", addr)

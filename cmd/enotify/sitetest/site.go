@@ -140,7 +140,7 @@ func (s *Site) Serve(c node.Config) (stop func()) {
 	return stop
 }
 
-// port is that of the receiver.
+// port is the receiver's port.
 func (s *Site) port() int {
 	s.Helper()
 	at, err := netip.ParseAddrPort(s.SMTP.Addr)

@@ -23,7 +23,7 @@ const (
 	BoldMagenta Style = "35;1"
 )
 
-// styles are those of words that get a colour wherever they fill a table cell.
+// styles are the styles of words that get a colour wherever they fill a table cell.
 var styles = map[string]Style{
 	"sending": Cyan, "draining": Cyan,
 	"done": Green, "pass": Green, "balances": Green,

@@ -15,7 +15,7 @@ import (
 
 // A Page is a result laid out for people. Text from outside cannot control the
 // terminal through it: every string and error it is given goes through
-// [Visible], but for what [Page.Paint] returned.
+// [Visible], except what [Page.Paint] returned.
 type Page struct {
 	// Colour lets [Page.Paint] paint.
 	Colour bool

@@ -73,12 +73,12 @@ func (s *Screen) Say(format string, args ...any) {
 	s.Line("%5.1f s  %s", time.Since(s.Began).Seconds(), Painted(Sprintf(format, args...)))
 }
 
-// Fact is a detail of what was said before.
+// Fact prints a detail under the line before.
 func (s *Screen) Fact(label, text string) {
 	s.Line("  %-10s%s", label, Painted(strings.Join(Wrap(text, s.Width()-12), "\n            ")))
 }
 
-// Width is that of the terminal, and 80 where there is none.
+// Width is the terminal's width in columns, and 80 without a terminal.
 func (s *Screen) Width() int {
 	if s.file != nil {
 		if width, _, err := term.GetSize(int(s.file.Fd())); err == nil {

@@ -28,7 +28,7 @@ func Visible(text string) string {
 	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(quoted[1 : len(quoted)-1])
 }
 
-// Sprintf is fmt.Sprintf with all strings and errors made [Visible], but for
+// Sprintf is fmt.Sprintf with all strings and errors made [Visible], except
 // what is [Painted].
 func Sprintf(format string, args ...any) string {
 	safe := make([]any, len(args))

@@ -75,7 +75,7 @@ var pagePolicy = func() string {
 // A view is what the page says: whom it is about, or a title and a text.
 type view struct {
 	Style           template.CSS
-	Client, Address string // of whom it is about; "" when that is not known
+	Client, Address string // whose mail it is about; "" when that is not known
 	Done            bool
 	Title, Text     string // when it is about nobody
 }
@@ -144,7 +144,7 @@ func (u *Page) fail(w http.ResponseWriter, err error) {
 func (u *Page) show(w http.ResponseWriter, code int, v view) {
 	v.Style = template.CSS(pageCSS)
 	w.WriteHeader(code)
-	_ = pageTemplate.Execute(w, v) // whoever asked has gone
+	_ = pageTemplate.Execute(w, v) // an error means that the reader has gone
 }
 
 // masked is an address as far as somebody else may see it who has the link.

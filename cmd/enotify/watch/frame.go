@@ -57,7 +57,7 @@ func (w *Watch) Frame(p *Progress, width int) []string {
 	return frame
 }
 
-// Line is the same in one, for those who look at no terminal.
+// Line is the same in one line, for output that is not a terminal.
 func (p *Progress) Line() string {
 	said := append([]string{p.State + " " + figures.Share(p.Settled(), p.Total)}, p.speed()[1:]...)
 	said = append(said, figures.Counts(p.Counts(), usual...)...)

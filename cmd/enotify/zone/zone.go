@@ -32,7 +32,7 @@ const (
 	Right   = "right"   // published as it should be
 	Keep    = "keep"    // published, and the client's own business
 	Publish = "publish" // to be added
-	Change  = "change"  // to be put in the place of what is published
+	Change  = "change"  // replaces what is published
 	Unknown = "unknown" // what it should be cannot be said here
 )
 
@@ -96,7 +96,7 @@ func (z *File) Lines(ctx context.Context, c queue.Client) ([]Line, error) {
 	return lines, nil
 }
 
-// spf is a line for the client's domain, and for that of its return path.
+// spf is a line for the client's domain, and one for the domain of its return path.
 func (z *File) spf(ctx context.Context, c queue.Client) ([]Line, error) {
 	domains := []string{c.Domain}
 	if c.Bounce == queue.BounceOwn {

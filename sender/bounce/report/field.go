@@ -11,7 +11,7 @@ type field struct{ name, value string }
 
 type fields []field
 
-// value is that of the first field of a name, whatever its case.
+// value is the value of the first field of a name, in upper or lower case.
 func (fs fields) value(name string) string {
 	for _, f := range fs {
 		if strings.EqualFold(f.name, name) {
@@ -89,7 +89,7 @@ func letter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 // rare, and a sender of notifications can do without.
 var anAddress = regexp.MustCompile(`[^\s<>"'()\[\],;:@\x00-\x1f]+@[\pL\pN](?:[\pL\pN._-]*[\pL\pN])?`)
 
-// address is that of a field: of "rfc822; <a@example.org>", of "A <a@example.org>".
+// address is the address in a field: in "rfc822; <a@example.org>", of "A <a@example.org>".
 // What is too long for an address is none, and is not parsed.
 func address(value string) string {
 	if len(value) > 4*maxAddress {

@@ -249,7 +249,7 @@ func (m *message) original() Original {
 }
 
 // sentTo lists the addresses that the mail came to: the envelope's, where the
-// last mail host has noted it down, and those of the header.
+// last mail host has noted it down, and the addresses in the header.
 func (m *message) sentTo() (all []string) {
 	for _, name := range []string{"Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "To"} {
 		for _, value := range m.head.values(name) {

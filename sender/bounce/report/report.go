@@ -62,14 +62,14 @@ const (
 	maxFields     = 1000     // of a header, or of a group of RFC 3464
 	maxValue      = 16 << 10 // of a field
 	maxAddress    = 320      // octets (RFC 5321 §4.5.3.1), with what is allowed about it
-	maxText       = 16 << 10 // of what it says in words
+	maxText       = 16 << 10 // octets of its text for people
 	maxRecipients = 100
 )
 
 // A Reader reads mail. The zero value does so by the built-in rules.
 type Reader struct{ Rules bounce.Rules }
 
-// Read is that of the zero [Reader].
+// Read is [Reader.Read] of the zero Reader.
 func Read(raw []byte) Report { return Reader{}.Read(raw) }
 
 // Read says what a mail is: raw, with any line ends, perhaps preceded by the

@@ -9,7 +9,7 @@ import (
 	"enotify/sender/bounce"
 )
 
-// groups splits the fields of a delivery report (RFC 3464 §2.1): those of the
+// groups splits the fields of a delivery report (RFC 3464 §2.1): the fields of the
 // message, then a group for each recipient. Not everybody keeps to the blank
 // line between them, or to their order.
 func groups(text string) (all []fields) {
@@ -86,7 +86,7 @@ func expired(status string, r Recipient) bool {
 	return false
 }
 
-// action is that of a group, or what its status means by RFC 3463 §3.1 where
+// action is the action of a group, or what its status means by RFC 3463 §3.1 where
 // the action is not one of RFC 3464 §2.3.3.
 func action(group fields) string {
 	word := strings.ToLower(group.value("Action"))
@@ -200,7 +200,7 @@ func (m *message) ours() (all []string) {
 }
 
 // exitStatus is the diagnostic of a host that delivers by a program which failed
-// (sysexits.h), but for 67 and 68, an unknown user and an unknown host. That is
+// (sysexits.h), except 67 and 68, an unknown user and an unknown host. That is
 // trouble of the host's own.
 var exitStatus = regexp.MustCompile(`(?i)^x-unix;\s*(6[4-69]|7[0-8])$`)
 

@@ -23,7 +23,7 @@ const (
 	Timeout                  // no answer ever
 	Truncated                // nothing but "ask by TCP" over UDP; TCP answers
 	Garbage                  // octets that are no DNS message
-	NoEDNS                   // FORMERR to whoever uses EDNS (RFC 6891 §7)
+	NoEDNS                   // FORMERR to a query with EDNS (RFC 6891 §7)
 	BareCNAME                // a CNAME without what it leads to
 	Forged                   // an answer to another question comes first
 )

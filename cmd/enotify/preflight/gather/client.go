@@ -31,9 +31,9 @@ type Sources struct {
 	// Resolver is the DNS server, HOST:PORT; "" is the system's.
 	Resolver string
 
-	// Egress are the addresses that receivers see; none are those of the live nodes.
+	// Egress are the addresses that receivers see; none means the live nodes' addresses.
 	Egress []string
-	// HELO is our name at EHLO; "" is that of the live nodes.
+	// HELO is our name at EHLO; "" means the live nodes' name.
 	HELO string
 	// MailFrom is the envelope sender; "" is the client's return path, else the
 	// From: address.
@@ -42,14 +42,14 @@ type Sources struct {
 	Lists []string
 	// Keys are the DKIM keys; without a path, what the nodes say of theirs.
 	Keys dkim.Directory
-	// BounceDomain, PublicURL and Smarthost override those of the live nodes.
+	// BounceDomain, PublicURL and Smarthost override the live nodes' settings.
 	BounceDomain, PublicURL, Smarthost string
 	// AllowMX are the networks that the nodes may dial receivers in.
 	AllowMX []string
 	// Message is what a message takes in one connection; 0 asks the nodes.
 	Message time.Duration
 
-	adopted bool // Keys.Path is that of a node, and may be of another host
+	adopted bool // Keys.Path is a node's folder, perhaps on another host
 
 	// Progress is told what is being done; nil tells nobody.
 	Progress *term.Progress
@@ -199,7 +199,7 @@ func (s *Sources) keysOfNodes(ctx context.Context, in *preflight.Input, c queue.
 	return nil
 }
 
-// addresses are those of --egress, else of the live nodes, with their names.
+// addresses are the addresses of --egress, else of the live nodes, with their names.
 func (s *Sources) addresses(nodes []queue.Node) ([]queue.Egress, error) {
 	var egress []queue.Egress
 	add := func(addr netip.Addr, helo string) {
