@@ -2,16 +2,13 @@ package engine_test
 
 import (
 	"context"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
-	"enotify/migrations"
 	"enotify/queue"
-	"enotify/queue/localpg"
 	"enotify/queue/queuetest"
 )
 
@@ -20,35 +17,10 @@ import (
 // itself; nobody is lost, gets two, or is left in doubt.
 func TestDatabaseGoesAway(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("/var/tmp", "enotify-away-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o711); err != nil { // as root, the server is another user
-		t.Fatal(err)
-	}
-	start := func() *localpg.Server {
-		s, err := localpg.Start(t.Context(), localpg.Options{Dir: dir})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	server := start()
-	t.Cleanup(func() {
-		if err := server.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	url := server.URL()
-	if _, err := migrations.Up(t.Context(), queuetest.Connect(t, url)); err != nil {
-		t.Fatal(err)
-	}
-	f := &queuetest.Fixture{T: t, URL: url, DB: queuetest.Open(t, url), Deaf: true}
+	f := queuetest.NewOwnServer(t, false)
 	do := func(statements ...string) {
 		t.Helper()
-		conn, err := pgx.Connect(t.Context(), url)
+		conn, err := pgx.Connect(t.Context(), f.URL)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,8 +31,6 @@ func TestDatabaseGoesAway(t *testing.T) {
 			}
 		}
 	}
-	f.Conn = queuetest.Connect(t, url)
-	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('town.example')`)
 	batch := f.Enqueue("menu", 4000, "a.example", "b.example", "c.example")
 
 	s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
@@ -93,18 +63,15 @@ func TestDatabaseGoesAway(t *testing.T) {
 	do(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 
 	f.Until(nothing, delivered, batch, 2500)
-	if err := server.Stop(t.Context()); err != nil {
+	if err := f.PostgreSQL.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	server = start()
-	if server.URL() != url {
-		t.Fatalf("the server came back at another place")
-	}
+	f.Restart()
 	f.Until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 	if err := <-served; err != nil {
 		t.Fatal(err)
 	}
-	f.Conn = queuetest.Connect(t, url)
+	f.Conn = queuetest.Connect(t, f.URL)
 	if got, want := f.States(batch), map[string]int{"delivered": 4000}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}

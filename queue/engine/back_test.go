@@ -10,9 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"enotify/migrations"
 	"enotify/queue"
-	"enotify/queue/localpg"
 	"enotify/queue/queuetest"
 )
 
@@ -26,30 +24,11 @@ type forgetful struct {
 
 func newForgetful(t *testing.T) *forgetful {
 	t.Helper()
-	dir, err := os.MkdirTemp("/var/tmp", "enotify-back-")
-	if err != nil {
+	o := queuetest.NewOwnServer(t, true)
+	if err := o.PostgreSQL.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o711); err != nil { // as root, the server is another user
-		t.Fatal(err)
-	}
-	primary, err := localpg.Start(t.Context(), localpg.Options{Dir: dir, Unsafe: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = primary.Stop(context.Background()) })
-	d := &forgetful{
-		Fixture: &queuetest.Fixture{T: t, URL: primary.URL(), Conn: queuetest.Connect(t, primary.URL()), Deaf: true},
-		data:    filepath.Join(dir, "data"), backup: filepath.Join(dir, "backup"),
-	}
-	if _, err := migrations.Up(t.Context(), d.Conn); err != nil {
-		t.Fatal(err)
-	}
-	d.Exec(`INSERT INTO enotify.client (domain) VALUES ('town.example')`)
-	if err := primary.Stop(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	d := &forgetful{Fixture: o.Fixture, data: filepath.Join(o.Dir, "data"), backup: filepath.Join(o.Dir, "backup")}
 	d.start()
 	d.DB = queuetest.Open(t, d.URL)
 	return d

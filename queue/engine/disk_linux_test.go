@@ -13,9 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"enotify/migrations"
 	"enotify/queue"
-	"enotify/queue/localpg"
 	"enotify/queue/queuetest"
 )
 
@@ -26,27 +24,9 @@ import (
 func TestDatabaseOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	const limit = 16 << 20 // bytes, of a segment of the WAL
-	dir, err := os.MkdirTemp("/var/tmp", "enotify-full-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o711); err != nil { // as root, the server is another user
-		t.Fatal(err)
-	}
-	server, err := localpg.Start(t.Context(), localpg.Options{Dir: dir, Unsafe: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Stop(context.Background()) })
-	f := &queuetest.Fixture{T: t, URL: server.URL(), Conn: queuetest.Connect(t, server.URL()), Deaf: true}
-	if _, err := migrations.Up(t.Context(), f.Conn); err != nil {
-		t.Fatal(err)
-	}
-	f.DB = queuetest.Open(t, f.URL)
-	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('town.example')`)
+	f := queuetest.NewOwnServer(t, true)
 	f.Exec(`ALTER TABLE enotify.outcome SET (autovacuum_enabled = off)`)
-	for queuetest.Query[int](f, `SELECT pg_relation_size('enotify.outcome')::int`) < limit { // rows that never were fill the file
+	for queuetest.Query[int](f.Fixture, `SELECT pg_relation_size('enotify.outcome')::int`) < limit { // rows that never were fill the file
 		f.Exec(`BEGIN`)
 		f.Exec(`INSERT INTO enotify.outcome (batch_id, seq, state, reply) SELECT -1, i, 'unknown', repeat('x', 900) FROM generate_series(1, 20000) i`)
 		f.Exec(`ROLLBACK`)
@@ -67,14 +47,14 @@ func TestDatabaseOnAFullDisk(t *testing.T) {
 	go func() { served <- f.Run(ctx, s, "pass") }()
 	f.Until(func() {}, `SELECT delivered >= 300 FROM enotify.batch_status WHERE id = $1`, batch)
 
-	limitFiles(f, dir, strconv.Itoa(limit))
+	limitFiles(f, strconv.Itoa(limit))
 	refusals.await(t, 2)
 	sent := len(f.Sent())
 	refusals.await(t, 4)
 	if got := len(f.Sent()); got > sent+2*s.MaxInFlight || got == 3000 {
 		t.Errorf("begun while nothing could be recorded: got %d, want no more than were under way, from %d", got, sent)
 	}
-	limitFiles(f, dir, "unlimited")
+	limitFiles(f, "unlimited")
 
 	f.Until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 	if err := <-served; err != nil {
@@ -88,9 +68,9 @@ func TestDatabaseOnAFullDisk(t *testing.T) {
 
 // limitFiles sets how large a file may get, in bytes or "unlimited", that the
 // server's present and future sessions write (prlimit(1)).
-func limitFiles(f *queuetest.Fixture, dir, limit string) {
+func limitFiles(f *queuetest.OwnServer, limit string) {
 	f.Helper()
-	data := filepath.Join(dir, "data")
+	data := filepath.Join(f.Dir, "data")
 	text, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
 	if err != nil {
 		f.Fatal(err)
@@ -104,7 +84,7 @@ func limitFiles(f *queuetest.Fixture, dir, limit string) {
 	if out, err := set(postmaster); err != nil { // before those that it has started: none is missed
 		f.Fatalf("prlimit: %v: %s", err, out)
 	}
-	for _, pid := range queuetest.Query[[]string](f, `SELECT array_agg(pid::text) FROM pg_stat_activity WHERE backend_type = 'client backend'`) {
+	for _, pid := range queuetest.Query[[]string](f.Fixture, `SELECT array_agg(pid::text) FROM pg_stat_activity WHERE backend_type = 'client backend'`) {
 		_, _ = set(pid) // it may have ended
 	}
 }

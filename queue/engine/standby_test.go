@@ -15,9 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
-	"enotify/migrations"
 	"enotify/queue"
-	"enotify/queue/localpg"
 	"enotify/queue/queuetest"
 )
 
@@ -26,25 +24,7 @@ import (
 // goes on by itself when the standby is promoted.
 func TestDatabaseTurnsIntoAStandby(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("/var/tmp", "enotify-standby-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o711); err != nil { // as root, the server is another user
-		t.Fatal(err)
-	}
-	primary, err := localpg.Start(t.Context(), localpg.Options{Dir: dir, Unsafe: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = primary.Stop(context.Background()) })
-	f := &queuetest.Fixture{T: t, URL: primary.URL(), Conn: queuetest.Connect(t, primary.URL()), Deaf: true}
-	if _, err := migrations.Up(t.Context(), f.Conn); err != nil {
-		t.Fatal(err)
-	}
-	f.DB = queuetest.Open(t, f.URL)
-	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('town.example')`)
+	f := queuetest.NewOwnServer(t, true)
 	batch := f.Enqueue("menu", 2000, "a.example", "b.example", "c.example")
 
 	refusals := &counted{text: []byte("read-only transaction")}
@@ -58,10 +38,10 @@ func TestDatabaseTurnsIntoAStandby(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- f.Run(ctx, s, "pass") }()
 	f.Until(func() {}, `SELECT delivered >= 300 FROM enotify.batch_status WHERE id = $1`, batch)
-	if err := primary.Stop(t.Context()); err != nil {
+	if err := f.PostgreSQL.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	standby(t, filepath.Join(dir, "data"))
+	standby(t, filepath.Join(f.Dir, "data"))
 
 	refusals.await(t, 2)
 	sent := len(f.Sent())
@@ -71,7 +51,7 @@ func TestDatabaseTurnsIntoAStandby(t *testing.T) {
 	}
 
 	f.Conn = connectWhenUp(t, f.URL)
-	if !queuetest.Query[bool](f, `SELECT pg_promote()`) {
+	if !queuetest.Query[bool](f.Fixture, `SELECT pg_promote()`) {
 		t.Fatal("the standby was not promoted")
 	}
 	f.Until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
