@@ -24,7 +24,7 @@ func demo(t *testing.T, args ...string) *exec.Cmd {
 	}
 	cmd := exec.CommandContext(t.Context(), exe, append([]string{"demo", "--size", "0.05", "--first-retry", "1s"}, args...)...)
 	cmd.Args[0] = "enotify" // testscript.Main makes this main()
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + os.TempDir()}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + os.TempDir(), "GORACE=atexit_sleep_ms=0"}
 	return cmd
 }
 
