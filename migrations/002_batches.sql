@@ -209,15 +209,22 @@ CREATE TABLE enotify.batch_log (
     from_state enotify.batch_state,
     to_state   enotify.batch_state NOT NULL,
     by         name NOT NULL DEFAULT session_user,
+    person     text NOT NULL DEFAULT '',
+    node       text NOT NULL DEFAULT '',
     reason     text NOT NULL
 );
 CREATE INDEX batch_log_batch ON enotify.batch_log (batch_id, at);
-COMMENT ON TABLE  enotify.batch_log IS 'every change of state of every batch, written by the trigger batch_moved()';
+COMMENT ON TABLE  enotify.batch_log IS
+    'every change of state of every batch, and every new reason of a paused one, written by note_batch()';
 COMMENT ON COLUMN enotify.batch_log.batch_id IS 'the batch';
 COMMENT ON COLUMN enotify.batch_log.at IS 'when';
 COMMENT ON COLUMN enotify.batch_log.from_state IS 'the state before; NULL: the batch was created';
 COMMENT ON COLUMN enotify.batch_log.to_state IS 'the state after';
 COMMENT ON COLUMN enotify.batch_log.by IS 'login that changed it';
+COMMENT ON COLUMN enotify.batch_log.person IS
+    'who used the command line: batch … --by, else the user of the operating system. Octets beyond ASCII are %XX; '
+    'empty: it was changed by a node or by SQL';
+COMMENT ON COLUMN enotify.batch_log.node IS 'the node that changed it; empty: no node did';
 COMMENT ON COLUMN enotify.batch_log.reason IS 'why, for people';
 
 CREATE TABLE enotify.preflight (

@@ -23,6 +23,11 @@ type DB struct {
 // The error is one line that names host and port and holds no password; it wraps
 // ErrAway when the database may be there later.
 func Open(ctx context.Context, url string, maxConns int32) (*DB, error) {
+	return OpenAs(ctx, url, maxConns, As{})
+}
+
+// OpenAs is [Open] for somebody whom the log of batches shall name.
+func OpenAs(ctx context.Context, url string, maxConns int32, as As) (*DB, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, badURL(err)
@@ -30,7 +35,7 @@ func Open(ctx context.Context, url string, maxConns int32) (*DB, error) {
 	if maxConns > 0 {
 		config.MaxConns = maxConns
 	}
-	config.ConnConfig.RuntimeParams["application_name"] = "enotify"
+	config.ConnConfig.RuntimeParams["application_name"] = as.applicationName()
 	db := &DB{pooler: &atomic.Bool{}}
 	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
 		if db.pooler.Load() && c.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {

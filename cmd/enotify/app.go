@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"os/user"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -29,6 +32,7 @@ type app struct {
 	resolver    string
 	output      string
 	verbose     bool
+	by          string
 }
 
 func (a *app) rootCmd() *cobra.Command {
@@ -52,6 +56,7 @@ func (a *app) rootCmd() *cobra.Command {
 	f.StringVar(&a.databaseURL, "database-url", "", "PostgreSQL `URL`; default: DATABASE_URL, else a private PostgreSQL")
 	f.StringVar(&a.resolver, "resolver", "", "ask the DNS server at `HOST:PORT`; default: the system's")
 	f.StringVarP(&a.output, "output", "o", "table", "table or json")
+	f.StringVar(&a.by, "by", "", "your `NAME` for the log of batches; default: the user of the operating system")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log every delivery attempt")
 	root.AddCommand(a.runCmd(), a.demoCmd(), a.clientCmd(), a.batchCmd(), a.preflightCmd(), a.destinationCmd(), a.suppressionCmd(), a.nodeCmd(),
 		a.spfCmd(a.liveEgress), a.bounceCmd(), a.migrateCmd(), a.versionCmd())
@@ -76,6 +81,19 @@ func (a *app) environ(flags *pflag.FlagSet) (err error) {
 		a.databaseURL = a.getenv("DATABASE_URL")
 	}
 	return err
+}
+
+// person is who uses the command line: as --by says, else the user who called sudo,
+// else the user of the process.
+func (a *app) person() string {
+	name := cmp.Or(a.by, a.getenv("SUDO_USER"))
+	if name != "" {
+		return name
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return cmp.Or(a.getenv("USER"), fmt.Sprint("user ", os.Getuid())) // a container has no list of users
 }
 
 func (a *app) versionCmd() *cobra.Command {
@@ -130,7 +148,7 @@ func (a *app) withQueue(ctx context.Context, verb func(ctx context.Context, db *
 		return err
 	}
 	defer stop()
-	db, err := database.Open(ctx, databaseURL, 0)
+	db, err := database.Open(ctx, databaseURL, 0, queue.As{Person: a.person()})
 	if err != nil {
 		return err
 	}

@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -60,6 +58,9 @@ func batchID(text string) (int64, error) {
 
 // tally counts recipients by state, those that there are.
 func tally(s queue.Status) string {
+	if s.State == "draft" {
+		return figures.Some(s.Staged, "staged recipient")
+	}
 	parts := append([]string{figures.Some(s.Total, "recipient")}, figures.Counts(s.Counts())...)
 	return strings.Join(parts, ", ")
 }
@@ -67,9 +68,25 @@ func tally(s queue.Status) string {
 func (a *app) batchPauseCmd() *cobra.Command {
 	var reason string
 	cmd := a.batchVerb("pause", "Pause a batch; no new message begins after one second", func(ctx context.Context, db *queue.DB, batch int64) error {
+		s, err := db.Status(ctx, batch)
+		if err != nil {
+			return err
+		}
+		if s.State == "paused" {
+			said := "no reason was given"
+			if s.Reason != "" {
+				said = "its reason was: " + term.Clip(s.Reason, 200)
+			}
+			if reason == "" || reason == s.Reason {
+				said = strings.Replace(said, " was", " stays", 1)
+			} else {
+				said += "; now it is: " + term.Clip(reason, 200)
+			}
+			a.hint("batch %d was paused already; %s", batch, said)
+		}
 		return db.Pause(ctx, batch, reason)
 	})
-	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` that says why; it is kept and shown")
+	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` that says why; it is kept and shown, in place of an earlier one")
 	return cmd
 }
 
@@ -96,104 +113,6 @@ func (a *app) batchCancelCmd() *cobra.Command {
 	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` that says why; it is kept and shown")
 	yes = yesFlag(cmd)
 	return cmd
-}
-
-// batchStates are those that --state takes.
-var batchStates = []string{"draft", "queued", "sending", "draining", "retrying", "paused", "blocked", "done", "cancelled"}
-
-// listed is how long a batch that has finished stays in the list without --all.
-const listed = 24 * time.Hour
-
-func (a *app) batchListCmd() *cobra.Command {
-	var f queue.Filter
-	var all bool
-	limit := 50
-	cmd := &cobra.Command{
-		Use: "list", Short: "List unfinished batches and those finished within a day", Args: cobra.NoArgs,
-		Long: `Lists the unfinished batches, and then those that finished within a day, each
-the newest first. Of both it shows the newest 50; --limit shows more, and --before
-the next ones.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if f.State != "" && !slices.Contains(batchStates, f.State) {
-				return exit.Usagef("--state %s: want one of %s", f.State, strings.Join(batchStates, ", "))
-			}
-			if limit < 0 {
-				return exit.Usagef("--limit %d: want how many to show, or 0 for all", limit)
-			}
-			if !all {
-				f.Since = listed
-			}
-			if limit > 0 {
-				f.Limit = limit + 1 // one more shows that there are more
-			}
-			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
-				batches, err := db.Batches(ctx, f)
-				if err != nil {
-					return err
-				}
-				if len(batches) == 0 {
-					if err := seen(ctx, db); err != nil {
-						return err
-					}
-					if all {
-						a.hint("no batches")
-					} else {
-						a.hint("no batches; --all shows those that finished more than a day ago too")
-					}
-				}
-				batches, more := newest(batches, limit)
-				for _, hint := range more {
-					a.hint("%s", hint)
-				}
-				return a.print(batches, func(p *term.Page) { layBatches(p, batches) })
-			})
-		},
-	}
-	fl := cmd.Flags()
-	fl.StringVar(&f.State, "state", "", "only batches in `STATE`")
-	fl.StringVar(&f.Client, "client", "", "only batches of the client `DOMAIN`")
-	fl.BoolVar(&all, "all", false, "also batches that finished more than a day ago")
-	fl.IntVar(&limit, "limit", limit, "show at most `N` unfinished batches, and N finished ones; 0: all")
-	fl.Int64Var(&f.Before, "before", 0, "only batches with numbers below `ID`")
-	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(batchStates, cobra.ShellCompDirectiveNoFileComp))
-	return cmd
-}
-
-// newest keeps the first so many of the unfinished batches, and of the others, and
-// says what it leaves out. Limit 0 keeps all.
-func newest(batches []queue.Status, limit int) (kept []queue.Status, more []string) {
-	if limit == 0 {
-		return batches, nil
-	}
-	n := map[bool]int{}
-	kept = batches[:0]
-	for _, b := range batches {
-		finished := b.FinishedAt != nil
-		if n[finished]++; n[finished] <= limit {
-			kept = append(kept, b)
-			continue
-		}
-		kind := "unfinished"
-		if finished {
-			kind = "finished"
-		}
-		more = append(more, fmt.Sprintf("only the newest %d %s batches are listed; older ones: --limit 0, or --before %d", limit, kind, b.ID+1))
-	}
-	return kept, more
-}
-
-func layBatches(p *term.Page, batches []queue.Status) {
-	if len(batches) == 0 {
-		return
-	}
-	var rows [][]string
-	for _, s := range batches {
-		rows = append(rows, []string{
-			strconv.FormatInt(s.ID, 10), s.State, s.Client, strconv.Itoa(s.Priority), figures.Count(s.Total), figures.Count(s.Pending + s.Sending), figures.Count(s.Deferred),
-			figures.Count(s.Delivered), figures.Count(s.Bounced + s.Expired + s.Invalid), figures.Count(s.Suppressed + s.Cancelled), figures.Count(s.Unknown), term.Clip(s.Subject, 30), term.Clip(s.Reason, 60),
-		})
-	}
-	p.Table([]string{"BATCH", "STATE", "CLIENT", "PRIO", "TOTAL", "WAITING", "DEFERRED", "DELIVERED", "FAILED", "NOT SENT", "UNKNOWN", "SUBJECT", "WHY"}, rows...)
 }
 
 func (a *app) batchAuditCmd() *cobra.Command {

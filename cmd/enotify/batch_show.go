@@ -175,7 +175,7 @@ func (r batchDetails) lay(p *term.Page) {
 	p.Heading("Log")
 	var rows [][]string
 	for _, c := range r.Log {
-		rows = append(rows, []string{figures.Clock(c.At), c.To, c.By, c.Reason})
+		rows = append(rows, []string{figures.Clock(c.At), c.To, c.Who(), c.Reason})
 	}
 	p.Table([]string{"AT", "STATE", "BY", "WHY"}, rows...)
 }
@@ -216,6 +216,7 @@ func (r batchDetails) layHead(p *term.Page) {
 func (r batchDetails) layCounts(p *term.Page) {
 	if r.State == "draft" {
 		p.Heading("Not submitted yet: enotify batch submit %d", r.ID)
+		p.Table(nil, []string{"staged", figures.Count(r.Staged), "rows, not checked yet: each repeated address will count once"})
 		return
 	}
 	p.Heading("Recipients")
@@ -268,12 +269,13 @@ func (r batchDetails) layFailures(p *term.Page) {
 
 func (a *app) batchWatchCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "watch [ID]", Short: "Watch a batch until it ends, or the batch that has the turn", Args: cobra.MaximumNArgs(1),
+		Use: "watch [ID]", Short: "Watch a batch until it ends, or those that have the turn", Args: cobra.MaximumNArgs(1),
 		Long: `Shows the progress of a batch: how far and how fast, what is left at the slowest
 sites and why, which recipients were refused. On a terminal the picture is
 redrawn; in a pipe, and with -o json, a line is written when something changed.
 
-Without ID it shows the batch that has the turn, then the next one, until it is
+Without ID it shows the batch that has the turn until all its recipients were
+tried, also when it is paused meanwhile, then the next one, until it is
 interrupted.
 
 Exit codes, with ID: 0 done; 2 blocked; 1 cancelled, or an error.`,

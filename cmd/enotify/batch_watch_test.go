@@ -49,7 +49,7 @@ func TestBatchWatch(t *testing.T) {
 		t.Errorf("watching a batch that gets done: got %v, want exit 0", err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if last := lines[len(lines)-1]; !regexp.MustCompile(`^\d\d:\d\d:\d\d  batch 1 done 400/400, 1 bounced$`).MatchString(last) {
+	if last := lines[len(lines)-1]; !regexp.MustCompile(`^\d\d:\d\d:\d\d \S+  batch 1 done 400/400, 1 bounced$`).MatchString(last) {
 		t.Errorf("last line: got %q\n%s", last, out.String())
 	}
 

@@ -14,8 +14,7 @@ BEGIN
                 USING ERRCODE = 'object_not_in_prerequisite_state';
         END IF;
     END IF;
-    INSERT INTO enotify.batch_log (batch_id, from_state, to_state, reason)
-    VALUES (NEW.id, was, NEW.state, NEW.reason);
+    PERFORM enotify.note_batch(NEW.id, was, NEW.state, NEW.reason);
     IF NEW.state <> 'draft' THEN
         PERFORM pg_notify('enotify', format('batch %s %s', NEW.id, NEW.state));
     END IF;

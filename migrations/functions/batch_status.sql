@@ -10,6 +10,7 @@ SELECT b.id, b.idem_key, c.domain AS client, b.state::text AS state, b.reason, b
        n.expired + CASE WHEN b.state = 'done' THEN p.untried ELSE 0 END AS expired,
        n.unknown,
        n.cancelled + CASE WHEN b.state = 'cancelled' THEN p.untried ELSE 0 END AS cancelled,
+       CASE WHEN b.state = 'draft' THEN s.n ELSE b.staged END AS staged,
        b.duplicates, b.from_address, b.subject, b.on_unknown, b.created_by, b.created_at, b.submitted_at, b.not_before,
        b.expires_at, b.started_at, b.finished_at, b.pruned_at
 FROM enotify.batch b
@@ -30,6 +31,9 @@ CROSS JOIN LATERAL (
            coalesce(sum(d.last_seq - d.intent_seq), 0)::int AS untried
     FROM enotify.batch_domain d WHERE d.batch_id = b.id
 ) p
+CROSS JOIN LATERAL (
+    SELECT count(*)::int AS n FROM enotify.recipient_in i WHERE i.batch_id = b.id AND b.state = 'draft'
+) s
 LEFT JOIN (
     SELECT t.batch_id, count(*)::int AS waiting FROM enotify.retry t WHERE t.intent_at IS NULL GROUP BY t.batch_id
 ) r ON r.batch_id = b.id

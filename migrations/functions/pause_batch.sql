@@ -3,6 +3,10 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE b enotify.batch := enotify.my_batch(batch);
 BEGIN
     IF b.state = 'paused' THEN
+        IF coalesce(pause_batch.reason, '') NOT IN ('', b.reason) THEN
+            UPDATE enotify.batch x SET reason = pause_batch.reason WHERE x.id = b.id;
+            PERFORM enotify.note_batch(b.id, 'paused', 'paused', pause_batch.reason);
+        END IF;
         RETURN;
     ELSIF b.state NOT IN ('queued', 'sending', 'draining', 'retrying', 'blocked') THEN
         RAISE EXCEPTION 'batch % is %; there is nothing to pause', b.id, b.state
@@ -12,6 +16,7 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION enotify.pause_batch IS
-    'pauses a batch: within 1 s no new SMTP transaction begins; the ones under way finish and are recorded';
+    'pauses a batch: within 1 s no new SMTP transaction begins; the ones under way finish and are recorded. A batch '
+    'that is paused already takes the new reason, if one is given';
 
 GRANT EXECUTE ON FUNCTION enotify.pause_batch TO enotify_admin;

@@ -3,6 +3,8 @@ package insight
 import (
 	"context"
 	"time"
+
+	"enotify/queue"
 )
 
 // A Change is one step of a batch from state to state.
@@ -10,16 +12,33 @@ type Change struct {
 	At     time.Time `json:"at"`
 	From   string    `json:"from"` // "" when it was created
 	To     string    `json:"to"`
-	By     string    `json:"by"` // login
+	By     string    `json:"by"`     // login
+	Person string    `json:"person"` // at the command line; "" when it was a node, or SQL
+	Node   string    `json:"node"`   // "" when it was no node
 	Reason string    `json:"reason"`
 }
 
+// Who says who made the change.
+func (c Change) Who() string {
+	switch {
+	case c.Node != "":
+		return "node " + c.Node
+	case c.Person != "":
+		return c.Person + " (login " + c.By + ")"
+	}
+	return "login " + c.By
+}
+
 const historySQL = `
-SELECT at, coalesce(from_state::text, ''), to_state::text, by::text, reason FROM enotify.batch_log WHERE batch_id = $1 ORDER BY at`
+SELECT at, coalesce(from_state::text, ''), to_state::text, by::text, person, node, reason FROM enotify.batch_log WHERE batch_id = $1 ORDER BY at`
 
 // History lists the states that a batch went through, in order.
 func (r Reader) History(ctx context.Context, batch int64) ([]Change, error) {
-	return collect[Change](ctx, r, historySQL, batch)
+	log, err := collect[Change](ctx, r, historySQL, batch)
+	for i := range log {
+		log[i].Person, log[i].Node = queue.Unescaped(log[i].Person), queue.Unescaped(log[i].Node)
+	}
+	return log, err
 }
 
 // A Failure is what one recipient domain says to recipients of a batch, and how

@@ -55,8 +55,8 @@ func PrivateDir() string {
 
 // Open opens a database whose schema is that of this program; it changes nothing.
 // It keeps up to maxConns connections; 0 leaves that to the URL.
-func Open(ctx context.Context, databaseURL string, maxConns int32) (*queue.DB, error) {
-	db, err := queue.Open(ctx, databaseURL, maxConns)
+func Open(ctx context.Context, databaseURL string, maxConns int32, as queue.As) (*queue.DB, error) {
+	db, err := queue.OpenAs(ctx, databaseURL, maxConns, as)
 	if err != nil {
 		return nil, err
 	}
@@ -70,10 +70,10 @@ func Open(ctx context.Context, databaseURL string, maxConns int32) (*queue.DB, e
 
 // Await is [Open] for a node, which brings the schema up to date, and waits for a
 // database that is not there yet. The log says so at once, and then every half minute.
-func Await(ctx context.Context, databaseURL string, maxConns int32, log *slog.Logger) (*queue.DB, error) {
+func Await(ctx context.Context, databaseURL string, maxConns int32, as queue.As, log *slog.Logger) (*queue.DB, error) {
 	const pause, reminder = time.Second, 30
 	for tries := 0; ; tries++ {
-		db, err := queue.Open(ctx, databaseURL, maxConns)
+		db, err := queue.OpenAs(ctx, databaseURL, maxConns, as)
 		if err == nil {
 			if _, err = Migrate(ctx, databaseURL, log); err == nil {
 				return db, nil

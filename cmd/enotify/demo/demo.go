@@ -111,7 +111,7 @@ func unlessEnded(ctx context.Context, err error) error {
 
 // perform sets the stage, sends while it shows what happens, and sums up.
 func (d *demo) perform(ctx context.Context, databaseURL string) (err error) {
-	if d.db, err = database.Await(ctx, databaseURL, 8, d.Log); err != nil {
+	if d.db, err = database.Await(ctx, databaseURL, 8, queue.As{}, d.Log); err != nil {
 		return err
 	}
 	defer d.db.Close()

@@ -17,7 +17,7 @@ import (
 
 var seconds = regexp.MustCompile(`\(in \d+ s\)`)
 
-var times = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`)
+var times = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z0-9+-]+`)
 
 func TestMain(m *testing.M) { queuetest.Main(m) }
 

@@ -33,8 +33,11 @@ func Days(d time.Duration) string { return Some(int(d/(24*time.Hour)), "day") }
 // least.
 func Estimate(d time.Duration) string { return Span(max(d, time.Second)) }
 
-// Clock is a time by the reader's clock.
-func Clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+// Clock is a time by the reader's clock, with its zone.
+func Clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") }
+
+// TimeOfDay is Clock without the day.
+func TimeOfDay(t time.Time) string { return t.Local().Format("15:04:05 MST") }
 
 // ParseMoment reads a time as operators write it: RFC 3339, or how long after
 // now (2h, 90m, 3d, 1w2d12h). A duration never leads into the past.

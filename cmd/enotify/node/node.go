@@ -37,7 +37,7 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	defer stop()
-	db, err := database.Await(ctx, databaseURL, connections, c.Log)
+	db, err := database.Await(ctx, databaseURL, connections, queue.As{Node: c.Name}, c.Log)
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,9 @@ func (w *Watch) Frame(p *Progress, width int) []string {
 	if p.Reason != "" {
 		frame = append(frame, term.Wrap(p.Reason, width)...)
 	}
+	if p.HasTurn != 0 {
+		frame = append(frame, term.Cut(p.other(), width))
+	}
 	column := 22
 	if width < 80 {
 		column = 16
@@ -67,7 +70,15 @@ func (p *Progress) Line() string {
 	if p.Reason != "" {
 		said = append(said, term.Clip(p.Reason, 200))
 	}
+	if p.HasTurn != 0 {
+		said = append(said, p.other())
+	}
 	return strings.Join(said, ", ")
+}
+
+// other names the batch that goes on while this one does not.
+func (p *Progress) other() string {
+	return fmt.Sprintf("batch %d has the turn: enotify batch watch %[1]d", p.HasTurn)
 }
 
 // speed says how far it is, how fast it goes, and when it is over.

@@ -5,6 +5,7 @@ package watch
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"enotify/cmd/enotify/destinations"
 	"enotify/cmd/enotify/exit"
+	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	"enotify/queue/insight"
@@ -27,11 +29,11 @@ const (
 	whyShown     = 5
 )
 
-// A Watch shows one batch, or whichever has the turn.
+// A Watch shows one batch, or one after the other as they have the turn.
 type Watch struct {
 	DB     *queue.DB
 	Screen *term.Screen
-	ID     int64 // 0: whichever has the turn
+	ID     int64 // 0: the batch that has the turn, until all its recipients were tried; then the next
 
 	// JSON writes an object when something has changed, in place of a picture or line.
 	JSON bool
@@ -40,6 +42,7 @@ type Watch struct {
 	// Hint gets what is no result.
 	Hint io.Writer
 
+	current   int64 // that it keeps to while ID is 0
 	samples   []sample
 	details   Progress // as looked at last in full, which takes the database longer
 	detailsAt time.Time
@@ -62,7 +65,8 @@ type Progress struct {
 	PerSecond float64           `json:"per_second"`
 	ETA       *float64          `json:"seconds_left"` // nil: nobody can say
 	NextDue   *time.Time        `json:"next_due_at"`
-	Sites     []Site            `json:"sites"` // that most wait for
+	HasTurn   int64             `json:"has_turn,omitempty"` // the batch that has the turn while this one is paused, blocked or waits; 0: none
+	Sites     []Site            `json:"sites"`              // that most wait for
 	Failures  []insight.Failure `json:"failures"`
 }
 
@@ -122,12 +126,9 @@ func (w *Watch) look(ctx context.Context) (*Progress, error) {
 	if w.ID != 0 {
 		p.Status, err = w.DB.Status(ctx, w.ID)
 	} else {
-		var found bool
-		if p.Status, found, err = w.turn(ctx); err == nil && !found {
-			return nil, nil
-		}
+		p, err = w.follow(ctx)
 	}
-	if err != nil {
+	if err != nil || p == nil {
 		return nil, err
 	}
 	if p.State == "draft" {
@@ -154,15 +155,42 @@ func (w *Watch) look(ctx context.Context) (*Progress, error) {
 	return p, err
 }
 
-// turn is the batch that has the turn, or else one that is under way.
-func (w *Watch) turn(ctx context.Context) (queue.Status, bool, error) {
-	all, err := w.DB.Batches(ctx, queue.Filter{Since: time.Second})
+// follow is the batch to show when none was named: the one shown before, until all
+// its recipients were tried; else the batch that has the turn, or one that is under
+// way. A batch that is paused stays, so that whoever watches it learns so.
+func (w *Watch) follow(ctx context.Context) (p *Progress, err error) {
+	var turn *queue.Status
 	for _, state := range []string{"sending", "draining", "retrying"} {
-		if i := slices.IndexFunc(all, func(s queue.Status) bool { return s.State == state }); i >= 0 {
-			return all[i], true, err
+		under, err := w.DB.Batches(ctx, queue.Filter{State: state, Since: time.Second, Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		if len(under) > 0 && under[0].FinishedAt == nil {
+			turn = &under[0]
+			break
 		}
 	}
-	return queue.Status{}, false, err
+	if w.current != 0 && (turn == nil || turn.ID != w.current) {
+		now, err := w.DB.Status(ctx, w.current)
+		tried := now.FinishedAt != nil || now.State == "retrying" && now.Pending+now.Sending == 0
+		switch {
+		case errors.Is(err, queue.ErrNotFound): // its client was removed
+		case err != nil:
+			return nil, err
+		case !tried || now.FinishedAt == nil && turn == nil:
+			p := &Progress{Status: now}
+			if turn != nil {
+				p.HasTurn = turn.ID
+			}
+			return p, nil
+		}
+	}
+	if turn == nil {
+		w.current = 0
+		return nil, nil
+	}
+	w.current = turn.ID
+	return &Progress{Status: *turn}, nil
 }
 
 func (w *Watch) sites(ctx context.Context, batch int64) ([]Site, error) {
@@ -215,6 +243,6 @@ func (w *Watch) show(p *Progress) error {
 	if w.JSON {
 		return term.WriteJSONLine(w.Out, p)
 	}
-	_, err := fmt.Fprintln(w.Out, term.Sprintf("%s  batch %d %s", time.Now().Format(time.TimeOnly), p.ID, p.Line()))
+	_, err := fmt.Fprintln(w.Out, term.Sprintf("%s  batch %d %s", figures.TimeOfDay(time.Now()), p.ID, p.Line()))
 	return err
 }
