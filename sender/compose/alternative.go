@@ -81,7 +81,7 @@ func fragment(source string) string {
 	return s
 }
 
-// textWidth is how many characters a line of text has where it can be broken.
+// textWidth is the most characters of a line of text, where it can be broken.
 const textWidth = 76
 
 // toText makes text of HTML: what a reader would see, links with their address
@@ -126,7 +126,7 @@ type textWriter struct {
 	cells int // of the row
 }
 
-// A link is an <a> that is open.
+// A link is an <a> element that is not closed yet.
 type link struct {
 	href string
 	text strings.Builder
@@ -135,7 +135,7 @@ type link struct {
 // unseen are elements whose content is not shown.
 var unseen = map[string]bool{"head": true, "style": true, "script": true, "title": true, "template": true}
 
-// blocks are elements that stand on lines of their own, with that many empty
+// blocks are elements that stand on lines of their own; the number counts the empty
 // lines before and after.
 var blocks = map[string]int{
 	"p": 1, "h1": 1, "h2": 1, "h3": 1, "h4": 1, "h5": 1, "h6": 1, "ul": 1, "ol": 1, "dl": 1, "table": 1, "blockquote": 1, "pre": 1, "hr": 1,
@@ -280,7 +280,7 @@ func (w *textWriter) text(s string) {
 	w.words(s)
 }
 
-// words writes text whose white space means no more than a space.
+// words writes text in which every run of white space is one space.
 func (w *textWriter) words(s string) {
 	for s != "" {
 		i := strings.IndexAny(s, " \t\r\n\f")

@@ -92,7 +92,7 @@ func split(literals []string, near int, encode func(b, text []byte, broken bool)
 			chunks = append(chunks, chunk{run: run, broken: broken})
 			l = l[end:]
 		}
-		// What is left of l begins at the start of a line.
+		// The rest of l begins at the start of a line.
 		if last {
 			if l != "" {
 				chunks = append(chunks, chunk{fixed: encode(nil, []byte(l), false)})
@@ -174,7 +174,7 @@ func (b *body) encode(to []byte, c *coded, k chunk, text []byte) []byte {
 	return appendQP(to, text, k.broken)
 }
 
-// size is how many octets the body takes in memory.
+// size is the body's size in memory, in octets.
 func (c *coded) size() (n int) {
 	for _, k := range c.chunks {
 		n += len(k.fixed)

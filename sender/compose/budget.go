@@ -18,7 +18,7 @@ type Budget struct {
 	changed chan struct{} // closed when some was given back
 }
 
-// free is what a message may take without being counted.
+// free is the size up to which a message is not counted, in octets.
 const free = 64 << 10
 
 // Take waits until a message of the batch may take n octets, and returns what
@@ -57,7 +57,7 @@ func (b *Budget) Take(ctx context.Context, batch int64, n int) (give func(), err
 	}
 }
 
-// Used is how many octets are taken.
+// Used is the number of octets that are taken.
 func (b *Budget) Used() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

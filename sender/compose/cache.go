@@ -61,7 +61,7 @@ func (c *Letters) find(b *queue.Batch) *kept {
 	return k
 }
 
-// estimate is about what the letter of a batch takes.
+// estimate is the approximate size of a batch's letter, in octets.
 func estimate(b *queue.Batch) int {
 	n := 2 * (len(b.Text) + len(b.HTML))
 	for _, a := range b.Attachments {

@@ -110,7 +110,7 @@ func appendEncoded(b []byte, s string, col int) []byte {
 	return b
 }
 
-// fits is how many octets of s an encoded-word of that room holds.
+// fits is the number of octets of s that an encoded-word of that room holds.
 func fits(s string, room int, asB bool) (n int) {
 	taken := 0
 	for n < len(s) {

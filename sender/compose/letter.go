@@ -95,7 +95,7 @@ func newLetter(b *queue.Batch) (*Letter, error) {
 	return l, nil
 }
 
-// oneLine is all errors in one line, nil when there are none.
+// oneLine joins all errors in one line; it is nil when there are none.
 func oneLine(errs []error) error {
 	var found error
 	for _, err := range errs {
@@ -166,7 +166,7 @@ func (l *Letter) Judge(err error) error {
 	return err
 }
 
-// Need is about what the message for m takes in memory beside what all share.
+// Need estimates the memory, in octets, that the message for m takes beside the shared parts.
 func (l *Letter) Need(m queue.Message) int {
 	if l.same() {
 		return 0

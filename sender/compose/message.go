@@ -48,7 +48,7 @@ func (m *Message) Release() {
 	}
 }
 
-// Own is how many octets of memory are this message's alone.
+// Own is the memory that only this message uses, in octets.
 func (m *Message) Own() int { return cap(m.own) + cap(m.values) + cap(m.lines) }
 
 // Compose writes the message for one recipient, with fields of its own, each
@@ -230,7 +230,7 @@ func (m *Message) Date() time.Time { return m.letter.Date() }
 // Sign puts a field in front of the message.
 func (m *Message) Sign(field []byte) { m.signatures = append(m.signatures, field...) }
 
-// Size is how many octets the message has (RFC 1870 §3), dots not doubled.
+// Size is the message's size in octets (RFC 1870 §3), dots not doubled.
 func (m *Message) Size() int {
 	n := len(m.signatures) + m.head
 	for _, s := range m.body {

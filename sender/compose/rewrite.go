@@ -6,7 +6,7 @@ import (
 	"text/template/parse"
 )
 
-// maxDepth is how deep a template may be nested.
+// maxDepth is the deepest nesting that a template may have.
 const maxDepth = 100
 
 // A rewriter goes through one template. It counts the nodes, so that each turn

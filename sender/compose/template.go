@@ -67,7 +67,7 @@ func newPart(name, content string, isHTML bool) (*part, error) {
 	return p, nil
 }
 
-// holes is how many values the part is filled with.
+// holes is the number of values that fill the part.
 func (p *part) holes() int { return len(p.literals) - 1 }
 
 // fill appends what fills the holes to out, and where each of these values ends

@@ -61,7 +61,7 @@ func (d *door) Accept() (net.Conn, error) {
 	}
 }
 
-// Close lets nobody in any more, and those out who are not handing in a mail.
+// Close stops accepting, and closes the connections that are not handing in a mail.
 func (d *door) Close() error {
 	d.closed.Do(func() {
 		d.failed = d.Listener.Close()
@@ -151,7 +151,7 @@ func (g *guest) Read(b []byte) (int, error) {
 	return g.Conn.Read(b)
 }
 
-// hands says whether the guest hands in a mail.
+// hands notes whether the guest is handing in a mail.
 func (g *guest) hands(busy bool) {
 	g.door.mu.Lock()
 	defer g.door.mu.Unlock()

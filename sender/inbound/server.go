@@ -30,7 +30,7 @@ type Server struct {
 	LMTP bool        // RFC 2033, for a mail server of ours in front
 	TLS  *tls.Config // offers STARTTLS (RFC 3207); nil does not
 
-	// Open returns whom a token names, as token.Keys.Open does.
+	// Open returns the recipient that a token names, as token.Keys.Open does.
 	Open func(ctx context.Context, p token.Purpose, text string) (token.Subject, error)
 	// Known reports whether that recipient is still known. An error of it or of
 	// Deliver that wraps queue.ErrNotFound says no: the remote is told not to try again.
@@ -112,7 +112,7 @@ func (s *Server) logger() *slog.Logger {
 	return s.Log
 }
 
-// quiet logs at debug what strangers do to a connection.
+// quiet logs errors of a connection at level debug: strangers cause them at will.
 type quiet struct{ log *slog.Logger }
 
 func (q quiet) Printf(format string, v ...any) {

@@ -50,7 +50,7 @@ var (
 	errLater   = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "cannot record it just now, try again"}
 )
 
-// Mail takes any sender.
+// Mail accepts any envelope sender.
 func (s *session) Mail(string, *smtp.MailOptions) error { return nil }
 
 // Rcpt takes an address that we have signed, of a recipient who is still known,
@@ -86,7 +86,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	return nil
 }
 
-// Data takes a mail, for all of its recipients or for none.
+// Data accepts a mail for all of its recipients or for none.
 func (s *session) Data(r io.Reader) error {
 	s.guest.hands(true)
 	defer s.guest.hands(false)

@@ -12,7 +12,7 @@ import (
 	"enotify/sender/token"
 )
 
-// A Mail is one that came back.
+// A Mail is a mail that came back.
 type Mail struct {
 	Name string        // for people: the file, and in an mbox the number in it
 	Raw  []byte        // at most report.MaxBytes of it
@@ -32,7 +32,7 @@ type Queue interface {
 // A Desk takes mail that came back. Queue and Open must be set.
 type Desk struct {
 	Queue Queue
-	// Open returns whom a token names, as token.Keys.Open does.
+	// Open returns the recipient that a token names, as token.Keys.Open does.
 	Open   func(ctx context.Context, p token.Purpose, text string) (token.Subject, error)
 	Reader report.Reader // by whose rules mails are read
 	// Taken is told of what the listener took and had recorded, and of mail at a

@@ -75,7 +75,7 @@ func (k Key) mint(purpose Purpose, s Subject) string {
 	return k.ID + "-" + encoding.EncodeToString(name) + "-" + encoding.EncodeToString(mac.Sum(nil)[:macOctets])
 }
 
-// Open returns whom a token names. The case of letters does not matter, since
+// Open returns the recipient that a token names. The case of letters does not matter, since
 // some hosts change it in local parts. The error is ErrMalformed, ErrUnknownKey
 // or ErrForged.
 func (k Keys) Open(purpose Purpose, text string) (Subject, error) {
