@@ -3,7 +3,7 @@
 //
 // # Where things are
 //
-//	001_types.sql … 007_grants.sql   roles' grants, types, tables: what holds data
+//	001_types.sql … 008_events.sql   roles' grants, types, tables: what holds data
 //	functions/NAME.sql               one function or view each: its body, comment,
 //	                                 triggers and grants
 //
@@ -46,7 +46,7 @@
 //
 // Until the first release edit the numbered files; nothing older is to be kept.
 // A released file never changes (testdata/released.txt lists their hashes): add a
-// file with the next number, 008_name.sql, with the ALTER TABLE, the COMMENT of
+// file with the next number, 009_name.sql, with the ALTER TABLE, the COMMENT of
 // each new column and the GRANTs of each new table. Then update the golden
 // dump, which shows the effect on the schema:
 //

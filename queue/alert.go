@@ -35,6 +35,7 @@ const (
 	AlertComplaints    = "complaints"         // readers call too much of a client's mail spam
 	AlertDurability    = "durability"         // the database may forget what it has committed
 	AlertWentBack      = "database_went_back" // the database has forgotten what it had committed
+	AlertWebhook       = "webhook_disabled"   // a receiver of events has failed for days
 	AlertStalled       = "stalled"            // a batch does not move though its sites are open
 )
 

@@ -34,6 +34,7 @@ const (
 	NounSuppression Noun = "suppression of"      // an address
 	NounTokenKey    Noun = "key"
 	NounRecipient   Noun = "recipient"
+	NounWebhook     Noun = "webhook"
 )
 
 // A Problem is an error about a thing that the caller named. What to do about it
@@ -110,6 +111,8 @@ var rules = map[string]string{
 	"attachment_content_check":                   "an attachment is larger than 25 MiB",
 	"batch_pruned_check":                         "the batch was pruned: whom it went to is not known any more",
 	"suppression_address_check":                  "the address is longer than 320 characters",
+	"event_setting_keep_check":                   "events are kept for an hour at least",
+	"webhook_url_check":                          "the URL of a webhook is no http: or https: URL, or longer than 2000 characters",
 	"destination_rate_messages_check":            "a rate is not negative",
 }
 

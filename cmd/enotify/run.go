@@ -14,7 +14,7 @@ import (
 
 func (a *app) runCmd() *cobra.Command {
 	var c node.Config
-	var egress, allowMX []string
+	var egress, allowMX, allowWebhook []string
 	var private bool
 	cmd := &cobra.Command{
 		Use: "run", Short: "Run a node: send queued batches until a signal", Args: cobra.NoArgs,
@@ -28,6 +28,9 @@ func (a *app) runCmd() *cobra.Command {
 				return err
 			}
 			if c.AllowMX, err = settings.Networks("--allow-mx", allowMX); err != nil {
+				return err
+			}
+			if c.AllowWebhook, err = settings.Networks("--allow-webhook", allowWebhook); err != nil {
 				return err
 			}
 			if c.StateDir == "" {
@@ -64,6 +67,7 @@ func (a *app) runCmd() *cobra.Command {
 	f.DurationVar(&c.Recheck, "spf-recheck", 6*time.Hour, "time between SPF checks of clients without a batch")
 	f.BoolVar(&c.RequireDurable, "require-durable", false, "refuse a database server that may forget what it has committed: fsync or full_page_writes off, or only asynchronous standbys")
 	f.StringVar(&c.StateDir, "state-dir", "", "`FOLDER` of the journal, on a disk that outlives the process; nodes of one host may share it; default: in the user's state folder")
+	f.StringSliceVar(&allowWebhook, "allow-webhook", nil, "`NETWORKS` where webhooks may be although they are private or loopback, separated by commas; http without encryption is allowed there too")
 	f.StringVar(&c.Listen, "listen", "", "serve /healthz, /metrics and the unsubscribe page at `ADDR`, such as 127.0.0.1:9025")
 	f.StringVar(&c.PublicURL, "public-url", "", "https `URL` at which readers reach the unsubscribe page; pass its /u/ on to --listen")
 	bounceRulesFlag(f, &c.BounceRules)

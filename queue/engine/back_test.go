@@ -208,3 +208,33 @@ func TestDatabaseWentBack(t *testing.T) {
 		})
 	}
 }
+
+// The numbers of events that a database has forgotten are not given again: a reader
+// goes on after the last one that it has seen, and misses nothing.
+func TestEventNumbersAfterTheDatabaseWentBack(t *testing.T) {
+	t.Parallel()
+	d := newForgetful(t)
+	d.Exec(`UPDATE enotify.event_setting SET every = true`)
+	last := func(key string) (last int64) {
+		t.Helper()
+		d.Exec(`SELECT enotify.create_batch($1, 'info@town.example', 's', 't')`, key)
+		d.Exec(`SELECT enotify.number_events()`)
+		return queuetest.Query[int64](d.Fixture, `SELECT enotify.last_event()`)
+	}
+	first := last("kept")
+	d.remember()
+	var read int64
+	for _, key := range []string{"lost 1", "lost 2", "lost 3"} {
+		read = last(key)
+	}
+	if read < first+3 {
+		t.Fatalf("numbers before: got %d and then %d, want three events more", first, read)
+	}
+	d.forget(false)
+	last("new 1")
+	last("new 2")
+	got := queuetest.Query[[]string](d.Fixture, `SELECT array_agg(idem_key ORDER BY id) FROM enotify.events($1)`, read)
+	if diff := cmp.Diff([]string{"new 1", "new 2"}, got); diff != "" {
+		t.Errorf("events after the last one read (-want +got):\n%s", diff)
+	}
+}

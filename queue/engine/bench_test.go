@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -63,8 +64,14 @@ func BenchmarkSeal(b *testing.B) {
 }
 
 // BenchmarkServe takes recipients through intent and outcome, with a handler
-// that says at once that all is well, over four connections.
+// that says at once that all is well, over four connections; with events recorded
+// and numbered, and without.
 func BenchmarkServe(b *testing.B) {
+	b.Run("events off", func(b *testing.B) { benchmarkServe(b, false) })
+	b.Run("events on", func(b *testing.B) { benchmarkServe(b, true) })
+}
+
+func benchmarkServe(b *testing.B, events bool) {
 	const n = 400_000
 	for b.Loop() {
 		b.StopTimer()
@@ -90,12 +97,31 @@ func BenchmarkServe(b *testing.B) {
 			UntilIdle: true,
 			Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
 		}
+		if _, err := conn.Exec(b.Context(), `UPDATE enotify.event_setting SET every = $1`, events); err != nil {
+			b.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(b.Context())
+		var numbering sync.WaitGroup
+		numbering.Go(func() { // as package webhook does
+			for tick := time.NewTicker(500 * time.Millisecond); ctx.Err() == nil; {
+				_, _ = db.NumberEvents(ctx)
+				select {
+				case <-ctx.Done():
+				case <-tick.C:
+				}
+			}
+		})
 		b.StartTimer()
 		start := time.Now()
 		if err := s.Serve(b.Context()); err != nil {
 			b.Fatal(err)
 		}
-		b.Logf("%d in %v", n, time.Since(start))
+		took := time.Since(start)
+		b.StopTimer()
+		cancel()
+		numbering.Wait()
+		b.Logf("%d in %v", n, took)
+		b.StartTimer()
 	}
 	b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "recipients/s")
 }

@@ -86,6 +86,10 @@ type Config struct {
 	// PublicURL is where readers reach the unsubscribe page, https; "" is nowhere.
 	PublicURL string
 
+	// AllowWebhook are networks where receivers of events may be though they are none
+	// of the public internet; see [webhook.Runner].
+	AllowWebhook []netip.Prefix
+
 	// BounceRules is a file with rules of the operator's own for replies; "" is
 	// none. See [bounce.Override].
 	BounceRules string

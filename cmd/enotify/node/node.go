@@ -17,6 +17,7 @@ import (
 	"enotify/cmd/enotify/destinations"
 	"enotify/cmd/enotify/keyring"
 	"enotify/cmd/enotify/unsubscribe"
+	"enotify/cmd/enotify/webhook"
 	"enotify/queue"
 	"enotify/queue/engine"
 	"enotify/queue/guard"
@@ -66,6 +67,7 @@ type parts struct {
 	server   *engine.Server
 	guard    *guard.Guard
 	policies *policies
+	webhooks *webhook.Runner
 }
 
 // assemble wires the parts together. It takes the addresses that the node
@@ -110,6 +112,7 @@ func (c Config) assemble(ctx context.Context, db *queue.DB) (_ *parts, err error
 		DB: db, Checker: &checker{c.Resolver, &p.mail.DKIM, p.log}, BounceDomain: c.BounceDomain, Every: c.Recheck, Log: p.log,
 		Judged: p.server.Wake, Alerted: p.monitor.alert,
 	}
+	p.webhooks = &webhook.Runner{DB: db, Name: c.Name, Allow: c.AllowWebhook, Resolver: c.Resolver, Log: p.log, Alerted: p.monitor.alert}
 	p.policies = &policies{db: db, keys: keys, mail: p.mail, throttle: limits, log: p.log, wake: make(chan struct{}, 1)}
 	if err := p.policies.load(ctx); err != nil {
 		return nil, fmt.Errorf("limits could not be read from the database: %w", err)
@@ -156,7 +159,8 @@ func (p *parts) run(ctx context.Context) error {
 	around, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var group errgroup.Group
-	group.Go(func() error { return listen(around, p.db, p.log, p.server.Wake, p.guard.Wake, p.policies.Wake) })
+	group.Go(func() error { return listen(around, p.db, p.log, p.server.Wake, p.guard.Wake, p.policies.Wake, p.webhooks.Wake) })
+	group.Go(func() error { p.webhooks.Run(around); return nil })
 	group.Go(func() error { p.policies.run(around); return nil })
 	group.Go(func() error { durable.run(around); return nil })
 	group.Go(func() error { return p.monitor.run(around) })
@@ -173,9 +177,19 @@ func (p *parts) run(ctx context.Context) error {
 	err := p.server.Serve(ctx)
 	cancel()
 	err = errors.Join(err, group.Wait())
+	if p.UntilIdle && ctx.Err() == nil {
+		p.pushRest(ctx)
+	}
 	p.mail.Close()
 	p.log.Info("stopped")
 	return err
+}
+
+// pushRest tells webhooks what happened last, before a node ends that has sent all.
+func (p *parts) pushRest(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, p.Grace)
+	defer cancel()
+	p.webhooks.Drain(ctx)
 }
 
 // close gives back the addresses of parts that are not run.
