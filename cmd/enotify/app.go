@@ -29,6 +29,7 @@ type app struct {
 	begun          bool // the command line made sense: a verb runs
 
 	databaseURL string
+	readURL     string
 	resolver    string
 	output      string
 	verbose     bool
@@ -54,6 +55,7 @@ func (a *app) rootCmd() *cobra.Command {
 	}
 	f := root.PersistentFlags()
 	f.StringVar(&a.databaseURL, "database-url", "", "PostgreSQL `URL`; default: DATABASE_URL, else a private PostgreSQL")
+	f.StringVar(&a.readURL, "read-url", "", "PostgreSQL `URL` of a standby that list, show, audit, report and export read; default: the database itself")
 	f.StringVar(&a.resolver, "resolver", "", "ask the DNS server at `HOST:PORT`; default: the system's")
 	f.StringVarP(&a.output, "output", "o", "table", "table or json")
 	f.StringVar(&a.by, "by", "", "your `NAME` for the log of batches; default: the user of the operating system")

@@ -130,7 +130,7 @@ Exit codes: 0 all counts agree; 2 they do not.`,
 					return err
 				}
 			}
-			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+			return a.withReader(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 				audits, err := db.Audit(ctx, id)
 				if err != nil {
 					return err

@@ -44,7 +44,7 @@ the next ones.`,
 			if limit > 0 {
 				f.Limit = limit + 1 // one more shows that there are more
 			}
-			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+			return a.withReader(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 				batches, err := db.Batches(ctx, f)
 				if err != nil {
 					return err

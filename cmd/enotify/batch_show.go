@@ -57,7 +57,7 @@ same settings sends it. Before the batch begins, the Date is that of its creatio
 			if message != "" {
 				return a.showMessage(cmd.Context(), own, id, message)
 			}
-			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+			return a.withReader(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 				r, err := readDetails(ctx, db, id)
 				if err != nil {
 					return err

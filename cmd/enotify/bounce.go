@@ -216,7 +216,7 @@ it is one page that opens from disk.`,
 			if batch != 0 && !cmd.Flags().Changed("since") {
 				window = 100 * 365 * 24 * time.Hour // all of it
 			}
-			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+			return a.withReader(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 				r := bouncereport.New(insight.Scope{Client: client, Batch: batch, Since: time.Now().Add(-window)})
 				if err := insight.Of(db).Refusals(ctx, insight.Scope{Client: client, Batch: batch, Since: r.Since}, r.Add); err != nil {
 					return err

@@ -72,7 +72,7 @@ func domainsOf(clients []queue.Client, login string) string {
 func (a *app) clientListCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the clients", Args: cobra.NoArgs,
-		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
+		RunE: a.onReader(func(ctx context.Context, db *queue.DB, _ []string) error {
 			clients, err := db.Clients(ctx)
 			if err != nil {
 				return err
@@ -121,7 +121,7 @@ const verdictsShown = 30
 func (a *app) clientShowCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "show DOMAIN", Short: "Show a client: logins, SPF results, batches", Args: one("a domain"),
-		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {
+		RunE: a.onReader(func(ctx context.Context, db *queue.DB, args []string) error {
 			c, err := db.Client(ctx, args[0])
 			if err != nil {
 				return err

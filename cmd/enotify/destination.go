@@ -26,7 +26,7 @@ func (a *app) destinationCmd() *cobra.Command {
 func (a *app) destinationListCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the limits that apply: set and built-in ones", Args: cobra.NoArgs,
-		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
+		RunE: a.onReader(func(ctx context.Context, db *queue.DB, _ []string) error {
 			all, err := destinations.List(ctx, db)
 			if err != nil {
 				return err

@@ -36,7 +36,7 @@ func (a *app) suppressionListCmd() *cobra.Command {
 			if limit < 0 {
 				return exit.Usagef("--limit %d: want 0 or more", limit)
 			}
-			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+			return a.withReader(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 				ask := limit
 				if limit > 0 {
 					ask++ // to know whether there are more
@@ -231,7 +231,7 @@ func (a *app) suppressionExportCmd() *cobra.Command {
 	var client string
 	cmd := &cobra.Command{
 		Use: "export", Short: "Print all suppressed addresses as CSV that import reads", Args: cobra.NoArgs,
-		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
+		RunE: a.onReader(func(ctx context.Context, db *queue.DB, _ []string) error {
 			w := csv.NewWriter(a.stdout)
 			if err := w.Write(suppressionColumns); err != nil {
 				return err

@@ -54,7 +54,7 @@ every returned mail. For pruned batches only the suppression is known.`,
 			if err != nil {
 				return exit.Usagef("--since %s: want a duration such as 90d or 12h", since)
 			}
-			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+			return a.withReader(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 				e, err := explain(ctx, db, args[0], time.Now().Add(-window), limit)
 				if err != nil {
 					return err

@@ -36,8 +36,8 @@ func newForgetful(t *testing.T) *forgetful {
 
 func (d *forgetful) start() {
 	d.Helper()
-	d.server = again(d.T, d.data)
-	d.Conn = connectWhenUp(d.T, d.URL)
+	d.server = queuetest.StartAgain(d.T, d.data)
+	d.Conn = queuetest.ConnectWhenUp(d.T, d.URL)
 }
 
 // kill ends the server with all it has not written.
@@ -89,8 +89,8 @@ func (d *forgetful) forget(promoted bool) {
 		d.start()
 		return
 	}
-	d.server = standby(d.T, d.data)
-	d.Conn = connectWhenUp(d.T, d.URL)
+	d.server = queuetest.StartStandby(d.T, d.data)
+	d.Conn = queuetest.ConnectWhenUp(d.T, d.URL)
 	if !queuetest.Query[bool](d.Fixture, `SELECT pg_promote()`) {
 		d.Fatal("the standby was not promoted")
 	}

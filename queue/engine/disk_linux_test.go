@@ -78,7 +78,7 @@ func limitFiles(f *queuetest.OwnServer, limit string) {
 	postmaster, _, _ := strings.Cut(string(text), "\n")
 	set := func(pid string) ([]byte, error) {
 		cmd := exec.Command("prlimit", "--pid", pid, "--fsize="+limit+":unlimited")
-		cmd.SysProcAttr = asOwner(f.T, data)
+		cmd.SysProcAttr = queuetest.AsOwner(f.T, data)
 		return cmd.CombinedOutput()
 	}
 	if out, err := set(postmaster); err != nil { // before those that it has started: none is missed

@@ -4,16 +4,12 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
 	"enotify/queue"
 	"enotify/queue/queuetest"
@@ -41,7 +37,7 @@ func TestDatabaseTurnsIntoAStandby(t *testing.T) {
 	if err := f.PostgreSQL.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	standby(t, filepath.Join(f.Dir, "data"))
+	queuetest.StartStandby(t, filepath.Join(f.Dir, "data"))
 
 	refusals.await(t, 2)
 	sent := len(f.Sent())
@@ -50,7 +46,7 @@ func TestDatabaseTurnsIntoAStandby(t *testing.T) {
 		t.Errorf("begun on a standby: got %d, want none beyond the %d before", got, sent)
 	}
 
-	f.Conn = connectWhenUp(t, f.URL)
+	f.Conn = queuetest.ConnectWhenUp(t, f.URL)
 	if !queuetest.Query[bool](f.Fixture, `SELECT pg_promote()`) {
 		t.Fatal("the standby was not promoted")
 	}
@@ -62,78 +58,6 @@ func TestDatabaseTurnsIntoAStandby(t *testing.T) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
 	f.SentOnce(2000)
-}
-
-// standby starts the server of a data folder again, as it ran the last time,
-// but in recovery until it is promoted.
-func standby(t *testing.T, data string) *exec.Cmd {
-	t.Helper()
-	signal := filepath.Join(data, "standby.signal")
-	if err := os.WriteFile(signal, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if owner := asOwner(t, data); owner != nil {
-		if err := os.Chown(signal, int(owner.Credential.Uid), int(owner.Credential.Gid)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return again(t, data)
-}
-
-// again starts the server of a data folder as it ran the last time.
-func again(t *testing.T, data string) *exec.Cmd {
-	t.Helper()
-	command, err := os.ReadFile(filepath.Join(data, "postmaster.opts")) // the line of the last start
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("sh", "-c", "exec "+string(command))
-	cmd.Dir = "/"
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
-	cmd.SysProcAttr = asOwner(t, data)
-	var log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGQUIT)
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
-	return cmd
-}
-
-// asOwner has root start a process as the user that the server runs as; another
-// user is that already.
-func asOwner(t *testing.T, data string) *syscall.SysProcAttr {
-	t.Helper()
-	if os.Getuid() != 0 {
-		return nil
-	}
-	info, err := os.Stat(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	owner := info.Sys().(*syscall.Stat_t)
-	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}}
-}
-
-func connectWhenUp(t *testing.T, url string) *pgx.Conn {
-	t.Helper()
-	for {
-		conn, err := pgx.Connect(t.Context(), url)
-		if err == nil {
-			t.Cleanup(func() { conn.Close(context.Background()) })
-			return conn
-		}
-		if t.Context().Err() != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
 }
 
 // counted is a log that counts the lines that hold a text.
