@@ -24,14 +24,14 @@ var (
 	yahooSlow     = Rejection{"Yahoo", "421 4.7.0 [TSS04] temporarily deferred due to unexpected volume or complaints"}
 	microsoftAuth = Rejection{"Microsoft", "550 5.7.515 the sending domain does not meet the required authentication level"}
 	microsoftList = Rejection{"Microsoft", "550 5.7.1 part of the sender's network is on our block list (S3150)"}
-	strictSPF     = Rejection{"strict receivers", "550 5.7.23 SPF validation failed; 553 sender not authorised"}
+	strictSPF     = Rejection{"Strict receivers", "550 5.7.23 SPF validation failed; 553 sender not authorised"}
 )
 
 var rows = append([]row{
 	{"spf.pass", "Every address of ours passes SPF for the envelope sender", "Our servers are not allowed to send for this domain (SPF)", []Rejection{gmailNoSPF, gmailNoAuth, microsoftAuth, strictSPF}},
 	{"spf.from", "The From: domain does not forbid our addresses", "The From: domain forbids our servers (SPF)", []Rejection{strictSPF}},
 	{"spf.lookups", "The SPF record keeps the limits of look-ups", "The SPF record is broken, or too long for receivers", []Rejection{gmailNoSPF, microsoftAuth}},
-	{"spf.strict", "SPF also passes where every empty answer is counted", "Some receivers find the SPF record broken", []Rejection{{"receivers with pyspf or Mail::SPF", "550 5.7.24 SPF validation error"}}},
+	{"spf.strict", "SPF also passes where every empty answer is counted", "Some receivers find the SPF record broken", []Rejection{{"Receivers with pyspf or Mail::SPF", "550 5.7.24 SPF validation error"}}},
 	{"spf.all", "What the SPF record says of everybody else", "The SPF record lets everybody send", nil},
 	{"spf.helo", "Our HELO name passes SPF", "The name our servers give is not confirmed by SPF", []Rejection{strictSPF}},
 	{"dkim.key", "The DKIM key is published and is ours", "The DKIM key is not in order", []Rejection{gmailNoDKIM, microsoftAuth, yahooNoAuth}},
@@ -50,7 +50,7 @@ var rows = append([]row{
 	{"hdr.5322", "The message is well formed", "The message is malformed", []Rejection{gmailHeaders}},
 	{"hdr.from", "The From: domain is real, and not a free mail provider's", "The From: domain cannot be used", []Rejection{gmailNoAuth, yahooNoAuth}},
 	{"hdr.merge", "Every merge field has a value for everybody", "A merge field has no value for somebody", nil},
-	{"body.size", "The message is small enough", "The message is too large", []Rejection{{"most receivers", "552 5.3.4 message too big"}}},
+	{"body.size", "The message is small enough", "The message is too large", []Rejection{{"Most receivers", "552 5.3.4 message too big"}}},
 	{"body.text", "There is plain text beside HTML, and its links are fit", "The message is built like spam", []Rejection{gmailSpam}},
 	{"rcpt.syntax", "The addresses are addresses", "Nobody is left to send to", nil},
 	{"rcpt.dup", "Nobody is on the list twice", "", nil},

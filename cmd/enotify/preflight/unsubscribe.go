@@ -13,7 +13,7 @@ import (
 type OneClick struct {
 	Known   string // address that would unsubscribe somebody; "" when there is nobody yet
 	Unknown string // address of a recipient that does not exist
-	Says    string // what our page says of Unknown, with 404
+	Says    string // what is in our page, whatever its language
 	Untried string // why there is no Known
 	// Acted reports whether the recipient of Known is unsubscribed by now, and
 	// was not before.

@@ -40,7 +40,7 @@ func (s *Sources) renderer(ctx context.Context, in *preflight.Input) (*sender.Se
 // nodes can only try it for nobody, with an address that no node signed.
 func (s *Sources) oneClick(ctx context.Context, base string, worthless token.Keys, in *preflight.Input) (*preflight.OneClick, error) {
 	nobody := token.Subject{Batch: max(1, in.BatchID)}
-	try := &preflight.OneClick{Says: unsubscribe.LinkUnknown}
+	try := &preflight.OneClick{Says: unsubscribe.Mark}
 	keys, err := (&keyring.Keyring{DB: s.DB}).Load(ctx)
 	switch {
 	case errors.Is(err, keyring.ErrNotAllowed):

@@ -1,39 +1,72 @@
 package render
 
 import (
+	"cmp"
 	_ "embed" // the page
 	"fmt"
 	"html/template"
 	"io"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/page"
 	"enotify/cmd/enotify/preflight"
 )
 
 //go:embed page.html.tmpl
 var pageText string
 
-// page escapes whatever it is filled with as its place asks for.
-var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"mark":      func(s preflight.Severity) string { return marks[s] },
+// document escapes whatever it is filled with as its place asks for.
+var document = page.New("preflight", pageText, template.FuncMap{
+	"tag":       func(s preflight.Severity) string { return tags[s] },
 	"lines":     func(s []string) string { return strings.Join(s, "\n") },
+	"stateTag":  func(state string) string { return cmp.Or(stateTags[state], state) },
+	"sentence":  sentence,
 	"stateTone": func(state string) string { return stateTones[state] },
-}).Parse(pageText))
+})
 
 // HTML writes a report as one page that opens from disk: no script, nothing
 // loaded from anywhere, fit for paper.
-func HTML(w io.Writer, r *preflight.Report) error { return page.Execute(w, newPage(r)) }
+func HTML(w io.Writer, r *preflight.Report) error {
+	v := newPage(r)
+	v.Top = page.Disk(v.Word + ": preflight of " + v.What)
+	return document.Execute(w, v)
+}
+
+// Served writes the same page within another one: top is its head, and above is what
+// comes before the verdict.
+func Served(w io.Writer, r *preflight.Report, top page.Top, above template.HTML) error {
+	v := newPage(r)
+	v.Top, v.Above = top, above
+	v.Top.Title = v.Word + ": preflight of " + v.What
+	return document.Execute(w, v)
+}
+
+// sentence begins with a capital letter, where it does not begin with our name, and ends
+// with a full stop.
+func sentence(text string) string {
+	if strings.HasPrefix(text, "enotify ") {
+		return strings.TrimSuffix(text, ".") + "."
+	}
+	first, size := utf8.DecodeRuneInString(text)
+	return strings.TrimSuffix(string(unicode.ToUpper(first))+text[size:], ".") + "."
+}
 
 // A pageView is a report laid out.
 type pageView struct {
 	preflight.Subject
+	Top                         page.Top
+	Above                       template.HTML
 	What, Word, Tone, Say, Foot string
+	Date, At                    string // for people, and for programs
+	ForClient                   bool   // for whoever edits the zone of a client
 	Facts                       []fact
 	Tally                       []tally
 	Parts                       []part // what asks for somebody to act
 	Folds                       []part // what does not
-	Setup                       []preflight.Line
+	Setup                       []record
 	SiteRows                    []siteRow
 	Chart                       *curveChart
 	Bars                        *bounceChart
@@ -48,19 +81,24 @@ type tally struct {
 
 type part struct {
 	Heading, Note, Tone string
-	Findings            []preflight.Finding
+	Causes              []cause
 }
 
 var (
 	severityTones = map[preflight.Severity]string{preflight.Block: "block", preflight.Warn: "warn", preflight.NotChecked: "ask", preflight.Info: "info", preflight.Pass: "pass"}
 	stateTones    = map[string]string{"right": "pass", "missing": "block", "wrong": "block", "unknown": "ask"}
+	stateTags     = map[string]string{"right": "In order", "missing": "Missing", "wrong": "To be changed", "unknown": "Not checked"}
 )
 
 func newPage(r *preflight.Report) pageView {
-	v := pageView{Subject: r.Subject, What: r.Title(), Facts: facts(r), Setup: r.Setup}
+	v := pageView{Subject: r.Subject, What: r.Title(), Facts: facts(r), Setup: records(r.Setup), ForClient: r.Kind == preflight.OfClient}
+	v.Date, v.At = r.At.Format("2 January 2006, 15:04 MST"), r.At.Format("2006-01-02T15:04:05Z07:00")
 	v.Tone = map[preflight.Readiness]string{preflight.Ready: "pass", preflight.Doubts: "warn", preflight.Blocked: "block"}[r.Summary.Readiness]
 	v.Word, v.Say = words(r)
 	v.Foot = fmt.Sprintf("Checked on %s. What the DNS shows can change at any time; check again before you send.", r.At.Format("2 January 2006 at 15:04 MST"))
+	if v.ForClient {
+		v.Foot = fmt.Sprintf("Checked on %s. A change in the DNS takes effect within minutes to a day.", r.At.Format("2 January 2006 at 15:04 MST"))
+	}
 	tallies := map[preflight.Severity]string{preflight.Block: "blocking", preflight.Warn: "to look at", preflight.NotChecked: "not checked", preflight.Info: "for information", preflight.Pass: "as they should be"}
 	for _, s := range preflight.Severities {
 		if n := r.Summary.Counts[s]; n > 0 {
@@ -69,14 +107,14 @@ func newPage(r *preflight.Report) pageView {
 	}
 	headings := map[preflight.Severity]string{preflight.Block: "What blocks it", preflight.Warn: "What to look at", preflight.NotChecked: "What could not be checked"}
 	for _, s := range []preflight.Severity{preflight.Block, preflight.Warn, preflight.NotChecked} {
-		if found := r.Of(s); len(found) > 0 {
-			v.Parts = append(v.Parts, part{Heading: headings[s], Tone: severityTones[s], Findings: found})
+		if found := causes(r, s); len(found) > 0 {
+			v.Parts = append(v.Parts, part{Heading: headings[s], Tone: severityTones[s], Causes: found})
 		}
 	}
 	folds := map[preflight.Severity]string{preflight.Info: "Good to know", preflight.Pass: "As it should be"}
 	for _, s := range []preflight.Severity{preflight.Info, preflight.Pass} {
 		if found := r.Of(s); len(found) > 0 {
-			v.Folds = append(v.Folds, part{Heading: folds[s], Note: figures.Some(len(found), "check"), Tone: severityTones[s], Findings: found})
+			v.Folds = append(v.Folds, part{Heading: folds[s], Note: figures.Some(len(found), "check"), Tone: severityTones[s], Causes: each(r, found)})
 		}
 	}
 	v.SiteRows, v.Chart, v.Bars = siteRows(r.Sites), newCurveChart(r), newBounceChart(r.Bounces)
@@ -94,7 +132,7 @@ func words(r *preflight.Report) (word, say string) {
 	case preflight.Blocked:
 		switch {
 		case r.Enforced():
-			return "Do not send yet", fmt.Sprintf("enotify sends nothing until it is cured. %s to be put right first; what to do is below.", needs(n[preflight.Block]))
+			return "Do not send yet", fmt.Sprintf("Nothing is sent until it is cured. %s to be put right first; what to do is below.", needs(n[preflight.Block]))
 		case r.UnderWay():
 			return "It is being sent", fmt.Sprintf("Receivers may turn %s away. %s to be put right while it goes; what to do is below.", it, needs(n[preflight.Block]))
 		}

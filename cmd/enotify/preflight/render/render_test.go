@@ -272,3 +272,33 @@ func TestSummaryOfABlockedReport(t *testing.T) {
 		}
 	}
 }
+
+// Findings that the same lines cure share one card, which names them all; a page for a
+// client has no command of ours and says each line once.
+func TestOneCardForOneCause(t *testing.T) {
+	t.Parallel()
+	r := clientSample()
+	twin := r.Findings[0]
+	twin.ID, twin.Title, twin.Found = "spf.lookups", "The SPF record is broken", "It has 11 look-ups; see enotify spf lint town.example."
+	r.Findings = append(r.Findings, twin)
+	got := string(rendered(t, r, "html"))
+	if n := strings.Count(got, `class="card block"`); n != 3 { // a wrong record, a missing one, and the cause
+		t.Errorf("got %d cards that block, want 3", n)
+	}
+	if !strings.Contains(got, "<b>The SPF record is broken.</b>") {
+		t.Error("the card does not name the second finding")
+	}
+	for _, command := range []string{"enotify spf", "enotify client", "Check again"} {
+		if strings.Contains(got, command) {
+			t.Errorf("the client's page says %q", command)
+		}
+	}
+	if n := strings.Count(got, `class="fix"`); n != 2 {
+		t.Errorf("got %d lines to publish, want the two that are not right", n)
+	}
+	for _, field := range []string{"<dt>Host</dt><dd><pre>@</pre>", `<dt>Host</dt><dd><pre><span class="k">_dmarc</span></pre>`, "<dt>Type</dt><dd><pre>TXT</pre>"} {
+		if !strings.Contains(got, field) {
+			t.Errorf("got no %s", field)
+		}
+	}
+}
