@@ -87,6 +87,8 @@ CREATE TABLE enotify.batch (
         jsonb_typeof(headers) = 'object' AND pg_column_size(headers) <= 32768
         AND NOT headers @? '$.keyvalue().key ? (!(@ like_regex "^[A-Za-z][A-Za-z0-9-]*$"))'
         AND NOT headers @? 'strict $.** ? (@.type() == "string" && @ like_regex "[\\x01-\\x1f\\x7f-\\x9f]")'),
+    lang             text NOT NULL DEFAULT ''
+        CHECK (lang = '' OR lang ~ '^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$'),
     body_text        text NOT NULL DEFAULT '' CHECK (octet_length(body_text) <= 2097152),
     body_html        text NOT NULL DEFAULT '' CHECK (octet_length(body_html) <= 2097152),
     on_unknown       text NOT NULL DEFAULT 'hold' CHECK (on_unknown IN ('hold', 'resend')),
@@ -148,6 +150,9 @@ COMMENT ON COLUMN enotify.batch.list_unsubscribe IS
 COMMENT ON COLUMN enotify.batch.headers IS
     'header fields of its messages beside those that enotify writes: name to value, or to a list of values; values '
     'may hold merge fields';
+COMMENT ON COLUMN enotify.batch.lang IS
+    'language of the text (BCP 47), such as de or pt-BR: the Content-Language: field of its messages, and the language '
+    'of the page that unsubscribes; empty: not said';
 COMMENT ON COLUMN enotify.batch.body_text IS 'text/plain body, at most 2 MiB; may hold merge fields; empty: none';
 COMMENT ON COLUMN enotify.batch.body_html IS 'text/html body, at most 2 MiB; may hold merge fields; empty: none';
 COMMENT ON COLUMN enotify.batch.on_unknown IS

@@ -39,7 +39,7 @@ type Created struct {
 const (
 	createSQL = `
 SELECT enotify.create_batch(idem_key => $1, from_address => $2, subject => $3, body_text => $4, body_html => $5, from_name => $6, reply_to => $7,
-                            priority => $8, not_before => $9, expires_at => $10, on_unknown => $11, list_unsubscribe => $12, headers => $13)`
+                            priority => $8, not_before => $9, expires_at => $10, on_unknown => $11, list_unsubscribe => $12, headers => $13, lang => $14)`
 	// A row of this transaction bears the transaction's time.
 	existedSQL = `SELECT created_at <> now() FROM enotify.batch_status WHERE id = $1`
 	attachSQL  = `SELECT enotify.add_attachment($1, $2, $3, $4, $5)`
@@ -50,7 +50,7 @@ SELECT enotify.create_batch(idem_key => $1, from_address => $2, subject => $3, b
 func (db *DB) Create(ctx context.Context, d Draft) (made Created, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		if err := tx.QueryRow(ctx, createSQL, d.Key, d.From, d.Subject, d.Text, d.HTML, d.FromName, d.ReplyTo,
-			d.Priority, orNever(d.NotBefore), orNever(d.ExpiresAt), orNull(string(d.OnUnknown)), d.ListUnsubscribe, headerObject(d.Headers)).Scan(&made.ID); err != nil {
+			d.Priority, orNever(d.NotBefore), orNever(d.ExpiresAt), orNull(string(d.OnUnknown)), d.ListUnsubscribe, headerObject(d.Headers), orNull(d.Lang)).Scan(&made.ID); err != nil {
 			return err
 		}
 		if err := tx.QueryRow(ctx, existedSQL, made.ID).Scan(&made.Existed); err != nil {

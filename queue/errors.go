@@ -93,6 +93,7 @@ func (r *Refusal) Unwrap() error { return r.cause }
 var rules = map[string]string{
 	"batch_idem_key_check":                       "the key has no character or more than 200",
 	"batch_from_address_check":                   "the from address holds a line break or is longer than 254 characters",
+	"batch_lang_check":                           "lang is no language tag: want one such as de, fr or pt-BR",
 	"batch_from_name_check":                      "the from name holds a line break or other control character, or is longer than 200 characters",
 	"batch_reply_to_check":                       "the reply-to address holds a line break or is longer than 254 characters",
 	"batch_subject_check":                        "the subject holds a tab, line break or other control character, or is longer than 900 characters",

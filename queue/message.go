@@ -51,6 +51,7 @@ type Batch struct {
 	Text            string // body as text/plain; "" when there is only HTML
 	HTML            string // body as text/html; "" when there is only Text
 	ListUnsubscribe string // https: or mailto: URI of RFC 2369 / RFC 8058; may be "" and may hold merge fields
+	Lang            string // language of the text (BCP 47), such as de or pt-BR; may be ""
 	Headers         []Header
 	Attachments     []Attachment
 

@@ -10,19 +10,21 @@ import (
 
 // An Addressee is a recipient, and the client that its mail is from.
 type Addressee struct {
-	Address string // as sealed
-	Client  string // domain
+	Address  string // as sealed
+	Client   string // domain
+	FromName string // of the batch; may be ""
+	Lang     string // of the batch; may be ""
 }
 
 const addresseeSQL = `
-SELECT r.address, c.domain
+SELECT r.address, c.domain, b.from_name, b.lang
 FROM enotify.recipient r JOIN enotify.batch b ON b.id = r.batch_id JOIN enotify.client c ON c.id = b.client_id
 WHERE r.batch_id = $1 AND r.seq = $2 AND r.domain_id IS NOT NULL`
 
 // Addressee finds a recipient of a batch. The error wraps ErrNotFound when there is no
 // such recipient, or the batch was pruned.
 func (db *DB) Addressee(ctx context.Context, batch int64, seq int32) (a Addressee, err error) {
-	err = db.pool.QueryRow(ctx, addresseeSQL, batch, seq).Scan(&a.Address, &a.Client)
+	err = db.pool.QueryRow(ctx, addresseeSQL, batch, seq).Scan(&a.Address, &a.Client, &a.FromName, &a.Lang)
 	return a, addresseeError(err, batch, seq)
 }
 
@@ -30,7 +32,7 @@ func (db *DB) Addressee(ctx context.Context, batch int64, seq int32) (a Addresse
 // ended.
 const turnAwaySQL = `
 WITH who AS (
-	SELECT r.address, c.domain, b.client_id
+	SELECT r.address, c.domain, b.client_id, b.from_name, b.lang
 	FROM enotify.recipient r JOIN enotify.batch b ON b.id = r.batch_id JOIN enotify.client c ON c.id = b.client_id
 	WHERE r.batch_id = $1 AND r.seq = $2 AND r.domain_id IS NOT NULL
 ), said AS (
@@ -40,7 +42,7 @@ WITH who AS (
 	SET cause = excluded.cause, until = NULL, note = excluded.note, batch_id = excluded.batch_id, seq = excluded.seq, added_at = now(), added_by = session_user
 	WHERE s.until IS NOT NULL OR s.cause = 'operator'
 )
-SELECT address, domain FROM who`
+SELECT address, domain, from_name, lang FROM who`
 
 // Unsubscribe records that a recipient of a batch wants no more mail of its client; how
 // is the way, such as "one-click". It is idempotent. Batches in progress leave the
@@ -61,7 +63,7 @@ type rowQuerier interface {
 
 // turnAway suppresses a recipient for the client of the batch alone.
 func turnAway(ctx context.Context, q rowQuerier, cause string, batch int64, seq int32, note string) (a Addressee, err error) {
-	err = q.QueryRow(ctx, turnAwaySQL, batch, seq, cause, storable(note)).Scan(&a.Address, &a.Client)
+	err = q.QueryRow(ctx, turnAwaySQL, batch, seq, cause, storable(note)).Scan(&a.Address, &a.Client, &a.FromName, &a.Lang)
 	return a, addresseeError(err, batch, seq)
 }
 

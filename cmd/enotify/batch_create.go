@@ -33,6 +33,7 @@ type createFlags struct {
 	priority                         int
 	notBefore, expires               string
 	listUnsubscribe, onUnknown, key  string
+	lang                             string
 	submit                           bool
 }
 
@@ -78,6 +79,7 @@ func (c *createFlags) contentFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&c.attach, "attach", nil, "`FILE` to attach; a picture that the HTML shows as cid:FILE is shown; may be repeated")
 	f.StringArrayVar(&c.headers, "header", nil, "header `FIELD` of its messages, as 'X-Campaign: May'; may hold merge fields; may be repeated")
 	f.StringVar(&c.recipients, "recipients", "", "CSV `FILE` with the recipients")
+	f.StringVar(&c.lang, "lang", "", "`LANGUAGE` of the text, such as de or pt-BR: for Content-Language, and for the page that unsubscribes")
 	f.StringVar(&c.listUnsubscribe, "list-unsubscribe", "", "https: or mailto: `URI` for List-Unsubscribe; may hold merge fields")
 }
 
@@ -165,7 +167,7 @@ func (c createFlags) draft(stdin io.Reader, now time.Time) (d queue.Draft, err e
 // read reads what the batch says.
 func (c createFlags) read(stdin io.Reader, now time.Time) (d queue.Draft, err error) {
 	d = queue.Draft{Key: c.key, Submit: c.submit, Batch: queue.Batch{
-		From: c.from, FromName: c.fromName, ReplyTo: c.replyTo, Subject: c.subject, ListUnsubscribe: c.listUnsubscribe,
+		From: c.from, FromName: c.fromName, ReplyTo: c.replyTo, Subject: c.subject, ListUnsubscribe: c.listUnsubscribe, Lang: c.lang,
 		Priority: c.priority, CreatedAt: now, OnUnknown: queue.OnUnknown(c.onUnknown),
 	}}
 	if d.Key == "" {

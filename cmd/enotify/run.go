@@ -70,6 +70,7 @@ func (a *app) runCmd() *cobra.Command {
 	f.StringSliceVar(&allowWebhook, "allow-webhook", nil, "`NETWORKS` where webhooks may be although they are private or loopback, separated by commas; http without encryption is allowed there too")
 	f.StringVar(&c.Listen, "listen", "", "serve /healthz, /metrics and the unsubscribe page at `ADDR`, such as 127.0.0.1:9025")
 	f.StringVar(&c.PublicURL, "public-url", "", "https `URL` at which readers reach the unsubscribe page; pass its /u/ on to --listen")
+	f.StringVar(&c.UnsubscribeWords, "unsubscribe-words", "", "JSON `FILE` with what the unsubscribe page says in languages beside English, German, French and Spanish, or in their place")
 	bounceRulesFlag(f, &c.BounceRules)
 	f.StringVar(&c.FeedbackID, "feedback-id", "enotify", "`NAME` of the sender in Feedback-ID, by which Gmail counts complaints: 5 to 15 letters and digits; the same on all nodes")
 	f.StringArrayVar(&c.BounceListen, "bounce-listen", nil, "accept bounces at `ADDR`, such as :25 or lmtp://127.0.0.1:2424; may be repeated")

@@ -278,6 +278,9 @@ func (l *Letter) writeHead() error {
 	if b.Precedence != "" {
 		h = appendField(h, "Precedence", b.Precedence)
 	}
+	if b.Lang != "" {
+		h = appendField(h, "Content-Language", b.Lang)
+	}
 	h = appendListID(h, b)
 	var err error
 	if h, l.merged, err = appendOwn(h, b.Headers); err != nil {

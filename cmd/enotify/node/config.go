@@ -13,6 +13,7 @@ import (
 
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/settings"
+	"enotify/cmd/enotify/unsubscribe"
 	"enotify/queue"
 	"enotify/queue/engine"
 	"enotify/queue/localpg"
@@ -85,6 +86,9 @@ type Config struct {
 	FeedbackID string
 	// PublicURL is where readers reach the unsubscribe page, https; "" is nowhere.
 	PublicURL string
+	// UnsubscribeWords is a file with what the unsubscribe page says in languages of
+	// the operator's own; "" is none. See [unsubscribe.Load].
+	UnsubscribeWords string
 
 	// AllowWebhook are networks where receivers of events may be though they are none
 	// of the public internet; see [webhook.Runner].
@@ -114,7 +118,8 @@ type Config struct {
 	// Log is where the node logs; nil is nowhere.
 	Log *slog.Logger
 
-	rules bounce.Rules // of BounceRules
+	rules     bounce.Rules // of BounceRules
+	languages *unsubscribe.Languages
 }
 
 // Check fills in what the zero values stand for, and reports the first field
@@ -152,6 +157,9 @@ func (c *Config) Check() (err error) {
 	}
 	c.SMTPPort, c.MaxInFlight, c.MaxConnections = cmp.Or(c.SMTPPort, 25), cmp.Or(c.MaxInFlight, 2000), cmp.Or(c.MaxConnections, fitting(maxFiles()))
 	c.Recheck = cmp.Or(c.Recheck, 6*time.Hour)
+	if c.languages, err = unsubscribe.Load(c.UnsubscribeWords); err != nil {
+		return exit.Usagef("--unsubscribe-words: %w", err)
+	}
 	if c.rules, err = bounce.Load(c.BounceRules); err != nil {
 		return exit.Usagef("--bounce-rules: %w", err)
 	}

@@ -87,7 +87,7 @@ func (c Config) assemble(ctx context.Context, db *queue.DB) (_ *parts, err error
 	if err != nil {
 		return nil, fmt.Errorf("keys could not be read from the database: %w", err)
 	}
-	p.monitor.pages, p.monitor.base = unsubscribe.New(db, keys.Open, p.log), c.PublicURL
+	p.monitor.pages, p.monitor.base = unsubscribe.New(db, c.languages, keys.Open, p.log), c.PublicURL
 	if p.returns, err = c.comebacks(ctx, db, keys, p.monitor, p.log); err != nil {
 		return nil, err
 	}

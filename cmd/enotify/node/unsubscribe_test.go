@@ -21,11 +21,12 @@ func TestUnsubscribe(t *testing.T) {
 	addr := sitetest.FreePort(t)
 	s.Enqueue("menu", "Soup.", 2, 1)
 	own := sitetest.Ask[int64](s, `SELECT enotify.enqueue('own', 'info@town.example', 's', 't', '{user1@d0.test}', list_unsubscribe => 'https://town.example/out')`)
+	s.Exec(`SELECT enotify.enqueue('named', 'info@town.example', 's', 't', '{ada@d0.test}', from_name => 'Town Clerk <b>', lang => 'de-AT')`)
 	var logs strings.Builder
 	c := s.Node()
 	c.Listen, c.PublicURL, c.Log = addr, "https://news.host.example/m/", slog.New(slog.NewTextHandler(&logs, nil))
 	stop := s.Serve(c)
-	s.Until(`SELECT count(*) = 2 FROM enotify.batch WHERE state = 'done'`)
+	s.Until(`SELECT count(*) = 3 FROM enotify.batch WHERE state = 'done'`)
 
 	pages := map[string]string{} // by recipient
 	for _, m := range s.SMTP.Messages() {
@@ -37,17 +38,24 @@ func TestUnsubscribe(t *testing.T) {
 			}
 			continue
 		}
+		if strings.Contains(head, "Town Clerk") != strings.Contains(head, "\r\nContent-Language: de-AT\r\n") {
+			t.Errorf("Content-Language is for the batch that says its language:\n%s", head)
+		}
 		if found == nil || !strings.Contains(head, "\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n") {
 			t.Fatalf("the message has no one-click address:\n%s", head)
 		}
 		pages[m.To[0]] = "http://" + addr + strings.TrimPrefix(found[1], "https://news.host.example")
 	}
 	page := pages["user1@d0.test"]
-	if page == "" || len(pages) != 2 {
-		t.Fatalf("addresses: got %v, want one for each of two recipients", pages)
+	if page == "" || len(pages) != 3 {
+		t.Fatalf("addresses: got %v, want one for each of three recipients", pages)
 	}
 
 	suppressed := func() int { return sitetest.Ask[int](s, `SELECT count(*)::int FROM enotify.suppression`) }
+	if code, header, body := sitetest.Request(t, http.MethodGet, pages["ada@d0.test"], nil); code != http.StatusOK || header.Get("Content-Language") != "de" ||
+		!strings.Contains(body, `<html lang="de">`) || !strings.Contains(body, "<strong>Town Clerk &lt;b&gt;</strong>") {
+		t.Errorf("the page of a batch in German from a named sender: got %d, language %q and\n%s", code, header.Get("Content-Language"), body)
+	}
 	code, header, body := sitetest.Request(t, http.MethodGet, page, nil)
 	if code != http.StatusOK || suppressed() != 0 {
 		t.Errorf("GET: got %d and %d suppressions, want 200 and none", code, suppressed())

@@ -3,12 +3,10 @@
 package unsubscribe
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/base64"
 	"errors"
-	"html/template"
 	"io"
 	"log/slog"
 	"net/http"
@@ -18,6 +16,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"enotify/cmd/enotify/page"
 	"enotify/queue"
 	"enotify/sender/token"
 )
@@ -27,6 +26,8 @@ import (
 // since programs that scan mail follow every link; it shows one button.
 type Page struct {
 	DB *queue.DB
+	// Languages are those that the page speaks.
+	Languages *Languages
 	// Open verifies the token of an address, as [keyring.Keyring] does.
 	Open func(ctx context.Context, p token.Purpose, text string) (token.Subject, error)
 	Log  *slog.Logger
@@ -39,8 +40,8 @@ type Page struct {
 }
 
 // New returns the page of a database.
-func New(db *queue.DB, open func(ctx context.Context, p token.Purpose, text string) (token.Subject, error), log *slog.Logger) *Page {
-	return &Page{DB: db, Open: open, Log: log, lookups: rate.NewLimiter(lookupRate, lookupBurst)}
+func New(db *queue.DB, languages *Languages, open func(ctx context.Context, p token.Purpose, text string) (token.Subject, error), log *slog.Logger) *Page {
+	return &Page{DB: db, Languages: languages, Open: open, Log: log, lookups: rate.NewLimiter(lookupRate, lookupBurst)}
 }
 
 const (
@@ -61,23 +62,51 @@ func (u *Page) Register(mux *http.ServeMux, base string) {
 //go:embed page.html
 var pageHTML string
 
-//go:embed page.css
-var pageCSS string
-
-var pageTemplate = template.Must(template.New("unsubscribe").Parse(pageHTML))
+var pageTemplate = page.New("unsubscribe", pageHTML, nil)
 
 // The style is the page's own and nothing else of it is: no script, no image, nothing from elsewhere.
-var pagePolicy = func() string {
-	sum := sha256.Sum256([]byte(pageCSS))
-	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-}()
+var pagePolicy = page.Policy("form-action 'self'")
 
-// A view is what the page says: whom it is about, or a title and a text.
+// A view is what the page says: whom it is about, or what failed and a text.
 type view struct {
-	Style           template.CSS
-	Client, Address string // whose mail it is about; "" when that is not known
-	Done            bool
-	Title, Text     string // when it is about nobody
+	Top                     page.Top
+	Words                   Words
+	Sender, Client, Address string // "" when no link of ours led here
+	Done                    bool
+	Failure, Text           string // when it is about nobody
+}
+
+// A run is a part of a text, the names in it strong.
+type run struct {
+	Text   string
+	Strong bool
+}
+
+// Fill puts the names into a text.
+func (v view) Fill(text string) (runs []run) {
+	for text != "" {
+		at, end := strings.IndexByte(text, '{'), strings.IndexByte(text, '}')
+		if at < 0 || end < at {
+			return append(runs, run{Text: text})
+		}
+		name := text[at : end+1]
+		value, known := map[string]string{"{sender}": v.Sender, "{client}": v.Client, "{address}": v.Address}[name]
+		if !known {
+			value = name
+		}
+		runs = append(runs, run{Text: text[:at]}, run{Text: value, Strong: known})
+		text = text[end+1:]
+	}
+	return runs
+}
+
+// Title is the question of the page.
+func (v view) Title() string {
+	text := ""
+	for _, r := range v.Fill(v.Words.Ask) {
+		text += r.Text
+	}
+	return text
 }
 
 func (u *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -91,26 +120,26 @@ func (u *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	post := r.Method == http.MethodPost
 	if !post && r.Method != http.MethodGet && r.Method != http.MethodHead {
 		h.Set("Allow", "GET, HEAD, POST")
-		u.show(w, http.StatusMethodNotAllowed, view{Title: "That does not work", Text: "This page is to be looked at, or its button pressed."})
+		u.fail(w, r, http.StatusMethodNotAllowed, func(v Words) (string, string) { return v.Method, v.MethodTo })
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), lookupTime)
 	defer cancel()
 	about, err := u.Open(ctx, token.Unsubscribe, r.PathValue("token"))
 	if err != nil {
-		u.fail(w, err)
+		u.refuse(w, r, err)
 		return
 	}
 	if !u.lookups.Allow() {
 		h.Set("Retry-After", "10")
-		u.show(w, http.StatusServiceUnavailable, view{Title: "Too busy just now", Text: "Nothing was changed. Please try again in a minute."})
+		u.fail(w, r, http.StatusServiceUnavailable, func(v Words) (string, string) { return v.Busy, v.Later })
 		return
 	}
 	var who queue.Addressee
 	if post {
 		// Whatever the form says: who posts has decided, and some programs spell its field in their own way.
 		if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxPostOctets)); err != nil {
-			u.show(w, http.StatusBadRequest, view{Title: "That does not work", Text: "The form could not be read. Nothing was changed."})
+			u.fail(w, r, http.StatusBadRequest, func(v Words) (string, string) { return v.Method, v.Unreadable })
 			return
 		}
 		who, err = u.DB.Unsubscribe(ctx, about.Batch, about.Seq, "one-click")
@@ -118,31 +147,50 @@ func (u *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		who, err = u.DB.Addressee(ctx, about.Batch, about.Seq)
 	}
 	if err != nil {
-		u.fail(w, err)
+		u.refuse(w, r, err)
 		return
 	}
 	if post {
 		u.Log.Info("unsubscribed", "client", who.Client, "batch", about.Batch, "how", "one-click")
 	}
-	u.show(w, http.StatusOK, view{Client: who.Client, Address: masked(who.Address), Done: post})
+	u.show(w, r, http.StatusOK, who.Lang, view{Sender: cmp.Or(who.FromName, who.Client), Client: who.Client, Address: masked(who.Address), Done: post})
 }
 
-// LinkUnknown is the title of the page for an address that we did not sign.
-const LinkUnknown = "This link is not known here"
+// Mark is in every page of ours, whatever its language.
+const Mark = `data-page="enotify-unsubscribe"`
 
-func (u *Page) fail(w http.ResponseWriter, err error) {
+// refuse answers for a link that leads to nobody, or a database that does not answer.
+func (u *Page) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, token.ErrMalformed), errors.Is(err, token.ErrForged), errors.Is(err, token.ErrUnknownKey), errors.Is(err, queue.ErrNotFound):
-		u.show(w, http.StatusNotFound, view{Title: LinkUnknown, Text: "It may have been cut short, or be very old. Please take it from the latest message, or answer that one."})
+		u.fail(w, r, http.StatusNotFound, func(v Words) (string, string) { return v.Unknown, v.UnknownTo })
 	default:
 		u.Log.Warn("nobody can unsubscribe", "error", err)
 		w.Header().Set("Retry-After", "60")
-		u.show(w, http.StatusServiceUnavailable, view{Title: "Not possible just now", Text: "Nothing was changed. Please try again in a minute."})
+		u.fail(w, r, http.StatusServiceUnavailable, func(v Words) (string, string) { return v.Away, v.Later })
 	}
 }
 
-func (u *Page) show(w http.ResponseWriter, code int, v view) {
-	v.Style = template.CSS(pageCSS)
+// fail shows a page that is about nobody.
+func (u *Page) fail(w http.ResponseWriter, r *http.Request, code int, words func(Words) (failure, text string)) {
+	_, known := u.Languages.choose("", r.Header.Get("Accept-Language"))
+	failure, text := words(known)
+	u.show(w, r, code, "", view{Failure: failure, Text: text})
+}
+
+// show writes the page in the language of the batch, or of the reader's browser.
+func (u *Page) show(w http.ResponseWriter, r *http.Request, code int, lang string, v view) {
+	tag, words := u.Languages.choose(lang, r.Header.Get("Accept-Language"))
+	v.Words = words
+	title := v.Failure
+	switch {
+	case v.Done:
+		title = words.Done
+	case title == "":
+		title = v.Title()
+	}
+	v.Top = page.Served(tag, title)
+	w.Header().Set("Content-Language", tag)
 	w.WriteHeader(code)
 	_ = pageTemplate.Execute(w, v) // an error means that the reader has gone
 }
