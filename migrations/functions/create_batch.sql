@@ -2,7 +2,8 @@ CREATE OR REPLACE FUNCTION enotify.create_batch(
     idem_key text, from_address text, subject text,
     body_text text DEFAULT NULL, body_html text DEFAULT NULL, from_name text DEFAULT NULL, reply_to text DEFAULT NULL,
     priority int DEFAULT 0, not_before timestamptz DEFAULT NULL, expires_at timestamptz DEFAULT NULL,
-    on_unknown text DEFAULT 'hold', list_unsubscribe text DEFAULT NULL, headers jsonb DEFAULT NULL, lang text DEFAULT NULL
+    on_unknown text DEFAULT 'hold', list_unsubscribe text DEFAULT NULL, headers jsonb DEFAULT NULL,
+    lang text DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
