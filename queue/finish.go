@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // A Result is an outcome on its way to the database.
@@ -29,9 +30,8 @@ type Result struct {
 // requeue, waits for those that write some, and they for it.
 const writeResultsSQL = `SELECT enotify.write_results(VARIADIC $1::bigint[])`
 
-// Final outcomes are appended. An existing outcome stays, except unknown, which a late
-// fact replaces. A late result from a try before a requeue is ignored, unless the
-// message was delivered.
+// Final outcomes are appended. A late result from a try before a requeue is ignored,
+// unless the message was delivered.
 const finishSQL = `
 WITH f AS (
 	SELECT batch_id, seq, f.state, f.class, f.code, f.enhanced, f.reply, f.at
@@ -43,7 +43,12 @@ WITH f AS (
 	DELETE FROM enotify.retry t USING f WHERE t.batch_id = f.batch_id AND t.seq = f.seq
 )
 INSERT INTO enotify.outcome AS o (batch_id, seq, state, class, code, enhanced, reply, at)
-SELECT * FROM f ORDER BY batch_id, seq
+SELECT * FROM f ORDER BY batch_id, seq`
+
+// When recipients have an outcome already, that one stays, except unknown, which a
+// late fact replaces. ON CONFLICT costs a second WAL record for each row, so it is
+// for the transaction that found such recipients.
+const finishAgainSQL = finishSQL + `
 ON CONFLICT (batch_id, seq) DO UPDATE
 SET state = excluded.state, class = excluded.class, code = excluded.code, enhanced = excluded.enhanced, reply = excluded.reply, at = excluded.at
 WHERE o.state = 'unknown'`
@@ -106,6 +111,15 @@ func (db *DB) Finish(ctx context.Context, results []Result) (alerts []Alert, err
 // FinishMarked is Finish for a writer that counts its transactions; n is their
 // number now, 0 when the database does not know the node.
 func (db *DB) FinishMarked(ctx context.Context, mark Mark, results []Result) (n int64, alerts []Alert, err error) {
+	n, alerts, err = db.finish(ctx, mark, results, finishSQL)
+	if known := (*pgconn.PgError)(nil); errors.As(err, &known) && known.Code == "23505" && known.TableName == "outcome" {
+		n, alerts, err = db.finish(ctx, mark, results, finishAgainSQL)
+	}
+	return n, alerts, err
+}
+
+// finish is FinishMarked with that statement for the final outcomes.
+func (db *DB) finish(ctx context.Context, mark Mark, results []Result, sql string) (n int64, alerts []Alert, err error) {
 	var final, deferred, taken, logged columns
 	var refused []Result
 	var suppressing suppressing
@@ -131,7 +145,7 @@ func (db *DB) FinishMarked(ctx context.Context, mark Mark, results []Result) (n 
 	var b pgx.Batch
 	b.Queue(writeResultsSQL, batchesOf(results))
 	if c := &final; len(c.batch) > 0 {
-		b.Queue(finishSQL, c.batch, c.seq, c.state, c.class, c.code, c.enhanced, c.reply, c.at, c.try)
+		b.Queue(sql, c.batch, c.seq, c.state, c.class, c.code, c.enhanced, c.reply, c.at, c.try)
 	}
 	suppressing.queue(&b)
 	if c := &taken; len(c.batch) > 0 {
