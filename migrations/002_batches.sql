@@ -3,6 +3,23 @@
 -- Columns stand in reading order: identity, content, progress, times. These tables have one row per client or batch,
 -- so padding between columns costs nothing.
 
+CREATE TABLE enotify.pool (
+    name       text PRIMARY KEY CHECK (name ~ '^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$' AND length(name) <= 63),
+    kind       text NOT NULL DEFAULT 'shared' CHECK (kind IN ('shared', 'urgent', 'private')),
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX pool_urgent ON enotify.pool (kind) WHERE kind = 'urgent';
+INSERT INTO enotify.pool (name) VALUES ('default');
+COMMENT ON TABLE  enotify.pool IS
+    'groups of egress addresses. A batch leaves from the addresses of one pool, and never from others: the one that '
+    'the batch names, else the urgent one where its priority is above 0, else that of its client, see batch_pool()';
+COMMENT ON INDEX  enotify.pool_urgent IS 'at most one pool is urgent';
+COMMENT ON COLUMN enotify.pool.name IS 'lower case';
+COMMENT ON COLUMN enotify.pool.kind IS
+    'shared: every application may name it. private: applications may name it for the clients whose pool it is, and '
+    'operators always. urgent: for batches of a priority above 0 alone, which all go there unless they name another';
+COMMENT ON COLUMN enotify.pool.created_at IS 'when it was made';
+
 CREATE TABLE enotify.client (
     id             int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     domain         text NOT NULL UNIQUE
@@ -17,6 +34,7 @@ CREATE TABLE enotify.client (
         cardinality(dkim_selectors) <= 4 AND array_position(dkim_selectors, NULL) IS NULL AND
         '.' || array_to_string(dkim_selectors, '.') ~ '^(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\.?$'),
     from_spf       text NOT NULL DEFAULT 'block' CHECK (from_spf IN ('block', 'warn')),
+    pool           text NOT NULL DEFAULT 'default' REFERENCES enotify.pool,
     auto_submitted text NOT NULL DEFAULT 'auto-generated' CHECK (auto_submitted IN ('', 'auto-generated')),
     precedence     text NOT NULL DEFAULT '' CHECK (precedence IN ('', 'bulk', 'list')),
     max_priority   int NOT NULL DEFAULT 10 CHECK (max_priority >= 0),
@@ -42,6 +60,7 @@ COMMENT ON COLUMN enotify.client.dkim_selectors IS
 COMMENT ON COLUMN enotify.client.from_spf IS
     'what the guard does where the SPF record of the From: domain forbids our addresses, while the envelope sender '
     'passes and is aligned with From: by DMARC. block: nothing is sent. warn: it is sent. Elsewhere it always blocks';
+COMMENT ON COLUMN enotify.client.pool IS 'the pool of egress addresses that its mail leaves from';
 COMMENT ON COLUMN enotify.client.auto_submitted IS
     'the Auto-Submitted: field of its mail (RFC 3834), which keeps vacation replies away; empty: none';
 COMMENT ON COLUMN enotify.client.precedence IS 'the Precedence: field of its mail: bulk or list; empty: none';
@@ -92,6 +111,7 @@ CREATE TABLE enotify.batch (
     body_text        text NOT NULL DEFAULT '' CHECK (octet_length(body_text) <= 2097152),
     body_html        text NOT NULL DEFAULT '' CHECK (octet_length(body_html) <= 2097152),
     on_unknown       text NOT NULL DEFAULT 'hold' CHECK (on_unknown IN ('hold', 'resend')),
+    pool             text REFERENCES enotify.pool,
     staged           int  NOT NULL DEFAULT 0,
     duplicates       int  NOT NULL DEFAULT 0,
     total            int  NOT NULL DEFAULT 0,
@@ -158,6 +178,8 @@ COMMENT ON COLUMN enotify.batch.body_html IS 'text/html body, at most 2 MiB; may
 COMMENT ON COLUMN enotify.batch.on_unknown IS
     'what happens to a recipient that may or may not have got the message when its node died. hold: its outcome is '
     'unknown and an operator decides. resend: it is tried again with the same Message-ID';
+COMMENT ON COLUMN enotify.batch.pool IS
+    'the pool of egress addresses that it leaves from; NULL: that of its kind or client, see batch_pool()';
 COMMENT ON COLUMN enotify.batch.staged IS 'rows of recipient_in that submit_batch found';
 COMMENT ON COLUMN enotify.batch.duplicates IS 'staged rows that repeated an address';
 COMMENT ON COLUMN enotify.batch.total IS 'recipients: staged - duplicates';

@@ -155,11 +155,127 @@ COMMENT ON COLUMN enotify.era.moved IS 'whether the era before had another timel
 COMMENT ON COLUMN enotify.era.lost IS 'whether a node found that commits are missing';
 COMMENT ON COLUMN enotify.era.settled_at IS 'since when messages may begin again; NULL: they may not yet';
 
+CREATE TABLE enotify.egress (
+    address       inet PRIMARY KEY CHECK (masklen(address) = CASE family(address) WHEN 4 THEN 32 ELSE 128 END),
+    pool          text NOT NULL DEFAULT 'default' REFERENCES enotify.pool,
+    state         text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'draining', 'held')),
+    reason        text NOT NULL DEFAULT '' CHECK (length(reason) <= 500),
+    helo          text CHECK (helo ~ '^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$' AND length(helo) <= 253),
+    bind          inet,
+    weight        int NOT NULL DEFAULT 1 CHECK (weight BETWEEN 1 AND 1000),
+    rate          int CHECK (rate > 0),
+    rate_per      interval CHECK (rate_per > interval '0'),
+    site_rate     int CHECK (site_rate > 0),
+    site_rate_per interval CHECK (site_rate_per > interval '0'),
+    note          text NOT NULL DEFAULT '' CHECK (length(note) <= 500),
+    by_node       boolean NOT NULL DEFAULT false,
+    added_at      timestamptz NOT NULL DEFAULT now(),
+    updated_at    timestamptz NOT NULL DEFAULT now(),
+    updated_by    name NOT NULL DEFAULT session_user,
+    CHECK ((rate IS NULL) = (rate_per IS NULL)),
+    CHECK ((site_rate IS NULL) = (site_rate_per IS NULL))
+);
+CREATE INDEX egress_pool ON enotify.egress (pool);
+COMMENT ON TABLE  enotify.egress IS
+    'addresses that receivers see mail come from. A node announces those it has (node.egress); an address without a '
+    'row counts as active in the pool default';
+COMMENT ON COLUMN enotify.egress.address IS 'as receivers see it';
+COMMENT ON COLUMN enotify.egress.pool IS 'the pool that it belongs to';
+COMMENT ON COLUMN enotify.egress.state IS
+    'active: it sends. draining: it gets nothing more, for good. held: it gets nothing until it is set active again. '
+    'The other addresses of its pool take over';
+COMMENT ON COLUMN enotify.egress.reason IS 'why it is draining or held; for people';
+COMMENT ON COLUMN enotify.egress.helo IS 'name at EHLO; NULL: that of the node';
+COMMENT ON COLUMN enotify.egress.bind IS
+    'local address to connect from, behind NAT; NULL: the address itself, where the node''s host has it';
+COMMENT ON COLUMN enotify.egress.weight IS
+    'its share of the sites of its pool, beside the weights of the other addresses';
+COMMENT ON COLUMN enotify.egress.rate IS 'messages per rate_per that leave from it, over all nodes; NULL: no limit';
+COMMENT ON COLUMN enotify.egress.rate_per IS 'the period of rate';
+COMMENT ON COLUMN enotify.egress.site_rate IS
+    'messages per site_rate_per that leave from it to each site; NULL: no limit';
+COMMENT ON COLUMN enotify.egress.site_rate_per IS 'the period of site_rate';
+COMMENT ON COLUMN enotify.egress.note IS 'the operator''s; for people';
+COMMENT ON COLUMN enotify.egress.by_node IS
+    'a node announced it before an operator named it. Such a row is removed when the last node that announced it is';
+COMMENT ON COLUMN enotify.egress.added_at IS 'when it was added';
+COMMENT ON COLUMN enotify.egress.updated_at IS 'when it was set';
+COMMENT ON COLUMN enotify.egress.updated_by IS 'login that set it';
+
+CREATE TABLE enotify.warmup (
+    address  inet NOT NULL REFERENCES enotify.egress ON DELETE CASCADE,
+    site     text NOT NULL CHECK (length(site) BETWEEN 1 AND 255),
+    caps     int[] NOT NULL
+        CHECK (cardinality(caps) BETWEEN 1 AND 365 AND array_position(caps, NULL) IS NULL AND 0 < ALL (caps)),
+    zone     text NOT NULL DEFAULT 'UTC' CHECK (length(zone) BETWEEN 1 AND 64),
+    overflow text NOT NULL DEFAULT 'wait' CHECK (overflow IN ('wait', 'pool')),
+    step     int NOT NULL DEFAULT 0 CHECK (step >= 0),
+    day      date,
+    why      text NOT NULL DEFAULT '',
+    set_at   timestamptz NOT NULL DEFAULT now(),
+    set_by   name NOT NULL DEFAULT session_user,
+    PRIMARY KEY (address, site)
+);
+COMMENT ON TABLE  enotify.warmup IS
+    'how many messages a day may leave from a new address, to all sites or to one, until receivers know it';
+COMMENT ON COLUMN enotify.warmup.address IS 'the egress address';
+COMMENT ON COLUMN enotify.warmup.site IS 'the site; *: all sites together';
+COMMENT ON COLUMN enotify.warmup.caps IS
+    'messages on the first day, the second, and so on; after the last there is no cap';
+COMMENT ON COLUMN enotify.warmup.zone IS 'time zone of its days, a name of the IANA database';
+COMMENT ON COLUMN enotify.warmup.overflow IS
+    'what is above the cap. wait: it waits for the next day. pool: it leaves from addresses of the pool that are warm';
+COMMENT ON COLUMN enotify.warmup.step IS
+    'which cap holds, counted from 0; cardinality(caps): none, the address is warm';
+COMMENT ON COLUMN enotify.warmup.day IS 'the day for which step was found; NULL: none yet';
+COMMENT ON COLUMN enotify.warmup.why IS 'why step stayed or went back; empty: it went on';
+COMMENT ON COLUMN enotify.warmup.set_at IS 'when the plan was set';
+COMMENT ON COLUMN enotify.warmup.set_by IS 'login that set it';
+
+CREATE TABLE enotify.egress_day (
+    address   inet NOT NULL,
+    site      text NOT NULL,
+    day       date NOT NULL,
+    begun     int NOT NULL DEFAULT 0,
+    accepted  int NOT NULL DEFAULT 0,
+    refused   int NOT NULL DEFAULT 0,
+    complaints int NOT NULL DEFAULT 0,
+    PRIMARY KEY (address, site, day)
+) WITH (fillfactor = 50); -- room on each page for updated rows
+CREATE INDEX egress_day_day ON enotify.egress_day (day);
+COMMENT ON TABLE  enotify.egress_day IS
+    'messages per egress address and day, for 400 days. What is capped is counted with its intent, so that no kill and '
+    'no second node sends more than the cap; the rest about once a second';
+COMMENT ON COLUMN enotify.egress_day.address IS 'the egress address';
+COMMENT ON COLUMN enotify.egress_day.site IS 'a site that has a plan of its own; *: all sites together';
+COMMENT ON COLUMN enotify.egress_day.day IS 'in the time zone of the plan; UTC without one';
+COMMENT ON COLUMN enotify.egress_day.begun IS 'messages that were let begin';
+COMMENT ON COLUMN enotify.egress_day.accepted IS 'messages that receivers took';
+COMMENT ON COLUMN enotify.egress_day.refused IS
+    'replies that say the address sends too much or is distrusted: class spam_block, and 421 or 4.7.x of class '
+    'throttled';
+COMMENT ON COLUMN enotify.egress_day.complaints IS 'readers of its pool''s mail who called it spam on that day';
+
+CREATE TABLE enotify.egress_rate (
+    address    inet NOT NULL,
+    site       text NOT NULL,
+    paid_until timestamptz NOT NULL,
+    PRIMARY KEY (address, site)
+) WITH (fillfactor = 50); -- room on each page for updated rows
+COMMENT ON TABLE  enotify.egress_rate IS
+    'how far the rates of egress addresses are used up, so that they hold over all nodes and restarts';
+COMMENT ON COLUMN enotify.egress_rate.address IS 'the egress address';
+COMMENT ON COLUMN enotify.egress_rate.site IS 'the site of site_rate; *: of rate, all sites together';
+COMMENT ON COLUMN enotify.egress_rate.paid_until IS
+    'each message moves it ahead by the time that the rate gives one; it may be ahead of now by a second, or by one '
+    'message';
+
 CREATE TABLE enotify.lease (
-    grp     smallint PRIMARY KEY,
-    node_id int,
-    epoch   bigint NOT NULL DEFAULT 0,
-    until   timestamptz NOT NULL DEFAULT '-infinity'
+    grp      smallint PRIMARY KEY,
+    node_id  int,
+    epoch    bigint NOT NULL DEFAULT 0,
+    until    timestamptz NOT NULL DEFAULT '-infinity',
+    for_node int
 ) WITH (fillfactor = 50); -- room on each page for updated rows
 INSERT INTO enotify.lease (grp) SELECT g FROM generate_series(0, 63) g;
 COMMENT ON TABLE  enotify.lease IS
@@ -168,6 +284,9 @@ COMMENT ON COLUMN enotify.lease.grp IS 'group of domains';
 COMMENT ON COLUMN enotify.lease.node_id IS 'holder; NULL: a node gave the group back with nothing in flight';
 COMMENT ON COLUMN enotify.lease.epoch IS 'fence: grows each time the group changes hands';
 COMMENT ON COLUMN enotify.lease.until IS 'by the database''s clock; past it another node may take the group';
+COMMENT ON COLUMN enotify.lease.for_node IS
+    'the node that has the egress address for what is due in the group: while that node lives, no other takes the '
+    'group. NULL: any node';
 
 CREATE TABLE enotify.alert_log (
     id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

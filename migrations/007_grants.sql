@@ -15,15 +15,16 @@ GRANT SELECT ON
     enotify.alert_log,
     enotify.attachment, enotify.attempt, enotify.auth_refusal, enotify.batch, enotify.batch_count,
     enotify.batch_domain, enotify.batch_log, enotify.client, enotify.client_login, enotify.complaint_level,
-    enotify.destination, enotify.domain, enotify.doubt,
+    enotify.destination, enotify.domain, enotify.doubt, enotify.egress, enotify.egress_day, enotify.egress_rate,
     enotify.counted_reply, enotify.era, enotify.lease, enotify.mta_sts, enotify.node, enotify.node_mark,
-    enotify.outcome, enotify.pace,
+    enotify.outcome, enotify.pace, enotify.pool,
     enotify.preflight, enotify.recipient, enotify.recipient_in, enotify.report, enotify.retry, enotify.site,
-    enotify.suppression, enotify.verdict
+    enotify.suppression, enotify.verdict, enotify.warmup
     TO enotify_admin, enotify_sender;
 
 GRANT INSERT, UPDATE, DELETE ON
-    enotify.client, enotify.client_login, enotify.destination, enotify.suppression
+    enotify.client, enotify.client_login, enotify.destination, enotify.egress, enotify.pool, enotify.suppression,
+    enotify.warmup
     TO enotify_admin;
 GRANT DELETE ON enotify.counted_reply TO enotify_admin;
 GRANT INSERT (batch_id, verdict, line, forced, report) ON enotify.preflight TO enotify_admin;
@@ -32,12 +33,16 @@ GRANT SELECT (id, created_at, retired_at) ON enotify.token_key TO enotify_admin;
 
 GRANT INSERT, UPDATE, DELETE ON
     enotify.attempt, enotify.auth_refusal, enotify.complaint_level, enotify.doubt, enotify.counted_reply,
+    enotify.egress_day, enotify.egress_rate,
     enotify.mta_sts,
     enotify.node, enotify.node_mark, enotify.outcome, enotify.pace, enotify.report, enotify.retry, enotify.suppression,
     enotify.verdict
     TO enotify_sender;
 GRANT DELETE ON enotify.recipient_in TO enotify_sender;
 GRANT INSERT ON enotify.site TO enotify_sender;
+-- A node adds the addresses that it announces, moves plans of warm-up on, and changes nothing else of them.
+GRANT INSERT, DELETE ON enotify.egress TO enotify_sender;
+GRANT UPDATE (step, day, why) ON enotify.warmup TO enotify_sender;
 GRANT SELECT ON enotify.token_key TO enotify_sender;
 -- A node moves batches, domains and leases, and changes nothing else of them.
 GRANT UPDATE (state, reason, fault, started_at, turn_at, passed_at, surveyed_at, finished_at, requeues)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -38,18 +39,23 @@ VALUES ($1, $2, $3, $4, $5, $6, now() + $7, $8, $9, $10)`
 UPDATE enotify.verdict SET superseded_at = now()
 WHERE client_id = $1 AND superseded_at IS NULL AND (identity, egress) NOT IN (SELECT * FROM unnest($2::text[], $3::inet[]))`
 
+	poolsSQL = `
+SELECT a.ip, coalesce(e.pool, 'default') FROM unnest($1::inet[]) a (ip) LEFT JOIN enotify.egress e ON e.address = a.ip`
 	lockBatchesSQL = `SELECT FROM enotify.batch WHERE client_id = $1 AND finished_at IS NULL AND state <> 'draft' ORDER BY id FOR NO KEY UPDATE`
 
-	blockSQL    = `UPDATE enotify.batch SET state = 'blocked', reason = $2 WHERE client_id = $1 AND state IN ('queued', 'sending', 'draining', 'retrying') RETURNING id`
-	blockNewSQL = `UPDATE enotify.batch SET state = 'blocked', reason = $2 WHERE client_id = $1 AND state = 'queued' AND started_at IS NULL RETURNING id`
-	anyMaySQL   = `SELECT EXISTS (SELECT FROM enotify.node n WHERE n.live_until > now() AND enotify.may_send(n.id, $1))`
-	reblockSQL  = `UPDATE enotify.batch SET reason = $2 WHERE client_id = $1 AND state = 'blocked' AND fault = '' AND reason <> $2`
+	blockSQL     = `UPDATE enotify.batch SET state = 'blocked', reason = $2 WHERE client_id = $1 AND state IN ('queued', 'sending', 'draining', 'retrying') RETURNING id`
+	blockPoolSQL = `
+UPDATE enotify.batch SET state = 'blocked', reason = $2
+WHERE client_id = $1 AND state IN ('queued', 'sending', 'draining', 'retrying') AND enotify.batch_pool(pool, priority, client_id) = $3 RETURNING id`
+	blockNewSQL = `UPDATE enotify.batch SET state = 'blocked', reason = $2 WHERE client_id = $1 AND state = 'queued' AND started_at IS NULL AND enotify.batch_pool(pool, priority, client_id) = $3 RETURNING id`
+	anyMaySQL   = `SELECT EXISTS (SELECT FROM enotify.node n WHERE n.live_until > now() AND enotify.may_send(n.id, $1, $2))`
+	reblockSQL  = `UPDATE enotify.batch SET reason = $2 WHERE client_id = $1 AND state = 'blocked' AND fault = '' AND reason <> $2 AND enotify.batch_pool(pool, priority, client_id) = $3`
 	unblockSQL  = `
 UPDATE enotify.batch SET state = 'queued', reason = ''
-WHERE client_id = $1 AND state = 'blocked' AND fault = '' AND NOT EXISTS (SELECT FROM enotify.client c WHERE c.id = $1 AND c.refused_at IS NOT NULL) RETURNING id`
+WHERE client_id = $1 AND state = 'blocked' AND fault = '' AND enotify.batch_pool(pool, priority, client_id) = $2 AND NOT EXISTS (SELECT FROM enotify.client c WHERE c.id = $1 AND c.refused_at IS NOT NULL) RETURNING id`
 	clientDomainSQL = `SELECT domain FROM enotify.client WHERE id = $1`
-	waitSQL         = `UPDATE enotify.batch SET reason = $2 WHERE client_id = $1 AND state = 'queued' AND reason <> $2`
-	waitedSQL       = `UPDATE enotify.batch SET reason = '' WHERE client_id = $1 AND state = 'queued' AND (reason LIKE 'waits for DNS%' OR reason LIKE 'waits for the guard%')`
+	waitSQL         = `UPDATE enotify.batch SET reason = $2 WHERE client_id = $1 AND state = 'queued' AND reason <> $2 AND enotify.batch_pool(pool, priority, client_id) = $3`
+	waitedSQL       = `UPDATE enotify.batch SET reason = '' WHERE client_id = $1 AND state = 'queued' AND (reason LIKE 'waits for DNS%' OR reason LIKE 'waits for the guard%') AND enotify.batch_pool(pool, priority, client_id) = $2`
 )
 
 // A Judgement is the consequences of verdicts.
@@ -71,25 +77,20 @@ type Drift struct {
 }
 
 // Judge records the verdicts on a client, one for each identity and egress address,
-// and acts on them in the same transaction: batches are blocked, or go back into the
-// queue, or wait for DNS. Verdicts on a client whose envelope sender or selectors
+// and acts on them in the same transaction: the batches that leave from the pool of an
+// address are blocked, or go back into the queue, or wait for DNS. Verdicts on a client whose envelope sender or selectors
 // were changed since s was listed are dropped, and the client is listed again.
 func (db *DB) Judge(ctx context.Context, s Subject, verdicts []Verdict) (j Judgement, err error) {
 	client := s.ClientID
 	verdicts = slices.Clone(verdicts)
 	var identities []string
 	var egress []netip.Addr
-	var no, unsure *Verdict
+	bad := false
 	for i := range verdicts {
 		v := &verdicts[i]
 		v.Domain, v.Record, v.Explanation, v.Fix = text(v.Domain), text(v.Record), text(v.Explanation), text(v.Fix)
 		identities, egress = append(identities, v.Identity), append(egress, v.Egress)
-		if v.Blocks && no == nil {
-			no = v
-		}
-		if v.Temporary() && unsure == nil {
-			unsure = v
-		}
+		bad = bad || v.Blocks
 	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		j = Judgement{}
@@ -102,17 +103,22 @@ func (db *DB) Judge(ctx context.Context, s Subject, verdicts []Verdict) (j Judge
 		if same, err := s.current(ctx, tx); err != nil || !same {
 			return err
 		}
-		lasting := false    // the last verdicts hold a while longer
-		var fresh []Verdict // those that block, of addresses never looked at
+		pools, err := poolsOf(ctx, tx, egress)
+		if err != nil {
+			return err
+		}
+		byPool := map[string]*poolVerdicts{}
 		for _, v := range verdicts {
+			p := byPool[pools[v.Egress]]
+			if p == nil {
+				p = &poolVerdicts{pool: pools[v.Egress]}
+				byPool[p.pool] = p
+			}
 			outlived, first, drift, err := conclude(ctx, tx, client, v)
 			if err != nil {
 				return err
 			}
-			lasting = lasting || outlived
-			if first && v.Blocks {
-				fresh = append(fresh, v)
-			}
+			p.add(v, outlived, first, drift)
 			if drift != nil {
 				j.Drifts = append(j.Drifts, *drift)
 			}
@@ -120,7 +126,7 @@ func (db *DB) Judge(ctx context.Context, s Subject, verdicts []Verdict) (j Judge
 		if _, err := tx.Exec(ctx, dropOthersSQL, client, identities, egress); err != nil {
 			return err
 		}
-		if no != nil || j.changed() { // the guard sees what is wrong, or that something was done about it
+		if bad || j.changed() { // the guard sees what is wrong, or that something was done about it
 			if err := forgive(ctx, tx, client); err != nil {
 				return err
 			}
@@ -128,18 +134,64 @@ func (db *DB) Judge(ctx context.Context, s Subject, verdicts []Verdict) (j Judge
 		if _, err := tx.Exec(ctx, lockBatchesSQL, client); err != nil {
 			return err
 		}
-		switch {
-		case no != nil:
-			err = j.block(ctx, tx, client, no, fresh, verdicts)
-		case unsure != nil && lasting:
-		case unsure != nil:
-			_, err = tx.Exec(ctx, waitSQL, client, "waits for DNS: "+unsure.Explanation)
-		default:
-			err = free(ctx, tx, client, &j)
+		for _, pool := range slices.Sorted(maps.Keys(byPool)) {
+			switch p := byPool[pool]; {
+			case p.no != nil:
+				err = j.block(ctx, tx, client, p)
+			case p.unsure != nil && p.lasting:
+			case p.unsure != nil:
+				_, err = tx.Exec(ctx, waitSQL, client, "waits for DNS: "+p.unsure.Explanation, pool)
+			default:
+				err = free(ctx, tx, client, pool, &j)
+			}
+			if err != nil {
+				return err
+			}
 		}
-		return err
+		return nil
 	})
 	return j, AsRefusal(err)
+}
+
+// poolVerdicts are those on the addresses of one pool. They decide about the batches
+// that leave from it, and about no others.
+type poolVerdicts struct {
+	pool       string
+	all        []Verdict
+	no, unsure *Verdict  // the first that blocks, and that is none
+	lasting    bool      // the last verdicts hold a while longer
+	fresh      []Verdict // those that block, of addresses never looked at
+	drifts     []Drift
+}
+
+func (p *poolVerdicts) add(v Verdict, outlived, first bool, drift *Drift) {
+	p.all = append(p.all, v)
+	if v.Blocks && p.no == nil {
+		p.no = &v
+	}
+	if v.Temporary() && p.unsure == nil {
+		p.unsure = &v
+	}
+	p.lasting = p.lasting || outlived
+	if first && v.Blocks {
+		p.fresh = append(p.fresh, v)
+	}
+	if drift != nil {
+		p.drifts = append(p.drifts, *drift)
+	}
+}
+
+// poolsOf says in which pool each address is.
+func poolsOf(ctx context.Context, tx pgx.Tx, addrs []netip.Addr) (map[netip.Addr]string, error) {
+	rows, err := tx.Query(ctx, poolsSQL, addrs)
+	if err != nil {
+		return nil, err
+	}
+	pools := map[netip.Addr]string{}
+	var addr netip.Prefix // inet
+	var pool string
+	_, err = pgx.ForEachRow(rows, []any{&addr, &pool}, func() error { pools[addr.Addr()] = pool; return nil })
+	return pools, err
 }
 
 // Verdicts on other clients do not wait for a lock on this one.
@@ -174,25 +226,28 @@ func (s *Subject) current(ctx context.Context, tx pgx.Tx) (bool, error) {
 	return now.ReturnPath == s.ReturnPath && now.Bounces == was && now.FromSPF == cmp.Or(s.FromSPF, FromSPFBlocks) && slices.Equal(now.Selectors, s.Selectors), err
 }
 
-// block stops the client's batches. Batches that have begun go on as long as another
+// block stops the client's batches that leave from a pool. Batches that have begun go on as long as another
 // node may send them, and no verdict that let them pass has turned.
-func (j *Judgement) block(ctx context.Context, tx pgx.Tx, client int32, no *Verdict, fresh, all []Verdict) error {
+func (j *Judgement) block(ctx context.Context, tx pgx.Tx, client int32, p *poolVerdicts) error {
+	no := p.no
 	var others bool
-	err := tx.QueryRow(ctx, anyMaySQL, client).Scan(&others)
+	err := tx.QueryRow(ctx, anyMaySQL, client, p.pool).Scan(&others)
 	if err != nil {
 		return err
 	}
-	sql := blockSQL
-	turned := slices.ContainsFunc(j.Drifts, func(d Drift) bool { return d.Blocks && !d.WasBlocks })
-	everywhere := slices.ContainsFunc(all, func(v Verdict) bool { return v.Blocks && v.Identity == "dkim" })
+	sql := blockPoolSQL
+	turned := slices.ContainsFunc(p.drifts, func(d Drift) bool { return d.Blocks && !d.WasBlocks })
+	everywhere := slices.ContainsFunc(p.all, func(v Verdict) bool { return v.Blocks && v.Identity == "dkim" })
 	if others && !turned && !everywhere {
-		sql, j.Barred = blockNewSQL, fresh
+		sql, j.Barred = blockNewSQL, append(j.Barred, p.fresh...)
 	}
-	if j.Blocked, err = ids(ctx, tx, sql, client, no.reason()); err != nil {
+	blocked, err := ids(ctx, tx, sql, client, no.reason(), p.pool)
+	if err != nil {
 		return err
 	}
-	if len(j.Blocked) > 0 {
-		a := Alert{Kind: AlertClientBlocked, Batch: j.Blocked[0], Text: no.reason(), Next: "enotify spf check " + no.Domain}
+	j.Blocked = append(j.Blocked, blocked...)
+	if len(blocked) > 0 {
+		a := Alert{Kind: AlertClientBlocked, Batch: blocked[0], Text: no.reason(), Next: "enotify spf check " + no.Domain}
 		if err := tx.QueryRow(ctx, clientDomainSQL, client).Scan(&a.Client); err != nil {
 			return err
 		}
@@ -204,17 +259,19 @@ func (j *Judgement) block(ctx context.Context, tx pgx.Tx, client int32, no *Verd
 		}
 		j.Alerts = append(j.Alerts, a)
 	}
-	_, err = tx.Exec(ctx, reblockSQL, client, no.reason())
+	_, err = tx.Exec(ctx, reblockSQL, client, no.reason(), p.pool)
 	return err
 }
 
-// free lets the client's batches go on, unless receivers refuse them for a reason that
+// free lets the client's batches that leave from a pool go on, unless receivers refuse them for a reason that
 // the guard cannot see.
-func free(ctx context.Context, tx pgx.Tx, client int32, j *Judgement) (err error) {
-	if j.Freed, err = ids(ctx, tx, unblockSQL, client); err != nil {
+func free(ctx context.Context, tx pgx.Tx, client int32, pool string, j *Judgement) error {
+	freed, err := ids(ctx, tx, unblockSQL, client, pool)
+	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, waitedSQL, client)
+	j.Freed = append(j.Freed, freed...)
+	_, err = tx.Exec(ctx, waitedSQL, client, pool)
 	return err
 }
 

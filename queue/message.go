@@ -22,6 +22,10 @@ type Message struct {
 	Data    json.RawMessage // merge data, a JSON object; nil when there is none
 	Attempt int             // 1 on the first try; tries that cost no attempt do not count
 
+	// Egress are the addresses that the message may leave from, at most one of IPv4 and
+	// one of IPv6; none lets the handler choose. They count for it, see [Outcome.Egress].
+	Egress []Egress
+
 	// MayBegin says whether the SMTP transaction may be begun; ask right before
 	// it. It is false once the batch is paused, cancelled or blocked, or the
 	// node has lost its lease: the outcome is then Deferred and NotBegun. A

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -52,6 +53,10 @@ type Outcome struct {
 	Host  string        // MX host that answered, "" if none did
 	Site  string        // to which the message went or would have gone, "" when that is not known
 	After time.Duration // when Deferred: not before; 0 leaves it to the retry schedule
+
+	// Egress is the address that the attempt was made from; the zero Addr when none was
+	// made.
+	Egress netip.Addr `json:"-"`
 
 	// Fault says why no message of the whole batch can be composed, "" when that
 	// is not so. The batch is blocked for it.

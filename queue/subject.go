@@ -37,8 +37,10 @@ const (
 	FromSPFWarns  FromSPF = "warn"
 )
 
-// An Egress is an address of a live node and the name that node gives at EHLO.
+// An Egress is an address that receivers see mail come from, and what goes with it.
 type Egress struct {
 	Addr netip.Addr
-	HELO string
+	HELO string     // name at EHLO
+	Pool string     // that it belongs to
+	Bind netip.Addr // local address to connect from; the zero Addr is Addr itself, where the host has it
 }

@@ -7,6 +7,7 @@ import (
 	"mime/multipart"
 	"mime/quotedprintable"
 	"net/mail"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -16,6 +17,7 @@ import (
 	"enotify/sender/token"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // received delivers m and returns what arrived.
@@ -226,7 +228,7 @@ func TestInvalid(t *testing.T) {
 			b := *testBatch
 			test.edit(&b)
 			want := queue.Outcome{State: queue.Invalid, Class: queue.Content, Reply: queue.Reply{Text: test.want}}
-			if diff := cmp.Diff(want, w.deliver(t, to(&b, 1, "user@a.test", test.data))); diff != "" {
+			if diff := cmp.Diff(want, w.deliver(t, to(&b, 1, "user@a.test", test.data)), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 				t.Errorf("outcome (-want +got):\n%s", diff)
 			}
 			if err := compose.Check(&b); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -21,7 +22,8 @@ import (
 type conn struct {
 	host   string
 	site   string
-	egress string // that we come from, see egress.name
+	egress string     // that we come from, see egress.name
+	from   netip.Addr // the same where it is known; the zero Addr where the system chose
 	rules  bounce.Rules
 
 	place    *place

@@ -69,7 +69,7 @@ func (s *Sender) dialFirst(ctx context.Context, r route, others func(host string
 				return c, nil
 			case f.ended, f.crowded && others(mx.Host) > 0, f.blocks(), s.refusesUs(f):
 				return nil, f
-			case errors.Is(f.err, errAllHeld): // another host may be reached by the other family
+			case errors.Is(f.err, errAllHeld), errors.Is(f.err, errNoFamily): // another host may be reached by the other family
 			case f.crowded:
 				busy = append(busy, f)
 			default:
@@ -115,10 +115,10 @@ func (s *Sender) dialHost(ctx context.Context, r route, host string, others func
 	}
 	var f *failure
 	for _, addr := range addrs {
-		from, heldUntil := s.egress(site, addr.Is4(), time.Now())
-		if !heldUntil.IsZero() {
+		from, heldUntil, err := s.egress(r.egress, site, addr.Is4(), time.Now())
+		if err != nil {
 			if f == nil {
-				f = &failure{stage: connecting, host: host, site: site, err: errAllHeld, after: wait(heldUntil)}
+				f = &failure{stage: connecting, host: host, site: site, err: err, after: wait(heldUntil)}
 			}
 			continue
 		}
@@ -130,11 +130,11 @@ func (s *Sender) dialHost(ctx context.Context, r route, host string, others func
 				continue
 			}
 		}
-		c, err := s.connect(ctx, host, netip.AddrPortFrom(addr, s.port()), from.addr, r.need(host))
+		c, err := s.connect(ctx, host, netip.AddrPortFrom(addr, s.port()), from, r.need(host))
 		s.distrust(r, host, err)
 		if err == nil {
 			s.dead.revive(at)
-			c.site, c.egress, c.rules, c.oneByOne = site, from.name, s.Rules, &s.oneByOne
+			c.site, c.egress, c.from, c.rules, c.oneByOne = site, from.name, address(from.name), s.Rules, &s.oneByOne
 			return c, nil
 		}
 		f = newFailure(failure{stage: connecting, host: host, site: site, egress: from.name, err: err, ended: ctx.Err() != nil}, s.Rules, bounce.About{})
@@ -152,15 +152,15 @@ func (s *Sender) dialHost(ctx context.Context, r route, host string, others func
 
 // connect dials one address, from one of ours, and goes through banner, EHLO
 // and STARTTLS; the zero policy is in the clear.
-func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, from netip.Addr, need protection) (*conn, error) {
+func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, from egress, need protection) (*conn, error) {
 	begun := time.Now()
-	raw, err := s.dialTCP(ctx, addr, from)
+	raw, err := s.dialTCP(ctx, addr, from.addr)
 	if err != nil {
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { raw.Close() }) // the client looks at ctx only while it dials
 	defer stop()
-	client, err := s.greet(ctx, host, raw)
+	client, err := s.greet(ctx, host, from.helo, raw)
 	if err != nil {
 		raw.Close() // the client leaves it open when EHLO fails
 		return nil, err
@@ -195,8 +195,8 @@ func (s *Sender) dialTCP(ctx context.Context, addr netip.AddrPort, from netip.Ad
 	return &rawConn{Conn: raw}, nil
 }
 
-func (s *Sender) greet(ctx context.Context, host string, raw net.Conn) (*smtp.Client, error) {
-	client, err := newClient(host, s.helo(), raw, s.commandTimeout())
+func (s *Sender) greet(ctx context.Context, host, helo string, raw net.Conn) (*smtp.Client, error) {
+	client, err := newClient(host, helo, raw, s.commandTimeout())
 	if err != nil {
 		return nil, err
 	}

@@ -17,10 +17,43 @@ import (
 type egress struct {
 	addr netip.Addr // to bind to; the zero Addr lets the system choose
 	name string     // for holds: the address, or our name at EHLO
+	helo string     // our name at EHLO
 }
 
 // errAllHeld stands for a site that blocks every address that we could come from.
 var errAllHeld = errors.New("the site blocks our egress addresses; nothing is sent there until the hold ends")
+
+// errNoFamily stands for a host that can be reached by IPv4 or IPv6 alone, when the
+// message may leave from no such address.
+var errNoFamily = errors.New("we have no egress address for the IPv4 or IPv6 that the host needs")
+
+// egresses are the addresses of one family that a message may leave from: those that the
+// queue has chosen for it, else all.
+func (s *Sender) egresses(chosen []queue.Egress, v4 bool) (choices []egress) {
+	bound := false
+	for _, e := range chosen {
+		local := e.Bind
+		if !local.IsValid() && slices.Contains(s.Bind, e.Addr) {
+			local = e.Addr
+		}
+		bound = bound || local.IsValid()
+		if e.Addr.Is4() == v4 {
+			choices = append(choices, egress{local, e.Addr.String(), cmp.Or(e.HELO, s.helo())})
+		}
+	}
+	if len(chosen) > 0 && (bound || len(choices) > 0) {
+		return choices
+	}
+	for _, addr := range s.Bind {
+		if addr.Is4() == v4 {
+			choices = append(choices, egress{addr, addr.String(), s.helo()})
+		}
+	}
+	if len(choices) == 0 { // the system chooses
+		choices = []egress{{name: s.helo(), helo: s.helo()}}
+	}
+	return choices
+}
 
 // egress chooses the address from which we connect to a site by IPv4 or IPv6.
 // It is the same for a site as long as our addresses are: greylisting wants the
@@ -28,27 +61,28 @@ var errAllHeld = errors.New("the site blocks our egress addresses; nothing is se
 // addresses, and an address that comes or goes moves few of them (rendezvous
 // hashing). One that is held at the site is passed over; when all are, until
 // says for how long.
-func (s *Sender) egress(site string, v4 bool, now time.Time) (e egress, until time.Time) {
-	var choices []egress
-	for _, addr := range s.Bind {
-		if addr.Is4() == v4 {
-			choices = append(choices, egress{addr, addr.String()})
-		}
-	}
-	if len(choices) == 0 { // the system chooses
-		choices = []egress{{name: s.helo()}}
+func (s *Sender) egress(chosen []queue.Egress, site string, v4 bool, now time.Time) (e egress, until time.Time, err error) {
+	choices := s.egresses(chosen, v4)
+	if len(choices) == 0 {
+		return egress{}, time.Time{}, errNoFamily
 	}
 	slices.SortFunc(choices, func(a, b egress) int { return cmp.Compare(weight(site, b.name), weight(site, a.name)) })
 	for _, e := range choices {
 		held := s.Throttle.Held(site, e.name, now)
 		if held.IsZero() {
-			return e, time.Time{}
+			return e, time.Time{}, nil
 		}
 		if until.IsZero() || held.Before(until) {
 			until = held
 		}
 	}
-	return egress{}, until
+	return egress{}, until, errAllHeld
+}
+
+// address is that of an egress; the zero Addr when only its name is known.
+func address(name string) netip.Addr {
+	addr, _ := netip.ParseAddr(name)
+	return addr
 }
 
 func weight(site, egress string) uint64 {

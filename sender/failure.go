@@ -90,7 +90,7 @@ var (
 
 // outcome turns a failed attempt into what became of the recipient.
 func (f *failure) outcome() queue.Outcome {
-	o := queue.Outcome{State: queue.Deferred, Host: f.host, Site: f.site, After: f.after}
+	o := queue.Outcome{State: queue.Deferred, Host: f.host, Site: f.site, Egress: address(f.egress), After: f.after}
 	switch {
 	case f.reply.Code/100 == 2 && f.stage == confirming: // another 2yz than expected
 		o.State, o.Reply = queue.Delivered, f.reply

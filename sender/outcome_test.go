@@ -2,6 +2,7 @@ package sender_test
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -99,7 +100,7 @@ func testOutcome(t *testing.T, extensions []string) {
 			if test.want.Class == "" { // bounce's own tests say which
 				test.want.Class = got.Class
 			}
-			if diff := cmp.Diff(test.want, got, cmpopts.IgnoreFields(queue.Outcome{}, "After")); diff != "" {
+			if diff := cmp.Diff(test.want, got, cmpopts.EquateComparable(netip.Addr{}), cmpopts.IgnoreFields(queue.Outcome{}, "After")); diff != "" {
 				t.Errorf("outcome (-want +got):\n%s", diff)
 			}
 		})
@@ -238,7 +239,7 @@ func TestDoesNotFit(t *testing.T) {
 	for _, test := range tests {
 		got := w.deliver(t, test.m)
 		test.want.Host, test.want.Site = "mx.a.test", "a.test"
-		if diff := cmp.Diff(test.want, got, cmpopts.IgnoreFields(queue.Reply{}, "Text")); diff != "" {
+		if diff := cmp.Diff(test.want, got, cmpopts.EquateComparable(netip.Addr{}), cmpopts.IgnoreFields(queue.Reply{}, "Text")); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
 		}
 	}

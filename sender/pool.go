@@ -347,8 +347,11 @@ func (p *pool) pickIdle(s *siteConns, r route) *conn {
 }
 
 // suits reports whether c goes to where r does, encrypted as r wants it, and
-// comes from an address that is not held.
+// comes from an address that r may leave from and that is not held.
 func (p *pool) suits(r route, c *conn) bool {
+	if len(r.egress) > 0 && !slices.ContainsFunc(r.egress, func(e queue.Egress) bool { return e.Addr == c.from }) {
+		return false
+	}
 	return c.meets(r.need(c.host)) && p.prefers(r, c.host) && p.throttle.Held(c.site, c.egress, time.Now()).IsZero()
 }
 

@@ -12,14 +12,16 @@ import (
 	"strings"
 	"time"
 
+	"enotify/queue"
 	"enotify/spfguard/dns"
 )
 
 // A route is where mail for a domain may be handed over.
 type route struct {
-	site string
-	ttl  time.Duration // for which it holds
-	tls  TLSPolicy
+	site   string
+	egress []queue.Egress // that the message may leave from; none: any
+	ttl    time.Duration  // for which it holds
+	tls    TLSPolicy
 	// dane is what holds for single hosts instead of tls, see protect.
 	dane   map[string]protection
 	secure bool // the DNS proved that these are the hosts (DNSSEC)

@@ -157,6 +157,7 @@ func (s *Sender) deliver(ctx context.Context, m queue.Message) queue.Outcome {
 	if _, err := s.keysOf(m.Batch); err != nil {
 		return s.withheld(ctx, r, m.Batch, err)
 	}
+	r.egress = m.Egress
 	r.tls = s.loginTLS(s.tlsPolicy(m.Domain, r.site), r.site)
 	if r, err = s.protect(ctx, m.Domain, r); err != nil {
 		return (&failure{stage: connecting, site: r.site, err: err, ended: ctx.Err() != nil}).outcome()
@@ -234,7 +235,7 @@ func (s *Sender) handBy(ctx context.Context, c *conn, r route, m queue.Message, 
 	s.took.note(c.took)
 	s.Throttle.Unblock(c.site, c.egress, time.Now())
 	s.accepted(ctx)
-	return queue.Outcome{State: queue.Delivered, Reply: reply, Host: c.host, Site: r.site}, false
+	return queue.Outcome{State: queue.Delivered, Reply: reply, Host: c.host, Site: r.site, Egress: address(c.egress)}, false
 }
 
 // compose writes the message for one recipient, and has sign sign it. The
@@ -289,7 +290,7 @@ func (s *Sender) connection(ctx context.Context, r route, urgent bool) (*conn, *
 			p.opened(c)
 			return c, nil
 		case !f.crowded:
-			if errors.Is(f.err, errAllHeld) {
+			if errors.Is(f.err, errAllHeld) && len(r.egress) == 0 { // else the queue chooses others
 				s.Throttle.Shut(r.site, time.Now())
 			}
 			if errors.Is(context.Cause(g.opening), errMakesWay) {

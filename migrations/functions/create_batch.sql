@@ -3,7 +3,7 @@ CREATE OR REPLACE FUNCTION enotify.create_batch(
     body_text text DEFAULT NULL, body_html text DEFAULT NULL, from_name text DEFAULT NULL, reply_to text DEFAULT NULL,
     priority int DEFAULT 0, not_before timestamptz DEFAULT NULL, expires_at timestamptz DEFAULT NULL,
     on_unknown text DEFAULT 'hold', list_unsubscribe text DEFAULT NULL, headers jsonb DEFAULT NULL,
-    lang text DEFAULT NULL
+    lang text DEFAULT NULL, pool text DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
@@ -70,6 +70,10 @@ BEGIN
         RAISE EXCEPTION 'expires_at % is not after the start of the batch', ends
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    problem := enotify.pool_problem(pool, client, coalesce(priority, 0), operator);
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION '%', problem USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     problem := coalesce(enotify.content_problem(subject, body_text, body_html),
                         enotify.headers_problem(coalesce(headers, '{}')));
     IF problem IS NOT NULL THEN
@@ -77,12 +81,12 @@ BEGIN
     END IF;
     INSERT INTO enotify.batch AS b
         (client_id, idem_key, from_address, subject, body_text, body_html, from_name, reply_to,
-         priority, not_before, expires_at, on_unknown, list_unsubscribe, headers, lang)
+         priority, not_before, expires_at, on_unknown, list_unsubscribe, headers, lang, pool)
     VALUES
         (client, idem_key, sender, subject, coalesce(body_text, ''), coalesce(body_html, ''), coalesce(from_name, ''),
          coalesce(enotify.mailbox(reply_to), ''),
          coalesce(priority, 0), not_before, ends, coalesce(on_unknown, 'hold'), coalesce(list_unsubscribe, ''),
-         coalesce(headers, '{}'), coalesce(lang, ''))
+         coalesce(headers, '{}'), coalesce(lang, ''), pool)
     ON CONFLICT ON CONSTRAINT batch_client_id_idem_key_key DO NOTHING
     RETURNING b.* INTO made;
     IF made.id IS NULL THEN

@@ -20,9 +20,9 @@ type batches struct {
 	unread   map[int64]bool // the batches of order whose lanes were not read yet
 	waitsFor int64          // turn, if it only waited for slow sites at a moment since the last heartbeat; else 0
 
-	runs     map[int64]*run   // those with lanes or messages here
-	active   map[int64]edits  // those that may be sent from here, of runs and order
-	assigned map[int32]string // site that Admission was told of, per domain, since the turn changed hands
+	runs     map[int64]*run     // those with lanes or messages here
+	active   map[int64]standing // those that may be sent by a live node, of runs and order
+	assigned map[int32]string   // site that Admission was told of, per domain, since the turn changed hands
 }
 
 func newBatches() *batches {
@@ -81,26 +81,26 @@ func (b *batches) known() []int64 {
 // review stops the runs of batches that may not be sent from here any more, or
 // were edited, and returns their numbers. It reports whether a batch under way may
 // be sent with lanes that were dropped.
-func (b *batches) review(sendable map[int64]edits) (stopped []int64, again bool) {
+func (b *batches) review(sendable map[int64]standing) (stopped []int64, again bool) {
 	for id, r := range b.runs {
-		n, may := sendable[id]
-		if may && n == edits(r.batch.Edits) {
+		now, may := sendable[id]
+		if now.here && now.edits == r.batch.Edits {
 			continue
 		}
 		r.halted.Store(true)
 		delete(b.runs, id)
 		stopped = append(stopped, id)
-		again = again || may // it was stopped, edited and begun again between two looks
+		again = again || may // it was stopped, edited and begun again between two looks, or others may send it
 	}
 	for _, id := range b.order {
 		_, may := sendable[id]
-		again = again || may && !b.sendable(id)
+		again = again || may && !b.sendable(id) || sendable[id].here && !b.active[id].here
 	}
 	b.active = sendable
 	return stopped, again
 }
 
-// sendable reports whether a batch may be sent from here.
+// sendable reports whether a batch may be sent by a live node.
 func (b *batches) sendable(id int64) bool {
 	_, may := b.active[id]
 	return may
@@ -114,21 +114,36 @@ func (b *batches) halt() {
 }
 
 const sendableSQL = `
-SELECT id, edits FROM enotify.batch WHERE id = ANY ($1) AND state IN ('sending', 'draining', 'retrying') AND enotify.may_send($2, client_id)`
+SELECT b.id, b.edits, p.name,
+       ARRAY(SELECT n.id FROM enotify.node n WHERE (n.live_until > now() OR n.id = $2) AND enotify.may_send(n.id, b.client_id, p.name) ORDER BY n.id)
+FROM enotify.batch b CROSS JOIN LATERAL (SELECT enotify.batch_pool(b.pool, b.priority, b.client_id) AS name) p
+WHERE b.id = ANY ($1) AND b.state IN ('sending', 'draining', 'retrying')`
 
-// edits is how often the content of a batch was replaced.
-type edits int
+// A standing is what the database says of a batch that may be sent.
+type standing struct {
+	edits int     // how often its content was replaced
+	pool  string  // of egress addresses that it leaves from
+	nodes []int32 // that may send it
+	here  bool    // this one is among them
+}
 
-// sendable picks the batches that the node may send.
-func (db *store) sendable(ctx context.Context, node int32, batches []int64) (map[int64]edits, error) {
+// sendable picks the batches that a live node may send.
+func (db *store) sendable(ctx context.Context, node int32, batches []int64) (map[int64]standing, error) {
 	rows, err := db.pool.Query(ctx, sendableSQL, batches, node)
 	if err != nil {
 		return nil, err
 	}
-	sendable := make(map[int64]edits, len(batches))
+	sendable := make(map[int64]standing, len(batches))
 	var id int64
-	var n edits
-	_, err = pgx.ForEachRow(rows, []any{&id, &n}, func() error { sendable[id] = n; return nil })
+	var s standing
+	_, err = pgx.ForEachRow(rows, []any{&id, &s.edits, &s.pool, &s.nodes}, func() error {
+		s.here = slices.Contains(s.nodes, node)
+		if len(s.nodes) > 0 {
+			sendable[id] = s
+		}
+		s.nodes = nil
+		return nil
+	})
 	return sendable, err
 }
 
@@ -136,7 +151,7 @@ func (db *store) sendable(ctx context.Context, node int32, batches []int64) (map
 // others. That may differ from what takeTurn said: a requeue or a pause does not
 // wait for us.
 func (v *serving) review(ctx context.Context) error {
-	var sendable map[int64]edits
+	sendable := map[int64]standing{}
 	if ids := v.batches.known(); len(ids) > 0 {
 		var err error
 		if sendable, err = v.store.sendable(ctx, v.node.ID, ids); err != nil {
@@ -170,10 +185,24 @@ func (v *serving) load(ctx context.Context) error {
 			delete(v.batches.unread, batch)
 		}
 	}
-	lanes, err := v.store.retryLanes(ctx, v.node.ID, grps)
+	lanes, err := v.store.retryLanes(ctx, grps)
 	if err != nil {
 		return err
 	}
+	var unknown []int64
+	for _, l := range lanes {
+		if !v.batches.sendable(l.batch) && !slices.Contains(unknown, l.batch) {
+			unknown = append(unknown, l.batch)
+		}
+	}
+	if len(unknown) > 0 {
+		found, err := v.store.sendable(ctx, v.node.ID, unknown)
+		if err != nil {
+			return err
+		}
+		maps.Copy(v.batches.active, found)
+	}
+	lanes = slices.DeleteFunc(lanes, func(l lane) bool { return !v.batches.sendable(l.batch) })
 	return v.put(ctx, lanes)
 }
 
@@ -181,6 +210,10 @@ func (v *serving) put(ctx context.Context, lanes []lane) error {
 	now := time.Now()
 	b := v.batches
 	for _, l := range lanes {
+		if !b.active[l.batch].here { // it waits until its group is given to a node that may
+			v.lanes.put(l)
+			continue
+		}
 		if b.runs[l.batch] == nil {
 			batch, err := v.content(ctx, l.batch)
 			if err != nil {

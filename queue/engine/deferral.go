@@ -83,7 +83,7 @@ const (
 	deferWantSQL = `
 WITH allowed AS MATERIALIZED (
 	SELECT b.id FROM enotify.batch b
-	WHERE b.id = ANY ($2) AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now() AND enotify.may_send($1, b.client_id)
+	WHERE b.id = ANY ($2) AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now() AND enotify.may_send($1, b.client_id, enotify.batch_pool(b.pool, b.priority, b.client_id))
 ), want AS (
 	SELECT w.* FROM unnest($2::bigint[], $3::int[], $4::int[], $5::smallint[], $6::bigint[], $7::interval[], $8::text[]::enotify.reply_class[], $9::smallint[], $10::text[], $11::text[])
 	              w (batch_id, domain_id, n, grp, epoch, wait, class, code, enhanced, reply)

@@ -149,7 +149,7 @@ func TestMayNotForAMoment(t *testing.T) {
 				case 1:
 					return queue.Outcome{State: queue.Deferred, Class: queue.Offline}
 				case 2:
-					f.Exec(fmt.Sprintf(`CREATE OR REPLACE FUNCTION enotify.may_send(node int, client int) RETURNS boolean LANGUAGE sql VOLATILE
+					f.Exec(fmt.Sprintf(`CREATE OR REPLACE FUNCTION enotify.may_send(node int, client int, pool text) RETURNS boolean LANGUAGE sql VOLATILE
 						AS 'SELECT (%d >> least(nextval(''public.asked''), 30)::int) & 1 = 0'`, no))
 					f.Until(func() {}, `SELECT last_value > $1 FROM public.asked`, asked)
 				}

@@ -16,6 +16,8 @@ type result struct {
 	made   int64 // when the batch was created, in microseconds since 1970
 	grp    int16
 	first  bool // a first try of the batch, not of those that wait in retry
+	site   string
+	costs  []cost // of the caps and rates of the addresses that it may leave from
 }
 
 // A flight names a try that is under way or not recorded yet. One recipient may
@@ -136,7 +138,7 @@ func (f *flights) list() []flight {
 }
 
 // landed picks the groups that have nothing under way.
-func (f *flights) landed(grps map[int16]bool) (landed []int16) {
+func (f *flights) landed(grps map[int16]int32) (landed []int16) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for grp := range grps {

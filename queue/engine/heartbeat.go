@@ -48,6 +48,12 @@ func (v *serving) heartbeat(ctx context.Context) (idle bool, err error) {
 	if err := v.store.stopRefused(ctx); err != nil {
 		return false, err
 	}
+	if err := v.lookAtEgress(ctx); err != nil {
+		return false, err
+	}
+	if err := v.waitForPools(ctx); err != nil {
+		return false, err
+	}
 	if err := v.settleFaults(ctx); err != nil {
 		return false, err
 	}
@@ -63,6 +69,9 @@ func (v *serving) heartbeat(ctx context.Context) (idle bool, err error) {
 		return false, err
 	}
 	if err := v.load(ctx); err != nil {
+		return false, err
+	}
+	if err := v.direct(ctx); err != nil {
 		return false, err
 	}
 	v.phase = steady

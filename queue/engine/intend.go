@@ -45,12 +45,12 @@ const retryLanesSQL = `
 SELECT t.batch_id, t.domain_id, k.name, coalesce(s.name, ''), t.grp, count(*)::int, (count(*) FILTER (WHERE t.class = 'not_begun'))::int
 FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id JOIN enotify.domain k ON k.id = t.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
 WHERE t.intent_at IS NULL AND t.due_at <= now() AND t.grp = ANY ($1) AND b.expires_at > now()
-  AND b.id IN (SELECT o.id FROM enotify.batch o WHERE o.finished_at IS NULL AND o.state IN ('sending', 'draining', 'retrying') AND enotify.may_send($2, o.client_id))
+  AND b.id IN (SELECT o.id FROM enotify.batch o WHERE o.finished_at IS NULL AND o.state IN ('sending', 'draining', 'retrying'))
 GROUP BY t.batch_id, t.domain_id, k.name, s.name, t.grp`
 
 // retryLanes lists the domains that have retries due, in the given groups.
-func (db *store) retryLanes(ctx context.Context, node int32, grps []int16) ([]lane, error) {
-	return db.collectLanes(ctx, true, retryLanesSQL, grps, node)
+func (db *store) retryLanes(ctx context.Context, grps []int16) ([]lane, error) {
+	return db.collectLanes(ctx, true, retryLanesSQL, grps)
 }
 
 func (db *store) collectLanes(ctx context.Context, retry bool, sql string, args ...any) ([]lane, error) {
@@ -68,7 +68,10 @@ func (db *store) collectLanes(ctx context.Context, retry bool, sql string, args 
 type pick struct {
 	*lane
 	n     int
-	epoch int64 // of the lease under which it was picked
+	epoch int64          // of the lease under which it was picked
+	from  []*address     // that they leave from
+	leave []queue.Egress // the same, for the handler
+	costs []cost         // what each of them counts against
 }
 
 // A picked recipient has its intent in the database: it may be sent to.
@@ -100,7 +103,9 @@ WITH want AS (
 	WHERE d.batch_id = $1 AND d.domain_id = w.domain_id AND d.intent_seq + w.n <= d.last_seq
 	  AND b.id = $1 AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now() AND (SELECT enotify.may_begin($6))
 	  AND d.grp = w.grp AND l.grp = w.grp AND l.node_id = $6 AND l.epoch = w.epoch AND l.until > clock_timestamp()
-	  AND (SELECT enotify.may_send($6, x.client_id) FROM enotify.batch x WHERE x.id = $1)`
+	  AND (SELECT enotify.may_send($6, x.client_id, enotify.batch_pool(x.pool, x.priority, x.client_id)) FROM enotify.batch x WHERE x.id = $1)
+	  ` + noCosts + `
+`
 
 const intendReadSQL = `
 	RETURNING d.domain_id, d.intent_seq - w.n AS before, d.intent_seq AS upto, b.client_id
@@ -122,7 +127,8 @@ WITH want AS (
 	SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::smallint[], $5::bigint[]) w (batch_id, domain_id, n, grp, epoch)
 ), allowed AS MATERIALIZED (
 	SELECT b.id FROM enotify.batch b
-	WHERE b.id = ANY ($1) AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now() AND enotify.may_send($6, b.client_id) AND (SELECT enotify.may_begin($6))
+	WHERE b.id = ANY ($1) AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now() AND enotify.may_send($6, b.client_id, enotify.batch_pool(b.pool, b.priority, b.client_id)) AND (SELECT enotify.may_begin($6))
+	  ` + noCosts + `
 ), due AS (
 	SELECT t.batch_id, t.seq FROM want w JOIN allowed a ON a.id = w.batch_id CROSS JOIN LATERAL (
 		SELECT t.batch_id, t.seq FROM enotify.retry t
@@ -159,14 +165,17 @@ func (db *store) intend(ctx context.Context, node int32, picks []pick, before []
 	var b pgx.Batch
 	b.Queue(lockNodesSQL, []int32{node})
 	b.Queue(queue.MarkSQL, node, intents)
+	sql, args := intendSQL, []any{any(batches[0]), domains, counts, grps, epochs, node}
 	switch {
 	case picks[0].retry:
-		b.Queue(intendRetriesSQL, batches, domains, counts, grps, epochs, node)
+		sql, args[0] = intendRetriesSQL, batches
 	case len(before) > 0:
-		b.Queue(intendBehindSQL, batches[0], domains, counts, grps, epochs, node, before)
-	default:
-		b.Queue(intendSQL, batches[0], domains, counts, grps, epochs, node)
+		sql, args = intendBehindSQL, append(args, before)
 	}
+	if costs := costsOf(picks); len(costs.addrs) > 0 {
+		sql, args = costs.fence(sql, args)
+	}
+	b.Queue(sql, args...)
 	results := db.pool.SendBatch(ctx, &b)
 	defer results.Close()
 	if _, err := results.Exec(); err != nil {

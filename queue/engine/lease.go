@@ -24,17 +24,17 @@ const leaseMargin = 500 * time.Millisecond
 // valid.
 type leases struct {
 	held   map[int16]int64 // epoch of each group
-	giving map[int16]bool  // of them, those to be given back once nothing of them is in flight
+	ours   map[int16]bool  // of them, those that are for this node: it has the egress address for what is due there
+	giving map[int16]int32 // of them, those to be given back once nothing of them is in flight; to which node, 0: any
 
 	orphaned bool // doubts of a dead node were settled since the last replay: a journal of this host may know better
-	excluded bool // other nodes may send what is due, and this one may not
 
 	start   time.Time
 	expires atomic.Int64 // when the leases end, in nanoseconds since start
 }
 
 func newLeases() *leases {
-	return &leases{held: map[int16]int64{}, giving: map[int16]bool{}, start: time.Now()}
+	return &leases{held: map[int16]int64{}, ours: map[int16]bool{}, giving: map[int16]int32{}, start: time.Now()}
 }
 
 // valid reports whether the leases have not run out, by our clock.
@@ -47,12 +47,15 @@ func (l *leases) renewed(sent time.Time) {
 
 // hold notes what the node holds now, and reports whether a group is new.
 func (l *leases) hold(held []lease) (news bool) {
-	epochs := make(map[int16]int64, len(held))
+	epochs, ours := make(map[int16]int64, len(held)), map[int16]bool{}
 	for _, h := range held {
 		epochs[h.grp] = h.epoch
+		if h.ours {
+			ours[h.grp] = true
+		}
 		news = news || l.held[h.grp] != h.epoch
 	}
-	l.held = epochs
+	l.held, l.ours = epochs, ours
 	return news
 }
 
@@ -60,7 +63,7 @@ func (l *leases) hold(held []lease) (news bool) {
 func (l *leases) usable() []int16 {
 	grps := make([]int16, 0, len(l.held))
 	for grp := range l.held {
-		if !l.giving[grp] {
+		if !l.gives(grp) {
 			grps = append(grps, grp)
 		}
 	}
@@ -70,16 +73,31 @@ func (l *leases) usable() []int16 {
 // epoch is the epoch of a group whose messages may begin.
 func (l *leases) epoch(grp int16) (epoch int64, usable bool) {
 	epoch, held := l.held[grp]
-	return epoch, held && !l.giving[grp]
+	return epoch, held && !l.gives(grp)
 }
 
-// give marks groups above the share to be given back.
+func (l *leases) gives(grp int16) bool {
+	_, gives := l.giving[grp]
+	return gives
+}
+
+// give marks groups above the share to be given back. Groups that are for this node
+// do not count.
 func (l *leases) give(share int) {
+	n := 0
 	for grp := range l.held {
-		if len(l.held)-len(l.giving) <= share {
+		if !l.ours[grp] && !l.gives(grp) {
+			n++
+		}
+	}
+	for grp := range l.held {
+		if n <= share {
 			return
 		}
-		l.giving[grp] = true
+		if !l.ours[grp] && !l.gives(grp) {
+			l.giving[grp] = 0
+			n--
+		}
 	}
 }
 
@@ -87,6 +105,7 @@ func (l *leases) give(share int) {
 func (l *leases) gave(grps []int16) {
 	for _, grp := range grps {
 		delete(l.held, grp)
+		delete(l.ours, grp)
 		delete(l.giving, grp)
 	}
 }
@@ -107,12 +126,18 @@ func (v *serving) renew(ctx context.Context) error {
 	if err := v.enter(ctx); err != nil {
 		return err
 	}
-	share, err := v.share(ctx, alive)
+	shared := 0
+	for _, h := range held {
+		if !h.ours {
+			shared++
+		}
+	}
+	share, offered, err := v.share(ctx, alive)
 	if err != nil {
 		return err
 	}
-	if len(held) < share {
-		taken, settled, err := v.store.adopt(ctx, v.node.ID, share-len(held))
+	if shared < share || offered {
+		taken, settled, err := v.store.adopt(ctx, v.node.ID, share-shared)
 		if err != nil {
 			return err
 		}
@@ -132,6 +157,11 @@ func (v *serving) renew(ctx context.Context) error {
 // giveBack lets groups above our share drain, and releases those that have.
 func (v *serving) giveBack(ctx context.Context, share int) error {
 	v.leases.give(share)
+	return v.handBack(ctx)
+}
+
+// handBack gives the groups back that are to be given and have nothing in flight.
+func (v *serving) handBack(ctx context.Context) error {
 	drained := v.flights.landed(v.leases.giving)
 	if len(drained) == 0 || v.phase == unsure { // only the holder of a lease can take an intent back
 		return nil
@@ -139,11 +169,17 @@ func (v *serving) giveBack(ctx context.Context, share int) error {
 	if err := v.remember(ctx); err != nil { // for the node that takes them
 		return err
 	}
-	if err := v.store.release(ctx, v.node.ID, drained); err != nil {
-		return err
+	to := map[int32][]int16{}
+	for _, grp := range drained {
+		to[v.leases.giving[grp]] = append(to[v.leases.giving[grp]], grp)
 	}
-	v.leases.gave(drained)
-	v.log.Info("gave groups back", "groups", len(drained))
+	for node, grps := range to {
+		if err := v.store.release(ctx, v.node.ID, node, grps); err != nil {
+			return err
+		}
+		v.leases.gave(grps)
+		v.log.Info("gave groups back", "groups", len(grps), "for_node", node)
+	}
 	return nil
 }
 
@@ -155,13 +191,15 @@ type node struct {
 
 const joinSQL = `
 WITH swept AS (DELETE FROM enotify.node n WHERE n.live_until < now() - interval '30 days' RETURNING n.id),
-     forgotten AS (DELETE FROM enotify.doubt d USING swept WHERE d.node_id = swept.id)
+     forgotten AS (DELETE FROM enotify.doubt d USING swept WHERE d.node_id = swept.id),
+     added AS (INSERT INTO enotify.egress (address, by_node) SELECT DISTINCT a, true FROM unnest($2::inet[]) a ORDER BY a ON CONFLICT DO NOTHING),
+     past AS (DELETE FROM enotify.egress_day d WHERE d.day < current_date - 400)
 INSERT INTO enotify.node (name, egress, helo, version, incarnation, live_until, turn, settings)
 VALUES ($1, $2, $3, $4, $5::uuid, now() + $6, $7, $8) RETURNING id, clock_timestamp()`
 
 // join registers a node, which holds no groups yet. The row of a dead node is kept
 // for a month, in case its journal comes back. After that its recipients in doubt
-// stay unknown.
+// stay unknown. Addresses that nobody has named are in the pool default.
 func (db *store) join(ctx context.Context, n node) (id int32, c clock, err error) {
 	c.here = time.Now()
 	row := db.pool.QueryRow(ctx, joinSQL, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, queue.LeaseTTL, cmp.Or(n.Turn, queue.Strict), n.Settings)
@@ -173,6 +211,7 @@ func (db *store) join(ctx context.Context, n node) (id int32, c clock, err error
 type lease struct {
 	grp   int16
 	epoch int64
+	ours  bool // it is for this node, see leases.ours
 }
 
 const (
@@ -182,7 +221,7 @@ INSERT INTO enotify.node AS n (id, name, egress, helo, version, incarnation, liv
 VALUES ($1, $2, $3, $4, $5, $6::uuid, now() + $7, $8, nullif($9::bigint, 0), nullif($10::interval, '0'), $11, $12)
 ON CONFLICT (id) DO UPDATE SET live_until = excluded.live_until, waits_for = excluded.waits_for, stuck = excluded.stuck, message_time = excluded.message_time WHERE n.incarnation = excluded.incarnation
 RETURNING (SELECT count(*) FROM enotify.node o WHERE o.live_until > now() AND o.id <> $1) + 1, clock_timestamp()`
-	renewSQL = `UPDATE enotify.lease SET until = now() + $2 WHERE node_id = $1 RETURNING grp, epoch`
+	renewSQL = `UPDATE enotify.lease SET until = now() + $2 WHERE node_id = $1 RETURNING grp, epoch, coalesce(for_node = $1, false)`
 )
 
 // beat renews the node's leases and counts the nodes that are alive. waitsFor is
@@ -211,14 +250,15 @@ func (db *store) beat(ctx context.Context, n node, waitsFor int64, stuck []int64
 }
 
 func scanLease(row pgx.CollectableRow) (l lease, err error) {
-	return l, row.Scan(&l.grp, &l.epoch)
+	return l, row.Scan(&l.grp, &l.epoch, &l.ours)
 }
 
-const releaseSQL = `UPDATE enotify.lease SET node_id = NULL, until = '-infinity' WHERE node_id = $1 AND grp = ANY ($2)`
+const releaseSQL = `UPDATE enotify.lease SET node_id = NULL, until = '-infinity', for_node = nullif($3, 0) WHERE node_id = $1 AND grp = ANY ($2)`
 
-// release gives groups back. Nothing of them may be in flight or unrecorded.
-func (db *store) release(ctx context.Context, node int32, grps []int16) error {
-	_, err := db.pool.Exec(ctx, releaseSQL, node, grps)
+// release gives groups back, for another node or with 0 for any. Nothing of them may be
+// in flight or unrecorded.
+func (db *store) release(ctx context.Context, node, to int32, grps []int16) error {
+	_, err := db.pool.Exec(ctx, releaseSQL, node, grps, to)
 	return err
 }
 

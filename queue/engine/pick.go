@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"enotify/queue"
@@ -48,6 +49,10 @@ func (v *serving) pick(now time.Time) []pick {
 			}
 		}
 		epoch, ours := v.leases.epoch(l.grp)
+		if b, may := v.batches.active[l.batch]; ours && may && !b.here {
+			v.lanes.park(l, queue.Wait{Until: now.Add(poll)}) // see direct
+			continue
+		}
 		r := v.batches.runs[l.batch]
 		if !ours || r == nil || r.halted.Load() {
 			l.waiting = 0
@@ -62,14 +67,25 @@ func (v *serving) pick(now time.Time) []pick {
 			v.lanes.park(l, queue.Wait{Until: now.Add(poll), Site: through(l.domain)})
 			continue
 		}
-		want := min(l.waiting, room, maxLane)
+		c := v.choose(l, now)
+		if c.from == nil {
+			v.waits(l, c, epoch, now)
+			continue
+		}
+		i, again := at[l] // no other lane was ready
+		if again && !slices.Equal(picks[i].from, c.from) {
+			other = append(other, l)
+			continue
+		}
+		want := min(l.waiting, room, maxLane, c.room)
 		n, w := v.admit(l, want, now)
 		if n > 0 {
-			if i, again := at[l]; again { // no other lane was ready
+			costs := v.egress.spend(c, siteOf(l), n, v.clock.Load().at(now))
+			if again {
 				picks[i].n += n
 			} else {
 				at[l] = len(picks)
-				picks = append(picks, pick{lane: l, n: n, epoch: epoch})
+				picks = append(picks, newPick(l, n, epoch, c, costs))
 			}
 			l.waiting -= n
 			tick -= n
@@ -130,6 +146,9 @@ func (v *serving) begin(ctx context.Context, picks []pick) error {
 		v.hand(p, from)
 	}
 	for _, p := range picks { // stopped by a fence, or the round trip failed
+		if err == nil {
+			v.egress.counts.giveBack(p.costs, p.n)
+		}
 		for ; p.n > 0; p.n-- {
 			v.phase.worsen(stale)
 			v.flights.free(v.Admission.Done(p.domain, queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}, now))
@@ -141,12 +160,13 @@ func (v *serving) begin(ctx context.Context, picks []pick) error {
 func (v *serving) hand(p picked, from *pick) {
 	r := v.batches.runs[p.batch]
 	m := queue.Message{
-		Batch: r.batch, Seq: p.seq, Address: p.address, Domain: from.domain, Data: p.data, Attempt: p.attempts + 1,
+		Batch: r.batch, Egress: from.leave, Seq: p.seq, Address: p.address, Domain: from.domain, Data: p.data, Attempt: p.attempts + 1,
 		MayBegin: r.mayBegin, MayEnd: func() bool { return true },
 	}
 	res := result{
 		Result: queue.Result{Batch: p.batch, Seq: p.seq, DomainID: p.domainID, Try: p.tries + 1, Attempts: p.attempts, Counted: p.counted},
 		domain: from.domain, made: r.batch.CreatedAt.UnixMicro(), grp: from.grp, first: !from.retry,
+		site: siteOf(from.lane), costs: from.costs,
 	}
 	if v.journal != nil {
 		m.MayBegin = func() bool { return r.mayBegin() && !v.journal.failed() }

@@ -25,6 +25,9 @@ type serving struct {
 
 	phase     phase
 	leases    *leases
+	egress    *egresses
+	contested map[int16]time.Time // since when another node has the address for mail of a group, and we for other mail of it
+	emptied   []string            // pools without an address, as the last heartbeat found them; nil: it is not known
 	batches   *batches
 	lanes     *lanes
 	full      bool // nothing that is not urgent may begin before a place is free
@@ -50,7 +53,7 @@ type serving struct {
 func newServing(s *Server, db *store, node node, kept *journal, log *slog.Logger) *serving {
 	v := &serving{
 		Server: s, store: db, node: node, journal: kept, log: log, capacity: s.MaxInFlight,
-		leases: newLeases(), batches: newBatches(), lanes: newLanes(), flights: newFlights(),
+		leases: newLeases(), egress: newEgresses(node.ID), contested: map[int16]time.Time{}, batches: newBatches(), lanes: newLanes(), flights: newFlights(),
 		surveys: surveys{priority: map[int64]int{}},
 	}
 	if v.capacity <= 0 {
@@ -107,12 +110,15 @@ func (v *serving) leave(ctx context.Context) error {
 	if err := v.remember(ctx); err != nil {
 		return err
 	}
+	if err := v.store.keepTally(ctx, v.egress.counts.take()); err != nil {
+		return err
+	}
 	moves, err := v.store.advance(ctx)
 	if err != nil {
 		return err
 	}
 	v.logMoves(moves)
-	if err := v.store.release(ctx, v.node.ID, slices.Collect(maps.Keys(v.leases.held))); err != nil {
+	if err := v.store.release(ctx, v.node.ID, 0, slices.Collect(maps.Keys(v.leases.held))); err != nil {
 		return err
 	}
 	return v.store.leave(ctx, v.node.ID)
@@ -207,6 +213,7 @@ func (v *serving) woken() bool {
 func (v *serving) finish(m queue.Message, r result, o queue.Outcome) {
 	now := time.Now()
 	site := v.Admission.Done(m.Domain, o, now)
+	v.egress.counts.note(o, r.site, r.costs, v.clock.Load().at(now))
 	if o.State == queue.Unknown && m.Batch.OnUnknown == queue.Resend {
 		o.State, o.Class = queue.Deferred, queue.Other
 	}

@@ -10,19 +10,26 @@ import (
 )
 
 const (
+	// Groups that are for this node come first, and do not count. Those that are for
+	// another are left to it while it lives.
 	vacantSQL = `
-SELECT grp, coalesce(node_id, 0) FROM enotify.lease
-WHERE until < clock_timestamp() AND node_id IS DISTINCT FROM $1
-ORDER BY grp LIMIT $2 FOR UPDATE SKIP LOCKED`
+SELECT l.grp, coalesce(l.node_id, 0) FROM enotify.lease l
+WHERE l.until < clock_timestamp() AND l.node_id IS DISTINCT FROM $1
+  AND (l.for_node = $1 OR l.grp IN (
+	SELECT o.grp FROM enotify.lease o WHERE o.until < clock_timestamp() AND o.node_id IS DISTINCT FROM $1
+	  AND (o.for_node IS NULL OR NOT EXISTS (SELECT FROM enotify.node n WHERE n.id = o.for_node AND n.live_until > now()))
+	ORDER BY o.grp LIMIT greatest(0, $2)))
+ORDER BY l.grp FOR UPDATE OF l SKIP LOCKED`
 	heldSQL = `SELECT grp, node_id FROM enotify.lease WHERE node_id = $1 ORDER BY grp FOR UPDATE`
 	// A takeover waits for the intents of the node it replaces, and keeps new ones
 	// out: each intent takes the lock of its own node.
 	lockNodesSQL = `SELECT enotify.lock_nodes(VARIADIC $1::int[])`
-	takeSQL      = `UPDATE enotify.lease SET node_id = $1, epoch = epoch + 1, until = now() + $2 WHERE grp = ANY ($3) RETURNING grp, epoch`
+	takeSQL      = `UPDATE enotify.lease SET node_id = $1, epoch = epoch + 1, until = now() + $2, for_node = CASE WHEN for_node = $1 THEN for_node END
+WHERE grp = ANY ($3) RETURNING grp, epoch, coalesce(for_node = $1, false)`
 )
 
-// adopt takes up to limit groups that no live node holds, and settles what a dead
-// holder left in doubt.
+// adopt takes the groups that are for this node, and up to limit others that no live
+// node holds, and settles what a dead holder left in doubt.
 func (db *store) adopt(ctx context.Context, node int32, limit int) (taken []lease, settled bool, err error) {
 	return db.take(ctx, node, vacantSQL, node, limit)
 }

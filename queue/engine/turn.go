@@ -9,23 +9,24 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A batch may begin when the sites of its domains are known, and the guard has
-// found for every address of every live node that it may send for the client. A
-// batch that has begun goes on as long as any node may send it: a node that joined
-// since and may not gets none of it.
+// A batch may begin when the sites of its domains are known, its pool has an address,
+// and the guard has found for every active address of the pool at live nodes that it
+// may send for the client. A batch that has begun goes on as long as any node may send
+// it: a node that joined since and may not gets none of it.
 const eligibleSQL = `
-SELECT b.id, b.priority FROM enotify.batch b
+SELECT b.id, b.priority FROM enotify.batch b CROSS JOIN LATERAL (SELECT enotify.batch_pool(b.pool, b.priority, b.client_id) AS name) p
 WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND b.expires_at > now()
   AND b.surveyed_at IS NOT NULL
   AND NOT EXISTS (SELECT FROM enotify.client c WHERE c.id = b.client_id AND c.refused_at IS NOT NULL)
+  AND EXISTS (SELECT FROM enotify.live_egress e WHERE e.pool = p.name AND e.state = 'active')
   AND NOT EXISTS (
-	SELECT FROM enotify.node n CROSS JOIN unnest(n.egress) e (ip)
-	WHERE n.live_until > now()
+	SELECT FROM enotify.live_egress e
+	WHERE e.pool = p.name AND e.state = 'active'
 	  AND (NOT EXISTS (SELECT FROM enotify.verdict v
-	                   WHERE v.client_id = b.client_id AND v.identity = 'mailfrom' AND v.egress = e.ip AND v.superseded_at IS NULL AND v.valid_until > now())
+	                   WHERE v.client_id = b.client_id AND v.identity = 'mailfrom' AND v.egress = e.address AND v.superseded_at IS NULL AND v.valid_until > now())
 	       OR EXISTS (SELECT FROM enotify.verdict v
-	                  WHERE v.client_id = b.client_id AND v.egress = e.ip AND v.superseded_at IS NULL AND (v.blocks AND b.started_at IS NULL OR v.result = 'temperror'))))
-  AND (b.started_at IS NULL OR EXISTS (SELECT FROM enotify.node n WHERE n.live_until > now() AND enotify.may_send(n.id, b.client_id)))
+	                  WHERE v.client_id = b.client_id AND v.egress = e.address AND v.superseded_at IS NULL AND (v.blocks AND b.started_at IS NULL OR v.result = 'temperror'))))
+  AND (b.started_at IS NULL OR EXISTS (SELECT FROM enotify.node n WHERE n.live_until > now() AND enotify.may_send(n.id, b.client_id, p.name)))
 ORDER BY b.priority DESC, b.submitted_at, b.id LIMIT 1`
 
 // lockNextSQL passes over a batch whose content an application is replacing.
@@ -254,7 +255,7 @@ FROM ended ORDER BY batch_id, seq
 ON CONFLICT (batch_id, seq) DO NOTHING` // a recipient that has an outcome must not stop all others
 
 // Every batch under way moves on by its counts: to retrying when every recipient
-// was tried; to done when every recipient has an outcome, or it has expired and
+// was tried, or is put off for long, as by the cap of a day; to done when every recipient has an outcome, or it has expired and
 // nothing is under way. A cancelled batch is finished when nothing is under way.
 const (
 	movesSQL = `
@@ -264,7 +265,7 @@ WITH standing AS (
 	CROSS JOIN LATERAL (SELECT coalesce(sum(c.n), 0) AS n FROM enotify.batch_count c WHERE c.batch_id = b.id) o
 	CROSS JOIN LATERAL (SELECT b.state = 'cancelled' OR b.expires_at <= now() AS ends) e
 	CROSS JOIN LATERAL ( -- there may be many: they are counted when it matters
-		SELECT count(*) AS n, count(*) FILTER (WHERE t.class <> 'not_begun') AS tried FROM enotify.retry t
+		SELECT count(*) AS n, count(*) FILTER (WHERE t.class <> 'not_begun' OR t.due_at > now() + interval '10 minutes') AS tried FROM enotify.retry t
 		WHERE t.batch_id = b.id AND (e.ends OR b.state IN ('sending', 'draining')
 			AND NOT EXISTS (SELECT FROM enotify.batch_domain p WHERE p.batch_id = b.id AND p.intent_seq < p.last_seq))) r
 	CROSS JOIN LATERAL (SELECT CASE WHEN e.ends THEN
@@ -373,8 +374,8 @@ func (db *store) moveOn(ctx context.Context, batch int64) (moved []move, err err
 const idleSQL = `
 SELECT NOT EXISTS (SELECT FROM enotify.batch b WHERE b.state IN ('sending', 'draining'))
    AND NOT EXISTS (SELECT FROM enotify.batch b WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND b.expires_at > now()
-	AND b.reason NOT LIKE 'waits for DNS%')
-   AND NOT EXISTS (SELECT FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id WHERE b.state = 'retrying' AND (t.due_at <= now() OR t.intent_at IS NOT NULL))`
+	AND b.reason NOT LIKE 'waits for DNS%' AND b.reason NOT LIKE 'waits for an address of pool%')
+   AND NOT EXISTS (SELECT FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id WHERE b.state = 'retrying' AND (t.due_at <= now() AND b.reason NOT LIKE 'waits for an address of pool%' OR t.intent_at IS NOT NULL))`
 
 // idle reports whether nothing is due: what is left waits for a time, for DNS or for the operator.
 func (db *store) idle(ctx context.Context) (idle bool, err error) {

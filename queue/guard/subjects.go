@@ -10,10 +10,15 @@ import (
 	"enotify/queue"
 )
 
-const liveSQL = `
+// A client is checked for the active addresses of its pools.
+const (
+	liveSQL = `
 WITH live AS (
-	SELECT DISTINCT ON (e.ip) e.ip, n.helo FROM enotify.node n CROSS JOIN unnest(n.egress) e (ip) WHERE n.live_until > now() ORDER BY e.ip, n.id
+	SELECT DISTINCT ON (e.address) e.address AS ip, e.helo, e.pool FROM enotify.live_egress e WHERE e.state = 'active' ORDER BY e.address, e.node_id
 )`
+	ofPoolsSQL = `CROSS JOIN LATERAL (SELECT enotify.client_pools(c.id) AS names) p
+CROSS JOIN LATERAL (SELECT array_agg(l.ip ORDER BY l.ip) AS ips, array_agg(l.helo ORDER BY l.ip) AS helos, array_agg(l.pool ORDER BY l.ip) AS pools FROM live l WHERE l.pool = ANY (p.names)) e`
+)
 
 const unjudgedSQL = liveSQL + `, waiting AS (
 	SELECT DISTINCT ON (b.client_id) b.client_id, b.from_address, b.priority, b.submitted_at FROM enotify.batch b
@@ -21,18 +26,18 @@ const unjudgedSQL = liveSQL + `, waiting AS (
 	ORDER BY b.client_id, b.priority DESC, b.submitted_at, b.id
 )
 SELECT c.id, c.domain, w.from_address, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''), c.dkim_selectors, c.from_spf,
-       (SELECT array_agg(ip ORDER BY ip) FROM live), (SELECT array_agg(helo ORDER BY ip) FROM live)
-FROM waiting w JOIN enotify.client c ON c.id = w.client_id
-WHERE EXISTS (SELECT FROM live l WHERE NOT EXISTS (
+       e.ips, e.helos, e.pools
+FROM waiting w JOIN enotify.client c ON c.id = w.client_id ` + ofPoolsSQL + `
+WHERE e.ips IS NOT NULL AND (EXISTS (SELECT FROM unnest(e.ips) l (ip) WHERE NOT EXISTS (
 	SELECT FROM enotify.verdict v
 	WHERE v.client_id = c.id AND v.identity = 'mailfrom' AND v.egress = l.ip AND v.superseded_at IS NULL AND v.valid_until > now()))
    OR EXISTS (SELECT FROM enotify.verdict v JOIN enotify.batch b ON b.client_id = v.client_id
 	WHERE v.client_id = c.id AND v.superseded_at IS NULL AND v.blocks
-	  AND b.state = 'queued' AND b.submitted_at > greatest(v.checked_at, now() - interval '1 minute'))
+	  AND b.state = 'queued' AND b.submitted_at > greatest(v.checked_at, now() - interval '1 minute')))
 ORDER BY w.priority DESC, w.submitted_at, c.id`
 
 // Unjudged lists the clients that have batches under way and no verdict that
-// still holds, each with the egress addresses of all live nodes: the client
+// still holds, each with the egress addresses of its pools at live nodes: the client
 // whose batch is next in turn comes first. It also lists a client whose verdict
 // blocks and who has submitted a batch since, so that this batch is blocked at
 // once and says why; within a minute, so that a DNS without an answer is not
@@ -43,9 +48,9 @@ func Unjudged(ctx context.Context, db *queue.DB) ([]queue.Subject, error) {
 
 const unseenSQL = liveSQL + `
 SELECT c.id, c.domain, 'postmaster@' || c.domain, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''), c.dkim_selectors, c.from_spf,
-       (SELECT array_agg(ip ORDER BY ip) FROM live), (SELECT array_agg(helo ORDER BY ip) FROM live)
-FROM enotify.client c
-WHERE c.id <> ALL ($2) AND EXISTS (SELECT FROM live l WHERE NOT EXISTS (
+       e.ips, e.helos, e.pools
+FROM enotify.client c ` + ofPoolsSQL + `
+WHERE c.id <> ALL ($2) AND EXISTS (SELECT FROM unnest(e.ips) l (ip) WHERE NOT EXISTS (
 	SELECT FROM enotify.verdict v
 	WHERE v.client_id = c.id AND v.identity = 'mailfrom' AND v.egress = l.ip AND v.superseded_at IS NULL AND (v.checked_at > now() - $1::interval OR v.valid_until > now())))
 ORDER BY c.id LIMIT 100`
@@ -67,11 +72,11 @@ func subjects(ctx context.Context, db *queue.DB, sql string, args ...any) ([]que
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (s queue.Subject, err error) {
 		var ips []netip.Prefix // inet
-		var helos []string
+		var helos, pools []string
 		err = row.Scan(&s.ClientID, &s.Client, &s.From, &s.ReturnPath, &s.Bounces.Mode, &s.Bounces.Domain, &s.Selectors, &s.FromSPF,
-			&ips, &helos)
+			&ips, &helos, &pools)
 		for i, ip := range ips {
-			s.Egress = append(s.Egress, queue.Egress{Addr: ip.Addr(), HELO: helos[i]})
+			s.Egress = append(s.Egress, queue.Egress{Addr: ip.Addr(), HELO: helos[i], Pool: pools[i]})
 		}
 		return s, err
 	})

@@ -30,14 +30,24 @@ func publicAddrs() ([]netip.Addr, error) {
 }
 
 // Bindable are those egress addresses that this host has itself; behind NAT
-// there is none, and the system chooses.
+// there is none, and the system chooses. A host has all of 127.0.0.0/8, though it
+// lists one of them.
 func Bindable(egress []netip.Addr) []netip.Addr {
 	own := interfaceAddrs()
 	var here []netip.Addr
 	for _, ip := range egress {
-		if slices.Contains(own, ip) {
+		if slices.Contains(own, ip) || ip.IsLoopback() && listens(ip) {
 			here = append(here, ip)
 		}
 	}
 	return here
+}
+
+// listens reports whether this host can listen at an address.
+func listens(ip netip.Addr) bool {
+	l, err := net.Listen("tcp", netip.AddrPortFrom(ip, 0).String())
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
 }

@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// A cost is a number of messages that count against a cap of a day, or a rate.
+type cost struct {
+	paidKey
+	day   time.Time // zero: it is a rate
+	limit int
+	every time.Duration
+	burst int
+}
+
+// noCosts is the place of one more fence of an intent: see costs.fence.
+const noCosts = "AND true"
+
+// costs are those of all picks of an intent, one of each cap and rate, as columns.
+type costs struct {
+	addrs  []netip.Addr
+	sites  []string
+	counts []int32
+	days   []*time.Time
+	caps   []*int32
+	every  []*time.Duration
+	bursts []*int32
+}
+
+func costsOf(picks []pick) (all costs) {
+	at := map[paidKey]map[bool]int{}
+	for _, p := range picks {
+		for _, c := range p.costs {
+			isRate := c.every > 0
+			if i, known := at[c.paidKey][isRate]; known {
+				all.counts[i] += int32(p.n)
+				continue
+			}
+			if at[c.paidKey] == nil {
+				at[c.paidKey] = map[bool]int{}
+			}
+			at[c.paidKey][isRate] = len(all.addrs)
+			all.addrs, all.sites, all.counts = append(all.addrs, c.addr), append(all.sites, c.site), append(all.counts, int32(p.n))
+			if isRate {
+				every, burst := c.every, int32(c.burst)
+				all.days, all.caps, all.every, all.bursts = append(all.days, nil), append(all.caps, nil), append(all.every, &every), append(all.bursts, &burst)
+			} else {
+				day, limit := c.day, int32(c.limit)
+				all.days, all.caps, all.every, all.bursts = append(all.days, &day), append(all.caps, &limit), append(all.every, nil), append(all.bursts, nil)
+			}
+		}
+	}
+	return all
+}
+
+// fence has an intent count its messages in the same statement, and move nothing where a
+// cap or a rate has no room for all of them: another node may have used it since the
+// last heartbeat.
+func (c costs) fence(sql string, args []any) (string, []any) {
+	n := len(args)
+	spend := fmt.Sprintf(`AND (SELECT enotify.spend_egress($%d, $%d, $%d, $%d, $%d, $%d, $%d))`, n+1, n+2, n+3, n+4, n+5, n+6, n+7)
+	return strings.Replace(sql, noCosts, spend, 1), append(args, c.addrs, c.sites, c.counts, c.days, c.caps, c.every, c.bursts)
+}

@@ -1,0 +1,161 @@
+package engine
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"enotify/queue/warmup"
+)
+
+const (
+	addressesSQL = `
+SELECT e.address, array_agg(e.node_id ORDER BY e.node_id), e.pool, e.weight, (array_agg(e.helo ORDER BY e.node_id = $1 DESC, e.node_id))[1], e.bind,
+       e.rate, e.rate_per, e.site_rate, e.site_rate_per
+FROM enotify.live_egress e WHERE e.state = 'active'
+GROUP BY e.address, e.pool, e.weight, e.bind, e.rate, e.rate_per, e.site_rate, e.site_rate_per ORDER BY e.address`
+	paidSQL = `
+SELECT r.address, r.site, r.paid_until FROM enotify.egress_rate r JOIN enotify.node n ON n.id = $1 AND r.address = ANY (n.egress)
+WHERE r.paid_until > now()`
+	// The days since the one of the step: more than two only where nobody looked for as long.
+	plansSQL = `
+SELECT w.address, w.site, w.caps, w.zone, w.overflow, w.step, w.day,
+       ARRAY(SELECT d.day FROM enotify.egress_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day ORDER BY d.day),
+       ARRAY(SELECT d.begun FROM enotify.egress_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day ORDER BY d.day),
+       ARRAY(SELECT d.accepted FROM enotify.egress_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day ORDER BY d.day),
+       ARRAY(SELECT d.refused FROM enotify.egress_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day ORDER BY d.day),
+       ARRAY(SELECT d.complaints FROM enotify.egress_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day ORDER BY d.day)
+FROM enotify.warmup w WHERE w.step < cardinality(w.caps) AND w.address IN (SELECT e.address FROM enotify.live_egress e)`
+	// Two nodes may find the new day at once: the second changes nothing.
+	stepSQL = `
+UPDATE enotify.warmup SET step = $4, day = $5, why = $6
+WHERE address = $1 AND site = $2 AND day IS NOT DISTINCT FROM $3`
+)
+
+// A stored plan is a row of the table warmup, with the days since its step was found.
+type storedPlan struct {
+	addr     netip.Addr
+	site     string
+	caps     warmup.Plan
+	zone     string
+	overflow string
+	step     int
+	day      *time.Time
+	days     []time.Time
+	counts   []warmup.Day
+}
+
+// on is what was sent on a day.
+func (p *storedPlan) on(day time.Time) warmup.Day {
+	for i, d := range p.days {
+		if d.Equal(day) {
+			return p.counts[i]
+		}
+	}
+	return warmup.Day{}
+}
+
+// read asks which addresses live nodes have, and what is left of their caps and rates.
+func (db *store) egress(ctx context.Context, node int32) (all []*address, plans []storedPlan, paid map[paidKey]time.Time, err error) {
+	var b pgx.Batch
+	b.Queue(addressesSQL, node).Query(func(rows pgx.Rows) (err error) {
+		all, err = pgx.CollectRows(rows, scanAddress)
+		return err
+	})
+	b.Queue(plansSQL).Query(func(rows pgx.Rows) (err error) {
+		plans, err = pgx.CollectRows(rows, scanPlan)
+		return err
+	})
+	paid = map[paidKey]time.Time{}
+	b.Queue(paidSQL, node).Query(func(rows pgx.Rows) error {
+		var key paidKey
+		var addr netip.Prefix
+		var until time.Time
+		_, err := pgx.ForEachRow(rows, []any{&addr, &key.site, &until}, func() error {
+			key.addr = addr.Addr()
+			paid[key] = until
+			return nil
+		})
+		return err
+	})
+	return all, plans, paid, db.pool.SendBatch(ctx, &b).Close()
+}
+
+func scanAddress(row pgx.CollectableRow) (*address, error) {
+	a := &address{}
+	var addr netip.Prefix // inet
+	var bind *netip.Prefix
+	var rate, siteRate *int
+	var per, sitePer *time.Duration
+	err := row.Scan(&addr, &a.nodes, &a.Pool, &a.weight, &a.HELO, &bind, &rate, &per, &siteRate, &sitePer)
+	a.Addr = addr.Addr()
+	if bind != nil {
+		a.Bind = bind.Addr()
+	}
+	a.pace, a.site = paceOf(rate, per), paceOf(siteRate, sitePer)
+	return a, err
+}
+
+func scanPlan(row pgx.CollectableRow) (p storedPlan, err error) {
+	var addr netip.Prefix
+	var caps []int
+	var begun, accepted, refused, complaints []int
+	err = row.Scan(&addr, &p.site, &caps, &p.zone, &p.overflow, &p.step, &p.day, &p.days, &begun, &accepted, &refused, &complaints)
+	p.addr, p.caps = addr.Addr(), caps
+	for i := range begun {
+		p.counts = append(p.counts, warmup.Day{Begun: begun[i], Accepted: accepted[i], Refused: refused[i], Complaints: complaints[i]})
+	}
+	return p, err
+}
+
+// step keeps the step of a plan for a day.
+func (db *store) step(ctx context.Context, p storedPlan, step int, day time.Time, why string) error {
+	_, err := db.pool.Exec(ctx, stepSQL, p.addr, p.site, p.day, step, day, why)
+	return err
+}
+
+// lookAtEgress takes note of the addresses as they are, and moves the plans of our own
+// ones on when a new day has begun.
+func (v *serving) lookAtEgress(ctx context.Context) error {
+	if err := v.store.keepTally(ctx, v.egress.counts.take()); err != nil {
+		return err
+	}
+	all, plans, paid, err := v.store.egress(ctx, v.node.ID)
+	if err != nil {
+		return err
+	}
+	e := v.egress
+	e.all, e.paid, e.ranks = all, paid, map[rankKey][]*address{}
+	e.foreign = slices.ContainsFunc(all, func(a *address) bool { return !a.of(v.node.ID) })
+	dbNow := v.clock.Load().at(time.Now())
+	for _, p := range plans {
+		i := slices.IndexFunc(all, func(a *address) bool { return a.Addr == p.addr })
+		if i < 0 {
+			continue
+		}
+		zone, err := time.LoadLocation(p.zone)
+		if err != nil { // the command line accepts none that is not known
+			v.log.Warn("the time zone of a warm-up is not known here; its days are those of UTC", "egress", p.addr, "zone", p.zone)
+			zone = time.UTC
+		}
+		day, ends := warmup.Today(zone, dbNow)
+		step, why := p.step, ""
+		if p.day == nil || day.After(*p.day) {
+			if p.day != nil {
+				step, why = p.caps.Next(p.step, p.on(*p.day))
+			}
+			if err := v.store.step(ctx, p, step, day, why); err != nil {
+				return err
+			}
+			v.log.Info("the warm-up of an address has a new day", "egress", p.addr, "site", p.site, "step", step+1, "of", len(p.caps), "why", why)
+		}
+		today := p.on(day)
+		if limit, capped := p.caps.Cap(step, today); capped {
+			all[i].plans = append(all[i].plans, plan{p.site, limit, today.Begun, day, ends, p.overflow == "pool"})
+		}
+	}
+	return nil
+}
