@@ -119,6 +119,7 @@ CREATE TABLE enotify.batch (
     requeues         int  NOT NULL DEFAULT 0,
     edits            int  NOT NULL DEFAULT 0,
     fault            text NOT NULL DEFAULT '',
+    paused_with_all  boolean NOT NULL DEFAULT false,
     created_by       name NOT NULL DEFAULT session_user,
     created_at       timestamptz NOT NULL DEFAULT now(),
     submitted_at     timestamptz,
@@ -190,6 +191,8 @@ COMMENT ON COLUMN enotify.batch.edits IS 'how many times its content was replace
 COMMENT ON COLUMN enotify.batch.fault IS
     'why no message of it can be composed, found by a node: a template that cannot be read, for example. It is blocked '
     'until its content is replaced (replace_content). Empty: none is known';
+COMMENT ON COLUMN enotify.batch.paused_with_all IS
+    'pause_batches() paused it: resume_batches() puts it back. A batch that was paused for itself stays paused';
 COMMENT ON COLUMN enotify.batch.created_by IS 'login that created it';
 COMMENT ON COLUMN enotify.batch.created_at IS 'when it was created';
 COMMENT ON COLUMN enotify.batch.submitted_at IS 'when it was submitted; NULL: it is a draft, or was cancelled as one';

@@ -205,15 +205,29 @@ func (want schema) apply(ctx context.Context, tx pgx.Tx, now standing) (applied 
 // run executes the statements of a file.
 func run(ctx context.Context, tx pgx.Tx, file, sql string) error {
 	_, err := tx.Exec(ctx, sql)
-	if err == nil {
-		return nil
+	at := (*pgconn.PgError)(nil)
+	if err == nil || !errors.As(err, &at) {
+		return err
 	}
-	if at := (*pgconn.PgError)(nil); errors.As(err, &at) && at.Position > 0 {
-		line := 1 + strings.Count(string([]rune(sql)[:at.Position-1]), "\n") // Position counts characters from 1
-		return fmt.Errorf("%s, line %d: %w", file, line, err)
+	if at.Position > 0 {
+		file = fmt.Sprintf("%s, line %d", file, 1+strings.Count(string([]rune(sql)[:at.Position-1]), "\n")) // Position counts characters from 1
 	}
-	return fmt.Errorf("%s: %w", file, err)
+	text := file + ": " + at.Message
+	if isCode(err, "42P01", "42703", "42883", "42P16") { // undefined_table, _column, _function, invalid_table_definition
+		text += "; another version of enotify made this schema, with other tables: use that version, " +
+			"or DROP SCHEMA enotify CASCADE, which deletes it with all batches, then run enotify migrate"
+	}
+	return &fault{text, at}
 }
+
+// A fault is what PostgreSQL says to a file, in words for people.
+type fault struct {
+	text  string
+	cause *pgconn.PgError
+}
+
+func (f *fault) Error() string { return f.text }
+func (f *fault) Unwrap() error { return f.cause }
 
 func isCode(err error, codes ...string) bool {
 	var e *pgconn.PgError

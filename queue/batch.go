@@ -156,6 +156,42 @@ func (db *DB) Resume(ctx context.Context, batch int64) error {
 	return AsRefusal(err)
 }
 
+// Steered is what became of the batches of a client, or of all.
+type Steered struct {
+	Batches int `json:"batches"` // that were paused or resumed
+	Left    int `json:"left"`    // that were not: they go on, or stay paused
+}
+
+// The second statement sees what the first has done: they are two transactions.
+const (
+	pauseAllSQL   = `SELECT enotify.pause_batches(nullif($1, ''), $2)`
+	resumeAllSQL  = `SELECT enotify.resume_batches(nullif($1, ''))`
+	leftGoingSQL  = leftSQL + `AND b.state IN ('queued', 'sending', 'draining', 'retrying', 'blocked')`
+	leftPausedSQL = leftSQL + `AND b.state = 'paused'`
+	leftSQL       = `
+SELECT count(*) FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id
+WHERE b.finished_at IS NULL AND $1 IN ('', c.domain) `
+)
+
+// PauseAll pauses the batches of a client, or with "" of all, that are submitted
+// and not finished. Batches that another session holds are left.
+func (db *DB) PauseAll(ctx context.Context, client, reason string) (s Steered, err error) {
+	return db.steer(ctx, pauseAllSQL, leftGoingSQL, client, reason)
+}
+
+// ResumeAll puts the batches of a client, or with "" of all, that [DB.PauseAll] has
+// paused back into the queue.
+func (db *DB) ResumeAll(ctx context.Context, client string) (s Steered, err error) {
+	return db.steer(ctx, resumeAllSQL, leftPausedSQL, client)
+}
+
+func (db *DB) steer(ctx context.Context, sql, left, client string, args ...any) (s Steered, err error) {
+	if err = db.pool.QueryRow(ctx, sql, append([]any{client}, args...)...).Scan(&s.Batches); err == nil {
+		err = db.pool.QueryRow(ctx, left, client).Scan(&s.Left)
+	}
+	return s, AsRefusal(err)
+}
+
 const cancelSQL = `SELECT enotify.cancel_batch($1, $2)`
 
 // Cancel ends a batch for good. Recipients not yet tried get nothing.

@@ -87,12 +87,23 @@ func (a *app) batchPauseCmd() *cobra.Command {
 		return db.Pause(ctx, batch, reason)
 	})
 	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` that says why; it is kept and shown, in place of an earlier one")
-	return cmd
+	cmd.Long = `Pauses a batch, or with --client or --all every batch that is submitted and not
+finished. Within a second no new message begins; those under way finish. Batches
+that are submitted later are not paused.`
+	return a.orAll(cmd, "paused", leftGoing, func(ctx context.Context, db *queue.DB, client string) (queue.Steered, error) {
+		return db.PauseAll(ctx, client, reason)
+	})
 }
 
 func (a *app) batchResumeCmd() *cobra.Command {
-	return a.batchVerb("resume", "Continue a paused batch; check SPF again for a blocked one", func(ctx context.Context, db *queue.DB, batch int64) error {
+	cmd := a.batchVerb("resume", "Continue a paused batch; check SPF again for a blocked one", func(ctx context.Context, db *queue.DB, batch int64) error {
 		return db.Resume(ctx, batch)
+	})
+	cmd.Long = `Continues a paused batch, and has the guard check a blocked one again. With --client
+or --all it continues the batches that pause --client or pause --all has paused. A
+batch that was paused for itself stays paused.`
+	return a.orAll(cmd, "resumed", leftPaused, func(ctx context.Context, db *queue.DB, client string) (queue.Steered, error) {
+		return db.ResumeAll(ctx, client)
 	})
 }
 

@@ -19,7 +19,7 @@ BEGIN
         DELETE FROM enotify.auth_refusal a WHERE a.client_id = b.client_id;
     END IF;
     UPDATE enotify.batch x
-    SET state = 'queued', reason = '', fault = '',
+    SET state = 'queued', reason = '', fault = '', paused_with_all = false,
         surveyed_at = CASE WHEN b.fault = '' THEN x.surveyed_at END -- a node checks the content again
     WHERE x.id = b.id;
 END $$;
