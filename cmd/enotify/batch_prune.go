@@ -69,7 +69,7 @@ steps beside the sending; it can be interrupted and started again.`,
 
 // prune does so, with a line on the terminal that tells how far it is.
 func (a *app) prune(ctx context.Context, db *queue.DB, batches []queue.Status, recipients int) error {
-	progress := term.NewProgress(a.stderr)
+	progress := a.progress()
 	defer progress.End()
 	done := 0
 	for i, b := range batches {

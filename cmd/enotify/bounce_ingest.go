@@ -70,7 +70,7 @@ alone matches nobody, since anyone can write one.`,
 
 // ingest takes all mails, and prints what they were.
 func (a *app) ingest(ctx context.Context, in *ingest, mails iter.Seq[returns.Mail], strict bool) error {
-	progress := term.NewProgress(a.stderr)
+	progress := a.progress()
 	for m := range mails {
 		if err := in.take(ctx, m); err != nil {
 			return err

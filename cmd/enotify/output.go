@@ -20,9 +20,16 @@ func (a *app) print(v any, lay func(p *term.Page)) error {
 	if a.output == "json" {
 		return term.WriteJSON(a.stdout, v)
 	}
-	p := term.NewPage(a.stdout, a.colour(a.stdout), time.Now())
+	p := a.page()
 	lay(p)
 	return p.Flush()
+}
+
+// page is a page on standard output, as wide as the terminal is.
+func (a *app) page() *term.Page {
+	p := term.NewPage(a.stdout, a.colour(a.stdout), time.Now())
+	p.Columns = term.Columns(a.stdout, a.getenv)
+	return p
 }
 
 // say prints a line of result.
@@ -41,7 +48,15 @@ func (a *app) colour(w io.Writer) bool { return term.Colour(w, a.getenv) }
 
 // newScreen is for what goes on for a while. The log would tear a frame.
 func (a *app) newScreen() *term.Screen {
-	return term.NewScreen(a.stdout, a.colour(a.stdout), a.verbose)
+	return term.NewScreen(a.stdout, a.colour(a.stdout), a.verbose || term.Dumb(a.getenv))
+}
+
+// progress is a line on a terminal that says what is being done.
+func (a *app) progress() *term.Progress {
+	if term.Dumb(a.getenv) {
+		return &term.Progress{}
+	}
+	return term.NewProgress(a.stderr)
 }
 
 // yesFlag adds --yes to a verb that destroys.

@@ -15,7 +15,6 @@ import (
 	"enotify/cmd/enotify/preflight/gather"
 	"enotify/cmd/enotify/preflight/render"
 	"enotify/cmd/enotify/recipients"
-	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
 
@@ -255,7 +254,7 @@ func (p *preflightFlags) check() error {
 	if p.format != "" && p.format != "text" && p.format != "table" && p.format != "json" && p.format != "html" {
 		return exit.Usagef("-o %s: want text, json or html", p.format)
 	}
-	p.Resolver, p.Progress = p.resolver, term.NewProgress(p.stderr)
+	p.Resolver, p.Progress = p.resolver, p.progress()
 	return p.Check()
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -13,7 +12,6 @@ import (
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/settings"
 	"enotify/cmd/enotify/spfreport"
-	"enotify/cmd/enotify/term"
 	"enotify/spfguard"
 	"enotify/spfguard/dns"
 )
@@ -147,7 +145,7 @@ func domainName(text string) (string, error) {
 
 // print shows parts of a report.
 func (s *spf) print(parts ...func(*spfreport.Printer)) error {
-	p := &spfreport.Printer{Page: term.NewPage(s.stdout, s.colour(s.stdout), time.Now())}
+	p := &spfreport.Printer{Page: s.page()}
 	for _, part := range parts {
 		part(p)
 	}

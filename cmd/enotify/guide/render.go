@@ -6,7 +6,6 @@ import (
 	"path"
 	"regexp"
 	"strings"
-	"unicode/utf8"
 
 	"enotify/cmd/enotify/term"
 )
@@ -115,7 +114,7 @@ func (r *renderer) table(lines []string) {
 			if j == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[j] = max(widths[j], utf8.RuneCountInString(cells[j]))
+			widths[j] = max(widths[j], term.Width(cells[j]))
 		}
 		rows = append(rows, cells)
 	}
@@ -130,7 +129,7 @@ func (r *renderer) row(cells []string, widths []int) {
 	for j, cell := range cells[:last] {
 		head.WriteString(term.Pad(cell, widths[j]+2))
 	}
-	indent := utf8.RuneCountInString(head.String())
+	indent := term.Width(head.String())
 	for i, line := range term.Wrap(cells[last], max(width-indent, 30)) {
 		if i > 0 {
 			head.Reset()

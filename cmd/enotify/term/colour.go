@@ -53,5 +53,5 @@ func IsTerminal(stream any) bool {
 
 // Colour reports whether w may get colours (no-color.org).
 func Colour(w io.Writer, getenv func(string) string) bool {
-	return getenv("NO_COLOR") == "" && IsTerminal(w)
+	return getenv("NO_COLOR") == "" && !Dumb(getenv) && IsTerminal(w)
 }

@@ -21,6 +21,8 @@ type Page struct {
 	Colour bool
 	// Now is the time that [Page.Ago] counts from.
 	Now time.Time
+	// Columns is how wide tables may be; 0 is as wide as they like.
+	Columns int
 
 	w *bufio.Writer // its error shows in Flush
 }

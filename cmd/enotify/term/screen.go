@@ -40,7 +40,13 @@ func NewScreen(w io.Writer, colour, plain bool) *Screen {
 func (s *Screen) Draws() bool { return s.file != nil }
 
 // Page is a page that scrolls above the frame.
-func (s *Screen) Page() *Page { return NewPage(s, s.colour, time.Now()) }
+func (s *Screen) Page() *Page {
+	p := NewPage(s, s.colour, time.Now())
+	if s.file != nil {
+		p.Columns = s.Width()
+	}
+	return p
+}
 
 // Paint makes text [Visible] and, where there is colour, paints it.
 func (s *Screen) Paint(text string, style Style) Painted { return paint(s.colour, text, style) }
