@@ -2,6 +2,7 @@ package demo
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"net/mail"
 	"os"
@@ -21,6 +22,8 @@ type mailbag struct {
 	mu     sync.Mutex
 	filed  map[string]int // messages by receiver
 	copies map[string]int // messages by Message-ID, which is the same on every try
+	octets int            // of all files
+	sample string         // one of the files
 	err    error          // the first that hindered filing
 }
 
@@ -58,7 +61,11 @@ func (b *mailbag) file(receiver string, m smtptest.Message) {
 	path := filepath.Join(b.dir, receiver, name)
 	err := os.MkdirAll(filepath.Dir(path), 0o777)
 	if err == nil {
-		err = os.WriteFile(path, append([]byte("Return-Path: <"+m.From+">\r\n"), m.Data...), 0o666)
+		text := append([]byte("Return-Path: <"+m.From+">\r\n"), m.Data...)
+		if err = os.WriteFile(path, text, 0o666); err == nil {
+			b.octets += len(text)
+			b.sample = cmp.Or(b.sample, path)
+		}
 	}
 	if b.err == nil {
 		b.err = err
@@ -74,6 +81,13 @@ func (b *mailbag) received() (messages, again int) {
 		again += n - 1
 	}
 	return messages, again
+}
+
+// left is what is on disk: how much, and one of the files.
+func (b *mailbag) left() (octets int, sample string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.octets, b.sample
 }
 
 // close removes the folder when nothing is in it, and returns what hindered filing.

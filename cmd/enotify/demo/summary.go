@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -234,6 +233,13 @@ func (d *demo) account(ctx context.Context, now snapshot) error {
 			d.screen.Fact("audit", fmt.Sprintf("batch %d: %s", a.Batch, problem))
 		}
 	}
-	d.screen.Fact("messages", filepath.Join(d.bag.dir, "RECEIVER", "NUMBER-ADDRESS.eml"))
+	octets, sample := d.bag.left()
+	if sample == "" {
+		return nil
+	}
+	d.screen.Fact("messages", fmt.Sprintf("%s in .eml files (%s KiB) are all that is left on this machine. One of them:", figures.Some(received, "message"), figures.Count(octets>>10+1)))
+	d.screen.Line("            %s", sample)
+	d.screen.Fact("", "remove them with:")
+	d.screen.Line("            rm -r %s", d.bag.dir)
 	return nil
 }
