@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -83,7 +84,7 @@ func notFound(noun Noun, name any) error {
 // errors of PostgreSQL come this way too, without the noise around them.
 type Refusal struct {
 	text  string
-	cause error // a *pgconn.PgError, a *denied, or a *Problem
+	cause error // what PostgreSQL answered, a *denied, or a *Problem
 }
 
 func (r *Refusal) Error() string { return r.text }
@@ -115,6 +116,11 @@ var rules = map[string]string{
 	"event_setting_keep_check":                   "events are kept for an hour at least",
 	"webhook_url_check":                          "the URL of a webhook is no http: or https: URL, or longer than 2000 characters",
 	"destination_rate_messages_check":            "a rate is not negative",
+	"client_return_path_check":                   "the return path is no address of up to 254 characters",
+	"client_dkim_selectors_check":                "a client has at most 4 DKIM selectors, of letters, digits, hyphens and dots",
+	"client_bounce_domain_check":                 "the bounce domain is no domain name of up to 189 characters",
+	"client_domain_check":                        "the client is no domain name",
+	"client_max_priority_check":                  "the highest priority of a client is 0 or more",
 }
 
 // denied is an insufficient privilege, as PostgreSQL has it.
@@ -123,26 +129,40 @@ type denied struct{ *pgconn.PgError }
 func (d *denied) Is(target error) bool { return target == ErrDenied }
 func (d *denied) Unwrap() error        { return d.PgError }
 
-// AsRefusal makes a Refusal of what PostgreSQL answered. Other errors stay as they are.
+// AsRefusal makes a Refusal of what PostgreSQL answered, with the words that were
+// put before it. Other errors stay as they are.
 func AsRefusal(err error) error {
 	var no *pgconn.PgError
 	if done := (*Refusal)(nil); errors.As(err, &done) || !errors.As(err, &no) {
 		return err
 	}
-	r := &Refusal{text: no.Message, cause: no}
-	if text, ok := rules[no.ConstraintName]; ok {
+	r := &Refusal{text: no.Message, cause: err}
+	text, known := rules[no.ConstraintName]
+	switch {
+	case known:
 		r.text = text
+	case no.Code == "23514": // check_violation
+		r.text = "a value for the table " + no.TableName + " is not allowed there"
 	}
 	switch {
 	case no.Hint != "":
 		r.text += "; " + no.Hint
 	case no.Code == "55P03": // lock_not_available
 		r.text = "another session has locked what this needs"
+	case no.Code == "57014": // query_canceled
+		r.text = "the database ended the statement early (statement_timeout, or pg_cancel_backend)"
 	case no.Code == "42501" && no.Routine != "exec_stmt_raise": // insufficient_privilege, and none of our functions says why
-		r.text = "this login may not do that; it takes a member of enotify_admin"
+		r.text = "this login may not do that"
 		r.cause = &denied{no}
 	case no.Code == "P0002": // no_data_found: enotify.my_batch()
 		r.cause = &Problem{Noun: NounBatch, Err: ErrNotFound}
+	case slices.Contains(missing, no.Code):
+		r.text += "; the schema is not the one of this enotify: enotify migrate"
 	}
+	r.text = strings.Replace(err.Error(), no.Error(), r.text, 1)
 	return r
 }
+
+// missing are the codes of what a schema lacks: undefined_table, undefined_column,
+// undefined_function, invalid_schema_name.
+var missing = []string{"42P01", "42703", "42883", "3F000"}

@@ -74,9 +74,9 @@ FROM enotify.node n WHERE n.live_until > now() ORDER BY n.name, n.id`
 func (db *DB) Nodes(ctx context.Context) ([]Node, error) {
 	rows, err := db.pool.Query(ctx, nodesSQL, LeaseTTL)
 	if err != nil {
-		return nil, err
+		return nil, AsRefusal(err)
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (n Node, err error) {
+	alive, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (n Node, err error) {
 		var egress []netip.Prefix // inet
 		err = row.Scan(&n.ID, &n.Name, &egress, &n.HELO, &n.Version, &n.StartedAt, &n.LiveUntil, &n.Heartbeat, &n.Groups, &n.Turn, &n.Barred, &n.MessageTime, &n.Settings)
 		for _, e := range egress {
@@ -84,4 +84,22 @@ func (db *DB) Nodes(ctx context.Context) ([]Node, error) {
 		}
 		return n, err
 	})
+	return alive, AsRefusal(err)
+}
+
+// A Silent node is dead: it did not say that it ended. Its row stays for a month,
+// or until its journal was replayed.
+type Silent struct {
+	Name      string    `json:"name"`
+	LastHeard time.Time `json:"last_heard"`
+}
+
+const silentSQL = `
+SELECT name, max(live_until - $1::interval) FROM enotify.node o
+WHERE live_until <= now() AND NOT EXISTS (SELECT FROM enotify.node n WHERE n.name = o.name AND n.live_until > now())
+GROUP BY name ORDER BY 2 DESC`
+
+// SilentNodes lists the nodes that died and did not come back, the latest first.
+func (db *DB) SilentNodes(ctx context.Context) ([]Silent, error) {
+	return collect[Silent](ctx, db, silentSQL, LeaseTTL)
 }

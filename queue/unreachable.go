@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -32,8 +33,16 @@ var passing = []string{
 	"08P01", // what PgBouncer says when it has no server
 }
 
+// badURL says what is wrong with a database URL. It repeats neither the URL,
+// which may hold a password, nor the words of the driver around the cause.
 func badURL(err error) error {
-	return fmt.Errorf("database URL: %s; want postgres://USER:PASSWORD@HOST:5432/DATABASE", oneLine(err.Error()))
+	why := "it is neither a URL nor pairs of KEYWORD=VALUE"
+	if bad := (*pgconn.ParseConfigError)(nil); errors.As(err, &bad) {
+		if cause := errors.Unwrap(bad); cause != nil && !strings.Contains(cause.Error(), "keyword/value") {
+			why = oneLine(cause.Error())
+		}
+	}
+	return fmt.Errorf("the database URL cannot be read: %s; want postgres://USER:PASSWORD@HOST:5432/DATABASE", why)
 }
 
 // unreachable says why the database of a configuration could not be opened.
@@ -58,10 +67,32 @@ func unreachable(c *pgx.ConnConfig, err error) error {
 	if len(hosts) > 1 && strings.Contains(err.Error(), "read only connection") {
 		return &away{fmt.Sprintf("no database that can be written to at %s; promote a standby, or wait until one is", where)}
 	}
-	if op := (*net.OpError)(nil); errors.As(err, &op) { // of many, one for each address of the host
-		err = op.Err
+	return &away{fmt.Sprintf("no database at %s: %s", where, noAnswer(c, err))}
+}
+
+// noAnswer says why no server answered, and what to do.
+func noAnswer(c *pgx.ConnConfig, err error) string {
+	const start = "; start it or set --database-url"
+	if unknown := (*net.DNSError)(nil); errors.As(err, &unknown) {
+		if unknown.IsNotFound {
+			return fmt.Sprintf("the DNS knows no host %s; correct the database URL", unknown.Name)
+		}
+		return fmt.Sprintf("the DNS does not answer for %s; try again, or write the address in place of the name", unknown.Name)
 	}
-	return &away{fmt.Sprintf("no database at %s: %s; start it or set --database-url", where, oneLine(err.Error()))}
+	if op := (*net.OpError)(nil); errors.As(err, &op) { // of many, one for each address of the host
+		return oneLine(op.Err.Error()) + start
+	}
+	if c.TLSConfig != nil && strings.Contains(err.Error(), "server refused TLS connection") {
+		return "it offers no TLS, which sslmode of the database URL asks for; set ssl = on in postgresql.conf, or another sslmode"
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "no answer in time" + start
+	}
+	cause := err
+	if in := (*pgconn.ConnectError)(nil); errors.As(err, &in) && errors.Unwrap(in) != nil {
+		cause = errors.Unwrap(in)
+	}
+	return oneLine(cause.Error()) + start
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -17,6 +17,7 @@ import (
 
 	"enotify/cmd/enotify/database"
 	"enotify/cmd/enotify/exit"
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 )
 
@@ -42,6 +43,13 @@ func (a *app) rootCmd() *cobra.Command {
 		Short:         "Send notifications for many client domains, within the limits of receivers and checked against SPF",
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs, // what names no command
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return noCommand(cmd, args[0])
+			}
+			return cmd.Help()
+		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if err := a.environ(cmd.Flags()); err != nil {
 				return err
@@ -61,8 +69,9 @@ func (a *app) rootCmd() *cobra.Command {
 	f.StringVar(&a.by, "by", "", "your `NAME` for the log of batches; default: the user of the operating system")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log every delivery attempt")
 	root.AddCommand(a.runCmd(), a.demoCmd(), a.clientCmd(), a.batchCmd(), a.preflightCmd(), a.destinationCmd(), a.suppressionCmd(), a.nodeCmd(), a.eventCmd(), a.webhookCmd(),
-		a.spfCmd(a.liveEgress), a.bounceCmd(), a.migrateCmd(), a.versionCmd())
+		a.spfCmd(a.liveEgress), a.bounceCmd(), a.doctorCmd(), a.healthCmd(), a.migrateCmd(), a.versionCmd())
 	root.SetHelpCommand(a.helpCmd())
+	root.SetFlagErrorFunc(flagMistake)
 	plainSwitches(root)
 	return root
 }
@@ -77,6 +86,9 @@ func (a *app) environ(flags *pflag.FlagSet) (err error) {
 		}
 		if e := flags.Set(f.Name, value); e != nil {
 			err = fmt.Errorf("%s: %w", name, e)
+			if invalid := (*pflag.InvalidValueError)(nil); errors.As(e, &invalid) {
+				err = badValue(name+"="+value, invalid)
+			}
 		}
 	})
 	if a.databaseURL == "" {
@@ -118,23 +130,33 @@ func (a *app) migrateCmd() *cobra.Command {
 			}
 			defer stop()
 			applied, err := database.Migrate(cmd.Context(), url, a.logger())
-			functions := 0
+			if err != nil {
+				return err
+			}
+			if len(applied) == 0 {
+				return a.say("the schema is up to date")
+			}
+			var numbered []string
 			for _, name := range applied {
-				if strings.HasPrefix(name, "functions/") {
-					functions++
-					continue
+				if !strings.HasPrefix(name, "functions/") {
+					numbered = append(numbered, name)
 				}
-				fmt.Fprintln(a.stdout, "applied", name)
 			}
-			if functions > 0 {
-				fmt.Fprintln(a.stdout, "applied", functions, "functions and views")
-			}
-			if err == nil && len(applied) == 0 {
-				fmt.Fprintln(a.stdout, "up to date")
-			}
-			return err
+			return a.say("%s", appliedWords(numbered, len(applied)-len(numbered)))
 		},
 	}
+}
+
+// appliedWords is what migrate did, in a line.
+func appliedWords(migrations []string, functions int) string {
+	var parts []string
+	if len(migrations) > 0 {
+		parts = append(parts, strings.Join(migrations, ", "))
+	}
+	if functions > 0 {
+		parts = append(parts, "functions and views: "+figures.Count(functions))
+	}
+	return "the schema is up to date; applied " + strings.Join(parts, ", ")
 }
 
 // database is the URL of the database, see [database.Locate].
@@ -155,7 +177,7 @@ func (a *app) withQueue(ctx context.Context, verb func(ctx context.Context, db *
 		return err
 	}
 	defer db.Close()
-	err = verb(ctx, db)
+	err = queue.AsRefusal(verb(ctx, db))
 	missing := (*queue.Problem)(nil)
 	switch {
 	case errors.As(err, &missing) && missing.Noun == queue.NounBatch && errors.Is(err, queue.ErrNotFound):
@@ -163,9 +185,26 @@ func (a *app) withQueue(ctx context.Context, verb func(ctx context.Context, db *
 			return blind
 		}
 	case errors.Is(err, queue.ErrDenied):
-		return fmt.Errorf("%w: GRANT enotify_admin TO %s", err, pgx.Identifier{db.User()}.Sanitize())
+		return denied(ctx, db, err)
+	case errors.Is(err, queue.ErrAway):
+		return err
+	case err != nil && db.Ping(ctx) != nil && ctx.Err() == nil:
+		return fmt.Errorf("%w while the verb ran: what it had not done is not done; try again once it is back", queue.ErrAway)
 	}
 	return err
+}
+
+// denied says what would let the login do what it may not do.
+func denied(ctx context.Context, db *queue.DB, err error) error {
+	login, unknown := db.Login(ctx)
+	name := pgx.Identifier{db.User()}.Sanitize()
+	switch {
+	case unknown != nil, !login.Admin:
+		return fmt.Errorf("%w; it takes a member of enotify_admin: GRANT enotify_admin TO %s", err, name)
+	case !login.Sender:
+		return fmt.Errorf("%w; it takes the owner of the schema, %s, or what nodes may do: GRANT enotify_sender TO %s", err, login.Owner, name)
+	}
+	return fmt.Errorf("%w; it takes the owner of the schema: do it as %s", err, login.Owner)
 }
 
 // seen has a verb that found no batch say so when its login could see none: that
@@ -206,9 +245,9 @@ func noun(name, short string, verbs ...*cobra.Command) *cobra.Command {
 				names = append(names, verb.Name())
 			}
 			if len(args) == 0 {
-				return exit.Usagef("%s needs a verb: %s", name, strings.Join(names, ", "))
+				return exit.Usagef("%s needs a verb: %s", verbOf(cmd), strings.Join(names, ", "))
 			}
-			return exit.Usagef("%s has no verb %q: %s", name, args[0], strings.Join(names, ", "))
+			return noVerb(cmd, args[0], names)
 		},
 	}
 	cmd.AddCommand(verbs...)

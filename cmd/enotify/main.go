@@ -19,9 +19,11 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/term"
+	"enotify/queue"
 )
 
 // version is set at build time with -ldflags "-X main.version=…".
@@ -32,16 +34,24 @@ func main() {
 	os.Exit(exitCode(err, os.Stderr))
 }
 
-// interruptible returns a context that the first SIGINT or SIGTERM ends. The
-// second kills, however soon it comes after the first.
+// sameSignal is how long after the first signal others are taken for the same:
+// timeout(1) and some supervisors signal the process and its group, which is twice.
+const sameSignal = time.Second
+
+// interruptible returns a context that the first SIGINT or SIGTERM ends. One that
+// comes more than [sameSignal] later kills.
 func interruptible() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
+		first := time.Now()
 		cancel()
 		again := <-signals
+		for time.Since(first) < sameSignal {
+			again = <-signals
+		}
 		signal.Reset(os.Interrupt, syscall.SIGTERM)
 		self, err := os.FindProcess(os.Getpid())
 		if err != nil || self.Signal(again) != nil {
@@ -59,14 +69,14 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return errors.New("interrupted")
 	}
-	if err != nil && !a.begun {
-		return exit.Usagef("%w; see enotify --help", err) // cobra's own: flags and arguments
+	if err != nil && !a.begun && !errors.As(err, &exit.Error{}) {
+		return exit.Usagef("%w; see %s --help", err, cmd.CommandPath()) // cobra's own: arguments
 	}
-	return err
+	return queue.AsRefusal(err) // whatever verb forgot to: no person reads the words of a driver
 }
 
 // exitCode prints the error as one line, and says with what to exit.

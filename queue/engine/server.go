@@ -2,10 +2,12 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"enotify/queue"
@@ -120,8 +122,11 @@ func (s *Server) Serve(ctx context.Context) error {
 			return fmt.Errorf("read which database this is: %w", err)
 		}
 		if kept, err = openJournal(s.StateDir, installation, node.incarnation); err != nil {
-			return fmt.Errorf("no journal can be written in the state folder %s: %w; name a folder that this user may write to",
-				s.StateDir, err)
+			next := "name a folder that this user may write to"
+			if errors.Is(err, syscall.ENOSPC) {
+				next = "make room there, or start the node with another --state-dir"
+			}
+			return fmt.Errorf("no journal can be written in the state folder %s: %w; %s", s.StateDir, err, next)
 		}
 	}
 	var err error

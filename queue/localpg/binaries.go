@@ -46,7 +46,7 @@ func binaries(ctx context.Context, major int) (bin string, err error) {
 	}
 	bin, fetchErr := fetch(ctx, major)
 	if fetchErr != nil {
-		return "", fmt.Errorf("%w, and %w", err, fetchErr)
+		return "", fmt.Errorf("%w: apt-get install postgresql (Debian, Ubuntu), or what your system calls it; %w", err, fetchErr)
 	}
 	return bin, nil
 }

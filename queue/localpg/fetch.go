@@ -27,11 +27,11 @@ var fetchable = map[int]embeddedpostgres.PostgresVersion{
 // downloads for this system and keeps in the user's cache.
 func fetch(ctx context.Context, major int) (bin string, err error) {
 	if os.Getuid() == 0 {
-		return "", errors.New("root cannot fetch it: install it (apt-get install postgresql)")
+		return "", errors.New("for root it is not fetched, as PostgreSQL does not run as root")
 	}
 	version, ok := fetchable[major]
 	if !ok {
-		return "", fmt.Errorf("version %d cannot be fetched: install it", major)
+		return "", fmt.Errorf("version %d cannot be fetched", major)
 	}
 	dir, err := fetchDir()
 	if err != nil {
@@ -42,7 +42,7 @@ func fetch(ctx context.Context, major int) (bin string, err error) {
 	if majorIn(ctx, bin) != 0 {
 		return bin, nil
 	}
-	slog.InfoContext(ctx, "fetching PostgreSQL", "version", string(version))
+	slog.InfoContext(ctx, "no PostgreSQL is installed (apt-get install postgresql): fetching one from Maven Central", "version", string(version))
 
 	fetched := make(chan error, 1)
 	go func() { fetched <- fetchInto(home, version) }() // it cannot be interrupted
@@ -52,7 +52,7 @@ func fetch(ctx context.Context, major int) (bin string, err error) {
 		err = ctx.Err()
 	}
 	if err != nil {
-		return "", fmt.Errorf("fetching version %s failed (or install it): %w", version, err)
+		return "", fmt.Errorf("fetching version %s from Maven Central failed: %w", version, err)
 	}
 	return bin, nil
 }

@@ -120,6 +120,7 @@ type Config struct {
 
 	rules     bounce.Rules // of BounceRules
 	languages *unsubscribe.Languages
+	named     bool // the operator chose Name
 }
 
 // Check fills in what the zero values stand for, and reports the first field
@@ -163,6 +164,12 @@ func (c *Config) Check() (err error) {
 	if c.rules, err = bounce.Load(c.BounceRules); err != nil {
 		return exit.Usagef("--bounce-rules: %w", err)
 	}
+	if c.DKIMDir != "" {
+		if info, err := os.Stat(c.DKIMDir); err != nil || !info.IsDir() {
+			return exit.Usagef("--dkim-dir %s: there is no such folder, or this user may not look into it; "+
+				"name the folder with the keys, as DIR/DOMAIN/SELECTOR.pem", c.DKIMDir)
+		}
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -175,6 +182,7 @@ func (c *Config) identify() (err error) {
 	if err != nil {
 		host = "localhost"
 	}
+	c.named = c.Name != ""
 	c.Name = cmp.Or(c.Name, fmt.Sprintf("%s-%d", host, os.Getpid()))
 	c.HELO = cmp.Or(c.HELO, host)
 	for i, ip := range c.Egress {

@@ -58,10 +58,8 @@ func newMonitor(db *queue.DB, addr string, log *slog.Logger) (*monitor, error) {
 		return m, nil
 	}
 	var err error
-	if m.listener, err = net.Listen("tcp", addr); err != nil {
-		return nil, fmt.Errorf("--listen %s: %w; give another port, or end what uses it", addr, errors.Unwrap(err))
-	}
-	return m, nil
+	m.listener, err = listenAt("--listen", addr)
+	return m, err
 }
 
 // watch counts what a handler does.

@@ -46,6 +46,11 @@ func Run(ctx context.Context, c Config) error {
 	if err := fit(ctx, db, c.Log); err != nil {
 		return err
 	}
+	if c.named {
+		if err := alone(ctx, db, c.Name, c.Log); err != nil {
+			return err
+		}
+	}
 	p, err := c.assemble(ctx, db)
 	if err != nil {
 		return err

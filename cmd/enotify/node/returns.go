@@ -1,11 +1,8 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -69,10 +66,10 @@ func listenForReturns(addrs []string) (doors []door, err error) {
 			closeAll(doors)
 			return nil, exit.Usagef("--bounce-listen %s: want HOST:PORT, smtp://HOST:PORT or lmtp://HOST:PORT", addr)
 		}
-		l, err := net.Listen("tcp", at)
+		l, err := listenAt("--bounce-listen", at)
 		if err != nil {
 			closeAll(doors)
-			return nil, fmt.Errorf("--bounce-listen %s: %w; give another port, or end what uses it", addr, cmp.Or(errors.Unwrap(err), err))
+			return nil, err
 		}
 		doors = append(doors, door{l, scheme == "lmtp"})
 	}
