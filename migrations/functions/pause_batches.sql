@@ -16,7 +16,7 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION enotify.pause_batches IS
-    'pauses all batches of a client, or with NULL of all clients, that are submitted and not finished, as pause_batch() '
+    'pauses all batches of a client, or with NULL of all, that are submitted and not finished, as pause_batch() '
     'does, and returns how many. Batches that are submitted later are not paused. resume_batches() puts them back';
 
 GRANT EXECUTE ON FUNCTION enotify.pause_batches TO enotify_admin;

@@ -164,7 +164,9 @@ func (p *parts) run(ctx context.Context) error {
 	around, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var group errgroup.Group
-	group.Go(func() error { return listen(around, p.db, p.log, p.server.Wake, p.guard.Wake, p.policies.Wake, p.webhooks.Wake) })
+	group.Go(func() error {
+		return listen(around, p.db, p.log, p.server.Wake, p.guard.Wake, p.policies.Wake, p.webhooks.Wake)
+	})
 	group.Go(func() error { p.webhooks.Run(around); return nil })
 	group.Go(func() error { p.policies.run(around); return nil })
 	group.Go(func() error { durable.run(around); return nil })
