@@ -87,6 +87,28 @@ COMMENT ON TABLE  enotify.client_login IS
 COMMENT ON COLUMN enotify.client_login.client_id IS 'the client';
 COMMENT ON COLUMN enotify.client_login.login IS 'a PostgreSQL login (session_user)';
 
+CREATE TABLE enotify.token (
+    id         int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    login      name  NOT NULL,
+    hash       bytea NOT NULL UNIQUE CHECK (length(hash) = 32),
+    note       text  NOT NULL DEFAULT '' CHECK (length(note) <= 200),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    created_by name  NOT NULL DEFAULT session_user,
+    retired_at timestamptz
+);
+COMMENT ON TABLE  enotify.token IS
+    'bearer tokens of applications that enqueue over HTTP (run --submit). my_login() lets a session that knows one act '
+    'as its login';
+COMMENT ON COLUMN enotify.token.id IS 'number';
+COMMENT ON COLUMN enotify.token.login IS
+    'the login that a holder of the token acts as: one of an application, never of an operator';
+COMMENT ON COLUMN enotify.token.hash IS
+    'SHA-256 of the key, which is the SHA-256 of the token in hexadecimal: the token never comes to the database';
+COMMENT ON COLUMN enotify.token.note IS 'for people: who has it';
+COMMENT ON COLUMN enotify.token.created_at IS 'when it was made';
+COMMENT ON COLUMN enotify.token.created_by IS 'login that made it';
+COMMENT ON COLUMN enotify.token.retired_at IS 'since when it is refused; NULL: it is accepted';
+
 CREATE TABLE enotify.batch (
     id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     client_id        int  NOT NULL REFERENCES enotify.client,

@@ -31,6 +31,11 @@ GRANT INSERT (batch_id, verdict, line, forced, report) ON enotify.preflight TO e
 -- Not the secret: an operator can make and retire a key, and forge nothing.
 GRANT SELECT (id, created_at, retired_at) ON enotify.token_key TO enotify_admin;
 
+-- A node knows tokens by their hashes, which open nothing.
+GRANT SELECT ON enotify.token TO enotify_sender;
+GRANT SELECT (id, login, note, created_at, created_by, retired_at), INSERT (login, hash, note), UPDATE (retired_at)
+    ON enotify.token TO enotify_admin;
+
 GRANT INSERT, UPDATE, DELETE ON
     enotify.attempt, enotify.auth_refusal, enotify.complaint_level, enotify.doubt, enotify.counted_reply,
     enotify.egress_day, enotify.egress_rate,

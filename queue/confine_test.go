@@ -18,7 +18,7 @@ import (
 // is not here is an internal one: add it only if an application may call it
 // with whatever it likes.
 var appFunctions = []string{
-	"a_labels", "add_attachment", "add_recipients", "bare_mailbox", "batch_page", "create_batch", "enqueue", "events", "invisible", "last_event", "mailbox", "mailbox_problem", "my_clients", "punycode", "replace_content", "submit_batch", "unseen",
+	"a_labels", "add_attachment", "add_recipients", "bare_mailbox", "batch_page", "create_batch", "enqueue", "events", "invisible", "last_event", "mailbox", "mailbox_problem", "my_clients", "my_login", "punycode", "replace_content", "submit_batch", "unseen",
 }
 
 // confined is a login of town.example alone, beside city.example and its

@@ -49,36 +49,41 @@ SELECT enotify.create_batch(idem_key => $1, from_address => $2, subject => $3, b
 // one transaction. Recipients are not held in memory.
 func (db *DB) Create(ctx context.Context, d Draft) (made Created, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		if err := tx.QueryRow(ctx, createSQL, d.Key, d.From, d.Subject, d.Text, d.HTML, d.FromName, d.ReplyTo,
-			d.Priority, orNever(d.NotBefore), orNever(d.ExpiresAt), orNull(string(d.OnUnknown)), d.ListUnsubscribe, headerObject(d.Headers), orNull(d.Lang)).Scan(&made.ID); err != nil {
-			return err
-		}
-		if err := tx.QueryRow(ctx, existedSQL, made.ID).Scan(&made.Existed); err != nil {
-			return err
-		}
-		if !made.Existed {
-			for _, a := range d.Attachments {
-				if _, err := tx.Exec(ctx, attachSQL, made.ID, a.Filename, a.Content, a.ContentType, a.ContentID); err != nil {
-					return err
-				}
-			}
-			if made.Recipients, err = stage(ctx, tx, made.ID, d.Recipients); err != nil {
-				return err
-			}
-		}
-		if !d.Submit {
-			return nil
-		}
-		var expected *int
-		if !made.Existed && d.Recipients != nil {
-			expected = &made.Recipients
-		}
-		return tx.QueryRow(ctx, submitSQL, made.ID, expected).Scan(&made.Recipients)
+		made, err = create(ctx, tx, d)
+		return err
 	})
 	if err != nil {
 		return Created{}, AsRefusal(err)
 	}
 	return made, nil
+}
+
+func create(ctx context.Context, tx pgx.Tx, d Draft) (made Created, err error) {
+	if err := tx.QueryRow(ctx, createSQL, d.Key, d.From, d.Subject, d.Text, d.HTML, d.FromName, d.ReplyTo,
+		d.Priority, orNever(d.NotBefore), orNever(d.ExpiresAt), orNull(string(d.OnUnknown)), d.ListUnsubscribe, headerObject(d.Headers), orNull(d.Lang)).Scan(&made.ID); err != nil {
+		return made, err
+	}
+	if err := tx.QueryRow(ctx, existedSQL, made.ID).Scan(&made.Existed); err != nil {
+		return made, err
+	}
+	if !made.Existed {
+		for _, a := range d.Attachments {
+			if _, err := tx.Exec(ctx, attachSQL, made.ID, a.Filename, a.Content, a.ContentType, a.ContentID); err != nil {
+				return made, err
+			}
+		}
+		if made.Recipients, err = stage(ctx, tx, made.ID, d.Recipients); err != nil {
+			return made, err
+		}
+	}
+	if !d.Submit {
+		return made, nil
+	}
+	var expected *int
+	if !made.Existed && d.Recipients != nil {
+		expected = &made.Recipients
+	}
+	return made, tx.QueryRow(ctx, submitSQL, made.ID, expected).Scan(&made.Recipients)
 }
 
 func orNever(t time.Time) *time.Time {

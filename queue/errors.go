@@ -36,6 +36,7 @@ const (
 	NounTokenKey    Noun = "key"
 	NounRecipient   Noun = "recipient"
 	NounWebhook     Noun = "webhook"
+	NounToken       Noun = "token"
 )
 
 // A Problem is an error about a thing that the caller named. What to do about it

@@ -68,7 +68,7 @@ func (a *app) rootCmd() *cobra.Command {
 	f.StringVarP(&a.output, "output", "o", "table", "table or json")
 	f.StringVar(&a.by, "by", "", "your `NAME` for the log of batches; default: the user of the operating system")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log every delivery attempt")
-	root.AddCommand(a.runCmd(), a.demoCmd(), a.clientCmd(), a.batchCmd(), a.preflightCmd(), a.destinationCmd(), a.suppressionCmd(), a.nodeCmd(), a.eventCmd(), a.webhookCmd(),
+	root.AddCommand(a.runCmd(), a.demoCmd(), a.clientCmd(), a.batchCmd(), a.preflightCmd(), a.destinationCmd(), a.suppressionCmd(), a.nodeCmd(), a.eventCmd(), a.webhookCmd(), a.tokenCmd(),
 		a.spfCmd(a.liveEgress), a.bounceCmd(), a.doctorCmd(), a.healthCmd(), a.migrateCmd(), a.versionCmd())
 	root.SetHelpCommand(a.helpCmd())
 	root.SetFlagErrorFunc(flagMistake)

@@ -114,6 +114,8 @@ func next(err error) string {
 		return "enotify destination list shows the sites something was learned of"
 	case queue.NounWebhook:
 		return "enotify webhook list shows those there are"
+	case queue.NounToken:
+		return "enotify token list shows those there are"
 	case queue.NounTokenKey:
 		return "enotify bounce key list shows the keys"
 	}

@@ -12,8 +12,9 @@ DECLARE
     problem text := enotify.mailbox_problem(sender);
     client  int;
     highest int;
-    operator boolean := pg_has_role(session_user, 'enotify_admin', 'MEMBER')
-                     OR pg_has_role(session_user, current_user, 'MEMBER'); -- the owner of the schema
+    login   name := enotify.my_login();
+    operator boolean := pg_has_role(login, 'enotify_admin', 'MEMBER')
+                     OR pg_has_role(login, current_user, 'MEMBER'); -- the owner of the schema
     ends    timestamptz;
     made    enotify.batch;
 BEGIN
@@ -30,12 +31,12 @@ BEGIN
         IF FOUND THEN
             RAISE EXCEPTION '%', CASE WHEN problem IS NULL
                     THEN format('login %s sends for the clients that it is tied to, and %s is none of them',
-                                session_user, enotify.mailbox_domain(sender))
+                                login, enotify.mailbox_domain(sender))
                     ELSE format('client %s is tied to %s, and you are %s',
-                                enotify.mailbox_domain(sender), problem, session_user) END
+                                enotify.mailbox_domain(sender), problem, login) END
                 USING ERRCODE = 'insufficient_privilege',
                       HINT = format('an operator ties you to it: enotify client add %s --role %s',
-                                    enotify.mailbox_domain(sender), session_user);
+                                    enotify.mailbox_domain(sender), login);
         END IF;
         RAISE EXCEPTION 'domain % is not a registered client of yours', enotify.mailbox_domain(sender)
             USING ERRCODE = 'insufficient_privilege',
@@ -49,10 +50,10 @@ BEGIN
                                 enotify.mailbox_domain(sender), priority);
     END IF;
     IF NOT operator AND (SELECT count(*) FROM (
-        SELECT FROM enotify.batch b WHERE b.state = 'draft' AND b.created_by = session_user
+        SELECT FROM enotify.batch b WHERE b.state = 'draft' AND b.created_by = login
         AND b.idem_key <> create_batch.idem_key LIMIT 1000) d) = 1000
     THEN
-        RAISE EXCEPTION 'login % has 1000 drafts, and may have no more', session_user
+        RAISE EXCEPTION 'login % has 1000 drafts, and may have no more', login
             USING ERRCODE = 'configuration_limit_exceeded', HINT = 'submit or cancel some; a draft ends after 7 days';
     END IF;
     problem := enotify.mailbox_problem(enotify.mailbox(nullif(reply_to, '')));
@@ -81,12 +82,13 @@ BEGIN
     END IF;
     INSERT INTO enotify.batch AS b
         (client_id, idem_key, from_address, subject, body_text, body_html, from_name, reply_to,
-         priority, not_before, expires_at, on_unknown, list_unsubscribe, headers, lang, pool)
+         priority, not_before, expires_at, on_unknown, list_unsubscribe, headers, lang, pool,
+         created_by)
     VALUES
         (client, idem_key, sender, subject, coalesce(body_text, ''), coalesce(body_html, ''), coalesce(from_name, ''),
          coalesce(enotify.mailbox(reply_to), ''),
          coalesce(priority, 0), not_before, ends, coalesce(on_unknown, 'hold'), coalesce(list_unsubscribe, ''),
-         coalesce(headers, '{}'), coalesce(lang, ''), pool)
+         coalesce(headers, '{}'), coalesce(lang, ''), pool, login)
     ON CONFLICT ON CONSTRAINT batch_client_id_idem_key_key DO NOTHING
     RETURNING b.* INTO made;
     IF made.id IS NULL THEN

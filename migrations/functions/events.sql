@@ -4,11 +4,12 @@ RETURNS TABLE (id bigint, at timestamptz, kind text, client text, batch_id bigin
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp ROWS 1000 AS $$
 #variable_conflict use_column
 DECLARE
+    me   name  := enotify.my_login();
     mine int[] := enotify.my_clients();
     lost record;
 BEGIN
-    IF pg_has_role(session_user, 'enotify_admin', 'MEMBER') OR pg_has_role(session_user, 'enotify_sender', 'MEMBER')
-       OR pg_has_role(session_user, current_user, 'MEMBER') THEN -- the owner of the schema
+    IF pg_has_role(me, 'enotify_admin', 'MEMBER') OR pg_has_role(me, 'enotify_sender', 'MEMBER')
+       OR pg_has_role(me, current_user, 'MEMBER') THEN -- the owner of the schema
         mine := NULL;
     END IF;
     SELECT d.upto, coalesce(c.domain, 'no client') AS domain INTO lost

@@ -1,12 +1,13 @@
 CREATE OR REPLACE FUNCTION enotify.my_clients() RETURNS int[]
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH me AS MATERIALIZED (SELECT enotify.my_login() AS login)
     SELECT coalesce(array_agg(c.id), '{}')
-    FROM enotify.client c
-    WHERE pg_has_role(session_user, 'enotify_admin', 'MEMBER')
-       OR pg_has_role(session_user, 'enotify_sender', 'MEMBER')
-       OR pg_has_role(session_user, current_user, 'MEMBER') -- the owner of this function
-       OR EXISTS (SELECT FROM enotify.client_login l WHERE l.client_id = c.id AND l.login = session_user)
-       OR NOT EXISTS (SELECT FROM enotify.client_login l WHERE l.client_id = c.id OR l.login = session_user)
+    FROM enotify.client c CROSS JOIN me
+    WHERE pg_has_role(me.login, 'enotify_admin', 'MEMBER')
+       OR pg_has_role(me.login, 'enotify_sender', 'MEMBER')
+       OR pg_has_role(me.login, current_user, 'MEMBER') -- the owner of this function
+       OR EXISTS (SELECT FROM enotify.client_login l WHERE l.client_id = c.id AND l.login = me.login)
+       OR NOT EXISTS (SELECT FROM enotify.client_login l WHERE l.client_id = c.id OR l.login = me.login)
 $$;
 
 COMMENT ON FUNCTION enotify.my_clients IS

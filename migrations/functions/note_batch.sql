@@ -9,8 +9,8 @@ DECLARE
     sends   boolean := pg_has_role(session_user, 'enotify_sender', 'MEMBER')
                     OR pg_has_role(session_user, current_user, 'MEMBER'); -- the owner of the schema
 BEGIN
-    INSERT INTO enotify.batch_log (batch_id, from_state, to_state, reason, person, node)
-    VALUES (note_batch.batch, was, becomes, note_batch.reason,
+    INSERT INTO enotify.batch_log (batch_id, from_state, to_state, reason, by, person, node)
+    VALUES (note_batch.batch, was, becomes, note_batch.reason, enotify.my_login(),
             CASE WHEN starts_with(at_work, 'enotify by ') THEN substr(at_work, 12) ELSE '' END,
             CASE WHEN sends AND starts_with(at_work, 'enotify node ') THEN substr(at_work, 14) ELSE '' END);
 END $$;

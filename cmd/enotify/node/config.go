@@ -90,6 +90,12 @@ type Config struct {
 	// the operator's own; "" is none. See [unsubscribe.Load].
 	UnsubscribeWords string
 
+	// Submit is the address that takes batches over HTTP; "" is none.
+	Submit string
+	// SubmitCert and SubmitKey are PEM files, for TLS there; "" is none, at a loopback
+	// address only.
+	SubmitCert, SubmitKey string
+
 	// AllowWebhook are networks where receivers of events may be though they are none
 	// of the public internet; see [webhook.Runner].
 	AllowWebhook []netip.Prefix

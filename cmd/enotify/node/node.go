@@ -51,6 +51,7 @@ func Run(ctx context.Context, c Config) error {
 			return err
 		}
 	}
+	c.DatabaseURL = databaseURL
 	p, err := c.assemble(ctx, db)
 	if err != nil {
 		return err
@@ -73,6 +74,7 @@ type parts struct {
 	guard    *guard.Guard
 	policies *policies
 	webhooks *webhook.Runner
+	submits  *submits
 }
 
 // assemble wires the parts together. It takes the addresses that the node
@@ -94,6 +96,9 @@ func (c Config) assemble(ctx context.Context, db *queue.DB) (_ *parts, err error
 	}
 	p.monitor.pages, p.monitor.base = unsubscribe.New(db, c.languages, keys.Open, p.log), c.PublicURL
 	if p.returns, err = c.comebacks(ctx, db, keys, p.monitor, p.log); err != nil {
+		return nil, err
+	}
+	if p.submits, err = c.submits(ctx, p.log); err != nil {
 		return nil, err
 	}
 	limits := &throttle.Throttle{}
@@ -168,6 +173,7 @@ func (p *parts) run(ctx context.Context) error {
 		return listen(around, p.db, p.log, p.server.Wake, p.guard.Wake, p.policies.Wake, p.webhooks.Wake)
 	})
 	group.Go(func() error { p.webhooks.Run(around); return nil })
+	group.Go(func() error { return p.submits.run(around) })
 	group.Go(func() error { p.policies.run(around); return nil })
 	group.Go(func() error { durable.run(around); return nil })
 	group.Go(func() error { return p.monitor.run(around) })
@@ -207,4 +213,5 @@ func (p *parts) close() {
 	if p.returns != nil {
 		closeAll(p.returns.doors)
 	}
+	p.submits.close()
 }

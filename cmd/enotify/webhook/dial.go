@@ -64,4 +64,3 @@ func (r *Runner) client(encrypted bool) *http.Client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
-

@@ -1,0 +1,130 @@
+package submit
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+)
+
+// Bounds of bodies, in octets.
+const (
+	maxBody         = 1 << 30
+	maxSpooled      = 8 << 30 // of all at once
+	maxSpooledOfOne = 2 << 30 // of one token
+	inMemory        = 1 << 20 // a smaller one takes no file
+)
+
+// A body must come at such a pace. The first is for a body of a few rows behind a bad
+// line.
+const (
+	patience     = 10 * time.Second // without any octet
+	slowStart    = 30 * time.Second
+	minPerSecond = 8 << 10
+)
+
+// A quota bounds what is kept at once.
+type quota struct {
+	mu   sync.Mutex
+	used int64
+	most int64
+}
+
+func (q *quota) take(n int64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.used+n > q.most {
+		return false
+	}
+	q.used += n
+	return true
+}
+
+func (q *quota) giveBack(n int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.used -= n
+}
+
+// A spool keeps a body as it comes in: a slow client shall hold no transaction.
+type spool struct {
+	dir    string
+	quotas []*quota
+	taken  int64
+	memory bytes.Buffer
+	file   *os.File // without a name; nil: all is in memory
+}
+
+func (s *spool) Write(p []byte) (int, error) {
+	n := int64(len(p))
+	if s.taken+n > maxBody {
+		return 0, problem(http.StatusRequestEntityTooLarge, "the body is larger than 1 GiB; send several batches")
+	}
+	for i, q := range s.quotas {
+		if !q.take(n) {
+			for _, before := range s.quotas[:i] {
+				before.giveBack(n)
+			}
+			return 0, problem(http.StatusServiceUnavailable, "too many large bodies come in at once; send it again later")
+		}
+	}
+	s.taken += n
+	if s.file == nil && s.memory.Len()+len(p) <= inMemory {
+		return s.memory.Write(p)
+	}
+	if s.file == nil {
+		if err := s.open(); err != nil {
+			return 0, err
+		}
+	}
+	return s.file.Write(p)
+}
+
+func (s *spool) open() (err error) {
+	if s.file, err = os.CreateTemp(s.dir, "enotify-submit-"); err != nil {
+		return err
+	}
+	if err := os.Remove(s.file.Name()); err != nil {
+		return err
+	}
+	_, err = s.file.Write(s.memory.Bytes())
+	s.memory = bytes.Buffer{}
+	return err
+}
+
+// from reads what was kept, from an octet on.
+func (s *spool) from(offset int64) io.Reader {
+	if s.file == nil {
+		return bytes.NewReader(s.memory.Bytes()[offset:])
+	}
+	return io.NewSectionReader(s.file, offset, s.taken-offset)
+}
+
+func (s *spool) close() {
+	if s.file != nil {
+		_ = s.file.Close()
+	}
+	for _, q := range s.quotas {
+		q.giveBack(s.taken)
+	}
+}
+
+// paced reads a body that must come at a pace.
+type paced struct {
+	body    io.Reader
+	control *http.ResponseController
+	began   time.Time
+	read    int64
+}
+
+func (p *paced) Read(b []byte) (int, error) {
+	_ = p.control.SetReadDeadline(time.Now().Add(patience))
+	n, err := p.body.Read(b)
+	p.read += int64(n)
+	if took := time.Since(p.began); err == nil && took > slowStart && float64(p.read) < took.Seconds()*minPerSecond {
+		err = problem(http.StatusRequestTimeout, "the body comes too slowly")
+	}
+	return n, err
+}
