@@ -136,7 +136,7 @@ func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error)
 		return done, err
 	}
 	var a Addressee
-	if err := tx.QueryRow(ctx, addresseeSQL, r.Batch, r.Seq).Scan(&a.Address, &a.Client); err != nil {
+	if err := tx.QueryRow(ctx, addresseeSQL, r.Batch, r.Seq).Scan(&a.Address, &a.Client, &a.FromName, &a.Lang); err != nil {
 		return done, addresseeError(err, r.Batch, r.Seq)
 	}
 	done.Address, done.Client = a.Address, a.Client
