@@ -40,6 +40,15 @@ CREATE TABLE enotify.client (
     max_priority   int NOT NULL DEFAULT 10 CHECK (max_priority >= 0),
     refused_at     timestamptz,
     refused_why    text NOT NULL DEFAULT '',
+    send_window    text CHECK (length(send_window) <= 500),
+    urgent         int NOT NULL DEFAULT 100,
+    per_day        int CHECK (per_day > 0),
+    per_month      int CHECK (per_month > 0),
+    max_batches    int CHECK (max_batches > 0),
+    max_batch_size int CHECK (max_batch_size > 0),
+    over_quota     text NOT NULL DEFAULT 'wait' CHECK (over_quota IN ('wait', 'refuse')),
+    zone           text NOT NULL DEFAULT 'UTC',
+    spent_until    timestamptz,
     created_at     timestamptz NOT NULL DEFAULT now(),
     bulk_since     timestamptz,
     CONSTRAINT client_bounce_domain_own CHECK ((bounce = 'own') = (bounce_domain IS NOT NULL))
@@ -70,6 +79,23 @@ COMMENT ON COLUMN enotify.client.refused_at IS
     'since when its batches are blocked because receivers refuse them although the guard found nothing wrong. Ends '
     'when its SPF record changes or an operator resumes one of the batches. NULL: not blocked for this reason';
 COMMENT ON COLUMN enotify.client.refused_why IS 'the receivers'' replies that led to refused_at, and the next step';
+COMMENT ON COLUMN enotify.client.send_window IS
+    'the hours within which its batches are sent, as read_window() writes them; NULL: always';
+COMMENT ON COLUMN enotify.client.urgent IS
+    'a batch of this priority or a higher one is sent outside of the windows too, and however many others have begun';
+COMMENT ON COLUMN enotify.client.per_day IS
+    'messages a day, by the clock of zone: recipients whose first try begins. Later tries cost nothing; NULL: no limit';
+COMMENT ON COLUMN enotify.client.per_month IS 'messages a calendar month, likewise; NULL: no limit';
+COMMENT ON COLUMN enotify.client.max_batches IS
+    'batches in the queue at once, begun and not finished; with over_quota = refuse those not begun count too; NULL: '
+    'no limit';
+COMMENT ON COLUMN enotify.client.max_batch_size IS 'recipients of one batch; a larger one is refused; NULL: no limit';
+COMMENT ON COLUMN enotify.client.over_quota IS
+    'what happens to a batch that is more than the client may send. wait: it waits, and goes on when there is room '
+    'again. refuse: submit_batch refuses it';
+COMMENT ON COLUMN enotify.client.zone IS 'time zone (IANA) of the days and months of the limits';
+COMMENT ON COLUMN enotify.client.spent_until IS
+    'when the day or month ends whose messages are all used up, found by a node; in the past, or NULL: some are left';
 COMMENT ON COLUMN enotify.client.bulk_since IS
     'when it was first seen that 5,000 of its messages reached Gmail within a day: Gmail holds it to the rules for '
     'bulk senders for ever; NULL: never';
@@ -109,6 +135,41 @@ COMMENT ON COLUMN enotify.token.created_at IS 'when it was made';
 COMMENT ON COLUMN enotify.token.created_by IS 'login that made it';
 COMMENT ON COLUMN enotify.token.retired_at IS 'since when it is refused; NULL: it is accepted';
 
+CREATE TABLE enotify.client_sent (
+    client_id int    NOT NULL REFERENCES enotify.client ON DELETE CASCADE,
+    day       date   NOT NULL,
+    n         bigint NOT NULL,
+    PRIMARY KEY (client_id, day)
+) WITH (fillfactor = 50); -- a row is updated in every tick: room for its versions on one page
+CREATE INDEX client_sent_day ON enotify.client_sent (day);
+COMMENT ON TABLE  enotify.client_sent IS
+    'messages of the clients that have a limit a day or a month, counted in the transaction of their intents. The row '
+    'of the first day of a month is the lock under which the messages of that month are counted';
+COMMENT ON COLUMN enotify.client_sent.client_id IS 'the client';
+COMMENT ON COLUMN enotify.client_sent.day IS 'by the clock of client.zone';
+COMMENT ON COLUMN enotify.client_sent.n IS 'recipients whose first try began';
+
+CREATE TABLE enotify.submit_lock (
+    client_id int PRIMARY KEY REFERENCES enotify.client ON DELETE CASCADE
+);
+COMMENT ON TABLE  enotify.submit_lock IS
+    'rows that submit_batch locks for a client that refuses what is over a limit, so that two batches do not take the '
+    'same room. Only batches of that client wait for it, no node';
+COMMENT ON COLUMN enotify.submit_lock.client_id IS 'the client';
+
+CREATE TABLE enotify.send_window (
+    spec      text PRIMARY KEY,
+    opens_at  timestamptz NOT NULL,
+    closes_at timestamptz NOT NULL,
+    CHECK (opens_at < closes_at)
+);
+COMMENT ON TABLE  enotify.send_window IS
+    'for each window in use the span that is open, or the next one. A node writes it, which knows the time zones; one '
+    'that is not here is closed';
+COMMENT ON COLUMN enotify.send_window.spec IS 'the window, as read_window() writes it';
+COMMENT ON COLUMN enotify.send_window.opens_at IS 'when the span begins';
+COMMENT ON COLUMN enotify.send_window.closes_at IS 'when it ends';
+
 CREATE TABLE enotify.batch (
     id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     client_id        int  NOT NULL REFERENCES enotify.client,
@@ -145,6 +206,7 @@ CREATE TABLE enotify.batch (
     created_by       name NOT NULL DEFAULT session_user,
     created_at       timestamptz NOT NULL DEFAULT now(),
     submitted_at     timestamptz,
+    send_window      text CHECK (length(send_window) <= 500),
     not_before       timestamptz,
     expires_at       timestamptz NOT NULL DEFAULT now() + interval '3 days',
     surveyed_at      timestamptz,
@@ -169,6 +231,7 @@ CREATE INDEX batch_ending ON enotify.batch (id) WHERE finished_at IS NULL AND st
 CREATE INDEX batch_empty ON enotify.batch (id) WHERE finished_at IS NULL AND sendable = 0 AND state <> 'draft';
 CREATE INDEX batch_unsurveyed ON enotify.batch (priority DESC, submitted_at, id)
     WHERE finished_at IS NULL AND state = 'queued' AND surveyed_at IS NULL;
+CREATE INDEX batch_windows ON enotify.batch (send_window) WHERE finished_at IS NULL AND send_window IS NOT NULL;
 CREATE INDEX batch_draft ON enotify.batch (created_by, created_at) WHERE state = 'draft';
 CREATE INDEX batch_waiting ON enotify.batch (priority DESC, submitted_at, id) WHERE state = 'queued';
 CREATE INDEX batch_open ON enotify.batch (priority DESC, id) WHERE finished_at IS NULL;
@@ -218,6 +281,8 @@ COMMENT ON COLUMN enotify.batch.paused_with_all IS
 COMMENT ON COLUMN enotify.batch.created_by IS 'login that created it';
 COMMENT ON COLUMN enotify.batch.created_at IS 'when it was created';
 COMMENT ON COLUMN enotify.batch.submitted_at IS 'when it was submitted; NULL: it is a draft, or was cancelled as one';
+COMMENT ON COLUMN enotify.batch.send_window IS
+    'the hours within which it is sent, as read_window() writes them, beside those of its client; NULL: those alone';
 COMMENT ON COLUMN enotify.batch.not_before IS 'it takes no turn before this time; NULL: at once';
 COMMENT ON COLUMN enotify.batch.expires_at IS 'no attempt begins after this time';
 COMMENT ON COLUMN enotify.batch.surveyed_at IS

@@ -14,17 +14,19 @@ GRANT INSERT (batch_id, address, data) ON enotify.recipient_in TO enotify_app, e
 GRANT SELECT ON
     enotify.alert_log,
     enotify.attachment, enotify.attempt, enotify.auth_refusal, enotify.batch, enotify.batch_count,
-    enotify.batch_domain, enotify.batch_log, enotify.client, enotify.client_login, enotify.complaint_level,
+    enotify.batch_domain, enotify.batch_log, enotify.client, enotify.client_login, enotify.client_sent,
+    enotify.complaint_level,
     enotify.destination, enotify.domain, enotify.doubt, enotify.egress, enotify.egress_day, enotify.egress_rate,
     enotify.counted_reply, enotify.era, enotify.lease, enotify.mta_sts, enotify.node, enotify.node_mark,
     enotify.outcome, enotify.pace, enotify.pool,
-    enotify.preflight, enotify.recipient, enotify.recipient_in, enotify.report, enotify.retry, enotify.site,
+    enotify.preflight, enotify.recipient, enotify.recipient_in, enotify.report, enotify.retry, enotify.send_window,
+    enotify.site,
     enotify.suppression, enotify.verdict, enotify.warmup
     TO enotify_admin, enotify_sender;
 
 GRANT INSERT, UPDATE, DELETE ON
-    enotify.client, enotify.client_login, enotify.destination, enotify.egress, enotify.pool, enotify.suppression,
-    enotify.warmup
+    enotify.client, enotify.client_login, enotify.destination, enotify.egress, enotify.pool, enotify.submit_lock,
+    enotify.suppression, enotify.warmup
     TO enotify_admin;
 GRANT DELETE ON enotify.counted_reply TO enotify_admin;
 GRANT INSERT (batch_id, verdict, line, forced, report) ON enotify.preflight TO enotify_admin;
@@ -39,7 +41,7 @@ GRANT SELECT (id, login, note, created_at, created_by, retired_at), INSERT (logi
 GRANT INSERT, UPDATE, DELETE ON
     enotify.attempt, enotify.auth_refusal, enotify.complaint_level, enotify.doubt, enotify.counted_reply,
     enotify.egress_day, enotify.egress_rate,
-    enotify.mta_sts,
+    enotify.mta_sts, enotify.client_sent, enotify.send_window,
     enotify.node, enotify.node_mark, enotify.outcome, enotify.pace, enotify.report, enotify.retry, enotify.suppression,
     enotify.verdict
     TO enotify_sender;
@@ -53,7 +55,7 @@ GRANT SELECT ON enotify.token_key TO enotify_sender;
 GRANT UPDATE (state, reason, fault, started_at, turn_at, passed_at, surveyed_at, finished_at, requeues)
     ON enotify.batch TO enotify_sender;
 GRANT UPDATE (intent_seq, grp) ON enotify.batch_domain TO enotify_sender;
-GRANT UPDATE (refused_at, refused_why, bulk_since) ON enotify.client TO enotify_sender;
+GRANT UPDATE (refused_at, refused_why, bulk_since, spent_until) ON enotify.client TO enotify_sender;
 GRANT UPDATE (grp, site_id, surveyed_at, surveyed_until, no_mail, no_mail_code, no_mail_enhanced, no_mail_reply)
     ON enotify.domain TO enotify_sender;
 GRANT UPDATE ON enotify.lease TO enotify_sender;

@@ -38,6 +38,7 @@ type Status struct {
 	CreatedAt   time.Time  `json:"created_at"`
 	SubmittedAt *time.Time `json:"submitted_at"`
 	NotBefore   *time.Time `json:"not_before"`
+	SendWindow  *string    `json:"send_window"` // its own; nil: that of its client alone
 	ExpiresAt   time.Time  `json:"expires_at"`
 	StartedAt   *time.Time `json:"started_at"`
 	FinishedAt  *time.Time `json:"finished_at"` // nil while anything may still happen
@@ -75,7 +76,7 @@ type Filter struct {
 const statusSQL = `
 SELECT id, idem_key, client, state, reason, priority, total, pending, sending, deferred, delivered, bounced, suppressed, invalid, expired, unknown, cancelled,
        staged, duplicates, from_address, subject, on_unknown, created_by::text, created_at, submitted_at,
-       CASE WHEN not_before IS NOT NULL THEN least(greatest(not_before, '0001-01-01 00:00+00'), '9999-12-31 00:00+00') END AS not_before,
+       CASE WHEN not_before IS NOT NULL THEN least(greatest(not_before, '0001-01-01 00:00+00'), '9999-12-31 00:00+00') END AS not_before, send_window,
        least(greatest(expires_at, '0001-01-01 00:00+00'), '9999-12-31 00:00+00') AS expires_at, started_at, finished_at, pruned_at
 FROM enotify.batch_status `
 

@@ -21,6 +21,10 @@ type Client struct {
 	AutoSubmitted string `json:"auto_submitted"` // see Batch
 	Precedence    string `json:"precedence"`
 
+	MaxPriority int    `json:"max_priority"` // that applications may give its batches
+	Limits      Limits `json:"limits"`
+	Sent        *Sent  `json:"sent"` // nil: its messages are not limited
+
 	Logins     []string       `json:"logins"` // those tied to it; none: every login that is tied to no client
 	CreatedAt  time.Time      `json:"created_at"`
 	Batches    map[string]int `json:"batches"` // by state
@@ -115,7 +119,14 @@ func tie(ctx context.Context, tx pgx.Tx, domain, login string) (tied bool, err e
 }
 
 const clientsSQL = `
-SELECT c.domain, coalesce(c.return_path, '') AS return_path, c.bounce, coalesce(c.bounce_domain, '') AS bounce_at, c.dkim_selectors AS selectors, c.from_spf, c.auto_submitted, c.precedence, c.created_at,
+SELECT c.domain, coalesce(c.return_path, '') AS return_path, c.bounce, coalesce(c.bounce_domain, '') AS bounce_at, c.dkim_selectors AS selectors, c.from_spf, c.auto_submitted, c.precedence, c.created_at, c.max_priority,
+       jsonb_build_object('per_day', coalesce(c.per_day, 0), 'per_month', coalesce(c.per_month, 0), 'max_batches', coalesce(c.max_batches, 0),
+           'max_batch_size', coalesce(c.max_batch_size, 0), 'over', c.over_quota, 'zone', c.zone, 'send_window', coalesce(c.send_window, ''), 'urgent', c.urgent) AS limits,
+       CASE WHEN c.per_day IS NOT NULL OR c.per_month IS NOT NULL THEN (
+           SELECT jsonb_build_object('today', coalesce(sum(s.n) FILTER (WHERE s.day = t.today), 0), 'month', coalesce(sum(s.n), 0),
+                                     'left', enotify.quota_left(c.id), 'resumes', enotify.quota_resumes(c.id))
+           FROM (SELECT (now() AT TIME ZONE c.zone)::date AS today) t
+           LEFT JOIN enotify.client_sent s ON s.client_id = c.id AND s.day BETWEEN date_trunc('month', t.today)::date AND t.today) END AS sent,
        ARRAY(SELECT l.login::text FROM enotify.client_login l WHERE l.client_id = c.id ORDER BY 1) AS logins,
        coalesce((SELECT jsonb_object_agg(s.state, s.n) FROM (
            SELECT b.state, count(*) AS n FROM enotify.batch b WHERE b.client_id = c.id GROUP BY 1) s), '{}') AS batches,
@@ -174,6 +185,7 @@ type ClientChange struct {
 	FromSPF    *FromSPF
 
 	MaxPriority *int // that applications may give its batches
+	Limits      *LimitsChange
 
 	AutoSubmitted, Precedence *string // see Batch; "" leaves the field out
 }
@@ -200,6 +212,9 @@ func (db *DB) SetClient(ctx context.Context, name string, change ClientChange) (
 		tag, err := tx.Exec(ctx, setClientSQL, domain, change.ReturnPath, change.Selectors, mode, bounceDomain, change.AutoSubmitted, change.Precedence, change.FromSPF, change.MaxPriority)
 		if err == nil && tag.RowsAffected() == 0 {
 			return unregistered(domain)
+		}
+		if err == nil && change.Limits != nil {
+			return setLimits(ctx, tx, domain, *change.Limits)
 		}
 		return AsRefusal(err)
 	})

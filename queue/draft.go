@@ -15,6 +15,7 @@ type Draft struct {
 	Batch               // what it says; ID, Client, ReturnPath, DKIMSelectors and CreatedAt are the database's
 	Key       string    // the caller's name for it: a second one of the same key and client is not created
 	NotBefore time.Time // takes no turn before; zero: at once
+	Window    string    // the hours within which it is sent, such as Mon-Fri 08:00-20:00 Europe/Berlin; "": those of its client
 	Submit    bool      // seal and queue it too
 
 	// Recipients returns one recipient a call, and io.EOF after the last. Its
@@ -39,7 +40,7 @@ type Created struct {
 const (
 	createSQL = `
 SELECT enotify.create_batch(idem_key => $1, from_address => $2, subject => $3, body_text => $4, body_html => $5, from_name => $6, reply_to => $7,
-                            priority => $8, not_before => $9, expires_at => $10, on_unknown => $11, list_unsubscribe => $12, headers => $13, lang => $14)`
+                            priority => $8, not_before => $9, expires_at => $10, on_unknown => $11, list_unsubscribe => $12, headers => $13, lang => $14, send_window => $15)`
 	// A row of this transaction bears the transaction's time.
 	existedSQL = `SELECT created_at <> now() FROM enotify.batch_status WHERE id = $1`
 	attachSQL  = `SELECT enotify.add_attachment($1, $2, $3, $4, $5)`
@@ -60,7 +61,7 @@ func (db *DB) Create(ctx context.Context, d Draft) (made Created, err error) {
 
 func create(ctx context.Context, tx pgx.Tx, d Draft) (made Created, err error) {
 	if err := tx.QueryRow(ctx, createSQL, d.Key, d.From, d.Subject, d.Text, d.HTML, d.FromName, d.ReplyTo,
-		d.Priority, orNever(d.NotBefore), orNever(d.ExpiresAt), orNull(string(d.OnUnknown)), d.ListUnsubscribe, headerObject(d.Headers), orNull(d.Lang)).Scan(&made.ID); err != nil {
+		d.Priority, orNever(d.NotBefore), orNever(d.ExpiresAt), orNull(string(d.OnUnknown)), d.ListUnsubscribe, headerObject(d.Headers), orNull(d.Lang), orNull(d.Window)).Scan(&made.ID); err != nil {
 		return made, err
 	}
 	if err := tx.QueryRow(ctx, existedSQL, made.ID).Scan(&made.Existed); err != nil {

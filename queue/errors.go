@@ -106,6 +106,7 @@ var rules = map[string]string{
 	"batch_not_before_check":                     "not_before is a time outside of the years 2000 to 9999",
 	"batch_expires_at_check":                     "expires_at is a time outside of the years 2000 to 9999",
 	"batch_on_unknown_check":                     "on_unknown is hold or resend",
+	"client_over_quota_check":                    "over is wait or refuse",
 	"attachment_filename_check":                  "the file name of an attachment is empty, longer than 200 characters, or holds a quote, slash or control character",
 	"attachment_content_type_check":              "the content type of an attachment is no media type",
 	"attachment_content_id_check":                "the content id of an attachment holds a space or angle bracket, or is longer than 200 characters",

@@ -31,7 +31,7 @@ type createFlags struct {
 	attach, headers                  []string
 	recipients                       string
 	priority                         int
-	notBefore, expires               string
+	notBefore, expires, window       string
 	listUnsubscribe, onUnknown, key  string
 	lang                             string
 	submit                           bool
@@ -61,6 +61,7 @@ now, such as 2h or 3d.`,
 	c.contentFlags(f)
 	f.IntVar(&c.priority, "priority", 0, "`NUMBER`; a higher one goes first and interrupts batches under way")
 	f.StringVar(&c.notBefore, "not-before", "", "send nothing before `TIME`")
+	f.StringVar(&c.window, "window", "", "send within these `HOURS` alone, such as 'Mon-Fri 08:00-20:00 Europe/Berlin'")
 	f.StringVar(&c.expires, "expires", "", "try nothing after `TIME`; default: 3 days after the batch may begin")
 	f.StringVar(&c.onUnknown, "on-unknown", "hold", "`ACTION` for recipients in doubt after a crash: hold or resend")
 	f.StringVar(&c.key, "key", "", "your `NAME` for the batch; creating it again with the same name gives the same batch; default: a new one")
@@ -166,7 +167,7 @@ func (c createFlags) draft(stdin io.Reader, now time.Time) (d queue.Draft, err e
 
 // read reads what the batch says.
 func (c createFlags) read(stdin io.Reader, now time.Time) (d queue.Draft, err error) {
-	d = queue.Draft{Key: c.key, Submit: c.submit, Batch: queue.Batch{
+	d = queue.Draft{Key: c.key, Submit: c.submit, Window: c.window, Batch: queue.Batch{
 		From: c.from, FromName: c.fromName, ReplyTo: c.replyTo, Subject: c.subject, ListUnsubscribe: c.listUnsubscribe, Lang: c.lang,
 		Priority: c.priority, CreatedAt: now, OnUnknown: queue.OnUnknown(c.onUnknown),
 	}}

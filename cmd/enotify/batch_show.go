@@ -192,6 +192,9 @@ func (r batchDetails) layHead(p *term.Page) {
 	if r.Priority != 0 {
 		rows = append(rows, []string{"priority", strconv.Itoa(r.Priority)})
 	}
+	if r.SendWindow != nil {
+		rows = append(rows, []string{"window", *r.SendWindow})
+	}
 	rows = append(rows, []string{"created", p.Ago(r.CreatedAt) + " by " + r.CreatedBy})
 	for _, t := range []struct {
 		label string

@@ -19,8 +19,9 @@ func (a *app) clientSetCmd() *cobra.Command {
 	var returnPath, bounce, bounceDomain, autoSubmitted, precedence, fromSPF string
 	var selectors []string
 	var maxPriority int
+	var limits limitFlags
 	cmd := &cobra.Command{
-		Use: "set DOMAIN", Short: "Set the return path, DKIM keys and bounce handling of a client", Args: one("a domain"),
+		Use: "set DOMAIN", Short: "Set the return path, DKIM keys, bounce handling, limits and hours of a client", Args: one("a domain"),
 		Long: `Changes how mail for a client is sent, for batches that take the turn from now on.
 
 With --dkim-selector, messages carry one signature for each selector: an RSA key
@@ -34,7 +35,12 @@ the return paths are at the domain of run --bounce-domain.
 
 With --from-spf warn, the guard lets mail leave although the SPF record of the
 From: domain forbids our addresses, where the envelope sender passes SPF and is
-aligned with From: by DMARC. Some receivers refuse such mail all the same.`,
+aligned with From: by DMARC. Some receivers refuse such mail all the same.
+
+--per-day and --per-month limit its messages, --max-batches its batches in the
+queue at once, --max-batch-size the recipients of one; 0 is no limit. What is
+more waits, or with --over refuse is not taken into the queue. With --window its
+mail leaves within these hours alone: enotify help windows.`,
 		Example: `  enotify client set town.example --dkim-selector s2026,s2026ed
   enotify client set town.example --dkim-selector none
   enotify client set town.example --return-path bounces@town.example
@@ -48,6 +54,7 @@ aligned with From: by DMARC. Some receivers refuse such mail all the same.`,
 	f.StringVar(&autoSubmitted, "auto-submitted", "", "`VALUE` of the Auto-Submitted field of its mail: auto-generated, which keeps vacation replies away, or none")
 	f.StringVar(&precedence, "precedence", "", "`VALUE` of the Precedence field of its mail: bulk, list, or none")
 	f.IntVar(&maxPriority, "max-priority", 0, "highest priority `NUMBER` that applications may give its batches; operators may give more")
+	limits.add(f)
 	f.StringVar(&fromSPF, "from-spf", "", "`block` or warn: what it means that the SPF record of the From: domain forbids our addresses, where the envelope sender passes and is aligned")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var change queue.ClientChange
@@ -100,11 +107,14 @@ aligned with From: by DMARC. Some receivers refuse such mail all the same.`,
 			change.Selectors = &chosen
 		}
 		var err error
+		if change.Limits, err = limits.change(f); err != nil {
+			return err
+		}
 		if change.Bounces, err = bouncesOf(bounce, bounceDomain); err != nil {
 			return err
 		}
 		if change == (queue.ClientChange{}) {
-			return exit.Usagef("nothing to set: give --return-path, --dkim-selector, --bounce-domain, --bounce, --from-spf, --auto-submitted or --precedence, or --max-priority")
+			return exit.Usagef("nothing to set: give --return-path, --dkim-selector, --bounce-domain, --bounce, --from-spf, --auto-submitted, --precedence, --max-priority, or a limit: enotify client set --help")
 		}
 		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 			domain, err := db.SetClient(ctx, args[0], change)
@@ -115,9 +125,14 @@ aligned with From: by DMARC. Some receivers refuse such mail all the same.`,
 			if err != nil {
 				return err
 			}
-			a.hint("what it is to publish: enotify client zone %s", domain)
+			if change != (queue.ClientChange{Limits: change.Limits}) {
+				a.hint("what it is to publish: enotify client zone %s", domain)
+			}
 			return a.print(c, func(p *term.Page) {
 				p.Line("client %s: return path %s, %s", c.Domain, returnPathOf(c), signedWith(c.Selectors))
+				if change.Limits != nil {
+					p.Table(nil, limitRows(p, c)...)
+				}
 			})
 		})
 	}

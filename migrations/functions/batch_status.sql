@@ -2,7 +2,8 @@
 --
 -- Deferred recipients are counted once for all batches: a count per batch read all of them again for each.
 CREATE OR REPLACE VIEW enotify.batch_status WITH (security_barrier) AS
-SELECT b.id, b.idem_key, c.domain AS client, b.state::text AS state, b.reason, b.priority, b.total,
+SELECT b.id, b.idem_key, c.domain AS client, b.state::text AS state,
+       coalesce(w.waits_for, b.reason) AS reason, b.priority, b.total,
        CASE WHEN b.state NOT IN ('done', 'cancelled') THEN p.untried ELSE 0 END AS pending,
        p.intents - (n.outcomes - (b.total - b.sendable)) - coalesce(r.waiting, 0) AS sending,
        coalesce(r.waiting, 0) AS deferred,
@@ -12,7 +13,7 @@ SELECT b.id, b.idem_key, c.domain AS client, b.state::text AS state, b.reason, b
        n.cancelled + CASE WHEN b.state = 'cancelled' THEN p.untried ELSE 0 END AS cancelled,
        CASE WHEN b.state = 'draft' THEN s.n ELSE b.staged END AS staged,
        b.duplicates, b.from_address, b.subject, b.on_unknown, b.created_by, b.created_at, b.submitted_at, b.not_before,
-       b.expires_at, b.started_at, b.finished_at, b.pruned_at
+       b.send_window, b.expires_at, b.started_at, b.finished_at, b.pruned_at
 FROM enotify.batch b
 JOIN enotify.client c ON c.id = b.client_id
 CROSS JOIN LATERAL (
@@ -34,6 +35,27 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT count(*)::int AS n FROM enotify.recipient_in i WHERE i.batch_id = b.id AND b.state = 'draft'
 ) s
+LEFT JOIN LATERAL (
+    SELECT CASE
+        WHEN b.priority < c.urgent AND closed.spec IS NOT NULL
+        THEN 'waits for its window ' || closed.spec
+          || coalesce(', which opens at ' || to_char(closed.opens_at AT TIME ZONE substring(closed.spec FROM '\S+$'),
+                                                     'YYYY-MM-DD HH24:MI'), '')
+        WHEN b.state = 'queued' AND c.spent_until > now() -- retries cost nothing
+        THEN format('client %s has sent all that it may for now; it goes on at %s %s', c.domain,
+                    to_char(c.spent_until AT TIME ZONE c.zone, 'YYYY-MM-DD HH24:MI'), c.zone)
+        WHEN b.started_at IS NULL AND b.priority < c.urgent AND c.max_batches <= (
+            SELECT count(*) FROM enotify.batch o
+            WHERE o.client_id = c.id AND o.finished_at IS NULL AND o.started_at IS NOT NULL
+              AND o.state IN ('queued', 'sending', 'draining', 'retrying'))
+        THEN format('client %s has %s batches under way, as many as it may have at once', c.domain, c.max_batches)
+        END AS waits_for
+    FROM (SELECT) always LEFT JOIN LATERAL (
+        SELECT x.spec, s.opens_at FROM unnest(ARRAY[b.send_window, c.send_window]) x (spec)
+        LEFT JOIN enotify.send_window s ON s.spec = x.spec
+        WHERE x.spec IS NOT NULL AND NOT coalesce(s.opens_at <= now() AND s.closes_at > now(), false)
+        ORDER BY s.opens_at DESC LIMIT 1) closed ON true
+) w ON b.state = 'queued' OR b.state = 'retrying' AND b.finished_at IS NULL
 LEFT JOIN (
     SELECT t.batch_id, count(*)::int AS waiting FROM enotify.retry t WHERE t.intent_at IS NULL GROUP BY t.batch_id
 ) r ON r.batch_id = b.id

@@ -3,7 +3,7 @@ CREATE OR REPLACE FUNCTION enotify.create_batch(
     body_text text DEFAULT NULL, body_html text DEFAULT NULL, from_name text DEFAULT NULL, reply_to text DEFAULT NULL,
     priority int DEFAULT 0, not_before timestamptz DEFAULT NULL, expires_at timestamptz DEFAULT NULL,
     on_unknown text DEFAULT 'hold', list_unsubscribe text DEFAULT NULL, headers jsonb DEFAULT NULL,
-    lang text DEFAULT NULL, pool text DEFAULT NULL
+    lang text DEFAULT NULL, pool text DEFAULT NULL, send_window text DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
@@ -15,6 +15,11 @@ DECLARE
     login   name := enotify.my_login();
     operator boolean := pg_has_role(login, 'enotify_admin', 'MEMBER')
                      OR pg_has_role(login, current_user, 'MEMBER'); -- the owner of the schema
+    hours   text; -- of the client
+    urgent  int;
+    own     text;
+    starts  timestamptz := greatest(now(), not_before);
+    opens   timestamptz;
     ends    timestamptz;
     made    enotify.batch;
 BEGIN
@@ -22,7 +27,8 @@ BEGIN
         RAISE EXCEPTION 'from_address % is no mailbox: %', quote_nullable(from_address), problem
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    SELECT c.id, c.max_priority INTO client, highest FROM enotify.client c
+    SELECT c.id, c.max_priority, c.send_window, c.urgent INTO client, highest, hours, urgent
+    FROM enotify.client c
     WHERE c.domain = enotify.mailbox_domain(sender) AND c.id = ANY (enotify.my_clients());
     IF client IS NULL THEN
         SELECT string_agg(l.login::text, ', ' ORDER BY l.login) INTO problem
@@ -66,15 +72,31 @@ BEGIN
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION '%', problem USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    ends := coalesce(expires_at, greatest(now(), not_before) + interval '3 days');
-    IF ends <= greatest(now(), not_before) THEN
-        RAISE EXCEPTION 'expires_at % is not after the start of the batch', ends
+    IF expires_at <= starts THEN
+        RAISE EXCEPTION 'expires_at % is not after the start of the batch', expires_at
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     problem := enotify.pool_problem(pool, client, coalesce(priority, 0), operator);
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION '%', problem USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    IF nullif(btrim(send_window), '') IS NOT NULL THEN
+        SELECT w.spec, w.problem INTO own, problem FROM enotify.read_window(send_window) w;
+        IF problem IS NOT NULL THEN
+            RAISE EXCEPTION '%', problem USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+    END IF;
+    IF coalesce(priority, 0) < urgent AND (own IS NOT NULL OR hours IS NOT NULL) THEN
+        opens := enotify.window_opening(ARRAY[own, hours], starts, coalesce(expires_at, 'infinity'));
+        IF opens IS NULL THEN
+            RAISE EXCEPTION 'window % does not open between % and %',
+                concat_ws(' and that of the client, ', own, hours),
+                to_char(starts AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'),
+                to_char(coalesce(expires_at, starts + interval '2 weeks') AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI UTC')
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'let the batch expire later, or give another window';
+        END IF;
+    END IF;
+    ends := coalesce(expires_at, greatest(starts, opens) + interval '3 days');
     problem := coalesce(enotify.content_problem(subject, body_text, body_html),
                         enotify.headers_problem(coalesce(headers, '{}')));
     IF problem IS NOT NULL THEN
@@ -82,12 +104,12 @@ BEGIN
     END IF;
     INSERT INTO enotify.batch AS b
         (client_id, idem_key, from_address, subject, body_text, body_html, from_name, reply_to,
-         priority, not_before, expires_at, on_unknown, list_unsubscribe, headers, lang, pool,
+         priority, send_window, not_before, expires_at, on_unknown, list_unsubscribe, headers, lang, pool,
          created_by)
     VALUES
         (client, idem_key, sender, subject, coalesce(body_text, ''), coalesce(body_html, ''), coalesce(from_name, ''),
          coalesce(enotify.mailbox(reply_to), ''),
-         coalesce(priority, 0), not_before, ends, coalesce(on_unknown, 'hold'), coalesce(list_unsubscribe, ''),
+         coalesce(priority, 0), own, not_before, ends, coalesce(on_unknown, 'hold'), coalesce(list_unsubscribe, ''),
          coalesce(headers, '{}'), coalesce(lang, ''), pool, login)
     ON CONFLICT ON CONSTRAINT batch_client_id_idem_key_key DO NOTHING
     RETURNING b.* INTO made;

@@ -11,3 +11,6 @@ CREATE OR REPLACE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON enotify.de
     FOR EACH STATEMENT EXECUTE FUNCTION enotify.setting_changed();
 CREATE OR REPLACE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON enotify.token_key
     FOR EACH STATEMENT EXECUTE FUNCTION enotify.setting_changed();
+CREATE OR REPLACE TRIGGER limits AFTER UPDATE OF
+    send_window, urgent, per_day, per_month, max_batches, max_batch_size, over_quota, zone ON enotify.client
+    FOR EACH STATEMENT EXECUTE FUNCTION enotify.setting_changed();

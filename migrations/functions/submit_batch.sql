@@ -99,6 +99,7 @@ BEGIN
     WHERE r.batch_id = b.id AND r.seq <= n_send
     GROUP BY r.domain_id, d.grp;
 
+    PERFORM enotify.check_quota(b.id, n_total, n_send);
     DROP TABLE pg_temp.seal; -- the transaction may submit another batch
     DELETE FROM enotify.recipient_in r WHERE r.batch_id = b.id;
     UPDATE enotify.batch x

@@ -23,6 +23,8 @@ type batches struct {
 	runs     map[int64]*run     // those with lanes or messages here
 	active   map[int64]standing // those that may be sent by a live node, of runs and order
 	assigned map[int32]string   // site that Admission was told of, per domain, since the turn changed hands
+
+	allowances map[int64]*allowance // of batches whose clients have a limit; those of one client share it
 }
 
 func newBatches() *batches {
@@ -114,10 +116,11 @@ func (b *batches) halt() {
 }
 
 const sendableSQL = `
-SELECT b.id, b.edits, p.name,
+SELECT b.id, b.edits, p.name, b.client_id, enotify.quota_left(b.client_id),
        ARRAY(SELECT n.id FROM enotify.node n WHERE (n.live_until > now() OR n.id = $2) AND enotify.may_send(n.id, b.client_id, p.name) ORDER BY n.id)
 FROM enotify.batch b CROSS JOIN LATERAL (SELECT enotify.batch_pool(b.pool, b.priority, b.client_id) AS name) p
-WHERE b.id = ANY ($1) AND b.state IN ('sending', 'draining', 'retrying')`
+WHERE b.id = ANY ($1) AND b.state IN ('sending', 'draining', 'retrying')
+  AND enotify.window_allows(b.client_id, b.priority, b.send_window)`
 
 // A standing is what the database says of a batch that may be sent.
 type standing struct {
@@ -127,24 +130,38 @@ type standing struct {
 	here  bool    // this one is among them
 }
 
-// sendable picks the batches that a live node may send.
-func (db *store) sendable(ctx context.Context, node int32, batches []int64) (map[int64]standing, error) {
+// sendable picks the batches that a live node may send, and says how many messages
+// their clients may still send, where that is limited.
+func (db *store) sendable(
+	ctx context.Context, node int32, batches []int64,
+) (sendable map[int64]standing, allowances map[int64]*allowance, err error) {
 	rows, err := db.pool.Query(ctx, sendableSQL, batches, node)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	sendable := make(map[int64]standing, len(batches))
+	sendable = make(map[int64]standing, len(batches))
+	allowances = map[int64]*allowance{}
+	ofClient := map[int32]*allowance{}
 	var id int64
 	var s standing
-	_, err = pgx.ForEachRow(rows, []any{&id, &s.edits, &s.pool, &s.nodes}, func() error {
+	var client int32
+	var left *int
+	_, err = pgx.ForEachRow(rows, []any{&id, &s.edits, &s.pool, &client, &left, &s.nodes}, func() error {
 		s.here = slices.Contains(s.nodes, node)
 		if len(s.nodes) > 0 {
 			sendable[id] = s
 		}
 		s.nodes = nil
+		if left == nil {
+			return nil
+		}
+		if ofClient[client] == nil {
+			ofClient[client] = &allowance{*left}
+		}
+		allowances[id] = ofClient[client]
 		return nil
 	})
-	return sendable, err
+	return sendable, allowances, err
 }
 
 // review asks which batches may be sent from here just now, and stops the
@@ -154,7 +171,7 @@ func (v *serving) review(ctx context.Context) error {
 	sendable := map[int64]standing{}
 	if ids := v.batches.known(); len(ids) > 0 {
 		var err error
-		if sendable, err = v.store.sendable(ctx, v.node.ID, ids); err != nil {
+		if sendable, v.batches.allowances, err = v.store.sendable(ctx, v.node.ID, ids); err != nil {
 			return err
 		}
 	}
@@ -196,7 +213,7 @@ func (v *serving) load(ctx context.Context) error {
 		}
 	}
 	if len(unknown) > 0 {
-		found, err := v.store.sendable(ctx, v.node.ID, unknown)
+		found, _, err := v.store.sendable(ctx, v.node.ID, unknown)
 		if err != nil {
 			return err
 		}

@@ -43,6 +43,9 @@ func (v *serving) heartbeat(ctx context.Context) (idle bool, err error) {
 			return false, err
 		}
 		v.logMoves(ended)
+		if err := v.dropOldPlans(ctx); err != nil {
+			return false, err
+		}
 		v.swept = time.Now()
 	}
 	if err := v.store.stopRefused(ctx); err != nil {
@@ -58,6 +61,9 @@ func (v *serving) heartbeat(ctx context.Context) (idle bool, err error) {
 		return false, err
 	}
 	if err := v.survey(ctx); err != nil {
+		return false, err
+	}
+	if err := v.stopOutOfPlan(ctx); err != nil {
 		return false, err
 	}
 	turns, err := v.store.takeTurn(ctx)

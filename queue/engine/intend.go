@@ -91,7 +91,8 @@ type picked struct {
 // One statement moves the intents of the chosen domains and reads their ranges by
 // primary key. Its fences: the batch is sending or draining; the caller holds the
 // lease, in the same epoch, and it has not run out; the guard lets the caller's
-// addresses send for the client.
+// addresses send for the client; the plan of the client allows it. Where messages are
+// limited, the statement counts them.
 const intendSQL = intendMovedSQL + intendReadSQL
 
 const intendMovedSQL = `
@@ -104,11 +105,17 @@ WITH want AS (
 	  AND b.id = $1 AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now() AND (SELECT enotify.may_begin($6))
 	  AND d.grp = w.grp AND l.grp = w.grp AND l.node_id = $6 AND l.epoch = w.epoch AND l.until > clock_timestamp()
 	  AND (SELECT enotify.may_send($6, x.client_id, enotify.batch_pool(x.pool, x.priority, x.client_id)) FROM enotify.batch x WHERE x.id = $1)
+	  AND (SELECT enotify.may_take($1, (SELECT sum(n) FROM want)::bigint))
 	  ` + noCosts + `
 `
 
 const intendReadSQL = `
 	RETURNING d.domain_id, d.intent_seq - w.n AS before, d.intent_seq AS upto, b.client_id
+), counted AS (
+	INSERT INTO enotify.client_sent AS s (client_id, day, n)
+	SELECT c.id, (now() AT TIME ZONE c.zone)::date, sum(m.upto - m.before) FROM moved m JOIN enotify.client c ON c.id = m.client_id
+	WHERE c.per_day IS NOT NULL OR c.per_month IS NOT NULL GROUP BY c.id
+	ON CONFLICT (client_id, day) DO UPDATE SET n = s.n + excluded.n
 )
 SELECT $1::bigint, r.seq, r.domain_id, r.address, r.data, 0, 0, s.class::text, s.reply,
        EXISTS (SELECT FROM enotify.counted_reply f WHERE f.address = lower(r.address))
@@ -128,6 +135,7 @@ WITH want AS (
 ), allowed AS MATERIALIZED (
 	SELECT b.id FROM enotify.batch b
 	WHERE b.id = ANY ($1) AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now() AND enotify.may_send($6, b.client_id, enotify.batch_pool(b.pool, b.priority, b.client_id)) AND (SELECT enotify.may_begin($6))
+	  AND enotify.window_allows(b.client_id, b.priority, b.send_window)
 	  ` + noCosts + `
 ), due AS (
 	SELECT t.batch_id, t.seq FROM want w JOIN allowed a ON a.id = w.batch_id CROSS JOIN LATERAL (
@@ -149,8 +157,11 @@ LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true`
 // pick, or none where a fence stopped it. First tries must all be of one batch.
 // The batches before go before that one where they have the same domain.
 //
-// The lock lets a takeover wait for this transaction, see adopt.
-func (db *store) intend(ctx context.Context, node int32, picks []pick, before []int64) (got []picked, mark int64, err error) {
+// The lock lets a takeover wait for this transaction, see adopt. With limited, a
+// second lock has the intents of the client counted one after the other.
+func (db *store) intend(
+	ctx context.Context, node int32, picks []pick, before []int64, limited bool,
+) (got []picked, mark int64, err error) {
 	var batches []int64
 	var domains, counts []int32
 	var grps []int16
@@ -165,6 +176,10 @@ func (db *store) intend(ctx context.Context, node int32, picks []pick, before []
 	var b pgx.Batch
 	b.Queue(lockNodesSQL, []int32{node})
 	b.Queue(queue.MarkSQL, node, intents)
+	limited = limited && !picks[0].retry
+	if limited {
+		b.Queue(`SELECT enotify.lock_quota($1)`, batches[0])
+	}
 	sql, args := intendSQL, []any{any(batches[0]), domains, counts, grps, epochs, node}
 	switch {
 	case picks[0].retry:
@@ -183,6 +198,11 @@ func (db *store) intend(ctx context.Context, node int32, picks []pick, before []
 	}
 	if err := results.QueryRow().Scan(&mark); err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return nil, 0, err
+	}
+	if limited {
+		if _, err := results.Exec(); err != nil {
+			return nil, 0, err
+		}
 	}
 	rows, err := results.Query()
 	if err != nil {

@@ -78,6 +78,12 @@ func (v *serving) pick(now time.Time) []pick {
 			continue
 		}
 		want := min(l.waiting, room, maxLane, c.room)
+		if !l.retry {
+			if want = v.batches.allowed(l.batch, want); want == 0 { // the next heartbeat has the batch give the turn on
+				v.lanes.park(l, queue.Wait{Until: now.Add(poll)})
+				continue
+			}
+		}
 		n, w := v.admit(l, want, now)
 		if n > 0 {
 			costs := v.egress.spend(c, siteOf(l), n, v.clock.Load().at(now))
@@ -87,12 +93,15 @@ func (v *serving) pick(now time.Time) []pick {
 				at[l] = len(picks)
 				picks = append(picks, newPick(l, n, epoch, c, costs))
 			}
+			if !l.retry {
+				v.batches.spend(l.batch, n)
+			}
 			l.waiting -= n
 			tick -= n
 			free -= n
 			all += n
 		}
-		if n == 0 {
+		if n == 0 && (l.retry || !v.batches.limited(l.batch)) { // what is limited is counted when it is tried
 			v.shut(l, epoch, now)
 		}
 		if n == want {
@@ -130,7 +139,7 @@ func (v *serving) begin(ctx context.Context, picks []pick) error {
 	err := v.keepSpent(ctx)
 	if err == nil {
 		var mark int64
-		got, mark, err = v.store.intend(ctx, v.node.ID, picks, v.batches.ahead(picks[0].batch))
+		got, mark, err = v.store.intend(ctx, v.node.ID, picks, v.batches.ahead(picks[0].batch), v.batches.limited(picks[0].batch))
 		if err == nil && v.marks.note(intents, mark) {
 			got, err = nil, errors.New("the database went back")
 		}

@@ -19,6 +19,7 @@ WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND
   AND b.surveyed_at IS NOT NULL
   AND NOT EXISTS (SELECT FROM enotify.client c WHERE c.id = b.client_id AND c.refused_at IS NOT NULL)
   AND EXISTS (SELECT FROM enotify.live_egress e WHERE e.pool = p.name AND e.state = 'active')
+  AND NOT ` + outOfPlanSQL + `
   AND NOT EXISTS (
 	SELECT FROM enotify.live_egress e
 	WHERE e.pool = p.name AND e.state = 'active'
@@ -374,8 +375,11 @@ func (db *store) moveOn(ctx context.Context, batch int64) (moved []move, err err
 const idleSQL = `
 SELECT NOT EXISTS (SELECT FROM enotify.batch b WHERE b.state IN ('sending', 'draining'))
    AND NOT EXISTS (SELECT FROM enotify.batch b WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND b.expires_at > now()
-	AND b.reason NOT LIKE 'waits for DNS%' AND b.reason NOT LIKE 'waits for an address of pool%')
-   AND NOT EXISTS (SELECT FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id WHERE b.state = 'retrying' AND (t.due_at <= now() AND b.reason NOT LIKE 'waits for an address of pool%' OR t.intent_at IS NOT NULL))`
+	AND b.reason NOT LIKE 'waits for DNS%' AND b.reason NOT LIKE 'waits for an address of pool%' AND NOT ` + outOfPlanSQL + `)
+   AND NOT EXISTS (SELECT FROM enotify.batch b WHERE b.finished_at IS NULL AND b.state = 'retrying' AND (
+	EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = b.id AND t.intent_at IS NOT NULL)
+	OR b.reason NOT LIKE 'waits for an address of pool%' AND enotify.window_allows(b.client_id, b.priority, b.send_window)
+	   AND EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = b.id AND t.due_at <= now())))`
 
 // idle reports whether nothing is due: what is left waits for a time, for DNS or for the operator.
 func (db *store) idle(ctx context.Context) (idle bool, err error) {
