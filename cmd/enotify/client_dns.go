@@ -66,8 +66,8 @@ func (a *app) clientKeyCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "key DOMAIN", Short: "Make a DKIM key and print the record to publish", Args: one("a domain"),
 		Long: `Makes a key pair. The private key goes to DIR/DOMAIN/SELECTOR.pem, which only
-its owner may read, and which is never overwritten: to change keys, take another
-selector. Copy it to every node. The record with the public key is the result.`,
+its owner may read (and its group, where DIR has the set-group-ID bit), and which
+is never overwritten: to change keys, take another selector. Copy it to every node. The record with the public key is the result.`,
 		Example: `  enotify client key town.example --selector s2026 --dkim-dir /etc/enotify/dkim
   enotify client key town.example --selector s2026ed --type ed25519 --dkim-dir /etc/enotify/dkim`,
 	}

@@ -156,8 +156,8 @@ func (w *world) checkCommands(b guide.Block) {
 		case len(words) == 0:
 		case words[0] == "enotify":
 			w.checkArguments(b, words[1:])
-		case strings.HasPrefix(line, "docker compose run"): // of the service sender
-			w.checkArguments(b, words[slices.Index(words, "sender")+1:])
+		case strings.HasPrefix(line, "docker compose run"): // of the service ops
+			w.checkArguments(b, words[slices.Index(words, "ops")+1:])
 		case words[0] == "make":
 			w.checkTarget(b, words[1])
 		}

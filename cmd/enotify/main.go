@@ -20,6 +20,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	_ "time/tzdata" // TZ counts in the image too, which has no files of time zones
 
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/term"

@@ -100,8 +100,9 @@ func (d *Directory) Exposed(domain, selector string) bool {
 }
 
 // Generate makes a key of the given type and writes it to its file, which only
-// its owner may read. A file that is there is never overwritten: mail on its
-// way may still need its signature to hold, and its record is published.
+// its owner may read; where Path has the set-group-ID bit, its group may too. A
+// file that is there is never overwritten: mail on its way may still need its
+// signature to hold, and its record is published.
 func (d *Directory) Generate(domain, selector, kind string) (*Key, error) {
 	if d.Path == "" {
 		return nil, errors.New("where do keys belong? say --dkim-dir DIR")
@@ -114,10 +115,14 @@ func (d *Directory) Generate(domain, selector, kind string) (*Key, error) {
 		return nil, err
 	}
 	file := d.File(domain, selector)
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+	group, err := d.readers()
+	if err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700|group&0o050); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600|group&0o040)
 	if errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("%s is there already, and a key is never overwritten; take another selector", file)
 	}
@@ -129,4 +134,17 @@ func (d *Directory) Generate(domain, selector, kind string) (*Key, error) {
 		return nil, errors.Join(err, os.Remove(file)) // half a key is of use to nobody
 	}
 	return &Key{Domain: domain, Selector: selector, private: private}, nil
+}
+
+// readers are the permissions of the group of keys that are made: those to read
+// where the folder hands its group down, as that of a service whose keys root makes.
+func (d *Directory) readers() (fs.FileMode, error) {
+	info, err := os.Stat(d.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil || info.Mode()&fs.ModeSetgid == 0 {
+		return 0, err
+	}
+	return 0o050, nil
 }

@@ -47,12 +47,15 @@ type Server struct {
 
 // Start serves zone, text in the format of a zone file with absolute names
 // (a missing final dot is no harm) and 300 s where no TTL is given.
-func Start(zone string) (*Server, error) {
+func Start(zone string) (*Server, error) { return StartAt("127.0.0.1:0", zone) }
+
+// StartAt is Start at an address, HOST:PORT.
+func StartAt(addr, zone string) (*Server, error) {
 	s := &Server{failing: map[string]Failure{}, asked: map[string]int{}, changed: make(chan struct{})}
 	if err := s.Replace(zone); err != nil {
 		return nil, err
 	}
-	l, pc, err := listen()
+	l, pc, err := listen(addr)
 	if err != nil {
 		return nil, fmt.Errorf("dnstest: %w", err)
 	}
@@ -93,12 +96,12 @@ func (s *Server) Close() {
 	s.udp.Shutdown()
 }
 
-// listen finds a port that is free for both protocols.
-func listen() (net.Listener, net.PacketConn, error) {
+// listen takes an address for both protocols; with port 0 it finds one that is free.
+func listen(addr string) (net.Listener, net.PacketConn, error) {
 	var err error
 	for range 20 {
 		var l net.Listener
-		if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		if l, err = net.Listen("tcp", addr); err != nil {
 			return nil, nil, err
 		}
 		var pc net.PacketConn
