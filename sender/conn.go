@@ -44,6 +44,8 @@ type conn struct {
 
 	segments, block net.Buffers // of the message under way
 
+	measured func(Phase, time.Duration) // of the Sender; may be nil
+
 	commandTimeout time.Duration
 	contentTimeout time.Duration
 }
@@ -82,7 +84,10 @@ func (c *conn) transact(from, to string, m *compose.Message, mayEnd func() bool,
 	if err := c.fits(from, to, m.Size()); err != nil {
 		return queue.Reply{}, err
 	}
-	if err := c.envelope(from, to, m.Size(), at); err != nil {
+	begun := time.Now()
+	err := c.envelope(from, to, m.Size(), at)
+	c.measure(PhaseEnvelope, begun)
+	if err != nil {
 		return queue.Reply{}, err
 	}
 	c.segments = m.AppendWire(c.segments[:0])
@@ -104,14 +109,19 @@ const blockSize = 64 << 10 // octets
 // pieces of 4 KB, at the cost of all the rest of a transaction together.
 func (c *conn) data(wire net.Buffers, mayEnd func() bool, at *stage) (queue.Reply, error) {
 	*at = content
-	if err := c.write(wire, mayEnd); err != nil { // so the end, with the dot, has not left
+	begun := time.Now()
+	err := c.write(wire, mayEnd)
+	c.measure(PhaseContent, begun)
+	if err != nil { // so the end, with the dot, has not left
 		return queue.Reply{}, err
 	}
 	*at, c.open = confirming, false // ended, whatever the reply (RFC 5321 §4.1.1.4)
 	if err := c.client.UpdateDeadline(c.contentTimeout); err != nil {
 		return queue.Reply{}, err
 	}
+	begun = time.Now()
 	code, said, err := readReply(&c.client.Text.Reader, 250)
+	c.measure(PhaseConfirm, begun)
 	c.broken = c.broken || c.unasked() != ""
 	if err != nil {
 		return queue.Reply{}, err

@@ -155,19 +155,25 @@ func (s *Sender) dialHost(ctx context.Context, r route, host string, others func
 func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, from egress, need protection) (*conn, error) {
 	begun := time.Now()
 	raw, err := s.dialTCP(ctx, addr, from.addr)
+	s.measure(PhaseConnect, begun)
 	if err != nil {
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { raw.Close() }) // the client looks at ctx only while it dials
 	defer stop()
+	greeting := time.Now()
 	client, err := s.greet(ctx, host, from.helo, raw)
+	s.measure(PhaseGreet, greeting)
 	if err != nil {
 		raw.Close() // the client leaves it open when EHLO fails
 		return nil, err
 	}
 	secured := Opportunistic
 	if need.tls > 0 {
-		if secured, err = s.startTLS(client, host, need); err != nil {
+		handshake := time.Now()
+		secured, err = s.startTLS(client, host, need)
+		s.measure(PhaseTLS, handshake)
+		if err != nil {
 			raw.Close()
 			return nil, err
 		}
@@ -177,7 +183,7 @@ func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, 
 		return nil, err
 	}
 	return &conn{
-		host: host, raw: raw, client: client, secured: secured, begunAt: begun,
+		host: host, raw: raw, client: client, secured: secured, begunAt: begun, measured: s.Measured,
 		commandTimeout: s.commandTimeout(), contentTimeout: cmp.Or(s.ContentTimeout, 10*time.Minute),
 	}, nil
 }

@@ -107,6 +107,10 @@ type Sender struct {
 	// must return soon: a message waits for it.
 	Alerted func(context.Context, queue.Alert)
 
+	// Measured is told how long each phase of an attempt took; it may be nil. It is
+	// called from many goroutines and must not wait.
+	Measured func(Phase, time.Duration)
+
 	letters    compose.Letters
 	memory     compose.Budget
 	oneByOne   oneByOne
@@ -144,7 +148,9 @@ func (s *Sender) deliver(ctx context.Context, m queue.Message) queue.Outcome {
 	if err != nil {
 		return unwritten(err)
 	}
+	begun := time.Now()
 	r, err := s.route(ctx, m.Domain)
+	s.measure(PhaseRoute, begun)
 	if r.site != "" {
 		s.Throttle.Assign(m.Domain, r.site, time.Now())
 	}
@@ -272,7 +278,9 @@ func (s *Sender) outcome(ctx context.Context, f *failure) queue.Outcome {
 func (s *Sender) connection(ctx context.Context, r route, urgent bool) (*conn, *failure) {
 	p := s.pool()
 	for {
+		begun := time.Now()
 		g := p.take(ctx, r, urgent)
+		s.measure(PhaseWait, begun)
 		switch {
 		case g.conn != nil:
 			return g.conn, nil

@@ -200,18 +200,22 @@ const keepPast = 15 * time.Minute
 
 // dropPast removes the files of the past that are older than keepPast.
 func dropPast(dir string) {
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		return // they are removed another time
+	for _, past := range pasts(dir) {
+		if time.Since(past.ModTime()) > keepPast {
+			_ = os.Remove(filepath.Join(dir, past.Name()))
+		}
 	}
+}
+
+// pasts lists the files of the past; those that cannot be seen are listed another time.
+func pasts(dir string) (past []os.FileInfo) {
+	files, _ := os.ReadDir(dir)
 	for _, file := range files {
-		if !strings.HasPrefix(file.Name(), pastFile) {
-			continue
-		}
-		if info, err := file.Info(); err == nil && time.Since(info.ModTime()) > keepPast {
-			_ = os.Remove(filepath.Join(dir, file.Name()))
+		if info, err := file.Info(); err == nil && strings.HasPrefix(file.Name(), pastFile) {
+			past = append(past, info)
 		}
 	}
+	return past
 }
 
 // rewrite begins a new file with the lines that still count.

@@ -21,7 +21,7 @@ const groups = 64
 const leaseMargin = 500 * time.Millisecond
 
 // leases are the groups that the node holds. They belong to the loop, except
-// valid.
+// valid, age and count.
 type leases struct {
 	held   map[int16]int64 // epoch of each group
 	ours   map[int16]bool  // of them, those that are for this node: it has the egress address for what is due there
@@ -31,6 +31,7 @@ type leases struct {
 
 	start   time.Time
 	expires atomic.Int64 // when the leases end, in nanoseconds since start
+	count   atomic.Int32 // of held
 }
 
 func newLeases() *leases {
@@ -45,6 +46,15 @@ func (l *leases) renewed(sent time.Time) {
 	l.expires.Store((sent.Sub(l.start) + queue.LeaseTTL - leaseMargin).Nanoseconds())
 }
 
+// age is the time since renewed was called for the last time.
+func (l *leases) age() time.Duration {
+	expires := time.Duration(l.expires.Load())
+	if expires == 0 {
+		return 0
+	}
+	return time.Since(l.start) - (expires - (queue.LeaseTTL - leaseMargin))
+}
+
 // hold notes what the node holds now, and reports whether a group is new.
 func (l *leases) hold(held []lease) (news bool) {
 	epochs, ours := make(map[int16]int64, len(held)), map[int16]bool{}
@@ -56,6 +66,7 @@ func (l *leases) hold(held []lease) (news bool) {
 		news = news || l.held[h.grp] != h.epoch
 	}
 	l.held, l.ours = epochs, ours
+	l.count.Store(int32(len(held)))
 	return news
 }
 

@@ -60,6 +60,12 @@ type Server struct {
 
 	Alerted func(queue.Alert) // called with each alert that outcomes raised, once they are recorded; may be nil
 
+	// Flushed is told of each transaction that recorded outcomes: how many, and how
+	// long it took; may be nil.
+	Flushed func(outcomes int, took time.Duration)
+
+	current atomic.Pointer[serving]
+
 	once  sync.Once
 	wake  chan struct{}
 	ready chan struct{}
@@ -141,5 +147,6 @@ func (s *Server) Serve(ctx context.Context) error {
 	close(s.ready)
 	v := newServing(s, db, node, kept, log.With("node", s.Node.Name))
 	v.clock.Store(&now)
+	defer s.current.Store(nil)
 	return v.run(ctx)
 }

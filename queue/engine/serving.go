@@ -67,6 +67,7 @@ func (v *serving) run(ctx context.Context) error {
 	defer cut()
 	v.work = work
 	v.flush = startFlusher(work, v)
+	v.current.Store(v)
 
 	var end context.CancelFunc
 	v.surveys.ctx, end = context.WithCancel(ctx)
@@ -248,12 +249,16 @@ func (v *serving) record(ctx context.Context, writer int16, rs []result) (mark i
 	for i := range rs {
 		results[i] = rs[i].Result
 	}
+	begun := time.Now()
 	v.marks.settling.RLock()
 	defer v.marks.settling.RUnlock()
 	mark, alerts, err := v.DB.FinishMarked(ctx, queue.Mark{Node: v.node.ID, Writer: writer}, results)
 	if err == nil {
 		v.alert(alerts)
 		v.marks.note(writer, mark)
+		if v.Flushed != nil {
+			v.Flushed(len(rs), time.Since(begun))
+		}
 	}
 	return mark, err
 }

@@ -19,13 +19,44 @@ type cache struct {
 
 	mu      sync.Mutex
 	entries map[question]entry
+	stats   Stats
+}
+
+// Stats counts what a Resolver was asked.
+type Stats struct {
+	Cached  uint64 // questions answered from the cache
+	Asked   uint64 // questions that the server was to answer, each once at a time
+	Failed  uint64 // of those, without an answer
+	Entries int    // answers remembered now
+}
+
+// Stats returns the counts since the first question.
+func (r *Resolver) Stats() Stats {
+	r.cache.mu.Lock()
+	defer r.cache.mu.Unlock()
+	s := r.cache.stats
+	s.Entries = len(r.cache.entries)
+	return s
+}
+
+// count notes a question that the server was asked.
+func (c *cache) count(failed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.Asked++
+	if failed {
+		c.stats.Failed++
+	}
 }
 
 func (c *cache) get(q question, now time.Time) (entry, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.entries[q]
-	return e, ok && now.Before(e.expires)
+	if ok = ok && now.Before(e.expires); ok {
+		c.stats.Cached++
+	}
+	return e, ok
 }
 
 // put keeps e while it is fresh. A full cache gives up an entry that has

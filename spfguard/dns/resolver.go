@@ -153,6 +153,7 @@ func lookup[T any](ctx context.Context, r *Resolver, name string, qtype uint16, 
 	}
 	done := r.flight.DoChan(q.String(), func() (any, error) {
 		a, err := r.ask(context.WithoutCancel(ctx), q)
+		r.cache.count(err != nil)
 		if err != nil {
 			return nil, err
 		}

@@ -80,8 +80,11 @@ type Config struct {
 	// looked at; 0 is every 6 hours.
 	Recheck time.Duration
 
-	// Listen is the address of /healthz, /metrics and the unsubscribe page; "" is none.
+	// Listen is the address of /healthz and /metrics, and of the unsubscribe page
+	// where that has none of its own; "" is none.
 	Listen string
+	// UnsubscribeListen is the address of the unsubscribe page alone; "" is Listen.
+	UnsubscribeListen string
 	// FeedbackID is our name in Feedback-ID; "" is enotify.
 	FeedbackID string
 	// PublicURL is where readers reach the unsubscribe page, https; "" is nowhere.

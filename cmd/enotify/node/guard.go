@@ -15,6 +15,7 @@ type checker struct {
 	resolver string // DNS server; "" is the system's
 	keys     *dkim.Directory
 	log      *slog.Logger
+	metrics  *metrics
 }
 
 // Check asks the DNS server at each call: the queue knows how long a verdict
@@ -31,5 +32,6 @@ func (c *checker) Check(ctx context.Context, s queue.Subject, mailFrom string) [
 	}
 	j := judge.Judge{DNS: &dns.Resolver{Server: c.resolver}, Log: c.log}
 	o := j.Mail(ctx, m)
+	c.metrics.judged(o.Verdicts)
 	return o.Verdicts
 }

@@ -9,67 +9,50 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
 
 	"enotify/cmd/enotify/unsubscribe"
 	"enotify/queue"
 )
 
 // A monitor tells other programs how this node is: /healthz and /metrics. It
-// asks for no login, so it shows numbers and never an address or a domain.
+// asks for no login, so it never shows an address.
 type monitor struct {
+	*metrics
 	db       *queue.DB
 	listener net.Listener // nil: nobody listens
-	registry *prometheus.Registry
-	attempts *prometheus.CounterVec
-	seconds  prometheus.Histogram
-	reports  *prometheus.CounterVec
-	alerts   *prometheus.CounterVec
+	public   net.Listener // of the unsubscribe page; nil: it is served by listener
 	log      *slog.Logger
 
-	pages *unsubscribe.Page // served beside the rest; nil: not
+	pages *unsubscribe.Page // nil: not served
 	base  string            // --public-url
 }
 
-// newMonitor takes the address at once, so that a port in use is known before
+// newMonitor takes the addresses at once, so that a port in use is known before
 // anything is sent. With addr "" it only counts.
-func newMonitor(db *queue.DB, addr string, log *slog.Logger) (*monitor, error) {
-	m := &monitor{
-		db:       db,
-		log:      log,
-		registry: prometheus.NewRegistry(),
-		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "enotify_attempts_total", Help: "SMTP attempts by their outcome, and by the class of the refusal.",
-		}, []string{"state", "class"}),
-		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "enotify_attempt_seconds", Help: "Time of an attempt, the wait for a connection included.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
-		}),
-		reports: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "enotify_reports_total", Help: "Mail that came back and was recorded, by what it is and why.",
-		}, []string{"kind", "class"}),
-		alerts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "enotify_alerts_total", Help: "Facts that this node recorded and that somebody should act on, by kind; LISTEN enotify_alert tells them in words.",
-		}, []string{"kind"}),
+func newMonitor(db *queue.DB, addr, public, version string, log *slog.Logger) (m *monitor, err error) {
+	m = &monitor{metrics: newMetrics(version), db: db, log: log}
+	if addr != "" {
+		if m.listener, err = listenAt("--listen", addr); err != nil {
+			return nil, err
+		}
 	}
-	m.registry.MustRegister(m.attempts, m.seconds, m.alerts, m.reports, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), batchGauge{db})
-	if addr == "" {
-		return m, nil
+	if public != "" {
+		if m.public, err = listenAt("--unsubscribe-listen", public); err != nil {
+			m.close()
+			return nil, err
+		}
 	}
-	var err error
-	m.listener, err = listenAt("--listen", addr)
-	return m, err
+	return m, nil
 }
 
-// watch counts what a handler does.
-func (m *monitor) watch(handle queue.Handler) queue.Handler {
-	return func(ctx context.Context, msg queue.Message) queue.Outcome {
-		start := time.Now()
-		o := handle(ctx, msg)
-		m.attempts.WithLabelValues(string(o.State), string(o.Class)).Inc()
-		m.seconds.Observe(time.Since(start).Seconds())
-		return o
+// close gives the addresses back.
+func (m *monitor) close() {
+	for _, l := range []net.Listener{m.listener, m.public} {
+		if l != nil {
+			_ = l.Close()
+		}
 	}
 }
 
@@ -90,24 +73,35 @@ func (m *monitor) alert(a queue.Alert) {
 
 // run serves until ctx ends.
 func (m *monitor) run(ctx context.Context) error {
-	if m.listener == nil {
+	private, public := http.NewServeMux(), http.NewServeMux()
+	private.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
+	private.HandleFunc("GET /healthz", m.health)
+	if m.public == nil {
+		public = private
+	}
+	if m.pages != nil {
+		m.pages.Register(public, m.base)
+	}
+	var group errgroup.Group
+	group.Go(func() error { return serve(ctx, "--listen", m.listener, private) })
+	group.Go(func() error { return serve(ctx, "--unsubscribe-listen", m.public, public) })
+	return group.Wait()
+}
+
+// serve serves at a listener, if there is one, until ctx ends.
+func serve(ctx context.Context, flag string, l net.Listener, handler http.Handler) error {
+	if l == nil {
 		return nil
 	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
-	mux.HandleFunc("GET /healthz", m.health)
-	if m.pages != nil {
-		m.pages.Register(mux, m.base)
-	}
-	server := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	server := &http.Server{Handler: handler, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	stop := context.AfterFunc(ctx, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		_ = server.Shutdown(ctx)
 	})
 	defer stop()
-	if err := server.Serve(m.listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("--listen: %w", err)
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("%s: %w", flag, err)
 	}
 	return nil
 }
@@ -121,24 +115,4 @@ func (m *monitor) health(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ok")
-}
-
-// batchGauge counts the batches by state whenever it is asked.
-type batchGauge struct{ db *queue.DB }
-
-var batchesDesc = prometheus.NewDesc("enotify_batches", "Batches that are not finished, by state.", []string{"state"}, nil)
-
-func (batchGauge) Describe(c chan<- *prometheus.Desc) { c <- batchesDesc }
-
-func (g batchGauge) Collect(c chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	counts, err := g.db.OpenBatches(ctx)
-	if err != nil {
-		c <- prometheus.NewInvalidMetric(batchesDesc, err)
-		return
-	}
-	for state, n := range counts {
-		c <- prometheus.MustNewConstMetric(batchesDesc, prometheus.GaugeValue, float64(n), state)
-	}
 }

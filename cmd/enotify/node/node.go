@@ -86,7 +86,7 @@ func (c Config) assemble(ctx context.Context, db *queue.DB) (_ *parts, err error
 			p.close()
 		}
 	}()
-	if p.monitor, err = newMonitor(db, c.Listen, p.log); err != nil {
+	if p.monitor, err = newMonitor(db, c.Listen, c.UnsubscribeListen, c.Version, p.log); err != nil {
 		return nil, err
 	}
 	keys := &keyring.Keyring{DB: db}
@@ -108,21 +108,22 @@ func (c Config) assemble(ctx context.Context, db *queue.DB) (_ *parts, err error
 	if err := p.mail.STS.Load(ctx); err != nil {
 		return nil, fmt.Errorf("MTA-STS policies could not be read from the database: %w", err)
 	}
-	p.mail.Alerted = p.alert
+	p.mail.Alerted, p.mail.Measured = p.alert, p.monitor.phase
 	p.server = &engine.Server{
 		DB: db, Node: queue.Node{
 			Name: c.Name, Egress: c.Egress, HELO: c.HELO, Version: c.Version, Turn: c.Turn,
 			Settings: queue.NodeSettings{PublicURL: c.PublicURL, BounceDomain: c.BounceDomain, Smarthost: c.Smarthost, DKIMDir: c.DKIMDir},
 		},
-		Handler: p.monitor.watch(p.mail.Deliver), Admission: limits, Memory: limits, Schedule: c.Schedule,
+		Handler: p.monitor.watch(p.mail.Deliver), Admission: pacer{limits, p.monitor.metrics}, Flushed: p.monitor.flush, Memory: limits, Schedule: c.Schedule,
 		Survey: p.mail.Survey, Check: compose.Check, MessageTime: p.mail.MessageTime,
 		MaxInFlight: c.MaxInFlight, Grace: c.Grace, StateDir: c.StateDir, UntilIdle: c.UntilIdle, Log: c.Log, Alerted: p.monitor.alert,
 	}
 	p.guard = &guard.Guard{
-		DB: db, Checker: &checker{c.Resolver, &p.mail.DKIM, p.log}, BounceDomain: c.BounceDomain, Every: c.Recheck, Log: p.log,
+		DB: db, Checker: &checker{c.Resolver, &p.mail.DKIM, p.log, p.monitor.metrics}, BounceDomain: c.BounceDomain, Every: c.Recheck, Log: p.log,
 		Judged: p.server.Wake, Alerted: p.monitor.alert,
 	}
 	p.webhooks = &webhook.Runner{DB: db, Name: c.Name, Allow: c.AllowWebhook, Resolver: c.Resolver, Log: p.log, Alerted: p.monitor.alert}
+	p.monitor.registry.MustRegister(newGauges(p))
 	p.policies = &policies{db: db, keys: keys, mail: p.mail, throttle: limits, log: p.log, wake: make(chan struct{}, 1)}
 	if err := p.policies.load(ctx); err != nil {
 		return nil, fmt.Errorf("limits could not be read from the database: %w", err)
@@ -207,8 +208,8 @@ func (p *parts) pushRest(ctx context.Context) {
 
 // close gives back the addresses of parts that are not run.
 func (p *parts) close() {
-	if p.monitor != nil && p.monitor.listener != nil {
-		_ = p.monitor.listener.Close()
+	if p.monitor != nil {
+		p.monitor.close()
 	}
 	if p.returns != nil {
 		closeAll(p.returns.doors)

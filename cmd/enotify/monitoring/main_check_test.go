@@ -1,0 +1,11 @@
+//go:build check
+
+package monitoring_test
+
+import (
+	"testing"
+
+	"enotify/queue/queuetest"
+)
+
+func TestMain(m *testing.M) { queuetest.Main(m) }

@@ -1,0 +1,147 @@
+package node
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"enotify/queue"
+	"enotify/sender"
+	"enotify/sender/throttle"
+)
+
+// metrics are what a node counts as it works. Their labels are bounded: the largest
+// sites have one of their own, the others share "other".
+type metrics struct {
+	registry *prometheus.Registry
+	labels   siteLabels
+
+	attempts *prometheus.CounterVec
+	replies  *prometheus.CounterVec
+	seconds  prometheus.Histogram
+	phases   *prometheus.HistogramVec
+	latency  prometheus.Histogram
+	waits    *prometheus.CounterVec
+	waited   prometheus.Counter
+	flushes  prometheus.Histogram
+	flushed  prometheus.Counter
+	verdicts *prometheus.CounterVec
+	reports  *prometheus.CounterVec
+	alerts   *prometheus.CounterVec
+}
+
+func newMetrics(version string) *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		attempts: counter("enotify_attempts_total", "Tries by their outcome, the class of the refusal and the site; small sites are \"other\".", "state", "class", "site"),
+		replies:  counter("enotify_replies_total", "Replies of receivers that were no acceptance, by SMTP code; small sites are \"other\".", "code", "site"),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "enotify_attempt_seconds", Help: "Time of a try, the wait for a connection included.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
+		}),
+		phases: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "enotify_smtp_phase_seconds", Help: "Time of the phases of a try.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
+		}, []string{"phase"}),
+		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "enotify_delivery_seconds", Help: "Time from the start of a batch to the acceptance of a message of it.",
+			Buckets: []float64{1, 5, 15, 60, 300, 900, 3600, 3 * 3600, 12 * 3600, 24 * 3600, 72 * 3600},
+		}),
+		waits:    counter("enotify_throttle_waits_total", "Times that a recipient domain with mail had to wait, by reason: its rate, or a free connection of its site.", "reason"),
+		waited:   prometheus.NewCounter(prometheus.CounterOpts{Name: "enotify_throttle_wait_seconds_total", Help: "Time that the waits for a rate were to last, over all recipient domains."}),
+		flushes:  prometheus.NewHistogram(prometheus.HistogramOpts{Name: "enotify_flush_seconds", Help: "Time of a transaction that records outcomes.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}),
+		flushed:  prometheus.NewCounter(prometheus.CounterOpts{Name: "enotify_flushed_total", Help: "Outcomes recorded."}),
+		verdicts: counter("enotify_guard_verdicts_total", "Results of the guard's checks of clients.", "identity", "result", "blocks"),
+		reports:  counter("enotify_reports_total", "Mail that came back and was recorded, by what it is and why.", "kind", "class"),
+		alerts:   counter("enotify_alerts_total", "Facts that this node recorded and that somebody should act on, by kind; LISTEN enotify_alert tells them in words.", "kind"),
+	}
+	for _, kind := range queue.AlertKinds {
+		m.alerts.WithLabelValues(kind) // from 0, so that the first one is an increase
+	}
+	for _, phase := range []sender.Phase{
+		sender.PhaseRoute, sender.PhaseWait, sender.PhaseConnect, sender.PhaseGreet, sender.PhaseTLS, sender.PhaseEnvelope, sender.PhaseContent, sender.PhaseConfirm,
+	} {
+		m.phases.WithLabelValues(string(phase))
+	}
+	m.reports.WithLabelValues(string(queue.ReportComplaint), "")
+	m.waits.WithLabelValues("rate")
+	m.waits.WithLabelValues("connection")
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "enotify_build_info", Help: "1; the label has the version."}, []string{"version"})
+	build.WithLabelValues(version).Set(1)
+	m.registry.MustRegister(
+		m.attempts, m.replies, m.seconds, m.phases, m.latency, m.waits, m.waited, m.flushes, m.flushed, m.verdicts, m.reports, m.alerts, build,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return m
+}
+
+// watch counts what a handler does.
+func (m *metrics) watch(handle queue.Handler) queue.Handler {
+	return func(ctx context.Context, msg queue.Message) queue.Outcome {
+		start := time.Now()
+		o := handle(ctx, msg)
+		site := m.labels.of(o.Site)
+		m.attempts.WithLabelValues(string(o.State), string(o.Class), site).Inc()
+		m.seconds.Observe(time.Since(start).Seconds())
+		switch {
+		case o.State == queue.Delivered && !msg.Batch.StartedAt.IsZero():
+			m.latency.Observe(max(0, time.Since(msg.Batch.StartedAt).Seconds()))
+		case o.State != queue.Delivered && o.Reply.Code != 0:
+			m.replies.WithLabelValues(strconv.Itoa(o.Reply.Code), site).Inc()
+		}
+		return o
+	}
+}
+
+// phase takes how long a phase of a try took.
+func (m *metrics) phase(p sender.Phase, took time.Duration) {
+	m.phases.WithLabelValues(string(p)).Observe(took.Seconds())
+}
+
+// flush takes a transaction that recorded outcomes.
+func (m *metrics) flush(outcomes int, took time.Duration) {
+	m.flushes.Observe(took.Seconds())
+	m.flushed.Add(float64(outcomes))
+}
+
+// judged takes the verdicts on a client.
+func (m *metrics) judged(verdicts []queue.Verdict) {
+	for _, v := range verdicts {
+		m.verdicts.WithLabelValues(v.Identity, v.Result, strconv.FormatBool(v.Blocks)).Inc()
+	}
+}
+
+// A pacer is the throttle, and counts what it makes wait.
+type pacer struct {
+	*throttle.Throttle
+	metrics *metrics
+}
+
+// Admit is that of [throttle.Throttle].
+func (p pacer) Admit(domain string, want int, now time.Time) (int, queue.Wait) {
+	n, w := p.Throttle.Admit(domain, want, now)
+	p.count(n, want, w, now)
+	return n, w
+}
+
+// AdmitUrgent is that of [throttle.Throttle].
+func (p pacer) AdmitUrgent(domain string, want int, now time.Time) (int, queue.Wait) {
+	n, w := p.Throttle.AdmitUrgent(domain, want, now)
+	p.count(n, want, w, now)
+	return n, w
+}
+
+func (p pacer) count(n, want int, w queue.Wait, now time.Time) {
+	switch {
+	case n == want:
+	case w.Site != "":
+		p.metrics.waits.WithLabelValues("connection").Inc()
+	case !w.Until.IsZero():
+		p.metrics.waits.WithLabelValues("rate").Inc()
+		p.metrics.waited.Add(max(0, w.Until.Sub(now).Seconds()))
+	}
+}
