@@ -57,12 +57,26 @@ CREATE TABLE enotify.recipient (
 );
 COMMENT ON TABLE  enotify.recipient IS
     'recipients of submitted batches, numbered in domain order: a domain of a batch is a range of seq. Suppressed and '
-    'invalid recipients come last. Rows never change';
+    'invalid recipients come last. Rows change only when an address is forgotten';
 COMMENT ON COLUMN enotify.recipient.batch_id IS 'the batch';
 COMMENT ON COLUMN enotify.recipient.seq IS 'number within the batch, from 1';
 COMMENT ON COLUMN enotify.recipient.domain_id IS 'recipient domain; NULL: the address is invalid';
-COMMENT ON COLUMN enotify.recipient.address IS 'normalised; an invalid address as it was staged';
+COMMENT ON COLUMN enotify.recipient.address IS
+    'normalised; an invalid address as it was staged; empty: it was forgotten, or an empty one was staged';
 COMMENT ON COLUMN enotify.recipient.data IS 'merge data; NULL: none';
+
+CREATE TABLE enotify.forgotten (
+    batch_id bigint NOT NULL,
+    at       timestamptz NOT NULL DEFAULT now(),
+    seq      int NOT NULL,
+    PRIMARY KEY (batch_id, seq)
+);
+COMMENT ON TABLE  enotify.forgotten IS
+    'recipients whose address was forgotten. What a node still knows of them, also from a journal, is recorded without '
+    'the receiver''s words, which often quote the address';
+COMMENT ON COLUMN enotify.forgotten.batch_id IS 'the batch';
+COMMENT ON COLUMN enotify.forgotten.at IS 'when it was forgotten';
+COMMENT ON COLUMN enotify.forgotten.seq IS 'the recipient';
 
 CREATE TABLE enotify.batch_domain (
     batch_id   bigint NOT NULL,

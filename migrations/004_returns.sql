@@ -14,7 +14,8 @@ CREATE TABLE enotify.suppression (
 );
 COMMENT ON TABLE  enotify.suppression IS
     'addresses that get no mail: checked when a batch is submitted, and again when recipients are read for sending';
-COMMENT ON COLUMN enotify.suppression.address IS 'normalised and lower case';
+COMMENT ON COLUMN enotify.suppression.address IS
+    'normalised and lower case; or of a forgotten address what hashed_address() makes of it';
 COMMENT ON COLUMN enotify.suppression.client_id IS 'the client it holds for; NULL: all clients';
 COMMENT ON COLUMN enotify.suppression.cause IS 'why it is suppressed';
 COMMENT ON COLUMN enotify.suppression.until IS 'when it ends by itself; NULL: it stays until someone removes it';
@@ -138,3 +139,44 @@ COMMENT ON COLUMN enotify.token_key.id IS 'its name in a token';
 COMMENT ON COLUMN enotify.token_key.secret IS 'key of HMAC-SHA256';
 COMMENT ON COLUMN enotify.token_key.created_at IS 'when it was made';
 COMMENT ON COLUMN enotify.token_key.retired_at IS 'since when its signatures are refused; NULL: they are accepted';
+
+-- HMAC-SHA256 takes its key twice, each time with another constant added (RFC 2104).
+CREATE TABLE enotify.hash_key (
+    singleton  boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    inner_pad  bytea NOT NULL CHECK (length(inner_pad) = 64),
+    outer_pad  bytea NOT NULL CHECK (length(outer_pad) = 64),
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE  enotify.hash_key IS
+    'key under which suppressions of forgotten addresses are kept; no row: there are none. Only functions read it';
+COMMENT ON COLUMN enotify.hash_key.singleton IS 'true: there is one row';
+COMMENT ON COLUMN enotify.hash_key.inner_pad IS 'the key, for the inner hash';
+COMMENT ON COLUMN enotify.hash_key.outer_pad IS 'the key, for the outer hash';
+COMMENT ON COLUMN enotify.hash_key.created_at IS 'when it was made';
+
+CREATE TABLE enotify.retention (
+    kind       text PRIMARY KEY,
+    keep       interval CHECK (keep >= interval '1 day'),
+    about      text NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    updated_by name NOT NULL DEFAULT session_user
+);
+INSERT INTO enotify.retention (kind, keep, about) VALUES
+    ('recipients', '400 days',
+     'content, recipients, outcomes and tries of a batch, once it has finished; its counts stay'),
+    ('tries', '90 days', 'the log of tries, of finished batches'),
+    ('mails', '30 days', 'returned mail, in full'),
+    ('reports', '400 days', 'what was read in returned mail'),
+    ('replies', '400 days', 'counted replies of addresses, since the last one'),
+    ('suppressions', NULL, 'suppressed addresses, from the day they were added, or ended'),
+    ('preflights', '400 days', 'reports of enotify preflight'),
+    ('verdicts', '400 days', 'results of the guard that are not current any more'),
+    ('alerts', '30 days', 'alerts');
+COMMENT ON TABLE  enotify.retention IS
+    'how long each kind of data is kept; carried out by the nodes, in small steps: retain(). enotify retention '
+    'changes it';
+COMMENT ON COLUMN enotify.retention.kind IS 'the kind of data';
+COMMENT ON COLUMN enotify.retention.keep IS 'how long; NULL: for good';
+COMMENT ON COLUMN enotify.retention.about IS 'what belongs to it, for people';
+COMMENT ON COLUMN enotify.retention.updated_at IS 'when it was set';
+COMMENT ON COLUMN enotify.retention.updated_by IS 'login that set it';

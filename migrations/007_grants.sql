@@ -17,6 +17,7 @@ GRANT SELECT ON
     enotify.batch_domain, enotify.batch_log, enotify.client, enotify.client_login, enotify.client_sent,
     enotify.complaint_level,
     enotify.destination, enotify.domain, enotify.doubt, enotify.egress, enotify.egress_day, enotify.egress_rate,
+    enotify.forgotten, enotify.retention,
     enotify.counted_reply, enotify.era, enotify.lease, enotify.mta_sts, enotify.node, enotify.node_mark,
     enotify.outcome, enotify.pace, enotify.pool,
     enotify.preflight, enotify.recipient, enotify.recipient_in, enotify.report, enotify.retry, enotify.send_window,
@@ -30,6 +31,9 @@ GRANT INSERT, UPDATE, DELETE ON
     TO enotify_admin;
 GRANT DELETE ON enotify.counted_reply TO enotify_admin;
 GRANT INSERT (batch_id, verdict, line, forced, report) ON enotify.preflight TO enotify_admin;
+GRANT UPDATE (keep, updated_at, updated_by) ON enotify.retention TO enotify_admin;
+-- Not the secret, only whether there is one.
+GRANT SELECT (singleton, created_at) ON enotify.hash_key TO enotify_admin, enotify_sender;
 -- Not the secret: an operator can make and retire a key, and forge nothing.
 GRANT SELECT (id, created_at, retired_at) ON enotify.token_key TO enotify_admin;
 

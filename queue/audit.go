@@ -36,7 +36,7 @@ var imbalances = []struct{ sql, what string }{
 	{`SELECT id, abs(staged - duplicates - total) FROM enotify.batch WHERE id = ANY ($1)`,
 		"staged rows that are neither recipients nor duplicates"},
 	{`SELECT batch_id, sum(n - 1) FROM (
-	      SELECT batch_id, count(*) AS n FROM enotify.recipient WHERE batch_id = ANY ($1) GROUP BY batch_id, lower(address) COLLATE "C" HAVING count(*) > 1) s
+	      SELECT batch_id, count(*) AS n FROM enotify.recipient WHERE batch_id = ANY ($1) AND address <> '' GROUP BY batch_id, lower(address) COLLATE "C" HAVING count(*) > 1) s
 	  GROUP BY batch_id`,
 		"addresses that stand twice"},
 	{`SELECT b.id, abs(b.sendable - coalesce(d.n, 0)) FROM enotify.batch b

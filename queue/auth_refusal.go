@@ -39,10 +39,10 @@ const (
 INSERT INTO enotify.auth_refusal AS a (client_id, site, first_at, last_at, hits, batch_id, seq, code, reply)
 SELECT b.client_id, f.site, min(f.at), max(f.at), count(*) FILTER (WHERE f.counts), (array_agg(f.batch_id ORDER BY NOT f.counts, f.at))[1],
        (array_agg(f.seq ORDER BY NOT f.counts, f.at))[1], (array_agg(f.code ORDER BY NOT f.counts, f.at))[1],
-       (array_agg(f.reply ORDER BY NOT f.counts, f.at))[1]
+       (array_agg(CASE WHEN g.at IS NULL THEN f.reply ELSE '' END ORDER BY NOT f.counts, f.at))[1]
 FROM unnest($1::bigint[], $2::int[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::bool[])
      f (batch_id, seq, site, at, code, reply, counts)
-JOIN enotify.batch b ON b.id = f.batch_id
+JOIN enotify.batch b ON b.id = f.batch_id LEFT JOIN enotify.forgotten g ON g.batch_id = f.batch_id AND g.seq = f.seq
 GROUP BY 1, 2 ORDER BY 1, 2
 ON CONFLICT (client_id, site) DO UPDATE SET last_at = excluded.last_at, hits = a.hits + excluded.hits,
 	batch_id = CASE WHEN a.hits = 0 THEN excluded.batch_id ELSE a.batch_id END,

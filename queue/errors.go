@@ -37,6 +37,7 @@ const (
 	NounRecipient   Noun = "recipient"
 	NounWebhook     Noun = "webhook"
 	NounToken       Noun = "token"
+	NounRetention   Noun = "kind of data"
 )
 
 // A Problem is an error about a thing that the caller named. What to do about it

@@ -31,13 +31,14 @@ type Result struct {
 const writeResultsSQL = `SELECT enotify.write_results(VARIADIC $1::bigint[])`
 
 // Final outcomes are appended. A late result from a try before a requeue is ignored,
-// unless the message was delivered.
+// unless the message was delivered. Of a recipient whose address is forgotten, the
+// receiver's words are too: they often quote it.
 const finishSQL = `
 WITH f AS (
-	SELECT batch_id, seq, f.state, f.class, f.code, f.enhanced, f.reply, f.at
+	SELECT batch_id, seq, f.state, f.class, f.code, f.enhanced, CASE WHEN g.at IS NULL THEN f.reply END AS reply, f.at
 	FROM unnest($1::bigint[], $2::int[], $3::text[]::enotify.recipient_state[], $4::text[]::enotify.reply_class[],
 		$5::smallint[], $6::text[], $7::text[], $8::timestamptz[], $9::int[]) f (batch_id, seq, state, class, code, enhanced, reply, at, try)
-	LEFT JOIN enotify.retry t USING (batch_id, seq)
+	LEFT JOIN enotify.retry t USING (batch_id, seq) LEFT JOIN enotify.forgotten g USING (batch_id, seq)
 	WHERE t.tries IS NULL OR t.tries < f.try OR f.state = 'delivered'
 ), gone AS (
 	DELETE FROM enotify.retry t USING f WHERE t.batch_id = f.batch_id AND t.seq = f.seq
@@ -64,10 +65,11 @@ WHERE b.id = ANY ($1) AND b.state = 'done' AND b.expires_at > now() AND b.pruned
 // is final. A late result may also come after the domain moved to another group.
 const deferSQL = `
 WITH f AS (
-	SELECT f.*, b.finished_at IS NULL AS open, b.state = 'cancelled' AS cancelled
+	SELECT f.batch_id, f.seq, f.domain_id, f.due_at, f.attempts, f.tries, f.class, f.code, f.enhanced, f.at,
+	       CASE WHEN g.at IS NULL THEN f.reply END AS reply, b.finished_at IS NULL AS open, b.state = 'cancelled' AS cancelled
 	FROM unnest($1::bigint[], $2::int[], $3::int[], $4::timestamptz[], $5::int[], $6::int[], $7::text[]::enotify.reply_class[],
 		$8::smallint[], $9::text[], $10::text[], $11::timestamptz[]) f (batch_id, seq, domain_id, due_at, attempts, tries, class, code, enhanced, reply, at)
-	JOIN enotify.batch b ON b.id = f.batch_id
+	JOIN enotify.batch b ON b.id = f.batch_id LEFT JOIN enotify.forgotten g ON g.batch_id = f.batch_id AND g.seq = f.seq
 ), known AS (
 	DELETE FROM enotify.outcome o USING f WHERE f.open AND o.batch_id = f.batch_id AND o.seq = f.seq AND o.state = 'unknown'
 ), late AS (
@@ -85,7 +87,10 @@ WHERE t.tries < excluded.tries`
 
 const logAttemptsSQL = `
 INSERT INTO enotify.attempt (batch_id, seq, n, class, code, enhanced, reply, host, at)
-SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::text[]::enotify.reply_class[], $5::smallint[], $6::text[], $7::text[], $8::text[], $9::timestamptz[])`
+SELECT f.batch_id, f.seq, f.n, f.class, f.code, f.enhanced, CASE WHEN g.at IS NULL THEN f.reply END, f.host, f.at
+FROM unnest($1::bigint[], $2::int[], $3::int[], $4::text[]::enotify.reply_class[], $5::smallint[], $6::text[], $7::text[], $8::text[], $9::timestamptz[])
+	f (batch_id, seq, n, class, code, enhanced, reply, host, at)
+LEFT JOIN enotify.forgotten g ON g.batch_id = f.batch_id AND g.seq = f.seq`
 
 // A Mark counts the transactions that a writer of a node has committed (table
 // node_mark). The zero Mark counts nothing.

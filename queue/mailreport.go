@@ -59,9 +59,6 @@ type Recorded struct {
 	Alerts  []Alert
 }
 
-// keepReports is how long the mail itself is kept.
-const keepReports = 30 * 24 * time.Hour
-
 // maxReports is how many different reports about one recipient are kept: everyone who
 // got the message can send more.
 const maxReports = 20
@@ -242,24 +239,9 @@ func orNullCode(code int) *int16 {
 	return &n
 }
 
-const forgetReportsSQL = `
-WITH pruned AS (
-	DELETE FROM enotify.report r USING enotify.batch b
-	WHERE b.id = r.batch_id AND b.pruned_at IS NOT NULL AND r.received_at < now() - $1::interval
-)
-UPDATE enotify.report r SET raw = NULL WHERE r.raw IS NOT NULL AND r.received_at < now() - $1::interval
-  AND NOT EXISTS (SELECT FROM enotify.batch b WHERE b.id = r.batch_id AND b.pruned_at IS NOT NULL)`
-
-// ForgetReports drops the mail of reports after 30 days; what was read in it
-// stays as long as the outcomes of the batch do.
-func (db *DB) ForgetReports(ctx context.Context) (n int64, err error) {
-	tag, err := db.pool.Exec(ctx, forgetReportsSQL, keepReports)
-	return tag.RowsAffected(), err
-}
-
 const byMessageIDSQL = `
 SELECT r.address FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id JOIN enotify.recipient r ON r.batch_id = b.id AND r.seq = $2
-WHERE b.id = $1 AND c.domain = lower($3) AND (extract(epoch FROM b.created_at) * 1000000)::bigint = $4`
+WHERE b.id = $1 AND c.domain = lower($3) AND (extract(epoch FROM b.created_at) * 1000000)::bigint = $4 AND r.address <> ''`
 
 // AboutMessage reports the recipient of the message with an ID of ours: number seq
 // of a batch of the client, which was created at a time, to the microsecond.

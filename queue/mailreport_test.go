@@ -190,30 +190,29 @@ func TestReportsOnOneRecipientAreLimited(t *testing.T) {
 	}
 }
 
-// The mail goes after 30 days, the fact stays.
-func TestForgetReports(t *testing.T) {
+// The mail goes after 30 days, the fact stays; after the batch was pruned both go.
+func TestReturnedMailIsKeptForAMonth(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
 	batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
 	f.Serve(f.Server("n1", queuetest.Deliver))
 	record(f, returned(batch, 1))
+	retain := func(kind string, want int) {
+		t.Helper()
+		if got, err := f.DB.Retain(t.Context(), kind, 10); err != nil || got != want {
+			t.Errorf("%s dropped: got %d (%v), want %d", kind, got, err, want)
+		}
+	}
 	for _, days := range []int{29, 31} {
 		f.Exec(`UPDATE enotify.report SET received_at = now() - make_interval(days => $1)`, days)
-		n, err := f.DB.ForgetReports(t.Context())
-		if err != nil || (n == 1) != (days > 30) {
-			t.Errorf("after %d days: forgot %d, %v", days, n, err)
-		}
+		retain("mails", map[int]int{29: 0, 31: 1}[days])
+		retain("reports", 0)
 	}
 	if got := queuetest.Query[string](f, `SELECT concat_ws(' ', class, reply, raw) FROM enotify.report`); got != "no_such_user no such user" {
 		t.Errorf("left: got %q, want class and reply without the mail", got)
 	}
 	f.Exec(`SELECT enotify.prune_batch($1)`, batch)
-	if _, err := f.DB.ForgetReports(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.report`); got != 0 {
-		t.Errorf("reports of a pruned batch: got %d, want 0", got)
-	}
+	retain("reports", 1)
 	if _, err := f.DB.RecordReport(t.Context(), returned(batch, 1)); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("a report on a pruned batch: got %v, want ErrNotFound", err)
 	}

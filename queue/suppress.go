@@ -51,7 +51,7 @@ const suppressSQL = `
 INSERT INTO enotify.suppression AS s (address, client_id, cause, batch_id, seq, note)
 SELECT DISTINCT ON (lower(r.address)) lower(r.address), NULL::int, f.cause, r.batch_id, r.seq, f.note
 FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[]) f (batch_id, seq, note, cause)
-JOIN enotify.recipient r ON r.batch_id = f.batch_id AND r.seq = f.seq
+JOIN enotify.recipient r ON r.batch_id = f.batch_id AND r.seq = f.seq AND r.address <> ''
 ORDER BY lower(r.address)
 ON CONFLICT (address, client_id) DO UPDATE
 SET cause = excluded.cause, until = NULL, batch_id = excluded.batch_id, seq = excluded.seq, note = excluded.note, added_at = now(), added_by = session_user
@@ -62,7 +62,7 @@ const countReplySQL = `
 INSERT INTO enotify.counted_reply AS c (address, class, first_at, last_at, replies)
 SELECT lower(r.address), f.class, min(f.at), max(f.at), count(*)
 FROM unnest($1::bigint[], $2::int[], $3::timestamptz[], $4::text[]::enotify.reply_class[]) f (batch_id, seq, at, class)
-JOIN enotify.recipient r ON r.batch_id = f.batch_id AND r.seq = f.seq
+JOIN enotify.recipient r ON r.batch_id = f.batch_id AND r.seq = f.seq AND r.address <> ''
 GROUP BY 1, 2 ORDER BY 1, 2
 ON CONFLICT (address, class) DO UPDATE SET
 	first_at = CASE WHEN c.last_at < excluded.first_at - $5::interval THEN excluded.first_at ELSE c.first_at END,

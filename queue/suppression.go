@@ -11,7 +11,7 @@ import (
 
 // A Suppression is an address that is never sent to.
 type Suppression struct {
-	Address string     `json:"address"` // lower case, domain in A-labels
+	Address string     `json:"address"` // lower case, domain in A-labels; of a forgotten address a keyed hash
 	Client  string     `json:"client"`  // the client it holds for; "" for all
 	Cause   string     `json:"cause"`   // no_such_user, mailbox_full, complaint, unsubscribe or operator
 	Until   *time.Time `json:"until"`   // ends by itself then; nil: stays until removed
@@ -92,10 +92,10 @@ func (db *DB) Suppress(ctx context.Context, s Suppression) (address string, err 
 const (
 	releaseAddressSQL = `
 DELETE FROM enotify.suppression s
-WHERE s.address = $1 AND s.client_id IS NOT DISTINCT FROM (SELECT c.id FROM enotify.client c WHERE c.domain = $2)`
+WHERE s.address = ANY (ARRAY[$1, enotify.hashed_address($1)]) AND s.client_id IS NOT DISTINCT FROM (SELECT c.id FROM enotify.client c WHERE c.domain = $2)`
 	elsewhereSQL = `
 SELECT coalesce(c.domain, '') FROM enotify.suppression s LEFT JOIN enotify.client c ON c.id = s.client_id
-WHERE s.address = $1 ORDER BY 1 LIMIT 1`
+WHERE s.address = ANY (ARRAY[$1, enotify.hashed_address($1)]) ORDER BY 1 LIMIT 1`
 )
 
 // Release removes the suppression of an address: that for one client, or with "" that

@@ -19,10 +19,10 @@ type Addressee struct {
 const addresseeSQL = `
 SELECT r.address, c.domain, b.from_name, b.lang
 FROM enotify.recipient r JOIN enotify.batch b ON b.id = r.batch_id JOIN enotify.client c ON c.id = b.client_id
-WHERE r.batch_id = $1 AND r.seq = $2 AND r.domain_id IS NOT NULL`
+WHERE r.batch_id = $1 AND r.seq = $2 AND r.domain_id IS NOT NULL AND r.address <> ''`
 
 // Addressee finds a recipient of a batch. The error wraps ErrNotFound when there is no
-// such recipient, or the batch was pruned.
+// such recipient, the batch was pruned, or the address was forgotten.
 func (db *DB) Addressee(ctx context.Context, batch int64, seq int32) (a Addressee, err error) {
 	err = db.pool.QueryRow(ctx, addresseeSQL, batch, seq).Scan(&a.Address, &a.Client, &a.FromName, &a.Lang)
 	return a, addresseeError(err, batch, seq)
@@ -34,7 +34,7 @@ const turnAwaySQL = `
 WITH who AS (
 	SELECT r.address, c.domain, b.client_id, b.from_name, b.lang
 	FROM enotify.recipient r JOIN enotify.batch b ON b.id = r.batch_id JOIN enotify.client c ON c.id = b.client_id
-	WHERE r.batch_id = $1 AND r.seq = $2 AND r.domain_id IS NOT NULL
+	WHERE r.batch_id = $1 AND r.seq = $2 AND r.domain_id IS NOT NULL AND r.address <> ''
 ), said AS (
 	INSERT INTO enotify.suppression AS s (address, client_id, cause, batch_id, seq, note)
 	SELECT lower(address), client_id, $3, $1, $2, $4 FROM who

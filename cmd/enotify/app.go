@@ -70,7 +70,7 @@ func (a *app) rootCmd() *cobra.Command {
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log every delivery attempt")
 	root.AddCommand(a.runCmd(), a.demoCmd(), a.clientCmd(), a.batchCmd(), a.preflightCmd(), a.destinationCmd(), a.suppressionCmd(), a.nodeCmd(), a.eventCmd(), a.webhookCmd(), a.tokenCmd(),
 		a.spfCmd(a.liveEgress), a.bounceCmd(), a.doctorCmd(), a.healthCmd(), a.migrateCmd(), a.versionCmd())
-	root.AddCommand(a.manCmd())
+	root.AddCommand(a.forgetCmd(), a.retentionCmd(), a.manCmd())
 	root.SetHelpCommand(a.helpCmd())
 	root.SetFlagErrorFunc(flagMistake)
 	plainSwitches(root)

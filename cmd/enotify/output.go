@@ -116,6 +116,8 @@ func next(err error) string {
 		return "enotify webhook list shows those there are"
 	case queue.NounToken:
 		return "enotify token list shows those there are"
+	case queue.NounRetention:
+		return "enotify retention list shows the kinds"
 	case queue.NounTokenKey:
 		return "enotify bounce key list shows the keys"
 	}

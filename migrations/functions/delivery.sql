@@ -8,7 +8,8 @@ SELECT r.batch_id, r.seq, r.address, d.name AS domain,
             WHEN b.state = 'done' THEN 'expired'
             ELSE 'pending' END AS state,
        coalesce(o.class, t.class)::text AS class, coalesce(o.code, t.code)::int AS code,
-       coalesce(nullif(concat_ws(' ', o.enhanced, o.reply), ''),
+       coalesce(CASE WHEN r.address = '' AND r.domain_id IS NOT NULL THEN 'the address was forgotten' END,
+                nullif(concat_ws(' ', o.enhanced, o.reply), ''),
                 nullif(concat_ws(' ', t.enhanced, t.reply), '')) AS reply,
        o.at, t.due_at AS next_try_at, t.attempts
 FROM enotify.recipient r

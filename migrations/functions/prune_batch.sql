@@ -30,6 +30,7 @@ BEGIN
     END IF;
     DELETE FROM enotify.recipient r WHERE r.batch_id = b.id AND r.seq > prune_batch.after AND r.seq <= upto;
     DELETE FROM enotify.outcome o WHERE o.batch_id = b.id AND o.seq > prune_batch.after AND o.seq <= upto;
+    DELETE FROM enotify.forgotten f WHERE f.batch_id = b.id AND f.seq > prune_batch.after AND f.seq <= upto;
     DELETE FROM enotify.attempt t WHERE t.batch_id = b.id AND t.seq > prune_batch.after AND t.seq <= upto;
     RETURN CASE WHEN upto < b.total THEN upto END;
 END $$;

@@ -8,8 +8,6 @@ BEGIN
     VALUES (raise_alert.kind, (SELECT c.id FROM enotify.client c WHERE c.domain = raise_alert.client),
             nullif(raise_alert.batch, 0), raise_alert.site, words, raise_alert.next)
     RETURNING id INTO made;
-    DELETE FROM enotify.alert_log a WHERE a.id IN (
-        SELECT o.id FROM enotify.alert_log o WHERE o.at < now() - interval '30 days' LIMIT 100 FOR UPDATE SKIP LOCKED);
     PERFORM pg_notify('enotify_alert', json_build_object('id', made, 'kind', raise_alert.kind)::text);
     RETURN made;
 END $$;

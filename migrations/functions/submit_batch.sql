@@ -77,8 +77,12 @@ BEGIN
     LEFT JOIN enotify.domain d ON s.problem IS NULL AND d.name = enotify.mailbox_domain(s.m)
            AND (d.twin = 0 OR d.twin = b.id AND NOT EXISTS (
                 SELECT FROM enotify.domain k WHERE k.name = d.name AND k.twin = 0))
-    LEFT JOIN (SELECT DISTINCT x.address FROM enotify.suppression x
-               WHERE (x.client_id IS NULL OR x.client_id = b.client_id) AND (x.until IS NULL OR x.until > now())) x
+    LEFT JOIN (SELECT x.address FROM enotify.suppression x
+               WHERE (x.client_id IS NULL OR x.client_id = b.client_id) AND (x.until IS NULL OR x.until > now())
+               UNION
+               SELECT h.key FROM pg_temp.seal h JOIN enotify.suppression x ON x.address = enotify.hashed_address(h.key)
+               WHERE (SELECT EXISTS (SELECT FROM enotify.hash_key)) AND h.problem IS NULL
+                 AND (x.client_id IS NULL OR x.client_id = b.client_id) AND (x.until IS NULL OR x.until > now())) x
            ON s.problem IS NULL AND x.address = s.key;
     GET DIAGNOSTICS n_total = ROW_COUNT;
 

@@ -103,6 +103,12 @@ UPDATE pg_temp.census c SET cause = x.cause, since = x.added_at
 FROM (SELECT DISTINCT ON (x.address) x.address, x.cause, x.added_at FROM enotify.suppression x LEFT JOIN enotify.client k ON k.id = x.client_id
       WHERE (x.client_id IS NULL OR k.domain = $1) AND (x.until IS NULL OR x.until > now()) ORDER BY x.address, x.client_id NULLS FIRST) x
 WHERE c.problem IS NULL AND x.address = c.key`
+	// Those of forgotten addresses, which are under a keyed hash.
+	censusHashedSQL = `
+UPDATE pg_temp.census c SET cause = x.cause, since = x.added_at
+FROM enotify.suppression x LEFT JOIN enotify.client k ON k.id = x.client_id
+WHERE (SELECT EXISTS (SELECT FROM enotify.hash_key)) AND (x.client_id IS NULL OR k.domain = $1) AND (x.until IS NULL OR x.until > now())
+  AND c.problem IS NULL AND c.cause IS NULL AND x.address = enotify.hashed_address(c.key)`
 )
 
 const (
@@ -211,6 +217,9 @@ func (c *Census) take(ctx context.Context, tx pgx.Tx, q CensusQuery, from string
 	}
 	step("comparing them with those suppressed")
 	if _, err := tx.Exec(ctx, censusSuppressSQL, q.Client); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, censusHashedSQL, q.Client); err != nil {
 		return err
 	}
 	step("counting")

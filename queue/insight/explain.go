@@ -82,10 +82,10 @@ const triesShown = 20
 
 const (
 	suppressedBySQL = `
-SELECT s.address, coalesce(c.domain, '') AS client, s.cause, s.until, s.added_at, s.added_by::text, s.batch_id, s.note,
+SELECT $1::text AS address, coalesce(c.domain, '') AS client, s.cause, s.until, s.added_at, s.added_by::text, s.batch_id, s.note,
        s.seq, coalesce(s.until <= now(), false) AS ended, EXISTS (SELECT FROM enotify.recipient r WHERE r.batch_id = s.batch_id AND r.seq = s.seq) AS kept
 FROM enotify.suppression s LEFT JOIN enotify.client c ON c.id = s.client_id
-WHERE s.address = $1 ORDER BY ended, s.client_id NULLS FIRST`
+WHERE s.address = ANY (ARRAY[$1, enotify.hashed_address($1)]) ORDER BY ended, s.client_id NULLS FIRST`
 	countedSQL = `SELECT c.first_at, c.last_at, c.replies, $3::int FROM enotify.counted_reply c WHERE c.address = $1 AND c.class = $2::text::enotify.reply_class`
 	// An index on the address of each recipient would cost every seal. Instead
 	// only those of its domain are looked at, which in each batch are a range,

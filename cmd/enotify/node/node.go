@@ -178,6 +178,7 @@ func (p *parts) run(ctx context.Context) error {
 	group.Go(func() error { p.policies.run(around); return nil })
 	group.Go(func() error { durable.run(around); return nil })
 	group.Go(func() error { return p.monitor.run(around) })
+	group.Go(func() error { retain(around, p.db, p.log); return nil })
 	group.Go(func() error { return p.returns.run(around, p.HELO, p.Grace) })
 	group.Go(func() error {
 		select {

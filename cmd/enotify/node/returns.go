@@ -94,7 +94,7 @@ func certificate(cert, key string) (*tls.Config, error) {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
 
-// sweepEvery is how often reports are looked at whose mail has been kept long enough.
+// sweepEvery is how often clients are looked at that have become bulk senders.
 const sweepEvery = time.Hour
 
 // warn says which clients a node cannot serve as they are set.
@@ -122,9 +122,6 @@ func (r *comebacks) run(ctx context.Context, name string, grace time.Duration) e
 		tick := time.NewTicker(sweepEvery)
 		defer tick.Stop()
 		for {
-			if _, err := r.db.ForgetReports(ctx); err != nil && ctx.Err() == nil {
-				r.log.Warn("old reports were not forgotten", "error", err)
-			}
 			if err := r.db.NoteBulkSenders(ctx); err != nil && ctx.Err() == nil {
 				r.log.Warn("bulk senders were not noted; tried again in an hour", "error", err)
 			}

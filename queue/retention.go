@@ -1,0 +1,66 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A Retention is how long a kind of data is kept.
+type Retention struct {
+	Kind      string         `json:"kind"`
+	Keep      *time.Duration `json:"-"` // nil: for good
+	About     string         `json:"about"`
+	UpdatedAt *time.Time     `json:"updated_at"` // nil: not known, as of events
+	UpdatedBy string         `json:"updated_by"`
+}
+
+// Events is the kind of data that the outbox is. It is dropped with DropEvents.
+const Events = "events"
+
+const (
+	retentionsSQL = `
+SELECT kind, keep, about, updated_at, updated_by::text FROM enotify.retention
+UNION ALL SELECT 'events', s.keep, 'events, of all clients', NULL, '' FROM enotify.event_setting s ORDER BY kind`
+	setRetentionSQL = `
+WITH events AS (
+	UPDATE enotify.event_setting SET keep = $2 WHERE $1 = 'events' AND $2::interval IS NOT NULL RETURNING 1
+), others AS (
+	UPDATE enotify.retention SET keep = $2, updated_at = now(), updated_by = session_user WHERE kind = $1 RETURNING 1
+)
+SELECT (SELECT count(*) FROM events) + (SELECT count(*) FROM others) > 0`
+	retainSQL = `SELECT enotify.retain($1, $2)`
+)
+
+// Retentions lists how long each kind of data is kept.
+func (db *DB) Retentions(ctx context.Context) ([]Retention, error) {
+	rows, err := db.pool.Query(ctx, retentionsSQL)
+	if err != nil {
+		return nil, AsRefusal(err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[Retention])
+	return all, AsRefusal(err)
+}
+
+// SetRetention sets how long a kind is kept, at least a day; nil is for good. The
+// error wraps ErrNotFound when there is no such kind.
+func (db *DB) SetRetention(ctx context.Context, kind string, keep *time.Duration) error {
+	if kind == Events && keep == nil {
+		return errors.New("events cannot be kept for good: they would fill the disk; name a time, such as 400d")
+	}
+	var found bool
+	err := db.pool.QueryRow(ctx, setRetentionSQL, kind, keep).Scan(&found)
+	if err == nil && !found {
+		return notFound(NounRetention, kind)
+	}
+	return AsRefusal(err)
+}
+
+// Retain drops at most so many rows of a kind that are kept no longer, and returns
+// about how many; 0 when there are none, or another node is at it.
+func (db *DB) Retain(ctx context.Context, kind string, most int) (n int, err error) {
+	err = db.pool.QueryRow(ctx, retainSQL, kind, most).Scan(&n)
+	return n, err
+}
