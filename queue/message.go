@@ -3,6 +3,8 @@ package queue
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -123,3 +125,9 @@ const (
 	Hold   OnUnknown = "hold"   // state unknown; the operator decides; never two copies
 	Resend OnUnknown = "resend" // try again with the same Message-ID; the receiver may see it twice
 )
+
+// LevelAttempt is the level of log lines about one message, between debug and info.
+const LevelAttempt slog.Level = -2
+
+// MessageName is what log lines call a message: the begin of its Message-ID.
+func MessageName(batch int64, seq int32) string { return fmt.Sprintf("enotify.%d.%d", batch, seq) }

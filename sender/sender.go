@@ -101,7 +101,8 @@ type Sender struct {
 	ContentTimeout time.Duration // from the final dot to its reply; 0 is 10 min (§4.5.3.2.6)
 	DeadTime       time.Duration // that a host is left alone which could not be reached, the first time; it doubles up to an hour; 0 is 1 min
 
-	Log *slog.Logger // attempts at debug; nil is none
+	Log      *slog.Logger // nil is none
+	Attempts *slog.Logger // gets each attempt, at [queue.LevelAttempt]; nil is none
 
 	// Alerted gets each fact that somebody should act on, once; it may be nil. It
 	// must return soon: a message waits for it.
@@ -134,10 +135,10 @@ func (s *Sender) MessageTime() time.Duration { return s.took.mean() }
 // ends, transactions under way are cut off: let them finish first.
 func (s *Sender) Deliver(ctx context.Context, m queue.Message) queue.Outcome {
 	o := s.deliver(ctx, m)
-	if s.Log != nil && s.Log.Enabled(ctx, slog.LevelDebug) {
-		s.Log.LogAttrs(ctx, slog.LevelDebug, "attempt",
-			slog.Int64("batch", m.Batch.ID), slog.Int("seq", int(m.Seq)), slog.Int("attempt", m.Attempt),
-			slog.String("domain", m.Domain), slog.String("host", o.Host), slog.String("state", string(o.State)),
+	if s.Attempts != nil && s.Attempts.Enabled(ctx, queue.LevelAttempt) {
+		s.Attempts.LogAttrs(ctx, queue.LevelAttempt, "attempt",
+			slog.Int64("batch", m.Batch.ID), slog.String("message", queue.MessageName(m.Batch.ID, m.Seq)), slog.Int("attempt", m.Attempt),
+			slog.String("domain", m.Domain), slog.String("site", o.Site), slog.String("host", o.Host), slog.String("state", string(o.State)),
 			slog.String("class", string(o.Class)), slog.Int("code", o.Reply.Code), slog.String("reply", o.Reply.Text))
 	}
 	return o

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/user"
 	"strings"
@@ -34,6 +33,7 @@ type app struct {
 	resolver    string
 	output      string
 	verbose     bool
+	logFormat   string
 	by          string
 }
 
@@ -57,6 +57,9 @@ func (a *app) rootCmd() *cobra.Command {
 			if a.output != "table" && a.output != "json" {
 				return fmt.Errorf("-o %s: want table or json", a.output)
 			}
+			if a.logFormat != "text" && a.logFormat != "json" {
+				return fmt.Errorf("--log %s: want text or json", a.logFormat)
+			}
 			a.begun = true
 			return nil
 		},
@@ -70,6 +73,7 @@ func (a *app) rootCmd() *cobra.Command {
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log every delivery attempt")
 	root.AddCommand(a.runCmd(), a.demoCmd(), a.clientCmd(), a.batchCmd(), a.preflightCmd(), a.destinationCmd(), a.suppressionCmd(), a.nodeCmd(), a.eventCmd(), a.webhookCmd(), a.tokenCmd(),
 		a.spfCmd(a.liveEgress), a.bounceCmd(), a.doctorCmd(), a.healthCmd(), a.migrateCmd(), a.versionCmd())
+	root.AddCommand()
 	root.AddCommand(a.forgetCmd(), a.retentionCmd(), a.manCmd())
 	root.SetHelpCommand(a.helpCmd())
 	root.SetFlagErrorFunc(flagMistake)
@@ -224,14 +228,6 @@ func (a *app) onQueue(verb func(ctx context.Context, db *queue.DB, args []string
 	return func(cmd *cobra.Command, args []string) error {
 		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error { return verb(ctx, db, args) })
 	}
-}
-
-func (a *app) logger() *slog.Logger {
-	level := slog.LevelInfo
-	if a.verbose {
-		level = slog.LevelDebug
-	}
-	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
 }
 
 // noun groups the verbs of one noun. By itself it does nothing, and says so:

@@ -16,6 +16,7 @@ func (a *app) runCmd() *cobra.Command {
 	var c node.Config
 	var egress, allowMX, allowWebhook []string
 	var private bool
+	var logAttempts string
 	cmd := &cobra.Command{
 		Use: "run", Short: "Run a node: send queued batches until a signal", Args: cobra.NoArgs,
 		Example: "  enotify run --egress 192.0.2.10 --helo mail.host.example",
@@ -40,6 +41,12 @@ func (a *app) runCmd() *cobra.Command {
 			}
 			c.Login.Password = a.getenv("ENOTIFY_SMARTHOST_PASSWORD") // never an argument
 			c.DatabaseURL, c.Resolver, c.Version, c.Log = a.databaseURL, a.resolver, version, a.logger()
+			attempts, stop, err := a.attemptLog(cmd.Context(), logAttempts, c.Log)
+			if err != nil {
+				return err
+			}
+			defer stop()
+			c.Attempts = attempts
 			return node.Run(cmd.Context(), c)
 		},
 	}
@@ -71,6 +78,7 @@ func (a *app) runCmd() *cobra.Command {
 	f.StringVar(&c.SubmitCert, "submit-cert", "", "PEM `FILE` with the certificate of --submit; without it, --submit is at a loopback address")
 	f.StringVar(&c.SubmitKey, "submit-key", "", "PEM `FILE` with the key of that certificate")
 	f.StringSliceVar(&allowWebhook, "allow-webhook", nil, "`NETWORKS` where webhooks may be although they are private or loopback, separated by commas; http without encryption is allowed there too")
+	f.StringVar(&logAttempts, "log-attempts", "", "log every message on its way to `FILE`, or - for standard output, in the form of --log; SIGHUP opens the file again")
 	f.StringVar(&c.Listen, "listen", "", "serve /healthz and /metrics at `ADDR`, such as 127.0.0.1:9025, and without --unsubscribe-listen the unsubscribe page")
 	f.StringVar(&c.UnsubscribeListen, "unsubscribe-listen", "", "serve the unsubscribe page alone at `ADDR`, for the public")
 	f.StringVar(&c.PublicURL, "public-url", "", "https `URL` at which readers reach the unsubscribe page; pass its /u/ on to --unsubscribe-listen")

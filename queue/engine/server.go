@@ -60,9 +60,9 @@ type Server struct {
 
 	Alerted func(queue.Alert) // called with each alert that outcomes raised, once they are recorded; may be nil
 
-	// Flushed is told of each transaction that recorded outcomes: how many, and how
-	// long it took; may be nil.
-	Flushed func(outcomes int, took time.Duration)
+	// Flushed is told of each transaction that recorded outcomes, and how long it
+	// took; may be nil.
+	Flushed func(results []queue.Result, took time.Duration)
 
 	current atomic.Pointer[serving]
 

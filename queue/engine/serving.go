@@ -257,7 +257,7 @@ func (v *serving) record(ctx context.Context, writer int16, rs []result) (mark i
 		v.alert(alerts)
 		v.marks.note(writer, mark)
 		if v.Flushed != nil {
-			v.Flushed(len(rs), time.Since(begun))
+			v.Flushed(results, time.Since(begun))
 		}
 	}
 	return mark, err

@@ -139,7 +139,7 @@ func (s *session) deliver(to recipient, data []byte) error {
 	case errors.Is(err, queue.ErrNotFound):
 		return errNotOurs
 	}
-	s.logger().Warn("mail put off: it could not be recorded", slog.Int64("batch", to.subject.Batch), slog.Int("seq", int(to.subject.Seq)), slog.Any("error", err))
+	s.logger().Warn("mail put off: it could not be recorded", slog.Int64("batch", to.subject.Batch), slog.String("message", queue.MessageName(to.subject.Batch, to.subject.Seq)), slog.Any("error", err))
 	return errLater
 }
 

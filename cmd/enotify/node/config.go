@@ -126,6 +126,9 @@ type Config struct {
 	Version string
 	// Log is where the node logs; nil is nowhere.
 	Log *slog.Logger
+	// Attempts is where it logs each message on its way, at [queue.LevelAttempt]: when
+	// it is picked, tried, and recorded; nil is Log.
+	Attempts *slog.Logger
 
 	rules     bounce.Rules // of BounceRules
 	languages *unsubscribe.Languages
@@ -182,6 +185,7 @@ func (c *Config) Check() (err error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	c.Attempts = cmp.Or(c.Attempts, c.Log)
 	return nil
 }
 

@@ -114,7 +114,7 @@ func (c Config) assemble(ctx context.Context, db *queue.DB) (_ *parts, err error
 			Name: c.Name, Egress: c.Egress, HELO: c.HELO, Version: c.Version, Turn: c.Turn,
 			Settings: queue.NodeSettings{PublicURL: c.PublicURL, BounceDomain: c.BounceDomain, Smarthost: c.Smarthost, DKIMDir: c.DKIMDir},
 		},
-		Handler: p.monitor.watch(p.mail.Deliver), Admission: pacer{limits, p.monitor.metrics}, Flushed: p.monitor.flush, Memory: limits, Schedule: c.Schedule,
+		Handler: p.monitor.watch(p.picked(p.mail.Deliver)), Admission: pacer{limits, p.monitor.metrics}, Flushed: p.recorded, Memory: limits, Schedule: c.Schedule,
 		Survey: p.mail.Survey, Check: compose.Check, MessageTime: p.mail.MessageTime,
 		MaxInFlight: c.MaxInFlight, Grace: c.Grace, StateDir: c.StateDir, UntilIdle: c.UntilIdle, Log: c.Log, Alerted: p.monitor.alert,
 	}
@@ -141,7 +141,7 @@ func (c Config) sender(db *queue.DB, signing token.Keys, limits *throttle.Thrott
 		Resolver: &dns.Resolver{Server: cmp.Or(c.DNSSECResolver, c.Resolver), DNSSEC: c.DNSSECResolver != ""}, Throttle: limits, HELO: c.HELO, Port: c.SMTPPort,
 		AllowMX: c.AllowMX, Own: slices.Concat(c.Egress, interfaceAddrs()), Smarthost: c.Smarthost, SmarthostLogin: c.Login, Bind: Bindable(c.Egress),
 		TLS: asked, MaxConnections: c.MaxConnections, Keys: signing, BounceDomain: c.BounceDomain, PublicURL: c.PublicURL,
-		FeedbackSender: c.FeedbackID, Rules: c.rules, Log: log,
+		FeedbackSender: c.FeedbackID, Rules: c.rules, Log: log, Attempts: c.Attempts.With("node", c.Name),
 	}
 	mail.DKIM.Path = c.DKIMDir
 	if domain, selector, ok := strings.Cut(c.Operator, "/"); ok {

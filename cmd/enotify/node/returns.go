@@ -142,7 +142,8 @@ func (r *comebacks) taken(t returns.Taken) {
 		r.monitor.reports.WithLabelValues("unmatched", "").Inc()
 		return
 	}
-	log := r.log.With("batch", t.About.Subject.Batch, "seq", t.About.Subject.Seq, "client", t.Client)
+	about := t.About.Subject
+	log := r.log.With("batch", about.Batch, "message", queue.MessageName(about.Batch, about.Seq), "client", t.Client)
 	if t.Unsubscribed() {
 		log.Info("unsubscribed by mail")
 		r.monitor.reports.WithLabelValues("unsubscribe", "").Inc()
