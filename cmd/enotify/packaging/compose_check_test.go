@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"gopkg.in/yaml.v3"
 
+	"enotify/cmd/enotify/sitetest"
 	"enotify/queue/localpg"
 	"enotify/sender/smtptest"
 	"enotify/spfguard/dns/dnstest"
@@ -49,9 +50,10 @@ func TestCompose(t *testing.T) {
 
 	output(t, c.command("migrate"))
 	output(t, c.ops("client", "add", "town.invalid", "--role", "cms"))
-	for _, name := range []string{"sender1", "sender2"} {
+	listen := map[string]string{"sender1": sitetest.FreePort(t), "sender2": sitetest.FreePort(t)} // both are on this host
+	for name, addr := range listen {
 		node := c.command(name)
-		node.Env = append(node.Env, "ENOTIFY_STATE_DIR="+t.TempDir(), "ENOTIFY_LISTEN=127.0.0.1:0")
+		node.Env = append(node.Env, "ENOTIFY_STATE_DIR="+t.TempDir(), "ENOTIFY_LISTEN="+addr)
 		var log bytes.Buffer
 		node.Stderr = &log
 		if err := node.Start(); err != nil {
@@ -82,8 +84,10 @@ func TestCompose(t *testing.T) {
 	}
 	nodes := output(t, c.ops("node", "list"))
 	wantText(t, "nodes", nodes, "sender1", "sender2")
-	for _, name := range []string{"sender1", "sender2"} {
-		output(t, c.healthcheck(name))
+	for name, addr := range listen {
+		health := c.healthcheck(name)
+		health.Env = append(health.Env, "ENOTIFY_LISTEN="+addr)
+		wantText(t, "health", output(t, health), "is alive")
 	}
 	for _, login := range []string{"ops", "sender", "cms"} {
 		var super, createrole bool
