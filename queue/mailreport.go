@@ -132,9 +132,9 @@ func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error)
 	if _, err := tx.Exec(ctx, `SELECT enotify.lock_report($1, $2)`, r.Batch, r.Seq); err != nil {
 		return done, err
 	}
-	var a Addressee
-	if err := tx.QueryRow(ctx, addresseeSQL, r.Batch, r.Seq).Scan(&a.Address, &a.Client, &a.FromName, &a.Lang); err != nil {
-		return done, addresseeError(err, r.Batch, r.Seq)
+	a, err := readAddressee(tx.QueryRow(ctx, addresseeSQL, r.Batch, r.Seq), r.Batch, r.Seq)
+	if err != nil {
+		return done, err
 	}
 	done.Address, done.Client = a.Address, a.Client
 	var requeues int

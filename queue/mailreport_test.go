@@ -110,8 +110,8 @@ func TestReportOvertakesTheOutcome(t *testing.T) {
 	f := queuetest.NewFixture(t)
 	batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
 	f.Serve(f.Server("n1", func(_ context.Context, m queue.Message) queue.Outcome {
-		if got := record(f, returned(batch, m.Seq)); got.Was != queue.Sending {
-			t.Errorf("got %+v, want that it was sending", got)
+		if got, err := f.DB.RecordReport(f.Context(), returned(batch, m.Seq)); err != nil || got.Was != queue.Sending {
+			t.Errorf("report: got %+v, %v, want that the recipient was sending", got, err)
 		}
 		return queue.Outcome{State: queue.Delivered}
 	}))

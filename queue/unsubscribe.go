@@ -24,8 +24,20 @@ WHERE r.batch_id = $1 AND r.seq = $2 AND r.domain_id IS NOT NULL AND r.address <
 // Addressee finds a recipient of a batch. The error wraps ErrNotFound when there is no
 // such recipient, the batch was pruned, or the address was forgotten.
 func (db *DB) Addressee(ctx context.Context, batch int64, seq int32) (a Addressee, err error) {
-	err = db.pool.QueryRow(ctx, addresseeSQL, batch, seq).Scan(&a.Address, &a.Client, &a.FromName, &a.Lang)
+	return readAddressee(db.pool.QueryRow(ctx, addresseeSQL, batch, seq), batch, seq)
+}
+
+// readAddressee reads the row of addresseeSQL or turnAwaySQL.
+func readAddressee(row pgx.Row, batch int64, seq int32) (a Addressee, err error) {
+	err = row.Scan(&a.Address, &a.Client, &a.FromName, &a.Lang)
 	return a, addresseeError(err, batch, seq)
+}
+
+func addresseeError(err error, batch int64, seq int32) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return notFound(NounRecipient, fmt.Sprintf("%d of batch %d", seq, batch))
+	}
+	return AsRefusal(err)
 }
 
 // A suppression by the reader replaces one by an operator, and one that would have
@@ -62,14 +74,6 @@ type rowQuerier interface {
 }
 
 // turnAway suppresses a recipient for the client of the batch alone.
-func turnAway(ctx context.Context, q rowQuerier, cause string, batch int64, seq int32, note string) (a Addressee, err error) {
-	err = q.QueryRow(ctx, turnAwaySQL, batch, seq, cause, storable(note)).Scan(&a.Address, &a.Client, &a.FromName, &a.Lang)
-	return a, addresseeError(err, batch, seq)
-}
-
-func addresseeError(err error, batch int64, seq int32) error {
-	if errors.Is(err, pgx.ErrNoRows) {
-		return notFound(NounRecipient, fmt.Sprintf("%d of batch %d", seq, batch))
-	}
-	return AsRefusal(err)
+func turnAway(ctx context.Context, q rowQuerier, cause string, batch int64, seq int32, note string) (Addressee, error) {
+	return readAddressee(q.QueryRow(ctx, turnAwaySQL, batch, seq, cause, storable(note)), batch, seq)
 }
