@@ -16,9 +16,9 @@ import (
 const contentSQL = `
 SELECT b.id, c.domain, b.from_address, b.from_name, b.reply_to, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''), c.dkim_selectors, b.subject, b.headers, b.body_text, b.body_html,
        c.auto_submitted, c.precedence, b.edits, b.lang, b.list_unsubscribe, b.priority, b.created_at, b.started_at, b.expires_at, b.on_unknown
-FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id WHERE b.id = $1`
+FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id WHERE b.id = ANY ($1)`
 
-const attachmentsSQL = `SELECT filename, content_type, content_id, content FROM enotify.attachment WHERE batch_id = $1 ORDER BY n`
+const attachmentsSQL = `SELECT batch_id, filename, content_type, content_id, content FROM enotify.attachment WHERE batch_id = ANY ($1) ORDER BY batch_id, n`
 
 // ErrUnreadable is of a batch that the database has and nobody can read. It says
 // nothing about other batches.
@@ -40,29 +40,57 @@ func unreadable(err error) error {
 // Content returns what the batch says, attachments included. One that cannot be
 // read is [ErrUnreadable].
 func (db *DB) Content(ctx context.Context, batch int64) (*Batch, error) {
+	all, err := db.Contents(ctx, []int64{batch})
+	if err != nil {
+		return nil, fmt.Errorf("batch %d: %w", batch, err)
+	}
+	if all[batch] == nil {
+		return nil, notFound(NounBatch, batch)
+	}
+	return all[batch], nil
+}
+
+// Contents is Content for several batches, in one round trip. When one of them
+// cannot be read, none is; one that is not there is left out.
+func (db *DB) Contents(ctx context.Context, batches []int64) (map[int64]*Batch, error) {
+	all := make(map[int64]*Batch, len(batches))
+	var pipe pgx.Batch
+	pipe.Queue(contentSQL, batches).Query(func(rows pgx.Rows) error {
+		read, err := pgx.CollectRows(rows, scanContent)
+		for _, b := range read {
+			all[b.ID] = b
+		}
+		return err
+	})
+	pipe.Queue(attachmentsSQL, batches).Query(func(rows pgx.Rows) error {
+		var batch int64
+		var a Attachment
+		_, err := pgx.ForEachRow(rows, []any{&batch, &a.Filename, &a.ContentType, &a.ContentID, &a.Content}, func() error {
+			if b := all[batch]; b != nil {
+				b.Attachments = append(b.Attachments, a)
+			}
+			a = Attachment{}
+			return nil
+		})
+		return err
+	})
+	if err := db.pool.SendBatch(ctx, &pipe).Close(); err != nil {
+		return nil, unreadable(err)
+	}
+	return all, nil
+}
+
+func scanContent(row pgx.CollectableRow) (*Batch, error) {
 	var b Batch
 	var started *time.Time
 	var headers map[string]any
-	err := db.pool.QueryRow(ctx, contentSQL, batch).Scan(&b.ID, &b.Client, &b.From, &b.FromName, &b.ReplyTo, &b.ReturnPath, &b.Bounces.Mode, &b.Bounces.Domain, &b.DKIMSelectors, &b.Subject, &headers, &b.Text, &b.HTML,
+	err := row.Scan(&b.ID, &b.Client, &b.From, &b.FromName, &b.ReplyTo, &b.ReturnPath, &b.Bounces.Mode, &b.Bounces.Domain, &b.DKIMSelectors, &b.Subject, &headers, &b.Text, &b.HTML,
 		&b.AutoSubmitted, &b.Precedence, &b.Edits, &b.Lang, &b.ListUnsubscribe, &b.Priority, &b.CreatedAt, &started, &b.ExpiresAt, &b.OnUnknown)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, notFound(NounBatch, batch)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("batch %d: %w", batch, unreadable(err))
-	}
 	b.Headers = headerList(headers)
 	if started != nil {
 		b.StartedAt = *started
 	}
-	rows, err := db.pool.Query(ctx, attachmentsSQL, batch)
-	if err != nil {
-		return nil, fmt.Errorf("attachments of batch %d: %w", batch, unreadable(err))
-	}
-	if b.Attachments, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Attachment]); err != nil {
-		return nil, fmt.Errorf("attachments of batch %d: %w", batch, unreadable(err))
-	}
-	return &b, nil
+	return &b, err
 }
 
 // headerList is the column headers: names to a value or a list of values, in

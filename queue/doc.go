@@ -40,6 +40,13 @@
 // recipients (batch.passed_at); a batch that takes the turn later stays behind it
 // in its domains, unless its priority is higher.
 //
+// A small batch may take the turn, begin all of its recipients and give the turn on in
+// one transaction, together with others that are next: the turn passes at once when
+// nothing is left to begin. It is retrying while its messages are under way. The node
+// hands them out in the order of the turns: a batch comes up when nothing of the one
+// before it is left to begin, and in each domain when the one before it has ended. An
+// urgent one borrows the turn of a batch of lower priority.
+//
 // # A recipient
 //
 // A batch is sealed into rows numbered by domain, which never change. What moves is

@@ -92,6 +92,18 @@ FROM unnest($1::bigint[], $2::int[], $3::int[], $4::text[]::enotify.reply_class[
 	f (batch_id, seq, n, class, code, enhanced, reply, host, at)
 LEFT JOIN enotify.forgotten g ON g.batch_id = f.batch_id AND g.seq = f.seq`
 
+// A batch whose last result this is ends at once; where another writer has it at the
+// same time, the next heartbeat sees it. Not one with a recipient in doubt: a late
+// result may take that back just now. It waits for no lock on the batch.
+const endSQL = `
+WITH over AS (
+	SELECT b.id FROM enotify.batch b
+	WHERE b.id = ANY ($1) AND b.state = 'retrying' AND b.passed_at IS NULL AND b.finished_at IS NULL
+	  AND (SELECT sum(c.n) = b.total AND coalesce(sum(c.n) FILTER (WHERE c.state = 'unknown'), 0) = 0 FROM enotify.batch_count c WHERE c.batch_id = b.id)
+	ORDER BY b.id FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE enotify.batch b SET state = 'done', finished_at = now(), reason = '' FROM over WHERE b.id = over.id`
+
 // A Mark counts the transactions that a writer of a node has committed (table
 // node_mark). The zero Mark counts nothing.
 type Mark struct {
@@ -162,6 +174,9 @@ func (db *DB) finish(ctx context.Context, mark Mark, results []Result, sql strin
 	}
 	if c := &logged; len(c.batch) > 0 {
 		b.Queue(logAttemptsSQL, c.batch, c.seq, c.try, c.class, c.code, c.enhanced, c.reply, c.host, c.at)
+	}
+	if len(final.batch) > 0 {
+		b.Queue(endSQL, batchesOf(results))
 	}
 	if mark != (Mark{}) {
 		b.Queue(MarkSQL, mark.Node, mark.Writer).QueryRow(func(row pgx.Row) error {

@@ -15,8 +15,10 @@ BEGIN
         END IF;
     END IF;
     PERFORM enotify.note_batch(NEW.id, was, NEW.state, NEW.reason);
-    IF NEW.state <> 'draft' THEN
-        PERFORM pg_notify('enotify', format('batch %s %s', NEW.id, NEW.state));
+    -- One word for all: a transaction that moves many batches tells it once. A NOTIFY lets no other transaction with
+    -- one commit meanwhile, so there is none where nobody waits for it.
+    IF NEW.state NOT IN ('draft', 'retrying', 'done') THEN
+        PERFORM pg_notify('enotify', 'batch');
     END IF;
     RETURN NULL;
 END $$;

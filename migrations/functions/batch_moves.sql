@@ -1,6 +1,7 @@
+-- Without SET, so that the planner inlines it: each change of state asks it.
 CREATE OR REPLACE FUNCTION enotify.batch_moves()
 RETURNS TABLE (from_state enotify.batch_state, to_state enotify.batch_state)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     VALUES ('draft'::enotify.batch_state, 'queued'::enotify.batch_state), ('draft', 'cancelled'),
            ('queued', 'sending'), ('queued', 'paused'), ('queued', 'blocked'), ('queued', 'cancelled'),
            ('queued', 'done'),

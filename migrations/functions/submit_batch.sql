@@ -1,4 +1,7 @@
--- Seals a draft: what follows reads each staged row once, and writes recipients that never change afterwards.
+-- after: sealing
+--
+-- Seals a draft: what follows checks each staged row once, and writes recipients that never change afterwards. Many
+-- checked rows are kept in a temporary table, few in arrays: to make a table takes longer than all else for a few.
 CREATE OR REPLACE FUNCTION enotify.submit_batch(batch bigint, expected int DEFAULT NULL) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '256MB' AS $$
 DECLARE
@@ -7,6 +10,13 @@ DECLARE
     n_total  int;
     n_send   int;
     patience text := current_setting('lock_timeout');
+    source   text := 'unnest($3, $4, $5, $6, $7) WITH ORDINALITY s (key, problem, m, address, data, place)';
+    names    text[];
+    keys     text[];
+    problems text[];
+    boxes    text[];
+    given    text[];
+    merged   jsonb[];
 BEGIN
     IF b.state <> 'draft' THEN
         IF b.state = 'cancelled' THEN
@@ -39,51 +49,56 @@ BEGIN
             USING ERRCODE = 'check_violation', HINT = 'cancel it and create it with body_text or body_html';
     END IF;
 
-    -- Normalise and check each address once. Of equal addresses the first row is kept.
-    CREATE TEMP TABLE seal ON COMMIT DROP AS
-    SELECT DISTINCT ON (key) key, problem, m, address, data, place
-    FROM (SELECT lower(coalesce(m, '')) COLLATE "C" AS key, m, address, data, ctid AS place,
-                 CASE WHEN jsonb_typeof(data) <> 'object' THEN 'data is not a JSON object'
-                      ELSE enotify.mailbox_problem(m) END AS problem
-          FROM (SELECT enotify.mailbox(r.address) AS m, r.address, r.data, r.ctid
-                FROM enotify.recipient_in r WHERE r.batch_id = b.id OFFSET 0) s) s
-    ORDER BY key, place;
-
-    ANALYZE pg_temp.seal; -- without statistics the planner sorts where it could hash
+    IF n_staged > 1000 THEN
+        source := 'pg_temp.seal s';
+        CREATE TEMP TABLE seal ON COMMIT DROP AS SELECT * FROM enotify.sealing(b.id);
+        ANALYZE pg_temp.seal; -- without statistics the planner sorts where it could hash
+        SELECT array_agg(DISTINCT enotify.mailbox_domain(s.m)) INTO names FROM pg_temp.seal s WHERE s.problem IS NULL;
+    ELSE
+        SELECT array_agg(s.key ORDER BY s.place), array_agg(s.problem ORDER BY s.place),
+               array_agg(s.m ORDER BY s.place), array_agg(s.address ORDER BY s.place),
+               array_agg(s.data ORDER BY s.place),
+               array_agg(DISTINCT enotify.mailbox_domain(s.m)) FILTER (WHERE s.problem IS NULL)
+        INTO keys, problems, boxes, given, merged, names FROM enotify.sealing(b.id) s;
+    END IF;
 
     -- New domains get their number and lease group. In order, so that two seals cannot deadlock.
     -- A session that has inserted one and does not commit is not waited for: then this batch has rows of its own.
     BEGIN
-        PERFORM set_config('lock_timeout', '20ms', true);
+        PERFORM set_config('lock_timeout', '10ms', true);
         INSERT INTO enotify.domain (name, grp)
-        SELECT d, (hashtextextended(d, 0) & 63)::smallint
-        FROM (SELECT DISTINCT enotify.mailbox_domain(m) AS d FROM pg_temp.seal WHERE problem IS NULL) s
-        WHERE NOT EXISTS (SELECT FROM enotify.domain k WHERE k.name = s.d AND k.twin = 0)
+        SELECT d, (hashtextextended(d, 0) & 63)::smallint FROM unnest(names) d
+        WHERE NOT EXISTS (SELECT FROM enotify.domain k WHERE k.name = d AND k.twin = 0)
         ORDER BY d
         ON CONFLICT (name, twin) DO NOTHING;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-        INSERT INTO enotify.domain (name, grp, twin)
-        SELECT d, (hashtextextended(d, 0) & 63)::smallint, b.id
-        FROM (SELECT DISTINCT enotify.mailbox_domain(m) AS d FROM pg_temp.seal WHERE problem IS NULL) s
-        WHERE NOT EXISTS (SELECT FROM enotify.domain k WHERE k.name = s.d AND k.twin = 0);
+        INSERT INTO enotify.domain (name, grp, twin, site_id, surveyed_at, surveyed_until)
+        SELECT d, coalesce(o.grp, (hashtextextended(d, 0) & 63)::smallint), b.id, o.site_id, o.surveyed_at,
+               o.surveyed_until
+        FROM unnest(names) d LEFT JOIN LATERAL ( -- what is known from the rows of other batches
+            SELECT k.grp, k.site_id, k.surveyed_at, k.surveyed_until FROM enotify.domain k
+            WHERE k.name = d AND k.no_mail IS NULL ORDER BY k.surveyed_at DESC NULLS LAST LIMIT 1) o ON true
+        WHERE NOT EXISTS (SELECT FROM enotify.domain k WHERE k.name = d AND k.twin = 0);
     END;
     PERFORM set_config('lock_timeout', patience, true);
 
     -- Number the recipients: the sendable ones in domain order, then the suppressed, then the invalid.
-    INSERT INTO enotify.recipient (batch_id, seq, domain_id, address, data)
-    SELECT b.id, row_number() OVER (ORDER BY s.problem IS NOT NULL, x.address IS NOT NULL, d.id, s.place), d.id,
-           CASE WHEN s.problem IS NULL THEN s.m ELSE coalesce(s.address, '') END, s.data
-    FROM pg_temp.seal s
-    LEFT JOIN enotify.domain d ON s.problem IS NULL AND d.name = enotify.mailbox_domain(s.m)
-           AND (d.twin = 0 OR d.twin = b.id AND NOT EXISTS (
-                SELECT FROM enotify.domain k WHERE k.name = d.name AND k.twin = 0))
-    LEFT JOIN (SELECT x.address FROM enotify.suppression x
-               WHERE (x.client_id IS NULL OR x.client_id = b.client_id) AND (x.until IS NULL OR x.until > now())
-               UNION
-               SELECT h.key FROM pg_temp.seal h JOIN enotify.suppression x ON x.address = enotify.hashed_address(h.key)
-               WHERE (SELECT EXISTS (SELECT FROM enotify.hash_key)) AND h.problem IS NULL
-                 AND (x.client_id IS NULL OR x.client_id = b.client_id) AND (x.until IS NULL OR x.until > now())) x
-           ON s.problem IS NULL AND x.address = s.key;
+    EXECUTE format($sql$
+        INSERT INTO enotify.recipient (batch_id, seq, domain_id, address, data)
+        SELECT $1, row_number() OVER (ORDER BY s.problem IS NOT NULL, x.address IS NOT NULL, d.id, s.place), d.id,
+               CASE WHEN s.problem IS NULL THEN s.m ELSE coalesce(s.address, '') END, s.data
+        FROM %1$s
+        LEFT JOIN enotify.domain d ON s.problem IS NULL AND d.name = enotify.mailbox_domain(s.m)
+               AND (d.twin = 0 OR d.twin = $1 AND NOT EXISTS (
+                    SELECT FROM enotify.domain k WHERE k.name = d.name AND k.twin = 0))
+        LEFT JOIN (SELECT x.address FROM enotify.suppression x
+                   WHERE (x.client_id IS NULL OR x.client_id = $2) AND (x.until IS NULL OR x.until > now())
+                   UNION
+                   SELECT s.key FROM %1$s JOIN enotify.suppression x ON x.address = enotify.hashed_address(s.key)
+                   WHERE (SELECT EXISTS (SELECT FROM enotify.hash_key)) AND s.problem IS NULL
+                     AND (x.client_id IS NULL OR x.client_id = $2) AND (x.until IS NULL OR x.until > now())) x
+               ON s.problem IS NULL AND x.address = s.key$sql$, source)
+        USING b.id, b.client_id, keys, problems, boxes, given, merged;
     GET DIAGNOSTICS n_total = ROW_COUNT;
 
     INSERT INTO enotify.outcome (batch_id, seq, state, reply)
@@ -104,7 +119,9 @@ BEGIN
     GROUP BY r.domain_id, d.grp;
 
     PERFORM enotify.check_quota(b.id, n_total, n_send);
-    DROP TABLE pg_temp.seal; -- the transaction may submit another batch
+    IF n_staged > 1000 THEN
+        DROP TABLE pg_temp.seal; -- the transaction may submit another batch
+    END IF;
     DELETE FROM enotify.recipient_in r WHERE r.batch_id = b.id;
     UPDATE enotify.batch x
     SET state = 'queued', submitted_at = now(), staged = n_staged, duplicates = n_staged - n_total,

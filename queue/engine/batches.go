@@ -244,12 +244,17 @@ func (v *serving) put(ctx context.Context, lanes []lane) error {
 				v.log.Info("batch has the turn", "batch", l.batch, "client", batch.Client, "domains", len(lanes))
 			}
 		}
-		if l.site != "" && b.assigned[l.domainID] != l.site {
-			b.assigned[l.domainID] = l.site
-			v.Admission.Assign(l.domain, l.site, now)
-		}
+		v.assign(&l, now)
 		l.priority = b.runs[l.batch].batch.Priority
 		v.lanes.put(l)
 	}
 	return nil
+}
+
+// assign tells Admission the site of a lane's domain.
+func (v *serving) assign(l *lane, now time.Time) {
+	if l.site != "" && v.batches.assigned[l.domainID] != l.site {
+		v.batches.assigned[l.domainID] = l.site
+		v.Admission.Assign(l.domain, l.site, now)
+	}
 }

@@ -3,6 +3,8 @@
 //
 //	heartbeat  once a second: renew leases, move batches on, take the turn
 //	survey     beside it: the sites of the domains of the batch that is next
+//	sendSmall  small batches that are next: turn and intent in one round trip for many
+//	relay      hands their messages out, one batch after the other
 //	pick       how many messages may begin now, by domain: see [Admission]
 //	intend     write that intent, read those recipients: one round trip
 //	Handler    one SMTP attempt each

@@ -43,6 +43,8 @@ type flights struct {
 	groups  [groups]int    // how many of them per lease group
 	firsts  map[visit]int  // first tries among them
 	domains map[string]int // the same per recipient domain
+	tries   map[int64]int  // first tries among them per batch
+	through []int64        // batches that have none any more, since the last call of over
 	freed   []string       // sites with a place that is free, and domains that are no other batch's any more: see through
 }
 
@@ -66,7 +68,7 @@ type aloft struct {
 }
 
 func newFlights() *flights {
-	return &flights{news: make(chan struct{}, 1), open: map[flight]*aloft{}, firsts: map[visit]int{}, domains: map[string]int{}, slow: map[string]int{}}
+	return &flights{news: make(chan struct{}, 1), open: map[flight]*aloft{}, firsts: map[visit]int{}, tries: map[int64]int{}, domains: map[string]int{}, slow: map[string]int{}}
 }
 
 // begin adds one.
@@ -78,14 +80,14 @@ func (f *flights) begin(r *result) {
 	f.young = append(f.young, one)
 	f.groups[r.grp]++
 	if r.first {
+		f.tries[r.Batch]++
 		f.domains[r.domain]++
 		f.firsts[visit{r.Batch, r.domain}]++
 	}
 }
 
-// recorded removes those whose results are in the database, and reports whether
-// none is left.
-func (f *flights) recorded(rs []result) (none bool) {
+// recorded removes those whose results are in the database.
+func (f *flights) recorded(rs []result) {
 	f.mu.Lock()
 	for i := range rs {
 		r := &rs[i]
@@ -103,6 +105,10 @@ func (f *flights) recorded(rs []result) (none bool) {
 		if !r.first {
 			continue
 		}
+		if f.tries[r.Batch]--; f.tries[r.Batch] == 0 {
+			delete(f.tries, r.Batch)
+			f.through = append(f.through, r.Batch)
+		}
 		if f.domains[r.domain]--; f.domains[r.domain] == 0 {
 			delete(f.domains, r.domain)
 		}
@@ -113,10 +119,17 @@ func (f *flights) recorded(rs []result) (none bool) {
 		delete(f.firsts, key)
 		f.freed = append(f.freed, through(r.domain))
 	}
-	none = len(f.open) == 0
 	f.mu.Unlock()
 	f.tell()
-	return none
+}
+
+// over lists the batches whose last first try here was recorded since the last call,
+// and reports whether nothing is under way.
+func (f *flights) over() (batches []int64, none bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	batches, f.through = f.through, nil
+	return batches, len(f.open) == 0
 }
 
 // count is how many there are.

@@ -3,34 +3,24 @@ package engine
 import (
 	"context"
 	"time"
+
+	"enotify/queue"
 )
 
 // heartbeat does what is due about once a second: renew the leases and share
 // them fairly, move batches on, take the turn, look for retries that are due.
-// With UntilIdle it reports whether nothing is due.
+// With UntilIdle it reports whether nothing is due. One that comes soon after
+// another only moves batches on and takes the turn.
 func (v *serving) heartbeat(ctx context.Context) (idle bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, roundTrip) // a database that is cut off without a word
 	defer cancel()
-	if err := v.journal.heal(); err != nil {
-		return false, err
-	}
-	if err := v.store.noticeServer(ctx); err != nil {
-		return false, err
-	}
-	if err := v.renew(ctx); err != nil {
-		return false, err
-	}
-	if err := v.remember(ctx); err != nil {
-		return false, err
-	}
-	if v.leases.orphaned {
-		if err := v.replay(ctx); err != nil {
+	now := time.Now()
+	stall := v.progress.next()
+	if v.phase != steady || now.Sub(v.renewed) >= breath || v.Node.Turn == queue.ByDestination || !stall.IsZero() && !stall.After(now) {
+		if err := v.renewAll(ctx); err != nil {
 			return false, err
 		}
-		v.leases.orphaned = false
-	}
-	if err := v.reclaim(ctx); err != nil {
-		return false, err
+		v.renewed = now
 	}
 	moves, err := v.store.advance(ctx)
 	if err != nil {
@@ -48,15 +38,6 @@ func (v *serving) heartbeat(ctx context.Context) (idle bool, err error) {
 		}
 		v.swept = time.Now()
 	}
-	if err := v.store.stopRefused(ctx); err != nil {
-		return false, err
-	}
-	if err := v.lookAtEgress(ctx); err != nil {
-		return false, err
-	}
-	if err := v.waitForPools(ctx); err != nil {
-		return false, err
-	}
 	if err := v.settleFaults(ctx); err != nil {
 		return false, err
 	}
@@ -66,7 +47,12 @@ func (v *serving) heartbeat(ctx context.Context) (idle bool, err error) {
 	if err := v.stopOutOfPlan(ctx); err != nil {
 		return false, err
 	}
-	turns, err := v.store.takeTurn(ctx)
+	if v.mayLook() {
+		if err := v.look(ctx, time.Now()); err != nil {
+			return false, err
+		}
+	}
+	turns, err := v.store.takeTurn(ctx, len(v.smalls.list) > 0 || v.relay.waiting() > 0)
 	if err != nil {
 		return false, err
 	}
@@ -89,6 +75,38 @@ func (v *serving) heartbeat(ctx context.Context) (idle bool, err error) {
 		return false, nil // not idle, or not needed without UntilIdle
 	}
 	return v.store.idle(ctx)
+}
+
+// renewAll does what a heartbeat does about the node.
+func (v *serving) renewAll(ctx context.Context) error {
+	if err := v.journal.heal(); err != nil {
+		return err
+	}
+	if err := v.store.noticeServer(ctx); err != nil {
+		return err
+	}
+	if err := v.renew(ctx); err != nil {
+		return err
+	}
+	if err := v.remember(ctx); err != nil {
+		return err
+	}
+	if v.leases.orphaned {
+		if err := v.replay(ctx); err != nil {
+			return err
+		}
+		v.leases.orphaned = false
+	}
+	if err := v.reclaim(ctx); err != nil {
+		return err
+	}
+	if err := v.store.stopRefused(ctx); err != nil {
+		return err
+	}
+	if err := v.lookAtEgress(ctx); err != nil {
+		return err
+	}
+	return v.waitForPools(ctx)
 }
 
 // follow takes note of how the turns stand.

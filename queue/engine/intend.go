@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -85,6 +86,7 @@ type picked struct {
 	tries      int          // so far
 	class      *queue.Class // of the suppression, if any
 	suppressed *string      // why it must not be sent to; nil: it may
+	started    time.Time    // when the batch took the turn; only of small batches
 	counted    bool         // replies of the address are counted, see table counted_reply
 }
 
@@ -196,7 +198,7 @@ func (db *store) intend(
 	if _, err := results.Exec(); err != nil {
 		return nil, 0, err
 	}
-	if err := results.QueryRow().Scan(&mark); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+	if err := scanMark(results.QueryRow(), &mark); err != nil {
 		return nil, 0, err
 	}
 	if limited {
@@ -218,4 +220,13 @@ func (db *store) intend(
 		return nil, 0, err
 	}
 	return got, mark, nil
+}
+
+// scanMark reads the number of a transaction; a node that the database does not
+// know has none.
+func scanMark(row pgx.Row, mark *int64) error {
+	if err := row.Scan(mark); !errors.Is(err, pgx.ErrNoRows) {
+		return err
+	}
+	return nil
 }

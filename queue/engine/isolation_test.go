@@ -19,8 +19,20 @@ const crowd = 50
 type neighbourhood struct {
 	*queuetest.Fixture
 	bad    *pgx.Conn
-	closed *gates
+	closed *wholeGates
 	silent chan struct{} // closed at the end: until then silent.example does not answer
+}
+
+// wholeGates are gates that admit small batches as a whole, as a throttle does.
+type wholeGates struct{ gates }
+
+func (g *wholeGates) AdmitAll(want map[string]int, _ bool, now time.Time) bool {
+	for name := range want {
+		if n, _ := g.Admit(name, 1, now); n == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // poisons are what one client or login does to stop the others. Each is run beside
@@ -92,7 +104,7 @@ func (n *neighbourhood) submit(key string, addresses []string) {
 
 func newNeighbourhood(t *testing.T) *neighbourhood {
 	t.Helper()
-	n := &neighbourhood{Fixture: queuetest.NewFixture(t), closed: &gates{closed: map[string]bool{"closed.example": true}}, silent: make(chan struct{})}
+	n := &neighbourhood{Fixture: queuetest.NewFixture(t), closed: &wholeGates{gates{closed: map[string]bool{"closed.example": true}}}, silent: make(chan struct{})}
 	n.Exec(`INSERT INTO enotify.client (domain) SELECT 'c' || i || '.example' FROM generate_series(0, $1 - 1) i`, crowd)
 	n.bad = queuetest.Connect(t, queuetest.Login(t, n.URL, "enotify_app"))
 	n.Exec(`INSERT INTO enotify.client_login SELECT id, $1 FROM enotify.client WHERE domain = 'c0.example'`, n.bad.Config().User)

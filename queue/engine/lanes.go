@@ -14,6 +14,7 @@ import (
 type lanes struct {
 	known  map[laneKey]*lane
 	at     map[string][]*lane // lanes of known batches with first tries, per domain
+	of     map[int64]int      // how many of those there are, per batch
 	urgent []*lane            // ready, and go before the others
 	ready  []*lane
 	timed  laneHeap
@@ -29,7 +30,7 @@ type laneKey struct {
 func (l *lane) key() laneKey { return laneKey{l.batch, l.domainID, l.retry} }
 
 func newLanes() *lanes {
-	return &lanes{known: map[laneKey]*lane{}, at: map[string][]*lane{}, sites: map[string][]parked{}}
+	return &lanes{known: map[laneKey]*lane{}, at: map[string][]*lane{}, of: map[int64]int{}, sites: map[string][]parked{}}
 }
 
 // put adds a lane, or updates the one that is there.
@@ -41,6 +42,7 @@ func (ls *lanes) put(l lane) {
 	ls.known[l.key()] = &l
 	if !l.retry {
 		ls.at[l.domain] = append(ls.at[l.domain], &l)
+		ls.of[l.batch]++
 	}
 	ls.makeReady(&l)
 }
@@ -159,6 +161,9 @@ func (ls *lanes) remove(key laneKey) {
 	if l == nil || l.retry {
 		return
 	}
+	if ls.of[l.batch]--; ls.of[l.batch] == 0 {
+		delete(ls.of, l.batch)
+	}
 	rest := slices.DeleteFunc(ls.at[l.domain], func(o *lane) bool { return o == l })
 	if len(rest) == 0 {
 		delete(ls.at, l.domain)
@@ -190,11 +195,4 @@ func (h *laneHeap) Pop() any {
 }
 
 // waiting reports whether first tries of a batch wait here.
-func (ls *lanes) waiting(batch int64) bool {
-	for key := range ls.known {
-		if key.batch == batch && !key.retry {
-			return true
-		}
-	}
-	return false
-}
+func (ls *lanes) waiting(batch int64) bool { return ls.of[batch] > 0 }

@@ -131,6 +131,8 @@ func (v *serving) admit(l *lane, want int, now time.Time) (n int, w queue.Wait) 
 	return v.Admission.Admit(l.domain, want, now)
 }
 
+var errWentBack = errors.New("the database went back")
+
 // begin writes the intents of the picks, and hands out their recipients.
 func (v *serving) begin(ctx context.Context, picks []pick) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundTrip) // an intent that is cut off is in doubt
@@ -141,7 +143,7 @@ func (v *serving) begin(ctx context.Context, picks []pick) error {
 		var mark int64
 		got, mark, err = v.store.intend(ctx, v.node.ID, picks, v.batches.ahead(picks[0].batch), v.batches.limited(picks[0].batch))
 		if err == nil && v.marks.note(intents, mark) {
-			got, err = nil, errors.New("the database went back")
+			got, err = nil, errWentBack
 		}
 	}
 	now := time.Now()
@@ -166,38 +168,63 @@ func (v *serving) begin(ctx context.Context, picks []pick) error {
 	return err
 }
 
+// hand begins an attempt at a recipient.
 func (v *serving) hand(p picked, from *pick) {
+	a := v.attempt(p, from)
+	if a == nil {
+		return
+	}
+	if a.result.first {
+		v.relay.takeOff(a.visit())
+	}
+	v.start(a)
+}
+
+// attempt notes that a recipient is under way; nil when it is suppressed.
+func (v *serving) attempt(p picked, from *pick) *attempt {
 	r := v.batches.runs[p.batch]
-	m := queue.Message{
+	a := &attempt{run: r, message: queue.Message{
 		Batch: r.batch, Egress: from.leave, Seq: p.seq, Address: p.address, Domain: from.domain, Data: p.data, Attempt: p.attempts + 1,
 		MayBegin: r.mayBegin, MayEnd: func() bool { return true },
-	}
-	res := result{
+	}, result: result{
 		Result: queue.Result{Batch: p.batch, Seq: p.seq, DomainID: p.domainID, Try: p.tries + 1, Attempts: p.attempts, Counted: p.counted},
 		domain: from.domain, made: r.batch.CreatedAt.UnixMicro(), grp: from.grp, first: !from.retry,
 		site: siteOf(from.lane), costs: from.costs,
-	}
+	}}
 	if v.journal != nil {
-		m.MayBegin = func() bool { return r.mayBegin() && !v.journal.failed() }
-		m.MayEnd = func() bool { return v.journal.ending(&res) }
+		a.message.MayBegin = func() bool { return r.mayBegin() && !v.journal.failed() }
+		a.message.MayEnd = func() bool { return v.journal.ending(&a.result) }
 	}
-	v.flights.begin(&res)
-	if res.first {
-		v.reach.note(&res)
+	v.flights.begin(&a.result)
+	if a.result.first {
+		v.reach.note(&a.result)
 	}
-	if p.suppressed != nil {
-		o := queue.Outcome{State: queue.Suppressed, Reply: queue.Reply{Text: *p.suppressed}}
-		if p.class != nil {
-			o.Class = *p.class
-		}
-		v.finish(m, res, o)
-		return
+	if p.suppressed == nil {
+		return a
 	}
+	o := queue.Outcome{State: queue.Suppressed, Reply: queue.Reply{Text: *p.suppressed}}
+	if p.class != nil {
+		o.Class = *p.class
+	}
+	v.finish(a.message, a.result, o)
+	return nil
+}
+
+// start calls the handler. It may be called by any goroutine.
+func (v *serving) start(a *attempt) {
 	v.handlers.Go(func() {
-		o := v.Handler(v.work, m)
-		if o.Fault != "" {
-			v.fault(r, o.Fault)
+		var o queue.Outcome
+		if a.relayed && !a.run.mayBegin() { // it has waited
+			o = queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}
+		} else {
+			o = v.Handler(v.work, a.message)
 		}
-		v.finish(m, res, o)
+		if o.Fault != "" {
+			v.fault(a.run, o.Fault)
+		}
+		v.finish(a.message, a.result, o)
+		if a.result.first {
+			v.relay.land(a)
+		}
 	})
 }

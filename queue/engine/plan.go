@@ -19,16 +19,7 @@ import (
 // however many nodes: it counts the messages in its own transaction.
 
 // outOfPlanSQL says of a batch b in state queued that it waits for its plan.
-const outOfPlanSQL = `(
-  EXISTS (SELECT FROM enotify.client c WHERE c.id = b.client_id AND c.spent_until > now())
-  OR EXISTS (
-	SELECT FROM enotify.client c CROSS JOIN LATERAL (VALUES (c.send_window), (b.send_window)) w (spec)
-	WHERE c.id = b.client_id AND c.urgent > b.priority AND w.spec IS NOT NULL
-	  AND NOT EXISTS (SELECT FROM enotify.send_window s WHERE s.spec = w.spec AND s.opens_at <= now() AND s.closes_at > now()))
-  OR b.started_at IS NULL AND (SELECT c.urgent FROM enotify.client c WHERE c.id = b.client_id) > b.priority AND b.client_id IN (
-	SELECT c.id FROM enotify.batch o JOIN enotify.client c ON c.id = o.client_id
-	WHERE o.finished_at IS NULL AND o.started_at IS NOT NULL AND o.state IN ('queued', 'sending', 'draining', 'retrying')
-	GROUP BY c.id HAVING count(*) >= c.max_batches))`
+const outOfPlanSQL = `enotify.out_of_plan(b.client_id, b.priority, b.send_window, b.started_at IS NOT NULL)`
 
 const (
 	dueWindowsSQL = `

@@ -83,7 +83,8 @@ const (
 	flushers    = 2                      // writers of outcomes
 	sweep       = 30 * time.Second       // between two looks for old drafts
 	poll        = time.Second            // between heartbeats without Wake
-	breath      = 250 * time.Millisecond // and with Wake, while there is something to send
+	breath      = 250 * time.Millisecond // and with Wake, while messages begin
+	wakeGap     = 50 * time.Millisecond  // and with Wake, while none does
 
 	roundTrip = 10 * time.Second // time the database has to answer; after this, assume the write may or may not have happened
 )

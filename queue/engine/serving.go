@@ -36,9 +36,13 @@ type serving struct {
 	surveys   surveys
 	faults    faults
 	progress  progress
-	swept     time.Time // when old drafts were ended last
-	beaten    time.Time // when the last heartbeat ended
-	restored  time.Time // up to when, by the database's clock, Memory has what is kept; zero: all must be read
+	smalls    smalls
+	relay     *relay
+	found     atomic.Bool // a survey found something
+	swept     time.Time   // when old drafts were ended last
+	beaten    time.Time   // when the last heartbeat ended
+	renewed   time.Time   // when the last one ended that renewed the leases
+	restored  time.Time   // up to when, by the database's clock, Memory has what is kept; zero: all must be read
 
 	handlers sync.WaitGroup
 	work     context.Context       // of the handlers; ends when Grace has run out
@@ -59,6 +63,7 @@ func newServing(s *Server, db *store, node node, kept *journal, log *slog.Logger
 	if v.capacity <= 0 {
 		v.capacity = 2000
 	}
+	v.relay = newRelay(v.start)
 	return v
 }
 
@@ -81,6 +86,7 @@ func (v *serving) run(ctx context.Context) error {
 	v.surveys.running.Wait()
 
 	v.batches.halt()
+	v.relay.stop()
 	grace := v.Grace
 	if grace <= 0 {
 		grace = 30 * time.Second
@@ -129,11 +135,27 @@ func (v *serving) leave(ctx context.Context) error {
 func (v *serving) loop(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	failures := 0 // round trips in a row, since a heartbeat succeeded
-	for due := true; ctx.Err() == nil; {
+	failures := 0   // round trips in a row, since a heartbeat succeeded
+	news := true    // Wake was called
+	due := false    // a heartbeat has something to do, or so it is said: anybody may send NOTIFY
+	urgent := true  // it has, by what happened here
+	moving := false // in the last turn of the loop something began
+	for ctx.Err() == nil {
 		v.turns.Add(1)
-		stall := v.progress.next()
-		if due || time.Since(v.beaten) >= poll || !stall.IsZero() && !stall.After(time.Now()) {
+		now := time.Now()
+		due = due || news
+		sent, err := v.sendSmall(ctx, news, now)
+		if err != nil && ctx.Err() == nil {
+			v.log.Warn("small batches could not take their turns; sending waits", "error", err)
+			v.phase.worsen(unsure)
+			failures = 1
+		}
+		news = news && v.mayLook() && !v.smalls.looked.Equal(now) // too soon after the last look
+		gap := wakeGap
+		if (moving || sent) && !v.smalls.behind {
+			gap = breath
+		}
+		if urgent || due && now.Sub(v.beaten) >= gap || v.overdue(now) {
 			idle, err := v.heartbeat(ctx)
 			switch {
 			case ctx.Err() != nil:
@@ -148,10 +170,11 @@ func (v *serving) loop(ctx context.Context) error {
 				failures = 0
 			}
 			v.beaten = time.Now()
-			due = false
+			due, urgent = false, false
 		}
 		v.reap()
-		now := time.Now()
+		now = time.Now()
+		moving = sent
 		able := v.phase < halted && !v.journal.failed() && !v.flush.failing.Load() // else it could not be recorded
 		if !able {
 			v.progress.reset(now)
@@ -168,35 +191,66 @@ func (v *serving) loop(ctx context.Context) error {
 					v.phase.worsen(unsure)
 					failures = 1
 				}
-				due = time.Since(v.beaten) >= breath && v.woken() // for an urgent batch, though there is more to pick
-				continue
+				moving = true
 			}
 		}
-		wait := poll - time.Since(v.beaten)
-		if failures > 0 {
-			wait = min(time.Duration(failures)*poll/2, 10*time.Second)
-		} else if able {
-			times := []time.Time{v.lanes.next(), v.progress.next()}
-			if v.full {
-				times = append(times, v.flights.nextSlow())
-			}
-			for _, next := range times {
-				if !next.IsZero() {
-					wait = min(wait, next.Sub(now))
-				}
-			}
+		if moving {
+			news = news || v.woken()
+			continue
+		}
+		wait := v.wait(now, due, failures, able)
+		if news {
+			wait = min(wait, smallGap)
 		}
 		timer.Reset(max(0, wait))
 		select {
 		case <-ctx.Done():
 		case <-v.wake:
-			due = true
+			news = true
 		case <-v.flights.news:
+			urgent = v.ended() || v.found.Swap(false)
 		case <-timer.C:
-			due = failures > 0
+			urgent = failures > 0
 		}
 	}
 	return nil
+}
+
+// ended reports whether a batch that has, or had, the turn may have come to its end.
+func (v *serving) ended() bool {
+	batches, none := v.flights.over()
+	return none && v.UntilIdle || slices.ContainsFunc(batches, func(id int64) bool {
+		return slices.Contains(v.batches.order, id) && !v.lanes.waiting(id)
+	})
+}
+
+// overdue reports whether a heartbeat is due whatever happened.
+func (v *serving) overdue(now time.Time) bool {
+	stall := v.progress.next()
+	return now.Sub(v.beaten) >= poll || !stall.IsZero() && !stall.After(now)
+}
+
+// wait is how long the loop may wait for something to happen.
+func (v *serving) wait(now time.Time, due bool, failures int, able bool) time.Duration {
+	if failures > 0 {
+		return min(time.Duration(failures)*poll/2, 10*time.Second)
+	}
+	next := v.beaten.Add(poll)
+	if due {
+		next = v.beaten.Add(wakeGap)
+	}
+	if able {
+		times := []time.Time{v.lanes.next(), v.progress.next(), v.smalls.again}
+		if v.full {
+			times = append(times, v.flights.nextSlow())
+		}
+		for _, t := range times {
+			if !t.IsZero() && t.Before(next) {
+				next = t
+			}
+		}
+	}
+	return next.Sub(now)
 }
 
 // woken reports whether Wake was called.
@@ -267,9 +321,7 @@ func (v *serving) record(ctx context.Context, writer int16, rs []result) (mark i
 // flusher.
 func (v *serving) recorded(writer int16, mark int64, rs []result) {
 	v.journal.recorded(writer, mark, rs)
-	if v.flights.recorded(rs) {
-		v.Wake() // perhaps the end of a batch
-	}
+	v.flights.recorded(rs)
 }
 
 func (v *serving) alert(alerts []queue.Alert) {

@@ -34,9 +34,11 @@ type domainName struct {
 // A domain is known to a batch when its answer still holds, or when it was
 // asked for since the batch was submitted: a TTL shorter than the survey of all
 // must not have it begin again and again.
+const unknownDomainSQL = `(k.surveyed_at IS NULL OR k.surveyed_until <= now() AND k.surveyed_at < b.submitted_at)`
+
 const unknownSQL = `
 FROM enotify.batch b JOIN enotify.batch_domain d ON d.batch_id = b.id JOIN enotify.domain k ON k.id = d.domain_id
-WHERE b.id = $1 AND d.intent_seq < d.last_seq AND (k.surveyed_at IS NULL OR k.surveyed_until <= now() AND k.surveyed_at < b.submitted_at)`
+WHERE b.id = $1 AND d.intent_seq < d.last_seq AND ` + unknownDomainSQL
 
 // The domains of most recipients first: they end last.
 const unknownDomainsSQL = `SELECT k.id, k.name ` + unknownSQL + ` AND k.grp = ANY ($2) ORDER BY d.last_seq - d.intent_seq DESC`

@@ -29,7 +29,12 @@ func siteOf(l *lane) string {
 
 // choose chooses where messages of a lane leave from now.
 func (v *serving) choose(l *lane, now time.Time) choice {
-	b, site := v.batches.active[l.batch], siteOf(l)
+	return v.source(v.batches.active[l.batch], l, now)
+}
+
+// source is choose for a lane of a batch that is not under way.
+func (v *serving) source(b standing, l *lane, now time.Time) choice {
+	site := siteOf(l)
 	held := func(netip.Addr) time.Time { return time.Time{} }
 	if h, ok := v.Admission.(egressHolder); ok {
 		held = func(addr netip.Addr) time.Time { return h.Held(site, addr.String(), now) }

@@ -98,7 +98,8 @@ func (v *serving) survey(ctx context.Context) error {
 				v.log.Warn("the sites of a batch could not be surveyed; trying again", "batch", b.ID, "error", err)
 			}
 			if news {
-				v.Wake()
+				v.found.Store(true)
+				v.flights.tell()
 			}
 		})
 	}

@@ -9,29 +9,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A batch may begin when the sites of its domains are known, its pool has an address,
-// and the guard has found for every active address of the pool at live nodes that it
-// may send for the client. A batch that has begun goes on as long as any node may send
-// it: a node that joined since and may not gets none of it.
+// A batch may take the turn when the sites of its domains are known, and the guard
+// lets it.
 const eligibleSQL = `
-SELECT b.id, b.priority FROM enotify.batch b CROSS JOIN LATERAL (SELECT enotify.batch_pool(b.pool, b.priority, b.client_id) AS name) p
-WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND b.expires_at > now()
-  AND b.surveyed_at IS NOT NULL
-  AND NOT EXISTS (SELECT FROM enotify.client c WHERE c.id = b.client_id AND c.refused_at IS NOT NULL)
-  AND EXISTS (SELECT FROM enotify.live_egress e WHERE e.pool = p.name AND e.state = 'active')
-  AND NOT ` + outOfPlanSQL + `
-  AND NOT EXISTS (
-	SELECT FROM enotify.live_egress e
-	WHERE e.pool = p.name AND e.state = 'active'
-	  AND (NOT EXISTS (SELECT FROM enotify.verdict v
-	                   WHERE v.client_id = b.client_id AND v.identity = 'mailfrom' AND v.egress = e.address AND v.superseded_at IS NULL AND v.valid_until > now())
-	       OR EXISTS (SELECT FROM enotify.verdict v
-	                  WHERE v.client_id = b.client_id AND v.egress = e.address AND v.superseded_at IS NULL AND (v.blocks AND b.started_at IS NULL OR v.result = 'temperror'))))
-  AND (b.started_at IS NULL OR EXISTS (SELECT FROM enotify.node n WHERE n.live_until > now() AND enotify.may_send(n.id, b.client_id, p.name)))
-ORDER BY b.priority DESC, b.submitted_at, b.id LIMIT 1`
+SELECT b.id, b.priority FROM enotify.next_batches(1, true) n (id) JOIN enotify.batch b ON b.id = n.id`
 
 // lockNextSQL passes over a batch whose content an application is replacing.
-const lockNextSQL = eligibleSQL + ` FOR NO KEY UPDATE OF b SKIP LOCKED`
+const lockNextSQL = `
+SELECT b.id, b.priority FROM enotify.next_batches(20, true) WITH ORDINALITY n (id, place) JOIN enotify.batch b ON b.id = n.id
+WHERE b.state = 'queued' ORDER BY n.place LIMIT 1 FOR NO KEY UPDATE OF b SKIP LOCKED`
 
 const (
 	lockTurnsSQL   = `SELECT FROM enotify.batch WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE`
@@ -93,8 +79,9 @@ func (t turns) held() []turn {
 }
 
 // takeTurn gives the turn to the batch that should have it, and returns the turns
-// as they are then. A batch of higher priority takes it at once.
-func (db *store) takeTurn(ctx context.Context) (t turns, err error) {
+// as they are then. A batch of higher priority takes it at once. With keep no batch
+// begins.
+func (db *store) takeTurn(ctx context.Context, keep bool) (t turns, err error) {
 	t, c, err := db.decide(ctx, db.pool, false)
 	if err != nil {
 		return t, err
@@ -104,7 +91,7 @@ func (db *store) takeTurn(ctx context.Context) (t turns, err error) {
 			return t, err
 		}
 	}
-	if c.begin.ID == 0 {
+	if c.begin.ID == 0 || keep {
 		return t, nil
 	}
 	// A domain that cannot move to the group of its site now is safe where it is.

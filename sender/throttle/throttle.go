@@ -101,6 +101,37 @@ func (t *Throttle) admit(name string, want int, urgent bool, now time.Time) (n i
 	return n, w
 }
 
+// AdmitAll admits so many messages to each of several domains, or none of them:
+// what is admitted in part, and given back, would cost a slow domain its rate.
+func (t *Throttle) AdmitAll(want map[string]int, urgent bool, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sites := make(map[*site]int, len(want))
+	for name, n := range want {
+		d := t.domain(name, now)
+		room, _, _ := t.room(d, now)
+		if d.site != nil {
+			if !urgent && !t.turns.has(d.site, now) {
+				return false
+			}
+			room -= sites[d.site]
+			sites[d.site] += n
+		}
+		if n > room || d.bucket.tokens(now) < float64(n) {
+			return false
+		}
+	}
+	for s, n := range sites {
+		if s.bucket.tokens(now) < float64(n) {
+			return false
+		}
+	}
+	for name, n := range want {
+		t.begin(t.domain(name, now), n, now)
+	}
+	return true
+}
+
 // Done is told of every admitted message when its attempt has ended. It gives
 // the place free, learns, and returns the site that has a free place now, ""
 // if the domain has no site yet.

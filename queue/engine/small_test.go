@@ -1,0 +1,144 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"enotify/queue"
+	"enotify/queue/queuetest"
+)
+
+// many submits small batches to the domains, and returns their numbers in the order
+// of their turns.
+func many(f *queuetest.Fixture, n int, names ...string) (batches []int64) {
+	f.Helper()
+	for i := range n {
+		batches = append(batches, f.Enqueue(fmt.Sprintf("small%d", i), len(names), names...))
+	}
+	return batches
+}
+
+// Small batches take their turns in a few transactions, in their order, and come up
+// one after the other: no domain serves two at once, though all have the same.
+func TestSmallBatchesShareTransactions(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	var c crossing
+	var mu sync.Mutex
+	var order []int64
+	s := f.Server("n1", c.watch(func(ctx context.Context, m queue.Message) queue.Outcome {
+		mu.Lock()
+		if !slices.Contains(order, m.Batch.ID) {
+			order = append(order, m.Batch.ID)
+		}
+		mu.Unlock()
+		return queuetest.Deliver(ctx, m)
+	}))
+	s.Admission = whole{}
+	batches := many(f, 200, "a.example", "b.example", "c.example")
+	f.Serve(s)
+
+	if !cmp.Equal(order, batches) {
+		t.Errorf("order of the first messages: got %v, want that of the turns", order)
+	}
+	if len(c.met) > 0 {
+		t.Errorf("domains that served two batches at once: %d times, as %s", len(c.met), c.met[0])
+	}
+	if got := queuetest.Query[int](f, `SELECT count(DISTINCT started_at)::int FROM enotify.batch`); got > 20 {
+		t.Errorf("transactions in which 200 batches took the turn: got %d, want at most 20", got)
+	}
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.batch_log WHERE to_state = 'sending'`); got != 200 {
+		t.Errorf("turns in the log: got %d, want 200", got)
+	}
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.outcome WHERE state = 'delivered'`); got != 600 {
+		t.Errorf("delivered: got %d, want 600", got)
+	}
+	f.Balances()
+}
+
+// An urgent small batch takes the turn from a large one in one transaction, and
+// gives it back: the large one goes on with what it had begun.
+func TestUrgentSmallBatchBorrowsTheTurn(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	release := make(chan struct{})
+	s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+		if m.Batch.Priority == 0 {
+			<-release
+		}
+		return queuetest.Deliver(ctx, m)
+	})
+	s.Admission, s.MaxInFlight = whole{}, 100
+	large := f.Enqueue("newsletter", 1000, domains(20)...)
+	node(f, s)
+	await(f, `SELECT sending > 0 FROM enotify.batch_status WHERE id = $1`, large)
+	urgent := queuetest.Query[int64](f, `SELECT enotify.enqueue('flood', 'info@town.example', 'Flood', 'Leave.', '{x@near.example}', priority => 10)`)
+	await(f, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, urgent)
+	moves := queuetest.Query[string](f, `SELECT string_agg(b.idem_key || ' ' || l.to_state, ', ' ORDER BY l.at) FROM enotify.batch_log l JOIN enotify.batch b ON b.id = l.batch_id
+		WHERE l.xmin = (SELECT o.xmin FROM enotify.batch_log o WHERE o.batch_id = $1 AND o.to_state = 'retrying')`, urgent)
+	if want := "newsletter queued, flood sending, flood retrying, newsletter sending"; moves != want {
+		t.Errorf("moves in the transaction of the turn: got %s, want %s", moves, want)
+	}
+	close(release)
+	await(f, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, large)
+	f.SentOnce(1001)
+	f.Balances()
+}
+
+// A small batch whose messages wait for those of another is paused like any other:
+// they are not sent, and go out once when it is resumed.
+func TestSmallBatchIsPausedWhileItWaits(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	release := make(chan struct{})
+	s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+		if m.Address == "x@a.example" {
+			<-release
+		}
+		return queuetest.Deliver(ctx, m)
+	})
+	s.Admission = whole{}
+	node(f, s)
+	await(f, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, f.Enqueue("first", 1, "a.example"))
+	f.Exec(`SELECT enotify.enqueue('x', 'info@town.example', 's', 't', '{x@a.example}'), enotify.enqueue('y', 'info@town.example', 's', 't', '{y@a.example}')`)
+	await(f, `SELECT state = 'retrying' FROM enotify.batch WHERE idem_key = 'y'`)
+	f.Exec(`SELECT enotify.pause_batch(id) FROM enotify.batch WHERE idem_key = 'y'`)
+	await(f, `SELECT max(at) + interval '1 second' < clock_timestamp() FROM enotify.batch_log WHERE to_state = 'paused'`)
+	close(release)
+	await(f, `SELECT state = 'done' FROM enotify.batch WHERE idem_key = 'x'`)
+	await(f, `SELECT deferred = 1 FROM enotify.batch_status WHERE idem_key = 'y'`)
+	if got := f.Sent()["y@a.example"]; got != 0 {
+		t.Errorf("messages of the paused batch: got %d, want 0", got)
+	}
+	f.Exec(`SELECT enotify.resume_batch(id) FROM enotify.batch WHERE idem_key = 'y'`)
+	await(f, `SELECT state = 'done' FROM enotify.batch WHERE idem_key = 'y'`)
+	f.SentOnce(3)
+	f.Balances()
+}
+
+// A small batch that does not get room takes the turn like a large one, and holds up
+// nobody for longer.
+func TestSmallBatchWithoutRoom(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	s := f.Server("n1", queuetest.Deliver)
+	s.Admission = &cramped{}
+	batches := many(f, 5, "a.example", "b.example")
+	f.Serve(s)
+	for _, batch := range batches {
+		if got, want := f.States(batch), map[string]int{"delivered": 2}; !cmp.Equal(got, want) {
+			t.Errorf("states of batch %d: got %v, want %v", batch, got, want)
+		}
+	}
+}
+
+// cramped has no room for a batch as a whole.
+type cramped struct{ queuetest.Unlimited }
+
+func (cramped) AdmitAll(map[string]int, bool, time.Time) bool { return false }
