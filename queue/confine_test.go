@@ -116,8 +116,8 @@ func TestApplicationLoginStaysInside(t *testing.T) {
 		{`INSERT INTO enotify.recipient_in (batch_id, address, owner) VALUES (1, 'x@a.example', 10)`, denied},
 		{`INSERT INTO enotify.recipient_in (batch_id, address) VALUES (1, 'x@a.example') RETURNING owner`, denied},
 		{`SELECT enotify.create_batch('long', 'info@town.example', repeat('s', 10000000))`, `the subject has 10000000 characters, where 900 are allowed`},
-		{`SELECT enotify.create_batch(repeat('k', 201), 'info@town.example', 's')`, `"batch_idem_key_check"`},
-		{`SELECT enotify.create_batch('p', 'info@town.example', 's', list_unsubscribe => 'javascript:alert(1)')`, `"batch_list_unsubscribe_check"`},
+		{`SELECT enotify.create_batch(repeat('k', 201), 'info@town.example', 's')`, `the idem_key has 201 characters`},
+		{`SELECT enotify.create_batch('p', 'info@town.example', 's', list_unsubscribe => 'javascript:alert(1)')`, `list_unsubscribe is no https: or mailto: URI`},
 	} {
 		refusedBy(t, app, try[0], try[1])
 	}

@@ -41,10 +41,10 @@ func TestLimitsOfContent(t *testing.T) {
 	for sql, want := range map[string]string{
 		attach(`repeat('ä', 201), 'x'`):                          "has 201 characters, where 1 to 200 are allowed",
 		attach(`E'a\tb', 'x'`):                                   "holds a quote, slash, backslash or control character",
-		attach(`'a', 'x', 'text/plain; x'`):                      "attachment_content_type_check",
-		attach(`'a', 'x', E'text/plain; x=\r\ny'`):               "attachment_content_type_check",
-		attach(`'a', 'x', 'image/png', 'a b'`):                   "attachment_content_id_check",
-		attach(`'a', 'x', 'image/png', 'a>'`):                    "attachment_content_id_check",
+		attach(`'a', 'x', 'text/plain; x'`):                      "is no media type",
+		attach(`'a', 'x', E'text/plain; x=\r\ny'`):               "is no media type",
+		attach(`'a', 'x', 'image/png', 'a b'`):                   "holds a space, quote or angle bracket",
+		attach(`'a', 'x', 'image/png', 'a>'`):                    "holds a space, quote or angle bracket",
 		attach(`'a', convert_to(repeat('x', 26214401), 'UTF8')`): "where 25 are allowed",
 	} {
 		refused(f, sql, want, batch)

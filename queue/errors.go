@@ -144,7 +144,7 @@ func AsRefusal(err error) error {
 	switch {
 	case known:
 		r.text = text
-	case no.Code == "23514": // check_violation
+	case no.Code == "23514" && no.ConstraintName != "": // check_violation, by none of our functions
 		r.text = "a value for the table " + no.TableName + " is not allowed there"
 	}
 	switch {

@@ -223,6 +223,15 @@ func seen(ctx context.Context, db *queue.DB) error {
 	return err
 }
 
+// seesAll refuses a login that sees only some of the batches.
+func seesAll(ctx context.Context, db *queue.DB) error {
+	login, err := db.Login(ctx)
+	if err == nil && !login.Admin && !login.Sender {
+		err = queue.ErrDenied
+	}
+	return err
+}
+
 // onQueue is a verb that needs the queue at once.
 func (a *app) onQueue(verb func(ctx context.Context, db *queue.DB, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {

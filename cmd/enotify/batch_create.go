@@ -184,6 +184,9 @@ func (c createFlags) read(stdin io.Reader, now time.Time) (d queue.Draft, err er
 		if *t.at, err = figures.ParseMoment(t.text, now); err != nil {
 			return d, exit.Usagef("%s: %w", t.flag, err)
 		}
+		if t.at.Year() < 2000 { // the zero time would be no time
+			return d, exit.Usagef("%s %s: want a time from the year 2000 on", t.flag, t.text)
+		}
 	}
 	for _, body := range []struct {
 		file string

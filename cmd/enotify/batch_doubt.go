@@ -56,6 +56,9 @@ their own disk instead, and they write it again.`,
 				}
 			}
 			if len(ids) == 0 {
+				if err := seen(ctx, db); err != nil {
+					return err
+				}
 				a.hint("no batch was under way in this database")
 				return a.print([]doubted{}, func(*term.Page) {})
 			}

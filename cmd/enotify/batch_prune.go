@@ -43,6 +43,9 @@ steps beside the sending; it can be interrupted and started again.`,
 				recipients += b.Total
 			}
 			if len(batches) == 0 {
+				if err := seen(ctx, db); err != nil {
+					return err
+				}
 				a.hint("no batch finished longer ago than %s and is there in full", olderThan)
 			}
 			if dryRun || len(batches) == 0 {

@@ -293,6 +293,11 @@ Exit codes, with ID: 0 done; 2 blocked; 1 cancelled, or an error.`,
 				w.ID = id
 			}
 			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
+				if w.ID == 0 { // an application would wait for ever while others are sent
+					if err := seesAll(ctx, db); err != nil {
+						return err
+					}
+				}
 				w.DB = db
 				return w.Run(ctx)
 			})

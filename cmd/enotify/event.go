@@ -45,6 +45,9 @@ func (a *app) eventListCmd() *cobra.Command {
 				case len(found) == limit:
 					a.hint("there may be more: --after %d", found[limit-1].ID)
 				case len(found) == 0:
+					if err := seen(ctx, db); err != nil {
+						return err
+					}
 					a.hint("no event; enotify event show says whether they are recorded")
 				}
 				return a.print(found, func(p *term.Page) { layEvents(p, found) })

@@ -23,17 +23,21 @@ func (a *app) logger() *slog.Logger {
 }
 
 func (a *app) logHandler(w io.Writer, level slog.Level) slog.Handler {
-	options := &slog.HandlerOptions{Level: level, ReplaceAttr: nameLevel}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: inWords}
 	if a.logFormat == "json" {
 		return slog.NewJSONHandler(w, options)
 	}
 	return slog.NewTextHandler(w, options)
 }
 
-// nameLevel names the level of attempts, which slog would call DEBUG+2.
-func nameLevel(groups []string, attr slog.Attr) slog.Attr {
+// inWords names the level of attempts, which slog would call DEBUG+2, and says what
+// PostgreSQL answered as an error of a verb does.
+func inWords(groups []string, attr slog.Attr) slog.Attr {
 	if level, ok := attr.Value.Any().(slog.Level); ok && len(groups) == 0 && attr.Key == slog.LevelKey && level == queue.LevelAttempt {
 		attr.Value = slog.StringValue("ATTEMPT")
+	}
+	if err, ok := attr.Value.Any().(error); ok {
+		attr.Value = slog.StringValue(queue.AsRefusal(err).Error())
 	}
 	return attr
 }

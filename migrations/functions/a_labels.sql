@@ -19,4 +19,4 @@ END $$;
 
 COMMENT ON FUNCTION enotify.a_labels IS 'a domain in lower case and A-labels; a trailing dot stays';
 
-GRANT EXECUTE ON FUNCTION enotify.a_labels TO enotify_app, enotify_admin;
+GRANT EXECUTE ON FUNCTION enotify.a_labels TO enotify_app, enotify_admin, enotify_sender;

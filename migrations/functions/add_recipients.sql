@@ -4,6 +4,9 @@ CREATE OR REPLACE FUNCTION enotify.add_recipients(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE added int;
 BEGIN
+    IF batch IS NULL THEN
+        RAISE EXCEPTION 'no batch NULL of yours' USING ERRCODE = 'no_data_found';
+    END IF;
     IF data IS NOT NULL AND cardinality(data) <> cardinality(addresses) THEN
         RAISE EXCEPTION '% addresses but % data', cardinality(addresses), cardinality(data)
             USING ERRCODE = 'array_subscript_error';

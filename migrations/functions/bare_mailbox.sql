@@ -33,4 +33,4 @@ END $$;
 
 COMMENT ON FUNCTION enotify.bare_mailbox IS 'mailbox() for the addresses that need more than lower case';
 
-GRANT EXECUTE ON FUNCTION enotify.bare_mailbox TO enotify_app, enotify_admin;
+GRANT EXECUTE ON FUNCTION enotify.bare_mailbox TO enotify_app, enotify_admin, enotify_sender;

@@ -97,7 +97,8 @@ BEGIN
         END IF;
     END IF;
     ends := coalesce(expires_at, greatest(starts, opens) + interval '3 days');
-    problem := coalesce(enotify.content_problem(subject, body_text, body_html),
+    problem := coalesce(enotify.fields_problem(idem_key, from_name, list_unsubscribe, on_unknown, lang),
+                        enotify.content_problem(subject, body_text, body_html),
                         enotify.headers_problem(coalesce(headers, '{}')));
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION '%', problem USING ERRCODE = 'check_violation';

@@ -17,4 +17,4 @@ END $$;
 COMMENT ON FUNCTION enotify.data_shape IS
     'which fields of merge data have a value, and which of the values are empty; NULL: no field has one';
 
-GRANT EXECUTE ON FUNCTION enotify.data_shape TO enotify_admin;
+GRANT EXECUTE ON FUNCTION enotify.data_shape TO enotify_admin, enotify_sender;

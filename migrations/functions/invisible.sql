@@ -20,4 +20,4 @@ END $$;
 COMMENT ON FUNCTION enotify.invisible IS
     'the first character of an address that nobody sees (Default_Ignorable_Code_Point), by number and name; NULL: none';
 
-GRANT EXECUTE ON FUNCTION enotify.invisible TO enotify_app, enotify_admin;
+GRANT EXECUTE ON FUNCTION enotify.invisible TO enotify_app, enotify_admin, enotify_sender;

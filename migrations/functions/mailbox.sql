@@ -15,4 +15,4 @@ COMMENT ON FUNCTION enotify.mailbox IS
     'the address without what spreadsheets and mail programs put around it, its local part in NFC, its domain in lower '
     'case and A-labels; does not check it, see mailbox_problem()';
 
-GRANT EXECUTE ON FUNCTION enotify.mailbox TO enotify_app, enotify_admin;
+GRANT EXECUTE ON FUNCTION enotify.mailbox TO enotify_app, enotify_admin, enotify_sender;

@@ -3,4 +3,4 @@ LANGUAGE sql IMMUTABLE AS $$ SELECT split_part(mailbox, '@', -1) $$;
 
 COMMENT ON FUNCTION enotify.mailbox_domain IS 'the part after the last @';
 
-GRANT EXECUTE ON FUNCTION enotify.mailbox_domain TO enotify_admin;
+GRANT EXECUTE ON FUNCTION enotify.mailbox_domain TO enotify_admin, enotify_sender;

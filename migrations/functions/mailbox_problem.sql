@@ -39,4 +39,4 @@ $$;
 COMMENT ON FUNCTION enotify.mailbox_problem IS
     'why mail cannot be sent to this mailbox (RFC 5321 §4.1.2); NULL: it can. Takes the result of mailbox()';
 
-GRANT EXECUTE ON FUNCTION enotify.mailbox_problem TO enotify_app, enotify_admin;
+GRANT EXECUTE ON FUNCTION enotify.mailbox_problem TO enotify_app, enotify_admin, enotify_sender;

@@ -55,4 +55,4 @@ END $$;
 
 COMMENT ON FUNCTION enotify.punycode IS 'Punycode of one label, RFC 3492 §6.3';
 
-GRANT EXECUTE ON FUNCTION enotify.punycode TO enotify_app, enotify_admin;
+GRANT EXECUTE ON FUNCTION enotify.punycode TO enotify_app, enotify_admin, enotify_sender;

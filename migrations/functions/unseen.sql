@@ -8,4 +8,4 @@ $$;
 
 COMMENT ON FUNCTION enotify.unseen IS 'characters that nobody sees, for a regular expression: [ and ] go around them';
 
-GRANT EXECUTE ON FUNCTION enotify.unseen TO enotify_app, enotify_admin;
+GRANT EXECUTE ON FUNCTION enotify.unseen TO enotify_app, enotify_admin, enotify_sender;

@@ -20,18 +20,26 @@ type grid struct {
 // Table prints rows in columns under a header, or without one if header is nil.
 // Unlike text/tabwriter it aligns numbers to the right and counts the columns
 // before it paints. A table with a header that is wider than the page breaks the
-// texts in its cells; where that is not enough, each row becomes a paragraph.
+// texts in its cells; where that is not enough, the last texts of a row stand below
+// it; and where even that is not, each row becomes a paragraph.
 func (p *Page) Table(header []string, rows ...[]string) {
 	g := measure(header, rows)
-	if p.Columns > 0 && header != nil && !g.narrow(p.Columns) {
-		p.paragraphs(g)
-		return
+	beside := len(g.width) // columns that stand beside each other
+	if p.Columns > 0 && header != nil {
+		beside = g.fit(p.Columns)
 	}
-	if header != nil {
-		p.row(g, header, func(string) Style { return Bold })
+	if beside > 0 && header != nil {
+		p.row(g, header[:min(beside, len(header))], func(string) Style { return Bold })
 	}
-	for _, row := range g.rows {
-		p.row(g, row, StyleOf)
+	for n, row := range g.rows {
+		if beside == 0 && n > 0 {
+			p.Line("")
+		}
+		here := min(beside, len(row))
+		if here > 0 {
+			p.row(g, row[:here], StyleOf)
+		}
+		p.below(g, row, here)
 	}
 }
 
@@ -58,26 +66,39 @@ func measure(header []string, rows [][]string) *grid {
 	return g
 }
 
-// narrow gives the widest columns of text less room, until the table fits. It
-// reports whether that was enough.
-func (g *grid) narrow(columns int) bool {
+// fit makes the columns fit the page, and returns how many of them stand beside each
+// other: all, or all but the last texts, or none.
+func (g *grid) fit(columns int) (beside int) {
+	const fewest = 3 // columns that still make a table
+	for beside = len(g.width); beside >= min(fewest, len(g.width)); beside-- {
+		if width, ok := g.narrowed(beside, columns); ok {
+			copy(g.width, width)
+			return beside
+		}
+		if g.right[beside-1] {
+			break
+		}
+	}
+	return 0
+}
+
+// narrowed gives the widest texts of the first n columns less room, until they fit
+// the page, and reports whether that was enough.
+func (g *grid) narrowed(n, columns int) (width []int, ok bool) {
 	const least = 14 // columns, that a text is still readable in
+	width = slices.Clone(g.width[:n])
 	for {
-		total := -gap
-		widest := -1
-		for i, w := range g.width {
+		total, widest := -gap, -1
+		for i, w := range width {
 			total += w + gap
-			if !g.right[i] && w > max(least, Width(g.title(i))) && (widest < 0 || w > g.width[widest]) {
+			if !g.right[i] && w > max(least, Width(g.title(i))) && (widest < 0 || w > width[widest]) {
 				widest = i
 			}
 		}
-		if total <= columns {
-			return true
+		if total <= columns || widest < 0 {
+			return width, total <= columns
 		}
-		if widest < 0 {
-			return false
-		}
-		g.width[widest] = max(least, Width(g.title(widest)), g.width[widest]-(total-columns))
+		width[widest] = max(least, Width(g.title(widest)), width[widest]-(total-columns))
 	}
 }
 
@@ -136,28 +157,27 @@ func fold(text string, width int) []string {
 	return lines
 }
 
-// paragraphs prints each row as lines of title and value. What is empty is left
-// out, and so is a zero.
-func (p *Page) paragraphs(g *grid) {
-	label := 0
-	for _, title := range g.header {
-		label = max(label, Width(title))
+// below prints the cells of a row from one on as lines of title and value, under the
+// row, or as a paragraph where no cell stands in the row. What is empty is left out,
+// and so is a zero.
+func (p *Page) below(g *grid, row []string, from int) {
+	indent, label := "", 0
+	if from > 0 {
+		indent = strings.Repeat(" ", 2*gap)
 	}
-	for n, row := range g.rows {
-		if n > 0 {
-			p.Line("")
+	for i := from; i < len(g.width); i++ {
+		label = max(label, Width(g.title(i)))
+	}
+	for i := from; i < len(row); i++ {
+		if row[i] == "" || row[i] == "0" && i > 0 {
+			continue
 		}
-		for i, cell := range row {
-			if cell == "" || cell == "0" && i > 0 {
-				continue
+		for k, line := range fold(row[i], max(10, p.Columns-len(indent)-label-gap)) {
+			title := ""
+			if k == 0 {
+				title = g.title(i)
 			}
-			for k, line := range fold(cell, max(10, p.Columns-label-gap)) {
-				title := ""
-				if k == 0 {
-					title = g.title(i)
-				}
-				p.Line("%s%s%s", p.Paint(Pad(title, label), Bold), strings.Repeat(" ", gap), p.Paint(line, StyleOf(cell)))
-			}
+			p.Line("%s%s%s%s", indent, p.Paint(Pad(title, label), Bold), strings.Repeat(" ", gap), p.Paint(line, StyleOf(row[i])))
 		}
 	}
 }
