@@ -203,6 +203,7 @@ CREATE TABLE enotify.batch (
     edits            int  NOT NULL DEFAULT 0,
     fault            text NOT NULL DEFAULT '',
     paused_with_all  boolean NOT NULL DEFAULT false,
+    tls_report       boolean NOT NULL DEFAULT false,
     created_by       name NOT NULL DEFAULT session_user,
     created_at       timestamptz NOT NULL DEFAULT now(),
     submitted_at     timestamptz,
@@ -278,6 +279,8 @@ COMMENT ON COLUMN enotify.batch.fault IS
     'until its content is replaced (replace_content). Empty: none is known';
 COMMENT ON COLUMN enotify.batch.paused_with_all IS
     'pause_batches() paused it: resume_batches() puts it back. A batch that was paused for itself stays paused';
+COMMENT ON COLUMN enotify.batch.tls_report IS
+    'it is a report that a node made on failures of TLS (send_tls_report): it is sent whatever MTA-STS and DANE say';
 COMMENT ON COLUMN enotify.batch.created_by IS 'login that created it';
 COMMENT ON COLUMN enotify.batch.created_at IS 'when it was created';
 COMMENT ON COLUMN enotify.batch.submitted_at IS 'when it was submitted; NULL: it is a draft, or was cancelled as one';

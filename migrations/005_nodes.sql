@@ -42,6 +42,49 @@ COMMENT ON COLUMN enotify.mta_sts.policy IS 'the policy, in the form of RFC 8461
 COMMENT ON COLUMN enotify.mta_sts.fetched_at IS 'when it was fetched';
 COMMENT ON COLUMN enotify.mta_sts.until IS 'when it ends, unless it is fetched again';
 
+CREATE TABLE enotify.tls_result (
+    day      date   NOT NULL,
+    domain   text   NOT NULL CHECK (length(domain) <= 255),
+    shape    uuid   NOT NULL,
+    policy   jsonb  NOT NULL CHECK (pg_column_size(policy) <= 65536),
+    failure  jsonb  CHECK (pg_column_size(failure) <= 8192),
+    sessions bigint NOT NULL CHECK (sessions > 0),
+    PRIMARY KEY (day, domain, shape)
+);
+COMMENT ON TABLE  enotify.tls_result IS
+    'how TLS with mail hosts ended: connections per recipient domain and day that ended alike, at most 100 rows each. '
+    'Removed when the report of the day (RFC 8460) is done, or after 3 days';
+COMMENT ON COLUMN enotify.tls_result.day IS 'in UTC';
+COMMENT ON COLUMN enotify.tls_result.domain IS 'recipient domain';
+COMMENT ON COLUMN enotify.tls_result.shape IS 'a hash of policy and failure';
+COMMENT ON COLUMN enotify.tls_result.policy IS 'the policy that held, in the form of RFC 8460 §4.4';
+COMMENT ON COLUMN enotify.tls_result.failure IS
+    'why it was not met, in the form of RFC 8460 §4.4; NULL: it was met';
+COMMENT ON COLUMN enotify.tls_result.sessions IS 'connections; one that carries mail of two domains counts for both';
+
+CREATE TABLE enotify.tls_report (
+    day           date NOT NULL,
+    domain        text NOT NULL CHECK (length(domain) <= 255),
+    claimed_until timestamptz NOT NULL,
+    tries         int NOT NULL DEFAULT 1,
+    batch_id      bigint,
+    posted        text[] NOT NULL DEFAULT '{}',
+    finished_at   timestamptz,
+    result        text NOT NULL DEFAULT '' CHECK (length(result) <= 1000),
+    PRIMARY KEY (day, domain)
+);
+COMMENT ON TABLE  enotify.tls_report IS
+    'the daily report on TLS to a recipient domain (RFC 8460): its row makes sure that there is one. Kept for 30 days';
+COMMENT ON COLUMN enotify.tls_report.day IS 'in UTC';
+COMMENT ON COLUMN enotify.tls_report.domain IS 'recipient domain';
+COMMENT ON COLUMN enotify.tls_report.claimed_until IS 'a node is at it; past this time another one may try';
+COMMENT ON COLUMN enotify.tls_report.tries IS 'nodes that have been at it';
+COMMENT ON COLUMN enotify.tls_report.batch_id IS
+    'the batch that mails it, which was made in the same transaction; NULL: none';
+COMMENT ON COLUMN enotify.tls_report.posted IS 'https addresses that have taken it';
+COMMENT ON COLUMN enotify.tls_report.finished_at IS 'when nothing was left to do; NULL: not yet';
+COMMENT ON COLUMN enotify.tls_report.result IS 'what became of it; for people';
+
 CREATE TABLE enotify.pace (
     kind       text NOT NULL CHECK (kind IN ('site', 'domain')),
     name       text NOT NULL,

@@ -22,7 +22,7 @@ GRANT SELECT ON
     enotify.outcome, enotify.pace, enotify.pool,
     enotify.preflight, enotify.recipient, enotify.recipient_in, enotify.report, enotify.retry, enotify.send_window,
     enotify.site,
-    enotify.suppression, enotify.verdict, enotify.warmup
+    enotify.suppression, enotify.tls_report, enotify.tls_result, enotify.verdict, enotify.warmup
     TO enotify_admin, enotify_sender;
 
 GRANT INSERT, UPDATE, DELETE ON
@@ -47,7 +47,7 @@ GRANT INSERT, UPDATE, DELETE ON
     enotify.egress_day, enotify.egress_rate,
     enotify.mta_sts, enotify.client_sent, enotify.send_window,
     enotify.node, enotify.node_mark, enotify.outcome, enotify.pace, enotify.report, enotify.retry, enotify.suppression,
-    enotify.verdict
+    enotify.tls_report, enotify.tls_result, enotify.verdict
     TO enotify_sender;
 GRANT DELETE ON enotify.recipient_in TO enotify_sender;
 GRANT INSERT ON enotify.site TO enotify_sender;

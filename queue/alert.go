@@ -37,11 +37,12 @@ const (
 	AlertWentBack      = "database_went_back" // the database has forgotten what it had committed
 	AlertWebhook       = "webhook_disabled"   // a receiver of events has failed for days
 	AlertStalled       = "stalled"            // a batch does not move though its sites are open
+	AlertTLSReports    = "tls_reports"        // reports on TLS cannot be sent
 )
 
 // AlertKinds are all of them.
 var AlertKinds = []string{
-	AlertAuthRejected, AlertClientBlocked, AlertSpamBlock, AlertSmarthost, AlertContent, AlertComplaints, AlertDurability, AlertWentBack, AlertStalled,
+	AlertAuthRejected, AlertClientBlocked, AlertSpamBlock, AlertSmarthost, AlertContent, AlertComplaints, AlertDurability, AlertWentBack, AlertStalled, AlertTLSReports,
 }
 
 const raiseSQL = `SELECT enotify.raise_alert($1, $2, $3, $4, $5, $6)`

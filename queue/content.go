@@ -15,7 +15,7 @@ import (
 
 const contentSQL = `
 SELECT b.id, c.domain, b.from_address, b.from_name, b.reply_to, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''), c.dkim_selectors, b.subject, b.headers, b.body_text, b.body_html,
-       c.auto_submitted, c.precedence, b.edits, b.lang, b.list_unsubscribe, b.priority, b.created_at, b.started_at, b.expires_at, b.on_unknown
+       c.auto_submitted, c.precedence, b.edits, b.lang, b.list_unsubscribe, b.priority, b.created_at, b.started_at, b.expires_at, b.on_unknown, b.tls_report
 FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id WHERE b.id = ANY ($1)`
 
 const attachmentsSQL = `SELECT batch_id, filename, content_type, content_id, content FROM enotify.attachment WHERE batch_id = ANY ($1) ORDER BY batch_id, n`
@@ -85,7 +85,7 @@ func scanContent(row pgx.CollectableRow) (*Batch, error) {
 	var started *time.Time
 	var headers map[string]any
 	err := row.Scan(&b.ID, &b.Client, &b.From, &b.FromName, &b.ReplyTo, &b.ReturnPath, &b.Bounces.Mode, &b.Bounces.Domain, &b.DKIMSelectors, &b.Subject, &headers, &b.Text, &b.HTML,
-		&b.AutoSubmitted, &b.Precedence, &b.Edits, &b.Lang, &b.ListUnsubscribe, &b.Priority, &b.CreatedAt, &started, &b.ExpiresAt, &b.OnUnknown)
+		&b.AutoSubmitted, &b.Precedence, &b.Edits, &b.Lang, &b.ListUnsubscribe, &b.Priority, &b.CreatedAt, &started, &b.ExpiresAt, &b.OnUnknown, &b.TLSReport)
 	b.Headers = headerList(headers)
 	if started != nil {
 		b.StartedAt = *started

@@ -86,6 +86,7 @@
 //	write_results          before outcomes of a batch are written
 //	lock_results           to count its outcomes or to take them back
 //	lock_report            reports about one recipient, one after the other
+//	lock_tls_reports       who sends which report on TLS; nothing else is locked after it
 //	verdict rows           guard
 //	batch rows             every change of state
 //	batch_domain, retry, outcome, batch_count, suppression rows

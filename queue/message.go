@@ -71,6 +71,10 @@ type Batch struct {
 	StartedAt time.Time // of the first try: the Date: of every message, on every try; zero before it
 	ExpiresAt time.Time // no attempt begins after it
 	OnUnknown OnUnknown
+
+	// TLSReport: it is a report on failures of TLS (RFC 8460), which no policy of the
+	// receiver's may stop, and which only a node can make; see [DB.SendTLSReport].
+	TLSReport bool
 }
 
 // A Header is a field of the header that the application gives every message of

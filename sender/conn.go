@@ -33,14 +33,16 @@ type conn struct {
 
 	raw     net.Conn // as dialled: closing it ends everything
 	client  *smtp.Client
-	carried int           // messages handed over so far, refused ones with them
-	open    bool          // a transaction was begun and not ended: RSET before the next
-	secured TLSPolicy     // Opportunistic is in the clear
-	fitted  fitted        // see meets
-	broken  bool          // nothing more can be said on it
-	idleAt  time.Time     // when it was last put aside; zero when it never was
-	begunAt time.Time     // when it began to be opened
-	took    time.Duration // by the last message it took
+	carried int             // messages handed over so far, refused ones with them
+	open    bool            // a transaction was begun and not ended: RSET before the next
+	secured TLSPolicy       // Opportunistic is in the clear
+	fitted  fitted          // see meets
+	counted map[string]bool // recipient domains for whose reports it was counted
+	inClear bool            // since encryption had failed
+	broken  bool            // nothing more can be said on it
+	idleAt  time.Time       // when it was last put aside; zero when it never was
+	begunAt time.Time       // when it began to be opened
+	took    time.Duration   // by the last message it took
 
 	segments, block net.Buffers // of the message under way
 

@@ -132,6 +132,7 @@ func (s *Sender) dialHost(ctx context.Context, r route, host string, others func
 		}
 		c, err := s.connect(ctx, host, netip.AddrPortFrom(addr, s.port()), from, r.need(host))
 		s.distrust(r, host, err)
+		s.countTLS(r, host, c, err, from.addr, addr)
 		if err == nil {
 			s.dead.revive(at)
 			c.site, c.egress, c.from, c.rules, c.oneByOne = site, from.name, address(from.name), s.Rules, &s.oneByOne

@@ -11,6 +11,9 @@ import (
 // appendListFields adds the fields that make a message one of a list, and that
 // name its recipient by a signature of ours.
 func (s *Sender) appendListFields(buf []byte, m queue.Message) []byte {
+	if m.Batch.TLSReport { // to a machine
+		return buf
+	}
 	domain, keys := m.Batch.Bounces.At(s.BounceDomain), s.signing()
 	who := token.Subject{Batch: m.Batch.ID, Seq: m.Seq}
 	if m.Batch.ListUnsubscribe == "" && len(keys) > 0 && (s.PublicURL != "" || domain != "") {

@@ -12,6 +12,7 @@ import (
 
 	"enotify/sender/dane"
 	"enotify/sender/mtasts"
+	"enotify/sender/tlsrpt"
 	"enotify/spfguard/dns"
 )
 
@@ -26,6 +27,12 @@ type protection struct {
 	tlsa  []dns.TLSA // the certificate must fit one of these; nil: tls alone says
 	names []string   // of the certificate, for tlsa
 	err   error      // why the domain's mail may not go to this host; it wraps errNoTLS
+
+	// What is counted for the domain's report; see countTLS.
+	policy  tlsrpt.Policy      // that decides; Type "": none
+	flaw    string             // failure of every session under it; "" is none
+	testing *mtasts.Policy     // is tried, and has no effect
+	fetch   *mtasts.FetchError // why an MTA-STS policy that is announced could not be had
 }
 
 // A tlsaAnswer is what the DNS proved about the certificate of a host.
@@ -47,26 +54,36 @@ type tlsaAnswer struct {
 func decide(domain, host string, asked TLSPolicy, sts mtasts.Kept, tlsa tlsaAnswer) protection {
 	p := protection{tls: asked, by: "setting", why: "by the settings"}
 	usable := dane.Usable(tlsa.records)
+	if len(tlsa.records) > 0 || tlsa.err != nil {
+		p.policy = tlsaPolicy(host, tlsa.records)
+	}
 	switch {
 	case tlsa.err != nil:
+		p.flaw = tlsrpt.NotProved
 		p.by, p.err = "dane", fmt.Errorf("%w with %s: nobody knows whether it has TLSA records: %s", errDANE, host, tlsa.err.Error())
 		p.why = "the TLSA records of the host cannot be looked up, so it gets no mail"
 		return p
 	case len(usable) > 0:
 		return protection{
-			tls: Required, by: "dane", tlsa: usable, names: []string{host, domain},
+			tls: Required, by: "dane", tlsa: usable, names: []string{host, domain}, policy: p.policy,
 			why: fmt.Sprintf("DANE: %d TLSA records in signed DNS; the certificate must fit one", len(usable)),
 		}
 	case len(tlsa.records) > 0:
-		p.tls, p.by = max(asked, Required), "dane"
+		p.tls, p.by, p.flaw = max(asked, Required), "dane", tlsrpt.TLSAInvalid
 		p.why = "DANE: none of the TLSA records can be used, so encryption is mandatory and the certificate is not checked"
 	}
-	if sts.Policy.Mode != mtasts.Enforce {
+	switch {
+	case sts.Policy.Mode == mtasts.Testing && p.policy.Type == "":
+		p.policy, p.testing = stsPolicy(domain, sts.Policy), &sts.Policy
+		return p
+	case sts.Policy.Mode != mtasts.Enforce:
 		return p
 	}
+	p.policy, p.flaw = stsPolicy(domain, sts.Policy), ""
 	p.tls, p.by = Verified, "mta-sts"
 	p.why = fmt.Sprintf("MTA-STS policy %s of %s, in mode enforce until %s", sts.ID, domain, sts.Until().UTC().Format(time.RFC3339))
 	if !sts.Policy.Matches(host) {
+		p.flaw = tlsrpt.Invalid
 		p.err = fmt.Errorf("%w with %s: the MTA-STS policy of %s does not name this host; the domain's owner has to correct the policy or the MX", errNoTLS, host, domain)
 		p.why += ", which does not name this host, so it gets no mail"
 	}
@@ -93,9 +110,12 @@ func (s *Sender) protect(ctx context.Context, domain string, r route) (route, er
 	}
 	var err error
 	r.mxs = slices.DeleteFunc(slices.Clone(r.mxs), func(mx dns.MX) bool {
-		why := policies[mx.Host].err
+		p := policies[mx.Host]
+		why := p.err
 		if why == nil {
 			why = s.distrusted.why(domain, mx.Host, time.Now())
+		} else {
+			s.countRefused(r, mx.Host, p)
 		}
 		err = cmp.Or(err, why)
 		return why != nil
@@ -120,15 +140,20 @@ func (s *Sender) protections(ctx context.Context, domain string, r route) map[st
 		answers = s.tlsaOf(ctx, r.mxs)
 	}
 	var sts mtasts.Kept
+	var fetch *mtasts.FetchError
 	if s.STS != nil {
-		sts, _ = s.STS.Of(ctx, domain)
+		var err error
+		sts, err = s.STS.Of(ctx, domain)
+		_ = errors.As(err, &fetch) // else there is none
 	}
-	if len(answers) == 0 && sts.Policy.Mode != mtasts.Enforce {
+	if len(answers) == 0 && sts.Policy.Mode != mtasts.Enforce && sts.Policy.Mode != mtasts.Testing && fetch == nil {
 		return nil
 	}
 	policies := make(map[string]protection, len(r.mxs))
 	for _, mx := range r.mxs {
-		policies[mx.Host] = decide(domain, mx.Host, r.tls, sts, answers[mx.Host])
+		p := decide(domain, mx.Host, r.tls, sts, answers[mx.Host])
+		p.fetch = fetch
+		policies[mx.Host] = p
 	}
 	return policies
 }
@@ -244,7 +269,10 @@ func (s *Sender) distrust(r route, host string, err error) {
 		return
 	}
 	now := time.Now()
-	d := &s.distrusted
+	s.distrusted.add(names[1], host, distrust{now.Add(cmp.Or(s.DeadTime, time.Minute)), err}, now)
+}
+
+func (d *distrusted) add(domain, host string, why distrust, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.hosts == nil {
@@ -255,5 +283,5 @@ func (s *Sender) distrust(r route, host string, err error) {
 			delete(d.hosts, key)
 		}
 	}
-	d.hosts[[2]string{names[1], host}] = distrust{now.Add(cmp.Or(s.DeadTime, time.Minute)), err}
+	d.hosts[[2]string{domain, host}] = why
 }

@@ -20,6 +20,7 @@ import (
 type route struct {
 	site   string
 	egress []queue.Egress // that the message may leave from; none: any
+	domain string         // whose results of TLS are counted; "" counts none
 	ttl    time.Duration  // for which it holds
 	tls    TLSPolicy
 	// dane is what holds for single hosts instead of tls, see protect.

@@ -19,6 +19,7 @@ import (
 	"enotify/sender/dkim"
 	"enotify/sender/mtasts"
 	"enotify/sender/throttle"
+	"enotify/sender/tlsrpt"
 	"enotify/sender/token"
 	"enotify/spfguard/dns"
 )
@@ -83,6 +84,9 @@ type Sender struct {
 	// STS knows the MTA-STS policies of recipient domains (RFC 8461); nil is none.
 	// DANE (RFC 7672) is used where Resolver is trusted to validate.
 	STS *mtasts.Policies
+	// TLSResults counts how TLS with mail hosts ends, for the reports of RFC 8460; nil
+	// counts nothing.
+	TLSResults *tlsrpt.Tally
 	// RootCAs vouch for hosts where certificates are looked at; nil are the system's.
 	RootCAs *x509.CertPool
 
@@ -117,6 +121,7 @@ type Sender struct {
 	oneByOne   oneByOne
 	dead       deadHosts
 	distrusted distrusted
+	told       distrusted // hosts whose refusal by policy was counted lately
 	unsigned   notices
 	halt       halt
 	tlsSet     atomic.Pointer[map[string]TLSPolicy]
@@ -166,7 +171,13 @@ func (s *Sender) deliver(ctx context.Context, m queue.Message) queue.Outcome {
 	}
 	r.egress = m.Egress
 	r.tls = s.loginTLS(s.tlsPolicy(m.Domain, r.site), r.site)
-	if r, err = s.protect(ctx, m.Domain, r); err != nil {
+	if s.counts(m.Domain, m.Batch.TLSReport) {
+		r.domain = m.Domain
+	}
+	if !m.Batch.TLSReport { // which goes out whatever TLS does (RFC 8460 §5.3.1), and is not counted
+		r, err = s.protect(ctx, m.Domain, r)
+	}
+	if err != nil {
 		return (&failure{stage: connecting, site: r.site, err: err, ended: ctx.Err() != nil}).outcome()
 	}
 	return s.hand(ctx, r, m, l)
@@ -284,6 +295,7 @@ func (s *Sender) connection(ctx context.Context, r route, urgent bool) (*conn, *
 		s.measure(PhaseWait, begun)
 		switch {
 		case g.conn != nil:
+			s.countReused(r, g.conn)
 			return g.conn, nil
 		case g.place == nil && ctx.Err() != nil:
 			return nil, &failure{stage: connecting, site: r.site, err: ctx.Err(), ended: true}

@@ -70,6 +70,8 @@ func (s *Sender) tlsPolicy(domain, site string) TLSPolicy {
 // What it answered is about that, and not about our mail.
 var errNoTLS = errors.New("no encryption")
 
+var errNotOffered = errors.New("it does not offer STARTTLS")
+
 // maxSessions are kept to resume from (RFC 8446 §2.2): a session saves the host
 // and us the costly part of the handshake.
 const maxSessions = 500
@@ -81,7 +83,7 @@ func (s *Sender) startTLS(client *smtp.Client, host string, need protection) (TL
 	policy := need.tls
 	if offered, _ := client.Extension("STARTTLS"); !offered {
 		if policy > Opportunistic {
-			return 0, fmt.Errorf("%w with %s, which is required: it does not offer STARTTLS", need.failure(), host)
+			return 0, fmt.Errorf("%w with %s, which is required: %w", need.failure(), host, errNotOffered)
 		}
 		return Opportunistic, nil
 	}

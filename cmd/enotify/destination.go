@@ -66,7 +66,9 @@ mail hosts and why. Give it the --dnssec-resolver and --allow-mx of the nodes.`,
 		}
 		mail := &sender.Sender{Resolver: &dns.Resolver{Server: cmp.Or(dnssec, a.resolver), DNSSEC: dnssec != ""}, AllowMX: networks}
 		mail.STS = destinations.Policies(mail, destinations.ReadOnly{Store: destinations.Store{DB: db}}, nil)
-		r.Explain(ctx, mail)
+		if err := r.Explain(ctx, db, mail); err != nil {
+			return err
+		}
 		return a.print(r, r.Lay)
 	})
 	return cmd

@@ -62,6 +62,7 @@ func (a *app) runCmd() *cobra.Command {
 	f.StringVar(&c.Smarthost, "smarthost", "", "deliver everything to `HOST:PORT`")
 	f.StringVar(&c.Login.User, "smarthost-user", "", "user `NAME` at the smarthost, with the password in ENOTIFY_SMARTHOST_PASSWORD; needs STARTTLS with a valid certificate, or --tls required")
 	f.StringVar(&c.TLS, "tls", "opportunistic", "opportunistic: encrypt where it works; required: never unencrypted; verified: required, with a valid certificate; enotify destination set overrides it")
+	f.StringVar(&c.TLSReportFrom, "tls-report-from", "", "send recipient domains the daily reports on TLS that they ask for (RFC 8460) from `ADDRESS`, whose domain is a client with a DKIM key")
 	f.StringVar(&c.DKIMDir, "dkim-dir", "", "`DIR` with the DKIM keys, as DIR/DOMAIN/SELECTOR.pem")
 	f.StringVar(&c.Operator, "dkim-operator", "", "sign all mail also with `DOMAIN/SELECTOR` of yours, whose key is in --dkim-dir: Yahoo's feedback loop goes by d=")
 	f.StringVar((*string)(&c.Turn), "turn", "strict", "strict: one batch at a time; destination: begin the next batch while the last one only waits for slow sites, if all nodes have this setting")

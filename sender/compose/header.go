@@ -96,6 +96,9 @@ func appendOwn(h []byte, fields []queue.Header) ([]byte, []mergedField, error) {
 // appendListID names the list that a client's mail is (RFC 2919), unless the
 // application has one of its own.
 func appendListID(h []byte, b *queue.Batch) []byte {
+	if b.TLSReport { // to a machine
+		return h
+	}
 	for _, f := range b.Headers {
 		if strings.EqualFold(f.Name, "List-Id") {
 			return h

@@ -77,6 +77,9 @@ func (e entity) flatten(tag string, n *int) (head []byte, slots []slot) {
 	if e.subtype == "related" { // RFC 2387 §3.1
 		head = append(head, ";\r\n type=\"text/html\""...)
 	}
+	if e.subtype == "report" { // RFC 6522 §3
+		head = append(head, ";\r\n report-type=tlsrpt"...)
+	}
 	head = append(head, crlf...)
 	if e.eightBit {
 		head = append(head, "Content-Transfer-Encoding: 8bit\r\n"...)
@@ -125,7 +128,11 @@ func newEntity(b *queue.Batch, text, html *body) (entity, error) {
 		files = append(pictures, files...)
 	}
 	alternatives = append(alternatives, invitations...)
-	return multipart("mixed", append([]entity{multipart("alternative", alternatives...)}, files...)...), nil
+	around := "mixed"
+	if b.TLSReport { // RFC 8460 §5.3
+		around = "report"
+	}
+	return multipart(around, append([]entity{multipart("alternative", alternatives...)}, files...)...), nil
 }
 
 // place is where an attachment goes.

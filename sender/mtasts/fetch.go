@@ -78,7 +78,7 @@ func (f *Fetcher) fetch(ctx context.Context, domain string) (Policy, error) {
 func (f *Fetcher) get(ctx context.Context, host string) (string, error) {
 	client := http.Client{
 		Transport: &http.Transport{
-			DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return f.dial(ctx, host) },
+			DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return f.Dial(ctx, host, f.port()) },
 			TLSClientConfig:        &tls.Config{RootCAs: f.RootCAs, ServerName: host},
 			DisableKeepAlives:      true,
 			MaxResponseHeaderBytes: 16 << 10,
@@ -111,17 +111,20 @@ func (f *Fetcher) get(ctx context.Context, host string) (string, error) {
 	return string(text), nil
 }
 
-// dial connects to the first address of host that may be dialled and answers.
+func (f *Fetcher) port() string {
+	if f.Port == 0 {
+		return "443"
+	}
+	return strconv.Itoa(f.Port)
+}
+
+// Dial connects to the first address of host that may be dialled and answers.
 // Anybody can publish a policy host that leads into our own network.
-func (f *Fetcher) dial(ctx context.Context, host string) (net.Conn, error) {
+func (f *Fetcher) Dial(ctx context.Context, host, port string) (net.Conn, error) {
 	v4, err := f.Resolver.A(ctx, host)
 	v6, err6 := f.Resolver.AAAA(ctx, host)
 	if len(v4.Records)+len(v6.Records) == 0 {
 		return nil, fmt.Errorf("no address for %s: %w", host, errors.Join(err, err6))
-	}
-	port := f.Port
-	if port == 0 {
-		port = 443
 	}
 	for _, addr := range append(v4.Records, v6.Records...) {
 		if f.Barred != nil {
@@ -132,7 +135,7 @@ func (f *Fetcher) dial(ctx context.Context, host string) (net.Conn, error) {
 		}
 		dialer := net.Dialer{Timeout: fetchTimeout / 3}
 		var conn net.Conn
-		if conn, err = dialer.DialContext(ctx, "tcp", net.JoinHostPort(addr.String(), strconv.Itoa(port))); err == nil {
+		if conn, err = dialer.DialContext(ctx, "tcp", net.JoinHostPort(addr.String(), port)); err == nil {
 			return conn, nil
 		}
 	}

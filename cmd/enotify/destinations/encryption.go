@@ -1,15 +1,20 @@
 package destinations
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
+	"enotify/queue"
 	"enotify/sender"
 	"enotify/sender/mtasts"
+	"enotify/sender/tlsrpt"
 )
 
 // Encryption is how mail to a recipient domain is encrypted now, and why.
@@ -20,6 +25,59 @@ type Encryption struct {
 	Validated bool    `json:"validated"`     // and signed DNS names the domain's hosts
 	Hosts     []host  `json:"hosts"`
 	Problem   string  `json:"problem"` // why nothing was found out
+
+	Sessions []sessions `json:"sessions_today"`  // in UTC, by how TLS ended
+	Report   *tlsReport `json:"last_tls_report"` // nil: none lately
+}
+
+// sessions are connections whose encryption ended alike.
+type sessions struct {
+	Policy string `json:"policy"` // sts, tlsa or no-policy-found
+	Result string `json:"result"` // successful, or a failure in the words of RFC 8460
+	Host   string `json:"host"`   // where it failed
+	N      int64  `json:"sessions"`
+}
+
+type tlsReport struct {
+	Day    string `json:"day"`
+	Result string `json:"result"`
+}
+
+// counted reads how the sessions of a domain ended today, and what became of its
+// latest report.
+func (e *Encryption) counted(ctx context.Context, db *queue.DB, domain string) error {
+	rows, err := db.TLSResults(ctx, domain, time.Time{})
+	if err != nil {
+		return err
+	}
+	e.Sessions = []sessions{}
+	at := map[sessions]int{}
+	for _, row := range rows {
+		var p tlsrpt.Policy
+		f := tlsrpt.Failure{Type: "successful"}
+		if err := json.Unmarshal(row.Policy, &p); err != nil {
+			return fmt.Errorf("TLS results of %s: %w", domain, err)
+		}
+		if row.Failure != nil {
+			if err := json.Unmarshal(row.Failure, &f); err != nil {
+				return fmt.Errorf("TLS results of %s: %w", domain, err)
+			}
+		}
+		alike := sessions{Policy: p.Type, Result: f.Type, Host: f.MX}
+		i, known := at[alike]
+		if !known {
+			i = len(e.Sessions)
+			at[alike] = i
+			e.Sessions = append(e.Sessions, alike)
+		}
+		e.Sessions[i].N += row.Sessions
+	}
+	last, err := db.LastTLSReport(ctx, domain)
+	if err != nil || last == nil {
+		return err
+	}
+	e.Report = &tlsReport{last.Day.Format(time.DateOnly), cmp.Or(last.Result, "under way")}
+	return nil
 }
 
 type policy struct {
@@ -43,10 +101,15 @@ const lookUpFor = 5 * time.Second
 
 // Explain finds out which encryption holds for a recipient domain, as the nodes
 // do. Sites have none.
-func (r *Report) Explain(ctx context.Context, mail *sender.Sender) {
+func (r *Report) Explain(ctx context.Context, db *queue.DB, mail *sender.Sender) error {
 	if IsSite(r.Name) || !strings.Contains(r.Name, ".") {
-		return
+		return nil
 	}
+	e := &Encryption{Hosts: []host{}}
+	if err := e.counted(ctx, db, r.Name); err != nil {
+		return err
+	}
+	r.Encryption = e
 	ctx, cancel := context.WithTimeout(ctx, lookUpFor)
 	defer cancel()
 	asked := sender.Opportunistic
@@ -56,11 +119,10 @@ func (r *Report) Explain(ctx context.Context, mail *sender.Sender) {
 		}
 	}
 	found, err := mail.ExplainTLS(ctx, r.Name, asked)
-	e := &Encryption{DANE: mail.Resolver.DNSSEC, Validated: found.Validated, Hosts: []host{}}
-	r.Encryption = e
+	e.DANE, e.Validated = mail.Resolver.DNSSEC, found.Validated
 	if err != nil {
 		e.Problem = err.Error()
-		return
+		return nil
 	}
 	if p := found.STS.Policy; p.Mode != "" && p.Mode != mtasts.None {
 		e.STS = &policy{found.STS.ID, string(p.Mode), p.MX, found.STS.FetchedAt, found.STS.Until()}
@@ -71,10 +133,12 @@ func (r *Report) Explain(ctx context.Context, mail *sender.Sender) {
 	for _, h := range found.Hosts {
 		e.Hosts = append(e.Hosts, host{h.Host, h.TLS.String(), h.By, h.Why, h.Refused})
 	}
+	return nil
 }
 
 func (e *Encryption) lay(p *term.Page, name string) {
 	p.Heading("Encryption")
+	defer e.layCounts(p)
 	if e.Problem != "" {
 		p.Line("The mail hosts of %s are not known: %s", name, term.Clip(e.Problem, 200))
 		return
@@ -108,4 +172,21 @@ func (e *Encryption) lay(p *term.Page, name string) {
 		rows = append(rows, []string{h.Name, tls, h.Why})
 	}
 	p.Table([]string{"MAIL HOST", "TLS", "WHY"}, rows...)
+}
+
+func (e *Encryption) layCounts(p *term.Page) {
+	if len(e.Sessions) > 0 {
+		p.Line("")
+		p.Line("Connections since 00:00 UTC:")
+	}
+	var rows [][]string
+	for _, s := range e.Sessions {
+		rows = append(rows, []string{figures.Count(int(s.N)), s.Result, s.Policy, s.Host})
+	}
+	if rows != nil {
+		p.Table([]string{"CONNECTIONS", "RESULT", "POLICY", "MAIL HOST"}, rows...)
+	}
+	if e.Report != nil {
+		p.Line("The report on TLS for %s: %s.", e.Report.Day, term.Clip(e.Report.Result, 200))
+	}
 }

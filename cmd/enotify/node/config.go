@@ -2,6 +2,7 @@ package node
 
 import (
 	"cmp"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net/mail"
@@ -57,6 +58,11 @@ type Config struct {
 	// AllowMX are networks where receivers may be though they are none of the
 	// public internet, or our own; see [sender.Sender].
 	AllowMX []netip.Prefix
+	// HTTPSPort is where MTA-STS policy hosts listen; 0 is 443.
+	HTTPSPort int
+	// RootCAs vouch for policy hosts, and for mail hosts where certificates count;
+	// nil are the system's.
+	RootCAs *x509.CertPool
 	// Smarthost is the HOST:PORT that gets everything; "" is none.
 	Smarthost string
 	// Login is for the smarthost.
@@ -65,6 +71,9 @@ type Config struct {
 	TLS string
 	// DKIMDir holds the DKIM keys, DIR/DOMAIN/SELECTOR.pem; "" is none.
 	DKIMDir string
+	// TLSReportFrom is the address from which recipient domains get the reports on
+	// TLS that they ask for (RFC 8460); "" sends none. Its domain is a client.
+	TLSReportFrom string
 	// Schedule is the schedule of retries.
 	Schedule engine.Schedule
 	// MaxInFlight messages may have begun and not be recorded; 0 is 2000.
@@ -144,6 +153,9 @@ func (c *Config) Check() (err error) {
 	c.TLS = cmp.Or(c.TLS, "opportunistic")
 	if _, err := sender.ParseTLSPolicy(c.TLS); err != nil {
 		return exit.Usagef("--tls: %w", err)
+	}
+	if a, err := mail.ParseAddress(c.TLSReportFrom); c.TLSReportFrom != "" && (err != nil || a.Address != c.TLSReportFrom) {
+		return exit.Usagef("--tls-report-from %s: want an address, such as tls-reports@mail.host.example", c.TLSReportFrom)
 	}
 	c.Turn = cmp.Or(c.Turn, queue.Strict)
 	if c.Turn != queue.Strict && c.Turn != queue.ByDestination {

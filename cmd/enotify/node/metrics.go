@@ -31,6 +31,7 @@ type metrics struct {
 	verdicts *prometheus.CounterVec
 	reports  *prometheus.CounterVec
 	alerts   *prometheus.CounterVec
+	sessions *prometheus.CounterVec
 }
 
 func newMetrics(version string) *metrics {
@@ -58,6 +59,7 @@ func newMetrics(version string) *metrics {
 		verdicts: counter("enotify_guard_verdicts_total", "Results of the guard's checks of clients.", "identity", "result", "blocks"),
 		reports:  counter("enotify_reports_total", "Mail that came back and was recorded, by what it is and why.", "kind", "class"),
 		alerts:   counter("enotify_alerts_total", "Facts that this node recorded and that somebody should act on, by kind; LISTEN enotify_alert tells them in words.", "kind"),
+		sessions: counter("enotify_tls_sessions_total", "Connections to mail hosts by the kind of the policy for their encryption, and by how that ended, in the words of RFC 8460.", "policy", "result"),
 	}
 	for _, kind := range queue.AlertKinds {
 		m.alerts.WithLabelValues(kind) // from 0, so that the first one is an increase
@@ -73,7 +75,7 @@ func newMetrics(version string) *metrics {
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "enotify_build_info", Help: "1; the label has the version."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
 	m.registry.MustRegister(
-		m.attempts, m.replies, m.seconds, m.phases, m.latency, m.waits, m.waited, m.flushes, m.flushed, m.verdicts, m.reports, m.alerts, build,
+		m.attempts, m.replies, m.seconds, m.phases, m.latency, m.waits, m.waited, m.flushes, m.flushed, m.verdicts, m.reports, m.alerts, m.sessions, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -100,6 +102,11 @@ func (m *metrics) watch(handle queue.Handler) queue.Handler {
 // phase takes how long a phase of a try took.
 func (m *metrics) phase(p sender.Phase, took time.Duration) {
 	m.phases.WithLabelValues(string(p)).Observe(took.Seconds())
+}
+
+// tlsSession takes how the encryption of a connection ended.
+func (m *metrics) tlsSession(policy, result string) {
+	m.sessions.WithLabelValues(policy, result).Inc()
 }
 
 // flush takes a transaction that recorded outcomes.

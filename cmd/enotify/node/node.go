@@ -24,6 +24,7 @@ import (
 	"enotify/sender"
 	"enotify/sender/compose"
 	"enotify/sender/throttle"
+	"enotify/sender/tlsrpt"
 	"enotify/sender/token"
 	"enotify/spfguard/dns"
 )
@@ -75,6 +76,7 @@ type parts struct {
 	policies *policies
 	webhooks *webhook.Runner
 	submits  *submits
+	reports  *tlsReports
 }
 
 // assemble wires the parts together. It takes the addresses that the node
@@ -109,6 +111,8 @@ func (c Config) assemble(ctx context.Context, db *queue.DB) (_ *parts, err error
 		return nil, fmt.Errorf("MTA-STS policies could not be read from the database: %w", err)
 	}
 	p.mail.Alerted, p.mail.Measured = p.alert, p.monitor.phase
+	p.mail.TLSResults = &tlsrpt.Tally{Seen: p.monitor.tlsSession}
+	p.reports = &tlsReports{db: db, mail: p.mail, tally: p.mail.TLSResults, from: tlsrpt.Sender{Address: c.TLSReportFrom}, log: p.log, alert: p.alert}
 	p.server = &engine.Server{
 		DB: db, Node: queue.Node{
 			Name: c.Name, Egress: c.Egress, HELO: c.HELO, Version: c.Version, Turn: c.Turn,
@@ -141,7 +145,7 @@ func (c Config) sender(db *queue.DB, signing token.Keys, limits *throttle.Thrott
 		Resolver: &dns.Resolver{Server: cmp.Or(c.DNSSECResolver, c.Resolver), DNSSEC: c.DNSSECResolver != ""}, Throttle: limits, HELO: c.HELO, Port: c.SMTPPort,
 		AllowMX: c.AllowMX, Own: slices.Concat(c.Egress, interfaceAddrs()), Smarthost: c.Smarthost, SmarthostLogin: c.Login, Bind: Bindable(c.Egress),
 		TLS: asked, MaxConnections: c.MaxConnections, Keys: signing, BounceDomain: c.BounceDomain, PublicURL: c.PublicURL,
-		FeedbackSender: c.FeedbackID, Rules: c.rules, Log: log, Attempts: c.Attempts.With("node", c.Name),
+		FeedbackSender: c.FeedbackID, Rules: c.rules, RootCAs: c.RootCAs, Log: log, Attempts: c.Attempts.With("node", c.Name),
 	}
 	mail.DKIM.Path = c.DKIMDir
 	if domain, selector, ok := strings.Cut(c.Operator, "/"); ok {
@@ -150,6 +154,7 @@ func (c Config) sender(db *queue.DB, signing token.Keys, limits *throttle.Thrott
 		}
 	}
 	mail.STS = destinations.Policies(mail, destinations.Store{DB: db}, log)
+	mail.STS.Port = c.HTTPSPort
 	return mail, nil
 }
 
@@ -177,6 +182,7 @@ func (p *parts) run(ctx context.Context) error {
 	group.Go(func() error { return p.submits.run(around) })
 	group.Go(func() error { p.policies.run(around); return nil })
 	group.Go(func() error { durable.run(around); return nil })
+	group.Go(func() error { p.reports.run(around); return nil })
 	group.Go(func() error { return p.monitor.run(around) })
 	group.Go(func() error { retain(around, p.db, p.log); return nil })
 	group.Go(func() error { return p.returns.run(around, p.HELO, p.Grace) })
