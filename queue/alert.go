@@ -42,7 +42,8 @@ const (
 
 // AlertKinds are all of them.
 var AlertKinds = []string{
-	AlertAuthRejected, AlertClientBlocked, AlertSpamBlock, AlertSmarthost, AlertContent, AlertComplaints, AlertDurability, AlertWentBack, AlertStalled, AlertTLSReports,
+	AlertAuthRejected, AlertClientBlocked, AlertSpamBlock, AlertSmarthost, AlertContent, AlertComplaints, AlertDurability, AlertWentBack,
+	AlertWebhook, AlertStalled, AlertTLSReports,
 }
 
 const raiseSQL = `SELECT enotify.raise_alert($1, $2, $3, $4, $5, $6)`
