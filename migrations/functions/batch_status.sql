@@ -39,7 +39,7 @@ LEFT JOIN LATERAL (
     SELECT CASE
         WHEN b.priority < c.urgent AND closed.spec IS NOT NULL
         THEN 'waits for its window ' || closed.spec
-          || coalesce(', which opens at ' || to_char(closed.opens_at AT TIME ZONE substring(closed.spec FROM '\S+$'),
+          || coalesce(', which opens at ' || to_char(closed.opens_at AT TIME ZONE substring(closed.spec FROM E'\\S+$'),
                                                      'YYYY-MM-DD HH24:MI'), '')
         WHEN b.state = 'queued' AND c.spent_until > now() -- retries cost nothing
         THEN format('client %s has sent all that it may for now; it goes on at %s %s', c.domain,

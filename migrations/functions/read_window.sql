@@ -18,7 +18,7 @@ DECLARE
     a int; b int; h int; opens int; ends int;
 BEGIN
     spans := '{}';
-    part := regexp_match(btrim(given), '^(.*\S)\s+(\S+)$');
+    part := regexp_match(btrim(given), E'^(.*\\S)\\s+(\\S+)$');
     IF part IS NULL OR part[2] ~ '^[0-9:-]+$' THEN
         problem := format('window %s names no time zone: want "Mon-Fri 08:00-20:00 Europe/Berlin"',
                           quote_literal(left(given, 100)));
@@ -32,14 +32,15 @@ BEGIN
                           quote_literal(left(given, 100)), left(part[2], 50));
         RETURN;
     END IF;
-    FOREACH item IN ARRAY regexp_split_to_array(body, '\s*[,;]\s*') LOOP
-        part := regexp_match(item, format('^(?:(%s(?:\s*-\s*%s)?))$', day, day), 'i');
+    FOREACH item IN ARRAY regexp_split_to_array(body, E'\\s*[,;]\\s*') LOOP
+        part := regexp_match(item, format(E'^(?:(%s(?:\\s*-\\s*%s)?))$', day, day), 'i');
         IF part IS NOT NULL THEN
             days := days || part[1] || ',';
             CONTINUE;
         END IF;
         part := regexp_match(item, format(
-            '^(?:(%s(?:\s*-\s*%s)?)\s+|daily\s+)?(\d{1,2}):(\d\d)\s*-\s*(\d{1,2}):(\d\d)$', day, day), 'i');
+            E'^(?:(%s(?:\\s*-\\s*%s)?)\\s+|daily\\s+)?(\\d{1,2}):(\\d\\d)\\s*-\\s*(\\d{1,2}):(\\d\\d)$',
+            day, day), 'i');
         IF part IS NULL THEN
             problem := format('window %s: %s is no span: want days and hours such as Mon-Fri 08:00-20:00',
                               quote_literal(left(given, 100)), quote_literal(left(item, 50)));
@@ -59,8 +60,8 @@ BEGIN
         days := coalesce(nullif(days || coalesce(part[1], ''), ''),
                          CASE WHEN item ~* '^daily' THEN 'Mon-Sun' ELSE last END);
         last := '';
-        FOREACH item IN ARRAY regexp_split_to_array(rtrim(days, ','), '\s*,\s*') LOOP
-            part := regexp_split_to_array(item, '\s*-\s*');
+        FOREACH item IN ARRAY regexp_split_to_array(rtrim(days, ','), E'\\s*,\\s*') LOOP
+            part := regexp_split_to_array(item, E'\\s*-\\s*');
             a := array_position(names, initcap(left(part[1], 3)));
             b := coalesce(array_position(names, initcap(left(part[2], 3))), a);
             last := concat_ws(',', nullif(last, ''),
