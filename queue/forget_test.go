@@ -171,13 +171,17 @@ func TestRetention(t *testing.T) {
 	f.Exec(`INSERT INTO enotify.alert_log (kind, at) VALUES ('old', now() - interval '31 days'), ('new', now())`)
 	f.Exec(`INSERT INTO enotify.suppression (address, cause, until, added_at) VALUES
 		('a@a.example', 'operator', now() - interval '5 days', now() - interval '20 days'), ('b@a.example', 'complaint', NULL, now() - interval '20 days')`)
-	all, err := f.DB.Retentions(t.Context())
+	node := queuetest.Open(t, queuetest.Login(t, f.URL, "enotify_sender"))
+	all, err := node.Retentions(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, kind := range all {
+		if kind.Kind == queue.Events {
+			continue
+		}
 		for n := -1; n != 0; {
-			if n, err = f.DB.Retain(t.Context(), kind.Kind, 7); err != nil {
+			if n, err = node.Retain(t.Context(), kind.Kind, 7); err != nil {
 				t.Fatalf("%s: %v", kind.Kind, err)
 			}
 		}
@@ -186,6 +190,16 @@ func TestRetention(t *testing.T) {
 		(SELECT count(*) FROM enotify.recipient WHERE batch_id = $2) || ' ' || (SELECT string_agg(kind, ' ') FROM enotify.alert_log WHERE kind IN ('old', 'new')) || ' ' || (SELECT count(*) FROM enotify.suppression)`
 	if got, want := queuetest.Query[string](f, counts, batch, young), "0 0 5 new 2"; got != want {
 		t.Errorf("recipients and tries of the old batch, recipients of the new one, alerts, suppressions: got %q, want %q", got, want)
+	}
+	month := 30 * 24 * time.Hour
+	admin := queuetest.Open(t, queuetest.Login(t, f.URL, "enotify_admin"))
+	for _, kind := range []string{"recipients", queue.Events} {
+		if err := admin.SetRetention(t.Context(), kind, &month); err != nil {
+			t.Errorf("%s for a month, by an operator: %v", kind, err)
+		}
+	}
+	if err := node.SetRetention(t.Context(), "recipients", nil); !errors.Is(err, queue.ErrDenied) {
+		t.Errorf("by a node: got %v, want ErrDenied", err)
 	}
 	if err := f.DB.SetRetention(t.Context(), "nonsense", nil); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("a kind that is none: got %v, want ErrNotFound", err)

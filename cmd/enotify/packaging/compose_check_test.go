@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"maps"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -88,6 +89,8 @@ func TestCompose(t *testing.T) {
 		health := c.healthcheck(name)
 		health.Env = append(health.Env, "ENOTIFY_LISTEN="+addr)
 		wantText(t, "health", output(t, health), "is alive")
+		_, _, metrics := sitetest.Request(t, http.MethodGet, "http://"+addr+"/metrics", nil)
+		wantText(t, "metrics of a node whose login is no superuser", metrics, "enotify_database_up 1", "enotify_recipients{", "enotify_complaint_ratio{")
 	}
 	for _, login := range []string{"ops", "sender", "cms"} {
 		var super, createrole bool
