@@ -2,8 +2,11 @@ package queue
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Forgotten is what was erased of an address, in rows.
@@ -84,7 +87,7 @@ func (db *DB) Forget(ctx context.Context, address string, keep bool) (f Forgotte
 	for _, h := range found {
 		var recipients, replies, reports, events int
 		if err := db.pool.QueryRow(ctx, forgetInBatchSQL, h.batch, h.seqs, f.Address).Scan(&recipients, &replies, &reports, &events); err != nil {
-			return f, AsRefusal(err)
+			return f, heldUp(err, f.Address)
 		}
 		if recipients+replies+reports > 0 {
 			f.Batches++
@@ -94,7 +97,16 @@ func (db *DB) Forget(ctx context.Context, address string, keep bool) (f Forgotte
 	// After the batches, whose recipients could be suppressed meanwhile.
 	err = db.pool.QueryRow(ctx, forgetAddressSQL, f.Address, keep).Scan(&f.Suppressions, &f.Kept, &f.Counted, &f.Staged, &f.Texts)
 	if err != nil {
-		return f, AsRefusal(err)
+		return f, heldUp(err, f.Address)
 	}
 	return f, AsRefusal(db.pool.QueryRow(ctx, underWayForgetSQL).Scan(&f.Under))
+}
+
+// heldUp says what to do when another session did not let go of a row in time.
+func heldUp(err error, address string) error {
+	var no *pgconn.PgError
+	if errors.As(err, &no) && no.Code == "55P03" { // lock_not_available
+		return fmt.Errorf("an open transaction of an application holds rows with %s; run this again when it has ended: what was erased so far stays erased", address)
+	}
+	return AsRefusal(err)
 }

@@ -144,6 +144,10 @@ func TestKeptSuppression(t *testing.T) {
 	if err != nil || len(e.Suppressions) != 1 || e.Suppressions[0].Address != "ann@a.example" || e.Suppressions[0].Cause != "complaint" {
 		t.Errorf("explained: got %+v (%v), want the complaint", e.Suppressions, err)
 	}
+	listed, err := f.DB.Suppressions(t.Context(), "", "", 0)
+	if err != nil || len(listed) != 1 || !listed[0].Forgotten() {
+		t.Errorf("listed: got %+v (%v), want one of a forgotten address", listed, err)
+	}
 	for _, role := range []string{"enotify_admin", "enotify_sender", "enotify_app"} {
 		conn := queuetest.Connect(t, queuetest.Login(t, f.URL, role))
 		refusedBy(t, conn, `SELECT inner_pad FROM enotify.hash_key`, "permission denied")
@@ -205,4 +209,25 @@ func TestRetention(t *testing.T) {
 		t.Errorf("a kind that is none: got %v, want ErrNotFound", err)
 	}
 	f.Balances()
+}
+
+// An application's transaction that it forgot does not hold it up for ever: it says so.
+func TestForgetDoesNotWaitForAnApplication(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	app := queuetest.Connect(t, queuetest.Login(t, f.URL, "enotify_app"))
+	tx, err := app.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{ann@a.example}')`); err != nil {
+		t.Fatal(err)
+	}
+	got, err := f.DB.Forget(t.Context(), "ann@a.example", false)
+	if err != nil || len(got.Under) != 1 || got.Under[0] != int(app.PgConn().PID()) {
+		t.Errorf("beside a submit that is not committed: got %+v (%v), want its process named", got, err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }

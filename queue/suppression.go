@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,6 +21,10 @@ type Suppression struct {
 	BatchID *int64     `json:"batch"`    // whose reply caused it
 	Note    string     `json:"note"`     // the reply, or the operator's words
 }
+
+// Forgotten reports whether a keyed hash stands in place of the address, which means
+// nothing in another database.
+func (s *Suppression) Forgotten() bool { return strings.HasPrefix(s.Address, "hmac:") }
 
 const suppressionsSQL = `
 SELECT s.address, coalesce(c.domain, '') AS client, s.cause, s.until, s.added_at, s.added_by::text, s.batch_id, s.note

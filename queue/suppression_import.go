@@ -94,7 +94,8 @@ WHERE (s.until IS NULL OR s.until > now()) AND ($1 = '' OR s.client_id IS NULL O
 ORDER BY s.address, 2`
 
 // ExportSuppressions calls each with every suppression in force, by address;
-// with a client, those that hold for it: its own and those for all.
+// with a client, those that hold for it: its own and those for all. Those of
+// forgotten addresses are among them, see [Suppression.Forgotten].
 func (db *DB) ExportSuppressions(ctx context.Context, client string, each func(Suppression) error) error {
 	if client != "" {
 		c, err := db.Client(ctx, client)

@@ -77,7 +77,11 @@ func laySuppressions(p *term.Page, found []queue.Suppression) {
 		if s.BatchID != nil {
 			batch = strconv.FormatInt(*s.BatchID, 10)
 		}
-		rows = append(rows, []string{s.Address, cmp.Or(s.Client, "all"), s.Cause, figures.Clock(s.AddedAt), s.AddedBy, until, batch, term.Clip(s.Note, 80)})
+		address := s.Address
+		if s.Forgotten() {
+			address = "(forgotten)"
+		}
+		rows = append(rows, []string{address, cmp.Or(s.Client, "all"), s.Cause, figures.Clock(s.AddedAt), s.AddedBy, until, batch, term.Clip(s.Note, 80)})
 	}
 	p.Table([]string{"ADDRESS", "CLIENT", "CAUSE", "SINCE", "BY", "UNTIL", "BATCH", "NOTE"}, rows...)
 }
@@ -236,7 +240,12 @@ func (a *app) suppressionExportCmd() *cobra.Command {
 			if err := w.Write(suppressionColumns); err != nil {
 				return err
 			}
+			forgotten := 0
 			if err := db.ExportSuppressions(ctx, client, func(s queue.Suppression) error {
+				if s.Forgotten() {
+					forgotten++
+					return nil
+				}
 				until := ""
 				if s.Until != nil {
 					until = s.Until.UTC().Format(time.RFC3339)
@@ -244,6 +253,9 @@ func (a *app) suppressionExportCmd() *cobra.Command {
 				return w.Write([]string{s.Address, s.Client, s.Cause, until, s.Note})
 			}); err != nil {
 				return err
+			}
+			if forgotten > 0 {
+				a.hint("left out: %s of forgotten addresses, whose keyed hashes mean nothing in another database", figures.Some(forgotten, "suppression"))
 			}
 			w.Flush()
 			return w.Error()

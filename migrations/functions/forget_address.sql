@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION enotify.forget_address(
     address text, keep boolean, OUT suppressions int, OUT kept int, OUT counted int, OUT staged int, OUT texts int
 )
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     who text := lower(forget_address.address);
     n   int;

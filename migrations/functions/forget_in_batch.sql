@@ -2,7 +2,7 @@
 CREATE OR REPLACE FUNCTION enotify.forget_in_batch(
     batch bigint, seqs int[], address text, OUT recipients int, OUT replies int, OUT reports int, OUT events int
 )
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     who    text := lower(forget_in_batch.address);
     theirs int[];
