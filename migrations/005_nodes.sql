@@ -156,6 +156,22 @@ COMMENT ON COLUMN enotify.node.live_until IS 'each heartbeat moves it ahead; pas
 COMMENT ON COLUMN enotify.node.era IS
     'the last era (table era) for which the node has written what it knows; 0: none yet';
 
+CREATE TABLE enotify.node_bar (
+    node_id   int  NOT NULL REFERENCES enotify.node ON DELETE CASCADE,
+    client_id int  NOT NULL REFERENCES enotify.client ON DELETE CASCADE,
+    reason    text NOT NULL,
+    since     timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (node_id, client_id)
+);
+CREATE INDEX node_bar_client ON enotify.node_bar (client_id);
+COMMENT ON TABLE  enotify.node_bar IS
+    'clients that a node cannot send for by its own fault: it lacks the key that signs. It leaves them to the other '
+    'nodes; where no node can, the guard blocks their batches';
+COMMENT ON COLUMN enotify.node_bar.node_id IS 'the node';
+COMMENT ON COLUMN enotify.node_bar.client_id IS 'the client';
+COMMENT ON COLUMN enotify.node_bar.reason IS 'what is wrong at the node';
+COMMENT ON COLUMN enotify.node_bar.since IS 'when the node found it';
+
 CREATE TABLE enotify.node_mark (
     node_id int      NOT NULL REFERENCES enotify.node ON DELETE CASCADE,
     writer  smallint NOT NULL CHECK (writer >= 0),

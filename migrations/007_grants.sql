@@ -18,7 +18,8 @@ GRANT SELECT ON
     enotify.complaint_level,
     enotify.destination, enotify.domain, enotify.doubt, enotify.egress, enotify.egress_day, enotify.egress_rate,
     enotify.forgotten, enotify.retention,
-    enotify.counted_reply, enotify.era, enotify.lease, enotify.mta_sts, enotify.node, enotify.node_mark,
+    enotify.counted_reply, enotify.era, enotify.lease, enotify.mta_sts, enotify.node, enotify.node_bar,
+    enotify.node_mark,
     enotify.outcome, enotify.pace, enotify.pool,
     enotify.preflight, enotify.recipient, enotify.recipient_in, enotify.report, enotify.retry, enotify.send_window,
     enotify.site,
@@ -46,7 +47,8 @@ GRANT INSERT, UPDATE, DELETE ON
     enotify.attempt, enotify.auth_refusal, enotify.complaint_level, enotify.doubt, enotify.counted_reply,
     enotify.egress_day, enotify.egress_rate,
     enotify.mta_sts, enotify.client_sent, enotify.send_window,
-    enotify.node, enotify.node_mark, enotify.outcome, enotify.pace, enotify.report, enotify.retry, enotify.suppression,
+    enotify.node, enotify.node_bar,
+    enotify.node_mark, enotify.outcome, enotify.pace, enotify.report, enotify.retry, enotify.suppression,
     enotify.tls_report, enotify.tls_result, enotify.verdict
     TO enotify_sender;
 GRANT DELETE ON enotify.recipient_in TO enotify_sender;

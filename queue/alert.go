@@ -36,6 +36,7 @@ const (
 	AlertDurability    = "durability"         // the database may forget what it has committed
 	AlertWentBack      = "database_went_back" // the database has forgotten what it had committed
 	AlertWebhook       = "webhook_disabled"   // a receiver of events has failed for days
+	AlertNodeBarred    = "node_barred"        // a node cannot send for clients, and leaves them to others
 	AlertStalled       = "stalled"            // a batch does not move though its sites are open
 	AlertTLSReports    = "tls_reports"        // reports on TLS cannot be sent
 )
@@ -43,7 +44,7 @@ const (
 // AlertKinds are all of them.
 var AlertKinds = []string{
 	AlertAuthRejected, AlertClientBlocked, AlertSpamBlock, AlertSmarthost, AlertContent, AlertComplaints, AlertDurability, AlertWentBack,
-	AlertWebhook, AlertStalled, AlertTLSReports,
+	AlertWebhook, AlertNodeBarred, AlertStalled, AlertTLSReports,
 }
 
 const raiseSQL = `SELECT enotify.raise_alert($1, $2, $3, $4, $5, $6)`

@@ -103,6 +103,9 @@ func (db *DB) Judge(ctx context.Context, s Subject, verdicts []Verdict) (j Judge
 		if same, err := s.current(ctx, tx); err != nil || !same {
 			return err
 		}
+		if left, err := s.leave(ctx, tx, verdicts); err != nil || left {
+			return err
+		}
 		pools, err := poolsOf(ctx, tx, egress)
 		if err != nil {
 			return err
@@ -151,6 +154,20 @@ func (db *DB) Judge(ctx context.Context, s Subject, verdicts []Verdict) (j Judge
 		return nil
 	})
 	return j, AsRefusal(err)
+}
+
+// leave reports whether the client is left to other nodes: the one that checks lacks
+// a key that signs, which says nothing about the client where another node has it.
+func (s *Subject) leave(ctx context.Context, tx pgx.Tx, verdicts []Verdict) (left bool, err error) {
+	i := slices.IndexFunc(verdicts, func(v Verdict) bool { return v.Blocks && v.Identity == "dkim" })
+	if i < 0 || s.Node == 0 {
+		return false, nil
+	}
+	if _, err := tx.Exec(ctx, barOneSQL, s.Node, s.ClientID, verdicts[i].Explanation); err != nil {
+		return false, err
+	}
+	err = tx.QueryRow(ctx, othersCanSQL, s.Node, s.ClientID).Scan(&left)
+	return left, err
 }
 
 // poolVerdicts are those on the addresses of one pool. They decide about the batches

@@ -12,6 +12,7 @@ type Subject struct {
 	Selectors  []string // of the DKIM keys that sign its mail
 	FromSPF    FromSPF
 	Egress     []Egress
+	Node       int32 // that checks; 0: none
 }
 
 // MailFrom is the envelope sender of the client's mail, or an address of the

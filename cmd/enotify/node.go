@@ -71,7 +71,11 @@ func layNodes(p *term.Page, nodes []liveNode) {
 	for _, n := range nodes {
 		for _, b := range n.Barred {
 			p.Line("")
-			p.Line("%s may not send for %s from %s, and leaves that to other nodes: %s", n.Name, b.Client, b.Egress, term.Clip(b.Reason, 300))
+			if b.Egress.IsValid() {
+				p.Line("%s may not send for %s from %s, and leaves that to other nodes: %s", n.Name, b.Client, b.Egress, term.Clip(b.Reason, 300))
+			} else {
+				p.Line("%s cannot sign for %s, and leaves it to other nodes: %s", n.Name, b.Client, term.Clip(b.Reason, 300))
+			}
 			if b.Fix != "" {
 				p.Line("  publish  %s", b.Fix)
 			}

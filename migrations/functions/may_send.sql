@@ -8,7 +8,8 @@ DECLARE
         LEFT JOIN enotify.egress e ON e.address = a.ip
         WHERE n.id = $1 AND coalesce(e.pool, 'default') = $3 AND coalesce(e.state, 'active') = 'active');
 BEGIN
-    RETURN addresses <> '{}' AND NOT EXISTS (
+    RETURN addresses <> '{}' AND NOT EXISTS (SELECT FROM enotify.node_bar r WHERE r.node_id = $1 AND r.client_id = $2)
+       AND NOT EXISTS (
         SELECT FROM unnest(addresses) e (ip)
         LEFT JOIN enotify.verdict v
                ON v.client_id = $2 AND v.identity = 'mailfrom' AND v.egress = e.ip AND v.superseded_at IS NULL
@@ -21,7 +22,7 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION enotify.may_send IS
-    'whether the node has an active address in the pool, and the guard has checked each of them for the client and '
-    'none blocks. A DNS that does not answer stops no address that had a verdict before';
+    'whether the node has an active address in the pool and the keys that sign, and the guard has checked each address '
+    'for the client and none blocks. A DNS that does not answer stops no address that had a verdict before';
 
 GRANT EXECUTE ON FUNCTION enotify.may_send TO enotify_admin, enotify_sender;

@@ -108,6 +108,16 @@ func (b *batches) sendable(id int64) bool {
 	return may
 }
 
+// elsewhere reports whether only other nodes may send a batch.
+func (b *batches) elsewhere() bool {
+	for _, s := range b.active {
+		if !s.here {
+			return true
+		}
+	}
+	return false
+}
+
 // halt stops all runs.
 func (b *batches) halt() {
 	for _, r := range b.runs {

@@ -70,6 +70,7 @@ type Server struct {
 	wake  chan struct{}
 	ready chan struct{}
 	turns atomic.Int64 // of the loop
+	id    atomic.Int32
 }
 
 const (
@@ -111,6 +112,9 @@ func (s *Server) Joined() <-chan struct{} {
 	return s.ready
 }
 
+// ID is the number of the node, once Joined is closed.
+func (s *Server) ID() int32 { return s.id.Load() }
+
 // Serve sends until ctx ends, or, with UntilIdle, until nothing is due. From then
 // on no transaction begins; those under way have Grace to finish, their outcomes
 // are recorded, and the leases are given back.
@@ -145,6 +149,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		}
 		return fmt.Errorf("join the nodes: %w", err)
 	}
+	s.id.Store(node.ID)
 	close(s.ready)
 	v := newServing(s, db, node, kept, log.With("node", s.Node.Name))
 	v.clock.Store(&now)

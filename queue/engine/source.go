@@ -81,7 +81,7 @@ func (v *serving) direct(ctx context.Context) error {
 		nodeUrgent, alone bool  // alone: the guard lets only other nodes send a batch
 	}
 	groups := map[int16]*due{}
-	if v.egress.foreign {
+	if v.egress.foreign || v.batches.elsewhere() {
 		for _, l := range v.lanes.known {
 			if l.waiting == 0 {
 				continue

@@ -13,11 +13,12 @@ import (
 )
 
 const (
-	poll       = time.Second      // between two looks at who must be checked
-	recheck    = 30 * time.Second // after a verdict that stops a batch
-	checkTime  = time.Minute      // that the check of one client may take
-	recordTime = 10 * time.Second // that the database may take to record its verdicts
-	slowCheck  = 2 * time.Second  // a client whose check takes longer is slow
+	poll       = time.Second           // between two looks at who must be checked
+	wakeGap    = 50 * time.Millisecond // and with Wake: anybody may send NOTIFY
+	recheck    = 30 * time.Second      // after a verdict that stops a batch
+	checkTime  = time.Minute           // that the check of one client may take
+	recordTime = 10 * time.Second      // that the database may take to record its verdicts
+	slowCheck  = 2 * time.Second       // a client whose check takes longer is slow
 
 	places    = 64 // clients checked at once; as many more for those that can wait
 	recorders = 2  // connections that record verdicts; one more for clients that failed to before
@@ -35,6 +36,7 @@ type Checker interface {
 // are sent, and now and then when there are none.
 type Guard struct {
 	DB           *queue.DB
+	Node         int32 // that checks, with its keys; 0: none
 	Checker      Checker
 	BounceDomain string            // of the return paths of clients that leave them to the operator; "" is none
 	Every        time.Duration     // between two checks of a client that has nothing to send
@@ -98,6 +100,11 @@ func (g *Guard) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-time.After(wakeGap):
+		}
+		select {
+		case <-ctx.Done():
+			return
 		case <-g.wake:
 		case <-tick.C:
 		}
@@ -121,7 +128,7 @@ func (g *Guard) Look(ctx context.Context) error {
 // begin begins the checks that are due. A client that waits for a place, or for
 // the DNS, holds up no other.
 func (g *Guard) begin(ctx context.Context) error {
-	due, err := Unjudged(ctx, g.DB)
+	due, err := Unjudged(ctx, g.DB, g.Node)
 	if err != nil {
 		return err
 	}
@@ -129,7 +136,7 @@ func (g *Guard) begin(ctx context.Context) error {
 	for i, s := range due {
 		ids[i] = s.ClientID
 	}
-	unseen, err := Unseen(ctx, g.DB, g.Every, ids...)
+	unseen, err := Unseen(ctx, g.DB, g.Node, g.Every, ids...)
 	if err != nil {
 		return err
 	}

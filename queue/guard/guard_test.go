@@ -55,7 +55,7 @@ func TestGuardBlocksALaterBatchAtOnce(t *testing.T) {
 	f := queuetest.NewFixture(t)
 	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
 	unjudged := func() []queue.Subject {
-		subjects, err := guard.Unjudged(t.Context(), f.DB)
+		subjects, err := guard.Unjudged(t.Context(), f.DB, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +119,7 @@ func TestGuardSeesDrift(t *testing.T) {
 	f := queuetest.NewFixture(t)
 	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
 	unseen := func() []queue.Subject {
-		subjects, err := guard.Unseen(t.Context(), f.DB, time.Hour)
+		subjects, err := guard.Unseen(t.Context(), f.DB, 0, time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,7 +174,7 @@ func TestGuardDropsVerdictsOnAnotherSender(t *testing.T) {
 	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
 	f.Enqueue("menu", 1, "a.example")
 	unjudged := func() []queue.Subject {
-		subjects, err := guard.Unjudged(t.Context(), f.DB)
+		subjects, err := guard.Unjudged(t.Context(), f.DB, 0)
 		if err != nil || len(subjects) != 1 {
 			t.Fatalf("unjudged: got %+v (%v), want town.example", subjects, err)
 		}
@@ -216,7 +216,7 @@ func TestOperatorLowersTheFromDomain(t *testing.T) {
 	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
 	batch := f.Enqueue("menu", 1, "a.example")
 	subject := func() queue.Subject {
-		subjects, err := guard.Unjudged(t.Context(), f.DB)
+		subjects, err := guard.Unjudged(t.Context(), f.DB, 0)
 		if err != nil || len(subjects) != 1 {
 			t.Fatalf("clients to judge: got %d and %v, want 1", len(subjects), err)
 		}
@@ -260,3 +260,51 @@ func TestOperatorLowersTheFromDomain(t *testing.T) {
 	judge(subject(), true)
 	state("blocked")
 }
+
+// A node without a client's key does not undo the verdict of the node that has it: it
+// leaves the client to that one. Where no node has the key the batch is blocked.
+func TestGuardOfANodeWithoutAKey(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	f.Exec(`INSERT INTO enotify.node (id, name, egress, helo, version, live_until) OVERRIDING SYSTEM VALUE
+		SELECT i, 'n' || i, '{192.0.2.1}', 'h', 'v', now() + interval '1 day' FROM generate_series(101, 102) i`)
+	batch := f.Enqueue("menu", 1, "a.example")
+	look := func(node int32, able bool) {
+		t.Helper()
+		g := guard.Guard{DB: f.DB, Node: node, Every: time.Hour, Checker: checks(func(s queue.Subject) []queue.Verdict {
+			dkim := queue.Verdict{Identity: "dkim", Egress: queuetest.Egress, Result: "pass", ValidFor: time.Hour}
+			if !able {
+				dkim.Result, dkim.Blocks, dkim.Explanation = "fail", true, "no DKIM key"
+			}
+			return []queue.Verdict{{Identity: "mailfrom", Domain: s.Client, Egress: queuetest.Egress, Result: "pass", ValidFor: time.Hour}, dkim}
+		})}
+		if err := g.Look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect := func(when, want string) {
+		t.Helper()
+		if got := queuetest.Query[string](f, `SELECT b.state || ', verdicts: ' || (SELECT count(*) FROM enotify.verdict) FROM enotify.batch b WHERE b.id = $1`, batch); got != want {
+			t.Errorf("%s: got %s, want %s", when, got, want)
+		}
+	}
+	look(102, false)
+	expect("after the look of a node without the key", "queued, verdicts: 0")
+	look(101, true)
+	expect("after the look of the other one", "queued, verdicts: 2")
+	for range 2 {
+		f.Exec(`UPDATE enotify.verdict SET valid_until = now()`)
+		look(102, false)
+		look(101, true)
+	}
+	expect("after each has looked again, twice", "queued, verdicts: 2")
+
+	f.Exec(`UPDATE enotify.verdict SET valid_until = now()`)
+	look(101, false)
+	expect("once no node has the key", "blocked, verdicts: 3")
+}
+
+// checks is a [guard.Checker] by a function.
+type checks func(s queue.Subject) []queue.Verdict
+
+func (c checks) Check(_ context.Context, s queue.Subject, _ string) []queue.Verdict { return c(s) }

@@ -20,6 +20,10 @@ WITH live AS (
 CROSS JOIN LATERAL (SELECT array_agg(l.ip ORDER BY l.ip) AS ips, array_agg(l.helo ORDER BY l.ip) AS helos, array_agg(l.pool ORDER BY l.ip) AS pools FROM live l WHERE l.pool = ANY (p.names)) e`
 )
 
+// A node that lacks a key of a client leaves it to the nodes that have it: they would
+// undo each other's verdicts.
+const leftSQL = `AND NOT (EXISTS (SELECT FROM enotify.node_bar r WHERE r.node_id = $1 AND r.client_id = c.id) AND enotify.others_can($1, c.id))`
+
 const unjudgedSQL = liveSQL + `, waiting AS (
 	SELECT DISTINCT ON (b.client_id) b.client_id, b.from_address, b.priority, b.submitted_at FROM enotify.batch b
 	WHERE b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying', 'blocked')
@@ -28,7 +32,7 @@ const unjudgedSQL = liveSQL + `, waiting AS (
 SELECT c.id, c.domain, w.from_address, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''), c.dkim_selectors, c.from_spf,
        e.ips, e.helos, e.pools
 FROM waiting w JOIN enotify.client c ON c.id = w.client_id ` + ofPoolsSQL + `
-WHERE e.ips IS NOT NULL AND (EXISTS (SELECT FROM unnest(e.ips) l (ip) WHERE NOT EXISTS (
+WHERE e.ips IS NOT NULL ` + leftSQL + ` AND (EXISTS (SELECT FROM unnest(e.ips) l (ip) WHERE NOT EXISTS (
 	SELECT FROM enotify.verdict v
 	WHERE v.client_id = c.id AND v.identity = 'mailfrom' AND v.egress = l.ip AND v.superseded_at IS NULL AND v.valid_until > now()))
    OR EXISTS (SELECT FROM enotify.verdict v JOIN enotify.batch b ON b.client_id = v.client_id
@@ -41,36 +45,38 @@ ORDER BY w.priority DESC, w.submitted_at, c.id`
 // whose batch is next in turn comes first. It also lists a client whose verdict
 // blocks and who has submitted a batch since, so that this batch is blocked at
 // once and says why; within a minute, so that a DNS without an answer is not
-// asked in every round.
-func Unjudged(ctx context.Context, db *queue.DB) ([]queue.Subject, error) {
-	return subjects(ctx, db, unjudgedSQL)
+// asked in every round. It leaves out clients that only other nodes than this one can
+// sign for; node 0 is none.
+func Unjudged(ctx context.Context, db *queue.DB, node int32) ([]queue.Subject, error) {
+	return subjects(ctx, db, node, unjudgedSQL, node)
 }
 
 const unseenSQL = liveSQL + `
 SELECT c.id, c.domain, 'postmaster@' || c.domain, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''), c.dkim_selectors, c.from_spf,
        e.ips, e.helos, e.pools
 FROM enotify.client c ` + ofPoolsSQL + `
-WHERE c.id <> ALL ($2) AND EXISTS (SELECT FROM unnest(e.ips) l (ip) WHERE NOT EXISTS (
+WHERE c.id <> ALL ($3) ` + leftSQL + ` AND EXISTS (SELECT FROM unnest(e.ips) l (ip) WHERE NOT EXISTS (
 	SELECT FROM enotify.verdict v
-	WHERE v.client_id = c.id AND v.identity = 'mailfrom' AND v.egress = l.ip AND v.superseded_at IS NULL AND (v.checked_at > now() - $1::interval OR v.valid_until > now())))
+	WHERE v.client_id = c.id AND v.identity = 'mailfrom' AND v.egress = l.ip AND v.superseded_at IS NULL AND (v.checked_at > now() - $2::interval OR v.valid_until > now())))
 ORDER BY c.id LIMIT 100`
 
 // Unseen lists up to 100 clients that nobody has checked for so long, whether
 // they have batches or not: a record that drifts is seen before the next
-// campaign. It leaves out the clients of the given numbers.
-func Unseen(ctx context.Context, db *queue.DB, since time.Duration, except ...int32) ([]queue.Subject, error) {
+// campaign. It leaves out the clients of the given numbers, and those that Unjudged does.
+func Unseen(ctx context.Context, db *queue.DB, node int32, since time.Duration, except ...int32) ([]queue.Subject, error) {
 	if except == nil {
 		except = []int32{}
 	}
-	return subjects(ctx, db, unseenSQL, since, except)
+	return subjects(ctx, db, node, unseenSQL, node, since, except)
 }
 
-func subjects(ctx context.Context, db *queue.DB, sql string, args ...any) ([]queue.Subject, error) {
+func subjects(ctx context.Context, db *queue.DB, node int32, sql string, args ...any) ([]queue.Subject, error) {
 	rows, err := db.Pool().Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (s queue.Subject, err error) {
+		s.Node = node
 		var ips []netip.Prefix // inet
 		var helos, pools []string
 		err = row.Scan(&s.ClientID, &s.Client, &s.From, &s.ReturnPath, &s.Bounces.Mode, &s.Bounces.Domain, &s.Selectors, &s.FromSPF,

@@ -32,12 +32,20 @@ func listen(ctx context.Context, db *queue.DB, log *slog.Logger, wake ...func())
 	return nil
 }
 
+// wakeGap is the shortest time between two calls of each: anybody may send NOTIFY.
+const wakeGap = 50 * time.Millisecond
+
 // each calls f now, when wake says so, and every second, until ctx ends.
 func each(ctx context.Context, wake <-chan struct{}, f func()) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
 		f()
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wakeGap):
+		}
 		select {
 		case <-ctx.Done():
 			return

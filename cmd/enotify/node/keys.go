@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"time"
 
 	"enotify/queue"
 	"enotify/sender/dkim"
@@ -28,4 +30,52 @@ func lookAtKeys(ctx context.Context, db *queue.DB, dir *dkim.Directory, log *slo
 		}
 	}
 	return err
+}
+
+// barEvery is the time between two looks at the keys of all clients.
+const barEvery = 5 * time.Second
+
+// bars keeps in the database which clients this node cannot sign for: it leaves them
+// to the nodes that can.
+type bars struct {
+	db    *queue.DB
+	keys  *dkim.Directory
+	name  string
+	alert func(context.Context, queue.Alert)
+	log   *slog.Logger
+}
+
+// look finds out which clients they are just now.
+func (b *bars) look(ctx context.Context, node int32) error {
+	signers, err := b.db.Signers(ctx)
+	if err != nil {
+		return err
+	}
+	why, names := map[int32]string{}, map[int32]string{}
+	for _, s := range signers {
+		if _, err := b.keys.Keys(s.Client, s.Selectors); err != nil {
+			why[s.ID], names[s.ID] = err.Error(), s.Client
+		}
+	}
+	news, err := b.db.Bar(ctx, node, why)
+	if err != nil || len(news) == 0 {
+		return err
+	}
+	first := names[news[0]]
+	b.alert(ctx, queue.Alert{Kind: queue.AlertNodeBarred, Client: first, Next: "enotify node list",
+		Text: fmt.Sprintf("node %s cannot sign for %d clients, %s among them, and leaves them to other nodes: %s", b.name, len(why), first, why[news[0]])})
+	return nil
+}
+
+// run looks now and then until ctx ends.
+func (b *bars) run(ctx context.Context, node int32) {
+	for tick := time.NewTicker(barEvery); ctx.Err() == nil; {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+			if err := b.look(ctx, node); err != nil && ctx.Err() == nil {
+				b.log.Warn("the keys of clients could not be looked at; what was found last holds", "error", err)
+			}
+		}
+	}
 }

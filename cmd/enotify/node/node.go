@@ -189,7 +189,7 @@ func (p *parts) run(ctx context.Context) error {
 	group.Go(func() error {
 		select {
 		case <-p.server.Joined():
-			p.guard.Run(around)
+			p.look(around)
 		case <-around.Done():
 		}
 		return nil
@@ -204,6 +204,18 @@ func (p *parts) run(ctx context.Context) error {
 	p.mail.Close()
 	p.log.Info("stopped")
 	return err
+}
+
+// look has the guard check clients, from when the node knows which it can sign for.
+func (p *parts) look(ctx context.Context) {
+	node := p.server.ID()
+	b := &bars{db: p.db, keys: &p.mail.DKIM, name: p.Name, alert: p.alert, log: p.log}
+	if err := b.look(ctx, node); err != nil && ctx.Err() == nil {
+		p.log.Warn("the keys of clients could not be looked at; trying again", "error", err)
+	}
+	go b.run(ctx, node)
+	p.guard.Node = node
+	p.guard.Run(ctx)
 }
 
 // pushRest tells webhooks what happened last, before a node ends that has sent all.
