@@ -150,3 +150,39 @@ func TestDocShowsTheMovesOfABatch(t *testing.T) {
 		t.Errorf("moves (-batch_moves() +doc.go):\n%s", diff)
 	}
 }
+
+// A snapshot that an application holds open, as a backup does, and pauses in the
+// middle of results being written: everybody gets one message.
+func TestPausesUnderAHeldSnapshot(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	batch := f.Enqueue("menu", 3000, "a.example", "b.example", "c.example")
+	held := queuetest.Connect(t, f.URL)
+	for _, sql := range []string{`BEGIN ISOLATION LEVEL REPEATABLE READ`, `SELECT count(*) FROM enotify.batch_status`} {
+		if _, err := held.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := f.Server("n1", queuetest.Deliver)
+	s.UntilIdle, s.MaxInFlight = false, 200
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var node sync.WaitGroup
+	node.Go(func() {
+		if err := f.Run(ctx, s, "pass"); err != nil {
+			t.Error(err)
+		}
+	})
+	for i := 1; i <= 4; i++ {
+		f.Until(func() {}, `SELECT count(*) >= $2 FROM enotify.outcome WHERE batch_id = $1`, batch, 500*i)
+		f.Exec(`SELECT enotify.pause_batch($1)`, batch)
+		f.Exec(`SELECT enotify.resume_batch($1)`, batch)
+	}
+	f.Until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	node.Wait()
+	if got, want := f.States(batch), map[string]int{"delivered": 3000}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+	f.SentOnce(3000)
+	f.Balances()
+}

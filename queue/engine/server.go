@@ -87,6 +87,8 @@ const (
 	breath      = 250 * time.Millisecond // and with Wake, while messages begin
 	wakeGap     = 50 * time.Millisecond  // and with Wake, while none does
 
+	handlerGrace = time.Second // that handlers have to return once their context has ended
+
 	roundTrip = 10 * time.Second // time the database has to answer; after this, assume the write may or may not have happened
 )
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -75,4 +76,32 @@ func TestUntilIdleWaitsForNoDNS(t *testing.T) {
 	if !strings.HasPrefix(got, "queued: waits for DNS") {
 		t.Errorf("batch: got %q, want it queued, and to wait for DNS", got)
 	}
+}
+
+// A handler that never returns does not keep Serve from ending after its grace. What
+// others have sent is recorded; its own recipient is in doubt, and not sent to again.
+func TestServeEndsAfterItsGrace(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	never := make(chan struct{})
+	t.Cleanup(func() { close(never) })
+	s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+		if m.Domain == "never.example" {
+			m.MayEnd()
+			<-never
+		}
+		return queuetest.Deliver(ctx, m)
+	})
+	s.UntilIdle, s.Grace = false, 50*time.Millisecond
+	batch := f.Enqueue("menu", 2, "a.example", "never.example")
+	ctx, cancel := context.WithCancel(t.Context())
+	go f.Until(cancel, `SELECT delivered = 1 FROM enotify.batch_status WHERE id = $1`, batch)
+	if err := f.Run(ctx, s, "pass"); err == nil || !strings.Contains(err.Error(), "1 messages had not ended") {
+		t.Errorf("Serve: got %v, want the error that says what is in doubt", err)
+	}
+	f.ServeUntil(f.Server("n2", queuetest.Deliver), `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	if got, want := f.States(batch), map[string]int{"delivered": 1, "unknown": 1}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+	f.SentOnce(2)
 }

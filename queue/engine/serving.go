@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -94,13 +95,35 @@ func (v *serving) run(ctx context.Context) error {
 	v.log.Info("stopping", "under_way", v.flights.count(), "grace", grace) // some of them will not begin
 	timer := time.AfterFunc(grace, cut)
 	defer timer.Stop()
-	v.handlers.Wait()
+	ended := make(chan struct{})
+	go func() {
+		v.handlers.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(grace + handlerGrace):
+		err = errors.Join(err, v.abandon(ctx))
+		v.journal.close()
+		return err
+	}
 	if left := v.leave(ctx); left != nil {
 		v.journal.close() // the next node of this host replays it
 		return errors.Join(err, left)
 	}
 	v.journal.finish()
 	return err
+}
+
+// abandon records what has ended when a handler does not return though its context has
+// ended. The leases are not given back: the node that takes them when they run out
+// settles what is in doubt.
+func (v *serving) abandon(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	defer context.AfterFunc(v.DB.Life(), cancel)()
+	err := v.flush.stop(ctx)
+	return errors.Join(err, fmt.Errorf("%d messages had not ended when the grace was over: their recipients are in doubt until another node settles that, or this host's next one reads the journal", v.flights.count()))
 }
 
 // leave records what is left and gives the leases back.
