@@ -230,8 +230,10 @@ CREATE INDEX batch_begun ON enotify.batch (id) WHERE finished_at IS NULL AND sta
 CREATE INDEX batch_expiry ON enotify.batch (expires_at) WHERE finished_at IS NULL;
 CREATE INDEX batch_ending ON enotify.batch (id) WHERE finished_at IS NULL AND state = 'cancelled';
 CREATE INDEX batch_empty ON enotify.batch (id) WHERE finished_at IS NULL AND sendable = 0 AND state <> 'draft';
-CREATE INDEX batch_unsurveyed ON enotify.batch (priority DESC, submitted_at, id)
+-- The first batch of each client, however many it has.
+CREATE INDEX batch_unsurveyed ON enotify.batch (client_id, priority DESC, submitted_at, id)
     WHERE finished_at IS NULL AND state = 'queued' AND surveyed_at IS NULL;
+CREATE INDEX batch_client ON enotify.batch (client_id, priority DESC, submitted_at, id) WHERE finished_at IS NULL;
 CREATE INDEX batch_windows ON enotify.batch (send_window) WHERE finished_at IS NULL AND send_window IS NOT NULL;
 CREATE INDEX batch_draft ON enotify.batch (created_by, created_at) WHERE state = 'draft';
 CREATE INDEX batch_waiting ON enotify.batch (priority DESC, submitted_at, id) WHERE state = 'queued';

@@ -3,16 +3,30 @@
 CREATE OR REPLACE FUNCTION enotify.batch_page(
     finished boolean, state text, client text, since interval, before bigint, n int
 ) RETURNS SETOF bigint
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT b.id FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id
-    WHERE b.client_id = ANY ((SELECT enotify.my_clients())::int[])
-      AND (b.finished_at IS NOT NULL) = batch_page.finished
-      AND (batch_page.state = '' OR b.state::text = batch_page.state)
-      AND (batch_page.client = '' OR c.domain = batch_page.client)
-      AND (batch_page.since = interval '0' OR b.finished_at IS NULL OR b.finished_at > now() - batch_page.since)
-      AND (batch_page.before = 0 OR b.id < batch_page.before)
-    ORDER BY b.id DESC LIMIT batch_page.n
-$$;
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    mine int[] := enotify.my_clients();
+BEGIN
+    IF batch_page.client <> '' THEN
+        mine := ARRAY(SELECT c.id FROM enotify.client c WHERE c.domain = batch_page.client AND c.id = ANY (mine));
+    END IF;
+    IF batch_page.finished THEN -- from the newest on, by the primary key
+        RETURN QUERY
+            SELECT b.id FROM enotify.batch b
+            WHERE b.finished_at IS NOT NULL AND b.client_id = ANY (mine)
+              AND (batch_page.state = '' OR b.state::text = batch_page.state)
+              AND (batch_page.since = interval '0' OR b.finished_at > now() - batch_page.since)
+              AND (batch_page.before = 0 OR b.id < batch_page.before)
+            ORDER BY b.id DESC LIMIT batch_page.n;
+    ELSE -- by the index of those
+        RETURN QUERY
+            SELECT b.id FROM enotify.batch b
+            WHERE b.finished_at IS NULL AND b.client_id = ANY (mine)
+              AND (batch_page.state = '' OR b.state::text = batch_page.state)
+              AND (batch_page.before = 0 OR b.id < batch_page.before)
+            ORDER BY b.id DESC LIMIT batch_page.n;
+    END IF;
+END $$;
 
 COMMENT ON FUNCTION enotify.batch_page IS
     'numbers of the newest n batches that this login may see, finished or not; state, client and before that are empty '

@@ -12,12 +12,28 @@ import (
 // a batch that was sealed meanwhile is not missed.
 const lockSurveySQL = `SELECT enotify.lock_survey()`
 
+// One batch of each client at a time: a client with very many, whose domains no DNS
+// answers for, keeps no other client waiting.
 const unsurveyedSQL = `
-SELECT id, priority FROM enotify.batch
-WHERE finished_at IS NULL AND state = 'queued' AND surveyed_at IS NULL AND expires_at > now() AND (not_before IS NULL OR not_before <= now() + interval '1 minute')
-ORDER BY priority DESC, submitted_at, id LIMIT 10 FOR NO KEY UPDATE SKIP LOCKED`
+WITH RECURSIVE clients AS (
+	(SELECT client_id FROM enotify.batch WHERE finished_at IS NULL AND state = 'queued' AND surveyed_at IS NULL ORDER BY client_id LIMIT 1)
+	UNION ALL
+	SELECT (SELECT b.client_id FROM enotify.batch b WHERE b.finished_at IS NULL AND b.state = 'queued' AND b.surveyed_at IS NULL AND b.client_id > c.client_id
+	        ORDER BY b.client_id LIMIT 1)
+	FROM clients c WHERE c.client_id IS NOT NULL
+), firsts AS (
+	SELECT f.id FROM clients c CROSS JOIN LATERAL (
+		SELECT b.id FROM enotify.batch b
+		WHERE b.client_id = c.client_id AND b.finished_at IS NULL AND b.state = 'queued' AND b.surveyed_at IS NULL
+		  AND b.expires_at > now() AND (b.not_before IS NULL OR b.not_before <= now() + interval '1 minute')
+		ORDER BY b.priority DESC, b.submitted_at, b.id LIMIT 1
+	) f
+)
+SELECT b.id, b.priority FROM enotify.batch b WHERE b.id IN (SELECT id FROM firsts) AND b.state = 'queued'
+ORDER BY b.priority DESC, b.submitted_at, b.id LIMIT 20 FOR NO KEY UPDATE SKIP LOCKED`
 
-// unsurveyed lists the batches that wait for their survey, in the order of their turns.
+// unsurveyed lists the first batch of each client that waits for its survey, in the
+// order of their turns.
 func (db *store) unsurveyed(ctx context.Context) ([]turn, error) {
 	rows, err := db.pool.Query(ctx, unsurveyedSQL)
 	if err != nil {

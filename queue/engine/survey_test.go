@@ -289,3 +289,27 @@ func TestDomainMovesOnlyWhenNothingIsUnderWay(t *testing.T) {
 	}
 	queuetest.Copies(t, f.Sent(), 10, 2) // one per batch
 }
+
+// A client with many batches whose domains no DNS answers for keeps no other client
+// waiting for its survey.
+func TestSilentDNSOfOneClientDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
+	for i := range 30 {
+		f.Enqueue(fmt.Sprintf("silent%d", i), 1, fmt.Sprintf("silent%d.example", i))
+	}
+	other := queuetest.Query[int64](f, `SELECT enotify.enqueue('o', 'info@city.example', 's', 't', '{x@near.example}')`)
+	s := f.Server("n1", queuetest.Deliver)
+	s.Survey = func(ctx context.Context, domain string) (queue.Survey, error) {
+		if domain != "near.example" {
+			<-ctx.Done()
+			return queue.Survey{}, ctx.Err()
+		}
+		return queue.Survey{Site: domain, TTL: time.Hour}, nil
+	}
+	f.ServeUntil(s, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, other)
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.batch WHERE surveyed_at IS NOT NULL AND id <> $1`, other); got > 3 {
+		t.Errorf("batches of the first client surveyed meanwhile: got %d, want hardly any", got)
+	}
+}

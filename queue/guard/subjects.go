@@ -13,7 +13,7 @@ import (
 // A client is checked for the active addresses of its pools.
 const (
 	liveSQL = `
-WITH live AS (
+WITH RECURSIVE live AS (
 	SELECT DISTINCT ON (e.address) e.address AS ip, e.helo, e.pool FROM enotify.live_egress e WHERE e.state = 'active' ORDER BY e.address, e.node_id
 )`
 	ofPoolsSQL = `CROSS JOIN LATERAL (SELECT enotify.client_pools(c.id) AS names) p
@@ -24,10 +24,17 @@ CROSS JOIN LATERAL (SELECT array_agg(l.ip ORDER BY l.ip) AS ips, array_agg(l.hel
 // undo each other's verdicts.
 const leftSQL = `AND NOT (EXISTS (SELECT FROM enotify.node_bar r WHERE r.node_id = $1 AND r.client_id = c.id) AND enotify.others_can($1, c.id))`
 
-const unjudgedSQL = liveSQL + `, waiting AS (
-	SELECT DISTINCT ON (b.client_id) b.client_id, b.from_address, b.priority, b.submitted_at FROM enotify.batch b
-	WHERE b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying', 'blocked')
-	ORDER BY b.client_id, b.priority DESC, b.submitted_at, b.id
+const unjudgedSQL = liveSQL + `, clients AS ( -- one by one: one may have very many batches
+	(SELECT client_id FROM enotify.batch WHERE finished_at IS NULL ORDER BY client_id LIMIT 1)
+	UNION ALL
+	SELECT (SELECT b.client_id FROM enotify.batch b WHERE b.finished_at IS NULL AND b.client_id > c.client_id ORDER BY b.client_id LIMIT 1)
+	FROM clients c WHERE c.client_id IS NOT NULL
+), waiting AS (
+	SELECT w.* FROM clients o CROSS JOIN LATERAL (
+		SELECT b.client_id, b.from_address, b.priority, b.submitted_at FROM enotify.batch b
+		WHERE b.client_id = o.client_id AND b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying', 'blocked')
+		ORDER BY b.priority DESC, b.submitted_at, b.id LIMIT 1
+	) w
 )
 SELECT c.id, c.domain, w.from_address, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''), c.dkim_selectors, c.from_spf,
        e.ips, e.helos, e.pools
