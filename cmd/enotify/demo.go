@@ -47,6 +47,8 @@ that the demo does not know are served by the receiver that takes everything.`,
 	f.StringVar(&c.Own.Subject, "subject", "A message from the demo", "subject of your own message")
 	f.StringVar(&c.Own.From, "from", demo.From, "From: `ADDRESS` of your own message")
 	f.DurationVar(&c.RetryFirst, "first-retry", 4*time.Second, "wait before the first retry; each further one waits twice as long")
+	f.StringVar(&c.Console, "console", "", "serve the console on the demo at `ADDR`, until Ctrl-C; without ADDR at a free port of 127.0.0.1")
+	f.Lookup("console").NoOptDefVal = "127.0.0.1:0"
 	f.Float64Var(&c.Size, "size", 1, "share of the usual number of recipients")
 	_ = f.MarkHidden("size") // fails only for a flag that does not exist
 	return cmd

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"enotify/cmd/enotify/console"
 	"enotify/cmd/enotify/database"
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/node"
@@ -17,6 +18,7 @@ func (a *app) runCmd() *cobra.Command {
 	var egress, allowMX, allowWebhook []string
 	var private bool
 	var logAttempts string
+	var web console.Config
 	cmd := &cobra.Command{
 		Use: "run", Short: "Run a node: send queued batches until a signal", Args: cobra.NoArgs,
 		Example: "  enotify run --egress 192.0.2.10 --helo mail.host.example",
@@ -47,6 +49,11 @@ func (a *app) runCmd() *cobra.Command {
 			}
 			defer stop()
 			c.Attempts = attempts
+			if web.Listen != "" {
+				c.Console = &web
+				web.DatabaseURL, web.Person, web.Log = c.DatabaseURL, a.person(), c.Log
+				web.Resolver, web.AllowMX, web.DKIMDir = c.Resolver, allowMX, c.DKIMDir
+			}
 			return node.Run(cmd.Context(), c)
 		},
 	}
@@ -84,6 +91,8 @@ func (a *app) runCmd() *cobra.Command {
 	f.StringVar(&c.UnsubscribeListen, "unsubscribe-listen", "", "serve the unsubscribe page alone at `ADDR`, for the public")
 	f.StringVar(&c.PublicURL, "public-url", "", "https `URL` at which readers reach the unsubscribe page; pass its /u/ on to --unsubscribe-listen")
 	f.StringVar(&c.UnsubscribeWords, "unsubscribe-words", "", "JSON `FILE` with what the unsubscribe page says in languages beside English, German, French and Spanish, or in their place")
+	f.StringVar(&web.Listen, "console", "", "serve the console at `ADDR`, such as 127.0.0.1:9027; beyond loopback it takes --console-tokens or --console-client-ca")
+	consoleFlags(f, &web)
 	bounceRulesFlag(f, &c.BounceRules)
 	f.StringVar(&c.FeedbackID, "feedback-id", "enotify", "`NAME` of the sender in Feedback-ID, by which Gmail counts complaints: 5 to 15 letters and digits; the same on all nodes")
 	f.StringArrayVar(&c.BounceListen, "bounce-listen", nil, "accept bounces at `ADDR`, such as :25 or lmtp://127.0.0.1:2424; may be repeated")

@@ -10,4 +10,6 @@
 //	backlog        what waits for a recipient domain or site
 //	domains        what the DNS said of recipient domains
 //	waiting        which sites a batch waits for
+//	sites          which sites all batches wait for
+//	flow           outcomes by time
 package insight

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/page"
@@ -24,19 +25,26 @@ var document = page.New("bounce report", pageHTML, template.FuncMap{
 
 // HTML writes the report as one page: no script, and nothing from elsewhere.
 func (r *Report) HTML(w io.Writer) error {
-	return r.Served(w, page.Disk("Why mail has not arrived: "+r.scope()), "")
+	v := r.view()
+	v.Top = page.Disk("Why mail has not arrived: " + r.scope())
+	return document.Execute(w, v)
 }
 
-// Served writes the same page within another one: top is its head, and above is what
-// comes before the verdict.
-func (r *Report) Served(w io.Writer, top page.Top, above template.HTML) error {
-	v := pageView{Report: r, Top: top, Above: above, Scope: r.scope(), Advice: complaintAdvice}
+// Body is what the page shows, to be put into another one.
+func (r *Report) Body() (template.HTML, error) {
+	var b strings.Builder
+	err := document.ExecuteTemplate(&b, "body", r.view())
+	return template.HTML(b.String()), err
+}
+
+func (r *Report) view() pageView {
+	v := pageView{Report: r, Scope: r.scope(), Advice: complaintAdvice}
 	v.Date, v.Time = r.At.Format("2 January 2006, 15:04 MST"), r.At.Format("2006-01-02T15:04:05Z07:00")
 	v.Tone, v.Word, v.Say = r.verdict()
 	for _, s := range r.Segments {
 		v.Waiting += s.Waiting
 	}
-	return document.Execute(w, v)
+	return v
 }
 
 // A bar is the share of a reason in a drawing 100 wide: who is tried again, then who is
@@ -60,7 +68,6 @@ func newBar(waiting, final, all int) bar {
 type pageView struct {
 	*Report
 	Top             page.Top
-	Above           template.HTML
 	Date, Time      string // for people, and for programs
 	Scope           string
 	Tone, Word, Say string

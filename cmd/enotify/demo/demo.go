@@ -36,6 +36,9 @@ type Config struct {
 	Own Input
 	// RetryFirst is the wait before the first retry.
 	RetryFirst time.Duration
+	// Console is the address of a console on the demo, which then goes on until ctx ends;
+	// "" is none.
+	Console string
 	// Size is the share of the usual number of recipients.
 	Size float64
 
@@ -124,6 +127,10 @@ func (d *demo) perform(ctx context.Context, databaseURL string) (err error) {
 		return err
 	}
 	defer d.app.conn.Close(context.WithoutCancel(ctx))
+	linger, err := d.openConsole(ctx, databaseURL)
+	if err != nil {
+		return err
+	}
 	if err := d.begin(ctx); err != nil {
 		return err
 	}
@@ -141,7 +148,10 @@ func (d *demo) perform(ctx context.Context, databaseURL string) (err error) {
 	}
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	return d.sumUp(after, ctx.Err() != nil)
+	if err := d.sumUp(after, ctx.Err() != nil); err != nil {
+		return err
+	}
+	return linger()
 }
 
 // send runs a node.

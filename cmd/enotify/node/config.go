@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"enotify/cmd/enotify/console"
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/settings"
 	"enotify/cmd/enotify/unsubscribe"
@@ -130,6 +131,9 @@ type Config struct {
 	// BounceCert and BounceKey are PEM files, for STARTTLS on the bounce
 	// listeners; "" offers none.
 	BounceCert, BounceKey string
+
+	// Console is the web page for the operator; nil is none.
+	Console *console.Config
 
 	// Version of the program, for the list of nodes.
 	Version string

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"enotify/cmd/enotify/console"
 	"enotify/cmd/enotify/database"
 	"enotify/cmd/enotify/destinations"
 	"enotify/cmd/enotify/keyring"
@@ -39,6 +40,7 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	defer stop()
+	c.DatabaseURL = databaseURL
 	db, err := database.Await(ctx, databaseURL, connections, queue.As{Node: c.Name}, c.Log)
 	if err != nil {
 		return err
@@ -74,6 +76,7 @@ type parts struct {
 	server   *engine.Server
 	guard    *guard.Guard
 	policies *policies
+	console  *console.Server // nil: none
 	webhooks *webhook.Runner
 	submits  *submits
 	reports  *tlsReports
@@ -90,6 +93,13 @@ func (c Config) assemble(ctx context.Context, db *queue.DB) (_ *parts, err error
 	}()
 	if p.monitor, err = newMonitor(db, c.Listen, c.UnsubscribeListen, c.Version, p.log); err != nil {
 		return nil, err
+	}
+	if c.Console != nil {
+		web := *c.Console
+		web.DatabaseURL = c.DatabaseURL
+		if p.console, err = console.Listen(web); err != nil {
+			return nil, err
+		}
 	}
 	keys := &keyring.Keyring{DB: db}
 	signing, err := keys.Load(ctx)
@@ -185,6 +195,14 @@ func (p *parts) run(ctx context.Context) error {
 	group.Go(func() error { p.reports.run(around); return nil })
 	group.Go(func() error { return p.monitor.run(around) })
 	group.Go(func() error { retain(around, p.db, p.log); return nil })
+	group.Go(func() error {
+		if p.console != nil {
+			if err := p.console.Run(around); err != nil { // the mail goes on without it
+				p.log.Error("the console has ended", "error", err)
+			}
+		}
+		return nil
+	})
 	group.Go(func() error { return p.returns.run(around, p.HELO, p.Grace) })
 	group.Go(func() error {
 		select {
@@ -229,6 +247,9 @@ func (p *parts) pushRest(ctx context.Context) {
 func (p *parts) close() {
 	if p.monitor != nil {
 		p.monitor.close()
+	}
+	if p.console != nil {
+		_ = p.console.Close()
 	}
 	if p.returns != nil {
 		closeAll(p.returns.doors)

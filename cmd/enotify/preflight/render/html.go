@@ -35,13 +35,14 @@ func HTML(w io.Writer, r *preflight.Report) error {
 	return document.Execute(w, v)
 }
 
-// Served writes the same page within another one: top is its head, and above is what
-// comes before the verdict.
-func Served(w io.Writer, r *preflight.Report, top page.Top, above template.HTML) error {
+// Body is what the page of a report shows, to be put into another one. The cure is shown
+// where it says what to publish.
+func Body(r *preflight.Report, cure template.HTML) (template.HTML, error) {
 	v := newPage(r)
-	v.Top, v.Above = top, above
-	v.Top.Title = v.Word + ": preflight of " + v.What
-	return document.Execute(w, v)
+	v.Cure = cure
+	var b strings.Builder
+	err := document.ExecuteTemplate(&b, "body", v)
+	return template.HTML(b.String()), err
 }
 
 // sentence begins with a capital letter, where it does not begin with our name, and ends
@@ -58,7 +59,7 @@ func sentence(text string) string {
 type pageView struct {
 	preflight.Subject
 	Top                         page.Top
-	Above                       template.HTML
+	Cure                        template.HTML // forms of what to publish; "" is none
 	What, Word, Tone, Say, Foot string
 	Date, At                    string // for people, and for programs
 	ForClient                   bool   // for whoever edits the zone of a client

@@ -1,0 +1,9 @@
+package console_test
+
+import (
+	"testing"
+
+	"enotify/queue/queuetest"
+)
+
+func TestMain(m *testing.M) { queuetest.Main(m) }
