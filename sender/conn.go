@@ -2,23 +2,23 @@ package sender
 
 import (
 	"container/list"
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"enotify/queue"
 	"enotify/sender/bounce"
-	"enotify/sender/compose"
 
 	"github.com/wneessen/go-mail/smtp"
 )
 
 // A conn is a connection to a mail host that has said EHLO, and STARTTLS where
-// that was to be. One message at a time goes through it.
+// that was to be. Messages are written to it one at a time; see passage.
 type conn struct {
 	host   string
 	site   string
@@ -29,20 +29,31 @@ type conn struct {
 	place    *place
 	at       *list.Element // in pool.idle
 	oneByOne *oneByOne     // hosts that have not borne PIPELINING
-	piped    bool          // the envelope of the message under way left in one write
+	ways     *ways         // what hosts bear
+	deepened func(int)     // is told how many messages may be under way at once
+
+	// Of the pool, and guarded by its lock.
+	holders int  // messages that have it
+	writer  bool // one of them may write
+	listed  bool // in siteConns.following
+
+	mu      sync.Mutex
+	last    *passage  // that wrote last and has not done reading; nil is none
+	out     int       // passages that have not ended
+	carried int       // passages begun
+	open    bool      // a transaction was begun and not ended: RSET before the next
+	heardAt time.Time // when the latest reply to a message came
 
 	raw     net.Conn // as dialled: closing it ends everything
 	client  *smtp.Client
-	carried int             // messages handed over so far, refused ones with them
-	open    bool            // a transaction was begun and not ended: RSET before the next
 	secured TLSPolicy       // Opportunistic is in the clear
 	fitted  fitted          // see meets
 	counted map[string]bool // recipient domains for whose reports it was counted
 	inClear bool            // since encryption had failed
-	broken  bool            // nothing more can be said on it
+	broken  atomic.Bool     // nothing more can be said on it
 	idleAt  time.Time       // when it was last put aside; zero when it never was
 	begunAt time.Time       // when it began to be opened
-	took    time.Duration   // by the last message it took
+	took    atomic.Int64    // time, by the last message it took
 
 	segments, block net.Buffers // of the message under way
 
@@ -50,52 +61,6 @@ type conn struct {
 
 	commandTimeout time.Duration
 	contentTimeout time.Duration
-}
-
-// send carries out one mail transaction (RFC 5321 §3.3) for a client and returns
-// the reply that confirmed it. It returns soon after ctx has ended. mayEnd is
-// the context of [queue.Message]; nil means always.
-func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Message, mayEnd func() bool) (queue.Reply, *failure) {
-	stop := context.AfterFunc(ctx, func() { c.raw.Close() })
-	defer stop()
-	begun := time.Now()
-	if c.carried == 0 {
-		begun = c.begunAt // the first message bears what it takes to open it
-	}
-	at := opening
-	reply, err := c.transact(from, to, m, mayEnd, &at)
-	reused := !c.idleAt.IsZero()
-	c.carried++
-	if err == nil {
-		c.took = time.Since(begun)
-		return reply, nil
-	}
-	f := newFailure(failure{stage: at, host: c.host, site: c.site, egress: c.egress, err: err, ended: ctx.Err() != nil || errors.Is(err, errWithdrawn)},
-		c.rules, bounce.About{Recipient: to, Ours: []string{from, client}})
-	gone := !isOurs(err) && !f.goesOn()
-	c.broken = c.broken || gone
-	f.stale = reused && gone && at == opening && !f.ended
-	if c.piped && f.reply.Code == 0 && gone && !f.ended && !f.stale && (at <= envelope || errors.Is(err, errOutOfStep)) {
-		c.oneByOne.add(c.host, time.Now())
-	}
-	return queue.Reply{}, f
-}
-
-// transact advances at as it goes.
-func (c *conn) transact(from, to string, m *compose.Message, mayEnd func() bool, at *stage) (queue.Reply, error) {
-	if err := c.fits(from, to, m.Size()); err != nil {
-		return queue.Reply{}, err
-	}
-	begun := time.Now()
-	err := c.envelope(from, to, m.Size(), at)
-	c.measure(PhaseEnvelope, begun)
-	if err != nil {
-		return queue.Reply{}, err
-	}
-	c.segments = m.AppendWire(c.segments[:0])
-	reply, err := c.data(c.segments, mayEnd, at)
-	clear(c.segments) // an idle connection holds no message
-	return reply, err
 }
 
 // What RFC 5321 §4.5.3.2 gives less time than a command or a message.
@@ -109,22 +74,29 @@ const blockSize = 64 << 10 // octets
 // data hands over the message, which is as it goes over the wire, final dot
 // included. The client's own writer for that looks at each octet and sends
 // pieces of 4 KB, at the cost of all the rest of a transaction together.
-func (c *conn) data(wire net.Buffers, mayEnd func() bool, at *stage) (queue.Reply, error) {
+func (p *passage) data(wire net.Buffers, mayEnd func() bool, at *stage) (queue.Reply, error) {
+	c := p.c
 	*at = content
 	begun := time.Now()
 	err := c.write(wire, mayEnd)
 	c.measure(PhaseContent, begun)
-	if err != nil { // so the end, with the dot, has not left
+	clear(c.segments) // an idle connection holds no message
+	if err != nil {   // so the end, with the dot, has not left
 		return queue.Reply{}, err
 	}
-	*at, c.open = confirming, false // ended, whatever the reply (RFC 5321 §4.1.1.4)
-	if err := c.client.UpdateDeadline(c.contentTimeout); err != nil {
+	*at = confirming
+	c.end(false) // whatever the reply (RFC 5321 §4.1.1.4)
+	p.letNext()
+	if err := c.patience(c.contentTimeout); err != nil {
 		return queue.Reply{}, err
 	}
 	begun = time.Now()
 	code, said, err := readReply(&c.client.Text.Reader, 250)
 	c.measure(PhaseConfirm, begun)
-	c.broken = c.broken || c.unasked() != ""
+	c.heard()
+	if c.unasked() != "" && !p.followed() {
+		c.broken.Store(true)
+	}
 	if err != nil {
 		return queue.Reply{}, err
 	}
@@ -136,7 +108,7 @@ func (c *conn) data(wire net.Buffers, mayEnd func() bool, at *stage) (queue.Repl
 // leaves when mayEnd allows it.
 func (c *conn) write(segments net.Buffers, mayEnd func() bool) error {
 	for len(segments) > 0 {
-		if err := c.client.UpdateDeadline(min(c.contentTimeout, blockTimeout)); err != nil {
+		if err := c.raw.SetWriteDeadline(time.Now().Add(min(c.contentTimeout, blockTimeout))); err != nil {
 			return err
 		}
 		c.block = c.block[:0]
@@ -171,6 +143,44 @@ func (c *conn) writeBlock(block net.Buffers) error {
 	return w.Flush()
 }
 
+// patience is how long the next reply is waited for.
+func (c *conn) patience(d time.Duration) error { return c.raw.SetReadDeadline(time.Now().Add(d)) }
+
+// end notes whether a transaction was left open.
+func (c *conn) end(open bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open = open
+}
+
+func (c *conn) unended() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.open
+}
+
+func (c *conn) heard() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.heardAt = time.Now()
+}
+
+// begun is how many messages it has been given.
+func (c *conn) begun() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.carried
+}
+
+func (c *conn) carriedOnce() bool { return c.begun() == 1 }
+
+// tookChunks notes a message that was taken by BDAT.
+func (c *conn) tookChunks() {
+	if w := c.ways.learn(c.host, tookChunks); w.good <= 1 {
+		c.deepened(c.depth())
+	}
+}
+
 // fits reports what the host said at EHLO that it would not take.
 func (c *conn) fits(from, to string, octets int) error {
 	if offered, size := c.client.Extension("SIZE"); offered {
@@ -196,7 +206,7 @@ const quitTimeout = 5 * time.Second
 
 // quit ends the connection politely when it still works (RFC 5321 §4.1.1.10).
 func (c *conn) quit() {
-	if !c.broken && c.client.UpdateDeadline(quitTimeout) == nil {
+	if !c.broken.Load() && c.client.UpdateDeadline(quitTimeout) == nil {
 		_ = c.client.Quit() // nothing depends on the reply
 	}
 	c.raw.Close() // Quit leaves it open when it fails

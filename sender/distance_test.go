@@ -2,13 +2,11 @@ package sender_test
 
 import (
 	"bytes"
-	"context"
 	"net"
 	"sync"
 	"testing"
 	"time"
 
-	"enotify/queue"
 	"enotify/sender/smtptest"
 )
 
@@ -130,22 +128,19 @@ func TestRoundTrips(t *testing.T) {
 // BenchmarkDeliverDistance hands messages of 10 KB over one connection to a
 // host at a round trip of 20 ms.
 func BenchmarkDeliverDistance(b *testing.B) {
-	for _, mode := range modes {
+	for _, mode := range append(modes, struct {
+		name       string
+		extensions []string
+	}{"chunked", chunking}) {
 		b.Run(mode.name, func(b *testing.B) {
 			w, host := one(b, smtptest.Config{Extensions: mode.extensions, Discard: true})
 			d := putFar(b, w, host, 10*time.Millisecond)
 			batch := *testBatch
 			batch.Text = body
-			send := func(seq int) {
-				if o := w.sender.Deliver(context.Background(), to(&batch, seq, "u@a.test")); o.State != queue.Delivered {
-					b.Fatalf("outcome: %+v", o)
-				}
-			}
-			send(0) // which also connects
+			flow(b, w, &batch, 40) // which also connects, and learns
 			before, trips := host.Delivered(), d.roundTrips()
-			for seq := 1; b.Loop(); seq++ {
-				send(seq)
-			}
+			b.ResetTimer()
+			flow(b, w, &batch, b.N)
 			n := float64(host.Delivered() - before)
 			b.ReportMetric(n/b.Elapsed().Seconds(), "msg/s")
 			b.ReportMetric(float64(d.roundTrips()-trips)/n, "round-trips/msg")

@@ -20,14 +20,16 @@
 //   - render.go, and package compose: the message, once there is a connection for
 //     it; those that wait hold no text.
 //   - sign.go, and package dkim: signatures, of the octets as they are sent.
-//   - conn.go: one mail transaction, and how far it came; envelope.go: what it
-//     says before the message, together where the host offers PIPELINING and
-//     bears it (onebyone.go); reply.go: what it is answered.
+//   - passage.go: one mail transaction, how far it came, and when the next may be
+//     written behind it; conn.go: the connection; envelope.go: what it says before the
+//     message, together where the host offers PIPELINING and bears it (onebyone.go);
+//     chunk.go: envelope and message together; ways.go: what each host has borne;
+//     reply.go: what it is answered.
 //   - smarthost.go: our login there, and what happens while it is not accepted.
 //   - failure.go: the one place where a reply is classified, and where a failed
 //     attempt becomes an outcome. What is done about each class is package
 //     queue's Treatment.
 //
 // What it cannot know: whether a message arrived whose connection broke after
-// the final dot and before the reply. It says so: queue.Unknown.
+// its last octet had left and before the reply. It says so: queue.Unknown.
 package sender

@@ -11,6 +11,10 @@ import (
 	"time"
 )
 
+// rideTimeout is for the replies to the first envelope that a host gets behind a
+// message it has not answered: one that forgets what came there never answers it.
+const rideTimeout = 30 * time.Second
+
 // A command of the envelope.
 type command struct {
 	verb     string
@@ -21,19 +25,28 @@ type command struct {
 
 // envelope says all that comes before the message, DATA included. Where the
 // host offers PIPELINING it leaves in one write (RFC 2920), which saves two
-// round trips of four; not where that went wrong lately. It advances at as it goes.
-func (c *conn) envelope(from, to string, size int, at *stage) error {
-	if left := c.unasked(); left != "" {
+// round trips of four; not where that went wrong lately. By chunks, DATA is left out;
+// a host that has not shown that it knows BDAT gets a chunk of nothing. It advances
+// at as it goes.
+func (p *passage) envelope(from, to string, size int, byChunk bool, at *stage) error {
+	c := p.c
+	if left := p.early(); left != "" {
 		return fmt.Errorf("%w: before MAIL it said %q", errOutOfStep, clean(left))
 	}
-	commands := c.commands(from, to, size)
+	commands := c.commands(from, to, size, c.unended() || p.before != nil && p.before.whole)
+	if byChunk {
+		commands = commands[:len(commands)-1]
+		if !c.ways.look(c.host, time.Now()).chunks {
+			commands = append(commands, command{"BDAT", probe, 250, c.commandTimeout})
+		}
+	}
 	together := 1
-	c.piped = c.offers("PIPELINING") && !c.oneByOne.has(c.host, time.Now())
-	if c.piped {
+	p.piped = c.offers("PIPELINING") && !c.oneByOne.has(c.host, time.Now())
+	if p.piped {
 		together = len(commands)
 	}
 	for group := range slices.Chunk(commands, together) {
-		if err := c.exchange(group, at); err != nil {
+		if err := p.exchange(group, at); err != nil {
 			return err
 		}
 	}
@@ -42,7 +55,7 @@ func (c *conn) envelope(from, to string, size int, at *stage) error {
 
 // commands are the commands of one envelope. The addresses have no line breaks, which
 // no letter is written with.
-func (c *conn) commands(from, to string, size int) []command {
+func (c *conn) commands(from, to string, size int, reset bool) []command {
 	mail := "MAIL FROM:<" + from + ">"
 	if c.offers("SIZE") { // a host that has no room says so before the message is on its way (RFC 1870 §5)
 		mail += " SIZE=" + strconv.Itoa(size)
@@ -59,7 +72,7 @@ func (c *conn) commands(from, to string, size int) []command {
 		{"RCPT", "RCPT TO:<" + to + ">", 25, c.commandTimeout},
 		{"DATA", "DATA", 354, min(c.commandTimeout, dataTimeout)},
 	}
-	if !c.open {
+	if !reset {
 		return commands[1:]
 	}
 	return commands
@@ -68,41 +81,54 @@ func (c *conn) commands(from, to string, size int) []command {
 // exchange sends commands in one write and reads the replies to all of them,
 // also after a refusal. Its error is the first refusal, unless the replies do
 // not fit the commands: then nobody knows to which of them that was.
-func (c *conn) exchange(group []command, at *stage) error {
+func (p *passage) exchange(group []command, at *stage) error {
+	c := p.c
 	if err := c.say(group); err != nil {
+		return err
+	}
+	if err := p.await(); err != nil {
 		return err
 	}
 	var refused error
 	taken, begun := false, false // by RCPT, DATA
 	for _, command := range group {
+		if p.ridden && !c.ways.look(c.host, time.Now()).rode {
+			command.patience = min(command.patience, rideTimeout)
+		}
 		err := c.hear(command)
 		switch {
 		case isRefusal(err) && command.verb == "RSET": // which nobody may refuse (RFC 5321 §4.1.1.5)
 			return fmt.Errorf("%w: to RSET it said %q", errOutOfStep, clean(err.Error()))
+		case command.verb == "BDAT" && refused == nil && unknownCommand(err):
+			return errNoChunking
 		case isRefusal(err):
 			if refused == nil {
 				refused = err
 			}
 			continue
 		case err != nil && refused != nil && hasLeft(err): // after it had said what counts
-			c.broken = true
+			c.broken.Store(true)
 			return refused
 		case err != nil:
 			return err
 		}
 		switch command.verb {
 		case "RSET":
-			c.open = false
+			c.end(false)
 		case "MAIL":
-			c.open, *at = true, envelope
+			c.end(true)
+			*at = envelope
 		case "RCPT":
-			c.open, taken = true, true
+			c.end(true)
+			taken = true
 		case "DATA":
 			begun = true
+		case "BDAT":
+			c.ways.learn(c.host, knowsChunks)
 		}
 	}
 	if left := c.unasked(); left != "" {
-		c.broken = true
+		c.broken.Store(true)
 		if refused == nil || !strings.HasPrefix(left, "421") { // as said after one error too many
 			return fmt.Errorf("%w: nobody asked for %q", errOutOfStep, clean(left))
 		}
@@ -112,22 +138,26 @@ func (c *conn) exchange(group []command, at *stage) error {
 		if taken { // after a refused MAIL: a dot might deliver an empty message
 			return fmt.Errorf("%w: it wants a message after %q", errOutOfStep, clean(refused.Error()))
 		}
-		c.endEmpty()
+		p.endEmpty()
 	}
 	return refused
 }
 
 // endEmpty ends the message for which a host asks though it took no recipient
 // (RFC 2920 §3.1). It is delivered to nobody, whatever the reply.
-func (c *conn) endEmpty() {
+func (p *passage) endEmpty() {
 	var at stage // of this; the recipient's attempt ended with the refusal
-	_, err := c.data(net.Buffers{[]byte(".\r\n")}, nil, &at)
-	c.broken = c.broken || err != nil && !isRefusal(err)
+	p.passed = true
+	_, err := p.data(net.Buffers{[]byte(".\r\n")}, nil, &at)
+	p.passed = false
+	if err != nil && !isRefusal(err) {
+		p.c.broken.Store(true)
+	}
 }
 
 // say sends commands in one write.
 func (c *conn) say(group []command) error {
-	if err := c.client.UpdateDeadline(c.commandTimeout); err != nil {
+	if err := c.raw.SetWriteDeadline(time.Now().Add(c.commandTimeout)); err != nil {
 		return err
 	}
 	w := c.client.Text.W
@@ -140,11 +170,20 @@ func (c *conn) say(group []command) error {
 
 // hear reads the reply to a command.
 func (c *conn) hear(to command) error {
-	if err := c.client.UpdateDeadline(to.patience); err != nil {
+	if err := c.patience(to.patience); err != nil {
 		return err
 	}
 	_, _, err := readReply(&c.client.Text.Reader, to.want)
 	return err
+}
+
+// early is what the host has said before the message was begun. While replies to
+// others are due, that is for them to find out.
+func (p *passage) early() string {
+	if p.ridden {
+		return ""
+	}
+	return p.c.unasked()
 }
 
 // unasked is what the host has said beyond the replies that were due.

@@ -43,11 +43,14 @@ func newPool(t *throttle.Throttle, limit int, idleTime time.Duration, dead *dead
 
 // siteConns are the connections of one site.
 type siteConns struct {
-	name    string
-	idle    []*conn        // the one used last at the end
-	waiters []*waiter      // urgent ones first
-	hosts   map[string]int // connections open, by host
-	crowded [classes]int   // its number in pool.crowded; 0: it is not there
+	name string
+	idle []*conn // the one used last at the end
+	// following are connections that a message may be written to behind others that
+	// are not answered yet.
+	following []*conn
+	waiters   []*waiter      // urgent ones first
+	hosts     map[string]int // connections open, by host
+	crowded   [classes]int   // its number in pool.crowded; 0: it is not there
 }
 
 // A waiter is a message that waits for a connection or a place.
@@ -81,12 +84,13 @@ func (p *pool) take(ctx context.Context, r route, urgent bool) grant {
 	p.mu.Lock()
 	s := p.site(r.site)
 	if c := p.pickIdle(s, r); c != nil {
-		p.places.begin(c.place, time.Now())
+		p.hold(c)
 		p.mu.Unlock()
 		return grant{conn: c}
 	}
 	s.add(w)
 	p.serve(s)
+	p.ride(s)
 	p.mu.Unlock()
 	select {
 	case g := <-w.grant: // without a timer
@@ -140,6 +144,7 @@ func (p *pool) opened(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.places.opened(c.place, time.Now())
+	c.holders, c.writer = 1, true
 	p.site(c.site).hosts[c.host]++
 }
 
@@ -171,9 +176,70 @@ func (p *pool) refused(site string, pl *place, r queue.Reply) (closedUntil time.
 	return closedUntil
 }
 
-// release hands on a connection that has carried a message to domain.
-func (p *pool) release(c *conn, domain string) {
-	reuse := !c.broken && p.throttle.Held(c.site, c.egress, time.Now()).IsZero() && p.throttle.Reuse(c.site, domain, c.carried, time.Now())
+// hold gives a connection to one more message, to write.
+func (p *pool) hold(c *conn) {
+	c.holders++
+	c.writer = true
+	p.places.begin(c.place, time.Now())
+}
+
+// goesOn reports whether a connection may carry another message after one to domain.
+func (p *pool) goesOn(c *conn, domain string) bool {
+	now := time.Now()
+	return !c.broken.Load() && p.throttle.Held(c.site, c.egress, now).IsZero() && p.throttle.Reuse(c.site, domain, c.begun(), now)
+}
+
+// pass hands on a connection that a message to domain was written to, and that has
+// not answered it, if the host bears that.
+func (p *pool) pass(c *conn, domain string) {
+	follows := p.goesOn(c, domain)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.writer = false
+	if follows {
+		p.follow(p.site(c.site), c)
+	}
+}
+
+// follow lists a connection for the next message, unless it is needed elsewhere.
+func (p *pool) follow(s *siteConns, c *conn) {
+	if c.writer || c.listed || !c.room() || p.crowded.len() > 0 && c.begun() >= fairShare {
+		return
+	}
+	c.listed = true
+	s.following = append(s.following, c)
+	p.serve(s) // the site may bear more connections by now
+	p.ride(s)
+}
+
+// ride gives the connections that are listed to the messages that wait.
+func (p *pool) ride(s *siteConns) {
+	for i := 0; i < len(s.waiters) && len(s.following) > 0; {
+		w := s.waiters[i]
+		at := slices.IndexFunc(s.following, func(c *conn) bool { return p.suits(w.route, c) })
+		if at < 0 {
+			i++
+			continue
+		}
+		c := s.following[at]
+		p.unlist(s, c)
+		p.hold(c)
+		s.waiters = slices.Delete(s.waiters, i, i+1)
+		w.grant <- grant{conn: c}
+	}
+}
+
+func (p *pool) unlist(s *siteConns, c *conn) {
+	if c.listed {
+		c.listed = false
+		s.following = slices.DeleteFunc(s.following, func(other *conn) bool { return other == c })
+	}
+}
+
+// release hands on a connection that has carried a message to domain; writes says
+// that the message had it to write until now.
+func (p *pool) release(c *conn, domain string, writes bool) {
+	reuse := p.goesOn(c, domain)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c.place.novel {
@@ -181,8 +247,18 @@ func (p *pool) release(c *conn, domain string) {
 		defer p.serveCrowded()
 	}
 	s := p.site(c.site)
+	if c.writer = c.writer && !writes; c.broken.Load() {
+		p.unlist(s, c)
+	}
+	if c.holders--; c.holders > 0 {
+		if reuse {
+			p.follow(s, c)
+		}
+		return
+	}
+	p.unlist(s, c)
 	reuse = reuse && (!p.places.quick(c.place, time.Now()) || p.places.rest(c.place))
-	if !reuse || p.crowded.len() > 0 && !c.place.slow && c.carried >= fairShare {
+	if !reuse || p.crowded.len() > 0 && !c.place.slow && c.begun() >= fairShare {
 		p.retire(s, c)
 		return
 	}
@@ -204,7 +280,7 @@ func (p *pool) offer(s *siteConns, c *conn) {
 	for i, w := range s.waiters {
 		if p.suits(w.route, c) {
 			s.waiters = slices.Delete(s.waiters, i, i+1)
-			p.places.begin(c.place, time.Now())
+			p.hold(c)
 			w.grant <- grant{conn: c}
 			p.serve(s) // the site may bear more connections by now
 			return

@@ -3,6 +3,7 @@ package sender
 import (
 	"errors"
 	"net"
+	"sync/atomic"
 )
 
 // maxUnasked is how much a host may say without being asked in between. Replies
@@ -16,11 +17,11 @@ var errEndless = errors.New("the host talks without end")
 // the client of go-mail wants and RFC 5321 §4.2 does not.
 type rawConn struct {
 	net.Conn
-	unasked int
-	tls     bool   // what is read are records, and no replies
-	column  int    // in the line that is being read
-	words   bool   // it has had more than digits
-	pending []byte // read, and not handed on
+	unasked atomic.Int64
+	tls     atomic.Bool // what is read are records, and no replies
+	column  int         // in the line that is being read
+	words   bool        // it has had more than digits
+	pending []byte      // read, and not handed on
 }
 
 func (c *rawConn) Read(p []byte) (int, error) {
@@ -29,12 +30,12 @@ func (c *rawConn) Read(p []byte) (int, error) {
 		c.pending = c.pending[n:]
 		return n, nil
 	}
-	if c.unasked > maxUnasked {
+	if c.unasked.Load() > maxUnasked {
 		return 0, errEndless
 	}
 	n, err := c.Conn.Read(p)
-	c.unasked += n
-	if c.tls {
+	c.unasked.Add(int64(n))
+	if c.tls.Load() {
 		return n, err
 	}
 	said := c.spaced(p[:n])
@@ -66,7 +67,7 @@ func (c *rawConn) spaced(said []byte) []byte {
 
 // writev writes all of a block at once where the system can.
 func (c *rawConn) writev(block net.Buffers) error {
-	c.unasked = 0
+	c.unasked.Store(0)
 	_, err := block.WriteTo(c.Conn)
 	return err
 }
@@ -76,7 +77,9 @@ func (c *rawConn) writev(block net.Buffers) error {
 const clientHello = 22
 
 func (c *rawConn) Write(p []byte) (int, error) {
-	c.unasked = 0
-	c.tls = c.tls || len(p) > 0 && p[0] == clientHello
+	c.unasked.Store(0)
+	if len(p) > 0 && p[0] == clientHello && !c.tls.Load() {
+		c.tls.Store(true)
+	}
 	return c.Conn.Write(p)
 }

@@ -119,6 +119,7 @@ type Sender struct {
 	letters    compose.Letters
 	memory     compose.Budget
 	oneByOne   oneByOne
+	ways       ways
 	dead       deadHosts
 	distrusted distrusted
 	told       distrusted // hosts whose refusal by policy was counted lately
@@ -205,8 +206,8 @@ func (s *Sender) hand(ctx context.Context, r route, m queue.Message, l *compose.
 		if f != nil {
 			return s.outcome(ctx, f)
 		}
-		o, again := s.handBy(ctx, c, r, m, l)
-		s.pool().release(c, m.Domain)
+		o, passed, again := s.handBy(ctx, c, r, m, l)
+		s.pool().release(c, m.Domain, !passed)
 		if !again {
 			return o
 		}
@@ -218,14 +219,14 @@ func (s *Sender) hand(ctx context.Context, r route, m queue.Message, l *compose.
 // others have, before it lets others have the connection.
 const memoryWait = 5 * time.Second
 
-// handBy gives the message to the host at the other end of c. again says that
-// another connection may do.
-func (s *Sender) handBy(ctx context.Context, c *conn, r route, m queue.Message, l *compose.Letter) (o queue.Outcome, again bool) {
+// handBy gives the message to the host at the other end of c. passed says that another
+// message may have been written behind it, and again that another connection may do.
+func (s *Sender) handBy(ctx context.Context, c *conn, r route, m queue.Message, l *compose.Letter) (o queue.Outcome, passed, again bool) {
 	patient, cancel := context.WithTimeout(ctx, memoryWait)
 	defer cancel()
 	give, err := s.memory.Take(patient, m.Batch.ID, l.Need(m))
 	if err != nil {
-		return (&failure{stage: opening, site: r.site, err: errNoRoom, ended: ctx.Err() != nil, after: memoryWait}).outcome(), false
+		return (&failure{stage: opening, site: r.site, err: errNoRoom, ended: ctx.Err() != nil, after: memoryWait}).outcome(), false, false
 	}
 	defer give()
 	letter, err := s.compose(m, l, s.sign)
@@ -238,22 +239,22 @@ func (s *Sender) handBy(ctx context.Context, c *conn, r route, m queue.Message, 
 	}
 	switch {
 	case errors.Is(err, errUnsigned):
-		return s.withheld(ctx, r, m.Batch, err), false
+		return s.withheld(ctx, r, m.Batch, err), false, false
 	case err != nil:
-		return unwritten(err), false
+		return unwritten(err), false, false
 	}
 	defer letter.Release()
 	if ctx.Err() != nil || m.MayBegin != nil && !m.MayBegin() {
-		return (&failure{stage: opening, site: r.site, err: errWithdrawn, ended: true}).outcome(), false
+		return (&failure{stage: opening, site: r.site, err: errWithdrawn, ended: true}).outcome(), false, false
 	}
-	reply, f := c.send(ctx, m.Batch.Client, s.returnPath(m), m.Address, letter, m.MayEnd)
+	reply, f, passed := c.send(ctx, m.Batch.Client, s.returnPath(m), m.Address, letter, m.MayEnd, func() { s.pool().pass(c, m.Domain) })
 	if f != nil {
-		return s.outcome(ctx, f), f.stale
+		return s.outcome(ctx, f), passed, f.stale
 	}
-	s.took.note(c.took)
+	s.took.note(time.Duration(c.took.Load()))
 	s.Throttle.Unblock(c.site, c.egress, time.Now())
 	s.accepted(ctx)
-	return queue.Outcome{State: queue.Delivered, Reply: reply, Host: c.host, Site: r.site, Egress: address(c.egress)}, false
+	return queue.Outcome{State: queue.Delivered, Reply: reply, Host: c.host, Site: r.site, Egress: address(c.egress)}, passed, false
 }
 
 // compose writes the message for one recipient, and has sign sign it. The
@@ -308,6 +309,8 @@ func (s *Sender) connection(ctx context.Context, r route, urgent bool) (*conn, *
 		switch {
 		case f == nil:
 			c.place = g.place
+			c.ways, c.deepened = &s.ways, func(n int) { s.Throttle.Depth(r.site, n) }
+			c.deepened(c.depth())
 			p.opened(c)
 			return c, nil
 		case !f.crowded:

@@ -118,14 +118,20 @@ func TestNothingIsSmuggled(t *testing.T) {
 				if bare := bareEnd(octets.Bytes()); bare != "" {
 					t.Errorf("connection %d: a bare CR or LF in %q", conn, bare)
 				}
+				if offer == "chunking" { // octets are counted: what stands in a message ends nothing
+					continue
+				}
 				if bytes.Contains(octets.Bytes(), []byte("\r\nMAIL FROM:<v@evil.test>")) && bytes.Contains(octets.Bytes(), []byte("\r\n.\r\nMAIL FROM:<v@evil.test>")) {
 					t.Errorf("connection %d: a transaction was smuggled in", conn)
 				}
 			}
-			if ends != delivered {
+			if ends != delivered && offer != "chunking" {
 				t.Errorf("ends of messages on the wire: got %d, want %d", ends, delivered)
 			}
 			for _, m := range messages(t, host, delivered) {
+				if m.From == "v@evil.test" {
+					t.Error("a transaction was smuggled in")
+				}
 				header, _, _ := bytes.Cut(m.Data, []byte("\r\n\r\n"))
 				for line := range bytes.SplitSeq(header, []byte("\r\n")) {
 					if bytes.HasPrefix(bytes.ToLower(line), []byte("bcc:")) {

@@ -265,3 +265,18 @@ func (m *Message) AppendWire(to net.Buffers) net.Buffers {
 	}
 	return append(to, end)
 }
+
+// AppendPlain appends the segments of the message as it is, without a final dot, as
+// BDAT wants it (RFC 3030 §2). They must not be changed.
+func (m *Message) AppendPlain(to net.Buffers) net.Buffers {
+	if len(m.signatures) > 0 {
+		to = append(to, m.signatures)
+	}
+	to = append(to, m.own[:m.head])
+	for _, s := range m.body {
+		if plain := m.octets(s).plain; len(plain) > 0 {
+			to = append(to, plain)
+		}
+	}
+	return to
+}

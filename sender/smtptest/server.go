@@ -56,6 +56,10 @@ type Config struct {
 	// that offers PIPELINING and does not bear it.
 	Forgetful bool
 
+	// ForgetsAfterDot drops what came in one packet behind a final dot, or has come
+	// by then.
+	ForgetsAfterDot bool
+
 	// Discard counts messages and does not keep them.
 	Discard bool
 

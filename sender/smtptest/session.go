@@ -25,6 +25,7 @@ type session struct {
 	from   string
 	mail   bool // MAIL was accepted
 	rcpts  []string
+	chunks []byte // of BDAT
 }
 
 func newSession(s *Server, conn net.Conn, number int) *session {
@@ -127,6 +128,8 @@ func (s *session) command(verb, arg string) bool {
 		return s.rcptTo(arg)
 	case "DATA":
 		return s.data()
+	case "BDAT":
+		return s.bdat(arg)
 	case "STARTTLS":
 		return s.startTLS()
 	case "RSET":
@@ -210,6 +213,13 @@ func (s *session) data() bool {
 	if err != nil {
 		return false
 	}
+	if s.server.config.ForgetsAfterDot {
+		time.Sleep(5 * time.Millisecond) // so that it comes
+		_ = s.raw.SetReadDeadline(time.Now().Add(time.Millisecond))
+		_, _ = s.r.Peek(1)
+		_ = s.raw.SetReadDeadline(time.Time{})
+		_, _ = s.r.Discard(s.r.Buffered())
+	}
 	ok := s.accepted(".", "", end, func() {
 		if len(s.rcpts) > 0 {
 			s.server.record(s, content)
@@ -246,7 +256,7 @@ func (s *session) startTLS() bool {
 }
 
 func (s *session) reset() {
-	s.from, s.mail, s.rcpts = "", false, nil
+	s.from, s.mail, s.rcpts, s.chunks = "", false, nil, nil
 }
 
 // accepted answers as answer does, and calls then when the reply is a good one.

@@ -43,6 +43,7 @@ type site struct {
 	quiet    time.Time     // when its last message was done
 	lags     bool          // it took long for its last answer
 	dead     unreached
+	depth    int // messages that a connection may have at once; 0 is 1
 	settling int // messages that were under way when it was last slowed down
 	domains  int
 	used     time.Time
@@ -68,8 +69,8 @@ func (s *site) waitsSince() time.Time {
 
 // most is how many messages may be under way to the site. One message for a new or
 // stuck site, so that sites that do not respond tie up little. One per connection
-// for a slow site. Otherwise two per connection: one is being sent while the other
-// is being answered.
+// for a slow site. Otherwise as many per connection as may be under way there at
+// once, and one more that comes to it meanwhile.
 func (s *site) most(now time.Time) int {
 	connections := s.pace.Connections(s.limits.Connections, now)
 	switch {
@@ -80,7 +81,14 @@ func (s *site) most(now time.Time) int {
 	case s.lags:
 		return connections
 	}
-	return 2 * connections
+	return (max(1, s.depth) + 1) * connections
+}
+
+// Depth tells how many messages one connection to a site may have at once.
+func (t *Throttle) Depth(name string, n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.site(name, time.Now()).depth = n
 }
 
 // move notes that the site did something.

@@ -1,0 +1,254 @@
+package sender
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"enotify/queue"
+	"enotify/sender/bounce"
+	"enotify/sender/compose"
+)
+
+// A passage is one message's way through a connection. Messages are written one
+// after the other and answered in the same order (RFC 2920 §3.2), and the next may be
+// written before the last is answered: where the host bears it, see ways. So a
+// passage has the connection to write until it calls pass, and to read once the
+// one before has read all its replies.
+type passage struct {
+	c      *conn
+	before *passage // whose replies come first; nil: all were read
+	ridden bool     // it was written while those of others were due
+	whole  bool     // all of it left together
+	piped  bool     // its envelope left in one write
+	passed bool     // another message may be written
+	pass   func()   // lets another message be written
+
+	after ending        // what the passage before has left
+	done  chan struct{} // closed when it reads no more
+	how   ending        // once done is closed
+	at    time.Time     // when that was
+}
+
+// An ending is what a passage leaves to the one behind it.
+type ending int
+
+const (
+	inStep ending = iota // the next reply is that of the next passage
+	gone                 // there are no more replies that anybody can tell apart
+	left                 // the host took its leave (421): it read nothing of what came after
+)
+
+// Errors of a passage whose connection ended with a message before it.
+var (
+	errGone = errors.New("the connection ended with the message before this one")
+	errLeft = errors.New("the host took its leave after the message before this one")
+)
+
+// enter begins a passage. The caller has the connection to write.
+func (c *conn) enter(pass func()) *passage {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := &passage{c: c, before: c.last, pass: pass, done: make(chan struct{})}
+	p.ridden = c.out > 0
+	c.last = p
+	c.out++
+	c.carried++
+	return p
+}
+
+// leave ends a passage. Nothing reads for it any more.
+func (p *passage) leave(how ending) {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	if how != inStep {
+		p.c.broken.Store(true)
+	}
+	p.how, p.at = how, time.Now()
+	p.c.out--
+	close(p.done)
+	if p.c.last == p {
+		p.c.last = nil
+	}
+}
+
+// letNext lets another message be written, if the connection may have one more.
+func (p *passage) letNext() {
+	if !p.passed && p.pass != nil && p.c.room() {
+		p.passed = true
+		p.pass()
+	}
+}
+
+// followed reports whether another message was written behind this one.
+func (p *passage) followed() bool {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	return p.c.last != p
+}
+
+// await waits until the replies are those of this passage.
+func (p *passage) await() error {
+	if p.before == nil {
+		return nil
+	}
+	<-p.before.done
+	p.after = p.before.how
+	p.before = nil // and what was before it
+	switch p.after {
+	case gone:
+		return errGone
+	case left:
+		return errLeft
+	}
+	return nil
+}
+
+// room reports whether one more message may be written now.
+func (c *conn) room() bool {
+	if !c.offers("PIPELINING") || c.broken.Load() {
+		return false
+	}
+	now := time.Now()
+	w := c.ways.look(c.host, now)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.oneByOne.has(c.host, now), now.Before(w.noRide):
+		return false
+	case c.chunked(w, now) && w.took && !now.Before(w.inSteps):
+		return c.out < max(1, w.window)
+	}
+	return c.out < 2
+}
+
+// depth is how many messages the host may have at once on one connection.
+func (c *conn) depth() int {
+	now := time.Now()
+	w := c.ways.look(c.host, now)
+	switch {
+	case !c.offers("PIPELINING"), c.oneByOne.has(c.host, now), now.Before(w.noRide):
+		return 1
+	case c.chunked(w, now) && w.took && !now.Before(w.inSteps):
+		return max(1, w.window)
+	}
+	return 2
+}
+
+// chunked reports whether messages go by BDAT. Without PIPELINING that saves nothing.
+func (c *conn) chunked(w way, now time.Time) bool {
+	return c.offers("CHUNKING") && c.offers("PIPELINING") && !now.Before(w.noChunks) && !c.oneByOne.has(c.host, now)
+}
+
+// hotFor is how long after a reply a connection counts as open: one that was idle may
+// have been closed, and what is then written to it all at once would be in doubt.
+const hotFor = 500 * time.Millisecond
+
+// inWhole reports whether a message leaves all together. The caller has c.mu.
+func (c *conn) inWhole(w way, now time.Time) bool {
+	return c.chunked(w, now) && w.took && !now.Before(w.inSteps) && (c.out > 1 || now.Sub(c.heardAt) < hotFor)
+}
+
+// send carries out one mail transaction (RFC 5321 §3.3) for a client and returns
+// the reply that confirmed it. It returns soon after ctx has ended. mayEnd is
+// the function of [queue.Message]; nil means always. It calls pass, at most once,
+// when another message may be written, and reports whether it did.
+func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Message, mayEnd func() bool, pass func()) (queue.Reply, *failure, bool) {
+	stop := context.AfterFunc(ctx, func() { c.raw.Close() })
+	defer stop()
+	begun := time.Now()
+	p := c.enter(pass)
+	if c.carriedOnce() {
+		begun = c.begunAt // the first message bears what it takes to open it
+	}
+	before := p.before
+	at := opening
+	reply, err := p.transact(from, to, m, mayEnd, &at)
+	if before != nil && before.at.After(begun) {
+		begun = before.at
+	}
+	if err == nil {
+		took := time.Since(begun)
+		p.leave(inStep)
+		c.took.Store(int64(took))
+		return reply, nil, p.passed
+	}
+	f := newFailure(failure{stage: at, host: c.host, site: c.site, egress: c.egress, err: err, ended: ctx.Err() != nil || errors.Is(err, errWithdrawn)},
+		c.rules, bounce.About{Recipient: to, Ours: []string{from, client}})
+	how := inStep
+	if !isOurs(err) && !f.goesOn() {
+		if how = gone; f.reply.Code == 421 || errors.Is(err, errLeft) {
+			how = left
+		}
+	}
+	_ = p.await()
+	if p.after != inStep { // in any case: the replies before are not those of the next one
+		how = p.after
+	}
+	f.stale = (!c.idleAt.IsZero() || p.ridden) && how != inStep && at == opening && !f.ended
+	p.blame(f, how, at)
+	p.leave(how)
+	return queue.Reply{}, f, p.passed
+}
+
+// blame draws the lesson of a connection that broke, or got out of step.
+func (p *passage) blame(f *failure, how ending, at stage) {
+	c := p.c
+	switch silent := how == gone && f.reply.Code == 0 && !f.ended; {
+	case !silent, errors.Is(f.err, errGone):
+	case p.whole:
+		c.ways.learn(c.host, broke)
+		c.deepened(c.depth())
+	case at == confirming && p.followed():
+		c.ways.learn(c.host, noRide)
+	case p.ridden && at <= envelope:
+		c.ways.learn(c.host, noRide)
+	case p.piped && !f.stale && (at <= envelope || errors.Is(f.err, errOutOfStep)):
+		c.oneByOne.add(c.host, time.Now())
+	}
+}
+
+// transact advances at as it goes.
+func (p *passage) transact(from, to string, m *compose.Message, mayEnd func() bool, at *stage) (queue.Reply, error) {
+	c := p.c
+	if c.broken.Load() {
+		return queue.Reply{}, errGone
+	}
+	if err := c.fits(from, to, m.Size()); err != nil {
+		return queue.Reply{}, err
+	}
+	now := time.Now()
+	w := c.ways.look(c.host, now)
+	c.mu.Lock()
+	p.whole = c.inWhole(w, now)
+	c.mu.Unlock()
+	if p.whole {
+		return p.together(from, to, m, mayEnd, at)
+	}
+	byChunk := c.chunked(w, now)
+	begun := time.Now()
+	err := p.envelope(from, to, m.Size(), byChunk, at)
+	if errors.Is(err, errNoChunking) {
+		byChunk = false
+		c.ways.learn(c.host, noChunks)
+		err = p.envelope(from, to, m.Size(), false, at)
+	}
+	c.measure(PhaseEnvelope, begun)
+	if err != nil {
+		return queue.Reply{}, err
+	}
+	if p.ridden {
+		c.ways.learn(c.host, rode)
+	}
+	c.segments = c.segments[:0]
+	if byChunk {
+		c.segments = m.AppendPlain(append(c.segments, bdat(nil, m.Size())))
+	} else {
+		c.segments = m.AppendWire(c.segments)
+	}
+	reply, err := p.data(c.segments, mayEnd, at)
+	if err == nil && byChunk {
+		c.tookChunks()
+	}
+	return reply, err
+}

@@ -1,0 +1,182 @@
+package sender_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"enotify/queue"
+	"enotify/sender/smtptest"
+	"enotify/sender/throttle"
+
+	"golang.org/x/time/rate"
+)
+
+var (
+	pipelining = []string{"PIPELINING", "8BITMIME", "SIZE 52428800", "ENHANCEDSTATUSCODES"}
+	chunking   = []string{"PIPELINING", "CHUNKING", "8BITMIME", "SIZE 52428800", "ENHANCEDSTATUSCODES"}
+)
+
+// flow sends n messages over one connection at a time, so many at once as the
+// throttle admits, each once, and returns the outcome of each recipient.
+func flow(t testing.TB, w *world, b *queue.Batch, n int) map[string]queue.Outcome {
+	t.Helper()
+	w.throttle.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, Connections: 1, PerConnection: 1 << 30}})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	outcomes := map[string]queue.Outcome{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for begun := 0; begun < n; {
+		if ctx.Err() != nil {
+			t.Fatalf("%d of %d messages begun in time", begun, n)
+		}
+		k, _ := w.throttle.Admit("a.test", n-begun, time.Now())
+		for range k {
+			begun++
+			m := to(b, begun, fmt.Sprintf("u%d@a.test", begun))
+			wg.Go(func() {
+				o := w.sender.Deliver(ctx, m)
+				w.throttle.Done("a.test", o, time.Now())
+				mu.Lock()
+				outcomes[m.Address] = o
+				mu.Unlock()
+			})
+		}
+		if k == 0 {
+			time.Sleep(100 * time.Microsecond) // as a dispatcher that has nothing to do
+		}
+	}
+	wg.Wait()
+	return outcomes
+}
+
+func delivered(outcomes map[string]queue.Outcome) (n int) {
+	for _, o := range outcomes {
+		if o.State == queue.Delivered {
+			n++
+		}
+	}
+	return n
+}
+
+// At a distance a message takes one round trip where the next envelope rides behind
+// the final dot, and less where whole messages are under way together.
+func TestRoundTripsOfManyMessages(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		extensions []string
+		most       float64 // round trips for each message
+	}{
+		{pipelining, 1.4},
+		{chunking, 1},
+	} {
+		w, host := one(t, smtptest.Config{Extensions: test.extensions})
+		d := putFar(t, w, host, time.Millisecond)
+		batch := *testBatch
+		batch.Text = body
+		batch.Attachments = []queue.Attachment{{Filename: "a.eml", ContentType: "message/rfc822", Content: []byte("Subject: a\r\n\r\n.\r\n..a line with dots\r\n.\r\n")}}
+		const n = 150
+		if got := delivered(flow(t, w, &batch, n)); got != n {
+			t.Fatalf("%v: delivered %d, want %d", test.extensions[:2], got, n)
+		}
+		if got := float64(d.roundTrips()) / n; got > test.most {
+			t.Errorf("%v: got %.2f round trips a message, want at most %.1f", test.extensions[:2], got, test.most)
+		}
+		for _, m := range messages(t, host, n) {
+			if m.BareEnds > 0 || !strings.Contains(string(m.Data), "\r\n\r\n.\r\n..a line with dots\r\n.\r\n") {
+				t.Fatalf("%v: the message differs: %.900q", test.extensions[:2], m.Data)
+			}
+		}
+		if got := host.Connections(); got != 1 {
+			t.Errorf("%v: got %d connections, want 1", test.extensions[:2], got)
+		}
+	}
+}
+
+// Wherever a connection breaks, or a reply makes no sense: what arrived is delivered or
+// in doubt, and nothing else is either; what is in doubt is no more than what had left.
+func TestDoubtAfterABreak(t *testing.T) {
+	t.Parallel()
+	const n, breaks = 60, 30 // the message at which it breaks
+	for _, extensions := range [][]string{pipelining, chunking} {
+		for _, verb := range []string{"MAIL", "RCPT", "DATA", "BDAT", "."} {
+			for _, reply := range []string{smtptest.Drop, "421 4.3.2 Going down", "550 5.7.1 No", "250 fine\n250 and more", "what?", "450 4.2.0 Later"} {
+				t.Run(fmt.Sprintf("%s %s %.5s", extensions[1], verb, strings.TrimPrefix(reply, "\x00")), func(t *testing.T) {
+					t.Parallel()
+					var mu sync.Mutex
+					seen := 0
+					w, host := one(t, smtptest.Config{Extensions: extensions, Reply: func(c smtptest.Command) string {
+						if c.Verb != verb || strings.HasPrefix(c.Arg, "0") {
+							return ""
+						}
+						mu.Lock()
+						defer mu.Unlock()
+						if seen++; seen == breaks {
+							return reply
+						}
+						return ""
+					}})
+					w.sender.CommandTimeout, w.sender.ContentTimeout = time.Second, time.Second
+					outcomes := flow(t, w, testBatch, n)
+					copies, unknown := host.Copies(), 0
+					for address, o := range outcomes {
+						switch arrived := copies[address]; {
+						case o.State == queue.Unknown:
+							unknown++
+						case arrived != 0 && o.State != queue.Delivered, arrived != 1 && o.State == queue.Delivered:
+							t.Errorf("%s: got %s %q and %d copies", address, o.State, o.Reply.Text, arrived)
+						}
+						if copies[address] > 1 {
+							t.Errorf("%s: got %d copies, want 1 at most", address, copies[address])
+						}
+					}
+					if most := 4; unknown > most {
+						t.Errorf("got %d in doubt, want at most the %d that were under way", unknown, most)
+					}
+					if got := delivered(outcomes); got < n-6 {
+						t.Errorf("got %d of %d delivered, want all but those under way", got, n)
+					}
+				})
+			}
+		}
+	}
+}
+
+// A host that offers CHUNKING and does not know BDAT gets its mail by DATA, and none
+// of it as commands; it is asked once.
+func TestChunkingThatFails(t *testing.T) {
+	t.Parallel()
+	var log commands
+	w, host := one(t, smtptest.Config{Extensions: chunking, Reply: log.reply(when(func(c smtptest.Command) bool { return c.Verb == "BDAT" }, "502 5.5.1 What is that?"))})
+	if got := delivered(flow(t, w, testBatch, 20)); got != 20 || host.Delivered() != 20 {
+		t.Errorf("got %d delivered, and %d at the host, want 20", got, host.Delivered())
+	}
+	asked := 0
+	for _, c := range log.list() {
+		if strings.HasSuffix(c, "BDAT") {
+			asked++
+		}
+	}
+	if asked != 1 {
+		t.Errorf("BDAT: got %d, want 1", asked)
+	}
+}
+
+// A host that forgets what comes behind a final dot delays one message, which costs
+// no try, and gets its envelopes later from then on.
+func TestRidingThatFails(t *testing.T) {
+	t.Parallel()
+	w, host := one(t, smtptest.Config{Extensions: pipelining, ForgetsAfterDot: true})
+	w.sender.CommandTimeout = 200 * time.Millisecond
+	begun := time.Now()
+	if got := delivered(flow(t, w, testBatch, 30)); got != 30 || host.Delivered() != 30 {
+		t.Errorf("got %d delivered, and %d at the host, want 30", got, host.Delivered())
+	}
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("took %s, want it to wait once or twice", took)
+	}
+}
