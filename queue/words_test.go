@@ -22,7 +22,9 @@ func TestSQLErrorsAreInWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	jargon := regexp.MustCompile(`violates|null value|relation|constraint|_check|record "|duplicate key`)
-	create := func(args string) string { return `SELECT enotify.create_batch('k', 'info@town.example', 's', 't', ` + args + `)` }
+	create := func(args string) string {
+		return `SELECT enotify.create_batch('k', 'info@town.example', 's', 't', ` + args + `)`
+	}
 	for _, sql := range []string{
 		`SELECT enotify.create_batch(NULL, 'info@town.example', 's', 't')`, `SELECT enotify.create_batch('', 'info@town.example', 's', 't')`, `SELECT enotify.create_batch(repeat('k', 201), 'info@town.example', 's', 't')`,
 		`SELECT enotify.create_batch('k', NULL, 's', 't')`, `SELECT enotify.create_batch('k', 'info', 's', 't')`, `SELECT enotify.create_batch('k', E'info@town.example\r\nBcc: x@y', 's', 't')`,

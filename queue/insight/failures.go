@@ -28,7 +28,7 @@ const refusalsOfSQL = `
 WITH scope AS (
 	SELECT b.id FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id
 	WHERE $1 IN ('', c.domain) AND ($2::bigint = 0 OR b.id = $2) AND b.state <> 'draft' AND (b.finished_at IS NULL OR b.finished_at >= $3
-	      OR EXISTS (SELECT FROM enotify.report r WHERE r.batch_id = b.id AND r.received_at >= $3))
+	      OR b.id IN (SELECT r.batch_id FROM enotify.report r WHERE r.received_at >= $3))
 ), said AS (
 	SELECT o.batch_id, o.seq, o.class, false AS deferred, o.code, o.enhanced, o.reply
 	FROM scope s JOIN enotify.outcome o ON o.batch_id = s.id

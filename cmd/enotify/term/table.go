@@ -56,6 +56,9 @@ func measure(header []string, rows [][]string) *grid {
 			g.right[i] = g.right[i] && numeric(cell)
 		}
 	}
+	for i, w := range g.width {
+		g.right[i] = g.right[i] && w > 0 // a column without anything may hold texts elsewhere
+	}
 	for i, title := range header {
 		if i < len(g.width) {
 			g.width[i] = max(g.width[i], Width(title))
