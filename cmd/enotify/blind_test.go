@@ -24,7 +24,7 @@ var reads = []string{
 	"client list", "client show town.example", "client show nowhere.example", "client zone town.example --egress 192.0.2.10", "client check town.example",
 	"destination list", "destination show gmail.com", "suppression list", "suppression explain ada@example.org",
 	"bounce report", "bounce report --batch 1", "bounce report --batch 99", "bounce key list", "node list", "health", "spf check town.example",
-	"event list", "event show", "webhook list", "webhook show 1",
+	"event list", "event show", "webhook list", "webhook show 1", "retention list", "token list",
 }
 
 // asks are the verbs that ask: each must be among reads.
