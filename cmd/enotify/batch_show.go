@@ -229,6 +229,9 @@ func (r batchDetails) layCounts(p *term.Page) {
 		switch {
 		case c.State == queue.Deferred && r.NextDue != nil:
 			note = "next try " + p.Ago(*r.NextDue)
+			if !r.NextDue.After(p.Now) {
+				note = "the next try is due"
+			}
 		case c.State == queue.Unknown && c.N > 0:
 			note = "in doubt after a crash or a lost connection"
 		}
@@ -239,7 +242,11 @@ func (r batchDetails) layCounts(p *term.Page) {
 	rows = append(rows, []string{"total", figures.Count(r.Total), ""})
 	p.Table(nil, rows...)
 	if r.Duplicates > 0 {
-		p.Line("%s repeated an address and were left out", figures.Some(r.Duplicates, "line"))
+		was := "were"
+		if r.Duplicates == 1 {
+			was = "was"
+		}
+		p.Line("%s repeated an address and %s left out", figures.Some(r.Duplicates, "line"), was)
 	}
 }
 

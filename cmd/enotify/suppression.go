@@ -50,7 +50,7 @@ func (a *app) suppressionListCmd() *cobra.Command {
 					a.hint("there are more than %s; --limit 0 shows all", figures.Count(limit))
 				}
 				if len(found) == 0 {
-					a.hint("no address is suppressed that fits")
+					a.hint("no suppressed address matches")
 				}
 				return a.print(found, func(p *term.Page) { laySuppressions(p, found) })
 			})

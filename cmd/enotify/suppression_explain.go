@@ -166,7 +166,7 @@ func (e *explanation) laySuppression(p *term.Page, s insight.SuppressedBy, comma
 	cause := causes[s.Cause]
 	rows := [][]string{{"for", whom(s)}, {"why", s.Cause + ": " + cause.said}, {"since", p.Ago(s.AddedAt) + ", written by " + s.AddedBy}}
 	if s.Note != "" {
-		rows = append(rows, []string{"words", term.Clip(s.Note, 300)})
+		rows = append(rows, []string{"reply", term.Clip(s.Note, 300)})
 	}
 	if s.BatchID != nil {
 		from := fmt.Sprintf("batch %d", *s.BatchID)
@@ -176,7 +176,7 @@ func (e *explanation) laySuppression(p *term.Page, s insight.SuppressedBy, comma
 		if s.Kept {
 			from += fmt.Sprintf("; enotify batch show %d", *s.BatchID)
 		} else {
-			from += ", which was pruned since: the words above are what is left"
+			from += ", which was pruned since: the reply above is what is left"
 		}
 		rows = append(rows, []string{"from", from})
 	}

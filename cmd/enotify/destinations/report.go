@@ -141,8 +141,10 @@ func (r *Report) Lay(p *term.Page) {
 	switch {
 	case r.Name == throttle.Everyone:
 		p.Line("* is every destination that has no limits of its own.")
+	case r.Domain && r.Site == r.Name && r.Domains <= 1:
+		p.Line("%s is a recipient domain, and the only one of its site.", r.Name)
 	case r.Domain && r.Site == r.Name:
-		p.Line("%s is a recipient domain, and the site that serves %s: its limits hold for both.", r.Name, figures.Some(r.Domains, "domain"))
+		p.Line("%s is a recipient domain, and a site that serves %s: its limits hold for the domain and for the site.", r.Name, figures.Some(r.Domains, "domain"))
 	case r.Site == r.Name:
 		p.Line("%s is a site: it serves %s.", r.Name, figures.Some(r.Domains, "domain"))
 	case r.Site != "":
