@@ -128,12 +128,15 @@ SELECT c.domain, coalesce(c.return_path, '') AS return_path, c.bounce, coalesce(
            FROM (SELECT (now() AT TIME ZONE c.zone)::date AS today) t
            LEFT JOIN enotify.client_sent s ON s.client_id = c.id AND s.day BETWEEN date_trunc('month', t.today)::date AND t.today) END AS sent,
        ARRAY(SELECT l.login::text FROM enotify.client_login l WHERE l.client_id = c.id ORDER BY 1) AS logins,
-       coalesce((SELECT jsonb_object_agg(s.state, s.n) FROM (
-           SELECT b.state, count(*) AS n FROM enotify.batch b WHERE b.client_id = c.id GROUP BY 1) s), '{}') AS batches,
-       (SELECT count(*)::int FROM enotify.batch b WHERE b.client_id = c.id AND b.finished_at IS NULL) AS unfinished,
+       coalesce(n.states, '{}') AS batches, coalesce(n.unfinished, 0) AS unfinished,
        coalesce(v.result, '') AS spf,
        EXISTS (SELECT FROM enotify.verdict v WHERE v.client_id = c.id AND v.superseded_at IS NULL AND v.blocks) AS blocks
 FROM enotify.client c
+LEFT JOIN ( -- one pass over the batches: one for each client takes four times as long
+	SELECT s.client_id, jsonb_object_agg(s.state, s.n) AS states, sum(s.unfinished)::int AS unfinished FROM (
+		SELECT b.client_id, b.state, count(*) AS n, count(*) FILTER (WHERE b.finished_at IS NULL) AS unfinished
+		FROM enotify.batch b WHERE $1 = '' OR b.client_id = (SELECT id FROM enotify.client WHERE domain = $1) GROUP BY 1, 2) s
+	GROUP BY 1) n ON n.client_id = c.id
 LEFT JOIN LATERAL (
 	SELECT * FROM enotify.verdict v WHERE v.client_id = c.id AND v.superseded_at IS NULL AND v.identity IN ('mailfrom', 'from')
 	ORDER BY v.blocks DESC, array_position('{temperror,softfail,neutral,none,pass}', v.result) LIMIT 1) v ON true

@@ -97,9 +97,9 @@ FROM (SELECT * FROM enotify.batch WHERE created_at >= $2 AND submitted_at IS NOT
 JOIN enotify.client c ON c.id = b.client_id
 CROSS JOIN LATERAL (
 	SELECT x.seq FROM (
-		SELECT p.first_seq, p.last_seq FROM enotify.batch_domain p JOIN enotify.domain k ON k.id = p.domain_id
-		WHERE p.batch_id = b.id AND k.name = split_part($1, '@', -1)
-		UNION ALL SELECT b.sendable + 1, b.total
+		SELECT p.first_seq, p.last_seq FROM enotify.batch_domain p
+		WHERE p.batch_id = b.id AND p.domain_id = (SELECT k.id FROM enotify.domain k WHERE k.name = split_part($1, '@', -1))
+		UNION ALL SELECT b.sendable + 1, b.total WHERE b.total > b.sendable
 	) p CROSS JOIN LATERAL (
 		SELECT x.seq FROM enotify.recipient x
 		WHERE x.batch_id = b.id AND x.seq BETWEEN p.first_seq AND p.last_seq AND x.domain_id IS NOT NULL AND lower(x.address) = $1
