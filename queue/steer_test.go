@@ -186,3 +186,35 @@ func TestPausesUnderAHeldSnapshot(t *testing.T) {
 	f.SentOnce(3000)
 	f.Balances()
 }
+
+// Whoever holds a batch in an open transaction keeps no other batch from being
+// paused; it is told how many go on. Only what was paused together goes on together.
+func TestPauseAllWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	held, free, alone := f.Enqueue("held", 1, "a.example"), f.Enqueue("free", 1, "a.example"), f.Enqueue("alone", 1, "a.example")
+	if err := f.DB.Pause(t.Context(), alone, "a typo"); err != nil {
+		t.Fatal(err)
+	}
+	f.Exec(`BEGIN`)
+	f.Exec(`SELECT enotify.replace_content($1, subject => 'Soup')`, held)
+	got, err := f.DB.PauseAll(t.Context(), "town.example", "complaints")
+	if want := (queue.Steered{Batches: 1, Left: 1}); err != nil || got != want {
+		t.Errorf("with one batch held: got %+v (%v), want %+v", got, err, want)
+	}
+	f.Exec(`COMMIT`)
+	got, err = f.DB.PauseAll(t.Context(), "", "complaints")
+	if want := (queue.Steered{Batches: 1}); err != nil || got != want {
+		t.Errorf("once it is free: got %+v (%v), want %+v", got, err, want)
+	}
+	if err := f.DB.Pause(t.Context(), free, "this one for itself"); err != nil {
+		t.Fatal(err)
+	}
+	got, err = f.DB.ResumeAll(t.Context(), "town.example")
+	if want := (queue.Steered{Batches: 1, Left: 2}); err != nil || got != want {
+		t.Errorf("resumed: got %+v (%v), want %+v", got, err, want)
+	}
+	if states := queuetest.Query[string](f, `SELECT string_agg(state::text, ' ' ORDER BY id) FROM enotify.batch`); states != "queued paused paused" {
+		t.Errorf("states: got %s, want the one that was held resumed", states)
+	}
+}

@@ -3,6 +3,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE b enotify.batch := enotify.my_batch(batch);
 BEGIN
     IF b.state = 'paused' THEN
+        UPDATE enotify.batch x SET paused_with_all = false WHERE x.id = b.id AND x.paused_with_all;
         IF coalesce(pause_batch.reason, '') NOT IN ('', b.reason) THEN
             UPDATE enotify.batch x SET reason = pause_batch.reason WHERE x.id = b.id;
             PERFORM enotify.note_batch(b.id, 'paused', 'paused', pause_batch.reason);
