@@ -202,9 +202,12 @@ func (c *chaos) feed(ctx context.Context, r *rand.Rand) {
 	defer w.leave()
 	for n := 1; ctx.Err() == nil; n++ {
 		var batch int64
-		priority := r.IntN(3)
+		priority, size := r.IntN(3), chaosBatch
+		if n%4 > 0 { // small ones take their turns together
+			size = 1 + r.IntN(3)
+		}
 		for ctx.Err() == nil && !w.ask(ctx, `SELECT enotify.enqueue('k' || $1::int, 'info@town.example', 'Lunch menu', 'Soup.',
-			ARRAY(SELECT format('b%s-u%s@d%s.test', $1::int, i, i % $3::int) FROM generate_series(1, $2::int) i), priority => $4::int)`, &batch, n, chaosBatch, chaosDomains, priority) {
+			ARRAY(SELECT format('b%s-u%s@d%s.test', $1::int, i, i % $3::int) FROM generate_series(1, $2::int) i), priority => $4::int)`, &batch, n, size, chaosDomains, priority) {
 			pause(ctx, 50*time.Millisecond)
 		}
 		for few := false; ctx.Err() == nil && !few; pause(ctx, 50*time.Millisecond) {
