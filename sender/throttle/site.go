@@ -91,6 +91,12 @@ func (t *Throttle) Depth(name string, n int) {
 	t.site(name, time.Now()).depth = n
 }
 
+// answers reports whether the site is open and answers without delay.
+func (s *site) answers(now time.Time) bool {
+	return !s.moved.IsZero() && s.pace.Refusals == 0 && !s.lags && !now.Before(s.closed()) &&
+		(s.inflight == 0 || now.Sub(s.waitsSince()) <= stuckAfter)
+}
+
 // move notes that the site did something.
 func (s *site) move(now time.Time) {
 	since := s.waitsSince()

@@ -101,6 +101,11 @@ func (t *Throttle) admit(name string, want int, urgent bool, now time.Time) (n i
 	return n, w
 }
 
+// wholeRoom is how many messages AdmitAll lets be under way to a site that answers
+// well, though that is more than two per connection: the rest waits for a connection
+// in the sender. Else few recipients at a site with few connections would be too many.
+const wholeRoom = 50
+
 // AdmitAll admits so many messages to each of several domains, or none of them:
 // what is admitted in part, and given back, would cost a slow domain its rate.
 func (t *Throttle) AdmitAll(want map[string]int, urgent bool, now time.Time) bool {
@@ -113,6 +118,9 @@ func (t *Throttle) AdmitAll(want map[string]int, urgent bool, now time.Time) boo
 		if d.site != nil {
 			if !urgent && !t.turns.has(d.site, now) {
 				return false
+			}
+			if d.connections == 0 && d.site.answers(now) {
+				room = max(room, wholeRoom-d.site.inflight)
 			}
 			room -= sites[d.site]
 			sites[d.site] += n
