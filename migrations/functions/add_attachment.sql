@@ -27,9 +27,9 @@ BEGIN
         WHEN add_attachment.content IS NULL THEN 'the attachment has no content'
         WHEN add_attachment.content_type <> '' AND (length(add_attachment.content_type) > 200
              OR add_attachment.content_type
-                !~ '^[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+(; *[A-Za-z0-9-]+=("[ !#-\[\]-~]*"|[A-Za-z0-9!#$&^_.+-]+))*$') THEN
+             !~ E'^[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+(; *[A-Za-z0-9-]+=("[ !#-\\[\\]-~]*"|[A-Za-z0-9!#$&^_.+-]+))*$') THEN
             format('the content type %L is no media type, as application/pdf', left(add_attachment.content_type, 80))
-        WHEN add_attachment.content_id !~ '^[!#-;=?-\[\]-~]*$' OR length(add_attachment.content_id) > 200 THEN
+        WHEN add_attachment.content_id !~ E'^[!#-;=?-\\[\\]-~]*$' OR length(add_attachment.content_id) > 200 THEN
             format('the content id %L holds a space, quote or angle bracket, or more than 200 characters',
                    left(add_attachment.content_id, 80))
         END;

@@ -10,7 +10,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
             'the from_name holds a line break or other control character'
         WHEN length(from_name) > 200 THEN
             format('the from_name has %s characters, where 200 are allowed', length(from_name))
-        WHEN list_unsubscribe <> '' AND (list_unsubscribe !~ '^(https|mailto):' OR list_unsubscribe ~ '[\s<>]') THEN
+        WHEN list_unsubscribe <> '' AND (list_unsubscribe !~ '^(https|mailto):' OR list_unsubscribe ~ E'[\\s<>]') THEN
             'list_unsubscribe is no https: or mailto: URI, or holds a space or angle bracket'
         WHEN length(list_unsubscribe) > 800 THEN
             format('list_unsubscribe has %s characters, where 800 are allowed', length(list_unsubscribe))
