@@ -18,7 +18,7 @@ import (
 
 func (a *app) clientCmd() *cobra.Command {
 	return noun("client", "Domains that we send for", a.clientAddCmd(), a.clientListCmd(), a.clientShowCmd(),
-		a.clientSetCmd(), a.clientKeyCmd(), a.clientZoneCmd(), a.clientCheckCmd(), a.clientRemoveCmd())
+		a.clientSetCmd(), a.clientKeyCmd(), a.clientZoneCmd(), a.clientCheckCmd(), a.clientTemplateCmd(), a.clientRemoveCmd())
 }
 
 func (a *app) clientAddCmd() *cobra.Command {

@@ -8,8 +8,10 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"enotify/cmd/enotify/cure"
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/preflight"
+	"enotify/cmd/enotify/preflight/render"
 	"enotify/cmd/enotify/term"
 	"enotify/cmd/enotify/zone"
 	"enotify/queue"
@@ -104,6 +106,7 @@ func dkimDirFlag(f *pflag.FlagSet, dir *dkim.Directory) {
 
 func (a *app) clientCheckCmd() *cobra.Command {
 	p := &preflightFlags{app: a}
+	var connect connectFlags
 	cmd := &cobra.Command{
 		Use: "check DOMAIN", Short: "Check the DNS of a client and show what to publish", Args: one("a domain"),
 		Long: `Checks everything that receivers ask the DNS about a client and our servers: SPF,
@@ -116,9 +119,13 @@ Exit codes: 0 in order; 2 a check blocks; 3 with --strict, warnings.`,
   enotify client check town.example --egress 192.0.2.10 --helo mail.host.example -o html > town.html`,
 	}
 	p.add(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	connect.add(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		ctx := cmd.Context()
 		if err := p.check(); err != nil {
+			return err
+		}
+		if p.connect, err = connect.connector(); err != nil {
 			return err
 		}
 		if a.databaseURL == "" && len(p.Egress) > 0 && p.HELO != "" { // the DNS is all that it takes
@@ -145,7 +152,15 @@ func (p *preflightFlags) checkClient(ctx context.Context, domain string) error {
 	if err != nil {
 		return err
 	}
-	if err := p.show(r); err != nil {
+	if p.format == "html" {
+		forms, err := cure.Offer(ctx, p.connect, in, r)
+		if err != nil {
+			return err
+		}
+		if err := render.HTMLWith(p.stdout, r, forms); err != nil {
+			return err
+		}
+	} else if err := p.show(r); err != nil {
 		return err
 	}
 	return p.exit(r)

@@ -10,6 +10,7 @@ import (
 func (a *app) consoleCmd() *cobra.Command {
 	var c console.Config
 	var allowMX []string
+	var connect connectFlags
 	cmd := &cobra.Command{
 		Use: "console", Short: "Serve a web page to look at batches, sites and clients, and to steer them", Args: cobra.NoArgs,
 		Long: `Serves the console at a loopback address until a signal. enotify run --console
@@ -21,8 +22,11 @@ To open it to others, give --console-tokens, and HTTPS by --console-cert and
 TOKEN, and may have a third word, until when the token holds. Changes of the file
 are in force at once: a line that is gone lets nobody in any more.`,
 		Example: "  enotify console\n  enotify console --listen 127.0.0.1:9027 --console-tokens /etc/enotify/console-tokens",
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			ctx := cmd.Context()
+			if c.Connect, err = connect.connector(); err != nil {
+				return err
+			}
 			c.Person, c.Log = a.person(), a.logger()
 			c.Resolver, c.AllowMX = a.resolver, allowMX
 			server, err := console.Listen(c)
@@ -44,6 +48,7 @@ are in force at once: a line that is gone lets nobody in any more.`,
 	f.StringVar(&c.Listen, "listen", "127.0.0.1:9027", "serve at `ADDR`; beyond loopback it takes --console-tokens or --console-client-ca")
 	consoleFlags(f, &c)
 	allowMXFlag(f, &allowMX)
+	connect.add(f)
 	f.StringVar(&c.DKIMDir, "dkim-dir", "", "`DIR` with the DKIM keys, as DIR/DOMAIN/SELECTOR.pem")
 	return cmd
 }

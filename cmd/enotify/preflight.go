@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"enotify/cmd/enotify/cure"
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/preflight"
@@ -227,8 +228,9 @@ func refused(a *app, r *preflight.Report) error {
 type preflightFlags struct {
 	*app
 	gather.Sources
-	format string // text, json or html
-	strict bool
+	format  string // text, json or html
+	strict  bool
+	connect *cure.Connector // of client check
 }
 
 func (p *preflightFlags) add(cmd *cobra.Command) {

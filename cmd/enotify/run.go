@@ -19,6 +19,7 @@ func (a *app) runCmd() *cobra.Command {
 	var private bool
 	var logAttempts string
 	var web console.Config
+	var connect connectFlags
 	cmd := &cobra.Command{
 		Use: "run", Short: "Run a node: send queued batches until a signal", Args: cobra.NoArgs,
 		Example: "  enotify run --egress 192.0.2.10 --helo mail.host.example",
@@ -52,6 +53,9 @@ func (a *app) runCmd() *cobra.Command {
 			if web.Listen != "" {
 				c.Console = &web
 				web.DatabaseURL, web.Person, web.Log = c.DatabaseURL, a.person(), c.Log
+				if web.Connect, err = connect.connector(); err != nil {
+					return err
+				}
 				web.Resolver, web.AllowMX, web.DKIMDir = c.Resolver, allowMX, c.DKIMDir
 			}
 			return node.Run(cmd.Context(), c)
@@ -93,6 +97,7 @@ func (a *app) runCmd() *cobra.Command {
 	f.StringVar(&c.UnsubscribeWords, "unsubscribe-words", "", "JSON `FILE` with what the unsubscribe page says in languages beside English, German, French and Spanish, or in their place")
 	f.StringVar(&web.Listen, "console", "", "serve the console at `ADDR`, such as 127.0.0.1:9027; beyond loopback it takes --console-tokens or --console-client-ca")
 	consoleFlags(f, &web)
+	connect.add(f)
 	bounceRulesFlag(f, &c.BounceRules)
 	f.StringVar(&c.FeedbackID, "feedback-id", "enotify", "`NAME` of the sender in Feedback-ID, by which Gmail counts complaints: 5 to 15 letters and digits; the same on all nodes")
 	f.StringArrayVar(&c.BounceListen, "bounce-listen", nil, "accept bounces at `ADDR`, such as :25 or lmtp://127.0.0.1:2424; may be repeated")

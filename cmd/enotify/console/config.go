@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 
+	"enotify/cmd/enotify/cure"
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/preflight/gather"
 	"enotify/queue"
@@ -35,7 +36,9 @@ type Config struct {
 	// Resolver, AllowMX and DKIMDir are for the pages that ask the DNS, see [gather.Sources].
 	Resolver string
 	AllowMX  []string
-	DKIMDir  string
+	// Connect makes links by which DNS providers publish records at one click; nil makes none.
+	Connect *cure.Connector
+	DKIMDir string
 	// Log is where actions are logged; nil is nowhere.
 	Log *slog.Logger
 }

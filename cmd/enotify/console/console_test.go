@@ -314,3 +314,31 @@ func TestListenIsCareful(t *testing.T) {
 		t.Errorf("a port in use: got %v", err)
 	}
 }
+
+// The page of what to publish looks again by itself: what was cured in the DNS turns green.
+func TestTheCureShows(t *testing.T) {
+	t.Parallel()
+	s := sitetest.New(t, smtptest.Config{})
+	s.DNS.PutTXT("town.example", "v=spf1 -all")
+	s.Serve(s.Node())
+	s.Until(`SELECT count(*) = 1 FROM enotify.node WHERE live_until > now()`)
+	v := visit(t, serve(s, console.Config{Listen: "127.0.0.1:0", Person: "ada", Resolver: s.DNS.Addr}))
+	const wrong, right = "To be changed", `<h3>Lets our servers send in your name (SPF)</h3><span class="tag">In order</span>`
+	if _, body := v.get("client/town.example/dns"); !strings.Contains(body, wrong) || strings.Contains(body, right) || !strings.Contains(body, "update delete town.example. TXT") {
+		t.Fatalf("before: got\n%s\nwant the record to change, and a script for nsupdate", body)
+	}
+	s.DNS.PutTXT("town.example", "v=spf1 ip4:192.0.2.10 -all")
+	stream, err := v.Get(v.base + "live?path=/client/town.example/dns")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Body.Close()
+	lines := bufio.NewScanner(stream.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), "In order") && !strings.Contains(lines.Text(), wrong) {
+			return
+		}
+	}
+	t.Errorf("the stream ended before the record was right: %v", lines.Err())
+}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"enotify/cmd/enotify/cure"
 	"enotify/cmd/enotify/preflight"
 	"enotify/cmd/enotify/preflight/gather"
 	"enotify/cmd/enotify/preflight/render"
@@ -103,7 +104,11 @@ func (r *reports) make(ctx context.Context, domain string) (template.HTML, error
 	if err != nil {
 		return "", err
 	}
-	return render.Body(report, "")
+	forms, err := cure.Offer(ctx, r.console.Connect, in, report)
+	if err != nil {
+		return "", err
+	}
+	return render.Body(report, forms)
 }
 
 // preflight shows the last report that was kept with a batch.

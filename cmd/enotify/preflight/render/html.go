@@ -29,8 +29,12 @@ var document = page.New("preflight", pageText, template.FuncMap{
 
 // HTML writes a report as one page that opens from disk: no script, nothing
 // loaded from anywhere, fit for paper.
-func HTML(w io.Writer, r *preflight.Report) error {
+func HTML(w io.Writer, r *preflight.Report) error { return HTMLWith(w, r, "") }
+
+// HTMLWith is [HTML] with a cure, which is shown where it says what to publish.
+func HTMLWith(w io.Writer, r *preflight.Report, cure template.HTML) error {
 	v := newPage(r)
+	v.Cure = cure
 	v.Top = page.Disk(v.Word + ": preflight of " + v.What)
 	return document.Execute(w, v)
 }
