@@ -123,7 +123,7 @@ func TestConsoleInABrowser(t *testing.T) {
 	before := b.text(`document.querySelector("#batches tbody").innerText`)
 	b.until(fmt.Sprintf(`document.querySelector("#batches tbody").innerText !== %q`, before))
 
-	b.do(chromedp.Navigate(fmt.Sprintf("%sbatch/%d", url, id)), chromedp.Click(`//a[text()="Pause"]`), chromedp.WaitVisible("#reason"), chromedp.SendKeys("#reason", "a typo"))
+	b.do(chromedp.Navigate(fmt.Sprintf("%sbatch/%d", url, id)), chromedp.Evaluate(`document.querySelector('#batch a[href$="/pause"]').click()`, nil), chromedp.WaitVisible("#reason"), chromedp.SendKeys("#reason", "a typo"))
 	b.axe("confirmation")
 	b.do(chromedp.Click("main button"))
 	b.until(`document.querySelector("#batch h1") && document.querySelector("#batch h1").innerText === "Paused"`)

@@ -20,10 +20,16 @@
     for (const key of open) { const d = document.getElementById(key); if (d) d.open = true; }
     if (at) { const link = [...place.querySelectorAll("a")].find(a => a.getAttribute("href") === at); if (link) link.focus(); }
   };
+  // A link that is replaced between press and release would lose the click.
+  const waiting = new Map();
+  let pressed = false;
+  const flush = () => { if (!pressed) { for (const [id, html] of waiting) put(id, html); waiting.clear(); } };
+  addEventListener("pointerdown", () => { pressed = true; }, true);
+  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { pressed = false; setTimeout(flush, 100); }, true);
   const connect = () => {
     const stream = new EventSource("/live?path=" + encodeURIComponent(root.dataset.live));
     stream.onopen = () => say(true, "live");
-    stream.onmessage = event => { for (const [id, html] of Object.entries(JSON.parse(event.data))) put(id, html); say(true, "live"); };
+    stream.onmessage = event => { for (const [id, html] of Object.entries(JSON.parse(event.data))) waiting.set(id, html); flush(); say(true, "live"); };
     stream.addEventListener("ended", () => { stream.close(); location.assign("/login"); });
     stream.onerror = () => {
       say(false, "not live");
