@@ -213,6 +213,7 @@ CREATE TABLE enotify.batch (
     surveyed_at      timestamptz,
     started_at       timestamptz,
     turn_at          timestamptz,
+    turn_intents     int NOT NULL DEFAULT 0,
     passed_at        timestamptz,
     finished_at      timestamptz,
     pruned_at        timestamptz,
@@ -295,6 +296,8 @@ COMMENT ON COLUMN enotify.batch.surveyed_at IS
 COMMENT ON COLUMN enotify.batch.started_at IS 'when it first took the turn; the Date: of its messages';
 COMMENT ON COLUMN enotify.batch.turn_at IS
     'when it last took the turn: of two batches under way, the earlier one goes first in each recipient domain';
+COMMENT ON COLUMN enotify.batch.turn_intents IS
+    'recipients that had an intent when it last took the turn: those since tell how fast it is';
 COMMENT ON COLUMN enotify.batch.passed_at IS
     'of a batch in state retrying: since when others have the turn although recipients of it are untried, at sites '
     'that do not move. It goes first in their domains. NULL: not so';

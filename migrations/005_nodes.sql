@@ -125,7 +125,9 @@ CREATE TABLE enotify.node (
     settings     jsonb  NOT NULL DEFAULT '{}',
     started_at   timestamptz NOT NULL DEFAULT now(),
     live_until   timestamptz NOT NULL,
-    era          bigint NOT NULL DEFAULT 0
+    era          bigint NOT NULL DEFAULT 0,
+    trouble      text NOT NULL DEFAULT '',
+    trouble_at   timestamptz
 );
 COMMENT ON TABLE  enotify.node IS
     'sender processes, a row per start. Removed when the process stops, when its journal was replayed, or 30 days '
@@ -153,6 +155,8 @@ COMMENT ON COLUMN enotify.node.settings IS
     'enotify run was told';
 COMMENT ON COLUMN enotify.node.started_at IS 'when it joined';
 COMMENT ON COLUMN enotify.node.live_until IS 'each heartbeat moves it ahead; past it the node is dead';
+COMMENT ON COLUMN enotify.node.trouble IS 'why it sends nothing, in a few words; empty: nothing keeps it from sending';
+COMMENT ON COLUMN enotify.node.trouble_at IS 'when it last said so; what is older than half a minute says nothing';
 COMMENT ON COLUMN enotify.node.era IS
     'the last era (table era) for which the node has written what it knows; 0: none yet';
 

@@ -30,6 +30,7 @@ type Status struct {
 	Cancelled  int `json:"cancelled"`
 
 	Staged      int        `json:"staged"`     // rows staged: for a draft those that submit will look at
+	PerSecond   *float64   `json:"per_second"` // recipients begun since it took the turn; nil: it does not have it
 	Duplicates  int        `json:"duplicates"` // staged rows that repeated an address; not in Total
 	FromAddress string     `json:"from_address"`
 	Subject     string     `json:"subject"`
@@ -75,7 +76,7 @@ type Filter struct {
 // and a batch that has one all the same can be seen and cancelled.
 const statusSQL = `
 SELECT id, idem_key, client, state, reason, priority, total, pending, sending, deferred, delivered, bounced, suppressed, invalid, expired, unknown, cancelled,
-       staged, duplicates, from_address, subject, on_unknown, created_by::text, created_at, submitted_at,
+       staged, per_second, duplicates, from_address, subject, on_unknown, created_by::text, created_at, submitted_at,
        CASE WHEN not_before IS NOT NULL THEN least(greatest(not_before, '0001-01-01 00:00+00'), '9999-12-31 00:00+00') END AS not_before, send_window,
        least(greatest(expires_at, '0001-01-01 00:00+00'), '9999-12-31 00:00+00') AS expires_at, started_at, finished_at, pruned_at
 FROM enotify.batch_status `

@@ -73,6 +73,20 @@ SELECT n.id, n.name, n.egress, n.helo, n.version, n.started_at, n.live_until, gr
        coalesce(n.message_time, '0'), n.settings
 FROM enotify.node n WHERE n.live_until > now() ORDER BY n.name, n.id`
 
+// A Trouble is why a node sends nothing.
+type Trouble struct {
+	Node string `json:"node"`
+	Why  string `json:"why"` // such as disk full
+}
+
+const troublesSQL = `
+SELECT name, trouble FROM enotify.node WHERE trouble <> '' AND trouble_at > now() - interval '30 seconds' ORDER BY name`
+
+// Troubles lists the nodes that say that they cannot send.
+func (db *DB) Troubles(ctx context.Context) ([]Trouble, error) {
+	return collect[Trouble](ctx, db, troublesSQL)
+}
+
 // Nodes lists the nodes that are alive.
 func (db *DB) Nodes(ctx context.Context) ([]Node, error) {
 	rows, err := db.pool.Query(ctx, nodesSQL, LeaseTTL)

@@ -63,7 +63,11 @@ the next ones.`,
 				for _, hint := range more {
 					a.hint("%s", hint)
 				}
-				return a.print(batches, func(p *term.Page) { layBatches(p, batches) })
+				around, err := look(ctx, db, nil)
+				if err != nil {
+					return err
+				}
+				return a.print(around.rows(batches), func(p *term.Page) { layBatches(p, batches, around) })
 			})
 		},
 	}
@@ -106,11 +110,11 @@ var usual = []queue.State{queue.Pending, queue.Deferred, queue.Delivered, queue.
 // layBatches has a column for each state of recipients that somebody is in, by the
 // name that batch show, bounce report and the view batch_status give it: they add
 // up to the total.
-func layBatches(p *term.Page, batches []queue.Status) {
+func layBatches(p *term.Page, batches []queue.Status, around standing) {
 	if len(batches) == 0 {
 		return
 	}
-	header := []string{"BATCH", "STATE", "CLIENT", "PRIO", "AGE", "TOTAL", "DONE"}
+	header := []string{"BATCH", "STATE", "CLIENT", "PRIO", "AGE", "TOTAL", "DONE", "RATE", "ETA"}
 	shown := map[queue.State]bool{}
 	for _, c := range (queue.Status{}).Counts() {
 		shown[c.State] = slices.Contains(usual, c.State) ||
@@ -123,14 +127,14 @@ func layBatches(p *term.Page, batches []queue.Status) {
 	for _, s := range batches {
 		row := []string{
 			strconv.FormatInt(s.ID, 10), s.State, s.Client, strconv.Itoa(s.Priority), figures.Span(p.Now.Sub(s.CreatedAt)),
-			total(s), done(s),
+			total(s), done(s), speed(s), around.eta(s),
 		}
 		for _, c := range s.Counts() {
 			if shown[c.State] {
 				row = append(row, figures.Count(c.N))
 			}
 		}
-		rows = append(rows, append(row, term.Clip(s.Subject, 30), term.Clip(s.Reason, 60)))
+		rows = append(rows, append(row, term.Clip(s.Subject, 30), term.Clip(around.why(s), 60)))
 	}
 	p.Table(append(header, "SUBJECT", "WHY"), rows...)
 }
@@ -150,6 +154,33 @@ func total(s queue.Status) string {
 		return figures.Count(s.Staged) + " staged"
 	}
 	return figures.Count(s.Total)
+}
+
+// speed is how fast a batch has been since it took the turn.
+func speed(s queue.Status) string {
+	if s.PerSecond == nil {
+		return "-"
+	}
+	return figures.Speed(*s.PerSecond)
+}
+
+// A listed batch is what batch list prints as JSON.
+type listedBatch struct {
+	queue.Status
+	Why         string   `json:"why"` // it waits
+	SecondsLeft *float64 `json:"seconds_left"`
+}
+
+func (s standing) rows(batches []queue.Status) []listedBatch {
+	rows := make([]listedBatch, len(batches))
+	for i, b := range batches {
+		rows[i] = listedBatch{Status: b, Why: s.why(b)}
+		if f, ok := s.forecasts[b.ID]; ok && s.eta(b) != "-" && !f.Late {
+			left := f.End.Seconds()
+			rows[i].SecondsLeft = &left
+		}
+	}
+	return rows
 }
 
 // done is the share of recipients that have an outcome, rounded down: 100% is all.

@@ -37,6 +37,8 @@ type batchDetails struct {
 
 	Preflight *queue.KeptPreflight `json:"preflight"` // the last one; nil: none was made
 	Partial   bool                 `json:"partial"`   // the login sees no log, doubts and preflight
+	Why       string               `json:"why"`       // it waits; "": it does not
+	Forecast  string               `json:"forecast"`  // "": there is nothing left to try, or nobody can say
 }
 
 func (a *app) batchShowCmd() *cobra.Command {
@@ -135,6 +137,11 @@ func readDetails(ctx context.Context, db *queue.DB, id int64) (r batchDetails, e
 	if r.Preflight, err = db.LastPreflight(ctx, id); err != nil {
 		return r, err
 	}
+	around, err := look(ctx, db, &r.Status)
+	if err != nil {
+		return r, err
+	}
+	r.Why, r.Forecast = around.why(r.Status), around.line(r.Status)
 	r.Verdicts = []queue.StoredVerdict{}
 	if r.State == "blocked" {
 		all, err := db.Verdicts(ctx, r.Client, verdictsShown)
@@ -185,8 +192,11 @@ func (r batchDetails) layHead(p *term.Page) {
 		{"batch", strconv.FormatInt(r.ID, 10)},
 		{"state", r.State},
 	}
-	if r.Reason != "" {
-		rows = append(rows, []string{"why", r.Reason})
+	if why := cmp.Or(r.Why, r.Reason); why != "" {
+		rows = append(rows, []string{"why", why})
+	}
+	if r.Forecast != "" {
+		rows = append(rows, []string{"forecast", r.Forecast})
 	}
 	rows = append(rows, []string{"client", r.Client}, []string{"from", r.FromAddress}, []string{"subject", term.Clip(r.Subject, 120)}, []string{"key", r.IdemKey})
 	if r.Priority != 0 {

@@ -12,8 +12,11 @@ SELECT b.id, b.idem_key, c.domain AS client, b.state::text AS state,
        n.unknown,
        n.cancelled + CASE WHEN b.state = 'cancelled' THEN p.untried ELSE 0 END AS cancelled,
        CASE WHEN b.state = 'draft' THEN s.n ELSE b.staged END AS staged,
-       b.duplicates, b.from_address, b.subject, b.on_unknown, b.created_by, b.created_at, b.submitted_at, b.not_before,
-       b.send_window, b.expires_at, b.started_at, b.finished_at, b.pruned_at
+       CASE WHEN b.state IN ('sending', 'draining') AND now() > b.turn_at + interval '1 s'
+            THEN greatest(0, p.intents - b.turn_intents) / extract(epoch FROM now() - b.turn_at)
+       END::float8 AS per_second,
+       b.duplicates, b.from_address, b.subject, b.on_unknown, b.created_by, b.created_at, b.submitted_at,
+       b.not_before, b.send_window, b.expires_at, b.started_at, b.finished_at, b.pruned_at
 FROM enotify.batch b
 JOIN enotify.client c ON c.id = b.client_id
 CROSS JOIN LATERAL (

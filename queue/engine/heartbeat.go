@@ -80,6 +80,7 @@ func (v *serving) heartbeat(ctx context.Context) (idle bool, err error) {
 // renewAll does what a heartbeat does about the node.
 func (v *serving) renewAll(ctx context.Context) error {
 	if err := v.journal.heal(); err != nil {
+		v.store.tellTrouble(ctx, v.node.ID, err)
 		return err
 	}
 	if err := v.store.noticeServer(ctx); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -230,7 +231,7 @@ const (
 	liveSQL = `
 INSERT INTO enotify.node AS n (id, name, egress, helo, version, incarnation, live_until, turn, waits_for, message_time, stuck, settings) OVERRIDING SYSTEM VALUE
 VALUES ($1, $2, $3, $4, $5, $6::uuid, now() + $7, $8, nullif($9::bigint, 0), nullif($10::interval, '0'), $11, $12)
-ON CONFLICT (id) DO UPDATE SET live_until = excluded.live_until, waits_for = excluded.waits_for, stuck = excluded.stuck, message_time = excluded.message_time WHERE n.incarnation = excluded.incarnation
+ON CONFLICT (id) DO UPDATE SET live_until = excluded.live_until, waits_for = excluded.waits_for, stuck = excluded.stuck, message_time = excluded.message_time, trouble = '' WHERE n.incarnation = excluded.incarnation
 RETURNING (SELECT count(*) FROM enotify.node o WHERE o.live_until > now() AND o.id <> $1) + 1, clock_timestamp()`
 	renewSQL = `UPDATE enotify.lease SET until = now() + $2 WHERE node_id = $1 RETURNING grp, epoch, coalesce(for_node = $1, false)`
 )
@@ -262,6 +263,17 @@ func (db *store) beat(ctx context.Context, n node, waitsFor int64, stuck []int64
 
 func scanLease(row pgx.CollectableRow) (l lease, err error) {
 	return l, row.Scan(&l.grp, &l.epoch, &l.ours)
+}
+
+const troubleSQL = `UPDATE enotify.node SET trouble = $2, trouble_at = now() WHERE id = $1`
+
+// tellTrouble has batch list say why the node sends nothing. Its log says more.
+func (db *store) tellTrouble(ctx context.Context, node int32, why error) {
+	text := "its journal cannot be written"
+	if errors.Is(why, syscall.ENOSPC) {
+		text = "disk full"
+	}
+	_, _ = db.pool.Exec(ctx, troubleSQL, node, text) // the error is in the log already
 }
 
 const releaseSQL = `UPDATE enotify.lease SET node_id = NULL, until = '-infinity', for_node = nullif($3, 0) WHERE node_id = $1 AND grp = ANY ($2)`

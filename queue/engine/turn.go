@@ -32,7 +32,8 @@ ORDER BY b.turn_at, b.id`
 	passSQL  = `
 UPDATE enotify.batch SET state = 'retrying', passed_at = now(), reason = 'the rest waits for sites that do not move' WHERE id = $1 AND state IN ('sending', 'draining')`
 	beginSQL = `
-UPDATE enotify.batch SET state = 'sending', started_at = coalesce(started_at, now()), turn_at = clock_timestamp(), passed_at = NULL, reason = '' WHERE id = $1 AND state = 'queued'`
+UPDATE enotify.batch SET state = 'sending', started_at = coalesce(started_at, now()), turn_at = clock_timestamp(), passed_at = NULL, reason = '',
+       turn_intents = (SELECT coalesce(sum(d.intent_seq - d.first_seq + 1), 0) FROM enotify.batch_domain d WHERE d.batch_id = $1) WHERE id = $1 AND state = 'queued'`
 	// Of batches that were passed: every recipient has been tried by now.
 	triedSQL = `
 UPDATE enotify.batch SET passed_at = NULL, reason = ''

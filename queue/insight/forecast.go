@@ -3,24 +3,20 @@ package insight
 import (
 	"context"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
-// An Ahead is a batch that has the turn before another one.
+// An Ahead is a batch that has the turn before another one, or was passed and is
+// sent beside it.
 type Ahead struct {
 	Batch     int64
+	Priority  int
+	State     string
 	NotBefore time.Time // zero: at once
+	Windows   []string  // all of them must be open
+	Client    string
 	Domains   []SiteCount
-}
-
-const retriesSQL = `
-SELECT k.name, coalesce(s.name, k.name), count(*)::int
-FROM enotify.retry t JOIN enotify.domain k ON k.id = t.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
-WHERE t.batch_id <> $1 AND t.intent_at IS NULL GROUP BY 1, 2`
-
-// Retries counts the recipients of other batches than `but` that wait for another
-// try.
-func (r Reader) Retries(ctx context.Context, but int64) ([]SiteCount, error) {
-	return collect[SiteCount](ctx, r, retriesSQL, but)
 }
 
 // A SiteCount is how many messages wait for a recipient domain, and the site that
@@ -30,21 +26,51 @@ type SiteCount struct {
 	N            int
 }
 
+// A DueCount is how many deferred recipients wait for a recipient domain, and when
+// they are due, on average.
+type DueCount struct {
+	SiteCount
+	Own bool // of the batch that was asked about
+	At  time.Time
+}
+
+// Of a batch that was passed before, its deferred recipients are counted with those
+// of all batches.
+const retriesSQL = `
+SELECT k.name, coalesce(s.name, k.name), count(*)::int, t.batch_id = $1, to_timestamp(avg(extract(epoch FROM t.due_at)))
+FROM enotify.retry t JOIN enotify.domain k ON k.id = t.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
+JOIN enotify.batch b ON b.id = t.batch_id
+WHERE t.intent_at IS NULL AND b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying') GROUP BY 1, 2, 4`
+
+// Retries counts the recipients that wait for another try, those of one batch apart
+// from the others.
+func (r Reader) Retries(ctx context.Context, own int64) ([]DueCount, error) {
+	return list(ctx, r, func(row pgx.CollectableRow) (c DueCount, err error) {
+		return c, row.Scan(&c.Domain, &c.Site, &c.N, &c.Own, &c.At)
+	}, retriesSQL, own)
+}
+
 // In the order of their turns, as the engine gives them. A batch that is not queued
 // yet comes after all of its priority. A batch that waits for an operator or for DNS
-// is ahead of no other.
+// is ahead of no other. Those that drain or were passed stand last.
 const aheadSQL = `
 WITH own AS (
 	SELECT priority, CASE WHEN state = 'draft' THEN 'infinity' ELSE submitted_at END AS submitted_at, id, not_before FROM enotify.batch WHERE id = $1
-	UNION ALL SELECT 0, 'infinity', 0, NULL WHERE NOT EXISTS (SELECT FROM enotify.batch WHERE id = $1)
+	UNION ALL SELECT CASE WHEN $2 THEN -2147483648 ELSE 0 END, 'infinity', 0, NULL WHERE NOT EXISTS (SELECT FROM enotify.batch WHERE id = $1)
 ), b AS (
-	SELECT b.id, b.not_before, row_number() OVER (ORDER BY (b.state = 'sending' AND b.priority >= o.priority) DESC, b.priority DESC, b.submitted_at, b.id) AS place
-	FROM enotify.batch b, own o
-	WHERE b.id <> o.id AND b.finished_at IS NULL AND b.state IN ('sending', 'queued') AND b.expires_at > now()
-	  AND (b.state = 'sending' AND b.priority >= o.priority OR b.priority > o.priority OR b.priority = o.priority AND (b.submitted_at, b.id) < (o.submitted_at, o.id))
-	  AND (b.not_before IS NULL OR b.not_before <= greatest(now(), o.not_before))
+	SELECT b.id, b.priority, b.state::text, b.not_before, c.domain AS client,
+	       CASE WHEN b.priority < c.urgent THEN array_remove(ARRAY[b.send_window, c.send_window], NULL) END AS windows,
+	       row_number() OVER (ORDER BY b.state IN ('draining', 'retrying'), (b.state = 'sending' AND b.priority >= o.priority) DESC, b.priority DESC, b.submitted_at, b.id) AS place
+	FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id, own o
+	WHERE b.id <> o.id AND b.finished_at IS NULL AND b.expires_at > now()
+	  AND (b.state IN ('sending', 'queued') OR b.state = 'draining' OR b.state = 'retrying' AND b.passed_at IS NOT NULL)
+	  AND (b.state IN ('draining', 'retrying')
+	       OR b.state = 'sending' AND b.priority >= o.priority OR b.priority > o.priority OR b.priority = o.priority AND (b.submitted_at, b.id) < (o.submitted_at, o.id))
+	  AND ($2 OR b.not_before IS NULL OR b.not_before <= greatest(now(), o.not_before))
+	ORDER BY place LIMIT nullif($3, 0)
 )
-SELECT b.id, coalesce(b.not_before, '-infinity'::timestamptz) > now(), coalesce(b.not_before, now()), k.name, coalesce(s.name, k.name), d.last_seq - d.intent_seq
+SELECT b.id, b.priority, b.state, coalesce(b.not_before, '-infinity'::timestamptz) > now(), coalesce(b.not_before, now()), b.client, coalesce(b.windows, '{}'),
+       k.name, coalesce(s.name, k.name), d.last_seq - d.intent_seq
 FROM b JOIN enotify.batch_domain d ON d.batch_id = b.id JOIN enotify.domain k ON k.id = d.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
 WHERE d.intent_seq < d.last_seq AND k.no_mail IS NULL
 ORDER BY b.place`
@@ -53,20 +79,93 @@ ORDER BY b.place`
 // turns, with the recipients they have not tried. For a batch not yet submitted, that
 // is every batch.
 func (r Reader) Ahead(ctx context.Context, batch int64) ([]Ahead, error) {
+	return r.ahead(ctx, batch, false, 0)
+}
+
+// Queue lists the batches that wait for their turn or have it, in the order of their
+// turns, up to most.
+func (r Reader) Queue(ctx context.Context, most int) ([]Ahead, error) {
+	return r.ahead(ctx, 0, true, most)
+}
+
+func (r Reader) ahead(ctx context.Context, batch int64, every bool, most int) ([]Ahead, error) {
 	var all []Ahead
-	var id int64
+	var a Ahead
 	var later bool
 	var notBefore time.Time
 	var c SiteCount
-	err := r.each(ctx, []any{&id, &later, &notBefore, &c.Domain, &c.Site, &c.N}, func() {
-		if len(all) == 0 || all[len(all)-1].Batch != id {
-			all = append(all, Ahead{Batch: id})
+	dest := []any{&a.Batch, &a.Priority, &a.State, &later, &notBefore, &a.Client, &a.Windows, &c.Domain, &c.Site, &c.N}
+	err := r.each(ctx, dest, func() {
+		if len(all) == 0 || all[len(all)-1].Batch != a.Batch {
+			one := a
+			one.Domains = nil
 			if later {
-				all[len(all)-1].NotBefore = notBefore
+				one.NotBefore = notBefore
 			}
+			all = append(all, one)
 		}
 		last := &all[len(all)-1]
 		last.Domains = append(last.Domains, c)
-	}, aheadSQL, batch)
+		a.Windows = nil
+	}, aheadSQL, batch, every, most)
 	return all, err
+}
+
+const untriedSQL = `
+SELECT k.name, coalesce(s.name, k.name), d.last_seq - d.intent_seq
+FROM enotify.batch_domain d JOIN enotify.domain k ON k.id = d.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
+WHERE d.batch_id = $1 AND d.intent_seq < d.last_seq AND k.no_mail IS NULL`
+
+// Untried counts the recipients of a batch that were not tried.
+func (r Reader) Untried(ctx context.Context, batch int64) ([]SiteCount, error) {
+	return collect[SiteCount](ctx, r, untriedSQL, batch)
+}
+
+// An Allowance is what a client with a limit a day or a month has sent.
+type Allowance struct {
+	Client   string
+	PerDay   int // 0: no limit
+	PerMonth int
+	Zone     string
+	Today    int
+	Month    int
+}
+
+const allowancesSQL = `
+SELECT c.domain, coalesce(c.per_day, 0), coalesce(c.per_month, 0), c.zone, coalesce(sum(s.n) FILTER (WHERE s.day = t.today), 0)::int, coalesce(sum(s.n), 0)::int
+FROM enotify.client c CROSS JOIN LATERAL (SELECT (now() AT TIME ZONE c.zone)::date AS today) t
+LEFT JOIN enotify.client_sent s ON s.client_id = c.id AND s.day BETWEEN date_trunc('month', t.today)::date AND t.today
+WHERE (c.per_day IS NOT NULL OR c.per_month IS NOT NULL) AND c.domain = ANY ($1) GROUP BY c.id`
+
+// Allowances are those of the clients that have a limit.
+func (r Reader) Allowances(ctx context.Context, clients []string) ([]Allowance, error) {
+	return collect[Allowance](ctx, r, allowancesSQL, clients)
+}
+
+// A Deferral is how many first tries at a site were deferred.
+type Deferral struct {
+	Site            string
+	Tried, Deferred int
+}
+
+// Of a very bad batch some attempts are enough.
+const deferralsSQL = `
+WITH recent AS (
+	SELECT b.id FROM enotify.batch b WHERE b.started_at > now() - interval '7 days' AND b.pruned_at IS NULL ORDER BY b.id DESC LIMIT 20
+), tried AS (
+	SELECT coalesce(s.name, k.name) AS site, sum(d.intent_seq - d.first_seq + 1)::int AS n
+	FROM recent r JOIN enotify.batch_domain d ON d.batch_id = r.id JOIN enotify.domain k ON k.id = d.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
+	WHERE coalesce(s.name, k.name) = ANY ($1) GROUP BY 1
+), put_off AS (
+	SELECT coalesce(s.name, k.name) AS site, count(*)::int AS n
+	FROM recent r CROSS JOIN LATERAL (SELECT a.seq FROM enotify.attempt a WHERE a.batch_id = r.id AND a.n = 1 AND a.class IS NOT NULL AND coalesce(a.code, 400) < 500 LIMIT 5000) a
+	JOIN enotify.recipient q ON q.batch_id = r.id AND q.seq = a.seq JOIN enotify.domain k ON k.id = q.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
+	WHERE coalesce(s.name, k.name) = ANY ($1) GROUP BY 1
+)
+SELECT t.site, t.n, p.n FROM tried t JOIN put_off p USING (site) WHERE t.n >= 20`
+
+// Deferrals counts those of the last batches at sites, where there were enough tries
+// to tell.
+func (r Reader) Deferrals(ctx context.Context, sites []string) ([]Deferral, error) {
+	return collect[Deferral](ctx, r, deferralsSQL, sites)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"enotify/cmd/enotify/forecast"
 	"enotify/cmd/enotify/judge"
 	"enotify/cmd/enotify/preflight"
 	"enotify/queue"
@@ -247,11 +248,11 @@ func TestBatchRows(t *testing.T) {
 			in.Plan.Message, in.Plan.Measured = 12345*time.Microsecond, true
 		}}},
 		{rowCase: rowCase{name: "nothing measured", row: "eta", want: info, says: "300ms in one connection (nothing was measured", change: func(in *preflight.Input) { in.Plan.Message = 0 }}},
-		{rowCase: rowCase{name: "retries", row: "eta", want: info, says: "not counted: 7 recipients of earlier batches", change: func(in *preflight.Input) {
-			in.Plan.Retries = []preflight.Waiting{{Domain: "a.test", Site: "google", N: 7}, {Domain: "b.test", Site: "elsewhere", N: 5}}
+		{rowCase: rowCase{name: "retries", row: "eta", want: info, says: "counted: 7 recipients of earlier batches", change: func(in *preflight.Input) {
+			in.Plan.Retries = []forecast.Waiting{{Domain: "a.test", Site: "google", N: 7}, {Domain: "b.test", Site: "elsewhere", N: 5}}
 		}}},
 		{rowCase: rowCase{name: "by destination", row: "eta", want: info, says: "it may begin sooner", change: func(in *preflight.Input) {
-			in.Plan.Overlap, in.Plan.Ahead = true, []preflight.Load{{Domains: []preflight.Waiting{{Domain: "a.test", Site: "google", N: 10}}}}
+			in.Plan.Overlap, in.Plan.Ahead = true, []forecast.Load{{Domains: []forecast.Waiting{{Domain: "a.test", Site: "google", N: 10}}}}
 		}}},
 		{rowCase: rowCase{name: "too late", row: "eta", want: warn, says: "about 780 recipients would not be tried", change: func(in *preflight.Input) {
 			in.Plan.Limits = limits(map[string]throttle.Policy{"*": {Rate: 1, Burst: 1}})
@@ -336,4 +337,10 @@ func TestAskDomains(t *testing.T) {
 	if got := strings.Join(d.Unanswered, " "); got != "d5.test d7.test" {
 		t.Errorf("unanswered: got %s", got)
 	}
+}
+
+func limits(policies map[string]throttle.Policy) *throttle.Throttle {
+	t := &throttle.Throttle{}
+	t.SetPolicies(policies)
+	return t
 }

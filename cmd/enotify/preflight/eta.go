@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"enotify/cmd/enotify/figures"
-	"enotify/sender/throttle"
+	"enotify/cmd/enotify/forecast"
 )
 
 // curvesShown are the slowest sites that have a curve of their own.
@@ -22,8 +22,11 @@ func (in *Input) forecast(r *Report) Finding {
 		return f
 	}
 	p := in.Plan
-	p.Start, p.Own.Domains = in.Now, in.waiting()
-	c := Simulate(p)
+	p.Start = in.Now
+	if p.Own.Domains == nil {
+		p.Own.Domains = in.Waiting()
+	}
+	c := forecast.Simulate(p)
 	in.draw(r, c)
 	if c.Late {
 		f.Severity, f.Found = Warn, "At these limits it takes over two months."
@@ -32,6 +35,9 @@ func (in *Input) forecast(r *Report) Finding {
 	}
 	r.Summary.Seconds = int(c.End.Round(time.Second) / time.Second)
 	f.Found = fmt.Sprintf("Everybody is tried within about %s.", figures.Estimate(c.End))
+	if c.Paused != "" {
+		f.Found += " It waits for " + c.Paused + " meanwhile."
+	}
 	switch {
 	case len(p.Ahead) > 0:
 		f.Found += fmt.Sprintf(" It begins in %s, after %s that has the turn before.", figures.Estimate(c.Begin), figures.Some(len(p.Ahead), "batch"))
@@ -42,9 +48,9 @@ func (in *Input) forecast(r *Report) Finding {
 		if i == curvesShown || s.End < c.End/4 {
 			break
 		}
-		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s in %s, held back by %s", s.Name, figures.Some(s.N, "message"), figures.Estimate(s.End), in.heldBy(s)))
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s in %s, held back by %s", s.Name, figures.Some(s.N, "message"), figures.Estimate(s.End), p.HeldBy(s)))
 	}
-	f.Evidence = append(f.Evidence, p.assumed(c)...)
+	f.Evidence = append(f.Evidence, assumed(p, c)...)
 	if len(c.Sites) > 1 && c.Sites[0].End > 0 {
 		r.Summary.Slowest = c.Sites[0].Name
 	}
@@ -58,7 +64,7 @@ func (in *Input) forecast(r *Report) Finding {
 }
 
 // assumed says what a forecast rests on, and what it leaves out.
-func (p Plan) assumed(c Forecast) []string {
+func assumed(p forecast.Plan, c forecast.Forecast) []string {
 	how := ""
 	switch {
 	case p.Measured:
@@ -66,15 +72,19 @@ func (p Plan) assumed(c Forecast) []string {
 	case p.Message == 0:
 		how = " (nothing was measured yet; --message-time says otherwise)"
 	}
-	said := []string{fmt.Sprintf("assumed: a message takes %s in one connection%s; nobody is deferred", cmp.Or(p.Message, defaultMessage).Round(time.Millisecond/10), how)}
+	again := "nobody is deferred"
+	if c.Deferred > 0 {
+		again = fmt.Sprintf("%s deferred as in the last days, and tried again %s later", are(c.Deferred), figures.Span(c.Done-c.End))
+	}
+	said := []string{fmt.Sprintf("assumed: a message takes %s in one connection%s; %s", cmp.Or(p.Message, forecast.DefaultMessage).Round(time.Millisecond/10), how, again)}
 	retries := 0
 	for _, w := range p.Retries {
-		if slices.ContainsFunc(c.Sites, func(s SiteForecast) bool { return s.Name == w.Site }) {
+		if slices.ContainsFunc(c.Sites, func(s forecast.SiteForecast) bool { return s.Name == w.Site }) {
 			retries += w.N
 		}
 	}
 	if retries > 0 {
-		said = append(said, fmt.Sprintf("not counted: %s of earlier batches at the same sites that will be tried again meanwhile", figures.Some(retries, "recipient")))
+		said = append(said, fmt.Sprintf("counted: %s of earlier batches at the same sites that will be tried again meanwhile", figures.Some(retries, "recipient")))
 	}
 	if p.Overlap && len(p.Ahead) > 0 {
 		said = append(said, "not counted: the nodes run with --turn destination, so it may begin sooner, while the batch before only waits for slow sites")
@@ -82,8 +92,15 @@ func (p Plan) assumed(c Forecast) []string {
 	return said
 }
 
+func are(n int) string {
+	if n == 1 {
+		return "1 recipient is"
+	}
+	return figures.Some(n, "recipient") + " are"
+}
+
 // sentBy reads a curve at a time.
-func sentBy(points []Point, at time.Duration) float64 {
+func sentBy(points []forecast.Point, at time.Duration) float64 {
 	for i, p := range points {
 		switch {
 		case p.At < at:
@@ -97,36 +114,37 @@ func sentBy(points []Point, at time.Duration) float64 {
 	return points[len(points)-1].Sent
 }
 
-func (in *Input) waiting() []Waiting {
-	var own []Waiting
+// Waiting are the recipients that can be sent to, by domain.
+func (in *Input) Waiting() []forecast.Waiting {
+	own := []forecast.Waiting{}
 	for _, c := range in.Census.Domains {
 		if in.Directory.Facts[c.Domain].NoMail == nil {
-			own = append(own, Waiting{Domain: c.Domain, Site: in.Directory.site(c.Domain), N: c.N})
+			own = append(own, forecast.Waiting{Domain: c.Domain, Site: in.Directory.site(c.Domain), N: c.N})
 		}
 	}
 	return own
 }
 
 // draw puts the forecast into the table of sites and the curves.
-func (in *Input) draw(r *Report, c Forecast) {
-	by := map[string]SiteForecast{}
+func (in *Input) draw(r *Report, c forecast.Forecast) {
+	by := map[string]forecast.SiteForecast{}
 	for _, s := range c.Sites {
 		by[s.Name] = s
 	}
 	for i := range r.Sites {
 		s := &r.Sites[i]
 		s.Seconds = int(by[s.Name].End.Round(time.Second) / time.Second)
-		s.Limit = in.heldBy(by[s.Name])
+		s.Limit = in.Plan.HeldBy(by[s.Name])
 	}
-	r.Curve = []Curve{newCurve("", 1, Point{c.Begin, 0}, c.Points)}
+	r.Curve = []Curve{newCurve("", 1, forecast.Point{At: c.Begin}, c.Points)}
 	for _, s := range c.Sites[:min(len(c.Sites), curvesShown)] {
-		r.Curve = append(r.Curve, newCurve(s.Name, float64(s.N)/float64(max(1, in.sendable())), Point{c.Begin, 0}, s.Points))
+		r.Curve = append(r.Curve, newCurve(s.Name, float64(s.N)/float64(max(1, in.sendable())), forecast.Point{At: c.Begin}, s.Points))
 	}
 }
 
-func newCurve(name string, share float64, first Point, points []Point) Curve {
+func newCurve(name string, share float64, first forecast.Point, points []forecast.Point) Curve {
 	c := Curve{Name: name, Share: share}
-	for _, p := range append([]Point{first}, points...) {
+	for _, p := range append([]forecast.Point{first}, points...) {
 		at := int(p.At.Round(time.Second) / time.Second)
 		if n := len(c.Seconds); n > 0 && c.Seconds[n-1] == at {
 			c.Sent[n-1] = int(p.Sent + 0.5)
@@ -135,31 +153,4 @@ func newCurve(name string, share float64, first Point, points []Point) Curve {
 		c.Seconds, c.Sent = append(c.Seconds, at), append(c.Sent, int(p.Sent+0.5))
 	}
 	return c
-}
-
-// heldBy says in words what holds a site back, with the figure.
-func (in *Input) heldBy(s SiteForecast) string {
-	policy, pace := in.Plan.Limits.SitePolicy(s.Name), in.Plan.Limits.Pace(s.Name)
-	switch s.Held {
-	case byConnections:
-		return figures.Some(policy.Connections, "connection")
-	case byLearned:
-		return withReason("learned: "+figures.Some(pace.Ceiling, "connection"), pace)
-	case byRate:
-		return "rate " + figures.Rate(policy.Rate)
-	case byLearnedRate:
-		return withReason("learned: "+figures.Rate(pace.Rate), pace)
-	case byClosed:
-		return withReason("closed until "+pace.ClosedUntil.Format("15:04 MST"), pace)
-	case byDomains:
-		return "rate per domain"
-	}
-	return ""
-}
-
-func withReason(text string, p throttle.Pace) string {
-	if p.Why == "" {
-		return text
-	}
-	return text + "; " + p.Why
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"enotify/cmd/enotify/forecast"
 	"enotify/cmd/enotify/judge"
 	"enotify/queue"
 	"enotify/queue/insight"
@@ -45,8 +46,8 @@ type Input struct {
 
 	// What follows is of a batch.
 
-	OneClick   *OneClick // our own unsubscribe page; nil when nobody said where it is
-	Plan       Plan      // all but Start and the messages of Own
+	OneClick   *OneClick     // our own unsubscribe page; nil when nobody said where it is
+	Plan       forecast.Plan // all but Start, and the messages of Own where it is a draft
 	Census     *insight.Census
 	Rendering  Rendering
 	Directory  Directory

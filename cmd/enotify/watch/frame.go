@@ -21,6 +21,9 @@ func (w *Watch) Frame(p *Progress, width int) []string {
 	frame := []string{"", paint(head, term.Bold) + paint(p.State, term.StyleOf(p.State)) + "  " + term.Clip(p.Client+"  "+p.Subject, max(8, width-len(head)-len(p.State)-2))}
 	bar := max(10, min(40, width-40))
 	frame = append(frame, term.Gauge(bar, p.Settled(), p.Deferred, p.Total)+" "+term.Fit(p.speed(), width-bar-1))
+	if p.Slowest != "" && p.ETA != nil {
+		frame = append(frame, term.Cut(p.Slowest, width))
+	}
 	if counts := figures.Counts(p.Counts(), usual...); len(counts) > 0 {
 		frame = append(frame, term.Fit(counts, width))
 	}
@@ -63,6 +66,9 @@ func (w *Watch) Frame(p *Progress, width int) []string {
 // Line is the same in one line, for output that is not a terminal.
 func (p *Progress) Line() string {
 	said := append([]string{p.State + " " + figures.Share(p.Settled(), p.Total)}, p.speed()[1:]...)
+	if p.Slowest != "" && p.ETA != nil {
+		said = append(said, p.Slowest)
+	}
 	said = append(said, figures.Counts(p.Counts(), usual...)...)
 	if len(p.Sites) > 0 && p.Sites[0].Why != "" {
 		said = append(said, fmt.Sprintf("%s %s", p.Sites[0].Site, p.Sites[0].Why))

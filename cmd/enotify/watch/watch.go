@@ -14,6 +14,7 @@ import (
 	"enotify/cmd/enotify/destinations"
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/forecast"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
 	"enotify/queue/insight"
@@ -44,7 +45,9 @@ type Watch struct {
 
 	current   int64 // that it keeps to while ID is 0
 	samples   []sample
-	details   Progress // as looked at last in full, which takes the database longer
+	forecast  forecast.Forecast
+	plan      forecast.Plan // that it was made by
+	details   Progress      // as looked at last in full, which takes the database longer
 	detailsAt time.Time
 	took      time.Duration // that look
 
@@ -66,6 +69,7 @@ type Progress struct {
 	ETA       *float64          `json:"seconds_left"` // nil: nobody can say
 	NextDue   *time.Time        `json:"next_due_at"`
 	HasTurn   int64             `json:"has_turn,omitempty"` // the batch that has the turn while this one is paused, blocked or waits; 0: none
+	Slowest   string            `json:"slowest"`            // site, and what holds it back; "" is none
 	Sites     []Site            `json:"sites"`              // that most wait for
 	Failures  []insight.Failure `json:"failures"`
 }
@@ -135,11 +139,8 @@ func (w *Watch) look(ctx context.Context) (*Progress, error) {
 		return nil, fmt.Errorf("batch %d is a draft, and nothing of it is sent; enotify batch submit %d queues it", p.ID, p.ID)
 	}
 	p.PerSecond = w.pace(p)
-	if left := p.Pending + p.Sending; left > 0 && p.PerSecond > 0 {
-		eta := float64(left) / p.PerSecond
-		p.ETA = &eta
-	}
-	p.NextDue, p.Sites, p.Failures = w.details.NextDue, w.details.Sites, w.details.Failures
+	p.NextDue, p.Sites, p.Failures, p.Slowest = w.details.NextDue, w.details.Sites, w.details.Failures, w.details.Slowest
+	w.foretell(p)
 	if w.details.ID == p.ID && w.details.State == p.State && time.Since(w.detailsAt) < max(detailsEvery, detailsShare*w.took) {
 		return p, nil
 	}
@@ -150,7 +151,15 @@ func (w *Watch) look(ctx context.Context) (*Progress, error) {
 	if p.Failures, err = insight.Of(w.DB).Failures(ctx, p.ID, 1); err != nil {
 		return nil, err
 	}
-	p.Sites, err = w.sites(ctx, p.ID)
+	if p.Sites, err = w.sites(ctx, p.ID); err != nil {
+		return nil, err
+	}
+	if w.forecast, w.plan, err = forecast.Of(ctx, w.DB, p.Status, asked); errors.Is(err, queue.ErrDenied) {
+		err = nil // an application sees no limits
+		w.plan = forecast.Plan{}
+	}
+	p.Slowest = w.forecast.Slowest(w.plan)
+	w.foretell(p)
 	w.details, w.detailsAt, w.took = *p, time.Now(), time.Since(asked)
 	return p, err
 }
@@ -191,6 +200,16 @@ func (w *Watch) follow(ctx context.Context) (p *Progress, err error) {
 	}
 	w.current = turn.ID
 	return &Progress{Status: *turn}, nil
+}
+
+// foretell says when everybody was tried, by the last forecast.
+func (w *Watch) foretell(p *Progress) {
+	p.ETA = nil
+	if p.Pending+p.Sending == 0 || w.plan.Nodes == 0 || w.forecast.Late || p.FinishedAt != nil || p.State == "paused" || p.State == "blocked" {
+		return
+	}
+	left := max(time.Second, w.forecast.Left(w.plan, time.Now())).Seconds()
+	p.ETA = &left
 }
 
 func (w *Watch) sites(ctx context.Context, batch int64) ([]Site, error) {

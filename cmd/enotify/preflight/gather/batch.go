@@ -2,10 +2,12 @@ package gather
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"enotify/cmd/enotify/forecast"
 	"enotify/cmd/enotify/preflight"
 	"enotify/queue"
 	"enotify/queue/insight"
@@ -23,7 +25,7 @@ type Campaign struct {
 
 // Campaign gathers all that the checks of a batch look at.
 func (s *Sources) Campaign(ctx context.Context, what Campaign) (*preflight.Input, error) {
-	state := ""
+	state, window, begun := "", "", false
 	if what.ID != 0 {
 		batch, err := s.DB.Status(ctx, what.ID)
 		if err != nil {
@@ -40,13 +42,17 @@ func (s *Sources) Campaign(ctx context.Context, what Campaign) (*preflight.Input
 		if batch.NotBefore != nil {
 			what.NotBefore = *batch.NotBefore
 		}
+		begun = batch.StartedAt != nil
+		if batch.SendWindow != nil {
+			window = *batch.SendWindow
+		}
 	}
 	in, err := s.Client(ctx, what.Batch.From)
 	if err != nil {
 		return nil, err
 	}
 	in.Batch, in.BatchID, in.State = &what.Batch, what.ID, state
-	if in.Plan, err = s.plan(ctx, what.ID, what.NotBefore, in.Now); err != nil {
+	if in.Plan, err = s.plan(ctx, what, window, state, begun, in); err != nil {
 		return nil, err
 	}
 	if what.ID == 0 {
@@ -61,7 +67,37 @@ func (s *Sources) Campaign(ctx context.Context, what Campaign) (*preflight.Input
 	if err := s.askDomains(ctx, in); err != nil {
 		return nil, err
 	}
+	if in.Plan.Own.Domains == nil {
+		in.Plan.Own.Domains = in.Waiting()
+	}
+	if err := in.Plan.Expect(ctx, s.DB); err != nil {
+		return nil, err
+	}
 	return in, s.past(ctx, in)
+}
+
+// plan is what the forecast goes by. Of a batch that has begun it has the recipients
+// that are left: their sites are known.
+func (s *Sources) plan(
+	ctx context.Context, what Campaign, window, state string, begun bool, in *preflight.Input,
+) (forecast.Plan, error) {
+	p, err := forecast.Before(ctx, s.DB, what.ID, in.Now)
+	if err != nil {
+		return p, err
+	}
+	p.Own.NotBefore, p.Own.Client, p.Own.Priority = what.NotBefore, in.Client, what.Batch.Priority
+	if err := p.Own.Within(ctx, s.DB, window); err != nil && !errors.Is(err, queue.ErrNotFound) {
+		return p, err
+	}
+	if begun {
+		if err := p.Rest(ctx, s.DB, what.ID, state); err != nil {
+			return p, err
+		}
+	}
+	if s.Message > 0 {
+		p.Message, p.Measured = s.Message, false
+	}
+	return p, nil
 }
 
 // census counts the recipients and renders their messages.

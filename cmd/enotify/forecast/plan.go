@@ -1,0 +1,112 @@
+package forecast
+
+import (
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"enotify/queue/window"
+	"enotify/sender/throttle"
+)
+
+// Limits are what the sender keeps to: the operator's policies, and what was
+// learned of sites. *throttle.Throttle is one.
+type Limits interface {
+	Policy(domain string) throttle.Policy
+	SitePolicy(site string) throttle.Policy
+	Pace(site string) throttle.Pace
+}
+
+// A Load is a batch that waits for its turn or has it.
+type Load struct {
+	Batch     int64 // 0: not in the queue
+	Priority  int   // a load of a higher one takes the turn at once
+	NotBefore time.Time
+	Windows   []*window.Window // all of them must be open
+	Client    string           // whose quota it counts against; "": none
+	Domains   []Waiting        // not tried yet
+	Due       []Waiting        // deferred: they are tried again beside the turn
+	Beside    bool             // it holds no turn: others have it already
+}
+
+// Waiting are the messages to one recipient domain.
+type Waiting struct {
+	Domain, Site string
+	N            int
+	At           time.Time // when they are due; zero: at once
+}
+
+// A Quota is how many messages a client may send.
+type Quota struct {
+	PerDay, PerMonth int // 0: no limit
+	Today, Month     int // sent so far
+	Zone             *time.Location
+}
+
+// A Cap is how many messages may go to a site a day while addresses of ours warm up.
+type Cap struct {
+	ByDay []int // from today; the last holds for all days after it
+	Sent  int   // today
+	Zone  *time.Location
+}
+
+// A Plan is what is simulated.
+type Plan struct {
+	Start    time.Time
+	Limits   Limits
+	Ahead    []Load // in the order of their turns
+	Own      Load
+	Message  time.Duration        // that one message takes in one connection; 0 is DefaultMessage
+	Measured bool                 // Message is what nodes measured
+	Retries  []Waiting            // of other batches
+	Most     rate.Limit           // messages a second that all nodes together get through; 0 is MostPerNode
+	Nodes    int                  // that are alive
+	Overlap  bool                 // a batch may begin while the one ahead only waits for slow sites; that is not simulated
+	Quotas   map[string]*Quota    // by client
+	Caps     map[string]Cap       // by site; "" is each site without one of its own
+	Deferred map[string]float64   // by site: the share of first tries that is likely to be deferred
+	Again    time.Duration        // after which deferred ones are tried again; 0 is five minutes
+	Set      map[string]time.Time // destinations whose limits an operator has set, and when
+}
+
+const (
+	// DefaultMessage is what a message takes where nobody measured it: two round
+	// trips of 50 ms, and what the receiver takes to look at it.
+	DefaultMessage = 300 * time.Millisecond
+	// MostPerNode is what a node of two cores gets through (the guide, "Speed").
+	MostPerNode rate.Limit = 8000
+
+	firstAgain = 5 * time.Minute
+
+	firstStep = 10 * time.Millisecond
+	stepShare = 200 // a step is at most this part of the time gone by
+	maxSpan   = 60 * 24 * time.Hour
+)
+
+// A Forecast is how a batch will go, in time since the start of the plan.
+type Forecast struct {
+	Begin    time.Duration // when the batch gets its turn
+	End      time.Duration // when everybody was tried once
+	Late     bool          // it does not end within maxSpan
+	Deferred int           // recipients that are likely to be deferred
+	Done     time.Duration // when those were tried again; End where nobody is deferred
+	Paused   string        // what it waits for meanwhile, as "its window" or "its quota"; "" is nothing
+	Sites    []SiteForecast
+	Points   []Point // all together
+}
+
+// A SiteForecast is the same of one site, the last to be done first.
+type SiteForecast struct {
+	Name   string
+	N      int
+	End    time.Duration
+	Held   string // by what, most of the time
+	One    string // its recipient domain, if it is the only one
+	Points []Point
+}
+
+// A Point is how many messages have been sent by a time.
+type Point struct {
+	At   time.Duration
+	Sent float64
+}

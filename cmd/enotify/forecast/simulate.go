@@ -1,0 +1,363 @@
+package forecast
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Simulate sends the batch Own of a plan in thought, after and beside the others. It
+// knows nothing of refusals to come.
+func Simulate(p Plan) Forecast {
+	s := newSimulation(p)
+	own := s.loads[len(p.Ahead)]
+	s.until(func() bool { return own.over() })
+	return s.forecast(own)
+}
+
+// All sends all batches of a plan in thought. It returns a forecast for each one of
+// Ahead, in their order.
+func All(p Plan) []Forecast {
+	s := newSimulation(p)
+	s.until(func() bool { return !slices.ContainsFunc(s.loads, func(l *load) bool { return !l.over() }) })
+	all := make([]Forecast, len(p.Ahead))
+	for i := range all {
+		all[i] = s.forecast(s.loads[i])
+	}
+	return all
+}
+
+type simulation struct {
+	Plan
+	at      time.Duration // since Start
+	message time.Duration
+	most    float64
+	loads   []*load // Ahead, in the order of their turns; Own; retries of other batches
+	active  []*site // that something leaves to just now
+	sites   map[string]*site
+	buckets map[string]*bucket // of recipient domains
+	quotas  map[string]*quota
+}
+
+// A load is one that is simulated.
+type load struct {
+	Load
+	parts    []*part // not sent
+	later    []*part // deferred, and not due yet; the earliest first
+	retries  []*part // deferred, and due
+	begin    time.Duration
+	begun    bool
+	end      time.Duration
+	sent     float64
+	paused   string
+	sites    map[string]*progress
+	points   []Point
+	untried  int // parts that are not sent
+	deferred float64
+}
+
+func (l *load) over() bool { return l.untried == 0 }
+
+// A part is what a load has for one recipient domain.
+type part struct {
+	load  *load
+	site  *site
+	b     *bucket
+	left  float64
+	first bool
+	due   time.Duration
+	offer float64
+}
+
+// A progress is how far a load is at one site.
+type progress struct {
+	name    string
+	one     string
+	domains int
+	total   int
+	left    float64
+	sent    float64
+	end     time.Duration
+	held    map[string]time.Duration
+	points  []Point
+}
+
+func newSimulation(p Plan) *simulation {
+	s := &simulation{
+		Plan: p, message: cmp.Or(p.Message, DefaultMessage), most: float64(cmp.Or(p.Most, MostPerNode)),
+		sites: map[string]*site{}, buckets: map[string]*bucket{}, quotas: map[string]*quota{},
+	}
+	for client, q := range p.Quotas {
+		s.quotas[client] = newQuota(*q, p.Start)
+	}
+	for _, l := range append(slices.Clone(p.Ahead), p.Own) {
+		s.loads = append(s.loads, s.load(l))
+	}
+	if len(p.Retries) > 0 {
+		s.loads = append(s.loads, s.load(Load{Due: p.Retries, Beside: true}))
+	}
+	return s
+}
+
+func (s *simulation) load(l Load) *load {
+	of := &load{Load: l, sites: map[string]*progress{}, begun: l.Beside}
+	for _, w := range l.Domains {
+		if w.N == 0 {
+			continue
+		}
+		of.parts = append(of.parts, s.part(of, w, true))
+		of.untried++
+		at := of.sites[w.Site]
+		if at == nil {
+			at = &progress{name: w.Site, one: w.Domain, held: map[string]time.Duration{}}
+			of.sites[w.Site] = at
+		}
+		at.domains++
+		at.total += w.N
+		at.left += float64(w.N)
+		of.deferred += float64(w.N) * s.Deferred[w.Site]
+	}
+	for _, w := range l.Due {
+		if w.N > 0 {
+			of.later = append(of.later, s.part(of, w, false))
+		}
+	}
+	slices.SortStableFunc(of.later, func(a, b *part) int { return cmp.Compare(a.due, b.due) })
+	return of
+}
+
+func (s *simulation) part(of *load, w Waiting, first bool) *part {
+	p := &part{load: of, site: s.site(w.Site), b: s.bucket(w.Domain, w.Site), left: float64(w.N), first: first}
+	if !w.At.IsZero() {
+		p.due = max(0, w.At.Sub(s.Start))
+	}
+	return p
+}
+
+// until simulates until done says so, or for two months.
+func (s *simulation) until(done func() bool) {
+	since := s.at
+	var turn *load
+	for first := true; !done() && s.at < maxSpan; first = false {
+		next, wait := s.turn(turn)
+		if next != turn {
+			since = s.at
+		}
+		if next != turn || first || s.due() {
+			turn = next
+			s.activate(turn)
+		}
+		if len(s.active) == 0 {
+			if wait == 0 { // for ever
+				s.at = maxSpan
+			}
+			s.at += wait
+			continue
+		}
+		if turn != nil && !turn.begun {
+			turn.begun, turn.begin = true, s.at
+			turn.points = append(turn.points, Point{s.at, 0})
+		}
+		dt := max(firstStep, (s.at-since)/stepShare)
+		if wait > 0 {
+			dt = min(dt, max(firstStep, wait))
+		}
+		s.step(turn, dt)
+	}
+}
+
+// turn is the load that has the turn now, and for how long nothing changes that, as
+// far as that is known: 0 is unknown. A load keeps the turn against others of its
+// priority.
+func (s *simulation) turn(had *load) (turn *load, wait time.Duration) {
+	now := s.Start.Add(s.at)
+	soon := func(at time.Time) {
+		if d := at.Sub(now); d > 0 && (wait == 0 || d < wait) {
+			wait = d
+		}
+	}
+	for _, l := range s.loads {
+		if l.over() || l.Beside {
+			continue
+		}
+		may, change, why := s.may(l, now)
+		if !change.IsZero() {
+			soon(change)
+		}
+		if !may {
+			l.paused = cmp.Or(why, l.paused)
+			continue
+		}
+		if turn == nil || l == had && l.Priority >= turn.Priority {
+			turn = l
+		}
+	}
+	for _, l := range s.loads {
+		if len(l.later) > 0 {
+			soon(s.Start.Add(l.later[0].due))
+		}
+	}
+	return turn, wait
+}
+
+// may reports whether a load may have the turn, when that changes at the earliest, if
+// it is known, and what it waits for.
+func (s *simulation) may(l *load, now time.Time) (may bool, change time.Time, why string) {
+	if now.Before(l.NotBefore) {
+		return false, l.NotBefore, ""
+	}
+	may = true
+	for _, w := range l.Windows {
+		span, ok := w.Next(now)
+		switch {
+		case !ok:
+			return false, time.Time{}, "its window"
+		case span.Opens.After(now):
+			may, why = false, "its window"
+			if change.IsZero() || span.Opens.Before(change) {
+				change = span.Opens
+			}
+		case change.IsZero() || span.Closes.Before(change):
+			change = span.Closes
+		}
+	}
+	if q := s.quotas[l.Client]; q != nil && may {
+		if left, resumes := q.left(now); left < 1 {
+			return false, resumes, "its quota"
+		}
+	}
+	return may, change, why
+}
+
+// due reports whether deferred recipients have become due that are not active.
+func (s *simulation) due() bool {
+	return slices.ContainsFunc(s.loads, func(l *load) bool { return len(l.later) > 0 && l.later[0].due <= s.at })
+}
+
+// activate notes what may leave now: of the load that has the turn, of those that hold
+// none, and of deferred recipients that are due. These stand first at each site.
+func (s *simulation) activate(turn *load) {
+	for _, of := range s.active {
+		of.parts = of.parts[:0]
+	}
+	s.active = s.active[:0]
+	add := func(p *part) {
+		if p.left < least {
+			return
+		}
+		if len(p.site.parts) == 0 {
+			s.active = append(s.active, p.site)
+		}
+		p.site.parts = append(p.site.parts, p)
+	}
+	for _, l := range s.loads {
+		for len(l.later) > 0 && l.later[0].due <= s.at {
+			l.retries, l.later = append(l.retries, l.later[0]), l.later[1:]
+		}
+		for _, p := range l.retries {
+			add(p)
+		}
+	}
+	for _, l := range s.loads {
+		if l == turn || l.Beside {
+			for _, p := range l.parts {
+				add(p)
+			}
+		}
+	}
+}
+
+// least is what counts as a message that is left.
+const least = 1e-6
+
+// step sends what may leave within dt.
+func (s *simulation) step(turn *load, dt time.Duration) {
+	offered := 0.0
+	for _, of := range s.active {
+		offered += s.offer(of, dt)
+	}
+	share := 1.0
+	if most := s.most * dt.Seconds(); offered > most {
+		share = most / offered
+	}
+	own := share // of the load that has the turn
+	if turn != nil {
+		if q := s.quotas[turn.Client]; q != nil {
+			wants := 0.0
+			for _, p := range turn.parts {
+				wants += p.offer * share
+			}
+			if left, _ := q.left(s.Start.Add(s.at)); wants > left {
+				own *= left / wants
+				wants = left
+			}
+			q.take(wants)
+		}
+	}
+	s.at += dt
+	for _, of := range s.active {
+		of.send(turn, share, own, s.at)
+	}
+	s.active = slices.DeleteFunc(s.active, func(of *site) bool { return len(of.parts) == 0 })
+	if turn != nil {
+		turn.points = append(turn.points, Point{s.at, turn.sent})
+	}
+}
+
+func (s *simulation) forecast(l *load) Forecast {
+	f := Forecast{Begin: l.begin, End: l.end, Late: !l.over(), Paused: l.paused, Deferred: int(l.deferred + 0.5), Points: thin(l.points)}
+	if f.Late {
+		f.End = s.at
+	}
+	f.Done = f.End
+	if f.Deferred > 0 {
+		f.Done += cmp.Or(s.Again, firstAgain)
+	}
+	if len(l.points) == 0 {
+		f.Points = []Point{{l.begin, 0}}
+	}
+	for _, at := range l.sites {
+		one := at.one
+		if at.domains > 1 {
+			one = ""
+		}
+		f.Sites = append(f.Sites, SiteForecast{Name: at.name, One: one, N: at.total, End: at.end, Held: at.mostly(), Points: thin(at.points)})
+	}
+	slices.SortStableFunc(f.Sites, func(a, b SiteForecast) int {
+		return cmp.Or(cmp.Compare(b.End, a.End), cmp.Compare(b.N, a.N), strings.Compare(a.Name, b.Name))
+	})
+	return f
+}
+
+// mostly is what held the site back for the longest time.
+func (p *progress) mostly() string {
+	why, longest := "", time.Duration(0)
+	for w, d := range p.held {
+		if d > longest || d == longest && w < why {
+			why, longest = w, d
+		}
+	}
+	return why
+}
+
+// pointsKept are enough for a smooth curve.
+const pointsKept = 60
+
+// thin leaves out points that a drawing does not miss.
+func thin(points []Point) []Point {
+	if len(points) <= pointsKept {
+		return points
+	}
+	first, last := points[0], points[len(points)-1]
+	kept := []Point{first}
+	for _, p := range points {
+		if p.At >= kept[len(kept)-1].At+(last.At-first.At)/pointsKept {
+			kept = append(kept, p)
+		}
+	}
+	if kept[len(kept)-1] != last {
+		kept = append(kept, last)
+	}
+	return kept
+}

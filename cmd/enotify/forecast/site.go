@@ -1,0 +1,267 @@
+package forecast
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"enotify/sender/throttle"
+)
+
+// The reasons for which a site goes no faster.
+const (
+	byDomains     = "the rate of its domains"
+	byRate        = "the rate of the site"
+	byLearnedRate = "a rate that was learned"
+	byConnections = "its connections"
+	byLearned     = "connections that were learned"
+	byClosed      = "it is closed to us for now"
+	byCap         = "the warm-up of our addresses"
+)
+
+// A site is all domains served by the same mail hosts.
+type site struct {
+	name   string
+	policy throttle.Policy
+	pace   throttle.Pace
+	tokens float64 // in its bucket
+	filled time.Duration
+	good   float64 // part of a reply that was not told to the pace yet
+	cap    *capped
+	parts  []*part // that are active
+}
+
+// A bucket is that of a recipient domain.
+type bucket struct {
+	tokens      float64
+	filled      time.Duration
+	rate, burst float64
+	connections int // its own limit; 0 is none
+	taken       float64
+}
+
+func (s *simulation) site(name string) *site {
+	of := s.sites[name]
+	if of == nil {
+		of = &site{name: name, policy: s.Limits.SitePolicy(name), pace: s.Limits.Pace(name)}
+		if c, ok := s.Caps[name]; ok {
+			of.cap = &capped{Cap: c, start: s.Start}
+		} else if c, ok := s.Caps[""]; ok {
+			of.cap = &capped{Cap: c, start: s.Start}
+		}
+		s.sites[name] = of
+	}
+	return of
+}
+
+func (s *simulation) bucket(domain, site string) *bucket {
+	b := s.buckets[domain]
+	if b == nil {
+		p := s.Limits.Policy(domain)
+		b = &bucket{rate: float64(p.Rate), burst: float64(p.Burst)}
+		if domain != site && p.Connections < s.site(site).policy.Connections {
+			b.connections = p.Connections
+		}
+		s.buckets[domain] = b
+	}
+	return b
+}
+
+// fill is how many tokens a bucket has that was not looked at for a while, with those
+// of the step that begins now.
+func fill(tokens, limit, burst float64, since, dt time.Duration) float64 {
+	return min(tokens+limit*since.Seconds(), burst) + limit*dt.Seconds()
+}
+
+// offer works out how many messages of each part can leave within dt, and returns
+// their sum. Deferred recipients, which stand first, are asked first.
+func (s *simulation) offer(of *site, dt time.Duration) (offer float64) {
+	parts := of.parts
+	seconds, now := dt.Seconds(), s.Start.Add(s.at)
+	connections := of.pace.Connections(of.policy.Connections, now)
+	per := s.message.Seconds()
+	capacity := float64(connections) * seconds / per
+	demand := 0.0
+	for _, p := range parts {
+		p.b.taken = 0
+	}
+	for _, p := range parts {
+		b := p.b
+		if end := s.at + dt; b.filled < end {
+			b.tokens = fill(b.tokens, b.rate, b.burst, s.at-min(b.filled, s.at), dt)
+			b.filled = end
+		}
+		p.offer = min(p.left, max(0, b.tokens-b.taken))
+		if b.connections > 0 {
+			p.offer = min(p.offer, max(0, float64(b.connections)*seconds/per-b.taken))
+		}
+		b.taken += p.offer
+		demand += p.offer
+	}
+	offer, why := demand, byDomains
+	if limit := float64(of.pace.Limit(of.policy.Rate)); !math.IsInf(limit, 0) && limit < float64(rate.Inf) {
+		if end := s.at + dt; of.filled < end {
+			of.tokens = fill(of.tokens, limit, float64(of.policy.Burst), s.at-min(of.filled, s.at), dt)
+			of.filled = end
+		}
+		if of.tokens < offer {
+			offer, why = max(0, of.tokens), byRate
+			if of.pace.Rate > 0 && of.pace.Rate < of.policy.Rate {
+				why = byLearnedRate
+			}
+		}
+	}
+	if capacity < offer {
+		offer, why = capacity, byConnections
+		switch {
+		case connections == 0:
+			why = byClosed
+		case of.pace.Ceiling > 0:
+			why = byLearned
+		}
+	}
+	if of.cap != nil {
+		if left := of.cap.left(now); left < offer {
+			offer, why = max(0, left), byCap
+		}
+	}
+	if offer > 0 && offer >= capacity { // busy
+		of.good += offer
+	} else {
+		of.good = 0
+		if offer > 0 {
+			of.pace = of.pace.Succeed(false, of.policy.Connections, now)
+		}
+	}
+	for ; of.good >= 1; of.good-- {
+		of.pace = of.pace.Succeed(true, of.policy.Connections, now)
+	}
+	for _, p := range parts {
+		if demand > 0 {
+			p.offer *= offer / demand
+		}
+		if at := p.load.sites[of.name]; p.first && at != nil {
+			at.held[why] += dt / time.Duration(len(parts))
+		}
+	}
+	return offer
+}
+
+// send sends what was offered: a share of it, and of the load that has the turn its
+// own share.
+func (of *site) send(turn *load, share, own float64, at time.Duration) {
+	sum := 0.0
+	for _, p := range of.parts {
+		n := p.offer * share
+		if p.first && p.load == turn {
+			n = p.offer * own
+		}
+		p.left -= n
+		p.b.tokens -= n
+		sum += n
+		if !p.first {
+			continue
+		}
+		l := p.load
+		if p.left < least {
+			p.offer = 0
+			if l.untried--; l.untried == 0 {
+				l.end = at
+			}
+		}
+		l.sent += n
+		here := l.sites[of.name]
+		here.sent += n
+		if here.left -= n; here.left < least*float64(here.domains) && here.end == 0 {
+			here.end = at
+			here.points = append(here.points, Point{at, here.sent})
+		} else if last := len(here.points) - 1; last < 0 || at >= here.points[last].At*41/40 {
+			here.points = append(here.points, Point{at, here.sent})
+		}
+	}
+	of.parts = slices.DeleteFunc(of.parts, func(p *part) bool { return p.left < least })
+	of.tokens -= sum
+	if of.cap != nil {
+		of.cap.sent += sum
+	}
+}
+
+// A capped site is one to which addresses that warm up may send so much a day.
+type capped struct {
+	Cap
+	start time.Time
+	day   int // since the start
+	sent  float64
+	known bool
+}
+
+func (c *capped) left(now time.Time) float64 {
+	day := daysBetween(c.start, now, c.Zone)
+	if !c.known || day != c.day {
+		c.sent = 0
+		if day == 0 {
+			c.sent = float64(c.Sent)
+		}
+		c.day, c.known = day, true
+	}
+	if len(c.ByDay) == 0 {
+		return math.Inf(1)
+	}
+	return float64(c.ByDay[min(day, len(c.ByDay)-1)]) - c.sent
+}
+
+func daysBetween(from, to time.Time, zone *time.Location) int {
+	if zone == nil {
+		zone = time.UTC
+	}
+	return int(midnight(to, zone).Sub(midnight(from, zone)).Round(24*time.Hour) / (24 * time.Hour))
+}
+
+func midnight(t time.Time, zone *time.Location) time.Time {
+	y, m, d := t.In(zone).Date()
+	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
+}
+
+// A quota is one that is used up as the simulation goes on.
+type quota struct {
+	Quota
+	day, month time.Time // that today and month are of
+	today, sum float64
+}
+
+func newQuota(q Quota, start time.Time) *quota {
+	if q.Zone == nil {
+		q.Zone = time.UTC
+	}
+	of := &quota{Quota: q, today: float64(q.Today), sum: float64(q.Month)}
+	of.day = midnight(start, q.Zone)
+	of.month = of.day.AddDate(0, 0, 1-of.day.Day())
+	return of
+}
+
+// left is how many messages may be sent now, and when there are more.
+func (q *quota) left(now time.Time) (n float64, resumes time.Time) {
+	day := midnight(now, q.Zone)
+	if !day.Equal(q.day) {
+		q.day, q.today = day, 0
+	}
+	if month := day.AddDate(0, 0, 1-day.Day()); !month.Equal(q.month) {
+		q.month, q.sum = month, 0
+	}
+	n = math.Inf(1)
+	next := q.day.AddDate(0, 0, 1)
+	if q.PerDay > 0 {
+		n = float64(q.PerDay) - q.today
+	}
+	if q.PerMonth > 0 && float64(q.PerMonth)-q.sum < n {
+		n = float64(q.PerMonth) - q.sum
+		if n < 1 {
+			next = q.month.AddDate(0, 1, 0)
+		}
+	}
+	return max(0, n), time.Date(next.Year(), next.Month(), next.Day(), 0, 0, 0, 0, q.Zone)
+}
+
+func (q *quota) take(n float64) { q.today, q.sum = q.today+n, q.sum+n }

@@ -1,0 +1,99 @@
+package forecast
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"enotify/cmd/enotify/figures"
+	"enotify/sender/throttle"
+)
+
+// Line says how long a batch will take, which site is the slowest and what holds it
+// back: about 3 min; slow.test is slowest (your limit 60/min).
+func (f Forecast) Line(p Plan) string {
+	if p.Nodes == 0 {
+		return "no node is running; start one: enotify run"
+	}
+	if f.Late {
+		return "over two months at these limits"
+	}
+	said := "about " + figures.Estimate(f.End)
+	if f.Paused != "" {
+		said += ", waiting for " + f.Paused + " meanwhile"
+	}
+	if slowest := f.Slowest(p); slowest != "" {
+		said += "; " + slowest
+	}
+	if f.Deferred > 0 {
+		said += fmt.Sprintf("; %s may be deferred and tried again %s later", figures.Some(f.Deferred, "recipient"), figures.Span(f.Done-f.End))
+	}
+	return said
+}
+
+// Slowest names the site that is done last, and what holds it back; "" where there is
+// none.
+func (f Forecast) Slowest(p Plan) string {
+	if len(f.Sites) == 0 || f.Sites[0].End == 0 {
+		return ""
+	}
+	said := cmp.Or(f.Sites[0].One, f.Sites[0].Name) + " is slowest"
+	if held := p.HeldBy(f.Sites[0]); held != "" {
+		said += " (" + held + ")"
+	}
+	return said
+}
+
+// Short is the time alone, for a column.
+func (f Forecast) Short() string {
+	if f.Late {
+		return "months"
+	}
+	return figures.Estimate(f.End)
+}
+
+// HeldBy says what holds a site back, with the figure, and whether an operator set it.
+func (p Plan) HeldBy(s SiteForecast) string {
+	policy, pace := p.Limits.SitePolicy(s.Name), p.Limits.Pace(s.Name)
+	switch s.Held {
+	case byConnections:
+		return figures.Some(policy.Connections, "connection")
+	case byLearned:
+		return withReason("learned: "+figures.Some(pace.Ceiling, "connection"), pace)
+	case byRate:
+		return p.whose(s.Name) + " " + figures.Rate(policy.Rate)
+	case byLearnedRate:
+		return withReason("learned: "+figures.Rate(pace.Rate), pace)
+	case byClosed:
+		return withReason("closed until "+figures.TimeOfDay(pace.ClosedUntil), pace)
+	case byCap:
+		return "the warm-up of our addresses"
+	case byDomains:
+		if s.One != "" {
+			return p.whose(s.One) + " " + figures.Rate(p.Limits.Policy(s.One).Rate)
+		}
+		return "rate per domain"
+	}
+	return ""
+}
+
+// whose says who set the limit of a destination.
+func (p Plan) whose(name string) string {
+	for _, set := range []string{name, throttle.Everyone} {
+		if _, ok := p.Set[set]; ok {
+			return "your limit"
+		}
+	}
+	return "limit"
+}
+
+func withReason(text string, p throttle.Pace) string {
+	if p.Why == "" {
+		return text
+	}
+	return text + "; " + strings.TrimSpace(p.Why)
+}
+
+// Left is how long it takes until everybody was tried, from now on.
+func (f Forecast) Left(p Plan, now time.Time) time.Duration { return max(0, f.End-now.Sub(p.Start)) }
