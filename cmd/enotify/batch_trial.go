@@ -113,10 +113,11 @@ Exit codes: 0 the copy was accepted; 1 it was not; 2 the client is blocked.`,
 }
 
 // messageFlags are the settings of a node that are in the text of a message.
-type messageFlags struct{ dkimDir, bounceDomain, publicURL, feedback string }
+type messageFlags struct{ dkimDir, operator, bounceDomain, publicURL, feedback string }
 
 func (w *messageFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&w.dkimDir, "dkim-dir", "", "`DIR` with the DKIM keys, as in enotify run")
+	operatorFlag(f, &w.operator)
 	f.StringVar(&w.bounceDomain, "bounce-domain", "", "domain `NAME` of the operator's signed return paths, as in enotify run")
 	f.StringVar(&w.publicURL, "public-url", "", "https `URL` of our unsubscribe page, as in enotify run")
 	f.StringVar(&w.feedback, "feedback-id", "enotify", "`NAME` of the sender in Feedback-ID, as in enotify run")
@@ -136,6 +137,9 @@ func (w *messageFlags) sender() (mail *sender.Sender, err error) {
 		return nil, err
 	}
 	mail.DKIM.Path = w.dkimDir
+	if mail.Operator, err = mail.DKIM.Named("--dkim-operator", w.operator); err != nil {
+		return nil, exit.Usagef("%w", err)
+	}
 	return mail, nil
 }
 

@@ -249,6 +249,7 @@ func (p *preflightFlags) addSources(f *pflag.FlagSet) {
 	f.StringVar(&p.Smarthost, "smarthost", "", "smarthost `HOST:PORT` that gets all mail; default: what the live nodes use")
 	allowMXFlag(f, &p.AllowMX)
 	dkimDirFlag(f, &p.Keys)
+	operatorFlag(f, &p.Operator)
 	f.StringSliceVar(&p.Lists, "dnsbl", nil, "DNS block list `ZONES` to ask, such as zen.spamhaus.org")
 }
 

@@ -113,6 +113,11 @@ func allowMXFlag(f *pflag.FlagSet, to *[]string) {
 	f.StringSliceVar(to, "allow-mx", nil, "`NETWORKS` where receivers may be although they are private, loopback or our own, separated by commas, such as 10.0.0.0/8")
 }
 
+// operatorFlag is the flag of all verbs that show a message as a node signs it.
+func operatorFlag(f *pflag.FlagSet, to *string) {
+	f.StringVar(to, "dkim-operator", "", "`DOMAIN/SELECTOR` of the operator's own key in --dkim-dir, as in enotify run")
+}
+
 // dnssecFlag is the flag of all verbs that look at the encryption of receivers.
 func dnssecFlag(f *pflag.FlagSet, to *string) {
 	f.StringVar(to, "dnssec-resolver", "", "DNS server `HOST:PORT` that validates DNSSEC, on this host or over a safe network: asked for recipient domains, with DANE")

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"enotify/cmd/enotify/sitetest"
+	"enotify/sender/dkim"
 	"enotify/sender/smtptest"
 )
 
@@ -33,12 +34,23 @@ func TestTestSend(t *testing.T) {
 		t.Errorf("draft: got %+v, want it delivered to me as bob", got)
 	}
 	s.Exec(`SELECT enotify.submit_batch($1)`, batch)
-	s.Run("batch", "test", id, "--to", "me@one.test")
+	keys := dkim.Directory{Path: t.TempDir()}
+	if _, err := keys.Generate("host.example", "op", dkim.Ed25519); err != nil {
+		t.Fatal(err)
+	}
+	operator := []string{"--dkim-dir", keys.Path, "--dkim-operator", "host.example/op"}
+	s.Run(append([]string{"batch", "test", id, "--to", "me@one.test"}, operator...)...)
+	if text := s.Run(append([]string{"batch", "show", id, "--message", "1"}, operator...)...); !strings.Contains(text, "d=host.example") {
+		t.Errorf("batch show: got %s, want the operator's signature in it", text)
+	}
 	messages := s.SMTP.Messages()
 	if len(messages) != 2 {
 		t.Fatalf("messages: got %d, want the two copies", len(messages))
 	}
 	ids := map[string]bool{}
+	if text := string(messages[1].Data); !strings.Contains(text, "d=host.example") {
+		t.Errorf("got %s, want the operator's signature in it", text)
+	}
 	for i, want := range []string{"Bob at bob@one.test", "Ann at ann@one.test"} {
 		text := string(messages[i].Data)
 		if diff := cmp.Diff([]string{"me@one.test"}, messages[i].To); diff != "" {

@@ -28,6 +28,29 @@ func (r Reader) Volume(ctx context.Context, client string) (v Volume, err error)
 	return v, err
 }
 
+const sentThereSQL = `
+SELECT d.name AS domain, coalesce(s.name, '') AS site, count(*)::int AS n
+FROM enotify.client c JOIN enotify.batch b ON b.client_id = c.id
+JOIN enotify.batch_domain p ON p.batch_id = b.id
+JOIN enotify.domain d ON d.id = p.domain_id LEFT JOIN enotify.site s ON s.id = d.site_id
+JOIN enotify.outcome o ON o.batch_id = b.id AND o.seq BETWEEN p.first_seq AND p.intent_seq AND o.state = 'delivered' AND o.at > now() - interval '1 day'
+WHERE c.domain = $1 AND b.id <> $2 AND b.started_at IS NOT NULL AND (b.finished_at IS NULL OR b.finished_at > now() - interval '1 day')
+AND (d.name = ANY ($3) OR s.name = ANY ($4))
+GROUP BY 1, 2 ORDER BY 1, 2`
+
+// A TakenThere is how many messages a recipient domain took, and the site that serves
+// it; "" when that is not known.
+type TakenThere struct {
+	Domain, Site string
+	N            int
+}
+
+// SentThere counts, by recipient domain, what domains and sites took of a client's mail
+// in the last 24 hours, without one batch.
+func (r Reader) SentThere(ctx context.Context, client string, except int64, domains, sites []string) ([]TakenThere, error) {
+	return collect[TakenThere](ctx, r, sentThereSQL, client, except, domains, sites)
+}
+
 const lastBatchesSQL = `
 SELECT id, started_at, delivered + bounced, bounced FROM enotify.batch_status
 WHERE client = $1 AND id <> $2 AND started_at IS NOT NULL AND delivered + bounced > 0 ORDER BY id DESC LIMIT $3`

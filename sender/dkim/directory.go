@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -147,4 +148,22 @@ func (d *Directory) readers() (fs.FileMode, error) {
 		return 0, err
 	}
 	return 0o050, nil
+}
+
+// Named reads the key that a flag names as DOMAIN/SELECTOR; nil where name is "".
+func (d *Directory) Named(flag, name string) (*Key, error) {
+	domain, selector, ok := strings.Cut(name, "/")
+	switch {
+	case name == "":
+		return nil, nil
+	case !ok || domain == "" || selector == "":
+		return nil, fmt.Errorf("%s %s: want DOMAIN/SELECTOR, such as mail.host.example/s1", flag, name)
+	case d.Path == "":
+		return nil, fmt.Errorf("%s %s: say with --dkim-dir where its key is", flag, name)
+	}
+	key, err := d.Key(domain, selector)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", flag, name, err)
+	}
+	return key, nil
 }

@@ -54,6 +54,9 @@ type Input struct {
 	SentToday  int            // messages that the client sent in the last 24 hours
 	LargestDay int            // most messages that it sent on a day of the last 30
 	Bounces    []BatchBounces // of its last batches, the oldest first
+	// SentThere is what the receivers of [Asked] took of the client's other mail in the
+	// last 24 hours.
+	SentThere []insight.TakenThere
 	// GmailBulkSince is when the client sent 5,000 messages to Gmail within a day for the
 	// first time; nil: never, as far as is known.
 	GmailBulkSince *time.Time

@@ -27,7 +27,8 @@ func (in *Input) receiverRules(ctx context.Context, r *Report) (all []Finding) {
 // ruled is the row of one receiver, to which n messages go.
 func (in *Input) ruled(who receiver, n int, met func(need) (yes, known bool)) Finding {
 	f := Finding{ID: who.id, Severity: Pass}
-	large := n >= bulk
+	lately := in.sentThere(who)
+	large := n+lately >= bulk
 	f.Found = fmt.Sprintf("%s: what %s asks is there.", figures.Some(n, "recipient"), who.who)
 	var missing, open []string
 	for _, rule := range who.rules {
@@ -51,6 +52,9 @@ func (in *Input) ruled(who receiver, n int, met func(need) (yes, known bool)) Fi
 	} else if len(open) > 0 {
 		f.Severity, f.Found = NotChecked, fmt.Sprintf("%s. Nobody could say of what %s asks: %s.", figures.Some(n, "recipient"), who.who, strings.Join(open, "; "))
 	}
+	if lately > 0 {
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s took %s of this client's other mail in the last 24 hours", who.who, figures.Some(lately, "message")))
+	}
 	if in.bulkAlready(who) {
 		f.Evidence = append(f.Evidence, fmt.Sprintf("%s got %s messages of this client within a day on %s, and holds it to the rules for bulk senders for ever",
 			who.who, figures.Count(bulk), in.GmailBulkSince.Format("2 Jan 2006")))
@@ -69,6 +73,27 @@ func orUnpublished(reply string) string {
 		return "refused or put into the spam folder; it publishes no reply"
 	}
 	return reply
+}
+
+// Asked are the domains and sites of the receivers with rules for those who send many
+// messages a day.
+func Asked() (domains, sites []string) {
+	for _, who := range receivers {
+		if slices.ContainsFunc(who.rules, func(r rule) bool { return r.bulk }) {
+			domains, sites = append(domains, who.domains...), append(sites, who.sites...)
+		}
+	}
+	return domains, sites
+}
+
+// sentThere is what a receiver took of the client's other mail in the last 24 hours.
+func (in *Input) sentThere(who receiver) (n int) {
+	for _, c := range in.SentThere {
+		if slices.Contains(who.domains, c.Domain) || slices.Contains(who.sites, c.Site) {
+			n += c.N
+		}
+	}
+	return n
 }
 
 // recipientsAt counts the batch's recipients at a receiver.

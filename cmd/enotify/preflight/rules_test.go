@@ -36,6 +36,12 @@ func TestReceiverRules(t *testing.T) {
 		since := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 		in.GmailBulkSince = &since
 	}
+	also := func(domain, site string, n int) func(*preflight.Input) {
+		return func(in *preflight.Input) {
+			sends("gmail.com", 10, false)(in)
+			in.SentThere = []insight.TakenThere{{Domain: domain, Site: site, N: n}}
+		}
+	}
 	named := `10.2.0.192.in-addr.arpa. PTR 192-0-2-10.dsl.example.
 192-0-2-10.dsl.example. A 192.0.2.10`
 	noDMARC := `_dmarc.town.example. TXT "x"`
@@ -43,6 +49,9 @@ func TestReceiverRules(t *testing.T) {
 		{name: "few, SPF alone", row: "rule.google", want: pass, says: "10 recipients", change: sends("gmail.com", 10, false)},
 		{name: "many, SPF alone", row: "rule.google", want: block, says: "a DKIM signature of the From: domain", change: sends("gmail.com", 5000, false)},
 		{name: "few, but many once", row: "rule.google", want: block, says: "for ever", change: once},
+		{name: "few, and many today", row: "rule.google", want: block, says: "4,990 messages of this client's other mail", change: also("googlemail.com", "google", 4990)},
+		{name: "few, and not so many today", row: "rule.google", want: pass, change: also("gmail.com", "google", 4989)},
+		{name: "few, and many elsewhere today", row: "rule.google", want: pass, change: also("aol.com", "yahoo", 9000)},
 		{name: "many, DMARC missing", row: "rule.google", zone: noDMARC + "\n" + published, want: block, says: "a DMARC record", change: sends("googlemail.com", 5000, true)},
 		{name: "customers of Workspace", row: "rule.google", want: "", change: sends("a.test", 5000, false)},
 		{name: "few", row: "rule.microsoft", want: pass, change: sends("hotmail.com", 4999, false)},

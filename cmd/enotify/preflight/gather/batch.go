@@ -144,6 +144,10 @@ func (s *Sources) past(ctx context.Context, in *preflight.Input) error {
 	if err != nil {
 		return err
 	}
+	domains, sites := preflight.Asked()
+	if in.SentThere, err = insight.Of(s.DB).SentThere(ctx, in.Client, in.BatchID, domains, sites); err != nil {
+		return err
+	}
 	if in.GmailBulkSince, err = insight.Of(s.DB).BulkSince(ctx, in.Client); err != nil {
 		return err
 	}

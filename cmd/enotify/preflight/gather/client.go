@@ -42,6 +42,9 @@ type Sources struct {
 	Lists []string
 	// Keys are the DKIM keys; without a path, what the nodes say of theirs.
 	Keys dkim.Directory
+	// Operator is the operator's own key in Keys, DOMAIN/SELECTOR, that signs beside
+	// the client's; "" is none.
+	Operator string
 	// BounceDomain, PublicURL and Smarthost override the live nodes' settings.
 	BounceDomain, PublicURL, Smarthost string
 	// AllowMX are the networks that the nodes may dial receivers in.

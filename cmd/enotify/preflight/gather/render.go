@@ -24,6 +24,10 @@ func (s *Sources) renderer(ctx context.Context, in *preflight.Input) (*sender.Se
 	if in.KeyTrouble == nil && !in.KeysRemote {
 		mail.DKIM.Path = s.Keys.Path
 	}
+	var err error
+	if mail.Operator, err = s.Keys.Named("--dkim-operator", s.Operator); err != nil {
+		return nil, err
+	}
 	if s.PublicURL == "" {
 		return mail, nil
 	}
