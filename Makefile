@@ -4,7 +4,7 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: build dist test check chaos bench lint fmt demo settings
+.PHONY: build dist test check chaos bench bench-paired lint fmt demo settings
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/enotify ./cmd/enotify
@@ -46,6 +46,18 @@ chaos:
 
 bench:
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+
+# The end-to-end benchmark of an old commit and of this one, one after the other and
+# again, so that both meet the same neighbours: make bench-paired OLD=v1.2
+OLD ?= HEAD~1
+BENCH ?= BenchmarkRun/one_site
+PAIRS ?= 3
+bench-paired:
+	rm -rf bin/old && git worktree prune && git worktree add --detach bin/old $(OLD)
+	go test -c -o bin/new.test ./cmd/enotify && cd bin/old && go test -c -o ../old.test ./cmd/enotify
+	for i in $$(seq $(PAIRS)); do for t in old new; do echo "== $$t"; \
+		(cd cmd/enotify && ../../bin/$$t.test -test.run '^$$' -test.bench '$(BENCH)' -test.benchtime 1x | grep msg/s); done; done
+	git worktree remove --force bin/old
 
 # The first run builds the linter, which takes minutes; go keeps it.
 lint:
