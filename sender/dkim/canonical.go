@@ -57,17 +57,20 @@ func (h *BodyHash) Write(p []byte) {
 	}
 }
 
+// Slices of their own would be one allocation for each space of a body.
+var lineEnd, oneSpace, bareCR = []byte("\r\n"), []byte{' '}, []byte{'\r'}
+
 // settle writes what was held back, since the line goes on.
 func (h *BodyHash) settle() {
 	for ; h.lines > 0; h.lines-- {
-		h.put([]byte("\r\n"))
+		h.put(lineEnd)
 	}
 	if h.space {
-		h.put([]byte{' '})
+		h.put(oneSpace)
 		h.space = false
 	}
 	if h.cr {
-		h.put([]byte{'\r'})
+		h.put(bareCR)
 		h.cr = false
 	}
 }
@@ -95,7 +98,7 @@ func (h *BodyHash) Sum() (sum [sha256.Size]byte) {
 		h.settle()
 	}
 	if h.written {
-		h.put([]byte("\r\n")) // of a last line, ended or not
+		h.put(lineEnd) // of a last line, ended or not
 	}
 	h.flush()
 	h.sum.Sum(sum[:0])
