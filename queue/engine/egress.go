@@ -68,9 +68,12 @@ type egresses struct {
 	node    int32
 	all     []*address
 	foreign bool // a live node has an address that this one does not have
-	ranks   map[rankKey][]*address
-	paid    map[paidKey]time.Time // by the database's clock
-	counts  *tally
+
+	excluded bool // mail was due that the guard lets other nodes send, and not this one
+
+	ranks  map[rankKey][]*address
+	paid   map[paidKey]time.Time // by the database's clock
+	counts *tally
 }
 
 type rankKey struct {

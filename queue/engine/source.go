@@ -76,11 +76,12 @@ const slice = 10 * time.Second
 func (v *serving) direct(ctx context.Context) error {
 	now := time.Now()
 	type due struct {
-		here, hereUrgent  bool
-		node              int32 // another one, with mail for it
-		nodeUrgent, alone bool  // alone: the guard lets only other nodes send a batch
+		here, hereUrgent bool
+		node             int32 // another one, with mail for it
+		nodeUrgent       bool
 	}
 	groups := map[int16]*due{}
+	excluded := false
 	if v.egress.foreign || v.batches.elsewhere() {
 		for _, l := range v.lanes.known {
 			if l.waiting == 0 {
@@ -91,6 +92,7 @@ func (v *serving) direct(ctx context.Context) error {
 				g = &due{}
 				groups[l.grp] = g
 			}
+			excluded = excluded || !slices.Contains(v.batches.active[l.batch].nodes, v.node.ID)
 			c := v.choose(l, now)
 			switch {
 			case c.node == 0:
@@ -100,6 +102,11 @@ func (v *serving) direct(ctx context.Context) error {
 			}
 		}
 	}
+	if excluded && !v.egress.excluded {
+		v.log.Warn("mail that is due may not be sent from this node's addresses; other nodes send it",
+			"egress", v.node.Egress, "next", "enotify node list")
+	}
+	v.egress.excluded = excluded
 	var idle []int16
 	for grp := range v.leases.held {
 		g := groups[grp]
