@@ -63,6 +63,13 @@ func (v *serving) heartbeat(ctx context.Context) (idle bool, err error) {
 	if err := v.load(ctx); err != nil {
 		return false, err
 	}
+	// forget_learned ends the hold of a site and makes its recipients due in one
+	// transaction: memory that is read after the recipients has no such hold any more.
+	if v.lanes.retries() {
+		if err := v.remember(ctx); err != nil {
+			return false, err
+		}
+	}
 	if err := v.direct(ctx); err != nil {
 		return false, err
 	}

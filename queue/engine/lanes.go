@@ -196,3 +196,13 @@ func (h *laneHeap) Pop() any {
 
 // waiting reports whether first tries of a batch wait here.
 func (ls *lanes) waiting(batch int64) bool { return ls.of[batch] > 0 }
+
+// retries reports whether a retry is due.
+func (l *lanes) retries() bool {
+	for _, lane := range l.known {
+		if lane.retry && lane.waiting > 0 {
+			return true
+		}
+	}
+	return false
+}
