@@ -374,6 +374,32 @@ COMMENT ON COLUMN enotify.preflight.forced IS
     'why the batch was submitted although the report says blocked; NULL: it was not forced';
 COMMENT ON COLUMN enotify.preflight.report IS 'the whole report, as preflight -o json prints it';
 
+CREATE TABLE enotify.ready_draft (
+    batch_id   bigint PRIMARY KEY REFERENCES enotify.batch ON DELETE CASCADE,
+    lasts      interval NOT NULL,
+    since      timestamptz NOT NULL DEFAULT now(),
+    checked_at timestamptz,
+    verdict    text NOT NULL DEFAULT '' CHECK (verdict IN ('', 'ready', 'warnings', 'blocked', 'unknown')),
+    line       text NOT NULL DEFAULT '',
+    mark       text,
+    held_until timestamptz NOT NULL DEFAULT '-infinity'
+);
+COMMENT ON TABLE  enotify.ready_draft IS
+    'drafts that are kept until they are needed, such as an emergency notice: they do not expire, and nodes check them '
+    'each night and when something changes';
+COMMENT ON COLUMN enotify.ready_draft.batch_id IS 'a batch in state draft; submit_batch removes the row';
+COMMENT ON COLUMN enotify.ready_draft.lasts IS
+    'how long its recipients are tried: submit_batch sets expires_at by it';
+COMMENT ON COLUMN enotify.ready_draft.since IS 'since when it is kept';
+COMMENT ON COLUMN enotify.ready_draft.checked_at IS 'when it was last checked; NULL: not yet';
+COMMENT ON COLUMN enotify.ready_draft.verdict IS
+    'of the last preflight; unknown: it could not be checked; empty: it was not checked yet';
+COMMENT ON COLUMN enotify.ready_draft.line IS 'what would stop it, or why it could not be checked; empty: nothing';
+COMMENT ON COLUMN enotify.ready_draft.mark IS
+    'what the check rests on: when that changes it is checked again. The client''s verdicts and record, the live nodes '
+    'and the content';
+COMMENT ON COLUMN enotify.ready_draft.held_until IS 'until when a node has it to check, and no other takes it';
+
 CREATE TABLE enotify.recipient_in (
     batch_id bigint NOT NULL,
     address  text,

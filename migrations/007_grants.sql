@@ -21,9 +21,9 @@ GRANT SELECT ON
     enotify.counted_reply, enotify.era, enotify.lease, enotify.mta_sts, enotify.node, enotify.node_bar,
     enotify.node_mark,
     enotify.outcome, enotify.pace, enotify.pool,
-    enotify.preflight, enotify.recipient, enotify.recipient_in, enotify.report, enotify.retry, enotify.send_window,
-    enotify.site,
-    enotify.suppression, enotify.tls_report, enotify.tls_result, enotify.verdict, enotify.warmup
+    enotify.preflight, enotify.ready_draft, enotify.recipient, enotify.recipient_in, enotify.report, enotify.retry,
+    enotify.send_window, enotify.site, enotify.suppression, enotify.tls_report, enotify.tls_result, enotify.verdict,
+    enotify.warmup
     TO enotify_admin, enotify_sender;
 
 GRANT INSERT, UPDATE, DELETE ON
@@ -61,6 +61,7 @@ GRANT SELECT ON enotify.token_key TO enotify_sender;
 GRANT UPDATE (state, reason, fault, started_at, turn_at, turn_intents, passed_at, surveyed_at, finished_at, requeues)
     ON enotify.batch TO enotify_sender;
 GRANT UPDATE (intent_seq, grp) ON enotify.batch_domain TO enotify_sender;
+GRANT UPDATE (held_until) ON enotify.ready_draft TO enotify_sender;
 GRANT UPDATE (refused_at, refused_why, bulk_since, spent_until) ON enotify.client TO enotify_sender;
 GRANT UPDATE (grp, site_id, surveyed_at, surveyed_until, no_mail, no_mail_code, no_mail_enhanced, no_mail_reply)
     ON enotify.domain TO enotify_sender;

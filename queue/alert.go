@@ -37,6 +37,7 @@ const (
 	AlertWentBack      = "database_went_back" // the database has forgotten what it had committed
 	AlertWebhook       = "webhook_disabled"   // a receiver of events has failed for days
 	AlertNodeBarred    = "node_barred"        // a node cannot send for clients, and leaves them to others
+	AlertNotReady      = "not_ready"          // a draft that is kept ready would not go
 	AlertStalled       = "stalled"            // a batch does not move though its sites are open
 	AlertTLSReports    = "tls_reports"        // reports on TLS cannot be sent
 )

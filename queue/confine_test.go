@@ -18,7 +18,7 @@ import (
 // is not here is an internal one: add it only if an application may call it
 // with whatever it likes.
 var appFunctions = []string{
-	"a_labels", "add_attachment", "add_recipients", "bare_mailbox", "batch_page", "create_batch", "enqueue", "events", "invisible", "last_event", "mailbox", "mailbox_problem", "my_clients", "my_login", "punycode", "replace_content", "submit_batch", "unseen",
+	"a_labels", "add_attachment", "add_recipients", "bare_mailbox", "batch_page", "create_batch", "enqueue", "events", "invisible", "keep_ready", "last_event", "mailbox", "mailbox_problem", "my_clients", "my_login", "punycode", "replace_content", "submit_batch", "unseen",
 }
 
 // confined is a login of town.example alone, beside city.example and its
@@ -48,7 +48,7 @@ func TestApplicationLoginMayDoNoMore(t *testing.T) {
 		SELECT proname::text FROM pg_proc WHERE pronamespace = 'enotify'::regnamespace AND has_function_privilege($1, oid, 'EXECUTE')`, login)); diff != "" {
 		t.Errorf("functions (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"alert", "batch_status", "delivery", "schema_function", "schema_version"}, names(f, `
+	if diff := cmp.Diff([]string{"alert", "batch_status", "delivery", "ready", "schema_function", "schema_version"}, names(f, `
 		SELECT relname::text FROM pg_class WHERE relnamespace = 'enotify'::regnamespace AND relkind IN ('r', 'v', 'm', 'p', 'f', 'S')
 		AND CASE relkind WHEN 'S' THEN has_sequence_privilege($1, oid, 'USAGE, SELECT, UPDATE') ELSE has_table_privilege($1, oid, 'SELECT') OR has_any_column_privilege($1, oid, 'SELECT') END`, login)); diff != "" {
 		t.Errorf("readable (-want +got):\n%s", diff)

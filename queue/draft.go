@@ -17,6 +17,7 @@ type Draft struct {
 	NotBefore time.Time // takes no turn before; zero: at once
 	Window    string    // the hours within which it is sent, such as Mon-Fri 08:00-20:00 Europe/Berlin; "": those of its client
 	Submit    bool      // seal and queue it too
+	Ready     bool      // keep it as a draft until it is needed; see [DB.KeepReady]
 
 	// Recipients returns one recipient a call, and io.EOF after the last. Its
 	// errors undo everything. Nil: they are staged later, by SQL.
@@ -74,6 +75,11 @@ func create(ctx context.Context, tx pgx.Tx, d Draft) (made Created, err error) {
 			}
 		}
 		if made.Recipients, err = stage(ctx, tx, made.ID, d.Recipients); err != nil {
+			return made, err
+		}
+	}
+	if d.Ready {
+		if _, err := tx.Exec(ctx, keepReadySQL, made.ID, true); err != nil {
 			return made, err
 		}
 	}

@@ -20,7 +20,7 @@ import (
 )
 
 func (a *app) batchCmd() *cobra.Command {
-	return noun("batch", "Notifications to many recipients", a.batchCreateCmd(), a.batchEditCmd(), a.batchSubmitCmd(), a.batchTestCmd(), a.batchListCmd(), a.batchShowCmd(), a.batchWatchCmd(),
+	return noun("batch", "Notifications to many recipients", a.batchCreateCmd(), a.batchEditCmd(), a.batchReadyCmd(), a.batchRehearseCmd(), a.batchSubmitCmd(), a.batchTestCmd(), a.batchListCmd(), a.batchShowCmd(), a.batchWatchCmd(),
 		a.batchPauseCmd(), a.batchResumeCmd(), a.batchCancelCmd(), a.batchRequeueCmd(), a.batchAuditCmd(), a.batchDoubtCmd(), a.batchPruneCmd())
 }
 

@@ -34,7 +34,7 @@ type createFlags struct {
 	notBefore, expires, window       string
 	listUnsubscribe, onUnknown, key  string
 	lang                             string
-	submit                           bool
+	submit, ready                    bool
 }
 
 func (a *app) batchCreateCmd() *cobra.Command {
@@ -66,6 +66,7 @@ now, such as 2h or 3d.`,
 	f.StringVar(&c.onUnknown, "on-unknown", "hold", "`ACTION` for recipients in doubt after a crash: hold or resend")
 	f.StringVar(&c.key, "key", "", "your `NAME` for the batch; creating it again with the same name gives the same batch; default: a new one")
 	f.BoolVar(&c.submit, "submit", false, "queue the batch at once")
+	f.BoolVar(&c.ready, "ready", false, "keep the batch as a draft until it is needed, and have nodes check each night whether it would go; next: enotify batch submit")
 	return cmd
 }
 
@@ -119,6 +120,8 @@ func (a *app) createBatch(cmd *cobra.Command, c createFlags) error {
 		switch {
 		case made.Existed:
 			a.hint("batch %d has the key %q already and is %s; nothing was added to it", s.ID, d.Key, s.State)
+		case c.ready:
+			a.hint("batch %d is kept ready with %s; enotify batch list shows whether it would go; to send it: enotify batch submit %d", s.ID, figures.Some(made.Recipients, "staged recipient"), s.ID)
 		case s.State == "draft":
 			a.hint("batch %d is a draft with %s; next: enotify batch submit %d", s.ID, figures.Some(made.Recipients, "staged recipient"), s.ID)
 		default:
@@ -139,6 +142,8 @@ func (c createFlags) check() error {
 		return exit.Usagef("--text or --html is missing: a file with the body")
 	case c.onUnknown != string(queue.Hold) && c.onUnknown != string(queue.Resend):
 		return exit.Usagef("--on-unknown %s: want hold or resend", c.onUnknown)
+	case c.submit && c.ready:
+		return exit.Usagef("--submit queues the batch at once, --ready keeps it as a draft: give one of them")
 	case c.submit && c.recipients == "":
 		return exit.Usagef("--submit needs --recipients; those that are staged by SQL are submitted with enotify batch submit")
 	}
@@ -167,7 +172,7 @@ func (c createFlags) draft(stdin io.Reader, now time.Time) (d queue.Draft, err e
 
 // read reads what the batch says.
 func (c createFlags) read(stdin io.Reader, now time.Time) (d queue.Draft, err error) {
-	d = queue.Draft{Key: c.key, Submit: c.submit, Window: c.window, Batch: queue.Batch{
+	d = queue.Draft{Key: c.key, Submit: c.submit, Ready: c.ready, Window: c.window, Batch: queue.Batch{
 		From: c.from, FromName: c.fromName, ReplyTo: c.replyTo, Subject: c.subject, ListUnsubscribe: c.listUnsubscribe, Lang: c.lang,
 		Priority: c.priority, CreatedAt: now, OnUnknown: queue.OnUnknown(c.onUnknown),
 	}}

@@ -60,6 +60,9 @@ the next ones.`,
 					}
 				}
 				batches, more := newest(batches, limit)
+				if err := noteReady(ctx, db, batches); err != nil {
+					return err
+				}
 				for _, hint := range more {
 					a.hint("%s", hint)
 				}
@@ -102,6 +105,34 @@ func newest(batches []queue.Status, limit int) (kept []queue.Status, more []stri
 		more = append(more, fmt.Sprintf("only the newest %d %s batches are listed; older ones: --limit 0, or --before %d", limit, kind, b.ID+1))
 	}
 	return kept, more
+}
+
+// noteReady says of the drafts that are kept ready whether they would go.
+func noteReady(ctx context.Context, db *queue.DB, batches []queue.Status) error {
+	if !slices.ContainsFunc(batches, func(s queue.Status) bool { return s.State == "draft" }) {
+		return nil
+	}
+	drafts, err := db.ReadyDrafts(ctx)
+	for i, s := range batches {
+		for _, r := range drafts {
+			if r.Batch == s.ID {
+				batches[i].Reason = readiness(r)
+			}
+		}
+	}
+	return err
+}
+
+func readiness(r queue.ReadyDraft) string {
+	switch {
+	case r.CheckedAt == nil:
+		return "kept ready; not checked yet"
+	case r.Goes():
+		return "kept ready; would go, checked " + figures.Clock(*r.CheckedAt)
+	case r.Verdict == "unknown":
+		return "kept ready; could not be checked: " + r.Line
+	}
+	return "kept ready; NOT READY: " + r.Line
 }
 
 // usual are the states that have a column although nobody is in them.

@@ -38,4 +38,4 @@ COMMENT ON FUNCTION enotify.note_domains IS
     'does; a node and the next preflight use it. A domain whose last answer still holds stays as it is; none changes '
     'its lease group';
 
-GRANT EXECUTE ON FUNCTION enotify.note_domains TO enotify_admin;
+GRANT EXECUTE ON FUNCTION enotify.note_domains TO enotify_admin, enotify_sender;

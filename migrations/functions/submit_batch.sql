@@ -125,8 +125,11 @@ BEGIN
     DELETE FROM enotify.recipient_in r WHERE r.batch_id = b.id;
     UPDATE enotify.batch x
     SET state = 'queued', submitted_at = now(), staged = n_staged, duplicates = n_staged - n_total,
-        total = n_total, sendable = n_send
+        total = n_total, sendable = n_send,
+        expires_at = coalesce((SELECT greatest(now(), x.not_before) + r.lasts FROM enotify.ready_draft r
+                               WHERE r.batch_id = x.id), x.expires_at)
     WHERE x.id = b.id;
+    DELETE FROM enotify.ready_draft r WHERE r.batch_id = b.id;
     RETURN n_total;
 END $$;
 

@@ -287,10 +287,12 @@ FROM moves m WHERE m.id = b.id AND b.id = $1 AND m.next IS NOT NULL AND b.finish
 RETURNING b.id, b.state::text`
 )
 
-// A draft that nobody has submitted for a week ends, with what was staged for it.
+// A draft that nobody has submitted for a week ends, with what was staged for it,
+// unless it is kept ready.
 const endDraftsSQL = `
 WITH old AS (
 	SELECT b.id FROM enotify.batch b WHERE b.state = 'draft' AND (b.created_at < now() - interval '7 days' OR b.expires_at <= now())
+	  AND NOT EXISTS (SELECT FROM enotify.ready_draft r WHERE r.batch_id = b.id)
 	ORDER BY b.id LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED
 ), staged AS (
 	DELETE FROM enotify.recipient_in r USING old WHERE r.batch_id = old.id

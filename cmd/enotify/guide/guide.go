@@ -16,7 +16,7 @@ type Topic struct {
 
 // order is the order in which the topics are listed. Every page is named here.
 var order = []string{
-	"first-campaign", "before-a-campaign", "going-live", "sql", "http", "messages", "batches", "events",
+	"first-campaign", "before-a-campaign", "going-live", "sql", "http", "messages", "batches", "ready", "events",
 	"spf-blocks", "slow-site", "bad-addresses", "replies", "bounces", "receivers", "dkim", "tls", "unsubscribe",
 	"limits", "windows", "smarthost", "doctor", "monitoring", "console", "privacy", "dead-node", "failover", "databases", "upgrade",
 	"systemd", "containers", "settings", "speed", "development",

@@ -17,6 +17,8 @@ import (
 	"enotify/cmd/enotify/database"
 	"enotify/cmd/enotify/destinations"
 	"enotify/cmd/enotify/keyring"
+	"enotify/cmd/enotify/preflight/gather"
+	"enotify/cmd/enotify/ready"
 	"enotify/cmd/enotify/unsubscribe"
 	"enotify/cmd/enotify/webhook"
 	"enotify/queue"
@@ -24,6 +26,7 @@ import (
 	"enotify/queue/guard"
 	"enotify/sender"
 	"enotify/sender/compose"
+	"enotify/sender/dkim"
 	"enotify/sender/throttle"
 	"enotify/sender/tlsrpt"
 	"enotify/sender/token"
@@ -80,12 +83,14 @@ type parts struct {
 	webhooks *webhook.Runner
 	submits  *submits
 	reports  *tlsReports
+	ready    *ready.Watch
+	readied  chan struct{} // wakes ready
 }
 
 // assemble wires the parts together. It takes the addresses that the node
 // listens at, and reads what it needs to begin with from the database.
 func (c Config) assemble(ctx context.Context, db *queue.DB) (_ *parts, err error) {
-	p := &parts{Config: c, log: c.Log.With("node", c.Name), db: db}
+	p := &parts{Config: c, log: c.Log.With("node", c.Name), db: db, readied: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -134,10 +139,11 @@ func (c Config) assemble(ctx context.Context, db *queue.DB) (_ *parts, err error
 	}
 	p.guard = &guard.Guard{
 		DB: db, Checker: &checker{c.Resolver, &p.mail.DKIM, p.log, p.monitor.metrics}, BounceDomain: c.BounceDomain, Every: c.Recheck, Log: p.log,
-		Judged: p.server.Wake, Alerted: p.monitor.alert,
+		Judged: func() { p.server.Wake(); nudge(p.readied) }, Alerted: p.monitor.alert,
 	}
 	p.webhooks = &webhook.Runner{DB: db, Name: c.Name, Allow: c.AllowWebhook, Resolver: c.Resolver, Log: p.log, Alerted: p.monitor.alert}
 	p.monitor.registry.MustRegister(newGauges(p))
+	p.ready = &ready.Watch{DB: db, Sources: c.sources(db), Log: p.log, Alerted: p.monitor.alert, Woken: p.readied}
 	p.policies = &policies{db: db, keys: keys, mail: p.mail, throttle: limits, log: p.log, wake: make(chan struct{}, 1)}
 	if err := p.policies.load(ctx); err != nil {
 		return nil, fmt.Errorf("limits could not be read from the database: %w", err)
@@ -166,6 +172,17 @@ func (c Config) sender(db *queue.DB, signing token.Keys, limits *throttle.Thrott
 	mail.STS = destinations.Policies(mail, destinations.Store{DB: db}, log)
 	mail.STS.Port = c.HTTPSPort
 	return mail, nil
+}
+
+// sources are where a preflight looks that this node runs by itself.
+func (c Config) sources(db *queue.DB) func() (*gather.Sources, error) {
+	return func() (*gather.Sources, error) {
+		s := &gather.Sources{DB: db, Resolver: c.Resolver, Keys: dkim.Directory{Path: c.DKIMDir}}
+		for _, network := range c.AllowMX {
+			s.AllowMX = append(s.AllowMX, network.String())
+		}
+		return s, s.Check()
+	}
 }
 
 // alert goes to the log, the metrics and the listeners of the database.
@@ -207,6 +224,7 @@ func (p *parts) run(ctx context.Context) error {
 	group.Go(func() error {
 		select {
 		case <-p.server.Joined():
+			group.Go(func() error { p.ready.Run(around); return nil })
 			p.look(around)
 		case <-around.Done():
 		}
