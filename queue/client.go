@@ -15,6 +15,7 @@ type Client struct {
 	ReturnPath string     `json:"return_path"`
 	Selectors  []string   `json:"dkim_selectors"` // of the keys that sign its mail
 	FromSPF    FromSPF    `json:"from_spf"`
+	Pool       string     `json:"pool"`          // of egress addresses that its mail leaves from
 	Bounce     BounceMode `json:"bounce"`        // where bounces go to
 	BounceAt   string     `json:"bounce_domain"` // when that is a domain of its own
 
@@ -119,7 +120,7 @@ func tie(ctx context.Context, tx pgx.Tx, domain, login string) (tied bool, err e
 }
 
 const clientsSQL = `
-SELECT c.domain, coalesce(c.return_path, '') AS return_path, c.bounce, coalesce(c.bounce_domain, '') AS bounce_at, c.dkim_selectors AS selectors, c.from_spf, c.auto_submitted, c.precedence, c.created_at, c.max_priority,
+SELECT c.domain, coalesce(c.return_path, '') AS return_path, c.bounce, coalesce(c.bounce_domain, '') AS bounce_at, c.dkim_selectors AS selectors, c.from_spf, c.pool, c.auto_submitted, c.precedence, c.created_at, c.max_priority,
        jsonb_build_object('per_day', coalesce(c.per_day, 0), 'per_month', coalesce(c.per_month, 0), 'max_batches', coalesce(c.max_batches, 0),
            'max_batch_size', coalesce(c.max_batch_size, 0), 'over', c.over_quota, 'zone', c.zone, 'send_window', coalesce(c.send_window, ''), 'urgent', c.urgent) AS limits,
        CASE WHEN c.per_day IS NOT NULL OR c.per_month IS NOT NULL THEN (
@@ -176,7 +177,7 @@ const lockNamedSQL = `SELECT FROM enotify.client WHERE domain = $1 FOR NO KEY UP
 
 const setClientSQL = `
 UPDATE enotify.client SET return_path = CASE WHEN $2::text IS NULL THEN return_path ELSE nullif($2, '') END, dkim_selectors = coalesce($3, dkim_selectors),
-	auto_submitted = coalesce($6, auto_submitted), precedence = coalesce($7, precedence), from_spf = coalesce($8, from_spf), max_priority = coalesce($9, max_priority),
+	auto_submitted = coalesce($6, auto_submitted), precedence = coalesce($7, precedence), from_spf = coalesce($8, from_spf), max_priority = coalesce($9, max_priority), pool = coalesce($10, pool),
 	bounce = coalesce($4, bounce), bounce_domain = CASE WHEN $4::text IS NULL THEN bounce_domain ELSE nullif($5, '') END
 WHERE domain = $1`
 
@@ -186,6 +187,7 @@ type ClientChange struct {
 	Selectors  *[]string // none: its mail is not signed
 	Bounces    *Bounces  // where its bounces go to
 	FromSPF    *FromSPF
+	Pool       *string // of egress addresses that its mail leaves from
 
 	MaxPriority *int // that applications may give its batches
 	Limits      *LimitsChange
@@ -208,11 +210,22 @@ func (db *DB) SetClient(ctx context.Context, name string, change ClientChange) (
 			}
 		}
 	}
+	if change.Pool != nil {
+		p, err := db.EgressPool(ctx, *change.Pool)
+		switch {
+		case err != nil:
+			return "", err
+		case p.Kind == PoolUrgent:
+			return "", fmt.Errorf("pool %s is for urgent batches, those of a priority above 0: name another for the other mail of %s; enotify egress pool lists them", p.Name, domain)
+		case p.Addresses == 0 && p.Name != DefaultPool:
+			return "", fmt.Errorf("pool %s has no address, so mail of %s would wait: enotify egress add ADDRESS --pool %[1]s", p.Name, domain)
+		}
+	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockNamedSQL, domain); err != nil {
 			return AsRefusal(err)
 		}
-		tag, err := tx.Exec(ctx, setClientSQL, domain, change.ReturnPath, change.Selectors, mode, bounceDomain, change.AutoSubmitted, change.Precedence, change.FromSPF, change.MaxPriority)
+		tag, err := tx.Exec(ctx, setClientSQL, domain, change.ReturnPath, change.Selectors, mode, bounceDomain, change.AutoSubmitted, change.Precedence, change.FromSPF, change.MaxPriority, change.Pool)
 		if err == nil && tag.RowsAffected() == 0 {
 			return unregistered(domain)
 		}

@@ -14,6 +14,7 @@ import (
 type Draft struct {
 	Batch               // what it says; ID, Client, ReturnPath, DKIMSelectors and CreatedAt are the database's
 	Key       string    // the caller's name for it: a second one of the same key and client is not created
+	Pool      string    // of egress addresses that it leaves from; "" is the one of its kind or client
 	NotBefore time.Time // takes no turn before; zero: at once
 	Window    string    // the hours within which it is sent, such as Mon-Fri 08:00-20:00 Europe/Berlin; "": those of its client
 	Submit    bool      // seal and queue it too
@@ -41,7 +42,7 @@ type Created struct {
 const (
 	createSQL = `
 SELECT enotify.create_batch(idem_key => $1, from_address => $2, subject => $3, body_text => $4, body_html => $5, from_name => $6, reply_to => $7,
-                            priority => $8, not_before => $9, expires_at => $10, on_unknown => $11, list_unsubscribe => $12, headers => $13, lang => $14, send_window => $15)`
+                            priority => $8, not_before => $9, expires_at => $10, on_unknown => $11, list_unsubscribe => $12, headers => $13, lang => $14, send_window => $15, pool => $16)`
 	// A row of this transaction bears the transaction's time.
 	existedSQL = `SELECT created_at <> now() FROM enotify.batch_status WHERE id = $1`
 	attachSQL  = `SELECT enotify.add_attachment($1, $2, $3, $4, $5)`
@@ -62,7 +63,7 @@ func (db *DB) Create(ctx context.Context, d Draft) (made Created, err error) {
 
 func create(ctx context.Context, tx pgx.Tx, d Draft) (made Created, err error) {
 	if err := tx.QueryRow(ctx, createSQL, d.Key, d.From, d.Subject, d.Text, d.HTML, d.FromName, d.ReplyTo,
-		d.Priority, orNever(d.NotBefore), orNever(d.ExpiresAt), orNull(string(d.OnUnknown)), d.ListUnsubscribe, headerObject(d.Headers), orNull(d.Lang), orNull(d.Window)).Scan(&made.ID); err != nil {
+		d.Priority, orNever(d.NotBefore), orNever(d.ExpiresAt), orNull(string(d.OnUnknown)), d.ListUnsubscribe, headerObject(d.Headers), orNull(d.Lang), orNull(d.Window), orNull(d.Pool)).Scan(&made.ID); err != nil {
 		return made, err
 	}
 	if err := tx.QueryRow(ctx, existedSQL, made.ID).Scan(&made.Existed); err != nil {

@@ -29,6 +29,9 @@ type Noun string
 const (
 	NounBatch       Noun = "batch"
 	NounClient      Noun = "client"
+	NounEgress      Noun = "egress"
+	NounPool        Noun = "pool"
+	NounWarmup      Noun = "warm-up of" // an address
 	NounLogin       Noun = "login"
 	NounLimits      Noun = "limits of"           // a destination
 	NounLearned     Noun = "what was learned of" // a site
@@ -118,6 +121,10 @@ var rules = map[string]string{
 	"suppression_address_check":                  "the address is longer than 320 characters",
 	"event_setting_keep_check":                   "events are kept for an hour at least",
 	"webhook_url_check":                          "the URL of a webhook is no http: or https: URL, or longer than 2000 characters",
+	"pool_name_check":                            "the name of a pool is lower-case letters, digits, dots and dashes, at most 63 of them",
+	"egress_helo_check":                          "the name at EHLO is no host name",
+	"egress_note_check":                          "a note has at most 500 characters",
+	"egress_reason_check":                        "a reason has at most 500 characters",
 	"destination_rate_messages_check":            "a rate is not negative",
 	"client_return_path_check":                   "the return path is no address of up to 254 characters",
 	"client_dkim_selectors_check":                "a client has at most 4 DKIM selectors, of letters, digits, hyphens and dots",

@@ -170,6 +170,9 @@ func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error)
 	if err != nil || r.Kind != ReportComplaint {
 		return done, err
 	}
+	if err := chill(ctx, tx, r.Batch, r.Seq); err != nil {
+		return done, err
+	}
 	alert, err := complained(ctx, tx, r.Batch, done.Client)
 	if alert != nil {
 		done.Alerts = append(done.Alerts, *alert)

@@ -72,6 +72,7 @@ func (a *app) rootCmd() *cobra.Command {
 	f.StringVar(&a.by, "by", "", "your `NAME` for the log of batches; default: the user of the operating system")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log every delivery attempt")
 	f.StringVar(&a.logFormat, "log", "text", "text or json: the form of the log on standard error")
+	root.AddCommand(a.egressCmd())
 	root.AddCommand(a.runCmd(), a.demoCmd(), a.clientCmd(), a.batchCmd(), a.preflightCmd(), a.consoleCmd(), a.destinationCmd(), a.suppressionCmd(),
 		a.nodeCmd(), a.eventCmd(), a.webhookCmd(), a.tokenCmd(), a.spfCmd(a.liveEgress), a.bounceCmd(),
 		a.doctorCmd(), a.healthCmd(), a.forgetCmd(), a.retentionCmd(), a.migrateCmd(), a.versionCmd(), a.manCmd())

@@ -33,7 +33,7 @@ type createFlags struct {
 	priority                         int
 	notBefore, expires, window       string
 	listUnsubscribe, onUnknown, key  string
-	lang                             string
+	lang, pool                       string
 	submit, ready                    bool
 }
 
@@ -60,6 +60,7 @@ now, such as 2h or 3d.`,
 	f := cmd.Flags()
 	c.contentFlags(f)
 	f.IntVar(&c.priority, "priority", 0, "`NUMBER`; a higher one goes first and interrupts batches under way")
+	f.StringVar(&c.pool, "pool", "", "`NAME` of the pool of egress addresses that it leaves from; default: that of urgent batches with --priority, else that of the client")
 	f.StringVar(&c.notBefore, "not-before", "", "send nothing before `TIME`")
 	f.StringVar(&c.window, "window", "", "send within these `HOURS` alone, such as 'Mon-Fri 08:00-20:00 Europe/Berlin'")
 	f.StringVar(&c.expires, "expires", "", "try nothing after `TIME`; default: 3 days after the batch may begin")
@@ -172,7 +173,7 @@ func (c createFlags) draft(stdin io.Reader, now time.Time) (d queue.Draft, err e
 
 // read reads what the batch says.
 func (c createFlags) read(stdin io.Reader, now time.Time) (d queue.Draft, err error) {
-	d = queue.Draft{Key: c.key, Submit: c.submit, Ready: c.ready, Window: c.window, Batch: queue.Batch{
+	d = queue.Draft{Key: c.key, Pool: c.pool, Submit: c.submit, Ready: c.ready, Window: c.window, Batch: queue.Batch{
 		From: c.from, FromName: c.fromName, ReplyTo: c.replyTo, Subject: c.subject, ListUnsubscribe: c.listUnsubscribe, Lang: c.lang,
 		Priority: c.priority, CreatedAt: now, OnUnknown: queue.OnUnknown(c.onUnknown),
 	}}

@@ -150,6 +150,9 @@ func layClient(p *term.Page, c queue.Client) {
 	if c.FromSPF == queue.FromSPFWarns {
 		rows = append(rows, []string{"SPF of From:", "a record that forbids our addresses warns where the envelope sender passes and is aligned"})
 	}
+	if c.Pool != queue.DefaultPool {
+		rows = append(rows, []string{"pool", c.Pool})
+	}
 	rows = append(rows, limitRows(p, c)...)
 	var states []string
 	for _, state := range slices.Sorted(maps.Keys(c.Batches)) {

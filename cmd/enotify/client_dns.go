@@ -23,10 +23,11 @@ import (
 func (a *app) clientZoneCmd() *cobra.Command {
 	var z zone.File
 	var ips, sending []string
+	var pool string
 	cmd := &cobra.Command{
 		Use: "zone DOMAIN", Short: "Print the DNS lines that a client should publish", Args: one("a domain"),
 		Long: `Prints the lines for the client's zone file: SPF that authorises the egress
-addresses of the live nodes (or of --egress), the keys of its DKIM selectors, a
+addresses of its pools (or of --egress), the keys of its DKIM selectors, a
 DMARC policy to begin with, and for signed return paths the MX and SPF of their
 domain. Lines that are published already are commented out, so that the rest can
 be pasted.`,
@@ -36,8 +37,10 @@ be pasted.`,
 			if err != nil {
 				return err
 			}
-			spf := &spf{app: a, ips: ips, sending: sending, liveEgress: func(ctx context.Context) ([]netip.Addr, error) { return egressOf(ctx, db) }}
-			if z.Egress, err = spf.egress(ctx); err != nil {
+			spf := &spf{app: a, ips: ips, sending: sending, pool: pool, ourEgress: func(ctx context.Context, domain, pool string) ([]netip.Addr, error) {
+				return egressOf(ctx, db, domain, pool)
+			}}
+			if z.Egress, err = spf.egress(ctx, c.Domain); err != nil {
 				return err
 			}
 			if len(z.BounceHosts) == 0 {
@@ -55,7 +58,8 @@ be pasted.`,
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&ips, "ip", nil, "`IP` addresses that send, separated by commas; default: the addresses of --egress")
-	f.StringSliceVar(&sending, "egress", nil, "`IP` addresses that receivers see, separated by commas; default: what the live nodes use")
+	f.StringSliceVar(&sending, "egress", nil, "`IP` addresses that receivers see, separated by commas; default: those of the client's pools")
+	poolFlag(f, &pool)
 	f.StringVar(&z.Include, "include", "", "include `DOMAIN`, whose SPF record lists our addresses, instead of the addresses")
 	f.StringSliceVar(&z.BounceHosts, "bounce-host", nil, "`NAME` of a host that listens for bounces; default: the EHLO names of the live nodes")
 	dkimDirFlag(f, &z.Keys)

@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) clientSetCmd() *cobra.Command {
-	var returnPath, bounce, bounceDomain, autoSubmitted, precedence, fromSPF string
+	var pool, returnPath, bounce, bounceDomain, autoSubmitted, precedence, fromSPF string
 	var selectors []string
 	var maxPriority int
 	var limits limitFlags
@@ -40,7 +40,10 @@ aligned with From: by DMARC. Some receivers refuse such mail all the same.
 --per-day and --per-month limit its messages, --max-batches its batches in the
 queue at once, --max-batch-size the recipients of one; 0 is no limit. What is
 more waits, or with --over refuse is not taken into the queue. With --window its
-mail leaves within these hours alone: enotify help windows.`,
+mail leaves within these hours alone: enotify help windows.
+
+With --pool, its mail leaves from the addresses of that pool alone, and its SPF
+record needs to authorise no others; see enotify help addresses.`,
 		Example: `  enotify client set town.example --dkim-selector s2026,s2026ed
   enotify client set town.example --dkim-selector none
   enotify client set town.example --return-path bounces@town.example
@@ -55,6 +58,7 @@ mail leaves within these hours alone: enotify help windows.`,
 	f.StringVar(&precedence, "precedence", "", "`VALUE` of the Precedence field of its mail: bulk, list, or none")
 	f.IntVar(&maxPriority, "max-priority", 0, "highest priority `NUMBER` that applications may give its batches; operators may give more")
 	limits.add(f)
+	f.StringVar(&pool, "pool", "", "`NAME` of the pool of egress addresses that its mail leaves from")
 	f.StringVar(&fromSPF, "from-spf", "", "`block` or warn: what it means that the SPF record of the From: domain forbids our addresses, where the envelope sender passes and is aligned")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var change queue.ClientChange
@@ -85,6 +89,9 @@ mail leaves within these hours alone: enotify help windows.`,
 			}
 			*field.to = &value
 		}
+		if f.Changed("pool") {
+			change.Pool = &pool
+		}
 		if f.Changed("max-priority") {
 			if maxPriority < 0 {
 				return exit.Usagef("--max-priority %d: want 0 or more", maxPriority)
@@ -114,7 +121,7 @@ mail leaves within these hours alone: enotify help windows.`,
 			return err
 		}
 		if change == (queue.ClientChange{}) {
-			return exit.Usagef("nothing to set: give --return-path, --dkim-selector, --bounce-domain, --bounce, --from-spf, --auto-submitted, --precedence, --max-priority, or a limit: enotify client set --help")
+			return exit.Usagef("nothing to set: give --return-path, --dkim-selector, --bounce-domain, --bounce, --from-spf, --auto-submitted, --precedence, --max-priority, --pool, or a limit: enotify client set --help")
 		}
 		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 			domain, err := db.SetClient(ctx, args[0], change)

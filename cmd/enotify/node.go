@@ -83,29 +83,30 @@ func layNodes(p *term.Page, nodes []liveNode) {
 	}
 }
 
-// liveEgress lists the egress addresses of the nodes that run now.
-func (a *app) liveEgress(ctx context.Context) (addrs []netip.Addr, err error) {
+// liveEgress lists the addresses that a domain should authorise.
+func (a *app) liveEgress(ctx context.Context, domain, pool string) (addrs []netip.Addr, err error) {
 	err = a.withQueue(ctx, func(ctx context.Context, db *queue.DB) error {
-		addrs, err = egressOf(ctx, db)
+		addrs, err = egressOf(ctx, db, domain, pool)
 		return err
 	})
 	return addrs, err
 }
 
-func egressOf(ctx context.Context, db *queue.DB) ([]netip.Addr, error) {
-	nodes, err := db.Nodes(ctx)
+// egressOf lists the addresses of a pool that mail leaves from, or will: those of live
+// nodes, and those that an operator has added. With "" they are those of the pools of a
+// client, and for a domain that is no client those of all pools.
+func egressOf(ctx context.Context, db *queue.DB, domain, pool string) ([]netip.Addr, error) {
+	if pool != "" {
+		if _, err := db.EgressPool(ctx, pool); err != nil {
+			return nil, err
+		}
+		return db.SenderAddresses(ctx, []string{pool})
+	}
+	pools, err := db.ClientPools(ctx, domain)
 	if err != nil {
 		return nil, err
 	}
-	var addrs []netip.Addr
-	for _, n := range nodes {
-		for _, addr := range n.Egress {
-			if !slices.Contains(addrs, addr) {
-				addrs = append(addrs, addr)
-			}
-		}
-	}
-	return addrs, nil
+	return db.SenderAddresses(ctx, pools)
 }
 
 // namesOf are the names of the live nodes at EHLO.

@@ -92,6 +92,8 @@ func next(err error) string {
 		return "the record of what was sent goes with them: if you mean that, add --with-batches"
 	case errors.Is(p.Err, queue.ErrExists) && p.Noun == queue.NounClient:
 		return "see enotify client show " + p.Name
+	case errors.Is(p.Err, queue.ErrExists) && p.Noun == queue.NounEgress:
+		return "change it: enotify egress set " + p.Name
 	case errors.Is(p.Err, queue.ErrExists) && p.Noun == queue.NounSuppression:
 		return "see enotify suppression list --match " + p.Name
 	case !errors.Is(p.Err, queue.ErrNotFound):
@@ -106,6 +108,12 @@ func next(err error) string {
 		return "enotify batch list --all shows those there are"
 	case queue.NounClient:
 		return "register it: enotify client add " + p.Name
+	case queue.NounEgress:
+		return "register it: enotify egress add " + p.Name
+	case queue.NounPool:
+		return "put an address into it: enotify egress add ADDRESS --pool " + p.Name
+	case queue.NounWarmup:
+		return "see enotify egress show " + p.Name
 	case queue.NounLogin:
 		return fmt.Sprintf("create it first: CREATE ROLE %s LOGIN PASSWORD '…'", pgx.Identifier{p.Name}.Sanitize())
 	case queue.NounLimits:

@@ -241,7 +241,8 @@ func (p *preflightFlags) add(cmd *cobra.Command) {
 }
 
 func (p *preflightFlags) addSources(f *pflag.FlagSet) {
-	f.StringSliceVar(&p.Egress, "egress", nil, "`IP` addresses that receivers see, separated by commas; default: what the live nodes use")
+	f.StringSliceVar(&p.Egress, "egress", nil, "`IP` addresses that receivers see, separated by commas; default: those of its pool at live nodes")
+	poolFlag(f, &p.Pool)
 	f.StringVar(&p.HELO, "helo", "", "our `NAME` in EHLO; default: what the live nodes use")
 	f.StringVar(&p.MailFrom, "mail-from", "", "envelope sender `ADDRESS`; default: the client's return path, else the From: address")
 	f.StringVar(&p.BounceDomain, "bounce-domain", "", "domain `NAME` of the operator's signed return paths; default: what the live nodes use")
@@ -256,6 +257,9 @@ func (p *preflightFlags) addSources(f *pflag.FlagSet) {
 func (p *preflightFlags) check() error {
 	if p.format != "" && p.format != "text" && p.format != "table" && p.format != "json" && p.format != "html" {
 		return exit.Usagef("-o %s: want text, json or html", p.format)
+	}
+	if p.Pool != "" { // --egress may come from the environment
+		p.Egress = nil
 	}
 	p.Resolver, p.Progress = p.resolver, p.progress()
 	return p.Check()

@@ -16,10 +16,10 @@ import (
 	"enotify/spfguard/dns"
 )
 
-// spfCmd needs a database only for the default of --ip: liveEgress lists the
-// egress addresses of the live nodes. It may be nil.
-func (a *app) spfCmd(liveEgress func(context.Context) ([]netip.Addr, error)) *cobra.Command {
-	s := &spf{app: a, liveEgress: liveEgress}
+// spfCmd needs a database only for the default of --ip: ourEgress lists the
+// egress addresses of a pool, or else of the pools of a client. It may be nil.
+func (a *app) spfCmd(ourEgress func(ctx context.Context, domain, pool string) ([]netip.Addr, error)) *cobra.Command {
+	s := &spf{app: a, ourEgress: ourEgress}
 	cmd := noun("spf", "Check, lint, fix and build SPF records", s.checkCmd(), s.lintCmd(), s.fixCmd(), s.buildCmd())
 	cmd.PersistentFlags().StringVarP(&s.format, "output", "o", "text", "text or json")
 	return cmd
@@ -28,11 +28,12 @@ func (a *app) spfCmd(liveEgress func(context.Context) ([]netip.Addr, error)) *co
 // spf holds what its verbs share.
 type spf struct {
 	*app
-	liveEgress func(context.Context) ([]netip.Addr, error)
-	format     string // text or json
+	ourEgress func(ctx context.Context, domain, pool string) ([]netip.Addr, error)
+	format    string // text or json
 
 	ips      []string // of --ip
 	sending  []string // of --egress, the same by the name that other verbs have for it
+	pool     string   // of the addresses
 	mailFrom string
 	helo     string
 	record   string
@@ -45,8 +46,14 @@ func (s *spf) ipFlag(f *pflag.FlagSet) {
 		&s.sending,
 		"egress",
 		nil,
-		"`IP` addresses that receivers see, separated by commas; default: what the live nodes use",
+		"`IP` addresses that receivers see, separated by commas; default: those of the client's pools, or of all pools",
 	)
+	poolFlag(f, &s.pool)
+}
+
+// poolFlag names the pool of egress addresses that a verb is about.
+func poolFlag(f *pflag.FlagSet, pool *string) {
+	f.StringVar(pool, "pool", "", "`NAME` of the pool of egress addresses; default: those that the client's mail leaves from")
 }
 
 func (s *spf) recordFlag(f *pflag.FlagSet) {
@@ -79,19 +86,22 @@ func (s *spf) named() ([]netip.Addr, error) {
 	return settings.Addresses("--egress", s.sending)
 }
 
-// egress is what --ip or --egress says, else what the live nodes use.
-func (s *spf) egress(ctx context.Context) ([]netip.Addr, error) {
-	addrs, err := s.named()
-	if err != nil {
-		return nil, err
+// egress is what --ip or --egress says, else the addresses that a domain's mail leaves from.
+func (s *spf) egress(ctx context.Context, domain string) ([]netip.Addr, error) {
+	var addrs []netip.Addr
+	var err error
+	if s.pool == "" || len(s.ips) > 0 {
+		if addrs, err = s.named(); err != nil || len(addrs) > 0 {
+			return addrs, err
+		}
 	}
-	if len(addrs) > 0 {
-		return addrs, nil
-	}
-	if s.liveEgress != nil {
-		if addrs, err = s.liveEgress(ctx); err != nil {
+	if s.ourEgress != nil {
+		if addrs, err = s.ourEgress(ctx, strings.ToLower(domain), s.pool); err != nil {
 			return nil, fmt.Errorf("the egress addresses of the live nodes: %w; or name them with --egress", err)
 		}
+	}
+	if len(addrs) == 0 && s.pool != "" {
+		return nil, exit.Usagef("pool %s has no address: enotify egress add ADDRESS --pool %[1]s", s.pool)
 	}
 	if len(addrs) == 0 {
 		return nil, exit.Usagef("no node is live: say with --egress which addresses receivers see")

@@ -45,7 +45,7 @@ func (s *spf) check(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	ips, err := s.egress(ctx)
+	ips, err := s.egress(ctx, domain)
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (s *spf) runFix(cmd *cobra.Command, args []string, include string) error {
 	if err != nil {
 		return err
 	}
-	ips, err := s.egress(cmd.Context())
+	ips, err := s.egress(cmd.Context(), domain)
 	if err != nil {
 		return err
 	}

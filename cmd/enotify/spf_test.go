@@ -55,7 +55,7 @@ func spfRun(t *testing.T, live []netip.Addr, stdin string, args ...string) (stdo
 	srv.Fail("down.example", dnstest.ServFail)
 	var out, errs bytes.Buffer
 	a := &app{getenv: func(string) string { return "" }, stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs, resolver: srv.Addr}
-	cmd := a.spfCmd(func(context.Context) ([]netip.Addr, error) { return live, nil })
+	cmd := a.spfCmd(func(context.Context, string, string) ([]netip.Addr, error) { return live, nil })
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetArgs(args)
 	code = exitCode(cmd.ExecuteContext(t.Context()), &errs)

@@ -74,6 +74,7 @@ type egresses struct {
 	ranks  map[rankKey][]*address
 	paid   map[paidKey]time.Time // by the database's clock
 	counts *tally
+	putOff map[netip.Addr]bool // addresses whose warm-up has put recipients off; nil: it is not known
 }
 
 type rankKey struct {
@@ -130,22 +131,23 @@ func draw(addr netip.Addr, grp int16) float64 {
 // A choice is where messages of a lane leave from now. None of from, node and until
 // is set where no live node has an address for them.
 type choice struct {
-	from  []*address // ours, at most one of each family
-	room  int        // messages that may begin
-	node  int32      // another node has the address
-	until time.Time  // nothing may begin before
-	why   string     // for people
+	from  []*address  // ours, at most one of each family
+	room  int         // messages that may begin
+	node  int32       // another node has the address
+	until time.Time   // nothing may begin before
+	why   queue.Reply // what the site said, or says in its place
 
 	// putOff is the class of those that need not be looked at before until; "" where
 	// that is soon: a rate.
 	putOff queue.Class
+	by     netip.Addr // the address that they wait for
 }
 
 // choose chooses the addresses for mail of a pool to a site in a group. may lists the
 // nodes that may send it, held tells until when a site blocks an address. IPv4 decides,
 // where the pool has such addresses: nearly all sites have it. dbNow is the time of the
 // database, by which rates are paid.
-func (e *egresses) choose(pool string, grp int16, site string, may []int32, held func(netip.Addr) time.Time, now, dbNow time.Time) choice {
+func (e *egresses) choose(pool string, grp int16, site string, may []int32, held func(netip.Addr) queue.Closure, now, dbNow time.Time) choice {
 	first := e.walk(e.rank(pool, grp, true), site, may, held, now, dbNow)
 	if first.node == 0 && first.from == nil && first.until.IsZero() {
 		return e.walk(e.rank(pool, grp, false), site, may, held, now, dbNow)
@@ -167,12 +169,12 @@ func (e *egresses) choose(pool string, grp int16, site string, may []int32, held
 }
 
 // walk chooses among addresses of one family, in their order.
-func (e *egresses) walk(ranked []*address, site string, may []int32, held func(netip.Addr) time.Time, now, dbNow time.Time) (c choice) {
+func (e *egresses) walk(ranked []*address, site string, may []int32, held func(netip.Addr) queue.Closure, now, dbNow time.Time) (c choice) {
 	spilled := false
 	var wait choice // why nothing may begin, of the address that can begin first
-	later := func(until time.Time, putOff queue.Class, why string) {
+	later := func(until time.Time, putOff queue.Class, by netip.Addr, why queue.Reply) {
 		if wait.until.IsZero() || until.Before(wait.until) {
-			wait = choice{until: until, why: why, putOff: putOff}
+			wait = choice{until: until, why: why, putOff: putOff, by: by}
 		}
 	}
 	for _, a := range ranked {
@@ -180,8 +182,8 @@ func (e *egresses) walk(ranked []*address, site string, may []int32, held func(n
 		if len(nodes) == 0 {
 			continue
 		}
-		if until := held(a.Addr); until.After(now) {
-			later(until, queue.SpamBlock, site+" blocks "+a.Addr.String())
+		if c := held(a.Addr); c.Until.After(now) {
+			later(c.Until, c.Class, a.Addr, c.Reply)
 			continue
 		}
 		room := math.MaxInt32
@@ -196,7 +198,7 @@ func (e *egresses) walk(ranked []*address, site string, may []int32, held func(n
 			}
 		}
 		if full != nil {
-			later(now.Add(full.ends.Sub(dbNow)), queue.NotBegun, fmt.Sprintf("the warm-up of %s allows %d messages today; the rest waits for the next day", a.Addr, full.limit))
+			later(now.Add(full.ends.Sub(dbNow)), queue.NotBegun, a.Addr, queue.Reply{Text: fmt.Sprintf("the warm-up of %s allows %d messages today; the rest waits for the next day", a.Addr, full.limit)})
 			if !full.spills {
 				return wait
 			}
@@ -211,7 +213,7 @@ func (e *egresses) walk(ranked []*address, site string, may []int32, held func(n
 		}
 		n, next := e.affords(a, site, dbNow)
 		if n == 0 {
-			return choice{until: now.Add(max(time.Millisecond, next.Sub(dbNow))), why: "the rate of " + a.Addr.String() + " is used up"}
+			return choice{until: now.Add(max(time.Millisecond, next.Sub(dbNow)))}
 		}
 		return choice{from: []*address{a}, room: min(room, n)}
 	}

@@ -23,12 +23,16 @@ WHERE r.paid_until > now()`
 	// The days since the one of the step: more than two only where nobody looked for as long.
 	plansSQL = `
 SELECT w.address, w.site, w.caps, w.zone, w.overflow, w.step, w.day,
-       ARRAY(SELECT d.day FROM enotify.egress_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day ORDER BY d.day),
-       ARRAY(SELECT d.begun FROM enotify.egress_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day ORDER BY d.day),
-       ARRAY(SELECT d.accepted FROM enotify.egress_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day ORDER BY d.day),
-       ARRAY(SELECT d.refused FROM enotify.egress_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day ORDER BY d.day),
-       ARRAY(SELECT d.complaints FROM enotify.egress_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day ORDER BY d.day)
+       ARRAY(SELECT d.day FROM enotify.warmup_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day ORDER BY d.day),
+       ARRAY(SELECT d.begun FROM enotify.warmup_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day ORDER BY d.day),
+       ARRAY(SELECT d.pool_accepted FROM enotify.warmup_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day ORDER BY d.day),
+       ARRAY(SELECT d.refused FROM enotify.warmup_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day ORDER BY d.day),
+       ARRAY(SELECT d.complaints FROM enotify.warmup_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day ORDER BY d.day)
 FROM enotify.warmup w WHERE w.step < cardinality(w.caps) AND w.address IN (SELECT e.address FROM enotify.live_egress e)`
+	// Recipients that the warm-up of an address has put off, which has room now.
+	putOnSQL = `
+UPDATE enotify.retry SET due_at = now()
+WHERE intent_at IS NULL AND due_at > now() AND class = 'not_begun' AND grp = ANY ($1) AND reply LIKE 'the warm-up of ' || $2 || ' %'`
 	// Two nodes may find the new day at once: the second changes nothing.
 	stepSQL = `
 UPDATE enotify.warmup SET step = $4, day = $5, why = $6
@@ -156,6 +160,33 @@ func (v *serving) lookAtEgress(ctx context.Context) error {
 		if limit, capped := p.caps.Cap(step, today); capped {
 			all[i].plans = append(all[i].plans, plan{p.site, limit, today.Begun, day, ends, p.overflow == "pool"})
 		}
+	}
+	return v.putOn(ctx)
+}
+
+// putOn has recipients tried at once that the warm-up of an address had put off to the
+// next day, when it has room again: a new day has begun, or an operator has changed it.
+// A node that has just begun to send does so for all addresses.
+func (v *serving) putOn(ctx context.Context) error {
+	e, grps := v.egress, v.leases.usable()
+	if len(grps) == 0 {
+		return nil
+	}
+	if e.putOff == nil {
+		e.putOff = map[netip.Addr]bool{}
+		if _, err := v.store.pool.Exec(ctx, putOnSQL, grps, "%"); err != nil {
+			return err
+		}
+	}
+	for addr := range e.putOff {
+		i := slices.IndexFunc(e.all, func(a *address) bool { return a.Addr == addr })
+		if i >= 0 && slices.ContainsFunc(e.all[i].plans, func(p plan) bool { return p.begun >= p.limit && !p.spills }) {
+			continue
+		}
+		if _, err := v.store.pool.Exec(ctx, putOnSQL, grps, addr.String()); err != nil {
+			return err
+		}
+		delete(e.putOff, addr)
 	}
 	return nil
 }

@@ -157,7 +157,7 @@ func (v *serving) begin(ctx context.Context, picks []pick) error {
 		v.hand(p, from)
 	}
 	for _, p := range picks { // stopped by a fence, or the round trip failed
-		if err == nil {
+		if len(got) > 0 { // else it may be that nothing was counted: no cap had room
 			v.egress.counts.giveBack(p.costs, p.n)
 		}
 		for ; p.n > 0; p.n-- {

@@ -13,9 +13,9 @@ import (
 
 // An egressHolder knows which sites block which of our addresses.
 type egressHolder interface {
-	// Held is until when nothing may begin from an egress address at a site; the zero
-	// time when something may.
-	Held(site, egress string, now time.Time) time.Time
+	// Holding says until when nothing may begin from an egress address at a site, and
+	// why; its Class is empty when something may.
+	Holding(site, egress string, now time.Time) queue.Closure
 }
 
 // siteOf is the site of a lane, by which its messages count; its domain where it is
@@ -35,9 +35,9 @@ func (v *serving) choose(l *lane, now time.Time) choice {
 // source is choose for a lane of a batch that is not under way.
 func (v *serving) source(b standing, l *lane, now time.Time) choice {
 	site := siteOf(l)
-	held := func(netip.Addr) time.Time { return time.Time{} }
+	held := func(netip.Addr) queue.Closure { return queue.Closure{} }
 	if h, ok := v.Admission.(egressHolder); ok {
-		held = func(addr netip.Addr) time.Time { return h.Held(site, addr.String(), now) }
+		held = func(addr netip.Addr) queue.Closure { return h.Holding(site, addr.String(), now) }
 	}
 	return v.egress.choose(b.pool, l.grp, site, b.nodes, held, now, v.clock.Load().at(now))
 }
@@ -47,7 +47,10 @@ func (v *serving) source(b standing, l *lane, now time.Time) choice {
 func (v *serving) waits(l *lane, c choice, epoch int64, now time.Time) {
 	if c.putOff != "" && c.until.Sub(now) > longClosure {
 		if n := min(l.waiting, maxDeferral-v.deferrals.n); n > 0 {
-			v.deferrals.add(deferral{l, n, epoch, c.until.Sub(now), queue.Closure{Until: c.until, Class: c.putOff, Reply: queue.Reply{Text: c.why}}})
+			if c.putOff == queue.NotBegun && v.egress.putOff != nil {
+				v.egress.putOff[c.by] = true
+			}
+			v.deferrals.add(deferral{l, n, epoch, c.until.Sub(now), queue.Closure{Until: c.until, Class: c.putOff, Reply: c.why}})
 		}
 	}
 	until := now.Add(poll) // the next look at the addresses may change it

@@ -254,7 +254,7 @@ WITH standing AS (
 	CROSS JOIN LATERAL (SELECT coalesce(sum(c.n), 0) AS n FROM enotify.batch_count c WHERE c.batch_id = b.id) o
 	CROSS JOIN LATERAL (SELECT b.state = 'cancelled' OR b.expires_at <= now() AS ends) e
 	CROSS JOIN LATERAL ( -- there may be many: they are counted when it matters
-		SELECT count(*) AS n, count(*) FILTER (WHERE t.class <> 'not_begun' OR t.due_at > now() + interval '10 minutes') AS tried FROM enotify.retry t
+		SELECT count(*) AS n, count(*) FILTER (WHERE t.class <> 'not_begun' OR t.due_at > now() + interval '1 minute') AS tried FROM enotify.retry t
 		WHERE t.batch_id = b.id AND (e.ends OR b.state IN ('sending', 'draining')
 			AND NOT EXISTS (SELECT FROM enotify.batch_domain p WHERE p.batch_id = b.id AND p.intent_seq < p.last_seq))) r
 	CROSS JOIN LATERAL (SELECT CASE WHEN e.ends THEN

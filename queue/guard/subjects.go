@@ -44,7 +44,12 @@ WHERE e.ips IS NOT NULL ` + leftSQL + ` AND (EXISTS (SELECT FROM unnest(e.ips) l
 	WHERE v.client_id = c.id AND v.identity = 'mailfrom' AND v.egress = l.ip AND v.superseded_at IS NULL AND v.valid_until > now()))
    OR EXISTS (SELECT FROM enotify.verdict v JOIN enotify.batch b ON b.client_id = v.client_id
 	WHERE v.client_id = c.id AND v.superseded_at IS NULL AND v.blocks
-	  AND b.state = 'queued' AND b.submitted_at > greatest(v.checked_at, now() - interval '1 minute')))
+	  AND b.state = 'queued' AND b.submitted_at > greatest(v.checked_at - interval '2 seconds', now() - interval '1 minute'))
+   OR EXISTS (SELECT FROM enotify.batch b
+	WHERE b.client_id = c.id AND b.state = 'blocked' AND b.fault = '' AND c.refused_at IS NULL AND NOT EXISTS (
+		SELECT FROM enotify.verdict v LEFT JOIN live l ON l.ip = v.egress
+		WHERE v.client_id = c.id AND v.superseded_at IS NULL AND (v.blocks OR v.result = 'temperror')
+		  AND coalesce(l.pool, '') IN ('', enotify.batch_pool(b.pool, b.priority, b.client_id)))))
 ORDER BY w.priority DESC, w.submitted_at, c.id`
 
 // Unjudged lists the clients that have batches under way and no verdict that
@@ -52,7 +57,9 @@ ORDER BY w.priority DESC, w.submitted_at, c.id`
 // whose batch is next in turn comes first. It also lists a client whose verdict
 // blocks and who has submitted a batch since, so that this batch is blocked at
 // once and says why; within a minute, so that a DNS without an answer is not
-// asked in every round. It leaves out clients that only other nodes than this one can
+// asked in every round (a batch may be committed a little after its submitted_at). And
+// it lists a client with a blocked batch whose pool has no address that blocks any more.
+// It leaves out clients that only other nodes than this one can
 // sign for; node 0 is none.
 func Unjudged(ctx context.Context, db *queue.DB, node int32) ([]queue.Subject, error) {
 	return subjects(ctx, db, node, unjudgedSQL, node)

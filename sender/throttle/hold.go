@@ -3,6 +3,9 @@ package throttle
 import (
 	"slices"
 	"time"
+
+	"enotify/queue"
+	"enotify/sender/bounce"
 )
 
 const (
@@ -70,6 +73,18 @@ func (t *Throttle) Held(name, egress string, now time.Time) time.Time {
 		}
 	}
 	return time.Time{}
+}
+
+// Holding is Held with what the site said; its Class is empty when something may begin.
+func (t *Throttle) Holding(name, egress string, now time.Time) queue.Closure {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := t.sites[name]; s != nil {
+		if i := s.hold(egress); i >= 0 && now.Before(s.holds[i].Until) {
+			return queue.Closure{Until: s.holds[i].Until, Class: queue.SpamBlock, Reply: bounce.Parse(s.holds[i].Reply)}
+		}
+	}
+	return queue.Closure{}
 }
 
 // Halt closes a site until a time, for what is wrong with us and not with its

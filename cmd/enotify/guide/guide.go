@@ -19,7 +19,7 @@ var order = []string{
 	"first-campaign", "before-a-campaign", "going-live", "sql", "http", "messages", "batches", "ready", "events",
 	"spf-blocks", "slow-site", "bad-addresses", "replies", "bounces", "receivers", "dkim", "tls", "unsubscribe",
 	"limits", "windows", "smarthost", "doctor", "monitoring", "console", "privacy", "dead-node", "failover", "databases", "upgrade",
-	"systemd", "containers", "settings", "speed", "development",
+	"addresses", "systemd", "containers", "settings", "speed", "development",
 }
 
 // Topics lists all pages in the order in which they should be read.

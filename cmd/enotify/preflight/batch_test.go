@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -278,6 +279,10 @@ func TestBatchRows(t *testing.T) {
 		{rowCase: rowCase{name: "as ever", row: "warmup", want: pass, change: func(in *preflight.Input) { in.Census.Sendable, in.LargestDay = 4000, 2000 }}},
 		{rowCase: rowCase{name: "a leap", row: "warmup", want: warn, change: func(in *preflight.Input) { in.Census.Sendable, in.LargestDay = 4001, 2000 }}},
 		{rowCase: rowCase{name: "from nothing", row: "warmup", want: warn, change: func(in *preflight.Input) { in.Census.Sendable, in.LargestDay = 4001, 0 }}},
+		{rowCase: rowCase{name: "an address within its day", row: "warmup", want: pass, change: warming(200, false)}},
+		{rowCase: rowCase{name: "an address that is warming up", row: "warmup", want: warn, says: "let the last of them leave in 32 h", change: warming(351, false)}},
+		{rowCase: rowCase{name: "the same beside warm ones", row: "warmup", want: pass, says: "the others leave from warm addresses", change: warming(351, true)}},
+		{rowCase: rowCase{name: "an address that is warming up", row: "eta", want: info, says: "within about 32 h", change: warming(351, false)}},
 	} {
 		change := c.change
 		c.change = func(in *preflight.Input) {
@@ -343,4 +348,15 @@ func limits(policies map[string]throttle.Policy) *throttle.Throttle {
 	t := &throttle.Throttle{}
 	t.SetPolicies(policies)
 	return t
+}
+
+// warming is a campaign of n messages, half of it from an address that may send 100 today,
+// 75 on the next day, and then as many as it likes.
+func warming(n int, spills bool) func(in *preflight.Input) {
+	return func(in *preflight.Input) {
+		in.Census.Sendable = n
+		in.Warming = []preflight.Warming{{
+			Address: netip.MustParseAddr("192.0.2.10"), Step: 1, Steps: 3, Share: 0.5, Left: 100, Next: []int{75}, Ends: 8 * time.Hour, Spills: spills,
+		}}
+	}
 }

@@ -27,6 +27,8 @@ func (in *Input) forecast(r *Report) Finding {
 		p.Own.Domains = in.Waiting()
 	}
 	c := forecast.Simulate(p)
+	until, warming := in.warmingUntil()
+	c.End = max(c.End, until)
 	in.draw(r, c)
 	if c.Late {
 		f.Severity, f.Found = Warn, "At these limits it takes over two months."
@@ -50,6 +52,7 @@ func (in *Input) forecast(r *Report) Finding {
 		}
 		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s in %s, held back by %s", s.Name, figures.Some(s.N, "message"), figures.Estimate(s.End), p.HeldBy(s)))
 	}
+	f.Evidence = append(f.Evidence, warming...)
 	f.Evidence = append(f.Evidence, assumed(p, c)...)
 	if len(c.Sites) > 1 && c.Sites[0].End > 0 {
 		r.Summary.Slowest = c.Sites[0].Name

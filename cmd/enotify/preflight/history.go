@@ -56,6 +56,14 @@ func warmup(in *Input) Finding {
 	default:
 		f.Found = fmt.Sprintf("%s; on the largest day of the last 30 it was %s.", figures.Some(n, "message"), figures.Count(most))
 	}
+	until, said := in.warmingUntil()
+	f.Evidence = said
+	if until > 0 {
+		f.Severity = Warn
+		f.Found += " Addresses of ours are warming up, and let the last of them leave in " + figures.Estimate(until) + "."
+		f.Advice = "Let the batch take so long, or let what is above the limits leave from warm addresses: enotify egress warm ADDRESS --overflow pool, with its --plan or --days."
+		return f
+	}
 	if f.Severity == Warn {
 		f.Advice = "Receivers slow down a sender that suddenly sends much more. Split the batch over several days, each about twice the last, or expect deferrals."
 	}

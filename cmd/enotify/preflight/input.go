@@ -60,6 +60,8 @@ type Input struct {
 	// GmailBulkSince is when the client sent 5,000 messages to Gmail within a day for the
 	// first time; nil: never, as far as is known.
 	GmailBulkSince *time.Time
+	// Warming are the addresses of the batch's pool that are warming up.
+	Warming []Warming
 	// Complaints are the client's rates, in all and by site.
 	Complaints []insight.Complained
 

@@ -47,11 +47,21 @@ func (s *Sources) Campaign(ctx context.Context, what Campaign) (*preflight.Input
 			window = *batch.SendWindow
 		}
 	}
+	if what.ID != 0 && s.Pool == "" {
+		pool, err := s.DB.BatchPool(ctx, what.ID)
+		if err != nil {
+			return nil, err
+		}
+		s.Pool = pool
+	}
 	in, err := s.Client(ctx, what.Batch.From)
 	if err != nil {
 		return nil, err
 	}
 	in.Batch, in.BatchID, in.State = &what.Batch, what.ID, state
+	if in.Warming, err = s.warming(ctx, in.Client, in.Now); err != nil {
+		return nil, err
+	}
 	if in.Plan, err = s.plan(ctx, what, window, state, begun, in); err != nil {
 		return nil, err
 	}

@@ -31,8 +31,11 @@ type Sources struct {
 	// Resolver is the DNS server, HOST:PORT; "" is the system's.
 	Resolver string
 
-	// Egress are the addresses that receivers see; none means the live nodes' addresses.
+	// Egress are the addresses that receivers see; none means those of Pool at live nodes.
 	Egress []string
+	// Pool is the pool of egress addresses; "" is the one that the batch leaves from, and
+	// without a batch those that the client's mail leaves from.
+	Pool string
 	// HELO is our name at EHLO; "" means the live nodes' name.
 	HELO string
 	// MailFrom is the envelope sender; "" is the client's return path, else the
@@ -92,13 +95,14 @@ func (s *Sources) Client(ctx context.Context, from string) (*preflight.Input, er
 		}
 	}
 	s.adopt(nodes)
-	egress, err := s.addresses(nodes)
+	domain := strings.ToLower(from[strings.LastIndexByte(from, '@')+1:])
+	egress, err := s.addresses(ctx, nodes, domain)
 	if err != nil {
 		return nil, err
 	}
 	in := &preflight.Input{
 		Now: time.Now(), DNS: &dns.Resolver{Server: s.Resolver, MaxEntries: maxAnswers}, Egress: egress, Lists: s.Lists,
-		From: from, MailFrom: from, Client: strings.ToLower(from[strings.LastIndexByte(from, '@')+1:]),
+		From: from, MailFrom: from, Client: domain,
 	}
 	if s.DB == nil {
 		in.MailFrom = cmp.Or(s.MailFrom, from)
@@ -202,19 +206,29 @@ func (s *Sources) keysOfNodes(ctx context.Context, in *preflight.Input, c queue.
 	return nil
 }
 
-// addresses are the addresses of --egress, else of the live nodes, with their names.
-func (s *Sources) addresses(nodes []queue.Node) ([]queue.Egress, error) {
+// addresses are the addresses of --egress, else those of the pools at live nodes, with
+// their names.
+func (s *Sources) addresses(ctx context.Context, nodes []queue.Node, domain string) ([]queue.Egress, error) {
 	var egress []queue.Egress
 	add := func(addr netip.Addr, helo string) {
 		if !slices.ContainsFunc(egress, func(e queue.Egress) bool { return e.Addr == addr }) {
 			egress = append(egress, queue.Egress{Addr: addr, HELO: cmp.Or(s.HELO, helo)})
 		}
 	}
-	if len(s.Egress) == 0 {
-		for _, n := range nodes {
-			for _, addr := range n.Egress {
-				add(addr, n.HELO)
-			}
+	if len(s.Egress) == 0 && s.DB != nil && len(nodes) > 0 {
+		pools, err := s.pools(ctx, domain)
+		if err != nil {
+			return nil, err
+		}
+		live, err := s.DB.LiveEgress(ctx, pools)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range live {
+			add(e.Addr, e.HELO)
+		}
+		if len(live) == 0 {
+			return nil, exit.Usagef("no live node has an active address of pool %s: enotify egress list; or say with --egress which addresses receivers see", strings.Join(pools, ", "))
 		}
 	}
 	given, err := settings.Addresses("--egress", s.Egress)
@@ -237,4 +251,13 @@ func (s *Sources) addresses(nodes []queue.Node) ([]queue.Egress, error) {
 		return nil, exit.Usagef("no live node sends from %s: say with --helo which name it gives at EHLO", egress[0].Addr)
 	}
 	return egress, nil
+}
+
+// pools are those of the mail that is looked at; nil are all.
+func (s *Sources) pools(ctx context.Context, domain string) ([]string, error) {
+	if s.Pool != "" {
+		_, err := s.DB.EgressPool(ctx, s.Pool)
+		return []string{s.Pool}, err
+	}
+	return s.DB.ClientPools(ctx, domain)
 }
