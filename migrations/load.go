@@ -123,7 +123,8 @@ func inOrder(names []string, byName map[string]object) (ordered []object, err er
 		o, ok := byName[name]
 		switch {
 		case !ok:
-			return fmt.Errorf("functions/%s.sql: it comes after %s, but there is no functions/%s.sql", neededBy, name, name)
+			return fmt.Errorf("functions/%s.sql: it comes after %s, but there is no functions/%s.sql", neededBy, name,
+				name)
 		case state[name] == visiting:
 			return fmt.Errorf("functions/%s.sql: it comes after itself, by way of %s", name, neededBy)
 		case state[name] == visited:

@@ -102,7 +102,8 @@ func TestUpAppliesWhatIsMissing(t *testing.T) {
 	if diff := cmp.Diff([]string{"001_one"}, mustUp(t, conn, old)); diff != "" {
 		t.Errorf("applied (-want +got):\n%s", diff)
 	}
-	now := files("001_one", `never again`, "002_two", `CREATE TABLE enotify.two ()`, "003_three", `DROP TABLE enotify.two`)
+	now := files("001_one", `never again`, "002_two", `CREATE TABLE enotify.two ()`, "003_three",
+		`DROP TABLE enotify.two`)
 	if diff := cmp.Diff([]string{"002_two", "003_three"}, mustUp(t, conn, now)); diff != "" {
 		t.Errorf("applied (-want +got):\n%s", diff)
 	}
@@ -201,7 +202,8 @@ func TestUpRefusesBadNames(t *testing.T) {
 		"no name":     files("001", ""),
 		"same number": files("001_a", "", "001_b", ""),
 	} {
-		if _, err := upgrade.UpFS(t.Context(), conn, fsys); err == nil || !strings.Contains(err.Error(), "want the name 00") {
+		if _, err := upgrade.UpFS(t.Context(), conn, fsys); err == nil ||
+			!strings.Contains(err.Error(), "want the name 00") {
 			t.Errorf("%s: got %v, want the name that is expected", name, err)
 		}
 	}
@@ -217,7 +219,8 @@ func TestHash(t *testing.T) {
 		"one less":         files("001_a", "x"),
 		"run together":     files("001_a", "x002_by"),
 		"a function":       files("001_a", "x", "002_b", "y", "functions/f", "CREATE OR REPLACE FUNCTION enotify.f()"),
-		"another function": files("001_a", "x", "002_b", "y", "functions/f", "CREATE OR REPLACE FUNCTION enotify.f(int)"),
+		"another function": files("001_a", "x", "002_b", "y", "functions/f",
+			"CREATE OR REPLACE FUNCTION enotify.f(int)"),
 	} {
 		h, err := migrations.HashFS(fsys)
 		if err != nil {

@@ -100,7 +100,8 @@ func TestShapesChange(t *testing.T) {
 				WHERE pronamespace = 'enotify'::regnamespace`); got != test.variants {
 				t.Errorf("functions: got %s, want %s", got, test.variants)
 			}
-			for role, want := range map[string]string{"enotify_app": "double twice", operators: test.grants, "public": ""} {
+			for role, want := range map[string]string{"enotify_app": "double twice", operators: test.grants,
+				"public": ""} {
 				if got := granted(t, conn, role); got != want {
 					t.Errorf("%s may use %q, want %q", role, got, want)
 				}

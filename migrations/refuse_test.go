@@ -72,7 +72,8 @@ func TestUpRefusesOtherEncodings(t *testing.T) {
 	for _, encoding := range []string{"SQL_ASCII", "LATIN1"} {
 		conn := connect(t, database(t, `ENCODING '`+encoding+`' LC_COLLATE 'C' LC_CTYPE 'C'`))
 		_, err := migrations.Up(t.Context(), conn)
-		want := "migrate: database " + conn.Config().Database + " has the encoding " + encoding + ", enotify needs UTF8: " +
+		want := "migrate: database " + conn.Config().Database + " has the encoding " + encoding +
+			", enotify needs UTF8: " +
 			"CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0, and name that one in the database URL"
 		if err == nil || err.Error() != want {
 			t.Errorf("%s: got error %v, want %q", encoding, err, want)
@@ -117,7 +118,8 @@ func TestDomainsInOtherLocales(t *testing.T) {
 			if got := query[string](t, conn, `SELECT enotify.mailbox($1)`, address); got != want {
 				t.Errorf("%s: %s: got %s, want %s", options, address, got, want)
 			}
-			if got := query[string](t, conn, `SELECT coalesce(enotify.mailbox_problem(enotify.mailbox($1)), '')`, address); got != "" {
+			if got := query[string](t, conn, `SELECT coalesce(enotify.mailbox_problem(enotify.mailbox($1)), '')`,
+				address); got != "" {
 				t.Errorf("%s: %s: got the problem %q, want none", options, address, got)
 			}
 		}

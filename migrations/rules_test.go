@@ -105,7 +105,8 @@ func TestStandardConformingStringsOff(t *testing.T) {
 			concat_ws('|', m, enotify.mailbox(m), enotify.mailbox_problem(enotify.mailbox(m))), ' ; ' ORDER BY n)
 		FROM unnest($1::text[]) WITH ORDINALITY AS a (m, n)`
 	addresses := []string{"ada@b.example", " Ada.L+menu@B.EXAMPLE\r\n", "a..b@c.example", "x@bücher.example",
-		"x@bücher。example", `"a b"@c.example`, "a b@c.example", "x@[192.0.2.1]", "x@1.2.3", "x@-a.example", "x@a.example.",
+		"x@bücher。example", `"a b"@c.example`, "a b@c.example", "x@[192.0.2.1]", "x@1.2.3", "x@-a.example",
+		"x@a.example.",
 		"a@b@c.example", "as@d", `a\b@c.example`, `"\""@c.example`, "a\x01@c.example", "\u00a0a@b.example\ufeff",
 		"日本@日本.example", "xsy@a.example", "\u200b'x@b.example", "x\u200b@b.example", "<a@b.example>,", "#NAME?",
 		`=HYPERLINK("mailto:a@b.example","A")`}

@@ -160,7 +160,8 @@ func checkServer(version string) error {
 	digits := strings.IndexFunc(version+".", func(r rune) bool { return r < '0' || r > '9' })
 	major, err := strconv.Atoi(version[:digits])
 	if err != nil {
-		return fmt.Errorf("the server calls its version %q: enotify needs PostgreSQL %d or newer", version, OldestPostgres)
+		return fmt.Errorf("the server calls its version %q: enotify needs PostgreSQL %d or newer", version,
+			OldestPostgres)
 	}
 	if major < OldestPostgres {
 		return fmt.Errorf("the server is PostgreSQL %s: enotify needs version %d or newer", version, OldestPostgres)

@@ -210,10 +210,12 @@ func run(ctx context.Context, tx pgx.Tx, file, sql string) error {
 		return err
 	}
 	if at.Position > 0 {
-		file = fmt.Sprintf("%s, line %d", file, 1+strings.Count(string([]rune(sql)[:at.Position-1]), "\n")) // Position counts characters from 1
+		// Position counts characters from 1
+		file = fmt.Sprintf("%s, line %d", file, 1+strings.Count(string([]rune(sql)[:at.Position-1]), "\n"))
 	}
 	text := file + ": " + at.Message
-	if isCode(err, "42P01", "42703", "42883", "42P16") { // undefined_table, _column, _function, invalid_table_definition
+	// undefined_table, _column, _function, invalid_table_definition
+	if isCode(err, "42P01", "42703", "42883", "42P16") {
 		text += "; another version of enotify made this schema, with other tables: use that version, " +
 			"or DROP SCHEMA enotify CASCADE, which deletes it with all batches, then run enotify migrate"
 	}

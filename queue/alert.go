@@ -44,7 +44,8 @@ const (
 
 // AlertKinds are all of them.
 var AlertKinds = []string{
-	AlertAuthRejected, AlertClientBlocked, AlertSpamBlock, AlertSmarthost, AlertContent, AlertComplaints, AlertDurability, AlertWentBack,
+	AlertAuthRejected, AlertClientBlocked, AlertSpamBlock, AlertSmarthost, AlertContent, AlertComplaints,
+	AlertDurability, AlertWentBack,
 	AlertWebhook, AlertNodeBarred, AlertStalled, AlertTLSReports,
 }
 

@@ -142,7 +142,8 @@ func audit(ctx context.Context, tx pgx.Tx, batches []int64) ([]Audit, error) {
 	var id int64
 	var state string
 	var n int
-	if _, err := pgx.ForEachRow(rows, []any{&id, &state, &n}, func() error { kept[id].States[state] = n; return nil }); err != nil {
+	if _, err := pgx.ForEachRow(rows, []any{&id, &state, &n},
+		func() error { kept[id].States[state] = n; return nil }); err != nil {
 		return nil, err
 	}
 	for i, s := range found {
@@ -181,7 +182,8 @@ func (a *Audit) compare(s Status) {
 		n  int
 	}{{"counts", byCount}, {"rows", byRow}} {
 		if sum.n != s.Total {
-			a.Problems = append(a.Problems, fmt.Sprintf("the %s of all states add up to %d, but %d recipients were sealed", sum.of, sum.n, s.Total))
+			a.Problems = append(a.Problems,
+				fmt.Sprintf("the %s of all states add up to %d, but %d recipients were sealed", sum.of, sum.n, s.Total))
 		}
 	}
 }

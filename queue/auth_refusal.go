@@ -196,14 +196,16 @@ func weigh(ctx context.Context, tx pgx.Tx, client int32, since time.Time) (*Aler
 			return nil, err
 		}
 		a.Kind, a.Site = AlertAuthRejected, latest.Site
-		a.Text = fmt.Sprintf("%s refuses mail of %s as not authorised (%s); the guard looks at its record again", latest.Site, domain, latest.Code)
+		a.Text = fmt.Sprintf("%s refuses mail of %s as not authorised (%s); the guard looks at its record again",
+			latest.Site, domain, latest.Code)
 	}
 	return &a, raise(ctx, tx, a)
 }
 
 // evidence is the sites that refuse enough of a client's mail to block its
 // batches, and how many messages they refused; none when that is not enough.
-func evidence(ctx context.Context, tx pgx.Tx, client int32, said []refusedBy) (against []refusedBy, hits int, err error) {
+func evidence(ctx context.Context, tx pgx.Tx, client int32, said []refusedBy) (against []refusedBy, hits int,
+	err error) {
 	needed := refusedLeast
 	enough := func(sites []refusedBy) bool {
 		hits = 0
@@ -226,7 +228,8 @@ func evidence(ctx context.Context, tx pgx.Tx, client int32, said []refusedBy) (a
 	var most []refusedBy
 	for _, s := range against {
 		var taken int
-		if err := tx.QueryRow(ctx, takenThereSQL, client, s.Site, s.FirstAt, (refusedThere-1)*s.Hits+1).Scan(&taken); err != nil {
+		if err := tx.QueryRow(ctx, takenThereSQL, client, s.Site, s.FirstAt,
+			(refusedThere-1)*s.Hits+1).Scan(&taken); err != nil {
 			return nil, 0, err
 		}
 		if taken <= (refusedThere-1)*s.Hits {
@@ -243,7 +246,8 @@ func evidence(ctx context.Context, tx pgx.Tx, client int32, said []refusedBy) (a
 func refusedWhy(domain string, said []refusedBy) string {
 	const shown = 3
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d sites refuse mail of %s as not authorised, though the guard had found nothing wrong: ", len(said), domain)
+	fmt.Fprintf(&b, "%d sites refuse mail of %s as not authorised, though the guard had found nothing wrong: ",
+		len(said), domain)
 	for i, s := range said {
 		if i == shown {
 			break

@@ -24,14 +24,16 @@ func unauthorised(ctx context.Context, m queue.Message) queue.Outcome {
 		return queuetest.Deliver(ctx, m)
 	}
 	return queue.Outcome{State: queue.Bounced, Class: queue.AuthRejected, Site: m.Domain, Host: "mx." + m.Domain,
-		Reply: queue.Reply{Code: 550, Enhanced: "5.7.26", Text: "unauthenticated mail from town.example to <" + m.Address + ">"}}
+		Reply: queue.Reply{Code: 550, Enhanced: "5.7.26", Text: "unauthenticated mail from town.example to <" +
+			m.Address + ">"}}
 }
 
 // judgeNow is one look of the guard at the client; each record is its own.
 func judgeNow(f *queuetest.Fixture, result, record string) queue.Judgement {
 	f.Helper()
 	j, err := f.DB.Judge(f.Context(), queue.Subject{ClientID: 1}, []queue.Verdict{{
-		Identity: "mailfrom", Domain: "town.example", Egress: queuetest.Egress, Result: result, Blocks: result == "fail", Record: record, Explanation: "so says the test", ValidFor: time.Hour,
+		Identity: "mailfrom", Domain: "town.example", Egress: queuetest.Egress, Result: result,
+		Blocks: result == "fail", Record: record, Explanation: "so says the test", ValidFor: time.Hour,
 	}})
 	if err != nil {
 		f.Fatal(err)
@@ -77,7 +79,8 @@ func alerts(f *queuetest.Fixture, during func()) (heard []queue.Alert) {
 			f.Fatalf("alert %s: %v, want a number and a kind", n.Payload, err)
 		}
 		var a queue.Alert
-		if err := f.Conn.QueryRow(f.Context(), `SELECT kind, coalesce(client, ''), coalesce(batch_id, 0), site, text, next FROM enotify.alert WHERE id = $1`, told.ID).
+		if err := f.Conn.QueryRow(f.Context(),
+			`SELECT kind, coalesce(client, ''), coalesce(batch_id, 0), site, text, next FROM enotify.alert WHERE id = $1`, told.ID).
 			Scan(&a.Kind, &a.Client, &a.Batch, &a.Site, &a.Text, &a.Next); err != nil {
 			f.Fatalf("alert %d: %v", told.ID, err)
 		}
@@ -99,7 +102,8 @@ func TestRefusalAsksTheGuard(t *testing.T) {
 	s := f.Server("n1", unauthorised)
 	s.Alerted = func(a queue.Alert) { mu.Lock(); told = append(told, a); mu.Unlock() }
 	heard := alerts(f, func() { serveAlone(f, s) })
-	want := []queue.Alert{{Kind: queue.AlertAuthRejected, Client: "town.example", Batch: 1, Site: "no.example", Next: "enotify spf check town.example",
+	want := []queue.Alert{{Kind: queue.AlertAuthRejected, Client: "town.example", Batch: 1, Site: "no.example",
+		Next: "enotify spf check town.example",
 		Text: "no.example refuses mail of town.example as not authorised (550 5.7.26); the guard looks at its record again"}}
 	if diff := cmp.Diff(want, heard); diff != "" {
 		t.Errorf("alerts (-want +got):\n%s", diff)
@@ -111,7 +115,9 @@ func TestRefusalAsksTheGuard(t *testing.T) {
 		t.Error("the verdict is good still, want it to be asked again")
 	}
 	// twenty refusals, but all at one site
-	if got, want := queuetest.Query[string](f, `SELECT format('%s: %s refused at %s', b.state, a.hits, a.site) FROM enotify.batch b, enotify.auth_refusal a`), "done: 20 refused at no.example"; got != want {
+	if got, want := queuetest.Query[string](f,
+		`SELECT format('%s: %s refused at %s', b.state, a.hits, a.site) FROM enotify.batch b, enotify.auth_refusal a`),
+		"done: 20 refused at no.example"; got != want {
 		t.Errorf("batch: got %q, want %q", got, want)
 	}
 	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.suppression`); got != 0 {
@@ -133,24 +139,28 @@ func TestRefusalsAtTwoSitesBlockTheClient(t *testing.T) {
 			f.Enqueue("menu", 20, "no1.example", "no2.example", "yes.example")
 			heard := alerts(f, func() { serveAlone(f, f.Server("n1", unauthorised)) })
 			if !slices.ContainsFunc(heard, func(a queue.Alert) bool {
-				return cmp.Equal(a, queue.Alert{Kind: queue.AlertClientBlocked, Client: "town.example", Batch: 1, Next: "enotify batch show 1"}, cmpopts.IgnoreFields(queue.Alert{}, "Text"))
+				return cmp.Equal(a, queue.Alert{Kind: queue.AlertClientBlocked, Client: "town.example", Batch: 1,
+					Next: "enotify batch show 1"}, cmpopts.IgnoreFields(queue.Alert{}, "Text"))
 			}) {
 				t.Errorf("alerts: got %+v, want one that the client is blocked", heard)
 			}
 			late := f.Enqueue("late", 3, "yes.example")
 			judgeNow(f, "pass", "v=spf1 mx -all")
 			serveAlone(f, f.Server("n2", unauthorised))
-			if got := queuetest.Query[string](f, `SELECT string_agg(state::text, ' ' ORDER BY id) FROM enotify.batch WHERE finished_at IS NULL`); !strings.HasSuffix(got, "blocked") {
+			if got := queuetest.Query[string](f,
+				`SELECT string_agg(state::text, ' ' ORDER BY id) FROM enotify.batch WHERE finished_at IS NULL`); !strings.HasSuffix(got, "blocked") {
 				t.Errorf("batches after a pass: got %s, want the late one blocked", got)
 			}
 			reason := queuetest.Query[string](f, `SELECT reason FROM enotify.batch WHERE id = $1`, late)
-			for _, want := range []string{"2 sites refuse mail of town.example", "no1.example (", "550 5.7.26 unauthenticated mail", "enotify client zone town.example", "enotify batch resume"} {
+			for _, want := range []string{"2 sites refuse mail of town.example", "no1.example (",
+				"550 5.7.26 unauthenticated mail", "enotify client zone town.example", "enotify batch resume"} {
 				if !strings.Contains(reason, want) {
 					t.Errorf("reason: got %q, want %q in it", reason, want)
 				}
 			}
 			// nobody else is held up
-			other := queuetest.Query[int64](f, `SELECT enotify.enqueue('o', 'info@city.example', 's', 't', '{x@a.example}')`)
+			other := queuetest.Query[int64](f,
+				`SELECT enotify.enqueue('o', 'info@city.example', 's', 't', '{x@a.example}')`)
 			f.Exec(`INSERT INTO enotify.verdict (client_id, identity, domain, egress, result, blocks, valid_until) VALUES (2, 'mailfrom', 'city.example', '192.0.2.1', 'pass', false, now() + interval '1 day')`)
 			serveAlone(f, f.Server("n3", queuetest.Deliver))
 			if got, want := f.States(other), map[string]int{"delivered": 1}; !cmp.Equal(got, want) {
@@ -224,7 +234,9 @@ func TestRefusalsThatBlockNobody(t *testing.T) {
 			if got := queuetest.Query[bool](f, `SELECT refused_at IS NOT NULL FROM enotify.client`); got != c.blocked {
 				t.Errorf("client blocked: got %v, want %v", got, c.blocked)
 			}
-			if got := queuetest.Query[bool](f, `SELECT valid_until <= now() FROM enotify.verdict WHERE superseded_at IS NULL`); got != c.guard && !c.blocked {
+			if got := queuetest.Query[bool](f,
+				`SELECT valid_until <= now() FROM enotify.verdict WHERE superseded_at IS NULL`); got != c.guard &&
+				!c.blocked {
 				t.Errorf("the guard was asked: got %v, want %v", got, c.guard)
 			}
 			if c.blocked {
@@ -249,7 +261,8 @@ func TestGuardExplainsTheRefusals(t *testing.T) {
 	serveAlone(f, f.Server("n1", unauthorised))
 	late := f.Enqueue("late", 3, "yes.example")
 	judgeNow(f, "fail", "v=spf1 -all")
-	if got, want := queuetest.Query[string](f, `SELECT state || ': ' || reason FROM enotify.batch WHERE id = $1`, late), "blocked: SPF fail for town.example from 192.0.2.1: so says the test"; got != want {
+	if got, want := queuetest.Query[string](f, `SELECT state || ': ' || reason FROM enotify.batch WHERE id = $1`,
+		late), "blocked: SPF fail for town.example from 192.0.2.1: so says the test"; got != want {
 		t.Errorf("batch %d after %d: got %q, want %q", late, batch, got, want)
 	}
 	judgeNow(f, "pass", "v=spf1 mx -all")
@@ -272,7 +285,8 @@ func TestRefusalsOfAnotherSpell(t *testing.T) {
 	one := f.Server("n2", unauthorised)
 	one.MaxInFlight = 1 // two writers may record the second refusal before the first, which is then not counted
 	serveAlone(f, one)
-	if got, want := queuetest.Query[string](f, `SELECT string_agg(site || ' ' || hits, ',') FROM enotify.auth_refusal`), "no2.example 2"; got != want {
+	if got, want := queuetest.Query[string](f,
+		`SELECT string_agg(site || ' ' || hits, ',') FROM enotify.auth_refusal`), "no2.example 2"; got != want {
 		t.Errorf("refusals: got %q, want %q", got, want)
 	}
 	if got := queuetest.Query[bool](f, `SELECT refused_at IS NULL FROM enotify.client`); !got {
@@ -284,7 +298,8 @@ func TestRefusalsOfAnotherSpell(t *testing.T) {
 func TestRaise(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
-	long := queue.Alert{Kind: queue.AlertSpamBlock, Site: "google", Text: strings.Repeat("\x01", 5000), Next: "enotify destination show google"}
+	long := queue.Alert{Kind: queue.AlertSpamBlock, Site: "google", Text: strings.Repeat("\x01", 5000),
+		Next: "enotify destination show google"}
 	heard := alerts(f, func() {
 		if err := f.DB.Raise(t.Context(), long); err != nil {
 			t.Fatal(err)

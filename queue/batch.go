@@ -55,8 +55,10 @@ type Count struct {
 // Counts lists all states in the order in which a recipient goes through them.
 func (s Status) Counts() []Count {
 	return []Count{
-		{Pending, s.Pending}, {Sending, s.Sending}, {Deferred, s.Deferred}, {Delivered, s.Delivered}, {Bounced, s.Bounced},
-		{Suppressed, s.Suppressed}, {Invalid, s.Invalid}, {Expired, s.Expired}, {Unknown, s.Unknown}, {Cancelled, s.Cancelled},
+		{Pending, s.Pending}, {Sending, s.Sending}, {Deferred, s.Deferred}, {Delivered, s.Delivered},
+		{Bounced, s.Bounced},
+		{Suppressed, s.Suppressed}, {Invalid, s.Invalid}, {Expired, s.Expired}, {Unknown, s.Unknown},
+		{Cancelled, s.Cancelled},
 	}
 }
 

@@ -83,8 +83,9 @@ func TestNodeTreatsRepliesByTheTable(t *testing.T) {
 	t.Parallel()
 	exceptions := map[string]queue.Outcome{
 		"greylisted": {Class: queue.Throttled, Treatment: queue.Treatment{Requeues: true}},
-		"forwarder":  {Class: queue.NoSuchUser, Treatment: queue.Treatment{Final: true, Counts: true, Suppresses: queue.OnceRepeated}},
-		"relay":      {Class: queue.AuthRejected, Treatment: queue.Treatment{Final: true, Counts: true}},
+		"forwarder": {Class: queue.NoSuchUser,
+			Treatment: queue.Treatment{Final: true, Counts: true, Suppresses: queue.OnceRepeated}},
+		"relay": {Class: queue.AuthRejected, Treatment: queue.Treatment{Final: true, Counts: true}},
 	}
 	outcomes := map[string]queue.Outcome{}
 	for _, c := range queue.Classes() {
@@ -92,7 +93,8 @@ func TestNodeTreatsRepliesByTheTable(t *testing.T) {
 			continue
 		}
 		for _, code := range []int{450, 550} {
-			outcomes[strings.ReplaceAll(fmt.Sprintf("%s-%d.example", c, code), "_", "-")] = queue.Outcome{Class: c, Reply: queue.Reply{Code: code}}
+			outcomes[strings.ReplaceAll(fmt.Sprintf("%s-%d.example", c, code), "_", "-")] = queue.Outcome{Class: c,
+				Reply: queue.Reply{Code: code}}
 		}
 	}
 	for name, o := range exceptions {
@@ -117,12 +119,14 @@ func TestNodeTreatsRepliesByTheTable(t *testing.T) {
 
 	for domain, o := range outcomes {
 		does := o.Treated()
-		want := effects{State: string(o.State), Counted: does.Counts, Logged: true, Guard: does.AsksGuard, Scored: does.Suppresses.Replies > 1}
+		want := effects{State: string(o.State), Counted: does.Counts, Logged: true, Guard: does.AsksGuard,
+			Scored: does.Suppresses.Replies > 1}
 		if does.Suppresses.Replies == 1 && o.State == queue.Bounced {
 			want.Suppressed = string(o.Class)
 		}
 		var got effects
-		if err := f.Conn.QueryRow(t.Context(), effectsSQL, batch, "u@"+domain).Scan(&got.State, &got.Counted, &got.Logged, &got.Suppressed, &got.Scored, &got.Guard); err != nil {
+		if err := f.Conn.QueryRow(t.Context(), effectsSQL, batch, "u@"+domain).Scan(&got.State, &got.Counted,
+			&got.Logged, &got.Suppressed, &got.Scored, &got.Guard); err != nil {
 			t.Fatalf("%s: %v", domain, err)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -149,21 +153,25 @@ func TestSchemaTreatsClassesByTheTable(t *testing.T) {
 			t.Errorf("requeue of %s: got %v, want it possible: %v", c, err, does.Requeues)
 		}
 
-		_, err = f.Conn.Exec(t.Context(), `INSERT INTO enotify.suppression (address, cause) VALUES ('u@gone.example', $1)`, string(c))
+		_, err = f.Conn.Exec(t.Context(),
+			`INSERT INTO enotify.suppression (address, cause) VALUES ('u@gone.example', $1)`, string(c))
 		if got := err == nil; got != (does.Suppresses.Replies > 0) {
 			t.Errorf("suppression for %s: got %v, want it possible: %v", c, err, does.Suppresses.Replies > 0)
 		}
 		if err == nil {
-			if got := queuetest.Query[string](f, `SELECT coalesce(class::text, '') FROM enotify.suppressed('u@gone.example', 1)`); got != string(c) {
+			if got := queuetest.Query[string](f,
+				`SELECT coalesce(class::text, '') FROM enotify.suppressed('u@gone.example', 1)`); got != string(c) {
 				t.Errorf("class of what is suppressed for %s: got %q", c, got)
 			}
 			f.Exec(`DELETE FROM enotify.suppression`)
 		}
 
-		f.Exec(`UPDATE enotify.retry SET class = $1::text::enotify.reply_class, due_at = now() + interval '1 hour'`, string(c))
+		f.Exec(`UPDATE enotify.retry SET class = $1::text::enotify.reply_class, due_at = now() + interval '1 hour'`,
+			string(c))
 		f.Exec(`SELECT enotify.forget_learned('mx.example')`)
 		if got := queuetest.Query[bool](f, `SELECT due_at <= now() FROM enotify.retry`); got != does.HoldsEgress {
-			t.Errorf("due at once when the block of a site is forgotten, after %s: got %v, want %v", c, got, does.HoldsEgress)
+			t.Errorf("due at once when the block of a site is forgotten, after %s: got %v, want %v", c, got,
+				does.HoldsEgress)
 		}
 	}
 }

@@ -225,7 +225,8 @@ func (db *DB) SetClient(ctx context.Context, name string, change ClientChange) (
 		if _, err := tx.Exec(ctx, lockNamedSQL, domain); err != nil {
 			return AsRefusal(err)
 		}
-		tag, err := tx.Exec(ctx, setClientSQL, domain, change.ReturnPath, change.Selectors, mode, bounceDomain, change.AutoSubmitted, change.Precedence, change.FromSPF, change.MaxPriority, change.Pool)
+		tag, err := tx.Exec(ctx, setClientSQL, domain, change.ReturnPath, change.Selectors, mode, bounceDomain,
+			change.AutoSubmitted, change.Precedence, change.FromSPF, change.MaxPriority, change.Pool)
 		if err == nil && tag.RowsAffected() == 0 {
 			return unregistered(domain)
 		}
@@ -253,7 +254,8 @@ FROM enotify.client c WHERE c.domain = $1 FOR UPDATE`
 
 // perBatch are the tables without a foreign key to batch, which would cost
 // time for every recipient. The counts follow from the outcomes, by trigger.
-var perBatch = []string{"outcome", "retry", "attempt", "batch_domain", "recipient", "recipient_in", "batch_count", "report"}
+var perBatch = []string{"outcome", "retry", "attempt", "batch_domain", "recipient", "recipient_in", "batch_count",
+	"report"}
 
 // RemoveClient unregisters a client, with its logins, verdicts and
 // suppressions. Its batches are removed only withBatches, and only when all have

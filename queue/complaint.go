@@ -112,7 +112,8 @@ func complained(ctx context.Context, tx pgx.Tx, batch int64, domain string) (*Al
 	if _, err := tx.Exec(ctx, setComplaintLevelSQL, client, worst.Level()); err != nil {
 		return nil, fmt.Errorf("complaints about mail of %s: %w", domain, err)
 	}
-	a := Alert{Kind: AlertComplaints, Client: domain, Batch: batch, Next: fmt.Sprintf("enotify bounce report --client %s", domain)}
+	a := Alert{Kind: AlertComplaints, Client: domain, Batch: batch,
+		Next: fmt.Sprintf("enotify bounce report --client %s", domain)}
 	limit := "0.1 %: Gmail and Yahoo put such mail into the spam folder"
 	if worst.Level() == ComplaintsBlock {
 		limit = "0.3 %: Gmail and Yahoo turn such mail away"

@@ -18,7 +18,9 @@ import (
 // is not here is an internal one: add it only if an application may call it
 // with whatever it likes.
 var appFunctions = []string{
-	"a_labels", "add_attachment", "add_recipients", "bare_mailbox", "batch_page", "create_batch", "enqueue", "events", "invisible", "keep_ready", "last_event", "mailbox", "mailbox_problem", "my_clients", "my_login", "punycode", "replace_content", "submit_batch", "unseen",
+	"a_labels", "add_attachment", "add_recipients", "bare_mailbox", "batch_page", "create_batch", "enqueue", "events",
+	"invisible", "keep_ready", "last_event", "mailbox", "mailbox_problem", "my_clients", "my_login", "punycode",
+	"replace_content", "submit_batch", "unseen",
 }
 
 // confined is a login of town.example alone, beside city.example and its
@@ -30,13 +32,15 @@ func confined(t *testing.T) (f *queuetest.Fixture, app *pgx.Conn) {
 	f.Exec(`INSERT INTO enotify.client_login SELECT id, 'somebody_else' FROM enotify.client WHERE domain = 'city.example'`)
 	f.Exec(`SELECT enotify.enqueue('foreign', 'info@city.example', 'Secret subject', 'Secret', '{secret@a.example,b@a.example,c@a.example}')`)
 	app = queuetest.Connect(t, queuetest.Login(t, f.URL, "enotify_app"))
-	f.Exec(`INSERT INTO enotify.client_login SELECT id, $1 FROM enotify.client WHERE domain = 'town.example'`, app.Config().User)
+	f.Exec(`INSERT INTO enotify.client_login SELECT id, $1 FROM enotify.client WHERE domain = 'town.example'`,
+		app.Config().User)
 	return f, app
 }
 
 func names(f *queuetest.Fixture, sql string, args ...any) []string {
 	f.Helper()
-	return queuetest.Query[[]string](f, `SELECT coalesce(array_agg(DISTINCT name ORDER BY name), '{}') FROM (`+sql+`) AS s (name)`, args...)
+	return queuetest.Query[[]string](f, `SELECT coalesce(array_agg(DISTINCT name ORDER BY name), '{}') FROM (`+sql+
+		`) AS s (name)`, args...)
 }
 
 // What an application login may execute, read and write is this, and no more.
@@ -48,7 +52,8 @@ func TestApplicationLoginMayDoNoMore(t *testing.T) {
 		SELECT proname::text FROM pg_proc WHERE pronamespace = 'enotify'::regnamespace AND has_function_privilege($1, oid, 'EXECUTE')`, login)); diff != "" {
 		t.Errorf("functions (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"alert", "batch_status", "delivery", "ready", "schema_function", "schema_version"}, names(f, `
+	if diff := cmp.Diff([]string{"alert", "batch_status", "delivery", "ready", "schema_function", "schema_version"},
+		names(f, `
 		SELECT relname::text FROM pg_class WHERE relnamespace = 'enotify'::regnamespace AND relkind IN ('r', 'v', 'm', 'p', 'f', 'S')
 		AND CASE relkind WHEN 'S' THEN has_sequence_privilege($1, oid, 'USAGE, SELECT, UPDATE') ELSE has_table_privilege($1, oid, 'SELECT') OR has_any_column_privilege($1, oid, 'SELECT') END`, login)); diff != "" {
 		t.Errorf("readable (-want +got):\n%s", diff)
@@ -115,9 +120,11 @@ func TestApplicationLoginStaysInside(t *testing.T) {
 		{`INSERT INTO enotify.recipient_in (batch_id, address) VALUES (NULL, 'x@a.example')`, "null value in column"},
 		{`INSERT INTO enotify.recipient_in (batch_id, address, owner) VALUES (1, 'x@a.example', 10)`, denied},
 		{`INSERT INTO enotify.recipient_in (batch_id, address) VALUES (1, 'x@a.example') RETURNING owner`, denied},
-		{`SELECT enotify.create_batch('long', 'info@town.example', repeat('s', 10000000))`, `the subject has 10000000 characters, where 900 are allowed`},
+		{`SELECT enotify.create_batch('long', 'info@town.example', repeat('s', 10000000))`,
+			`the subject has 10000000 characters, where 900 are allowed`},
 		{`SELECT enotify.create_batch(repeat('k', 201), 'info@town.example', 's')`, `the idem_key has 201 characters`},
-		{`SELECT enotify.create_batch('p', 'info@town.example', 's', list_unsubscribe => 'javascript:alert(1)')`, `list_unsubscribe is no https: or mailto: URI`},
+		{`SELECT enotify.create_batch('p', 'info@town.example', 's', list_unsubscribe => 'javascript:alert(1)')`,
+			`list_unsubscribe is no https: or mailto: URI`},
 	} {
 		refusedBy(t, app, try[0], try[1])
 	}
@@ -145,7 +152,8 @@ func TestShadowsAreNotSeen(t *testing.T) {
 			t.Fatalf("%s: %v", sql, err)
 		}
 	}
-	refusedBy(t, app, `SELECT enotify.create_batch('k', 'info@city.example', 's')`, "client city.example is tied to somebody_else, and you are ")
+	refusedBy(t, app, `SELECT enotify.create_batch('k', 'info@city.example', 's')`,
+		"client city.example is tied to somebody_else, and you are ")
 	refusedBy(t, app, `SELECT enotify.submit_batch(1)`, "no batch 1 of yours")
 	var seen int
 	if err := app.QueryRow(t.Context(), `SELECT count(*) FROM enotify.delivery`).Scan(&seen); err != nil || seen != 0 {
@@ -184,7 +192,8 @@ func TestViewsDoNotLeak(t *testing.T) {
 	if text := strings.Join(plan, "\n"); strings.Contains(text, "secret") || strings.Contains(text, "Secret") {
 		t.Errorf("the plan tells what the view hides:\n%s", text)
 	}
-	if got := queuetest.Query[[]string](f, `SELECT coalesce(array_agg(attname::text), '{}') FROM pg_stats WHERE schemaname = 'enotify' AND has_table_privilege($1, 'pg_statistic', 'SELECT')`, app.Config().User); len(got) > 0 {
+	if got := queuetest.Query[[]string](f,
+		`SELECT coalesce(array_agg(attname::text), '{}') FROM pg_stats WHERE schemaname = 'enotify' AND has_table_privilege($1, 'pg_statistic', 'SELECT')`, app.Config().User); len(got) > 0 {
 		t.Errorf("statistics are readable: %v", got)
 	}
 
@@ -227,19 +236,25 @@ func TestNoFieldTakesALineEnd(t *testing.T) {
 	t.Parallel()
 	f, app := confined(t)
 	harmless := map[string]bool{ // not a header
-		"create_batch.body_text": true, "create_batch.body_html": true, "enqueue.body_text": true, "enqueue.body_html": true,
+		"create_batch.body_text": true, "create_batch.body_html": true, "enqueue.body_text": true,
+		"enqueue.body_html":         true,
 		"replace_content.body_text": true, "replace_content.body_html": true,
 		"create_batch.idem_key": true, "enqueue.idem_key": true,
-		"mailbox.address": true, "bare_mailbox.address": true, "invisible.m": true, "mailbox_problem.m": true, "a_labels.domain": true, "punycode.label": true, // text in, text out
-		"create_batch.reply_to": true, "enqueue.reply_to": true, "create_batch.from_address": true, "enqueue.from_address": true, // trimmed, and looked at below
-		"enqueue.addresses": true, "add_recipients.addresses": true, // invalid recipients
+		// text in, text out
+		"mailbox.address": true, "bare_mailbox.address": true, "invisible.m": true, "mailbox_problem.m": true,
+		"a_labels.domain": true, "punycode.label": true,
+		// trimmed, and looked at below
+		"create_batch.reply_to": true, "enqueue.reply_to": true, "create_batch.from_address": true,
+		"enqueue.from_address": true,
+		"enqueue.addresses":    true, "add_recipients.addresses": true, // invalid recipients
 	}
 	var draft int64
 	if err := app.QueryRow(t.Context(), `SELECT enotify.create_batch('draft', 'info@town.example', 's', 't')`).Scan(&draft); err != nil {
 		t.Fatal(err)
 	}
 	good := map[string]string{
-		"batch": fmt.Sprint(draft), "idem_key": "'k'", "from_address": "'info@town.example'", "subject": "'s'", "body_text": "'t'",
+		"batch": fmt.Sprint(draft), "idem_key": "'k'", "from_address": "'info@town.example'", "subject": "'s'",
+		"body_text": "'t'",
 		"addresses": "'{x@a.example}'", "filename": "'a.txt'", "content": "'x'",
 	}
 	rows, err := f.Conn.Query(t.Context(), `
@@ -330,7 +345,8 @@ func TestHeadersAreCheckedInTheTable(t *testing.T) {
 				args = append(args, v)
 				named, marks = append(named, c), append(marks, fmt.Sprintf("$%d", len(args)))
 			}
-			refused(f, `INSERT INTO enotify.batch (client_id, idem_key, `+strings.Join(named, ", ")+`) VALUES (1, $1, `+strings.Join(marks, ", ")+`)`, "batch_"+column+"_check", args...)
+			refused(f, `INSERT INTO enotify.batch (client_id, idem_key, `+strings.Join(named, ", ")+`) VALUES (1, $1, `+
+				strings.Join(marks, ", ")+`)`, "batch_"+column+"_check", args...)
 		}
 	}
 }

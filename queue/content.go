@@ -31,7 +31,8 @@ func unreadable(err error) error {
 	switch {
 	case errors.As(err, &scan):
 		return fmt.Errorf("%w: no program can read the value of its column %s", ErrUnreadable, scan.FieldName)
-	case errors.As(err, &no) && (strings.HasPrefix(no.Code, "22") || strings.HasPrefix(no.Code, "XX")): // data exception, corrupted data
+	case errors.As(err, &no) && (strings.HasPrefix(no.Code, "22") ||
+		strings.HasPrefix(no.Code, "XX")): // data exception, corrupted data
 		return fmt.Errorf("%w: %w", ErrUnreadable, AsRefusal(err))
 	}
 	return AsRefusal(err)
@@ -65,13 +66,14 @@ func (db *DB) Contents(ctx context.Context, batches []int64) (map[int64]*Batch, 
 	pipe.Queue(attachmentsSQL, batches).Query(func(rows pgx.Rows) error {
 		var batch int64
 		var a Attachment
-		_, err := pgx.ForEachRow(rows, []any{&batch, &a.Filename, &a.ContentType, &a.ContentID, &a.Content}, func() error {
-			if b := all[batch]; b != nil {
-				b.Attachments = append(b.Attachments, a)
-			}
-			a = Attachment{}
-			return nil
-		})
+		_, err := pgx.ForEachRow(rows, []any{&batch, &a.Filename, &a.ContentType, &a.ContentID, &a.Content},
+			func() error {
+				if b := all[batch]; b != nil {
+					b.Attachments = append(b.Attachments, a)
+				}
+				a = Attachment{}
+				return nil
+			})
 		return err
 	})
 	if err := db.pool.SendBatch(ctx, &pipe).Close(); err != nil {
@@ -84,8 +86,10 @@ func scanContent(row pgx.CollectableRow) (*Batch, error) {
 	var b Batch
 	var started *time.Time
 	var headers map[string]any
-	err := row.Scan(&b.ID, &b.Client, &b.From, &b.FromName, &b.ReplyTo, &b.ReturnPath, &b.Bounces.Mode, &b.Bounces.Domain, &b.DKIMSelectors, &b.Subject, &headers, &b.Text, &b.HTML,
-		&b.AutoSubmitted, &b.Precedence, &b.Edits, &b.Lang, &b.ListUnsubscribe, &b.Priority, &b.CreatedAt, &started, &b.ExpiresAt, &b.OnUnknown, &b.TLSReport)
+	err := row.Scan(&b.ID, &b.Client, &b.From, &b.FromName, &b.ReplyTo, &b.ReturnPath, &b.Bounces.Mode,
+		&b.Bounces.Domain, &b.DKIMSelectors, &b.Subject, &headers, &b.Text, &b.HTML,
+		&b.AutoSubmitted, &b.Precedence, &b.Edits, &b.Lang, &b.ListUnsubscribe, &b.Priority, &b.CreatedAt, &started,
+		&b.ExpiresAt, &b.OnUnknown, &b.TLSReport)
 	b.Headers = headerList(headers)
 	if started != nil {
 		b.StartedAt = *started

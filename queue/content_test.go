@@ -49,13 +49,16 @@ func TestLimitsOfContent(t *testing.T) {
 	} {
 		refused(f, sql, want, batch)
 	}
-	f.Exec(attach(`repeat('ä', 180) || '.pdf', 'x', 'text/calendar; method=REQUEST; name="a b"', 'logo@town.example'`), batch)
+	f.Exec(attach(`repeat('ä', 180) || '.pdf', 'x', 'text/calendar; method=REQUEST; name="a b"', 'logo@town.example'`),
+		batch)
 	for range 19 {
 		f.Exec(attach(`'a', 'x'`), batch)
 	}
 	refused(f, attach(`'a', 'x'`), "has 20 attachments already", batch)
-	refused(f, `SELECT enotify.add_recipients($1, '{a@b.example}', ARRAY[jsonb_build_object('x', repeat('x', 70000))])`, "the data of a recipient has at most 64 KiB", batch)
-	f.Exec(`SELECT enotify.add_recipients($1, '{a@b.example}', ARRAY[jsonb_build_object('x', repeat('x', 60000))])`, batch)
+	refused(f, `SELECT enotify.add_recipients($1, '{a@b.example}', ARRAY[jsonb_build_object('x', repeat('x', 70000))])`,
+		"the data of a recipient has at most 64 KiB", batch)
+	f.Exec(`SELECT enotify.add_recipients($1, '{a@b.example}', ARRAY[jsonb_build_object('x', repeat('x', 60000))])`,
+		batch)
 }
 
 func TestContentIsReadAsWritten(t *testing.T) {
@@ -72,7 +75,8 @@ func TestContentIsReadAsWritten(t *testing.T) {
 	if diff := cmp.Diff(want, got.Headers); diff != "" {
 		t.Errorf("headers (-want +got):\n%s", diff)
 	}
-	if got.Precedence != "list" || got.AutoSubmitted != "" || got.Attachments[0].ContentID != "logo" || !got.StartedAt.IsZero() {
+	if got.Precedence != "list" || got.AutoSubmitted != "" || got.Attachments[0].ContentID != "logo" ||
+		!got.StartedAt.IsZero() {
 		t.Errorf("got %+v, want precedence list, no auto-submitted, content id logo, not started", got)
 	}
 }
@@ -92,7 +96,8 @@ func TestReplaceContent(t *testing.T) {
 		}
 	}
 	content := func() string {
-		return queuetest.Query[string](f, `SELECT format('%s|%s|%s|%s|%s|%s|%s', subject, body_text, body_html, state, reason, fault, edits) FROM enotify.batch WHERE id = $1`, batch)
+		return queuetest.Query[string](f,
+			`SELECT format('%s|%s|%s|%s|%s|%s|%s', subject, body_text, body_html, state, reason, fault, edits) FROM enotify.batch WHERE id = $1`, batch)
 	}
 	f.Exec(`UPDATE enotify.batch SET surveyed_at = now() WHERE id = $1`, batch)
 	edit(queue.ContentEdit{Subject: say("other")}, "")
@@ -131,13 +136,16 @@ func TestGuardLeavesFaults(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
 	batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{a@b.example}')`)
-	f.Exec(`UPDATE enotify.batch SET state = 'blocked', reason = 'f', fault = 'f', surveyed_at = now() WHERE id = $1`, batch)
+	f.Exec(`UPDATE enotify.batch SET state = 'blocked', reason = 'f', fault = 'f', surveyed_at = now() WHERE id = $1`,
+		batch)
 	f.Judge(t.Context(), "pass")
-	if got := queuetest.Query[string](f, `SELECT state || ' ' || fault FROM enotify.batch WHERE id = $1`, batch); got != "blocked f" {
+	if got := queuetest.Query[string](f, `SELECT state || ' ' || fault FROM enotify.batch WHERE id = $1`,
+		batch); got != "blocked f" {
 		t.Errorf("after the guard: got %s, want blocked f", got)
 	}
 	f.Exec(`SELECT enotify.resume_batch($1)`, batch)
-	if got := queuetest.Query[string](f, `SELECT concat(state, ' ', fault, surveyed_at) FROM enotify.batch WHERE id = $1`, batch); got != "queued " {
+	if got := queuetest.Query[string](f,
+		`SELECT concat(state, ' ', fault, surveyed_at) FROM enotify.batch WHERE id = $1`, batch); got != "queued " {
 		t.Errorf("resumed: got %q, want queued, to be looked at again", got)
 	}
 }

@@ -18,8 +18,11 @@ func TestServerNoticesAHostThatIsGone(t *testing.T) {
 		url  string
 		want map[string]string
 	}{
-		{url, map[string]string{"tcp_keepalives_idle": "2", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "2", "tcp_user_timeout": "4000"}},
-		{url + "&tcp_keepalives_idle=77&tcp_user_timeout=9000", map[string]string{"tcp_keepalives_idle": "77", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "2", "tcp_user_timeout": "9000"}},
+		{url, map[string]string{"tcp_keepalives_idle": "2", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "2",
+			"tcp_user_timeout": "4000"}},
+		{url + "&tcp_keepalives_idle=77&tcp_user_timeout=9000",
+			map[string]string{"tcp_keepalives_idle": "77", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "2",
+				"tcp_user_timeout": "9000"}},
 	} {
 		db, err := queue.Open(t.Context(), test.url, 1)
 		if err != nil {
@@ -28,7 +31,8 @@ func TestServerNoticesAHostThatIsGone(t *testing.T) {
 		defer db.Close()
 		for name, want := range test.want {
 			var got string
-			if err := db.Pool().QueryRow(t.Context(), `SELECT current_setting($1)`, name).Scan(&got); err != nil || got != want {
+			if err := db.Pool().QueryRow(t.Context(), `SELECT current_setting($1)`, name).Scan(&got); err != nil ||
+				got != want {
 				t.Errorf("%s: got %q (%v), want %q", name, got, err, want)
 			}
 		}
@@ -61,15 +65,18 @@ func TestTimeOutsOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
 	name := f.Conn.Config().Database
-	for _, setting := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"} {
+	for _, setting := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout",
+		"idle_session_timeout"} {
 		f.Exec(`ALTER DATABASE ` + name + ` SET ` + setting + ` = '200ms'`)
 	}
 	db := queuetest.Open(t, f.URL+"&statement_timeout=60s")
 	for setting, want := range map[string]string{
-		"statement_timeout": "1min", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0", "idle_session_timeout": "0",
+		"statement_timeout": "1min", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0",
+		"idle_session_timeout": "0",
 	} {
 		var got string
-		if err := db.Pool().QueryRow(t.Context(), `SELECT current_setting($1)`, setting).Scan(&got); err != nil || got != want {
+		if err := db.Pool().QueryRow(t.Context(), `SELECT current_setting($1)`, setting).Scan(&got); err != nil ||
+			got != want {
 			t.Errorf("%s: got %q (%v), want %q", setting, got, err, want)
 		}
 	}

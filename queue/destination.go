@@ -38,7 +38,8 @@ func (db *DB) Destinations(ctx context.Context) ([]Destination, error) {
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (d Destination, err error) {
 		var r Rate
-		err = row.Scan(&d.Name, &r.Messages, &r.Per, &d.Burst, &d.Connections, &d.PerConnection, &d.TLS, &d.UpdatedAt, &d.UpdatedBy)
+		err = row.Scan(&d.Name, &r.Messages, &r.Per, &d.Burst, &d.Connections, &d.PerConnection, &d.TLS, &d.UpdatedAt,
+			&d.UpdatedBy)
 		if r.Messages >= 0 {
 			d.Rate = &r
 		}
@@ -62,7 +63,8 @@ func (db *DB) SetDestination(ctx context.Context, d Destination) error {
 	if d.Rate != nil {
 		messages, per = &d.Rate.Messages, &d.Rate.Per
 	}
-	_, err := db.pool.Exec(ctx, setDestinationSQL, d.Name, messages, per, d.Burst, d.Connections, d.PerConnection, d.TLS)
+	_, err := db.pool.Exec(ctx, setDestinationSQL, d.Name, messages, per, d.Burst, d.Connections, d.PerConnection,
+		d.TLS)
 	return AsRefusal(err)
 }
 

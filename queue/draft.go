@@ -16,9 +16,10 @@ type Draft struct {
 	Key       string    // the caller's name for it: a second one of the same key and client is not created
 	Pool      string    // of egress addresses that it leaves from; "" is the one of its kind or client
 	NotBefore time.Time // takes no turn before; zero: at once
-	Window    string    // the hours within which it is sent, such as Mon-Fri 08:00-20:00 Europe/Berlin; "": those of its client
-	Submit    bool      // seal and queue it too
-	Ready     bool      // keep it as a draft until it is needed; see [DB.KeepReady]
+	// the hours within which it is sent, such as Mon-Fri 08:00-20:00 Europe/Berlin; "": those of its client
+	Window string
+	Submit bool // seal and queue it too
+	Ready  bool // keep it as a draft until it is needed; see [DB.KeepReady]
 
 	// Recipients returns one recipient a call, and io.EOF after the last. Its
 	// errors undo everything. Nil: they are staged later, by SQL.
@@ -63,7 +64,8 @@ func (db *DB) Create(ctx context.Context, d Draft) (made Created, err error) {
 
 func create(ctx context.Context, tx pgx.Tx, d Draft) (made Created, err error) {
 	if err := tx.QueryRow(ctx, createSQL, d.Key, d.From, d.Subject, d.Text, d.HTML, d.FromName, d.ReplyTo,
-		d.Priority, orNever(d.NotBefore), orNever(d.ExpiresAt), orNull(string(d.OnUnknown)), d.ListUnsubscribe, headerObject(d.Headers), orNull(d.Lang), orNull(d.Window), orNull(d.Pool)).Scan(&made.ID); err != nil {
+		d.Priority, orNever(d.NotBefore), orNever(d.ExpiresAt), orNull(string(d.OnUnknown)), d.ListUnsubscribe,
+		headerObject(d.Headers), orNull(d.Lang), orNull(d.Window), orNull(d.Pool)).Scan(&made.ID); err != nil {
 		return made, err
 	}
 	if err := tx.QueryRow(ctx, existedSQL, made.ID).Scan(&made.Existed); err != nil {
@@ -71,7 +73,8 @@ func create(ctx context.Context, tx pgx.Tx, d Draft) (made Created, err error) {
 	}
 	if !made.Existed {
 		for _, a := range d.Attachments {
-			if _, err := tx.Exec(ctx, attachSQL, made.ID, a.Filename, a.Content, a.ContentType, a.ContentID); err != nil {
+			if _, err := tx.Exec(ctx, attachSQL, made.ID, a.Filename, a.Content, a.ContentType,
+				a.ContentID); err != nil {
 				return made, err
 			}
 		}
@@ -110,7 +113,8 @@ func stage(ctx context.Context, tx pgx.Tx, batch int64, next func() (Recipient, 
 }
 
 // CopyRecipients copies them into a table, each with the batch if there is one.
-func CopyRecipients(ctx context.Context, tx pgx.Tx, table pgx.Identifier, batch *int64, next func() (Recipient, error)) (n int, err error) {
+func CopyRecipients(ctx context.Context, tx pgx.Tx, table pgx.Identifier, batch *int64,
+	next func() (Recipient, error)) (n int, err error) {
 	columns := []string{"address", "data"}
 	if batch != nil {
 		columns = append(columns, "batch_id")

@@ -26,10 +26,12 @@ func (db *DB) Durability(ctx context.Context) (risks []Risk, err error) {
 		return nil, fmt.Errorf("read how durable the database is: %w", err)
 	}
 	if !fsync {
-		risks = append(risks, Risk{"fsync = off", "a crash of the database host loses what was committed, and may destroy the database", "fsync = on"})
+		risks = append(risks, Risk{"fsync = off",
+			"a crash of the database host loses what was committed, and may destroy the database", "fsync = on"})
 	}
 	if !pages {
-		risks = append(risks, Risk{"full_page_writes = off", "a crash of the database host may destroy tables", "full_page_writes = on"})
+		risks = append(risks, Risk{"full_page_writes = off", "a crash of the database host may destroy tables",
+			"full_page_writes = on"})
 	}
 	if standbys > 0 && !named {
 		risks = append(risks, Risk{

@@ -146,7 +146,8 @@ func collectEgress(ctx context.Context, db *DB, addr *netip.Addr) ([]EgressAddre
 		var bind *netip.Prefix
 		var rate, siteRate *int
 		var per, sitePer *time.Duration
-		err = row.Scan(&addr, &e.Pool, &e.State, &e.Reason, &e.HELO, &bind, &e.Weight, &rate, &per, &siteRate, &sitePer, &e.Note, &e.ByNode, &e.Nodes,
+		err = row.Scan(&addr, &e.Pool, &e.State, &e.Reason, &e.HELO, &bind, &e.Weight, &rate, &per, &siteRate, &sitePer,
+			&e.Note, &e.ByNode, &e.Nodes,
 			&e.Today.Begun, &e.Today.Accepted, &e.Today.Refused, &e.Today.Complaints, &e.Warmups)
 		e.Addr = addr.Addr()
 		if bind != nil {
@@ -221,7 +222,8 @@ func setEgress(ctx context.Context, tx pgx.Tx, addr netip.Addr, c EgressChange) 
 	}
 	rate, per := messages(c.Rate)
 	siteRate, sitePer := messages(c.SiteRate)
-	tag, err := tx.Exec(ctx, setEgressSQL, addr, c.Pool, c.State, c.Reason, c.HELO, c.Bind != nil, bind, c.Weight, rate, per, siteRate, sitePer, c.Note)
+	tag, err := tx.Exec(ctx, setEgressSQL, addr, c.Pool, c.State, c.Reason, c.HELO, c.Bind != nil, bind, c.Weight, rate,
+		per, siteRate, sitePer, c.Note)
 	if err == nil && tag.RowsAffected() == 0 {
 		return notFound(NounEgress, addr)
 	}

@@ -32,14 +32,17 @@ func TestSameKeyInTwoTransactions(t *testing.T) {
 			one := enqueue(first)
 			other := make(chan int64, 1)
 			go func() { other <- enqueue(second) }()
-			f.Until(func() {}, `SELECT coalesce(wait_event_type = 'Lock', false) FROM pg_stat_activity WHERE pid = $1`, int(second.PgConn().PID()))
+			f.Until(func() {}, `SELECT coalesce(wait_event_type = 'Lock', false) FROM pg_stat_activity WHERE pid = $1`,
+				int(second.PgConn().PID()))
 			if _, err := first.Exec(t.Context(), end); err != nil {
 				t.Fatal(err)
 			}
 			if got := <-other; (got == one) != same {
-				t.Errorf("after %s of batch %d the other transaction got batch %d; want the same one: %v", end, one, got, same)
+				t.Errorf("after %s of batch %d the other transaction got batch %d; want the same one: %v", end, one,
+					got, same)
 			}
-			if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.batch WHERE state = 'queued'`); got != 1 {
+			if got := queuetest.Query[int](f,
+				`SELECT count(*)::int FROM enotify.batch WHERE state = 'queued'`); got != 1 {
 				t.Errorf("batches: got %d, want 1", got)
 			}
 		})

@@ -50,10 +50,11 @@ type Problem struct {
 	Name string // its number, domain, address or login
 	Err  error  // ErrNotFound and so on
 
-	Batches   int      // of a client that cannot be removed
-	Logins    []string // that a client has already
-	Client    string   // whose suppression was asked for; "" is that for all clients
-	Elsewhere *string  // the address is not suppressed in this way; it is suppressed for this client, or with "" for all
+	Batches int      // of a client that cannot be removed
+	Logins  []string // that a client has already
+	Client  string   // whose suppression was asked for; "" is that for all clients
+	// the address is not suppressed in this way; it is suppressed for this client, or with "" for all
+	Elsewhere *string
 }
 
 func (p *Problem) Error() string {

@@ -27,7 +27,8 @@ type Event struct {
 // EventKinds are the kinds of events that a webhook may ask for.
 func EventKinds() []string {
 	return []string{
-		string(Delivered), string(Deferred), string(Bounced), string(Suppressed), string(Invalid), string(Expired), string(Unknown), string(Cancelled),
+		string(Delivered), string(Deferred), string(Bounced), string(Suppressed), string(Invalid), string(Expired),
+		string(Unknown), string(Cancelled),
 		"complained", "unsubscribed", "batch", "client", "alert",
 	}
 }

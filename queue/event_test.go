@@ -84,17 +84,22 @@ func TestEventsTellWhatHappened(t *testing.T) {
 		tries[m.Address]++
 		switch {
 		case strings.HasPrefix(m.Address, "late") && tries[m.Address] == 1:
-			return queue.Outcome{State: queue.Deferred, Class: queue.Throttled, Reply: queue.Reply{Code: 421, Text: "slowly"}, After: time.Millisecond}
+			return queue.Outcome{State: queue.Deferred, Class: queue.Throttled,
+				Reply: queue.Reply{Code: 421, Text: "slowly"}, After: time.Millisecond}
 		case strings.HasPrefix(m.Address, "gone"):
-			return queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser, Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such user"}}
+			return queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser,
+				Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such user"}}
 		}
 		return queue.Outcome{State: queue.Delivered, Reply: queue.Reply{Code: 250, Text: "queued"}}
 	}))
-	good := queuetest.Query[int32](f, `SELECT seq FROM enotify.recipient WHERE batch_id = $1 AND address LIKE 'good%'`, batch)
-	if _, err := f.DB.RecordReport(t.Context(), queue.Report{Kind: queue.ReportComplaint, Batch: batch, Seq: good, Signed: true, Via: "listener"}); err != nil {
+	good := queuetest.Query[int32](f, `SELECT seq FROM enotify.recipient WHERE batch_id = $1 AND address LIKE 'good%'`,
+		batch)
+	if _, err := f.DB.RecordReport(t.Context(),
+		queue.Report{Kind: queue.ReportComplaint, Batch: batch, Seq: good, Signed: true, Via: "listener"}); err != nil {
 		t.Fatal(err)
 	}
-	late := queuetest.Query[int32](f, `SELECT seq FROM enotify.recipient WHERE batch_id = $1 AND address LIKE 'late%'`, batch)
+	late := queuetest.Query[int32](f, `SELECT seq FROM enotify.recipient WHERE batch_id = $1 AND address LIKE 'late%'`,
+		batch)
 	for range 2 { // the second says nothing new
 		if _, err := f.DB.Unsubscribe(t.Context(), batch, late, "one-click"); err != nil {
 			t.Fatal(err)
@@ -109,8 +114,10 @@ func TestEventsTellWhatHappened(t *testing.T) {
 	}
 	got := lines(told)
 	for _, later := range [][2]string{
-		{"batch draft", "invalid nowhere no @"}, {"invalid nowhere no @", "batch queued"}, {"batch queued", "batch sending"},
-		{"batch sending", "delivered good@a.example queued"}, {"deferred late@b.example slowly", "delivered late@b.example queued"},
+		{"batch draft", "invalid nowhere no @"}, {"invalid nowhere no @", "batch queued"},
+		{"batch queued", "batch sending"},
+		{"batch sending", "delivered good@a.example queued"},
+		{"deferred late@b.example slowly", "delivered late@b.example queued"},
 		{"bounced gone@c.example no such user", "batch done"}, {"batch done", "complained good@a.example"},
 		{"complained good@a.example", "unsubscribed late@b.example one-click"},
 	} {
@@ -155,7 +162,8 @@ func TestNoEventIsSkippedWhileATransactionIsHeld(t *testing.T) {
 		conn := queuetest.Connect(t, f.URL)
 		writing.Go(func() {
 			for i := range each {
-				if _, err := conn.Exec(t.Context(), `SELECT enotify.create_batch($1, 'info@town.example', 's', 't')`, fmt.Sprint(w, " ", i)); err != nil {
+				if _, err := conn.Exec(t.Context(), `SELECT enotify.create_batch($1, 'info@town.example', 's', 't')`,
+					fmt.Sprint(w, " ", i)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -237,7 +245,9 @@ func TestEventsOfOwnClientsAlone(t *testing.T) {
 	if want := 2500 + 2; got != want { // batch draft, batch queued
 		t.Errorf("events: got %d, want %d", got, want)
 	}
-	for _, sql := range []string{`SELECT * FROM enotify.event`, `SELECT * FROM enotify.webhook`, `SELECT enotify.number_events()`, `SELECT enotify.read_events(NULL, '{}', 0, 1, 1)`, `SELECT enotify.test_webhook(1)`} {
+	for _, sql := range []string{`SELECT * FROM enotify.event`, `SELECT * FROM enotify.webhook`,
+		`SELECT enotify.number_events()`, `SELECT enotify.read_events(NULL, '{}', 0, 1, 1)`,
+		`SELECT enotify.test_webhook(1)`} {
 		refusedBy(t, app, sql, "permission denied")
 	}
 
@@ -245,7 +255,8 @@ func TestEventsOfOwnClientsAlone(t *testing.T) {
 	if some, err := f.DB.DropEvents(t.Context()); err != nil || !some {
 		t.Fatalf("DropEvents: got %v, %v; want some dropped", some, err)
 	}
-	if _, err := db.Events(t.Context(), after-1, 10); err == nil || !strings.Contains(err.Error(), "are gone") || !strings.Contains(err.Error(), fmt.Sprintf("events(after => %d)", after)) {
+	if _, err := db.Events(t.Context(), after-1, 10); err == nil || !strings.Contains(err.Error(), "are gone") ||
+		!strings.Contains(err.Error(), fmt.Sprintf("events(after => %d)", after)) {
 		t.Errorf("a reader that comes too late: got %v, want an error that says where to read on", err)
 	}
 	if left, err := db.Events(t.Context(), after, 10); err != nil || len(left) > 0 {

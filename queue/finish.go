@@ -129,14 +129,16 @@ func (db *DB) Finish(ctx context.Context, results []Result) (alerts []Alert, err
 // number now, 0 when the database does not know the node.
 func (db *DB) FinishMarked(ctx context.Context, mark Mark, results []Result) (n int64, alerts []Alert, err error) {
 	n, alerts, err = db.finish(ctx, mark, results, finishSQL)
-	if known := (*pgconn.PgError)(nil); errors.As(err, &known) && known.Code == "23505" && known.TableName == "outcome" {
+	if known := (*pgconn.PgError)(nil); errors.As(err, &known) && known.Code == "23505" &&
+		known.TableName == "outcome" {
 		n, alerts, err = db.finish(ctx, mark, results, finishAgainSQL)
 	}
 	return n, alerts, err
 }
 
 // finish is FinishMarked with that statement for the final outcomes.
-func (db *DB) finish(ctx context.Context, mark Mark, results []Result, sql string) (n int64, alerts []Alert, err error) {
+func (db *DB) finish(ctx context.Context, mark Mark, results []Result, sql string) (n int64, alerts []Alert,
+	err error) {
 	var final, deferred, taken, logged columns
 	var refused []Result
 	var suppressing suppressing
@@ -170,7 +172,8 @@ func (db *DB) finish(ctx context.Context, mark Mark, results []Result, sql strin
 	}
 	if c := &deferred; len(c.batch) > 0 {
 		b.Queue(reviveSQL, c.batch, c.seq)
-		b.Queue(deferSQL, c.batch, c.seq, c.domain, c.due, c.attempts, c.try, c.class, c.code, c.enhanced, c.reply, c.at)
+		b.Queue(deferSQL, c.batch, c.seq, c.domain, c.due, c.attempts, c.try, c.class, c.code, c.enhanced, c.reply,
+			c.at)
 	}
 	if c := &logged; len(c.batch) > 0 {
 		b.Queue(logAttemptsSQL, c.batch, c.seq, c.try, c.class, c.code, c.enhanced, c.reply, c.host, c.at)

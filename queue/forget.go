@@ -68,7 +68,10 @@ func (db *DB) holding(ctx context.Context, address string) ([]holds, error) {
 	if err != nil {
 		return nil, AsRefusal(err)
 	}
-	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (h holds, err error) { return h, row.Scan(&h.batch, &h.seqs) })
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (h holds, err error) {
+		return h,
+			row.Scan(&h.batch, &h.seqs)
+	})
 	return found, AsRefusal(err)
 }
 
@@ -86,16 +89,19 @@ func (db *DB) Forget(ctx context.Context, address string, keep bool) (f Forgotte
 	}
 	for _, h := range found {
 		var recipients, replies, reports, events int
-		if err := db.pool.QueryRow(ctx, forgetInBatchSQL, h.batch, h.seqs, f.Address).Scan(&recipients, &replies, &reports, &events); err != nil {
+		if err := db.pool.QueryRow(ctx, forgetInBatchSQL, h.batch, h.seqs, f.Address).Scan(&recipients, &replies,
+			&reports, &events); err != nil {
 			return f, heldUp(err, f.Address)
 		}
 		if recipients+replies+reports > 0 {
 			f.Batches++
 		}
-		f.Recipients, f.Replies, f.Reports, f.Events = f.Recipients+recipients, f.Replies+replies, f.Reports+reports, f.Events+events
+		f.Recipients, f.Replies, f.Reports, f.Events = f.Recipients+recipients, f.Replies+replies, f.Reports+reports,
+			f.Events+events
 	}
 	// After the batches, whose recipients could be suppressed meanwhile.
-	err = db.pool.QueryRow(ctx, forgetAddressSQL, f.Address, keep).Scan(&f.Suppressions, &f.Kept, &f.Counted, &f.Staged, &f.Texts)
+	err = db.pool.QueryRow(ctx, forgetAddressSQL, f.Address, keep).Scan(&f.Suppressions, &f.Kept, &f.Counted, &f.Staged,
+		&f.Texts)
 	if err != nil {
 		return f, heldUp(err, f.Address)
 	}

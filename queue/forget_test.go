@@ -49,7 +49,8 @@ func TestForget(t *testing.T) {
 	f.Exec(`SELECT enotify.enqueue('sent', 'info@town.example', 's', 't', $1, ARRAY['{"name": "ann.smith@a.example"}', NULL, NULL, NULL]::jsonb[])`,
 		[]string{gone, "xann.smith@a.example", "bob@b.example", `"Ann" <ann.smith@a.example> x`})
 	f.Serve(f.Server("n1", func(_ context.Context, m queue.Message) queue.Outcome {
-		return queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser, Reply: queue.Reply{Code: 550, Text: words + " or " + m.Address}}
+		return queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser,
+			Reply: queue.Reply{Code: 550, Text: words + " or " + m.Address}}
 	}))
 	f.Exec(`SELECT enotify.create_batch('draft', 'info@town.example', 's', 't')`)
 	f.Exec(`INSERT INTO enotify.recipient_in (batch_id, address) SELECT max(id), $1 FROM enotify.batch`, gone)
@@ -65,12 +66,14 @@ func TestForget(t *testing.T) {
 		t.Fatal(err)
 	}
 	got.Replies, got.Texts, got.Events = min(got.Replies, 1), min(got.Texts, 1), min(got.Events, 1)
-	want := queue.Forgotten{Address: "ann.smith@a.example", Batches: 1, Recipients: 2, Replies: 1, Reports: 1, Events: 1, Staged: 1, Suppressions: 1, Counted: 1, Texts: 1, Under: []int{}}
+	want := queue.Forgotten{Address: "ann.smith@a.example", Batches: 1, Recipients: 2, Replies: 1, Reports: 1,
+		Events: 1, Staged: 1, Suppressions: 1, Counted: 1, Texts: 1, Under: []int{}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("erased (-want +got):\n%s", diff)
 	}
 	left := everywhere(f, "ann.smith@a.example")
-	if diff := cmp.Diff(map[string]int{"recipient": 1, "outcome": 1, "attempt": 1, "suppression": 1, "event": left["event"]}, left); diff != "" {
+	if diff := cmp.Diff(map[string]int{"recipient": 1, "outcome": 1, "attempt": 1, "suppression": 1,
+		"event": left["event"]}, left); diff != "" {
 		t.Errorf("rows that hold the text, which are all of xann.smith (-want +got):\n%s", diff)
 	}
 	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.event e WHERE replace(e.data::text, 'xann.smith@a.example', '') ~* 'ann\.smith@a\.example'`); got != 0 {
@@ -81,14 +84,17 @@ func TestForget(t *testing.T) {
 			t.Errorf("%s: got %d rows with the text, %d of them of xann.smith; want all", table, left[table], n)
 		}
 	}
-	if diff := cmp.Diff(before, status(f, 1), cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".Reason" }, cmp.Ignore())); diff != "" {
+	if diff := cmp.Diff(before, status(f, 1),
+		cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".Reason" }, cmp.Ignore())); diff != "" {
 		t.Errorf("counts (-before +after):\n%s", diff)
 	}
 	f.Balances()
 
 	// The same try once more, as a node writes it that replays its journal.
-	late := queue.Result{Batch: 1, Seq: queuetest.Query[int32](f, `SELECT min(seq) FROM enotify.forgotten`), Try: 2, DomainID: 1,
-		Outcome: queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser, Reply: queue.Reply{Code: 550, Text: words}}}
+	late := queue.Result{Batch: 1, Seq: queuetest.Query[int32](f, `SELECT min(seq) FROM enotify.forgotten`), Try: 2,
+		DomainID: 1,
+		Outcome: queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser,
+			Reply: queue.Reply{Code: 550, Text: words}}}
 	f.Exec(`UPDATE enotify.outcome SET state = 'unknown' WHERE seq = $1`, late.Seq)
 	if _, err := f.DB.Finish(t.Context(), []queue.Result{late}); err != nil {
 		t.Fatal(err)
@@ -113,7 +119,9 @@ func TestForgottenRecipientsGetNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Serve(f.Server("n1", queuetest.Deliver))
-	if got, want := queuetest.Query[string](f, `SELECT string_agg(state || ' ' || address, ', ' ORDER BY state) FROM enotify.delivery WHERE batch_id = $1`, batch), "delivered bob@a.example, suppressed "; got != want {
+	if got, want := queuetest.Query[string](f,
+		`SELECT string_agg(state || ' ' || address, ', ' ORDER BY state) FROM enotify.delivery WHERE batch_id = $1`,
+		batch), "delivered bob@a.example, suppressed "; got != want {
 		t.Errorf("recipients: got %q, want %q", got, want)
 	}
 	f.Balances()
@@ -141,7 +149,8 @@ func TestKeptSuppression(t *testing.T) {
 		t.Errorf("at submission: got %+v, want one suppressed and one pending", s)
 	}
 	e, err := insight.Of(f.DB).Explain(t.Context(), "ann@a.example", time.Now().AddDate(-1, 0, 0), 1)
-	if err != nil || len(e.Suppressions) != 1 || e.Suppressions[0].Address != "ann@a.example" || e.Suppressions[0].Cause != "complaint" {
+	if err != nil || len(e.Suppressions) != 1 || e.Suppressions[0].Address != "ann@a.example" ||
+		e.Suppressions[0].Cause != "complaint" {
 		t.Errorf("explained: got %+v (%v), want the complaint", e.Suppressions, err)
 	}
 	listed, err := f.DB.Suppressions(t.Context(), "", "", 0)

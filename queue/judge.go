@@ -223,7 +223,8 @@ UPDATE enotify.batch b SET reason = $2 FROM waiting w WHERE b.id = w.id`
 
 // NoteUnjudged has the batches of a client say that no verdict on it could be recorded.
 func (db *DB) NoteUnjudged(ctx context.Context, s Subject) error {
-	_, err := db.pool.Exec(ctx, unjudgedSQL, s.ClientID, "waits for the guard: its verdict could not be recorded; the log of the nodes says why")
+	_, err := db.pool.Exec(ctx, unjudgedSQL, s.ClientID,
+		"waits for the guard: its verdict could not be recorded; the log of the nodes says why")
 	return AsRefusal(err)
 }
 
@@ -235,12 +236,14 @@ SELECT coalesce(return_path, ''), bounce, coalesce(bounce_domain, ''), dkim_sele
 // and keeps it so until the end of the transaction.
 func (s *Subject) current(ctx context.Context, tx pgx.Tx) (bool, error) {
 	var now Subject
-	err := tx.QueryRow(ctx, subjectSQL, s.ClientID).Scan(&now.ReturnPath, &now.Bounces.Mode, &now.Bounces.Domain, &now.Selectors, &now.FromSPF)
+	err := tx.QueryRow(ctx, subjectSQL, s.ClientID).Scan(&now.ReturnPath, &now.Bounces.Mode, &now.Bounces.Domain,
+		&now.Selectors, &now.FromSPF)
 	if errors.Is(err, pgx.ErrNoRows) { // removed
 		return false, nil
 	}
 	was := Bounces{cmp.Or(s.Bounces.Mode, BounceOff), s.Bounces.Domain}
-	return now.ReturnPath == s.ReturnPath && now.Bounces == was && now.FromSPF == cmp.Or(s.FromSPF, FromSPFBlocks) && slices.Equal(now.Selectors, s.Selectors), err
+	return now.ReturnPath == s.ReturnPath && now.Bounces == was && now.FromSPF == cmp.Or(s.FromSPF, FromSPFBlocks) &&
+		slices.Equal(now.Selectors, s.Selectors), err
 }
 
 // block stops the client's batches that leave from a pool. Batches that have begun go on as long as another
@@ -264,7 +267,8 @@ func (j *Judgement) block(ctx context.Context, tx pgx.Tx, client int32, p *poolV
 	}
 	j.Blocked = append(j.Blocked, blocked...)
 	if len(blocked) > 0 {
-		a := Alert{Kind: AlertClientBlocked, Batch: blocked[0], Text: no.reason(), Next: "enotify spf check " + no.Domain}
+		a := Alert{Kind: AlertClientBlocked, Batch: blocked[0], Text: no.reason(), Next: "enotify spf check " +
+			no.Domain}
 		if err := tx.QueryRow(ctx, clientDomainSQL, client).Scan(&a.Client); err != nil {
 			return err
 		}
@@ -306,18 +310,21 @@ func conclude(ctx context.Context, tx pgx.Tx, client int32, v Verdict) (outlived
 			return true, false, nil, err
 		}
 	}
-	tag, err := tx.Exec(ctx, confirmSQL, client, v.Identity, v.Egress, v.Domain, v.Result, v.Record, v.ValidFor, v.Explanation, v.Fix, v.Blocks)
+	tag, err := tx.Exec(ctx, confirmSQL, client, v.Identity, v.Egress, v.Domain, v.Result, v.Record, v.ValidFor,
+		v.Explanation, v.Fix, v.Blocks)
 	if err != nil || tag.RowsAffected() > 0 {
 		return false, false, nil, err
 	}
 	was := Drift{Verdict: v}
-	switch err := tx.QueryRow(ctx, supersedeSQL, client, v.Identity, v.Egress).Scan(&was.WasResult, &was.WasRecord, &was.WasSince, &was.WasBlocks); {
+	switch err := tx.QueryRow(ctx, supersedeSQL, client, v.Identity, v.Egress).Scan(&was.WasResult, &was.WasRecord,
+		&was.WasSince, &was.WasBlocks); {
 	case err == nil:
 		drift = &was
 	case !errors.Is(err, pgx.ErrNoRows):
 		return false, false, nil, err
 	}
-	_, err = tx.Exec(ctx, concludeSQL, client, v.Identity, v.Egress, v.Domain, v.Result, v.Record, v.ValidFor, v.Explanation, v.Fix, v.Blocks)
+	_, err = tx.Exec(ctx, concludeSQL, client, v.Identity, v.Egress, v.Domain, v.Result, v.Record, v.ValidFor,
+		v.Explanation, v.Fix, v.Blocks)
 	return false, drift == nil, drift, err
 }
 

@@ -38,7 +38,8 @@ func TestDraftsAreLimited(t *testing.T) {
 	if _, err := app.Exec(t.Context(), `SELECT count(enotify.create_batch('d' || i, 'info@town.example', 'S', 'x')) FROM generate_series(1, 1000) i`); err != nil {
 		t.Fatal(err)
 	}
-	refusedBy(t, app, `SELECT enotify.create_batch('one more', 'info@town.example', 'S', 'x')`, "has 1000 drafts, and may have no more")
+	refusedBy(t, app, `SELECT enotify.create_batch('one more', 'info@town.example', 'S', 'x')`,
+		"has 1000 drafts, and may have no more")
 	if _, err := app.Exec(t.Context(), `SELECT enotify.add_recipients(enotify.create_batch('d1', 'info@town.example', 'S', 'x'), '{a@a.example}')`); err != nil {
 		t.Errorf("a draft that is there: %v", err)
 	}
@@ -57,12 +58,15 @@ func TestAlertsAreOfOnesOwnClients(t *testing.T) {
 	t.Parallel()
 	f, app := confined(t)
 	for _, client := range []string{"town.example", "city.example", ""} {
-		if err := f.DB.Raise(t.Context(), queue.Alert{Kind: queue.AlertContent, Client: client, Text: "something", Next: "enotify batch list"}); err != nil {
+		if err := f.DB.Raise(t.Context(),
+			queue.Alert{Kind: queue.AlertContent, Client: client, Text: "something",
+				Next: "enotify batch list"}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var seen []string
-	if err := app.QueryRow(t.Context(), `SELECT array_agg(client) FROM enotify.alert`).Scan(&seen); err != nil || len(seen) != 1 || seen[0] != "town.example" {
+	if err := app.QueryRow(t.Context(), `SELECT array_agg(client) FROM enotify.alert`).Scan(&seen); err != nil ||
+		len(seen) != 1 || seen[0] != "town.example" {
 		t.Errorf("alerts that the login of town.example sees: got %v and %v, want its own", seen, err)
 	}
 	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.alert`); got != 3 {

@@ -142,7 +142,8 @@ func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error)
 		return done, err
 	}
 	fingerprint, id := r.fingerprint(requeues), r.id()
-	if err := tx.QueryRow(ctx, reportedSQL, r.Batch, r.Seq, maxReports, fingerprint, id).Scan(&done.Known); err != nil || done.Known {
+	if err := tx.QueryRow(ctx, reportedSQL, r.Batch, r.Seq, maxReports, fingerprint,
+		id).Scan(&done.Known); err != nil || done.Known {
 		return done, err
 	}
 	switch r.Kind {
@@ -165,7 +166,8 @@ func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error)
 	if done.Was != "" && done.Was != Sending {
 		was = orNull(string(done.Was))
 	}
-	_, err = tx.Exec(ctx, keepReportSQL, fingerprint, r.Batch, r.Seq, r.Signed, string(r.Kind), was, orNull(string(r.Class)), orNullCode(r.Reply.Code),
+	_, err = tx.Exec(ctx, keepReportSQL, fingerprint, r.Batch, r.Seq, r.Signed, string(r.Kind), was,
+		orNull(string(r.Class)), orNullCode(r.Reply.Code),
 		orNull(r.Reply.Enhanced), orNull(r.Reply.Text), id, r.Via, r.Raw)
 	if err != nil || r.Kind != ReportComplaint {
 		return done, err
@@ -183,7 +185,8 @@ func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error)
 // bounce changes the outcome.
 func (r *Report) bounce(ctx context.Context, tx pgx.Tx, to State) (was State, err error) {
 	atOnce := r.treated().Suppresses.Replies == 1
-	err = tx.QueryRow(ctx, lateBounceSQL, r.Batch, r.Seq, string(to), orNull(string(r.Class)), orNullCode(r.Reply.Code), orNull(r.Reply.Enhanced), storable(r.Reply.Text), r.Signed, atOnce).Scan(&was)
+	err = tx.QueryRow(ctx, lateBounceSQL, r.Batch, r.Seq, string(to), orNull(string(r.Class)), orNullCode(r.Reply.Code),
+		orNull(r.Reply.Enhanced), storable(r.Reply.Text), r.Signed, atOnce).Scan(&was)
 	if errors.Is(err, pgx.ErrNoRows) { // it had bounced already, or was never sent
 		return "", nil
 	}
@@ -208,7 +211,8 @@ func (r *Report) act(ctx context.Context, tx pgx.Tx, clients []int32, late []Res
 
 // result is the report as the outcome of an attempt would have had it.
 func (r *Report) result(at time.Time) Result {
-	return Result{Batch: r.Batch, Seq: r.Seq, At: at, Outcome: Outcome{State: Bounced, Class: r.Class, Treatment: r.Treatment, Reply: r.Reply, Host: r.Host}}
+	return Result{Batch: r.Batch, Seq: r.Seq, At: at,
+		Outcome: Outcome{State: Bounced, Class: r.Class, Treatment: r.Treatment, Reply: r.Reply, Host: r.Host}}
 }
 
 func (r *Report) treated() Treatment {
@@ -220,7 +224,8 @@ func (r *Report) treated() Treatment {
 // relay writes another Received: line, and a copy in a mailbox has more lines.
 // After a requeue the same may be said of another try.
 func (r *Report) fingerprint(requeues int) []byte {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %d %s %s %d %s", r.Batch, r.Seq, requeues, r.Kind, r.Class, r.Reply.Code, r.Reply.Enhanced))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %d %s %s %d %s", r.Batch, r.Seq, requeues, r.Kind, r.Class,
+		r.Reply.Code, r.Reply.Enhanced))
 	return sum[:]
 }
 
@@ -249,7 +254,8 @@ WHERE b.id = $1 AND c.domain = lower($3) AND (extract(epoch FROM b.created_at) *
 // AboutMessage reports the recipient of the message with an ID of ours: number seq
 // of a batch of the client, which was created at a time, to the microsecond.
 // The error wraps ErrNotFound when there was no such message.
-func (db *DB) AboutMessage(ctx context.Context, batch int64, seq int32, client string, created time.Time) (address string, err error) {
+func (db *DB) AboutMessage(ctx context.Context, batch int64, seq int32, client string,
+	created time.Time) (address string, err error) {
 	err = db.pool.QueryRow(ctx, byMessageIDSQL, batch, seq, client, created.UnixMicro()).Scan(&address)
 	return address, addresseeError(err, batch, seq)
 }

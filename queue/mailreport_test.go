@@ -17,7 +17,8 @@ import (
 func returned(batch int64, seq int32) queue.Report {
 	return queue.Report{
 		Batch: batch, Seq: seq, Signed: true, Kind: queue.ReportBounce, Class: queue.NoSuchUser, Via: queue.ViaListener,
-		Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such user"}, Raw: []byte("From: mailer-daemon@a.example\n\ngone\n"),
+		Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such user"},
+		Raw:   []byte("From: mailer-daemon@a.example\n\ngone\n"),
 	}
 }
 
@@ -55,26 +56,35 @@ func TestRecordReport(t *testing.T) {
 		want  string
 		was   queue.State
 	}{
-		"gone after a delivery": {said: func(*queue.Report) {}, want: "bounced no_such_user 550 5.1.1 no such user / u@a.example no_such_user", was: queue.Delivered},
-		"gone, in doubt before": {first: queue.Outcome{State: queue.Unknown}, said: func(*queue.Report) {}, want: "bounced no_such_user 550 5.1.1 no such user / u@a.example no_such_user", was: queue.Unknown},
+		"gone after a delivery": {said: func(*queue.Report) {},
+			want: "bounced no_such_user 550 5.1.1 no such user / u@a.example no_such_user", was: queue.Delivered},
+		"gone, in doubt before": {first: queue.Outcome{State: queue.Unknown}, said: func(*queue.Report) {},
+			want: "bounced no_such_user 550 5.1.1 no such user / u@a.example no_such_user", was: queue.Unknown},
 		"had bounced already": {
-			first: queue.Outcome{State: queue.Bounced, Class: queue.Policy, Reply: queue.Reply{Code: 554, Text: "no"}}, said: func(*queue.Report) {}, want: "bounced policy 554 no /",
+			first: queue.Outcome{State: queue.Bounced, Class: queue.Policy, Reply: queue.Reply{Code: 554, Text: "no"}},
+			said:  func(*queue.Report) {}, want: "bounced policy 554 no /",
 		},
-		"refused for other reasons": {said: func(r *queue.Report) { r.Class = queue.Content }, want: "bounced content 550 5.1.1 no such user /", was: queue.Delivered},
+		"refused for other reasons": {said: func(r *queue.Report) { r.Class = queue.Content },
+			want: "bounced content 550 5.1.1 no such user /", was: queue.Delivered},
 		"given up": {
 			said: func(r *queue.Report) {
-				r.Kind, r.Class, r.Reply = queue.ReportExpired, queue.Offline, queue.Reply{Text: "too long in the queue"}
+				r.Kind, r.Class, r.Reply = queue.ReportExpired, queue.Offline,
+					queue.Reply{Text: "too long in the queue"}
 			},
 			want: "expired offline too long in the queue /", was: queue.Delivered,
 		},
-		"delayed":     {said: func(r *queue.Report) { r.Kind, r.Class = queue.ReportDelay, queue.Offline }, want: "delivered /"},
-		"on vacation": {said: func(r *queue.Report) { r.Kind, r.Class = queue.ReportAutoReply, "" }, want: "delivered /"},
-		"complained":  {said: func(r *queue.Report) { r.Kind, r.Class = queue.ReportComplaint, "" }, want: "delivered / u@a.example complaint town.example"},
+		"delayed": {said: func(r *queue.Report) { r.Kind, r.Class = queue.ReportDelay, queue.Offline },
+			want: "delivered /"},
+		"on vacation": {said: func(r *queue.Report) { r.Kind, r.Class = queue.ReportAutoReply, "" },
+			want: "delivered /"},
+		"complained": {said: func(r *queue.Report) { r.Kind, r.Class = queue.ReportComplaint, "" },
+			want: "delivered / u@a.example complaint town.example"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := queuetest.NewFixture(t)
-			batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{U@a.example}')`)
+			batch := queuetest.Query[int64](f,
+				`SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{U@a.example}')`)
 			f.Serve(f.Server("n1", func(context.Context, queue.Message) queue.Outcome {
 				if c.first.State == "" {
 					return queue.Outcome{State: queue.Delivered}
@@ -208,7 +218,8 @@ func TestReturnedMailIsKeptForAMonth(t *testing.T) {
 		retain("mails", map[int]int{29: 0, 31: 1}[days])
 		retain("reports", 0)
 	}
-	if got := queuetest.Query[string](f, `SELECT concat_ws(' ', class, reply, raw) FROM enotify.report`); got != "no_such_user no such user" {
+	if got := queuetest.Query[string](f,
+		`SELECT concat_ws(' ', class, reply, raw) FROM enotify.report`); got != "no_such_user no such user" {
 		t.Errorf("left: got %q, want class and reply without the mail", got)
 	}
 	f.Exec(`SELECT enotify.prune_batch($1)`, batch)
@@ -235,7 +246,8 @@ func TestFindRecipient(t *testing.T) {
 		created time.Time
 		seq     int32
 	}{{"city.example", created, 3}, {"town.example", created.Add(time.Microsecond), 3}, {"town.example", created, 30}} {
-		if _, err := f.DB.AboutMessage(t.Context(), batch, c.seq, c.client, c.created); !errors.Is(err, queue.ErrNotFound) {
+		if _, err := f.DB.AboutMessage(t.Context(), batch, c.seq, c.client, c.created); !errors.Is(err,
+			queue.ErrNotFound) {
 			t.Errorf("AboutMessage(%+v): got %v, want ErrNotFound", c, err)
 		}
 	}
@@ -246,7 +258,8 @@ func TestSetBounceAsksTheGuard(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
 	f.Exec(`INSERT INTO enotify.verdict (client_id, identity, domain, egress, result, blocks, valid_until) SELECT id, 'mailfrom', domain, '192.0.2.1', 'pass', false, now() + interval '1 hour' FROM enotify.client`)
-	if _, err := f.DB.SetClient(t.Context(), "Town.Example.", queue.ClientChange{Bounces: &queue.Bounces{Mode: queue.BounceOwn, Domain: "Bounce.Town.example"}}); err != nil {
+	if _, err := f.DB.SetClient(t.Context(), "Town.Example.",
+		queue.ClientChange{Bounces: &queue.Bounces{Mode: queue.BounceOwn, Domain: "Bounce.Town.example"}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := queuetest.Query[bool](f, `SELECT valid_until <= now() FROM enotify.verdict`); !got {
@@ -267,10 +280,12 @@ func TestSetBounceAsksTheGuard(t *testing.T) {
 	if c, err := f.DB.Client(t.Context(), "town.example"); err != nil || c.BounceAt != "bounce.town.example" {
 		t.Errorf("after a change of something else: got %+v, %v; want it to stay", c, err)
 	}
-	if _, err := f.DB.SetClient(t.Context(), "town.example", queue.ClientChange{Bounces: &queue.Bounces{Mode: queue.BounceOff}}); err != nil {
+	if _, err := f.DB.SetClient(t.Context(), "town.example",
+		queue.ClientChange{Bounces: &queue.Bounces{Mode: queue.BounceOff}}); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := f.DB.Client(t.Context(), "town.example"); err != nil || c.Bounce != queue.BounceOff || c.BounceAt != "" {
+	if c, err := f.DB.Client(t.Context(), "town.example"); err != nil || c.Bounce != queue.BounceOff ||
+		c.BounceAt != "" {
 		t.Errorf("off again: got %+v, %v", c, err)
 	}
 }
@@ -282,7 +297,8 @@ func TestWhoMayRecordReports(t *testing.T) {
 	batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
 	f.Serve(f.Server("n1", queuetest.Deliver))
 	admin := queuetest.Open(t, queuetest.Login(t, f.URL, "enotify_admin"))
-	if _, err := admin.RecordReport(t.Context(), returned(batch, 1)); err == nil || !strings.Contains(err.Error(), "enotify_sender") {
+	if _, err := admin.RecordReport(t.Context(), returned(batch, 1)); err == nil ||
+		!strings.Contains(err.Error(), "enotify_sender") {
 		t.Errorf("an admin: got %v, want an error that names enotify_sender", err)
 	}
 	sender := queuetest.Open(t, queuetest.Login(t, f.URL, "enotify_sender"))
@@ -299,11 +315,13 @@ func TestReportsAfterARequeue(t *testing.T) {
 	batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{u@a.example}')`)
 	f.Serve(f.Server("n1", queuetest.Deliver))
 	first := returned(batch, 1)
-	first.ID, first.Class, first.Reply = "<1@a.example>", queue.AuthRejected, queue.Reply{Code: 550, Enhanced: "5.7.26", Text: "not authorised"}
+	first.ID, first.Class, first.Reply = "<1@a.example>", queue.AuthRejected,
+		queue.Reply{Code: 550, Enhanced: "5.7.26", Text: "not authorised"}
 	record(f, first)
 	requeue := func() {
 		t.Helper()
-		if got := queuetest.Query[int](f, `SELECT requeued FROM enotify.requeue_batch($1, 'auth_rejected')`, batch); got != 1 {
+		if got := queuetest.Query[int](f, `SELECT requeued FROM enotify.requeue_batch($1, 'auth_rejected')`,
+			batch); got != 1 {
 			t.Fatalf("requeued: got %d, want 1", got)
 		}
 	}
@@ -339,7 +357,8 @@ func TestReportsHaveConsequences(t *testing.T) {
 	var alerts []string
 	for seq := range int32(3) {
 		r := returned(batch, seq+1)
-		r.Class, r.Reply, r.Host = queue.AuthRejected, queue.Reply{Code: 550, Enhanced: "5.7.26", Text: "not authorised"}, fmt.Sprintf("mx%d.example", seq)
+		r.Class, r.Reply, r.Host = queue.AuthRejected,
+			queue.Reply{Code: 550, Enhanced: "5.7.26", Text: "not authorised"}, fmt.Sprintf("mx%d.example", seq)
 		for _, a := range record(f, r).Alerts {
 			alerts = append(alerts, a.Kind)
 		}
@@ -354,7 +373,8 @@ func TestReportsHaveConsequences(t *testing.T) {
 	r.Class, r.Reply = queue.MailboxFull, queue.Reply{Code: 552, Enhanced: "5.2.2", Text: "full"}
 	record(f, r)
 	record(f, r)
-	if got := queuetest.Query[string](f, `SELECT concat_ws(' ', address, replies) FROM enotify.counted_reply`); got != "full@c.example 1" {
+	if got := queuetest.Query[string](f,
+		`SELECT concat_ws(' ', address, replies) FROM enotify.counted_reply`); got != "full@c.example 1" {
 		t.Errorf("full mailboxes: got %q, want full@c.example 1", got)
 	}
 	counted(f, batch)

@@ -95,7 +95,8 @@ func (db *DB) Nodes(ctx context.Context) ([]Node, error) {
 	}
 	alive, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (n Node, err error) {
 		var egress []netip.Prefix // inet
-		err = row.Scan(&n.ID, &n.Name, &egress, &n.HELO, &n.Version, &n.StartedAt, &n.LiveUntil, &n.Heartbeat, &n.Groups, &n.Turn, &n.Barred, &n.MessageTime, &n.Settings)
+		err = row.Scan(&n.ID, &n.Name, &egress, &n.HELO, &n.Version, &n.StartedAt, &n.LiveUntil, &n.Heartbeat,
+			&n.Groups, &n.Turn, &n.Barred, &n.MessageTime, &n.Settings)
 		for _, e := range egress {
 			n.Egress = append(n.Egress, e.Addr())
 		}

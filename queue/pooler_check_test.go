@@ -35,8 +35,9 @@ func TestPooler(t *testing.T) {
 			application := queuetest.Open(t, pooler.URL(app))
 			i, n := 0, 300
 			made, err := application.Create(t.Context(), queue.Draft{
-				Batch: queue.Batch{From: "info@town.example", Subject: "Lunch", Text: "Soup.", Headers: []queue.Header{{Name: "X-Menu", Value: "May"}}},
-				Key:   "menu", Submit: true,
+				Batch: queue.Batch{From: "info@town.example", Subject: "Lunch", Text: "Soup.",
+					Headers: []queue.Header{{Name: "X-Menu", Value: "May"}}},
+				Key: "menu", Submit: true,
 				Recipients: func() (r queue.Recipient, err error) {
 					if i == n {
 						return r, io.EOF
@@ -67,7 +68,8 @@ func TestPooler(t *testing.T) {
 			}
 
 			// No session is ours there: none of those that the pooler gives to others has our settings.
-			if got := queuetest.Query[int](f, `SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND query ~ 'set_config|LISTEN' AND query !~ 'WHERE pg_backend_pid|pg_stat_activity'`); got != 0 {
+			if got := queuetest.Query[int](f,
+				`SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND query ~ 'set_config|LISTEN' AND query !~ 'WHERE pg_backend_pid|pg_stat_activity'`); got != 0 {
 				t.Errorf("sessions that were set or listen: got %d, want 0", got)
 			}
 		})

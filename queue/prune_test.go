@@ -26,7 +26,8 @@ func TestPruneKeepsCountsAndKey(t *testing.T) {
 	f.Serve(f.Server("n2", queuetest.AnswerByDomain))
 	unfinished := f.Enqueue("next", 2, "a.example")
 
-	f.Exec(`INSERT INTO enotify.doubt (batch_id, seq, node_id, attempts, tries) VALUES ($1, 1, 1, 0, 1)`, batch) // of a node whose journal never came
+	// of a node whose journal never came
+	f.Exec(`INSERT INTO enotify.doubt (batch_id, seq, node_id, attempts, tries) VALUES ($1, 1, 1, 0, 1)`, batch)
 
 	before := statuses(f)
 	for batch, want := range map[int64]bool{batch: true, 2: true, late: true} {
@@ -43,14 +44,16 @@ func TestPruneKeepsCountsAndKey(t *testing.T) {
 		}
 	}
 	for _, table := range []string{"recipient", "outcome", "attempt", "batch_domain", "attachment", "doubt"} {
-		if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.`+table+` WHERE batch_id <> $1`, unfinished); got != 0 {
+		if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.`+table+` WHERE batch_id <> $1`,
+			unfinished); got != 0 {
 			t.Errorf("%s: got %d rows left, want 0", table, got)
 		}
 	}
 	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.suppression`); got != 11 {
 		t.Errorf("suppressions: got %d, want the 11 that there were", got)
 	}
-	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.batch_log WHERE batch_id = $1`, batch); got == 0 {
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.batch_log WHERE batch_id = $1`,
+		batch); got == 0 {
 		t.Error("the log of the batch is gone")
 	}
 	if got := f.Enqueue("menu", 30, "a.example", "gone.example", "no address"); got != batch {
@@ -85,10 +88,12 @@ func TestPruneGoesOn(t *testing.T) {
 	batch := f.Enqueue("menu", 20, "strict.example")
 	f.Serve(f.Server("n1", refusing))
 	f.Exec(`SELECT enotify.prune_batch($1, 0, 5)`, batch)
-	if _, _, err := f.DB.Requeue(t.Context(), batch, "auth_rejected", nil); err == nil || err.Error() != "the batch was pruned: whom it went to is not known any more" {
+	if _, _, err := f.DB.Requeue(t.Context(), batch, "auth_rejected", nil); err == nil ||
+		err.Error() != "the batch was pruned: whom it went to is not known any more" {
 		t.Errorf("requeue of a pruned batch: got %v, want a refusal", err)
 	}
-	if err := late(f, batch, 20, queuetest.Query[int32](f, `SELECT id FROM enotify.domain`), queue.Outcome{State: queue.Deferred}); err != nil {
+	if err := late(f, batch, 20, queuetest.Query[int32](f, `SELECT id FROM enotify.domain`),
+		queue.Outcome{State: queue.Deferred}); err != nil {
 		t.Errorf("a late result: %v", err)
 	}
 	f.Balances()

@@ -82,7 +82,8 @@ const noteReadySQL = `SELECT enotify.note_ready($1, $2, $3, $4, $5, $6)`
 // NoteReady records what a check found: line says what would stop it, p is the report,
 // nil when there is none. The alert says that the draft would not go; nil: it would, or
 // that is known.
-func (db *DB) NoteReady(ctx context.Context, c ReadyCheck, verdict, line string, p *KeptPreflight) (alert *Alert, err error) {
+func (db *DB) NoteReady(ctx context.Context, c ReadyCheck, verdict, line string, p *KeptPreflight) (alert *Alert,
+	err error) {
 	var report any
 	var reportLine *string
 	if p != nil {
@@ -90,7 +91,8 @@ func (db *DB) NoteReady(ctx context.Context, c ReadyCheck, verdict, line string,
 	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		var news bool
-		if err := tx.QueryRow(ctx, noteReadySQL, c.Batch, c.mark, verdict, text(line), report, reportLine).Scan(&news); err != nil || !news {
+		if err := tx.QueryRow(ctx, noteReadySQL, c.Batch, c.mark, verdict, text(line), report,
+			reportLine).Scan(&news); err != nil || !news {
 			return err
 		}
 		what := "batch " + strconv.FormatInt(c.Batch, 10) + ", which is kept ready, "
@@ -99,7 +101,8 @@ func (db *DB) NoteReady(ctx context.Context, c ReadyCheck, verdict, line string,
 		} else {
 			what += "is not ready: "
 		}
-		alert = &Alert{Kind: AlertNotReady, Client: c.Client, Batch: c.Batch, Text: what + line, Next: "enotify preflight " + strconv.FormatInt(c.Batch, 10)}
+		alert = &Alert{Kind: AlertNotReady, Client: c.Client, Batch: c.Batch, Text: what + line,
+			Next: "enotify preflight " + strconv.FormatInt(c.Batch, 10)}
 		return raise(ctx, tx, *alert)
 	})
 	if err != nil {

@@ -53,7 +53,8 @@ const requeueSQL = `SELECT requeued, suppressed FROM enotify.requeue_batch($1, $
 // of their reply, or "expired", or "unknown". Recipients suppressed meanwhile stay as
 // they are. The guard checks the client first. A batch that has expired goes on until
 // expires, or with nil for three days.
-func (db *DB) Requeue(ctx context.Context, batch int64, class string, expires *time.Time) (requeued, suppressed int, err error) {
+func (db *DB) Requeue(ctx context.Context, batch int64, class string, expires *time.Time) (requeued, suppressed int,
+	err error) {
 	err = db.pool.QueryRow(ctx, requeueSQL, batch, class, expires).Scan(&requeued, &suppressed)
 	return requeued, suppressed, AsRefusal(err)
 }

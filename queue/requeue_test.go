@@ -18,7 +18,8 @@ import (
 // refusing answers as receivers do for whom a client's record is wrong.
 func refusing(ctx context.Context, m queue.Message) queue.Outcome {
 	if m.Domain == "strict.example" {
-		return queue.Outcome{State: queue.Bounced, Class: queue.AuthRejected, Reply: queue.Reply{Code: 550, Enhanced: "5.7.1", Text: "SPF"}}
+		return queue.Outcome{State: queue.Bounced, Class: queue.AuthRejected,
+			Reply: queue.Reply{Code: 550, Enhanced: "5.7.1", Text: "SPF"}}
 	}
 	return queuetest.AnswerByDomain(ctx, m)
 }
@@ -51,8 +52,10 @@ func TestRequeueSendsToThoseAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantFound := []queue.Requeueable{
-		{Class: "auth_rejected", Domain: "strict.example", N: 10, Suppressed: 1, Alike: 10, AlikeSuppressed: 1, Domains: 1},
-		{Class: "no_such_user", Domain: "gone.example", N: 10, Suppressed: 10, Alike: 10, AlikeSuppressed: 10, Domains: 1},
+		{Class: "auth_rejected", Domain: "strict.example", N: 10, Suppressed: 1, Alike: 10, AlikeSuppressed: 1,
+			Domains: 1},
+		{Class: "no_such_user", Domain: "gone.example", N: 10, Suppressed: 10, Alike: 10, AlikeSuppressed: 10,
+			Domains: 1},
 	}
 	if diff := cmp.Diff(wantFound, found); diff != "" {
 		t.Errorf("requeueable (-want +got):\n%s", diff)
@@ -144,7 +147,8 @@ func TestRequeueWhileSending(t *testing.T) {
 		}
 	})
 	sum := 0
-	for i := 0; i < 20 || queuetest.Query[int](f, `SELECT delivered FROM enotify.batch_status WHERE id = $1`, batch) < 400; i++ {
+	for i := 0; i < 20 || queuetest.Query[int](f, `SELECT delivered FROM enotify.batch_status WHERE id = $1`,
+		batch) < 400; i++ {
 		n, _ := requeue(f, batch, "auth_rejected")
 		sum += n
 		cured.Store(sum > 300)
@@ -156,14 +160,16 @@ func TestRequeueWhileSending(t *testing.T) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
 	sent := f.Sent()
-	maps.DeleteFunc(sent, func(address string, _ int) bool { return strings.HasSuffix(address, "@strict.example") }) // tried again when cured
+	// tried again when cured
+	maps.DeleteFunc(sent, func(address string, _ int) bool { return strings.HasSuffix(address, "@strict.example") })
 	queuetest.Copies(t, sent, 200, 1)
 	f.Balances()
 }
 
 // late writes the result of a first try, as a node does whose answer was late.
 func late(f *queuetest.Fixture, batch int64, seq, domain int32, o queue.Outcome) error {
-	_, err := f.DB.Finish(f.Context(), []queue.Result{{Batch: batch, Seq: seq, DomainID: domain, Try: 1, Attempts: 1, At: time.Now(), Outcome: o}})
+	_, err := f.DB.Finish(f.Context(), []queue.Result{{Batch: batch, Seq: seq, DomainID: domain, Try: 1, Attempts: 1,
+		At: time.Now(), Outcome: o}})
 	return err
 }
 
@@ -211,8 +217,9 @@ func TestTriesAreCountedOverRequeues(t *testing.T) {
 	}
 	domain := queuetest.Query[int32](f, `SELECT domain_id FROM enotify.batch_domain`)
 	for _, try := range []int{1, 2} {
-		_, err := f.DB.Finish(t.Context(), []queue.Result{{Batch: batch, Seq: 1, DomainID: domain, Try: try, Attempts: try, At: time.Now(),
-			Outcome: queue.Outcome{State: queue.Bounced, Class: queue.AuthRejected}}})
+		_, err := f.DB.Finish(t.Context(),
+			[]queue.Result{{Batch: batch, Seq: 1, DomainID: domain, Try: try, Attempts: try, At: time.Now(),
+				Outcome: queue.Outcome{State: queue.Bounced, Class: queue.AuthRejected}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -236,7 +243,10 @@ func TestLateDeferralOfAFinishedBatch(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
 	revived, expired := f.Enqueue("revived", 2, "a.example"), f.Enqueue("expired", 2, "a.example")
-	f.Serve(f.Server("n1", func(context.Context, queue.Message) queue.Outcome { return queue.Outcome{State: queue.Unknown} }))
+	f.Serve(f.Server("n1", func(context.Context,
+		queue.Message) queue.Outcome {
+		return queue.Outcome{State: queue.Unknown}
+	}))
 	f.Exec(`UPDATE enotify.batch SET expires_at = now() WHERE id = $1`, expired)
 	domain := queuetest.Query[int32](f, `SELECT DISTINCT domain_id FROM enotify.batch_domain`)
 	for _, batch := range []int64{revived, expired} {
@@ -247,7 +257,8 @@ func TestLateDeferralOfAFinishedBatch(t *testing.T) {
 	}
 	f.Serve(f.Server("n2", queuetest.Deliver))
 	f.Balances()
-	for batch, want := range map[int64]map[string]int{revived: {"delivered": 1, "unknown": 1}, expired: {"expired": 1, "unknown": 1}} {
+	for batch, want := range map[int64]map[string]int{revived: {"delivered": 1, "unknown": 1},
+		expired: {"expired": 1, "unknown": 1}} {
 		if got := f.States(batch); !cmp.Equal(got, want) {
 			t.Errorf("states of batch %d: got %v, want %v", batch, got, want)
 		}
@@ -304,7 +315,8 @@ func TestRequeueOfAnExpiredBatch(t *testing.T) {
 			if n, _ := requeue(f, batch, class); n != 50 {
 				t.Errorf("requeued: got %d, want 50", n)
 			}
-			if left := queuetest.Query[time.Duration](f, `SELECT expires_at - now() FROM enotify.batch`); left < 71*time.Hour {
+			if left := queuetest.Query[time.Duration](f,
+				`SELECT expires_at - now() FROM enotify.batch`); left < 71*time.Hour {
 				t.Errorf("time left: got %v, want 3 days", left)
 			}
 			f.Serve(f.Server("n2", queuetest.Deliver))
@@ -339,7 +351,8 @@ func TestRequeueByState(t *testing.T) {
 		refused(f, sql, want)
 	}
 	f.Exec(`UPDATE enotify.batch SET state = 'queued', finished_at = NULL WHERE id = 1`)
-	for state, want := range map[string]string{"paused": "paused", "blocked": "blocked", "sending": "queued", "retrying": "queued", "queued": "queued"} {
+	for state, want := range map[string]string{"paused": "paused", "blocked": "blocked", "sending": "queued",
+		"retrying": "queued", "queued": "queued"} {
 		f.Exec(`BEGIN`)
 		for _, step := range map[string][]string{"retrying": {"sending", "retrying"}}[state] {
 			f.Exec(`UPDATE enotify.batch SET state = $1 WHERE id = 1`, step)
@@ -349,7 +362,9 @@ func TestRequeueByState(t *testing.T) {
 		if got := queuetest.Query[string](f, `SELECT state::text FROM enotify.batch WHERE id = 1`); got != want {
 			t.Errorf("%s batch after a requeue: got %s, want %s", state, got, want)
 		}
-		if got, want := queuetest.Query[string](f, `SELECT reason FROM enotify.batch_log WHERE batch_id = 1 ORDER BY at DESC LIMIT 1`), "5 to be sent again: auth_rejected"; got != want {
+		if got, want := queuetest.Query[string](f,
+			`SELECT reason FROM enotify.batch_log WHERE batch_id = 1 ORDER BY at DESC LIMIT 1`),
+			"5 to be sent again: auth_rejected"; got != want {
 			t.Errorf("log of a %s batch: got %q, want %q", state, got, want)
 		}
 		f.Exec(`ROLLBACK`)

@@ -31,7 +31,8 @@ func TestApplicationLoginIsConfined(t *testing.T) {
 	url := queuetest.Login(t, f.URL, "enotify_app")
 	app := queuetest.Connect(t, url)
 	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('city.example'), ('free.example')`)
-	f.Exec(`INSERT INTO enotify.client_login SELECT id, $1 FROM enotify.client WHERE domain = 'city.example'`, app.Config().User)
+	f.Exec(`INSERT INTO enotify.client_login SELECT id, $1 FROM enotify.client WHERE domain = 'city.example'`,
+		app.Config().User)
 	f.Exec(`INSERT INTO enotify.client_login SELECT id, 'somebody_else' FROM enotify.client WHERE domain = 'town.example'`)
 	foreign := f.Enqueue("foreign", 3, "a.example")
 
@@ -43,7 +44,8 @@ func TestApplicationLoginIsConfined(t *testing.T) {
 	if err := app.QueryRow(t.Context(), `SELECT enotify.create_batch('d', 'info@city.example', 's', 't')`).Scan(&draft); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := app.CopyFrom(t.Context(), pgx.Identifier{"enotify", "recipient_in"}, []string{"batch_id", "address", "data"}, pgx.CopyFromRows([][]any{{draft, "a@b.example", nil}})); err != nil {
+	if _, err := app.CopyFrom(t.Context(), pgx.Identifier{"enotify", "recipient_in"},
+		[]string{"batch_id", "address", "data"}, pgx.CopyFromRows([][]any{{draft, "a@b.example", nil}})); err != nil {
 		t.Fatalf("COPY into its own draft: %v", err)
 	}
 	for _, view := range []string{"batch_status", "delivery"} {
@@ -105,7 +107,8 @@ func TestUntiedLoginUsesUntiedClients(t *testing.T) {
 	if _, err := app.Exec(t.Context(), `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{x@a.example}')`); err != nil {
 		t.Errorf("enqueue for a client that is tied to nobody: %v", err)
 	}
-	refusedBy(t, app, `SELECT enotify.enqueue('k', 'info@tied.example', 's', 't', '{x@a.example}')`, "client tied.example is tied to somebody_else, and you are ")
+	refusedBy(t, app, `SELECT enotify.enqueue('k', 'info@tied.example', 's', 't', '{x@a.example}')`,
+		"client tied.example is tied to somebody_else, and you are ")
 }
 
 // A node runs with a login that is enotify_sender and nothing more.

@@ -90,7 +90,8 @@ func TestSealChecksAddresses(t *testing.T) {
 			want = append(want, row{test.staged, "invalid", test.reason})
 		}
 	}
-	rows, err := f.Conn.Query(t.Context(), `SELECT address, state, coalesce(reply, '') FROM enotify.delivery WHERE batch_id = $1`, batch)
+	rows, err := f.Conn.Query(t.Context(),
+		`SELECT address, state, coalesce(reply, '') FROM enotify.delivery WHERE batch_id = $1`, batch)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +127,8 @@ func TestSealNumbersInDomainOrder(t *testing.T) {
 		Address, State string
 		Data           *string
 	}
-	rows, err := f.Conn.Query(t.Context(), `SELECT d.seq, d.address, d.state, r.data::text FROM enotify.delivery d JOIN enotify.recipient r USING (batch_id, seq) WHERE batch_id = $1 ORDER BY seq`, batch)
+	rows, err := f.Conn.Query(t.Context(),
+		`SELECT d.seq, d.address, d.state, r.data::text FROM enotify.delivery d JOIN enotify.recipient r USING (batch_id, seq) WHERE batch_id = $1 ORDER BY seq`, batch)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,10 +151,13 @@ func TestSealNumbersInDomainOrder(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("recipients (-want +got):\n%s", diff)
 	}
-	if got := queuetest.Query[string](f, `SELECT string_agg(format('%s-%s', first_seq, last_seq), ' ' ORDER BY first_seq) FROM enotify.batch_domain WHERE batch_id = $1`, batch); got != "1-2 3-5" {
+	if got := queuetest.Query[string](f,
+		`SELECT string_agg(format('%s-%s', first_seq, last_seq), ' ' ORDER BY first_seq) FROM enotify.batch_domain WHERE batch_id = $1`, batch); got != "1-2 3-5" {
 		t.Errorf("ranges: got %q, want %q", got, "1-2 3-5")
 	}
-	if got := queuetest.Query[string](f, `SELECT format('%s %s %s %s', staged, duplicates, total, sendable) FROM enotify.batch WHERE id = $1`, batch); got != "10 1 9 5" {
+	if got := queuetest.Query[string](f,
+		`SELECT format('%s %s %s %s', staged, duplicates, total, sendable) FROM enotify.batch WHERE id = $1`,
+		batch); got != "10 1 9 5" {
 		t.Errorf("staged, duplicates, total, sendable: got %q, want %q", got, "10 1 9 5")
 	}
 }
@@ -165,7 +170,8 @@ func TestSubmitIsIdempotentAndCounts(t *testing.T) {
 	if again := queuetest.Query[int64](f, create, "k"); again != batch {
 		t.Errorf("same key: got batch %d, want %d", again, batch)
 	}
-	copied, err := f.Conn.CopyFrom(t.Context(), pgx.Identifier{"enotify", "recipient_in"}, []string{"batch_id", "address", "data"},
+	copied, err := f.Conn.CopyFrom(t.Context(), pgx.Identifier{"enotify", "recipient_in"},
+		[]string{"batch_id", "address", "data"},
 		pgx.CopyFromRows([][]any{{batch, "a@b.example", map[string]any{"name": "Ada"}}, {batch, "b@b.example", nil}}))
 	if err != nil || copied != 2 {
 		t.Fatalf("COPY: %d rows, %v", copied, err)
@@ -177,12 +183,14 @@ func TestSubmitIsIdempotentAndCounts(t *testing.T) {
 		}
 	}
 	refused(f, `SELECT enotify.submit_batch($1, 3)`, "batch 1 was submitted with 2 recipients, not 3", batch)
-	refused(f, `SELECT enotify.add_recipients($1, '{c@b.example}')`, "batch 1 is submitted; it takes no more recipients", batch)
+	refused(f, `SELECT enotify.add_recipients($1, '{c@b.example}')`,
+		"batch 1 is submitted; it takes no more recipients", batch)
 
 	empty := queuetest.Query[int64](f, create, "empty")
 	refused(f, `SELECT enotify.submit_batch($1)`, " is empty", empty)
 	refused(f, `SELECT enotify.submit_batch(99)`, "no batch 99 of yours")
-	refused(f, `INSERT INTO enotify.recipient_in (batch_id, address) VALUES (99, 'a@b.example')`, "no batch 99 of yours")
+	refused(f, `INSERT INTO enotify.recipient_in (batch_id, address) VALUES (99, 'a@b.example')`,
+		"no batch 99 of yours")
 }
 
 // Nothing that would become a header may hold a line end, whichever login inserts it.
@@ -198,19 +206,26 @@ func TestHeadersCannotBeInjected(t *testing.T) {
 			values = append(values, value)
 			names = append(names, name+" => $"+string(rune('0'+len(values))))
 		}
-		if _, err := f.Conn.Exec(t.Context(), `SELECT enotify.create_batch(`+strings.Join(names, ", ")+`)`, values...); err == nil {
+		if _, err := f.Conn.Exec(t.Context(), `SELECT enotify.create_batch(`+strings.Join(names, ", ")+`)`,
+			values...); err == nil {
 			t.Errorf("%s with CR LF: got no error, want one", argument)
 		}
 	}
 	batch := queuetest.Query[int64](f, `SELECT enotify.create_batch('k', 'info@town.example', 's')`)
-	refused(f, `SELECT enotify.add_attachment($1, E'a\r\nX: y', 'x')`, `holds a quote, slash, backslash or control character`, batch)
-	refused(f, `INSERT INTO enotify.attachment (batch_id, n, filename, content) VALUES ($1, 1, E'a\tb', 'x')`, `violates check constraint "attachment_filename_check"`, batch)
+	refused(f, `SELECT enotify.add_attachment($1, E'a\r\nX: y', 'x')`,
+		`holds a quote, slash, backslash or control character`, batch)
+	refused(f, `INSERT INTO enotify.attachment (batch_id, n, filename, content) VALUES ($1, 1, E'a\tb', 'x')`,
+		`violates check constraint "attachment_filename_check"`, batch)
 	for _, column := range []string{"subject", "from_name", "reply_to", "from_address", "list_unsubscribe"} {
-		refused(f, `UPDATE enotify.batch SET `+column+` = E'https:a\nb' WHERE id = $1`, `violates check constraint "batch_`+column+`_check"`, batch)
+		refused(f, `UPDATE enotify.batch SET `+column+` = E'https:a\nb' WHERE id = $1`,
+			`violates check constraint "batch_`+column+`_check"`, batch)
 	}
-	refused(f, `UPDATE enotify.batch SET headers = '{"X-A": "a\nBcc: b"}' WHERE id = $1`, `violates check constraint "batch_headers_check"`, batch)
-	refused(f, `UPDATE enotify.batch SET headers = '{"X-A": ["a", "\u0085b"]}' WHERE id = $1`, `violates check constraint "batch_headers_check"`, batch)
-	refused(f, `UPDATE enotify.batch SET headers = '{"X A": "a"}' WHERE id = $1`, `violates check constraint "batch_headers_check"`, batch)
+	refused(f, `UPDATE enotify.batch SET headers = '{"X-A": "a\nBcc: b"}' WHERE id = $1`,
+		`violates check constraint "batch_headers_check"`, batch)
+	refused(f, `UPDATE enotify.batch SET headers = '{"X-A": ["a", "\u0085b"]}' WHERE id = $1`,
+		`violates check constraint "batch_headers_check"`, batch)
+	refused(f, `UPDATE enotify.batch SET headers = '{"X A": "a"}' WHERE id = $1`,
+		`violates check constraint "batch_headers_check"`, batch)
 	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.batch WHERE subject ~ '[\r\n]' OR from_address ~ '[\r\n]'`); got != 0 {
 		t.Errorf("batches with a line end: got %d, want 0", got)
 	}

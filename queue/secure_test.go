@@ -38,7 +38,8 @@ func TestDatabaseByTLS(t *testing.T) {
 	for name, text := range map[string][]byte{"server.crt": certificate, "server.key": key} {
 		path := filepath.Join(folder, name)
 		// The server writes them itself, so that they belong to its user.
-		f.Exec(`COPY (SELECT unnest(string_to_array('` + strings.TrimSpace(string(text)) + `', E'\n'))) TO '` + path + `'`)
+		f.Exec(`COPY (SELECT unnest(string_to_array('` + strings.TrimSpace(string(text)) + `', E'\n'))) TO '` + path +
+			`'`)
 		if err := os.Chmod(path, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +68,8 @@ func TestDatabaseByTLS(t *testing.T) {
 			t.Errorf("%s: accepted, want an error", name)
 			continue
 		}
-		if text := err.Error(); !strings.Contains(text, "x509") && !strings.Contains(text, "certificate") || strings.Contains(text, "\n") || strings.Contains(text, password(t, url)) {
+		if text := err.Error(); !strings.Contains(text, "x509") && !strings.Contains(text, "certificate") ||
+			strings.Contains(text, "\n") || strings.Contains(text, password(t, url)) {
 			t.Errorf("%s: got error %q, want one line about the certificate without the password", name, text)
 		}
 	}
@@ -120,7 +122,8 @@ func selfSigned(t *testing.T, ip net.IP) (certificate, key []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 }
 
 // No error of Open holds the password, whatever is wrong with the URL.

@@ -51,7 +51,8 @@ func TestPauseStopsAndResumeGoesOn(t *testing.T) {
 	go func() {
 		<-began
 		conn := queuetest.Connect(t, f.URL)
-		if _, err := conn.Exec(context.WithoutCancel(t.Context()), `SELECT enotify.pause_batch($1, 'a typo in the menu')`, batch); err != nil {
+		if _, err := conn.Exec(context.WithoutCancel(t.Context()),
+			`SELECT enotify.pause_batch($1, 'a typo in the menu')`, batch); err != nil {
 			t.Error(err)
 		}
 		close(paused)
@@ -96,7 +97,8 @@ func TestDeferredExpireWithTheirLastReply(t *testing.T) {
 	f := queuetest.NewFixture(t)
 	batch := f.Enqueue("menu", 4, "full.example")
 	s := f.Server("n1", func(context.Context, queue.Message) queue.Outcome {
-		return queue.Outcome{State: queue.Deferred, Class: queue.MailboxFull, Reply: queue.Reply{Code: 452, Enhanced: "4.2.2", Text: "full"}}
+		return queue.Outcome{State: queue.Deferred, Class: queue.MailboxFull,
+			Reply: queue.Reply{Code: 452, Enhanced: "4.2.2", Text: "full"}}
 	})
 	f.ServeUntil(s, `SELECT count(*) = 4 FROM enotify.retry WHERE batch_id = $1`, batch)
 	f.Exec(`UPDATE enotify.batch SET expires_at = now() WHERE id = $1`, batch)
@@ -104,7 +106,8 @@ func TestDeferredExpireWithTheirLastReply(t *testing.T) {
 	if got, want := f.States(batch), map[string]int{"expired": 4}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
-	if got, want := queuetest.Query[string](f, `SELECT DISTINCT reply FROM enotify.delivery WHERE batch_id = $1`, batch), "4.2.2 full"; got != want {
+	if got, want := queuetest.Query[string](f, `SELECT DISTINCT reply FROM enotify.delivery WHERE batch_id = $1`,
+		batch), "4.2.2 full"; got != want {
 		t.Errorf("reply: got %q, want %q", got, want)
 	}
 }
@@ -122,7 +125,9 @@ func TestSuppressedAfterTheSeal(t *testing.T) {
 	if got, want := f.States(batch), map[string]int{"delivered": 2, "suppressed": 2}; !cmp.Equal(got, want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
-	if got, want := queuetest.Query[string](f, `SELECT split_part(reply, ': ', 2) FROM enotify.delivery WHERE address = 'user1@a.example'`), "unsubscribe"; got != want {
+	if got, want := queuetest.Query[string](f,
+		`SELECT split_part(reply, ': ', 2) FROM enotify.delivery WHERE address = 'user1@a.example'`),
+		"unsubscribe"; got != want {
 		t.Errorf("cause: got %q, want %q", got, want)
 	}
 	for _, address := range []string{"user1@a.example", "user2@a.example"} {
@@ -192,7 +197,8 @@ func TestPausesUnderAHeldSnapshot(t *testing.T) {
 func TestPauseAllWaitsForNobody(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
-	held, free, alone := f.Enqueue("held", 1, "a.example"), f.Enqueue("free", 1, "a.example"), f.Enqueue("alone", 1, "a.example")
+	held, free, alone := f.Enqueue("held", 1, "a.example"), f.Enqueue("free", 1, "a.example"), f.Enqueue("alone", 1,
+		"a.example")
 	if err := f.DB.Pause(t.Context(), alone, "a typo"); err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +220,8 @@ func TestPauseAllWaitsForNobody(t *testing.T) {
 	if want := (queue.Steered{Batches: 1, Left: 2}); err != nil || got != want {
 		t.Errorf("resumed: got %+v (%v), want %+v", got, err, want)
 	}
-	if states := queuetest.Query[string](f, `SELECT string_agg(state::text, ' ' ORDER BY id) FROM enotify.batch`); states != "queued paused paused" {
+	if states := queuetest.Query[string](f,
+		`SELECT string_agg(state::text, ' ' ORDER BY id) FROM enotify.batch`); states != "queued paused paused" {
 		t.Errorf("states: got %s, want the one that was held resumed", states)
 	}
 }

@@ -13,7 +13,8 @@ import (
 )
 
 func full(_ context.Context, m queue.Message) queue.Outcome {
-	o := queue.Outcome{State: queue.Deferred, Class: queue.MailboxFull, Reply: queue.Reply{Code: 452, Enhanced: "4.2.2", Text: "over quota"}}
+	o := queue.Outcome{State: queue.Deferred, Class: queue.MailboxFull,
+		Reply: queue.Reply{Code: 452, Enhanced: "4.2.2", Text: "over quota"}}
 	if m.Domain == "five.example" { // that some say 5yz changes nothing
 		o.Reply = queue.Reply{Code: 552, Enhanced: "5.2.2", Text: "mailbox full"}
 	}
@@ -48,7 +49,9 @@ func TestFullMailboxIsSuppressedForAWhile(t *testing.T) {
 	if want := "ann@four.example t mailbox_full 7 30, bob@five.example t mailbox_full 7 30"; got != want || last != 7 {
 		t.Errorf("suppressions: got %q, want %q", got, want)
 	}
-	if got, want := queuetest.Query[string](f, `SELECT regexp_replace(note, '\d{4}-\d\d-\d\d', 'DAY') FROM enotify.suppression WHERE address LIKE 'ann%'`), "said 7 times since DAY: over quota"; got != want {
+	if got, want := queuetest.Query[string](f,
+		`SELECT regexp_replace(note, '\d{4}-\d\d-\d\d', 'DAY') FROM enotify.suppression WHERE address LIKE 'ann%'`),
+		"said 7 times since DAY: over quota"; got != want {
 		t.Errorf("note: got %q, want %q", got, want)
 	}
 	batch := fullOnce(f, "8", 0, full)
@@ -104,14 +107,17 @@ func TestGoneOutlastsFull(t *testing.T) {
 	f.Exec(`INSERT INTO enotify.suppression (address, cause, until) VALUES ('user0@gone.example', 'mailbox_full', now() - interval '1 day')`)
 	f.Enqueue("menu", 1, "gone.example")
 	f.Serve(f.Server("n1", queuetest.AnswerByDomain))
-	if got, want := queuetest.Query[string](f, `SELECT format('%s %s %s', cause, until IS NULL, batch_id) FROM enotify.suppression`), "no_such_user t 1"; got != want {
+	if got, want := queuetest.Query[string](f,
+		`SELECT format('%s %s %s', cause, until IS NULL, batch_id) FROM enotify.suppression`),
+		"no_such_user t 1"; got != want {
 		t.Errorf("suppression: got %q, want %q", got, want)
 	}
 }
 
 func enqueueTo(f *queuetest.Fixture, key string, addresses ...string) int64 {
 	f.Helper()
-	return queuetest.Query[int64](f, `SELECT enotify.enqueue($1, 'info@town.example', 'Lunch menu', 'Soup.', $2)`, key, addresses)
+	return queuetest.Query[int64](f, `SELECT enotify.enqueue($1, 'info@town.example', 'Lunch menu', 'Soup.', $2)`, key,
+		addresses)
 }
 
 // A site that calls living addresses unknown as well is believed when it repeats that, and a delivery clears the count.
@@ -119,12 +125,14 @@ func TestUnknownOnceRepeated(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
 	unknown := func(context.Context, queue.Message) queue.Outcome {
-		o := queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser, Reply: queue.Reply{Code: 550, Text: "unknown user"}, Treatment: queue.NoSuchUser.Treatment()}
+		o := queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser,
+			Reply: queue.Reply{Code: 550, Text: "unknown user"}, Treatment: queue.NoSuchUser.Treatment()}
 		o.Treatment.Suppresses = queue.OnceRepeated
 		return o
 	}
 	suppressions := func() string {
-		return queuetest.Query[string](f, `SELECT coalesce(string_agg(format('%s %s %s', address, cause, until IS NULL), ', ' ORDER BY address), '') FROM enotify.suppression`)
+		return queuetest.Query[string](f,
+			`SELECT coalesce(string_agg(format('%s %s %s', address, cause, until IS NULL), ', ' ORDER BY address), '') FROM enotify.suppression`)
 	}
 	fullOnce(f, "1", 0, unknown)
 	fullOnce(f, "2", 8, unknown)

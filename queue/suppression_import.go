@@ -49,13 +49,15 @@ WHERE s.until IS NOT NULL OR s.cause = 'operator'`
 // ImportSuppressions adds the rows that next returns, until it returns false or an
 // error, in one transaction. When a row is bad, none is added, and the first bad rows
 // are returned, up to limit.
-func (db *DB) ImportSuppressions(ctx context.Context, limit int, next func() (Suppressible, bool, error)) (read int, added int64, bad []BadRow, err error) {
+func (db *DB) ImportSuppressions(ctx context.Context, limit int, next func() (Suppressible, bool, error)) (read int,
+	added int64, bad []BadRow, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, importTableSQL); err != nil {
 			return AsRefusal(err)
 		}
 		var failed error
-		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"pg_temp", "suppression_in"}, []string{"line", "address", "client", "cause", "until", "note"},
+		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"pg_temp", "suppression_in"},
+			[]string{"line", "address", "client", "cause", "until", "note"},
 			pgx.CopyFromFunc(func() ([]any, error) {
 				s, more, err := next()
 				if err != nil || !more {
@@ -109,6 +111,7 @@ func (db *DB) ExportSuppressions(ctx context.Context, client string, each func(S
 		return AsRefusal(err)
 	}
 	var s Suppression
-	_, err = pgx.ForEachRow(rows, []any{&s.Address, &s.Client, &s.Cause, &s.Until, &s.Note, &s.AddedAt}, func() error { return each(s) })
+	_, err = pgx.ForEachRow(rows, []any{&s.Address, &s.Client, &s.Cause, &s.Until, &s.Note, &s.AddedAt},
+		func() error { return each(s) })
 	return AsRefusal(err)
 }

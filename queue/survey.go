@@ -41,7 +41,8 @@ func (db *DB) NoteDomains(ctx context.Context, facts []DomainFact) error {
 		names[i], sites[i] = f.Domain, f.Site
 		seconds[i] = f.Kept().Seconds()
 		if f.NoMail != nil {
-			classes[i], codes[i], enhanced[i], replies[i] = string(f.NoMail.Class), f.NoMail.Reply.Code, f.NoMail.Reply.Enhanced, f.NoMail.Reply.Text
+			classes[i], codes[i], enhanced[i], replies[i] = string(f.NoMail.Class), f.NoMail.Reply.Code,
+				f.NoMail.Reply.Enhanced, f.NoMail.Reply.Text
 		}
 	}
 	_, err := db.pool.Exec(ctx, noteDomainsSQL, names, sites, seconds, classes, codes, enhanced, replies)

@@ -43,7 +43,8 @@ func (db *DB) NoteTLSResults(ctx context.Context, results []TLSResult) error {
 	days, domains, shapes := make([]time.Time, n), make([]string, n), make([][16]byte, n)
 	policies, failures, sessions := make([]string, n), make([]*string, n), make([]int64, n)
 	for i, r := range results {
-		days[i], domains[i], shapes[i], policies[i], sessions[i] = r.Day, r.Domain, r.Shape, string(r.Policy), r.Sessions
+		days[i], domains[i], shapes[i], policies[i], sessions[i] = r.Day, r.Domain, r.Shape, string(r.Policy),
+			r.Sessions
 		if r.Failure != nil {
 			failure := string(r.Failure)
 			failures[i] = &failure
@@ -137,7 +138,8 @@ const sendTLSReportSQL = `SELECT enotify.send_tls_report($1, $2, $3, $4, $5, $6,
 // returns its batch. However often it is called, and whoever is killed meanwhile,
 // there is one.
 func (db *DB) SendTLSReport(ctx context.Context, r TLSReport, m TLSReportMail) (batch *int64, err error) {
-	err = db.pool.QueryRow(ctx, sendTLSReportSQL, r.Day, r.Domain, m.From, m.Subject, m.Text, m.Headers, m.Filename, m.Content, m.To).Scan(&batch)
+	err = db.pool.QueryRow(ctx, sendTLSReportSQL, r.Day, r.Domain, m.From, m.Subject, m.Text, m.Headers, m.Filename,
+		m.Content, m.To).Scan(&batch)
 	if err != nil {
 		return nil, fmt.Errorf("TLS report to %s for %s: %w", r.Domain, r.Day.Format(time.DateOnly), AsRefusal(err))
 	}

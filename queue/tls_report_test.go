@@ -20,8 +20,9 @@ func TestTLSReportIsMailedOnce(t *testing.T) {
 	for i := range 150 {
 		results = append(results, queue.TLSResult{
 			Day: day, Domain: "a.example", Shape: [16]byte{byte(i)}, Sessions: 1,
-			Policy:  json.RawMessage(`{"policy-type": "sts"}`),
-			Failure: json.RawMessage(fmt.Sprintf(`{"result-type": "validation-failure", "receiving-ip": "192.0.2.%d"}`, i)),
+			Policy: json.RawMessage(`{"policy-type": "sts"}`),
+			Failure: json.RawMessage(fmt.Sprintf(`{"result-type": "validation-failure", "receiving-ip": "192.0.2.%d"}`,
+				i)),
 		})
 	}
 	for range 2 {
@@ -47,7 +48,8 @@ func TestTLSReportIsMailedOnce(t *testing.T) {
 			t.Fatalf("claim %d again: got %v, %v, want none", i+1, again, err)
 		}
 		mails = append(mails, queue.TLSReportMail{
-			From: "tls@town.example", Subject: "Report", Text: "Report.", Headers: map[string]string{"TLS-Report-Domain": "a.example"},
+			From: "tls@town.example", Subject: "Report", Text: "Report.",
+			Headers:  map[string]string{"TLS-Report-Domain": "a.example"},
 			Filename: "a.json.gz", Content: []byte{1}, To: []string{"tls@a.example"},
 		})
 		batch, err := f.DB.SendTLSReport(t.Context(), due[0], mails[i])

@@ -75,7 +75,8 @@ func mayEnqueue(ctx context.Context, tx pgx.Tx, login string) error {
 	case operator:
 		return fmt.Errorf("login %s is an operator's; a token is for the login of an application: enotify client add DOMAIN --role LOGIN", login)
 	case !member:
-		return fmt.Errorf("login %s may not enqueue; enotify client add DOMAIN --role %[1]s lets it send for a client", login)
+		return fmt.Errorf("login %s may not enqueue; enotify client add DOMAIN --role %[1]s lets it send for a client",
+			login)
 	}
 	return nil
 }

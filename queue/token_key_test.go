@@ -52,10 +52,12 @@ func TestRetireTokenKey(t *testing.T) {
 	login := queuetest.Login(t, f.URL, "enotify_admin")
 	refusedBy(t, queuetest.Connect(t, login), `SELECT secret FROM enotify.token_key`, "permission denied")
 	admin := queuetest.Open(t, login)
-	if _, err := admin.RetireTokenKey(t.Context(), first[0].ID); err == nil || !strings.Contains(err.Error(), "enotify bounce key rotate") {
+	if _, err := admin.RetireTokenKey(t.Context(), first[0].ID); err == nil ||
+		!strings.Contains(err.Error(), "enotify bounce key rotate") {
 		t.Errorf("retire the key that signs: got %v, want it refused with what to do", err)
 	}
-	if _, err := admin.RetireTokenKey(t.Context(), "77"); err == nil || !strings.Contains(err.Error(), "enotify bounce key list") {
+	if _, err := admin.RetireTokenKey(t.Context(), "77"); err == nil ||
+		!strings.Contains(err.Error(), "enotify bounce key list") {
 		t.Errorf("retire a key that is not there: got %v, want it refused with what to do", err)
 	}
 	second, err := admin.RotateTokenKey(t.Context())
@@ -77,7 +79,9 @@ func TestRetireTokenKey(t *testing.T) {
 		t.Errorf("in use: got %d keys, %v, want %s alone", len(keys), err, second)
 	}
 	states, err := admin.TokenKeyStates(t.Context())
-	if err != nil || len(states) != 2 || states[0].ID != second || states[0].SignedTill != nil || states[1].RetiredAt == nil || !states[1].SignedTill.Equal(states[0].Since) {
-		t.Errorf("states: got %+v, %v, want the new one, which signs, and the old one, which ended when that began", states, err)
+	if err != nil || len(states) != 2 || states[0].ID != second || states[0].SignedTill != nil ||
+		states[1].RetiredAt == nil || !states[1].SignedTill.Equal(states[0].Since) {
+		t.Errorf("states: got %+v, %v, want the new one, which signs, and the old one, which ended when that began",
+			states, err)
 	}
 }

@@ -55,7 +55,8 @@ func unreachable(c *pgx.ConnConfig, err error) error {
 	}
 	where := strings.Join(hosts, " or ")
 	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) {
-		text := fmt.Sprintf("database %s at %s refuses user %s: %s", c.Database, where, c.User, oneLine(refused.Message))
+		text := fmt.Sprintf("database %s at %s refuses user %s: %s", c.Database, where, c.User,
+			oneLine(refused.Message))
 		if slices.Contains(passing, refused.Code) {
 			return &away{text}
 		}
@@ -65,7 +66,8 @@ func unreachable(c *pgx.ConnConfig, err error) error {
 		return fmt.Errorf("the certificate of the database at %s is not valid: %w; see sslrootcert and sslmode of the database URL", where, bad.Err)
 	}
 	if len(hosts) > 1 && strings.Contains(err.Error(), "read only connection") {
-		return &away{fmt.Sprintf("no database that can be written to at %s; promote a standby, or wait until one is", where)}
+		return &away{fmt.Sprintf("no database that can be written to at %s; promote a standby, or wait until one is",
+			where)}
 	}
 	return &away{fmt.Sprintf("no database at %s: %s", where, noAnswer(c, err))}
 }
@@ -77,7 +79,8 @@ func noAnswer(c *pgx.ConnConfig, err error) string {
 		if unknown.IsNotFound {
 			return fmt.Sprintf("the DNS knows no host %s; correct the database URL", unknown.Name)
 		}
-		return fmt.Sprintf("the DNS does not answer for %s; try again, or write the address in place of the name", unknown.Name)
+		return fmt.Sprintf("the DNS does not answer for %s; try again, or write the address in place of the name",
+			unknown.Name)
 	}
 	if op := (*net.OpError)(nil); errors.As(err, &op) { // of many, one for each address of the host
 		return oneLine(op.Err.Error()) + start

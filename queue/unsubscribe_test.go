@@ -17,7 +17,8 @@ func TestUnsubscribeHoldsForOneClient(t *testing.T) {
 	f := queuetest.NewFixture(t)
 	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
 	batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('menu', 'info@town.example', 's', 't', '{Ann@A.example, bob@a.example}')`)
-	seq := queuetest.Query[int32](f, `SELECT seq FROM enotify.recipient WHERE batch_id = $1 AND address LIKE 'Ann@%'`, batch)
+	seq := queuetest.Query[int32](f, `SELECT seq FROM enotify.recipient WHERE batch_id = $1 AND address LIKE 'Ann@%'`,
+		batch)
 	for _, how := range []string{"one-click", "by mail"} {
 		got, err := f.DB.Unsubscribe(t.Context(), batch, seq, how)
 		if want := (queue.Addressee{Address: "Ann@a.example", Client: "town.example"}); err != nil || got != want {

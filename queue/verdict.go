@@ -10,7 +10,8 @@ import (
 
 // A Verdict is what the guard found for one identity and one egress address.
 type Verdict struct {
-	Identity    string        `json:"identity"` // "mailfrom", "from" where its domain differs, "dkim" for the keys that sign, "dmarc" where no proof is aligned
+	// "mailfrom", "from" where its domain differs, "dkim" for the keys that sign, "dmarc" where no proof is aligned
+	Identity    string        `json:"identity"`
 	Domain      string        `json:"domain"`
 	Egress      netip.Addr    `json:"egress"`
 	Result      string        `json:"result"` // RFC 7208 §2.6; of dkim: pass or fail; of dmarc: fail or temperror
@@ -46,7 +47,8 @@ func (db *DB) Verdicts(ctx context.Context, client string, limit int) ([]StoredV
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (v StoredVerdict, err error) {
 		var egress netip.Prefix
-		err = row.Scan(&v.Identity, &v.Domain, &egress, &v.Result, &v.Blocks, &v.Record, &v.Explanation, &v.Fix, &v.Since, &v.CheckedAt, &v.SupersededAt)
+		err = row.Scan(&v.Identity, &v.Domain, &egress, &v.Result, &v.Blocks, &v.Record, &v.Explanation, &v.Fix,
+			&v.Since, &v.CheckedAt, &v.SupersededAt)
 		v.Egress = egress.Addr()
 		return v, err
 	})

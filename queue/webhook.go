@@ -194,7 +194,8 @@ RETURNING disabled_at IS NOT NULL, failing_since`
 
 // ClaimWebhooks claims webhooks that have something to get, at most so many, and of
 // those that were slow at most slow.
-func (db *DB) ClaimWebhooks(ctx context.Context, holder string, lease time.Duration, most, slow int) ([]WebhookClaim, error) {
+func (db *DB) ClaimWebhooks(ctx context.Context, holder string, lease time.Duration, most, slow int) ([]WebhookClaim,
+	error) {
 	return collect[WebhookClaim](ctx, db, claimWebhooksSQL, holder, lease, most, slow)
 }
 
@@ -255,7 +256,8 @@ func (db *DB) Fail(ctx context.Context, c WebhookClaim, f WebhookFailure) (alert
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		var disabled bool
 		var since time.Time
-		err := tx.QueryRow(ctx, failSQL, c.ID, c.Fence, f.Upto, text(f.Why), f.Wait, f.Slow, f.Gone, f.Patience).Scan(&disabled, &since)
+		err := tx.QueryRow(ctx, failSQL, c.ID, c.Fence, f.Upto, text(f.Why), f.Wait, f.Slow, f.Gone,
+			f.Patience).Scan(&disabled, &since)
 		if errors.Is(err, pgx.ErrNoRows) || err == nil && !disabled {
 			return nil
 		}

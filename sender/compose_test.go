@@ -91,14 +91,16 @@ func TestCompose(t *testing.T) {
 		"Content-Transfer-Encoding": "quoted-printable",
 	}
 	want["From"] = decoded["From"]
-	if from, err := mail.ParseAddress(header.Get("From")); err != nil || from.Name != "Bürgerbüro, Altstadt" || from.Address != "news@from.test" {
+	if from, err := mail.ParseAddress(header.Get("From")); err != nil || from.Name != "Bürgerbüro, Altstadt" ||
+		from.Address != "news@from.test" {
 		t.Errorf("From: got %v, %v", from, err)
 	}
 	if diff := cmp.Diff(want, decoded); diff != "" {
 		t.Errorf("header (-want +got):\n%s", diff)
 	}
 	text, _ := io.ReadAll(quotedprintable.NewReader(strings.NewReader(body)))
-	if want := "Zeile 1\r\nZeile mit Umlaut: ä\r\n.punkt\r\nbare\r\nCR"; strings.TrimSuffix(string(text), "\r\n") != want {
+	if want := "Zeile 1\r\nZeile mit Umlaut: ä\r\n.punkt\r\nbare\r\nCR"; strings.TrimSuffix(string(text),
+		"\r\n") != want {
 		t.Errorf("text: got %q, want %q", text, want)
 	}
 }
@@ -147,11 +149,14 @@ func TestComposeParts(t *testing.T) {
 		{"text", "Hi", "", nil, []string{"text/plain: Hi"}},
 		{"html", "", "<p>Hi</p>", nil, []string{"multipart/alternative", "text/plain: Hi", "text/html: <p>Hi</p>"}},
 		{"both", "Hi", "<p>Hi</p>", nil, []string{"multipart/alternative", "text/plain: Hi", "text/html: <p>Hi</p>"}},
-		{"file", "Hi", "", []queue.Attachment{file}, []string{"multipart/mixed", "text/plain: Hi", "application/pdf: JVBERg=="}},
+		{"file", "Hi", "", []queue.Attachment{file},
+			[]string{"multipart/mixed", "text/plain: Hi", "application/pdf: JVBERg=="}},
 		{"all", "Hi", "<p>Hi</p>", []queue.Attachment{file, {Filename: "a.txt", Content: []byte("x")}},
-			[]string{"multipart/mixed", "multipart/alternative", "text/plain: Hi", "text/html: <p>Hi</p>", "application/pdf: JVBERg==", "text/plain: eA=="}},
+			[]string{"multipart/mixed", "multipart/alternative", "text/plain: Hi", "text/html: <p>Hi</p>",
+				"application/pdf: JVBERg==", "text/plain: eA=="}},
 		{"merged", "Hi {{.name}}", "<p>Hi {{.name}}</p>", []queue.Attachment{file},
-			[]string{"multipart/mixed", "multipart/alternative", "text/plain: Hi A & B", "text/html: <p>Hi A &amp; B</p>", "application/pdf: JVBERg=="}},
+			[]string{"multipart/mixed", "multipart/alternative", "text/plain: Hi A & B",
+				"text/html: <p>Hi A &amp; B</p>", "application/pdf: JVBERg=="}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -159,7 +164,8 @@ func TestComposeParts(t *testing.T) {
 			b := *testBatch
 			b.Text, b.HTML, b.Attachments = test.text, test.html, test.files
 			header, body := parse(t, received(t, to(&b, 1, "user@a.test", `{"name":"A & B"}`)).Data)
-			got := parts(t, header.Get("Content-Type"), header.Get("Content-Transfer-Encoding"), strings.NewReader(body))
+			got := parts(t, header.Get("Content-Type"), header.Get("Content-Transfer-Encoding"),
+				strings.NewReader(body))
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("parts (-want +got):\n%s", diff)
 			}
@@ -208,16 +214,23 @@ func TestInvalid(t *testing.T) {
 			`the recipient's data has no value for the merge field "name" of the html`},
 		{"null inside", func(b *queue.Batch) { b.HTML = "<p>{{.a.b}}</p>" }, `{"a":{"b":null}}`,
 			`the recipient's data has no value for the merge field "b" of the html`},
-		{"not an object", func(b *queue.Batch) { b.Text = "{{.name}}" }, `[1]`, "the recipient's data is no JSON object"},
+		{"not an object", func(b *queue.Batch) { b.Text = "{{.name}}" }, `[1]`,
+			"the recipient's data is no JSON object"},
 		{"header injection", func(b *queue.Batch) { b.Subject = "{{.name}}" }, `{"name":"x\r\nBcc: all@from.test"}`,
 			"the subject holds a tab, line break or other control character"},
-		{"injection by own header", func(b *queue.Batch) { b.Headers = []queue.Header{{Name: "X-Y", Value: "{{.name}}"}} }, `{"name":"x\r\nBcc: all@from.test"}`,
+		{"injection by own header", func(b *queue.Batch) {
+			b.Headers = []queue.Header{{Name: "X-Y",
+				Value: "{{.name}}"}}
+		}, `{"name":"x\r\nBcc: all@from.test"}`,
 			"the header field X-Y holds a line break or other control character"},
-		{"injection by unsubscribe", func(b *queue.Batch) { b.ListUnsubscribe = "https://x.test/{{.name}}" }, `{"name":"x>\r\nBcc: y"}`,
+		{"injection by unsubscribe", func(b *queue.Batch) { b.ListUnsubscribe = "https://x.test/{{.name}}" },
+			`{"name":"x>\r\nBcc: y"}`,
 			`list-unsubscribe: "https://x.test/x>\r\nBcc: y" is no URI`},
-		{"injection of a second URI", func(b *queue.Batch) { b.ListUnsubscribe = "https://x.test/{{.name}}" }, `{"name":"x>,<mailto:all@x.test"}`,
+		{"injection of a second URI", func(b *queue.Batch) { b.ListUnsubscribe = "https://x.test/{{.name}}" },
+			`{"name":"x>,<mailto:all@x.test"}`,
 			`list-unsubscribe: "https://x.test/x>,<mailto:all@x.test" is no URI`},
-		{"endless word", func(b *queue.Batch) { b.Subject = "{{.name}}" }, `{"name":"` + strings.Repeat("x", 2000) + `"}`,
+		{"endless word", func(b *queue.Batch) { b.Subject = "{{.name}}" }, `{"name":"` + strings.Repeat("x", 2000) +
+			`"}`,
 			"the subject has 2000 characters, where 900 are allowed"},
 	}
 	for _, test := range tests {
@@ -228,7 +241,8 @@ func TestInvalid(t *testing.T) {
 			b := *testBatch
 			test.edit(&b)
 			want := queue.Outcome{State: queue.Invalid, Class: queue.Content, Reply: queue.Reply{Text: test.want}}
-			if diff := cmp.Diff(want, w.deliver(t, to(&b, 1, "user@a.test", test.data)), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+			if diff := cmp.Diff(want, w.deliver(t, to(&b, 1, "user@a.test", test.data)),
+				cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 				t.Errorf("outcome (-want +got):\n%s", diff)
 			}
 			if err := compose.Check(&b); err != nil {
@@ -265,10 +279,14 @@ func TestCheckTemplates(t *testing.T) {
 		{"from name", func(b *queue.Batch) { b.FromName = "x\r\ny" }, "the from name holds a line break"},
 		{"reply-to", func(b *queue.Batch) { b.ReplyTo = "nobody" }, `the reply-to address "nobody" is no mail address`},
 		{"return path", func(b *queue.Batch) { b.ReturnPath = "a@b.test> X=1" }, "the return path holds a space"},
-		{"own header", func(b *queue.Batch) { b.Headers = []queue.Header{{Name: "Bcc", Value: "x@y.test"}} }, "the header field Bcc is written by enotify"},
-		{"own header's name", func(b *queue.Batch) { b.Headers = []queue.Header{{Name: "X:Y", Value: "x"}} }, "is no name of a header field"},
-		{"own header's value", func(b *queue.Batch) { b.Headers = []queue.Header{{Name: "X-Y", Value: "x\r\nBcc: y"}} }, "the header field X-Y holds a line break"},
-		{"own header's template", func(b *queue.Batch) { b.Headers = []queue.Header{{Name: "X-Y", Value: "{{.x"}} }, "the header field X-Y cannot be read"},
+		{"own header", func(b *queue.Batch) { b.Headers = []queue.Header{{Name: "Bcc", Value: "x@y.test"}} },
+			"the header field Bcc is written by enotify"},
+		{"own header's name", func(b *queue.Batch) { b.Headers = []queue.Header{{Name: "X:Y", Value: "x"}} },
+			"is no name of a header field"},
+		{"own header's value", func(b *queue.Batch) { b.Headers = []queue.Header{{Name: "X-Y", Value: "x\r\nBcc: y"}} },
+			"the header field X-Y holds a line break"},
+		{"own header's template", func(b *queue.Batch) { b.Headers = []queue.Header{{Name: "X-Y", Value: "{{.x"}} },
+			"the header field X-Y cannot be read"},
 		{"unsubscribe", func(b *queue.Batch) { b.ListUnsubscribe = "ftp://x.test/" }, "no https: or mailto: URI"},
 		{"media type", func(b *queue.Batch) {
 			b.Attachments = []queue.Attachment{{Filename: "x", ContentType: "text/plain;\r\n x=y"}}
@@ -284,7 +302,8 @@ func TestCheckTemplates(t *testing.T) {
 				t.Errorf("got %v, want %q in it", err, test.want)
 			}
 			w, host := one(t, smtptest.Config{})
-			if o := w.deliver(t, to(&b, 1, "user@a.test")); o.State != queue.Deferred || o.Class != queue.NotBegun || !strings.Contains(o.Fault, test.want) || host.Connections() != 0 {
+			if o := w.deliver(t, to(&b, 1, "user@a.test")); o.State != queue.Deferred || o.Class != queue.NotBegun ||
+				!strings.Contains(o.Fault, test.want) || host.Connections() != 0 {
 				t.Errorf("delivery: got %+v over %d connections, want the fault of the batch, at no cost to the recipient, over none", o, host.Connections())
 			}
 		})
@@ -351,7 +370,8 @@ func TestSignedReturnPath(t *testing.T) {
 		}
 		for _, m := range messages(t, host, 2) {
 			if m.From != test.want {
-				t.Errorf("%+v, operator %q: got envelope sender %q, want %q", test.bounces, test.operator, m.From, test.want)
+				t.Errorf("%+v, operator %q: got envelope sender %q, want %q", test.bounces, test.operator, m.From,
+					test.want)
 			}
 		}
 	}

@@ -43,7 +43,8 @@ func TestDeadHostIsDialledRarely(t *testing.T) {
 	mu.Lock()
 	alive = true
 	mu.Unlock()
-	eventually(t, "a message is delivered", func() bool { return w.deliver(t, to(testBatch, 1, "u@a.test")).State == queue.Delivered })
+	eventually(t, "a message is delivered",
+		func() bool { return w.deliver(t, to(testBatch, 1, "u@a.test")).State == queue.Delivered })
 	if o := w.deliver(t, to(testBatch, 2, "u@a.test")); o.State != queue.Delivered {
 		t.Errorf("next message: got %+v, want delivered", o)
 	}

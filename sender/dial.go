@@ -69,14 +69,16 @@ func (s *Sender) dialFirst(ctx context.Context, r route, others func(host string
 				return c, nil
 			case f.ended, f.crowded && others(mx.Host) > 0, f.blocks(), s.refusesUs(f):
 				return nil, f
-			case errors.Is(f.err, errAllHeld), errors.Is(f.err, errNoFamily): // another host may be reached by the other family
+			case errors.Is(f.err, errAllHeld),
+				errors.Is(f.err, errNoFamily): // another host may be reached by the other family
 			case f.crowded:
 				busy = append(busy, f)
 			default:
 				s.avoid(r, f)
 			}
 		}
-		if worst == nil || f.crowded || errors.Is(worst.err, errNotDialled) { // which is final only where it holds for all
+		// which is final only where it holds for all
+		if worst == nil || f.crowded || errors.Is(worst.err, errNotDialled) {
 			worst = f
 		}
 	}
@@ -138,7 +140,8 @@ func (s *Sender) dialHost(ctx context.Context, r route, host string, others func
 			c.site, c.egress, c.from, c.rules, c.oneByOne = site, from.name, address(from.name), s.Rules, &s.oneByOne
 			return c, nil
 		}
-		f = newFailure(failure{stage: connecting, host: host, site: site, egress: from.name, err: err, ended: ctx.Err() != nil}, s.Rules, bounce.About{})
+		f = newFailure(failure{stage: connecting, host: host, site: site, egress: from.name, err: err,
+			ended: ctx.Err() != nil}, s.Rules, bounce.About{})
 		f.crowded = f.verdict.Treatment.SlowsSite || errors.Is(err, syscall.ECONNREFUSED) && others(host) > 0
 		switch {
 		case f.reply.Code != 0, f.ended:
@@ -153,7 +156,8 @@ func (s *Sender) dialHost(ctx context.Context, r route, host string, others func
 
 // connect dials one address, from one of ours, and goes through banner, EHLO
 // and STARTTLS; the zero policy is in the clear.
-func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, from egress, need protection) (*conn, error) {
+func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, from egress, need protection) (*conn,
+	error) {
 	begun := time.Now()
 	raw, err := s.dialTCP(ctx, addr, from.addr)
 	s.measure(PhaseConnect, begun)

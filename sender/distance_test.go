@@ -104,7 +104,8 @@ func TestRoundTrips(t *testing.T) {
 	t.Parallel()
 	inBothModes(t, func(t *testing.T, extensions []string) {
 		w, host := one(t, smtptest.Config{Extensions: extensions,
-			Reply: when(func(c smtptest.Command) bool { return c.Verb == "RCPT" && c.To == "gone@a.test" }, "550 5.1.1 User unknown"),
+			Reply: when(func(c smtptest.Command) bool { return c.Verb == "RCPT" && c.To == "gone@a.test" },
+				"550 5.1.1 User unknown"),
 		})
 		d := putFar(t, w, host, 0)
 		var got []int

@@ -61,7 +61,8 @@ func (s *Sender) egresses(chosen []queue.Egress, v4 bool) (choices []egress) {
 // addresses, and an address that comes or goes moves few of them (rendezvous
 // hashing). One that is held at the site is passed over; when all are, until
 // says for how long.
-func (s *Sender) egress(chosen []queue.Egress, site string, v4 bool, now time.Time) (e egress, until time.Time, err error) {
+func (s *Sender) egress(chosen []queue.Egress, site string, v4 bool, now time.Time) (e egress, until time.Time,
+	err error) {
 	choices := s.egresses(chosen, v4)
 	if len(choices) == 0 {
 		return egress{}, time.Time{}, errNoFamily
@@ -109,10 +110,12 @@ func (s *Sender) blocked(ctx context.Context, site, egress string, r queue.Reply
 	if !fresh {
 		return
 	}
-	s.alert(ctx, queue.Alert{Kind: queue.AlertSpamBlock, Site: site, Text: site + " blocks mail from " + egress + "; nothing is sent there from it for a while", Next: "enotify destination show " + site})
+	s.alert(ctx, queue.Alert{Kind: queue.AlertSpamBlock, Site: site, Text: site + " blocks mail from " + egress +
+		"; nothing is sent there from it for a while", Next: "enotify destination show " + site})
 	if s.Log != nil {
 		s.Log.LogAttrs(ctx, slog.LevelWarn, "the site blocks us; nothing is sent there from this address for a while",
-			slog.String("site", site), slog.String("egress", egress), slog.Time("until", hold.Until), slog.Int("times", hold.Times),
+			slog.String("site", site), slog.String("egress", egress), slog.Time("until", hold.Until),
+			slog.Int("times", hold.Times),
 			slog.String("reply", hold.Reply), slog.String("next", "enotify destination show "+site))
 	}
 }

@@ -68,16 +68,19 @@ func TestSpamBlockHoldsEgress(t *testing.T) {
 				if verb == "CONNECT" {
 					w.sender.Close() // only a new connection is told
 				}
-				if o := w.deliver(t, to(testBatch, i, "u@a.test")); o.State != queue.Deferred || o.Class != queue.SpamBlock {
+				if o := w.deliver(t, to(testBatch, i, "u@a.test")); o.State != queue.Deferred ||
+					o.Class != queue.SpamBlock {
 					t.Fatalf("blocked: got %+v, want deferred", o)
 				}
-				if held := time.Until(w.throttle.Held("a.test", peer, time.Now())); held < 11*time.Minute || held > 19*time.Minute {
+				if held := time.Until(w.throttle.Held("a.test", peer, time.Now())); held < 11*time.Minute ||
+					held > 19*time.Minute {
 					t.Errorf("held for %v, want 15m ± 20 %%", held)
 				}
 			}
 			connections := host.Connections()
 			for i := range 5 {
-				if o := w.deliver(t, to(testBatch, i, "u@a.test")); o.State != queue.Deferred || o.Class != queue.NotBegun || o.After == 0 {
+				if o := w.deliver(t, to(testBatch, i, "u@a.test")); o.State != queue.Deferred ||
+					o.Class != queue.NotBegun || o.After == 0 {
 					t.Errorf("all held: got %+v, want not begun", o)
 				}
 			}
@@ -87,7 +90,8 @@ func TestSpamBlockHoldsEgress(t *testing.T) {
 			if n, _ := w.throttle.Admit("a.test", 1, time.Now()); n != 0 {
 				t.Error("a message was admitted while all are held")
 			}
-			if got := strings.Count(log.String(), "level=WARN"); got != 2 || !strings.Contains(log.String(), `next="enotify destination show a.test"`) {
+			if got := strings.Count(log.String(), "level=WARN"); got != 2 ||
+				!strings.Contains(log.String(), `next="enotify destination show a.test"`) {
 				t.Errorf("log: got %s, want a line for each hold, with the next command", log.String())
 			}
 		})
@@ -130,7 +134,8 @@ func TestEgressStays(t *testing.T) {
 	for i := range 4 {
 		w.sender.Bind = append(w.sender.Bind, netip.AddrFrom4([4]byte{127, 0, 0, byte(50 + i)}))
 	}
-	again := &sender.Sender{Resolver: w.sender.Resolver, Throttle: w.throttle, HELO: "client.test", Port: w.sender.Port, AllowMX: loopback}
+	again := &sender.Sender{Resolver: w.sender.Resolver, Throttle: w.throttle, HELO: "client.test", Port: w.sender.Port,
+		AllowMX: loopback}
 	for i := range w.sender.Bind { // the same addresses in another order
 		again.Bind = append(again.Bind, w.sender.Bind[3-i])
 	}

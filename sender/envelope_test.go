@@ -31,15 +31,21 @@ func TestPipelinedReplies(t *testing.T) {
 	}{
 		{"recipient refused", map[string]string{"RCPT": noUser}, bounced, 1},
 		{"sender refused", map[string]string{"MAIL": "550 5.7.23 SPF validation failed"}, "bounced auth_rejected", 1},
-		{"sender refused, then 421", map[string]string{"MAIL": "550 5.7.23 SPF validation failed", "RCPT": "421 4.7.0 Bye"}, "bounced auth_rejected", 2},
+		{"sender refused, then 421", map[string]string{"MAIL": "550 5.7.23 SPF validation failed",
+			"RCPT": "421 4.7.0 Bye"}, "bounced auth_rejected", 2},
 
 		{"354 for nobody", map[string]string{"RCPT": noUser, "DATA": "354 go on"}, bounced, 1},
-		{"354 for nobody, dot accepted", map[string]string{"RCPT": noUser, "DATA": "354 go on", ".": "250 fine"}, bounced, 1},
-		{"354 for nobody, dot dropped", map[string]string{"RCPT": noUser, "DATA": "354 go on", ".": smtptest.Drop}, bounced, 2},
-		{"354 for nobody, dot garbage", map[string]string{"RCPT": noUser, "DATA": "354 go on", ".": "what?"}, bounced, 2},
-		{"354 though the sender was refused", map[string]string{"MAIL": "451 4.3.0 Not now", "RCPT": "250 fine", "DATA": "354 go on"}, offline, 2},
+		{"354 for nobody, dot accepted", map[string]string{"RCPT": noUser, "DATA": "354 go on", ".": "250 fine"},
+			bounced, 1},
+		{"354 for nobody, dot dropped", map[string]string{"RCPT": noUser, "DATA": "354 go on", ".": smtptest.Drop},
+			bounced, 2},
+		{"354 for nobody, dot garbage", map[string]string{"RCPT": noUser, "DATA": "354 go on", ".": "what?"}, bounced,
+			2},
+		{"354 though the sender was refused",
+			map[string]string{"MAIL": "451 4.3.0 Not now", "RCPT": "250 fine", "DATA": "354 go on"}, offline, 2},
 
-		{"recipient refused, then 421", map[string]string{"RCPT": noUser, "DATA": "421 4.7.0 Too many errors"}, bounced, 2},
+		{"recipient refused, then 421", map[string]string{"RCPT": noUser, "DATA": "421 4.7.0 Too many errors"}, bounced,
+			2},
 		{"recipient refused, then dropped", map[string]string{"RCPT": noUser, "DATA": smtptest.Drop}, bounced, 2},
 		{"recipient refused, then garbage", map[string]string{"RCPT": noUser, "DATA": "what?"}, offline, 2},
 		{"recipient refused, then 250", map[string]string{"RCPT": noUser, "DATA": "250 fine"}, offline, 2},
@@ -50,8 +56,10 @@ func TestPipelinedReplies(t *testing.T) {
 		{"a refusal too many to RCPT", map[string]string{"RCPT": noUser + "\n" + noUser}, offline, 2},
 		{"a reply too many to DATA", map[string]string{"DATA": "354 go on\n250 fine"}, offline, 2},
 		{"a refusal too many to DATA", map[string]string{"RCPT": noUser, "DATA": "503 no\n503 no"}, offline, 2},
-		{"421 after all replies", map[string]string{"RCPT": noUser, "DATA": "503 no\n421 4.7.0 Too many errors"}, bounced, 2},
-		{"421 instead of waiting for the message", map[string]string{"DATA": "354 go on\n421 4.3.2 Shutting down"}, offline, 2},
+		{"421 after all replies", map[string]string{"RCPT": noUser, "DATA": "503 no\n421 4.7.0 Too many errors"},
+			bounced, 2},
+		{"421 instead of waiting for the message", map[string]string{"DATA": "354 go on\n421 4.3.2 Shutting down"},
+			offline, 2},
 
 		{"421 after the confirmation", map[string]string{".": "250 fine\n421 4.7.0 Enough"}, "delivered", 2},
 		{"a reply too many to the dot", map[string]string{".": "550 5.6.0 No\n250 fine"}, "bounced content", 2},
@@ -127,7 +135,8 @@ func TestLeaveAfterConfirmation(t *testing.T) {
 	t.Parallel()
 	inBothModes(t, func(t *testing.T, extensions []string) {
 		w, host := one(t, smtptest.Config{Extensions: extensions,
-			Reply: when(func(c smtptest.Command) bool { return c.Verb == "." && c.Nth > 5 }, "250 2.0.0 Ok\n421 4.7.0 Enough"),
+			Reply: when(func(c smtptest.Command) bool { return c.Verb == "." && c.Nth > 5 },
+				"250 2.0.0 Ok\n421 4.7.0 Enough"),
 		})
 		w.throttle.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, Connections: 1}})
 		got := count(w.deliverAll(t, testBatch, "a.test", 40))

@@ -102,11 +102,13 @@ func (f *failure) outcome() queue.Outcome {
 		}
 	case f.stage == confirming:
 		o.State, o.Class = queue.Unknown, queue.Offline
-		o.Reply.Text = "the connection broke after the message was sent and before the receiver confirmed it: " + clean(f.err.Error())
+		o.Reply.Text = "the connection broke after the message was sent and before the receiver confirmed it: " +
+			clean(f.err.Error())
 	case f.ended:
 		o.Class = queue.NotBegun
 		o.Reply.Text = "stopped before the message was sent"
-	case errors.Is(f.err, errHeld), errors.Is(f.err, errStuck), errors.Is(f.err, errAllHeld), errors.Is(f.err, errUnsigned), errors.Is(f.err, errNoRoom):
+	case errors.Is(f.err, errHeld), errors.Is(f.err, errStuck), errors.Is(f.err, errAllHeld),
+		errors.Is(f.err, errUnsigned), errors.Is(f.err, errNoRoom):
 		o.Class = queue.NotBegun
 		o.Reply.Text = f.err.Error()
 	case errors.Is(f.err, errNullMX): // RFC 7505 §4.2

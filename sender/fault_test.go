@@ -23,19 +23,22 @@ func TestFaults(t *testing.T) {
 		fault      string
 	}{
 		{"misspelled field", "Dear {{.naem}}", func(int) string { return `{"name":"Ada"}` },
-			map[string]int{"invalid content": 9, "deferred not_begun": 11}, `none of the first 10 recipients could get a message: the recipient's data has no value for the merge field "naem" of the text`},
+			map[string]int{"invalid content": 9, "deferred not_begun": 11},
+			`none of the first 10 recipients could get a message: the recipient's data has no value for the merge field "naem" of the text`},
 		{"missing for most", "Dear {{.name}}", func(i int) string {
 			if i == 3 {
 				return `{"name":"Ada"}`
 			}
 			return `{}`
 		}, map[string]int{"invalid content": 19, "delivered": 1}, ""},
-		{"too much, for some", "{{if .l}}{{range .l}}{{range $.l}}{{range $.l}}{{end}}{{end}}{{end}}{{end}}", func(i int) string {
-			if i == 0 {
-				return `{}`
-			}
-			return `{"l":[` + strings.TrimSuffix(strings.Repeat("0,", 300), ",") + `]}`
-		}, map[string]int{"delivered": 1, "invalid content": 9, "deferred not_begun": 10}, "for 10 recipients a template did more than it may: the text cannot be filled: the template takes more than 100000 steps"},
+		{"too much, for some", "{{if .l}}{{range .l}}{{range $.l}}{{range $.l}}{{end}}{{end}}{{end}}{{end}}",
+			func(i int) string {
+				if i == 0 {
+					return `{}`
+				}
+				return `{"l":[` + strings.TrimSuffix(strings.Repeat("0,", 300), ",") + `]}`
+			}, map[string]int{"delivered": 1, "invalid content": 9, "deferred not_begun": 10},
+			"for 10 recipients a template did more than it may: the text cannot be filled: the template takes more than 100000 steps"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

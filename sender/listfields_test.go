@@ -26,23 +26,31 @@ func TestListFields(t *testing.T) {
 		publicURL string
 		want      map[string]string
 	}{
-		{"all", func(b *queue.Batch) { b.Bounces = queue.Bounces{Mode: queue.BounceOwn, Domain: "b.from.test"} }, "https://mail.host.test", map[string]string{
-			"List-Id": "<notify.from.test>", "Feedback-ID": "7:from.test:news:host", "List-Unsubscribe": "<" + unsubscribe + ">, <" + byMail + ">",
-			"List-Unsubscribe-Post": "List-Unsubscribe=One-Click", "CFBL-Address": keys.Address(token.Complaint, who, "b.from.test") + "; report=arf",
-		}},
-		{"no page", func(b *queue.Batch) { b.Bounces = queue.Bounces{Mode: queue.BounceOwn, Domain: "b.from.test"} }, "", map[string]string{
-			"List-Id": "<notify.from.test>", "Feedback-ID": "7:from.test:news:host", "List-Unsubscribe": "<" + byMail + ">",
-			"CFBL-Address": keys.Address(token.Complaint, who, "b.from.test") + "; report=arf",
-		}},
+		{"all", func(b *queue.Batch) { b.Bounces = queue.Bounces{Mode: queue.BounceOwn, Domain: "b.from.test"} },
+			"https://mail.host.test", map[string]string{
+				"List-Id": "<notify.from.test>", "Feedback-ID": "7:from.test:news:host", "List-Unsubscribe": "<" +
+					unsubscribe + ">, <" + byMail + ">",
+				"List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+				"CFBL-Address":          keys.Address(token.Complaint, who, "b.from.test") + "; report=arf",
+			}},
+		{"no page", func(b *queue.Batch) { b.Bounces = queue.Bounces{Mode: queue.BounceOwn, Domain: "b.from.test"} },
+			"", map[string]string{
+				"List-Id": "<notify.from.test>", "Feedback-ID": "7:from.test:news:host", "List-Unsubscribe": "<" +
+					byMail +
+					">",
+				"CFBL-Address": keys.Address(token.Complaint, who, "b.from.test") + "; report=arf",
+			}},
 		{"no address of ours", func(b *queue.Batch) { b.Priority = 9 }, "https://mail.host.test", map[string]string{
-			"List-Id": "<notify.from.test>", "Feedback-ID": "7:from.test:alert:host", "List-Unsubscribe": "<" + unsubscribe + ">",
+			"List-Id": "<notify.from.test>", "Feedback-ID": "7:from.test:alert:host", "List-Unsubscribe": "<" +
+				unsubscribe + ">",
 			"List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
 		}},
 		{"a list of the application's own", func(b *queue.Batch) {
 			b.Headers = []queue.Header{{Name: "List-Id", Value: "Agenda <agenda.from.test>"}}
 			b.ListUnsubscribe = "https://from.test/leave"
 		}, "https://mail.host.test", map[string]string{
-			"List-Id": "Agenda <agenda.from.test>", "Feedback-ID": "7:from.test:news:host", "List-Unsubscribe": "<https://from.test/leave>",
+			"List-Id": "Agenda <agenda.from.test>", "Feedback-ID": "7:from.test:news:host",
+			"List-Unsubscribe":      "<https://from.test/leave>",
 			"List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
 		}},
 	} {
@@ -57,7 +65,8 @@ func TestListFields(t *testing.T) {
 			}
 			header, _ := parse(t, host.Messages()[0].Data)
 			got := map[string]string{}
-			for _, name := range []string{"List-Id", "Feedback-ID", "List-Unsubscribe", "List-Unsubscribe-Post", "CFBL-Address", "Auto-Submitted", "Precedence"} {
+			for _, name := range []string{"List-Id", "Feedback-ID", "List-Unsubscribe", "List-Unsubscribe-Post",
+				"CFBL-Address", "Auto-Submitted", "Precedence"} {
 				if v := header[textproto.CanonicalMIMEHeaderKey(name)]; len(v) > 0 {
 					got[name] = strings.Join(v, " and ")
 				}

@@ -51,7 +51,8 @@ func TestMemoryOfMessagesUnderWay(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&now)
 	if limit := uint64(messages * attached / 10); now.HeapAlloc > limit {
-		t.Errorf("heap with %d messages of %d MB under way: got %d MB, want at most %d", messages, attached>>20, now.HeapAlloc>>20, limit>>20)
+		t.Errorf("heap with %d messages of %d MB under way: got %d MB, want at most %d", messages, attached>>20,
+			now.HeapAlloc>>20, limit>>20)
 	}
 	if used := w.sender.MemoryUsed(); used > 64<<20 {
 		t.Errorf("memory of the messages' own: got %d octets, want at most the budget", used)

@@ -34,56 +34,84 @@ func testOutcome(t *testing.T, extensions []string) {
 		{"other good reply", ".", "251 2.1.5 forwarded", queue.Outcome{State: queue.Delivered,
 			Reply: queue.Reply{Code: 251, Enhanced: "2.1.5", Text: "forwarded"}}},
 
-		{"banner 421", "CONNECT", "421 4.7.0 Too many connections", queue.Outcome{State: queue.Deferred, Class: queue.Throttled,
-			Reply: queue.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many connections"}}},
-		{"banner 554", "CONNECT", "554 5.7.1 Service unavailable; Client host blocked using bl.test", queue.Outcome{State: queue.Deferred, Class: queue.SpamBlock,
-			Reply: queue.Reply{Code: 554, Enhanced: "5.7.1", Text: "Service unavailable; Client host blocked using bl.test"}}},
-		{"banner unknown user", "CONNECT", "550 5.1.1 User unknown", queue.Outcome{State: queue.Deferred, Class: queue.Other,
-			Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "User unknown"}}},
-		{"banner dropped", "CONNECT", smtptest.Drop, queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Text: broken}}},
-		{"banner garbage", "CONNECT", "HTTP/1.0 400 Bad Request", queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Text: broken}}},
-		{"EHLO dropped", "EHLO", smtptest.Drop, queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Text: broken}}},
-		{"EHLO 421", "EHLO", "421 4.3.2 Too many connections", queue.Outcome{State: queue.Deferred, Class: queue.Throttled,
-			Reply: queue.Reply{Code: 421, Enhanced: "4.3.2", Text: "Too many connections"}}},
+		{"banner 421", "CONNECT", "421 4.7.0 Too many connections",
+			queue.Outcome{State: queue.Deferred, Class: queue.Throttled,
+				Reply: queue.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many connections"}}},
+		{"banner 554", "CONNECT", "554 5.7.1 Service unavailable; Client host blocked using bl.test",
+			queue.Outcome{State: queue.Deferred, Class: queue.SpamBlock,
+				Reply: queue.Reply{Code: 554, Enhanced: "5.7.1",
+					Text: "Service unavailable; Client host blocked using bl.test"}}},
+		{"banner unknown user", "CONNECT", "550 5.1.1 User unknown",
+			queue.Outcome{State: queue.Deferred, Class: queue.Other,
+				Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "User unknown"}}},
+		{"banner dropped", "CONNECT", smtptest.Drop,
+			queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Text: broken}}},
+		{"banner garbage", "CONNECT", "HTTP/1.0 400 Bad Request",
+			queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Text: broken}}},
+		{"EHLO dropped", "EHLO", smtptest.Drop,
+			queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Text: broken}}},
+		{"EHLO 421", "EHLO", "421 4.3.2 Too many connections",
+			queue.Outcome{State: queue.Deferred, Class: queue.Throttled,
+				Reply: queue.Reply{Code: 421, Enhanced: "4.3.2", Text: "Too many connections"}}},
 
-		{"MAIL dropped", "MAIL", smtptest.Drop, queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Text: broken}}},
-		{"MAIL garbage", "MAIL", "huh", queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Text: broken}}},
-		{"MAIL refused", "MAIL", "550 5.7.23 SPF validation failed for from.test", queue.Outcome{State: queue.Bounced, Class: queue.AuthRejected,
-			Reply: queue.Reply{Code: 550, Enhanced: "5.7.23", Text: "SPF validation failed for from.test"}}},
+		{"MAIL dropped", "MAIL", smtptest.Drop,
+			queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Text: broken}}},
+		{"MAIL garbage", "MAIL", "huh", queue.Outcome{State: queue.Deferred, Class: queue.Offline,
+			Reply: queue.Reply{Text: broken}}},
+		{"MAIL refused", "MAIL", "550 5.7.23 SPF validation failed for from.test",
+			queue.Outcome{State: queue.Bounced, Class: queue.AuthRejected,
+				Reply: queue.Reply{Code: 550, Enhanced: "5.7.23", Text: "SPF validation failed for from.test"}}},
 
-		{"RCPT dropped", "RCPT", smtptest.Drop, queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Text: broken}}},
-		{"no such user, several lines", "RCPT", "550-5.1.1 The account \"u\" does\n550-5.1.1 not exist:\n550 5.1.1 user unknown", queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser,
-			Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "The account \"u\" does\nnot exist:\nuser unknown"}}},
-		{"names the recipient", "RCPT", "550 5.1.1 <U@a.test>: User unknown", queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser,
-			Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "<U@a.test>: User unknown"}}},
-		{"names our return path", "RCPT", "550 5.1.1 <news@from.test>: User unknown", queue.Outcome{State: queue.Bounced, Class: queue.Other,
-			Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "<news@from.test>: User unknown"}}},
-		{"names another address", "RCPT", "550 5.1.1 <v@b.test>: User unknown", queue.Outcome{State: queue.Bounced, Class: queue.Other,
-			Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "<v@b.test>: User unknown"}}},
-		{"names the client's domain", "RCPT", "550 5.1.2 from.test: Host unknown", queue.Outcome{State: queue.Bounced, Class: queue.Other,
-			Reply: queue.Reply{Code: 550, Enhanced: "5.1.2", Text: "from.test: Host unknown"}}},
-		{"mailbox full", "RCPT", "552 5.2.2 Mailbox full", queue.Outcome{State: queue.Deferred, Class: queue.MailboxFull,
-			Reply: queue.Reply{Code: 552, Enhanced: "5.2.2", Text: "Mailbox full"}}},
-		{"greylisted", "RCPT", "451 4.7.1 Greylisted, please try again later", queue.Outcome{State: queue.Deferred, Class: queue.Throttled, Treatment: queue.Treatment{Requeues: true}, // does not slow the site
-			Reply: queue.Reply{Code: 451, Enhanced: "4.7.1", Text: "Greylisted, please try again later"}}},
+		{"RCPT dropped", "RCPT", smtptest.Drop,
+			queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Text: broken}}},
+		{"no such user, several lines", "RCPT",
+			"550-5.1.1 The account \"u\" does\n550-5.1.1 not exist:\n550 5.1.1 user unknown",
+			queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser,
+				Reply: queue.Reply{Code: 550, Enhanced: "5.1.1",
+					Text: "The account \"u\" does\nnot exist:\nuser unknown"}}},
+		{"names the recipient", "RCPT", "550 5.1.1 <U@a.test>: User unknown",
+			queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser,
+				Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "<U@a.test>: User unknown"}}},
+		{"names our return path", "RCPT", "550 5.1.1 <news@from.test>: User unknown",
+			queue.Outcome{State: queue.Bounced, Class: queue.Other,
+				Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "<news@from.test>: User unknown"}}},
+		{"names another address", "RCPT", "550 5.1.1 <v@b.test>: User unknown",
+			queue.Outcome{State: queue.Bounced, Class: queue.Other,
+				Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "<v@b.test>: User unknown"}}},
+		{"names the client's domain", "RCPT", "550 5.1.2 from.test: Host unknown",
+			queue.Outcome{State: queue.Bounced, Class: queue.Other,
+				Reply: queue.Reply{Code: 550, Enhanced: "5.1.2", Text: "from.test: Host unknown"}}},
+		{"mailbox full", "RCPT", "552 5.2.2 Mailbox full",
+			queue.Outcome{State: queue.Deferred, Class: queue.MailboxFull,
+				Reply: queue.Reply{Code: 552, Enhanced: "5.2.2", Text: "Mailbox full"}}},
+		// does not slow the site
+		{"greylisted", "RCPT", "451 4.7.1 Greylisted, please try again later",
+			queue.Outcome{State: queue.Deferred, Class: queue.Throttled, Treatment: queue.Treatment{Requeues: true},
+				Reply: queue.Reply{Code: 451, Enhanced: "4.7.1", Text: "Greylisted, please try again later"}}},
 		{"4yz is never final", "RCPT", "450 User unknown", queue.Outcome{State: queue.Deferred,
 			Reply: queue.Reply{Code: 450, Text: "User unknown"}}},
 
-		{"DATA dropped", "DATA", smtptest.Drop, queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Text: broken}}},
+		{"DATA dropped", "DATA", smtptest.Drop,
+			queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Text: broken}}},
 		{"DATA refused", "DATA", "554 5.7.1 Message rejected under our policy", queue.Outcome{State: queue.Bounced,
 			Reply: queue.Reply{Code: 554, Enhanced: "5.7.1", Text: "Message rejected under our policy"}}},
 
-		{"dot dropped", ".", smtptest.Drop, queue.Outcome{State: queue.Unknown, Class: queue.Offline, Reply: queue.Reply{Text: broken}}},
-		{"dot garbage", ".", "what?", queue.Outcome{State: queue.Unknown, Class: queue.Offline, Reply: queue.Reply{Text: broken}}},
-		{"dot strange code", ".", "354 go on", queue.Outcome{State: queue.Unknown, Class: queue.Offline, Reply: queue.Reply{Text: broken}}},
+		{"dot dropped", ".", smtptest.Drop,
+			queue.Outcome{State: queue.Unknown, Class: queue.Offline, Reply: queue.Reply{Text: broken}}},
+		{"dot garbage", ".", "what?", queue.Outcome{State: queue.Unknown, Class: queue.Offline,
+			Reply: queue.Reply{Text: broken}}},
+		{"dot strange code", ".", "354 go on",
+			queue.Outcome{State: queue.Unknown, Class: queue.Offline, Reply: queue.Reply{Text: broken}}},
 		{"dot 4yz", ".", "451 4.3.0 Try again", queue.Outcome{State: queue.Deferred,
 			Reply: queue.Reply{Code: 451, Enhanced: "4.3.0", Text: "Try again"}}},
 		{"dot 5yz", ".", "552 5.3.4 Message too big", queue.Outcome{State: queue.Bounced,
 			Reply: queue.Reply{Code: 552, Enhanced: "5.3.4", Text: "Message too big"}}},
-		{"not for a terminal", "RCPT", "550 5.1.1 no such user \u202eresu\u2066 \u009b31m", queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser,
-			Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such user  resu   31m"}}},
-		{"not for a database", "RCPT", "550 5.1.1 no such user \x00or\x1b[31m what \xff", queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser,
-			Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such user  or [31m what \uFFFD"}}},
+		{"not for a terminal", "RCPT", "550 5.1.1 no such user \u202eresu\u2066 \u009b31m",
+			queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser,
+				Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such user  resu   31m"}}},
+		{"not for a database", "RCPT", "550 5.1.1 no such user \x00or\x1b[31m what \xff",
+			queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser,
+				Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such user  or [31m what \uFFFD"}}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -100,7 +128,8 @@ func testOutcome(t *testing.T, extensions []string) {
 			if test.want.Class == "" { // bounce's own tests say which
 				test.want.Class = got.Class
 			}
-			if diff := cmp.Diff(test.want, got, cmpopts.EquateComparable(netip.Addr{}), cmpopts.IgnoreFields(queue.Outcome{}, "After")); diff != "" {
+			if diff := cmp.Diff(test.want, got, cmpopts.EquateComparable(netip.Addr{}),
+				cmpopts.IgnoreFields(queue.Outcome{}, "After")); diff != "" {
 				t.Errorf("outcome (-want +got):\n%s", diff)
 			}
 		})
@@ -115,7 +144,8 @@ func TestEndlessReply(t *testing.T) {
 
 func testEndlessReply(t *testing.T, extensions []string) {
 	w, _ := one(t, smtptest.Config{Extensions: extensions, Reply: on("MAIL", "250 "+strings.Repeat("x", 1<<20))})
-	if o := w.deliver(t, to(testBatch, 1, "u@a.test")); o.State != queue.Deferred || o.Class != queue.Offline || len(o.Reply.Text) > 1000 {
+	if o := w.deliver(t, to(testBatch, 1, "u@a.test")); o.State != queue.Deferred || o.Class != queue.Offline ||
+		len(o.Reply.Text) > 1000 {
 		t.Errorf("outcome: got %.200v, want deferred, offline", o)
 	}
 	w, _ = one(t, smtptest.Config{Extensions: extensions, Reply: on("RCPT", "550 5.1.1 "+strings.Repeat("x", 30_000))})
@@ -149,13 +179,14 @@ func testContextEnds(t *testing.T, extensions []string) {
 			t.Parallel()
 			ctx, cancel := context.WithCancel(t.Context())
 			release := make(chan struct{})
-			w, host := one(t, smtptest.Config{Extensions: extensions, Prompt: true, Reply: func(c smtptest.Command) string {
-				if c.Verb == test.verb {
-					cancel()
-					<-release // as a host that does not answer
-				}
-				return ""
-			}})
+			w, host := one(t, smtptest.Config{Extensions: extensions, Prompt: true,
+				Reply: func(c smtptest.Command) string {
+					if c.Verb == test.verb {
+						cancel()
+						<-release // as a host that does not answer
+					}
+					return ""
+				}})
 			begun := time.Now()
 			o := w.sender.Deliver(ctx, to(testBatch, 1, "u@a.test"))
 			if took := time.Since(begun); took > 5*time.Second {
@@ -173,7 +204,8 @@ func testContextEnds(t *testing.T, extensions []string) {
 		w, host := one(t, smtptest.Config{Extensions: extensions})
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if o := w.sender.Deliver(ctx, to(testBatch, 1, "u@a.test")); o.State != queue.Deferred || o.Class != queue.NotBegun || host.Connections() != 0 {
+		if o := w.sender.Deliver(ctx, to(testBatch, 1, "u@a.test")); o.State != queue.Deferred ||
+			o.Class != queue.NotBegun || host.Connections() != 0 {
 			t.Errorf("outcome: got %+v over %d connections, want not_begun over none", o, host.Connections())
 		}
 	})
@@ -191,12 +223,13 @@ func testTimeouts(t *testing.T, extensions []string) {
 		t.Run(verb, func(t *testing.T) {
 			t.Parallel()
 			release := make(chan struct{})
-			w, host := one(t, smtptest.Config{Extensions: extensions, Prompt: true, Reply: func(c smtptest.Command) string {
-				if c.Verb == verb {
-					<-release
-				}
-				return ""
-			}})
+			w, host := one(t, smtptest.Config{Extensions: extensions, Prompt: true,
+				Reply: func(c smtptest.Command) string {
+					if c.Verb == verb {
+						<-release
+					}
+					return ""
+				}})
 			w.sender.CommandTimeout, w.sender.ContentTimeout = 50*time.Millisecond, 50*time.Millisecond
 			o := w.deliver(t, to(testBatch, 1, "u@a.test"))
 			want := queue.Deferred
@@ -232,14 +265,19 @@ func TestDoesNotFit(t *testing.T) {
 		m    queue.Message
 		want queue.Outcome
 	}{
-		{"size", to(&big, 1, "u@a.test"), queue.Outcome{State: queue.Bounced, Class: queue.Content, Reply: queue.Reply{Code: 552, Enhanced: "5.3.4"}}},
-		{"utf8", to(testBatch, 1, "ü@a.test"), queue.Outcome{State: queue.Bounced, Class: queue.Policy, Reply: queue.Reply{Code: 550, Enhanced: "5.6.7"}}},
-		{"fits", to(testBatch, 1, "u@a.test"), queue.Outcome{State: queue.Delivered, Reply: queue.Reply{Code: 250, Enhanced: "2.0.0"}}},
+		{"size", to(&big, 1, "u@a.test"),
+			queue.Outcome{State: queue.Bounced, Class: queue.Content,
+				Reply: queue.Reply{Code: 552, Enhanced: "5.3.4"}}},
+		{"utf8", to(testBatch, 1, "ü@a.test"),
+			queue.Outcome{State: queue.Bounced, Class: queue.Policy, Reply: queue.Reply{Code: 550, Enhanced: "5.6.7"}}},
+		{"fits", to(testBatch, 1, "u@a.test"),
+			queue.Outcome{State: queue.Delivered, Reply: queue.Reply{Code: 250, Enhanced: "2.0.0"}}},
 	}
 	for _, test := range tests {
 		got := w.deliver(t, test.m)
 		test.want.Host, test.want.Site = "mx.a.test", "a.test"
-		if diff := cmp.Diff(test.want, got, cmpopts.EquateComparable(netip.Addr{}), cmpopts.IgnoreFields(queue.Reply{}, "Text")); diff != "" {
+		if diff := cmp.Diff(test.want, got, cmpopts.EquateComparable(netip.Addr{}),
+			cmpopts.IgnoreFields(queue.Reply{}, "Text")); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
 		}
 	}
@@ -253,14 +291,15 @@ func TestDoesNotFit(t *testing.T) {
 func TestSMTPUTF8(t *testing.T) {
 	t.Parallel()
 	var mails commands
-	w, _ := one(t, smtptest.Config{Extensions: []string{"8BITMIME", "SMTPUTF8"}, Reply: func(c smtptest.Command) string {
-		if c.Verb == "MAIL" {
-			mails.mu.Lock()
-			mails.got = append(mails.got, c.Arg)
-			mails.mu.Unlock()
-		}
-		return ""
-	}})
+	w, _ := one(t, smtptest.Config{Extensions: []string{"8BITMIME", "SMTPUTF8"},
+		Reply: func(c smtptest.Command) string {
+			if c.Verb == "MAIL" {
+				mails.mu.Lock()
+				mails.got = append(mails.got, c.Arg)
+				mails.mu.Unlock()
+			}
+			return ""
+		}})
 	for _, address := range []string{"u@a.test", "ü@a.test", "u@a.test"} {
 		if o := w.deliver(t, to(testBatch, 1, address)); o.State != queue.Delivered {
 			t.Errorf("%s: got %+v, want delivered", address, o)

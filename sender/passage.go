@@ -153,7 +153,8 @@ func (c *conn) inWhole(w way, now time.Time) bool {
 // the reply that confirmed it. It returns soon after ctx has ended. mayEnd is
 // the function of [queue.Message]; nil means always. It calls pass, at most once,
 // when another message may be written, and reports whether it did.
-func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Message, mayEnd func() bool, pass func()) (queue.Reply, *failure, bool) {
+func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Message, mayEnd func() bool,
+	pass func()) (queue.Reply, *failure, bool) {
 	stop := context.AfterFunc(ctx, func() { c.raw.Close() })
 	defer stop()
 	begun := time.Now()
@@ -173,7 +174,8 @@ func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Mes
 		c.took.Store(int64(took))
 		return reply, nil, p.passed
 	}
-	f := newFailure(failure{stage: at, host: c.host, site: c.site, egress: c.egress, err: err, ended: ctx.Err() != nil || errors.Is(err, errWithdrawn)},
+	f := newFailure(failure{stage: at, host: c.host, site: c.site, egress: c.egress, err: err,
+		ended: ctx.Err() != nil || errors.Is(err, errWithdrawn)},
 		c.rules, bounce.About{Recipient: to, Ours: []string{from, client}})
 	how := inStep
 	if !isOurs(err) && !f.goesOn() {

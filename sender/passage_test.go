@@ -24,7 +24,8 @@ var (
 // throttle admits, each once, and returns the outcome of each recipient.
 func flow(t testing.TB, w *world, b *queue.Batch, n int) map[string]queue.Outcome {
 	t.Helper()
-	w.throttle.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, Connections: 1, PerConnection: 1 << 30}})
+	w.throttle.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, Connections: 1,
+		PerConnection: 1 << 30}})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	outcomes := map[string]queue.Outcome{}
@@ -78,7 +79,8 @@ func TestRoundTripsOfManyMessages(t *testing.T) {
 		d := putFar(t, w, host, time.Millisecond)
 		batch := *testBatch
 		batch.Text = body
-		batch.Attachments = []queue.Attachment{{Filename: "a.eml", ContentType: "message/rfc822", Content: []byte("Subject: a\r\n\r\n.\r\n..a line with dots\r\n.\r\n")}}
+		batch.Attachments = []queue.Attachment{{Filename: "a.eml", ContentType: "message/rfc822",
+			Content: []byte("Subject: a\r\n\r\n.\r\n..a line with dots\r\n.\r\n")}}
 		const n = 150
 		if got := delivered(flow(t, w, &batch, n)); got != n {
 			t.Fatalf("%v: delivered %d, want %d", test.extensions[:2], got, n)
@@ -104,43 +106,46 @@ func TestDoubtAfterABreak(t *testing.T) {
 	const n, breaks = 60, 30 // the message at which it breaks
 	for _, extensions := range [][]string{pipelining, chunking} {
 		for _, verb := range []string{"MAIL", "RCPT", "DATA", "BDAT", "."} {
-			for _, reply := range []string{smtptest.Drop, "421 4.3.2 Going down", "550 5.7.1 No", "250 fine\n250 and more", "what?", "450 4.2.0 Later"} {
-				t.Run(fmt.Sprintf("%s %s %.5s", extensions[1], verb, strings.TrimPrefix(reply, "\x00")), func(t *testing.T) {
-					t.Parallel()
-					var mu sync.Mutex
-					seen := 0
-					w, host := one(t, smtptest.Config{Extensions: extensions, Reply: func(c smtptest.Command) string {
-						if c.Verb != verb || strings.HasPrefix(c.Arg, "0") {
-							return ""
+			for _, reply := range []string{smtptest.Drop, "421 4.3.2 Going down", "550 5.7.1 No",
+				"250 fine\n250 and more", "what?", "450 4.2.0 Later"} {
+				t.Run(fmt.Sprintf("%s %s %.5s", extensions[1], verb, strings.TrimPrefix(reply, "\x00")),
+					func(t *testing.T) {
+						t.Parallel()
+						var mu sync.Mutex
+						seen := 0
+						w, host := one(t,
+							smtptest.Config{Extensions: extensions, Reply: func(c smtptest.Command) string {
+								if c.Verb != verb || strings.HasPrefix(c.Arg, "0") {
+									return ""
+								}
+								mu.Lock()
+								defer mu.Unlock()
+								if seen++; seen == breaks {
+									return reply
+								}
+								return ""
+							}})
+						w.sender.CommandTimeout, w.sender.ContentTimeout = time.Second, time.Second
+						outcomes := flow(t, w, testBatch, n)
+						copies, unknown := host.Copies(), 0
+						for address, o := range outcomes {
+							switch arrived := copies[address]; {
+							case o.State == queue.Unknown:
+								unknown++
+							case arrived != 0 && o.State != queue.Delivered, arrived != 1 && o.State == queue.Delivered:
+								t.Errorf("%s: got %s %q and %d copies", address, o.State, o.Reply.Text, arrived)
+							}
+							if copies[address] > 1 {
+								t.Errorf("%s: got %d copies, want 1 at most", address, copies[address])
+							}
 						}
-						mu.Lock()
-						defer mu.Unlock()
-						if seen++; seen == breaks {
-							return reply
+						if most := 4; unknown > most {
+							t.Errorf("got %d in doubt, want at most the %d that were under way", unknown, most)
 						}
-						return ""
-					}})
-					w.sender.CommandTimeout, w.sender.ContentTimeout = time.Second, time.Second
-					outcomes := flow(t, w, testBatch, n)
-					copies, unknown := host.Copies(), 0
-					for address, o := range outcomes {
-						switch arrived := copies[address]; {
-						case o.State == queue.Unknown:
-							unknown++
-						case arrived != 0 && o.State != queue.Delivered, arrived != 1 && o.State == queue.Delivered:
-							t.Errorf("%s: got %s %q and %d copies", address, o.State, o.Reply.Text, arrived)
+						if got := delivered(outcomes); got < n-6 {
+							t.Errorf("got %d of %d delivered, want all but those under way", got, n)
 						}
-						if copies[address] > 1 {
-							t.Errorf("%s: got %d copies, want 1 at most", address, copies[address])
-						}
-					}
-					if most := 4; unknown > most {
-						t.Errorf("got %d in doubt, want at most the %d that were under way", unknown, most)
-					}
-					if got := delivered(outcomes); got < n-6 {
-						t.Errorf("got %d of %d delivered, want all but those under way", got, n)
-					}
-				})
+					})
 			}
 		}
 	}
@@ -151,7 +156,8 @@ func TestDoubtAfterABreak(t *testing.T) {
 func TestChunkingThatFails(t *testing.T) {
 	t.Parallel()
 	var log commands
-	w, host := one(t, smtptest.Config{Extensions: chunking, Reply: log.reply(when(func(c smtptest.Command) bool { return c.Verb == "BDAT" }, "502 5.5.1 What is that?"))})
+	w, host := one(t, smtptest.Config{Extensions: chunking,
+		Reply: log.reply(when(func(c smtptest.Command) bool { return c.Verb == "BDAT" }, "502 5.5.1 What is that?"))})
 	if got := delivered(flow(t, w, testBatch, 20)); got != 20 || host.Delivered() != 20 {
 		t.Errorf("got %d delivered, and %d at the host, want 20", got, host.Delivered())
 	}

@@ -35,7 +35,8 @@ type pool struct {
 }
 
 func newPool(t *throttle.Throttle, limit int, idleTime time.Duration, dead *deadHosts) *pool {
-	p := &pool{throttle: t, idleTime: idleTime, dead: dead, sites: make(map[string]*siteConns), places: places{limit: limit}}
+	p := &pool{throttle: t, idleTime: idleTime, dead: dead, sites: make(map[string]*siteConns),
+		places: places{limit: limit}}
 	p.places.ripened, p.places.changed = p.ripened, t.Room
 	p.places.tell()
 	return p
@@ -186,7 +187,8 @@ func (p *pool) hold(c *conn) {
 // goesOn reports whether a connection may carry another message after one to domain.
 func (p *pool) goesOn(c *conn, domain string) bool {
 	now := time.Now()
-	return !c.broken.Load() && p.throttle.Held(c.site, c.egress, now).IsZero() && p.throttle.Reuse(c.site, domain, c.begun(), now)
+	return !c.broken.Load() && p.throttle.Held(c.site, c.egress, now).IsZero() &&
+		p.throttle.Reuse(c.site, domain, c.begun(), now)
 }
 
 // pass hands on a connection that a message to domain was written to, and that has
@@ -287,7 +289,8 @@ func (p *pool) offer(s *siteConns, c *conn) {
 		}
 	}
 	now := time.Now()
-	if len(s.waiters) > 0 || p.crowded.has(urgent) || p.crowded.len() > 0 && !p.throttle.Busy(s.name, now) || !p.places.rest(c.place) {
+	if len(s.waiters) > 0 || p.crowded.has(urgent) || p.crowded.len() > 0 && !p.throttle.Busy(s.name, now) ||
+		!p.places.rest(c.place) {
 		p.retire(s, c)
 		return
 	}
@@ -439,7 +442,8 @@ func (p *pool) prefers(r route, host string) bool {
 			return true
 		}
 		better := i+1 < len(r.mxs) && r.mxs[i+1].Pref > mx.Pref
-		if better && slices.ContainsFunc(r.mxs[:i+1], func(mx dns.MX) bool { return p.dead.why(mx.Host, r.need(mx.Host).tls, now) == nil }) {
+		if better && slices.ContainsFunc(r.mxs[:i+1],
+			func(mx dns.MX) bool { return p.dead.why(mx.Host, r.need(mx.Host).tls, now) == nil }) {
 			return false
 		}
 	}

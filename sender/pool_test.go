@@ -38,7 +38,8 @@ func TestReuse(t *testing.T) {
 func testReuse(t *testing.T, extensions []string) {
 	var log commands
 	w, host := one(t, smtptest.Config{Extensions: extensions,
-		Reply: log.reply(when(func(c smtptest.Command) bool { return c.Verb == "RCPT" && c.To == "gone@a.test" }, "550 5.1.1 User unknown")),
+		Reply: log.reply(when(func(c smtptest.Command) bool { return c.Verb == "RCPT" && c.To == "gone@a.test" },
+			"550 5.1.1 User unknown")),
 	})
 	for _, user := range []string{"u1", "u2", "gone", "u3"} {
 		w.deliver(t, to(testBatch, 1, user+"@a.test"))
@@ -128,7 +129,8 @@ func TestDroppedAtRecipient(t *testing.T) {
 	t.Parallel()
 	inBothModes(t, func(t *testing.T, extensions []string) {
 		w, host := one(t, smtptest.Config{Extensions: extensions,
-			Reply: when(func(c smtptest.Command) bool { return c.Verb == "RCPT" && c.To == "u2@a.test" }, smtptest.Drop),
+			Reply: when(func(c smtptest.Command) bool { return c.Verb == "RCPT" && c.To == "u2@a.test" },
+				smtptest.Drop),
 		})
 		w.deliver(t, to(testBatch, 1, "u1@a.test"))
 		if o := w.deliver(t, to(testBatch, 2, "u2@a.test")); o.State != queue.Deferred || host.Connections() != 1 {
@@ -219,7 +221,8 @@ func TestConnectionLimit(t *testing.T) {
 func TestConnectionsGrow(t *testing.T) {
 	t.Parallel()
 	w, host := one(t, smtptest.Config{Delay: time.Millisecond})
-	w.throttle.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, Connections: 5, PerConnection: 1000}})
+	w.throttle.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, Connections: 5,
+		PerConnection: 1000}})
 	w.deliverAll(t, testBatch, "a.test", 300)
 	if host.Peak() != 5 {
 		t.Errorf("connections at once: got %d, want the policy's 5", host.Peak())
@@ -245,8 +248,10 @@ func TestClosedSite(t *testing.T) {
 		t.Errorf("first: got %+v, want throttled, and about 1s to wait", first)
 	}
 	second := w.deliver(t, to(testBatch, 2, "u@a.test"))
-	if second.State != queue.Deferred || second.Class != queue.NotBegun || second.After == 0 || host.Connections() != 1 {
-		t.Errorf("second: got %+v over %d connections, want not_begun and a time to wait, over 1", second, host.Connections())
+	if second.State != queue.Deferred || second.Class != queue.NotBegun || second.After == 0 ||
+		host.Connections() != 1 {
+		t.Errorf("second: got %+v over %d connections, want not_begun and a time to wait, over 1", second,
+			host.Connections())
 	}
 	mu.Lock()
 	open = true
@@ -327,7 +332,8 @@ func TestCalledOff(t *testing.T) {
 			var reachable atomic.Bool
 			reachable.Store(up)
 			w, _ := one(t, smtptest.Config{
-				Reply: when(func(c smtptest.Command) bool { return c.Verb == "CONNECT" && !reachable.Load() }, smtptest.Drop),
+				Reply: when(func(c smtptest.Command) bool { return c.Verb == "CONNECT" && !reachable.Load() },
+					smtptest.Drop),
 			})
 			w.throttle.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, Connections: 1}})
 			w.sender.DeadTime = time.Nanosecond

@@ -60,7 +60,8 @@ func decide(domain, host string, asked TLSPolicy, sts mtasts.Kept, tlsa tlsaAnsw
 	switch {
 	case tlsa.err != nil:
 		p.flaw = tlsrpt.NotProved
-		p.by, p.err = "dane", fmt.Errorf("%w with %s: nobody knows whether it has TLSA records: %s", errDANE, host, tlsa.err.Error())
+		p.by, p.err = "dane", fmt.Errorf("%w with %s: nobody knows whether it has TLSA records: %s", errDANE, host,
+			tlsa.err.Error())
 		p.why = "the TLSA records of the host cannot be looked up, so it gets no mail"
 		return p
 	case len(usable) > 0:
@@ -81,7 +82,8 @@ func decide(domain, host string, asked TLSPolicy, sts mtasts.Kept, tlsa tlsaAnsw
 	}
 	p.policy, p.flaw = stsPolicy(domain, sts.Policy), ""
 	p.tls, p.by = Verified, "mta-sts"
-	p.why = fmt.Sprintf("MTA-STS policy %s of %s, in mode enforce until %s", sts.ID, domain, sts.Until().UTC().Format(time.RFC3339))
+	p.why = fmt.Sprintf("MTA-STS policy %s of %s, in mode enforce until %s", sts.ID, domain,
+		sts.Until().UTC().Format(time.RFC3339))
 	if !sts.Policy.Matches(host) {
 		p.flaw = tlsrpt.Invalid
 		p.err = fmt.Errorf("%w with %s: the MTA-STS policy of %s does not name this host; the domain's owner has to correct the policy or the MX", errNoTLS, host, domain)
@@ -236,7 +238,8 @@ type fitted struct {
 
 func (f fitted) same(p protection) bool {
 	return slices.Equal(f.names, p.names) && slices.EqualFunc(f.tlsa, p.tlsa, func(a, b dns.TLSA) bool {
-		return a.Usage == b.Usage && a.Selector == b.Selector && a.Matching == b.Matching && slices.Equal(a.Data, b.Data)
+		return a.Usage == b.Usage && a.Selector == b.Selector && a.Matching == b.Matching &&
+			slices.Equal(a.Data, b.Data)
 	})
 }
 

@@ -82,13 +82,17 @@ func TestDANE(t *testing.T) {
 	}{
 		{"no record", all, nil, nil, queue.Delivered, false},
 		{"the host's key", all, []string{"3 " + key256(leaf(t, good))}, good, queue.Delivered, true},
-		{"the host's certificate, in its other strength", all, []string{"3 " + cert512(leaf(t, good))}, good, queue.Delivered, true},
-		{"names and dates do not count for the host's own", all, []string{"3 " + whole(leaf(t, expired))}, expired, queue.Delivered, true},
+		{"the host's certificate, in its other strength", all, []string{"3 " + cert512(leaf(t, good))}, good,
+			queue.Delivered, true},
+		{"names and dates do not count for the host's own", all, []string{"3 " + whole(leaf(t, expired))}, expired,
+			queue.Delivered, true},
 		{"another key", all, []string{"3 " + zeros}, good, queue.Deferred, false},
 		{"one of two records", all, []string{"3 " + zeros, "3 " + key256(leaf(t, good))}, good, queue.Delivered, true},
 		{"the authority", all, []string{"2 " + key256(ca.Certificate)}, good, queue.Delivered, true},
-		{"the authority, for the domain's name", all, []string{"2 " + cert512(ca.Certificate)}, named, queue.Delivered, true},
-		{"the authority, for another name", all, []string{"2 " + key256(ca.Certificate)}, stranger, queue.Deferred, false},
+		{"the authority, for the domain's name", all, []string{"2 " + cert512(ca.Certificate)}, named, queue.Delivered,
+			true},
+		{"the authority, for another name", all, []string{"2 " + key256(ca.Certificate)}, stranger, queue.Deferred,
+			false},
 		{"the authority, out of date", all, []string{"2 " + key256(ca.Certificate)}, expired, queue.Deferred, false},
 		{"another authority", all, []string{"2 " + whole(other.Certificate)}, good, queue.Deferred, false},
 		{"no STARTTLS", all, []string{"3 " + key256(leaf(t, good))}, nil, queue.Deferred, false},
@@ -135,7 +139,8 @@ func TestDANE(t *testing.T) {
 func TestDANEUnknown(t *testing.T) {
 	t.Parallel()
 	ca := authority(t)
-	w := newWorld(t, "a.test. MX 10 mx1.a.test.\na.test. MX 20 mx2.a.test.", hosts{"mx1.a.test": {}, "mx2.a.test": {TLS: issue(t, ca, time.Hour, "mx2.a.test")}})
+	w := newWorld(t, "a.test. MX 10 mx1.a.test.\na.test. MX 20 mx2.a.test.",
+		hosts{"mx1.a.test": {}, "mx2.a.test": {TLS: issue(t, ca, time.Hour, "mx2.a.test")}})
 	w.validating("a.test")
 	w.dns.Fail("_25._tcp.mx1.a.test", dnstest.ServFail)
 	if o := w.deliver(t, to(testBatch, 1, "u@a.test")); o.State != queue.Delivered || o.Host != "mx2.a.test" {
@@ -148,7 +153,8 @@ func TestDANEUnknown(t *testing.T) {
 func TestDANEAndItsNeighbours(t *testing.T) {
 	t.Parallel()
 	config := issue(t, authority(t), time.Hour, "mx.shared.test")
-	w := newWorld(t, "a.test. MX 10 mx.shared.test.\nb.test. MX 10 mx.shared.test.", hosts{"mx.shared.test": {TLS: config}})
+	w := newWorld(t, "a.test. MX 10 mx.shared.test.\nb.test. MX 10 mx.shared.test.",
+		hosts{"mx.shared.test": {TLS: config}})
 	w.validating("a.test", "shared.test")
 	if err := w.dns.Put("_25._tcp.mx.shared.test. TLSA 3 1 1 " + strings.Repeat("00", 32) + "\n"); err != nil {
 		t.Fatal(err)
@@ -178,7 +184,8 @@ func (w *world) publish(t *testing.T, ca *smtptest.Authority, texts map[string]s
 	for domain, text := range texts {
 		name := "mta-sts." + domain
 		names, h.texts[name] = append(names, name), text
-		if err := w.dns.Put(fmt.Sprintf("_mta-sts.%s. TXT \"v=STSv1; id=1;\"\n%s. A 127.0.0.1\n", domain, name)); err != nil {
+		if err := w.dns.Put(fmt.Sprintf("_mta-sts.%s. TXT \"v=STSv1; id=1;\"\n%s. A 127.0.0.1\n", domain,
+			name)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -227,14 +234,18 @@ func TestMTASTS(t *testing.T) {
 	}{
 		{"the certificate is good", enforce("enforce", "mx.a.test"), good, queue.Delivered, ""},
 		{"by a pattern", enforce("enforce", "mx.elsewhere.test", "*.a.test"), good, queue.Delivered, ""},
-		{"for another name", enforce("enforce", "mx.a.test"), issue(t, ca, time.Hour, "a.test"), queue.Deferred, "not mx.a.test"},
-		{"by nobody known", enforce("enforce", "mx.a.test"), issue(t, other, time.Hour, "mx.a.test"), queue.Deferred, "unknown authority"},
-		{"out of date", enforce("enforce", "mx.a.test"), issue(t, ca, -time.Hour, "mx.a.test"), queue.Deferred, "expired"},
+		{"for another name", enforce("enforce", "mx.a.test"), issue(t, ca, time.Hour, "a.test"), queue.Deferred,
+			"not mx.a.test"},
+		{"by nobody known", enforce("enforce", "mx.a.test"), issue(t, other, time.Hour, "mx.a.test"), queue.Deferred,
+			"unknown authority"},
+		{"out of date", enforce("enforce", "mx.a.test"), issue(t, ca, -time.Hour, "mx.a.test"), queue.Deferred,
+			"expired"},
 		{"no STARTTLS", enforce("enforce", "mx.a.test"), nil, queue.Deferred, "does not offer STARTTLS"},
 		{"another host", enforce("enforce", "mx.elsewhere.test"), good, queue.Deferred, "does not name this host"},
 		{"testing", enforce("testing", "mx.elsewhere.test"), nil, queue.Delivered, ""},
 		{"none", enforce("none", "mx.elsewhere.test"), nil, queue.Delivered, ""},
-		{"no policy of that kind", "version: STSv2\nmode: enforce\nmx: no.test\nmax_age: 86400\n", nil, queue.Delivered, ""},
+		{"no policy of that kind", "version: STSv2\nmode: enforce\nmx: no.test\nmax_age: 86400\n", nil, queue.Delivered,
+			""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -334,7 +345,8 @@ func TestSlowPolicyHost(t *testing.T) {
 func TestExplainTLS(t *testing.T) {
 	t.Parallel()
 	ca := authority(t)
-	w := newWorld(t, "a.test. MX 10 mx.a.test.\na.test. MX 20 mx.b.test.\nplain.test. MX 10 mx.b.test.", hosts{"mx.a.test": {}, "mx.b.test": {}})
+	w := newWorld(t, "a.test. MX 10 mx.a.test.\na.test. MX 20 mx.b.test.\nplain.test. MX 10 mx.b.test.",
+		hosts{"mx.a.test": {}, "mx.b.test": {}})
 	w.validating("a.test")
 	w.publish(t, ca, map[string]string{"a.test": enforce("enforce", "mx.a.test")})
 	if err := w.dns.Put("_25._tcp.mx.a.test. TLSA 3 1 1 " + strings.Repeat("00", 32) + "\n"); err != nil {

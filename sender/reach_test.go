@@ -64,13 +64,18 @@ down.test. MX 20 gone.down.test.
 	w.sender.Port, w.sender.AllowMX = port, nil
 	w.sender.Own = []netip.Addr{netip.MustParseAddr("198.51.100.7")}
 	for domain, part := range map[string]string{
-		"mx127.test": "a.mx127.test has 127.0.0.99, a loopback address", "implicit.test": "a loopback address", "localhost.test": "localhost has 127.0.0.1", "localdomain.test": "a loopback address",
-		"zero.test": "the unspecified address", "private.test": "RFC 1918", "linklocal.test": "a link-local address", "six.test": "a loopback address", "multicast.test": "a multicast address",
-		"literal.test": "127.0.0.99 is an address, not a name", "public-literal.test": "192.0.2.25 is an address", "own.test": "an address of our own", "several.test": "no mail is sent to",
-		"[127.0.0.99]": "127.0.0.99 is an address", "[IPv6:::1]": "::1 is an address", "[192.0.2.25]": "192.0.2.25 is an address",
+		"mx127.test": "a.mx127.test has 127.0.0.99, a loopback address", "implicit.test": "a loopback address",
+		"localhost.test": "localhost has 127.0.0.1", "localdomain.test": "a loopback address",
+		"zero.test": "the unspecified address", "private.test": "RFC 1918", "linklocal.test": "a link-local address",
+		"six.test": "a loopback address", "multicast.test": "a multicast address",
+		"literal.test": "127.0.0.99 is an address, not a name", "public-literal.test": "192.0.2.25 is an address",
+		"own.test": "an address of our own", "several.test": "no mail is sent to",
+		"[127.0.0.99]": "127.0.0.99 is an address", "[IPv6:::1]": "::1 is an address",
+		"[192.0.2.25]": "192.0.2.25 is an address",
 	} {
 		o := w.deliver(t, to(testBatch, 1, "u@"+domain))
-		if o.State != queue.Bounced || o.Class != queue.Policy || o.Reply.Code != 556 || o.Reply.Enhanced != "5.4.6" || !strings.Contains(o.Reply.Text, part) {
+		if o.State != queue.Bounced || o.Class != queue.Policy || o.Reply.Code != 556 || o.Reply.Enhanced != "5.4.6" ||
+			!strings.Contains(o.Reply.Text, part) {
 			t.Errorf("%s: got %s %s %s, want bounced policy 556 5.4.6 with %q", domain, o.State, o.Class, o.Reply, part)
 		}
 		if got := w.sender.NotDialled(t.Context(), domain); !strings.Contains(got, part) {

@@ -64,7 +64,8 @@ func parseReply(code int, text string) queue.Reply {
 	lines := strings.Split(clean(text), "\n")
 	for i, line := range lines {
 		word, rest, _ := strings.Cut(line, " ")
-		if word != "" && bounce.EnhancedCode(word) == word && word[0] == '0'+byte(code/100) { // class.subject.detail, by the code's first digit
+		// class.subject.detail, by the code's first digit
+		if word != "" && bounce.EnhancedCode(word) == word && word[0] == '0'+byte(code/100) {
 			r.Enhanced, lines[i] = word, rest
 		}
 	}

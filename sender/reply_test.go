@@ -22,17 +22,24 @@ func testBareReplies(t *testing.T, extensions []string) {
 		reply string
 		want  queue.Outcome
 	}{
-		"CONNECT":       {"220", queue.Outcome{State: queue.Delivered}},
-		"MAIL":          {"250", queue.Outcome{State: queue.Delivered}},
-		"RCPT":          {"250", queue.Outcome{State: queue.Delivered}},
-		"DATA":          {"354", queue.Outcome{State: queue.Delivered}},
-		".":             {"250", queue.Outcome{State: queue.Delivered, Reply: queue.Reply{Code: 250}}},
-		"RCPT 550":      {"550", queue.Outcome{State: queue.Bounced, Class: queue.Other, Reply: queue.Reply{Code: 550}}},
-		"RCPT 450":      {"450", queue.Outcome{State: queue.Deferred, Class: queue.Other, Reply: queue.Reply{Code: 450}}},
-		". 554":         {"554", queue.Outcome{State: queue.Bounced, Class: queue.Other, Reply: queue.Reply{Code: 554}}},
-		"CONNECT 554":   {"554", queue.Outcome{State: queue.Deferred, Class: queue.Other, Reply: queue.Reply{Code: 554}}},
-		"EHLO 421":      {"421", queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Code: 421}}},
-		"several lines": {"550-\n550-5.1.1\n550", queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser, Reply: queue.Reply{Code: 550, Enhanced: "5.1.1"}}},
+		"CONNECT": {"220", queue.Outcome{State: queue.Delivered}},
+		"MAIL":    {"250", queue.Outcome{State: queue.Delivered}},
+		"RCPT":    {"250", queue.Outcome{State: queue.Delivered}},
+		"DATA":    {"354", queue.Outcome{State: queue.Delivered}},
+		".":       {"250", queue.Outcome{State: queue.Delivered, Reply: queue.Reply{Code: 250}}},
+		"RCPT 550": {"550", queue.Outcome{State: queue.Bounced, Class: queue.Other,
+			Reply: queue.Reply{Code: 550}}},
+		"RCPT 450": {"450", queue.Outcome{State: queue.Deferred, Class: queue.Other,
+			Reply: queue.Reply{Code: 450}}},
+		". 554": {"554", queue.Outcome{State: queue.Bounced, Class: queue.Other,
+			Reply: queue.Reply{Code: 554}}},
+		"CONNECT 554": {"554", queue.Outcome{State: queue.Deferred, Class: queue.Other,
+			Reply: queue.Reply{Code: 554}}},
+		"EHLO 421": {"421", queue.Outcome{State: queue.Deferred, Class: queue.Offline,
+			Reply: queue.Reply{Code: 421}}},
+		"several lines": {"550-\n550-5.1.1\n550",
+			queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser,
+				Reply: queue.Reply{Code: 550, Enhanced: "5.1.1"}}},
 	} {
 		t.Run(verb, func(t *testing.T) {
 			t.Parallel()
@@ -64,7 +71,8 @@ func testBareReplies(t *testing.T, extensions []string) {
 func TestBareRepliesOverTLS(t *testing.T) {
 	t.Parallel()
 	w, host := one(t, smtptest.Config{TLS: selfSigned(t), Reply: func(c smtptest.Command) string {
-		return map[string]string{"CONNECT": "220", "STARTTLS": "220", "MAIL": "250", "RCPT": "250", "DATA": "354", ".": "250"}[c.Verb]
+		return map[string]string{"CONNECT": "220", "STARTTLS": "220", "MAIL": "250", "RCPT": "250", "DATA": "354",
+			".": "250"}[c.Verb]
 	}})
 	if o := w.deliver(t, to(testBatch, 1, "u@a.test")); o.State != queue.Delivered || host.Delivered() != 1 {
 		t.Errorf("got %+v and %d at the host, want it delivered once", o, host.Delivered())
@@ -100,7 +108,8 @@ func testCodesThatDiffer(t *testing.T, extensions []string) {
 			begun := time.Now()
 			o := w.deliver(t, to(testBatch, 1, "u@a.test"))
 			if o.State != c.want || o.Class != c.class || o.Reply.Code != c.code {
-				t.Errorf("got %s %s %d, %q, want %s %s %d", o.State, o.Class, o.Reply.Code, o.Reply.Text, c.want, c.class, c.code)
+				t.Errorf("got %s %s %d, %q, want %s %s %d", o.State, o.Class, o.Reply.Code, o.Reply.Text, c.want,
+					c.class, c.code)
 			}
 			if waited := time.Since(begun); waited >= 5*time.Second {
 				t.Errorf("it waited %v for lines that did not come", waited)
@@ -115,8 +124,14 @@ func TestPipeliningThatFails(t *testing.T) {
 	t.Parallel()
 	for name, config := range map[string]smtptest.Config{
 		"forgets what came behind": {Forgetful: true},
-		"mixes up the replies":     {Reply: when(func(c smtptest.Command) bool { return c.Verb == "MAIL" && c.Conn == 1 }, "250-fine\n550 5.1.1 No such user")},
-		"hangs up":                 {Reply: when(func(c smtptest.Command) bool { return c.Verb == "RCPT" && c.Conn == 1 }, smtptest.Drop)},
+		"mixes up the replies": {Reply: when(func(c smtptest.Command) bool {
+			return c.Verb == "MAIL" &&
+				c.Conn == 1
+		}, "250-fine\n550 5.1.1 No such user")},
+		"hangs up": {Reply: when(func(c smtptest.Command) bool {
+			return c.Verb == "RCPT" &&
+				c.Conn == 1
+		}, smtptest.Drop)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

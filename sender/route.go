@@ -119,7 +119,8 @@ func (s *Sender) addresses(ctx context.Context, host string) ([]netip.Addr, erro
 		return s.literalHost(addr)
 	}
 	if isLocalhost(host) && s.Smarthost == "" {
-		return s.dialable(host, slices.DeleteFunc(slices.Clone(loopbacks), func(a netip.Addr) bool { return !s.sendsFrom(family(a)) }))
+		return s.dialable(host, slices.DeleteFunc(slices.Clone(loopbacks),
+			func(a netip.Addr) bool { return !s.sendsFrom(family(a)) }))
 	}
 	var v4, v6 dns.Answer[netip.Addr]
 	err4, err6 := dns.ErrNoData, dns.ErrNoData

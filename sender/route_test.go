@@ -28,12 +28,18 @@ nohost.test. MX 10 mx.gone.test.
 		domain string
 		want   queue.Outcome // with a piece of the text
 	}{
-		{"null.test", queue.Outcome{State: queue.Bounced, Class: queue.Policy, Reply: queue.Reply{Code: 556, Enhanced: "5.1.10", Text: "null MX"}}},
-		{"nx.test", queue.Outcome{State: queue.Bounced, Class: queue.Other, Reply: queue.Reply{Code: 550, Enhanced: "5.1.2", Text: "does not exist"}}},
-		{"empty.test", queue.Outcome{State: queue.Bounced, Class: queue.Other, Reply: queue.Reply{Code: 550, Enhanced: "5.1.2", Text: "neither MX nor address"}}},
-		{"nohost.test", queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Text: "no address for mx.gone.test"}, Host: "mx.gone.test", Site: "gone.test"}},
-		{"servfail.test", queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Text: "SERVFAIL"}}},
-		{"silent.test", queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Text: "silent.test"}}},
+		{"null.test", queue.Outcome{State: queue.Bounced, Class: queue.Policy,
+			Reply: queue.Reply{Code: 556, Enhanced: "5.1.10", Text: "null MX"}}},
+		{"nx.test", queue.Outcome{State: queue.Bounced, Class: queue.Other,
+			Reply: queue.Reply{Code: 550, Enhanced: "5.1.2", Text: "does not exist"}}},
+		{"empty.test", queue.Outcome{State: queue.Bounced, Class: queue.Other,
+			Reply: queue.Reply{Code: 550, Enhanced: "5.1.2", Text: "neither MX nor address"}}},
+		{"nohost.test", queue.Outcome{State: queue.Deferred, Class: queue.Offline,
+			Reply: queue.Reply{Text: "no address for mx.gone.test"}, Host: "mx.gone.test", Site: "gone.test"}},
+		{"servfail.test", queue.Outcome{State: queue.Deferred, Class: queue.Offline,
+			Reply: queue.Reply{Text: "SERVFAIL"}}},
+		{"silent.test", queue.Outcome{State: queue.Deferred, Class: queue.Offline,
+			Reply: queue.Reply{Text: "silent.test"}}},
 	}
 	for _, test := range tests {
 		got := w.deliver(t, to(testBatch, 1, "u@"+test.domain))
@@ -89,7 +95,8 @@ func TestFallback(t *testing.T) {
 		{"drops", on("CONNECT", smtptest.Drop)},
 		{"busy", on("CONNECT", "421 4.7.0 Too many connections")},
 		{"refuses", on("CONNECT", "554 5.3.2 No service here")},
-		{"refuses EHLO", when(func(c smtptest.Command) bool { return c.Verb == "EHLO" || c.Verb == "HELO" }, "550 5.7.1 Not you")},
+		{"refuses EHLO", when(func(c smtptest.Command) bool { return c.Verb == "EHLO" || c.Verb == "HELO" },
+			"550 5.7.1 Not you")},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -97,7 +104,8 @@ func TestFallback(t *testing.T) {
 			w := newWorld(t, "a.test. MX 10 mx1.a.test.\na.test. MX 20 mx2.a.test.",
 				hosts{"mx1.a.test": {Reply: test.first}, "mx2.a.test": {}})
 			for i := range 3 {
-				if o := w.deliver(t, to(testBatch, i, "u@a.test")); o.State != queue.Delivered || o.Host != "mx2.a.test" {
+				if o := w.deliver(t, to(testBatch, i, "u@a.test")); o.State != queue.Delivered ||
+					o.Host != "mx2.a.test" {
 					t.Errorf("outcome: got %+v, want delivered by the second", o)
 				}
 			}
@@ -162,7 +170,8 @@ func TestDeadHost(t *testing.T) {
 	begun := time.Now()
 	second := w.deliver(t, to(testBatch, 2, "u2@a.test"))
 	if took := time.Since(begun); took > 50*time.Millisecond || second != first || host.Connections() != 1 {
-		t.Errorf("second message: got %+v after %v over %d connections, want %+v at once over 1", second, took, host.Connections(), first)
+		t.Errorf("second message: got %+v after %v over %d connections, want %+v at once over 1", second, took,
+			host.Connections(), first)
 	}
 	eventually(t, "the host is tried again", func() bool {
 		return w.deliver(t, to(testBatch, 3, "u3@a.test")).State == queue.Delivered

@@ -103,7 +103,8 @@ type Sender struct {
 	ConnectTimeout time.Duration // of TCP; 0 is 30 s
 	CommandTimeout time.Duration // from a command to its reply; 0 is 5 min, and 2 for DATA (RFC 5321 §4.5.3.2)
 	ContentTimeout time.Duration // from the final dot to its reply; 0 is 10 min (§4.5.3.2.6)
-	DeadTime       time.Duration // that a host is left alone which could not be reached, the first time; it doubles up to an hour; 0 is 1 min
+	// that a host is left alone which could not be reached, the first time; it doubles up to an hour; 0 is 1 min
+	DeadTime time.Duration
 
 	Log      *slog.Logger // nil is none
 	Attempts *slog.Logger // gets each attempt, at [queue.LevelAttempt]; nil is none
@@ -143,8 +144,10 @@ func (s *Sender) Deliver(ctx context.Context, m queue.Message) queue.Outcome {
 	o := s.deliver(ctx, m)
 	if s.Attempts != nil && s.Attempts.Enabled(ctx, queue.LevelAttempt) {
 		s.Attempts.LogAttrs(ctx, queue.LevelAttempt, "attempt",
-			slog.Int64("batch", m.Batch.ID), slog.String("message", queue.MessageName(m.Batch.ID, m.Seq)), slog.Int("attempt", m.Attempt),
-			slog.String("domain", m.Domain), slog.String("site", o.Site), slog.String("host", o.Host), slog.String("state", string(o.State)),
+			slog.Int64("batch", m.Batch.ID), slog.String("message", queue.MessageName(m.Batch.ID, m.Seq)),
+			slog.Int("attempt", m.Attempt),
+			slog.String("domain", m.Domain), slog.String("site", o.Site), slog.String("host", o.Host),
+			slog.String("state", string(o.State)),
 			slog.String("class", string(o.Class)), slog.Int("code", o.Reply.Code), slog.String("reply", o.Reply.Text))
 	}
 	return o
@@ -193,7 +196,8 @@ const faultWait = 10 * time.Second
 // recipient.
 func unwritten(err error) queue.Outcome {
 	if fault := (*compose.Fault)(nil); errors.As(err, &fault) {
-		return queue.Outcome{State: queue.Deferred, Class: queue.NotBegun, Reply: queue.Reply{Text: clean(err.Error())}, After: faultWait, Fault: clean(err.Error())}
+		return queue.Outcome{State: queue.Deferred, Class: queue.NotBegun, Reply: queue.Reply{Text: clean(err.Error())},
+			After: faultWait, Fault: clean(err.Error())}
 	}
 	return queue.Outcome{State: queue.Invalid, Class: queue.Content, Reply: queue.Reply{Text: clean(err.Error())}}
 }
@@ -221,12 +225,14 @@ const memoryWait = 5 * time.Second
 
 // handBy gives the message to the host at the other end of c. passed says that another
 // message may have been written behind it, and again that another connection may do.
-func (s *Sender) handBy(ctx context.Context, c *conn, r route, m queue.Message, l *compose.Letter) (o queue.Outcome, passed, again bool) {
+func (s *Sender) handBy(ctx context.Context, c *conn, r route, m queue.Message, l *compose.Letter) (o queue.Outcome,
+	passed, again bool) {
 	patient, cancel := context.WithTimeout(ctx, memoryWait)
 	defer cancel()
 	give, err := s.memory.Take(patient, m.Batch.ID, l.Need(m))
 	if err != nil {
-		return (&failure{stage: opening, site: r.site, err: errNoRoom, ended: ctx.Err() != nil, after: memoryWait}).outcome(), false, false
+		return (&failure{stage: opening, site: r.site, err: errNoRoom, ended: ctx.Err() != nil,
+			after: memoryWait}).outcome(), false, false
 	}
 	defer give()
 	letter, err := s.compose(m, l, s.sign)
@@ -247,19 +253,22 @@ func (s *Sender) handBy(ctx context.Context, c *conn, r route, m queue.Message, 
 	if ctx.Err() != nil || m.MayBegin != nil && !m.MayBegin() {
 		return (&failure{stage: opening, site: r.site, err: errWithdrawn, ended: true}).outcome(), false, false
 	}
-	reply, f, passed := c.send(ctx, m.Batch.Client, s.returnPath(m), m.Address, letter, m.MayEnd, func() { s.pool().pass(c, m.Domain) })
+	reply, f, passed := c.send(ctx, m.Batch.Client, s.returnPath(m), m.Address, letter, m.MayEnd,
+		func() { s.pool().pass(c, m.Domain) })
 	if f != nil {
 		return s.outcome(ctx, f), passed, f.stale
 	}
 	s.took.note(time.Duration(c.took.Load()))
 	s.Throttle.Unblock(c.site, c.egress, time.Now())
 	s.accepted(ctx)
-	return queue.Outcome{State: queue.Delivered, Reply: reply, Host: c.host, Site: r.site, Egress: address(c.egress)}, passed, false
+	return queue.Outcome{State: queue.Delivered, Reply: reply, Host: c.host, Site: r.site, Egress: address(c.egress)},
+		passed, false
 }
 
 // compose writes the message for one recipient, and has sign sign it. The
 // caller releases it.
-func (s *Sender) compose(m queue.Message, l *compose.Letter, sign func(*queue.Batch, *compose.Message) error) (*compose.Message, error) {
+func (s *Sender) compose(m queue.Message, l *compose.Letter,
+	sign func(*queue.Batch, *compose.Message) error) (*compose.Message, error) {
 	letter, err := l.Compose(m, s.appendListFields(nil, m))
 	if err != nil || sign == nil {
 		return letter, err

@@ -94,6 +94,7 @@ func (n *notices) due(client string, now time.Time) bool {
 
 func (s *Sender) warnUnsigned(ctx context.Context, b *queue.Batch, err error) {
 	if s.Log != nil && s.unsigned.due(b.Client, time.Now()) {
-		s.Log.LogAttrs(ctx, slog.LevelWarn, "held: the client's mail is to be signed, and cannot be here", slog.String("client", b.Client), slog.Int64("batch", b.ID), slog.Any("error", err))
+		s.Log.LogAttrs(ctx, slog.LevelWarn, "held: the client's mail is to be signed, and cannot be here",
+			slog.String("client", b.Client), slog.Int64("batch", b.ID), slog.Any("error", err))
 	}
 }

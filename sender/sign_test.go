@@ -40,10 +40,11 @@ func (w *world) signs(t testing.TB, kinds ...string) (selectors []string) {
 // signature for each selector.
 func (w *world) verify(t testing.TB, data []byte, selectors []string) {
 	t.Helper()
-	found, err := msgauth.VerifyWithOptions(bytes.NewReader(data), &msgauth.VerifyOptions{LookupTXT: func(name string) ([]string, error) {
-		answer, err := w.sender.Resolver.TXT(t.Context(), name)
-		return answer.Records, err
-	}})
+	found, err := msgauth.VerifyWithOptions(bytes.NewReader(data),
+		&msgauth.VerifyOptions{LookupTXT: func(name string) ([]string, error) {
+			answer, err := w.sender.Resolver.TXT(t.Context(), name)
+			return answer.Records, err
+		}})
 	if err != nil || len(found) != len(selectors) {
 		t.Fatalf("signatures: got %d, %v, want %d\n%s", len(found), err, len(selectors), data)
 	}
@@ -55,7 +56,8 @@ func (w *world) verify(t testing.TB, data []byte, selectors []string) {
 		header, _, _ := bytes.Cut(data, []byte("\r\n\r\n"))
 		for line := range bytes.SplitSeq(header, []byte("\r\n")) {
 			name, _, isField := strings.Cut(strings.ToLower(string(line)), ":")
-			if isField && line[0] != ' ' && name != "dkim-signature" && !slices.Contains(v.HeaderKeys, name) && !strings.Contains(" "+covered+" ", " "+name+" ") {
+			if isField && line[0] != ' ' && name != "dkim-signature" && !slices.Contains(v.HeaderKeys, name) &&
+				!strings.Contains(" "+covered+" ", " "+name+" ") {
 				t.Errorf("covered: got %s, without %s", covered, name)
 			}
 		}
@@ -64,7 +66,8 @@ func (w *world) verify(t testing.TB, data []byte, selectors []string) {
 				t.Errorf("covered: got %s, want %s, so that none can be added", covered, name)
 			}
 		}
-		for _, name := range []string{"list-unsubscribe list-unsubscribe", "list-unsubscribe-post list-unsubscribe-post"} {
+		for _, name := range []string{"list-unsubscribe list-unsubscribe",
+			"list-unsubscribe-post list-unsubscribe-post"} {
 			if bytes.Contains(data, []byte("List-Unsubscribe-Post:")) && !strings.Contains(covered, name) {
 				t.Errorf("covered: got %s, want %s", covered, name)
 			}
@@ -92,15 +95,19 @@ func TestSigned(t *testing.T) {
 		{"merged subject", func(b *queue.Batch) { b.Subject = "For {{.name}}" }},
 		{"merged body", func(b *queue.Batch) { b.Text, b.HTML = "Dear {{.name}}", "<p>Dear {{.name}}</p>" }},
 		{"attachments", func(b *queue.Batch) {
-			b.HTML, b.Attachments = "<p>Hi</p>", []queue.Attachment{{Filename: "plan für alle.pdf", ContentType: "application/pdf", Content: bytes.Repeat([]byte{0, 1, 255}, 9999)}}
+			b.HTML, b.Attachments = "<p>Hi</p>",
+				[]queue.Attachment{{Filename: "plan für alle.pdf", ContentType: "application/pdf",
+					Content: bytes.Repeat([]byte{0, 1, 255}, 9999)}}
 		}},
 		{"fields of its own", func(b *queue.Batch) {
-			b.Headers = []queue.Header{{Name: "X-One", Value: "1"}, {Name: "X-Two", Value: "{{.name}}"}, {Name: "X-One", Value: "Größe  2"}}
+			b.Headers = []queue.Header{{Name: "X-One", Value: "1"}, {Name: "X-Two", Value: "{{.name}}"},
+				{Name: "X-One", Value: "Größe  2"}}
 			b.AutoSubmitted, b.Precedence = "auto-generated", "bulk"
 			b.Bounces = queue.Bounces{Mode: queue.BounceOwn, Domain: "b.from.test"}
 		}},
 		{"one-click unsubscribe", func(b *queue.Batch) {
-			b.ListUnsubscribe, b.ReplyTo = "https://from.test/u/{{.address}}"+strings.Repeat("x", 150), "office@from.test"
+			b.ListUnsubscribe, b.ReplyTo = "https://from.test/u/{{.address}}"+strings.Repeat("x", 150),
+				"office@from.test"
 		}},
 	}
 	for i, test := range tests {
@@ -113,7 +120,8 @@ func TestSigned(t *testing.T) {
 			}
 			got := host.Messages()[2*i+seq].Data
 			w.verify(t, got, selectors)
-			if n := bytes.Count(got, []byte("DKIM-Signature:")); n != 2 || !bytes.HasPrefix(got, []byte("DKIM-Signature:")) {
+			if n := bytes.Count(got, []byte("DKIM-Signature:")); n != 2 ||
+				!bytes.HasPrefix(got, []byte("DKIM-Signature:")) {
 				t.Errorf("%s: got %d signature fields, want 2 at the very front", test.name, n)
 			}
 		}
@@ -142,10 +150,11 @@ func TestOperatorSignsToo(t *testing.T) {
 			t.Fatalf("outcome: got %+v, want delivered", o)
 		}
 		var got []string
-		found, err := msgauth.VerifyWithOptions(bytes.NewReader(host.Messages()[i].Data), &msgauth.VerifyOptions{LookupTXT: func(name string) ([]string, error) {
-			answer, err := w.sender.Resolver.TXT(t.Context(), name)
-			return answer.Records, err
-		}})
+		found, err := msgauth.VerifyWithOptions(bytes.NewReader(host.Messages()[i].Data),
+			&msgauth.VerifyOptions{LookupTXT: func(name string) ([]string, error) {
+				answer, err := w.sender.Resolver.TXT(t.Context(), name)
+				return answer.Records, err
+			}})
 		for _, v := range found {
 			got = append(got, v.Domain)
 			err = errors.Join(err, v.Err)
@@ -180,8 +189,10 @@ func TestMissingKeyHolds(t *testing.T) {
 	b := *testBatch
 	b.DKIMSelectors = append(selectors, "s2")
 	o := w.deliver(t, to(&b, 1, "u@a.test"))
-	if o.State != queue.Deferred || o.Class != queue.NotBegun || o.After != time.Minute || !strings.Contains(o.Reply.Text, "from.test/s2.pem") || host.Connections() != 0 {
-		t.Errorf("one key of two is missing: got %+v over %d connections, want it held for a minute and the file named", o, host.Connections())
+	if o.State != queue.Deferred || o.Class != queue.NotBegun || o.After != time.Minute ||
+		!strings.Contains(o.Reply.Text, "from.test/s2.pem") || host.Connections() != 0 {
+		t.Errorf("one key of two is missing: got %+v over %d connections, want it held for a minute and the file named",
+			o, host.Connections())
 	}
 	if o := w.deliver(t, to(testBatch, 1, "u@a.test")); o.State != queue.Delivered {
 		t.Errorf("a client that does not sign: got %+v, want delivered", o)

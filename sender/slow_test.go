@@ -47,7 +47,8 @@ func TestSitesThatDoNotMove(t *testing.T) {
 			zone, all := "", hosts{"sink": {Discard: true}}
 			site := func(name, host string, mxs int) (domain string) {
 				for i := range mxs {
-					zone += fmt.Sprintf("%s.test. MX 10 mx%d.%s.test.\nmx%d.%s.test. CNAME %s.\n", name, i, name, i, name, host)
+					zone += fmt.Sprintf("%s.test. MX 10 mx%d.%s.test.\nmx%d.%s.test. CNAME %s.\n", name, i, name, i,
+						name, host)
 				}
 				return name + ".test"
 			}
@@ -88,14 +89,16 @@ func TestSitesThatDoNotMove(t *testing.T) {
 			before := w.begun.Load()
 			var under sync.WaitGroup
 			under.Go(func() { w.sendTo(ctx, testBatch, slows, each) })
-			eventually(t, "all slow sites have a message", func() bool { return w.begun.Load() >= before+int64(slow.sites) })
+			eventually(t, "all slow sites have a message",
+				func() bool { return w.begun.Load() >= before+int64(slow.sites) })
 			emergency := *testBatch
 			emergency.ID, emergency.Priority = 8, 100
 			urgent := w.sendTo(ctx, &emergency, second, 1)
 			beside := w.sendTo(ctx, testBatch, third, each)
 			cancel()
 			under.Wait()
-			t.Logf("%d messages alone %v, beside %d sites %v; %d urgent ones %v", healthy*each, alone, slow.sites, beside, healthy, urgent)
+			t.Logf("%d messages alone %v, beside %d sites %v; %d urgent ones %v", healthy*each, alone, slow.sites,
+				beside, healthy, urgent)
 			if most := 2*alone + 2*time.Second; beside > most {
 				t.Errorf("beside sites that do not move: got %v, want less than %v", beside, most)
 			}

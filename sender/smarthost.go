@@ -83,9 +83,11 @@ func (s *Sender) halted(ctx context.Context, f *failure) queue.Outcome {
 		const next = "restart the node with the right ENOTIFY_SMARTHOST_USER and ENOTIFY_SMARTHOST_PASSWORD, or have the smarthost let this host in; it is tried again by itself"
 		if s.Log != nil {
 			s.Log.LogAttrs(ctx, slog.LevelWarn, "the smarthost does not accept us; nothing is sent until it does",
-				slog.String("smarthost", s.Smarthost), slog.Time("until", until), slog.String("reply", why), slog.String("next", next))
+				slog.String("smarthost", s.Smarthost), slog.Time("until", until), slog.String("reply", why),
+				slog.String("next", next))
 		}
-		s.alert(ctx, queue.Alert{Kind: queue.AlertSmarthost, Site: f.site, Text: "the smarthost " + s.Smarthost + " does not accept us; nothing is sent until it does", Next: next})
+		s.alert(ctx, queue.Alert{Kind: queue.AlertSmarthost, Site: f.site, Text: "the smarthost " + s.Smarthost +
+			" does not accept us; nothing is sent until it does", Next: next})
 	}
 	return queue.Outcome{
 		State: queue.Deferred, Class: queue.NotBegun, Host: f.host, Site: f.site, After: wait(until),

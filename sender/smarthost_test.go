@@ -67,7 +67,8 @@ func TestSmarthostRefusesUs(t *testing.T) {
 			}
 			for i := range 3 {
 				o := w.deliver(t, to(testBatch, i, "u@a.test"))
-				if o.State != queue.Deferred || o.Class != queue.NotBegun || o.Reply.Code != 0 || o.After < 30*time.Second || o.After > time.Minute {
+				if o.State != queue.Deferred || o.Class != queue.NotBegun || o.Reply.Code != 0 ||
+					o.After < 30*time.Second || o.After > time.Minute {
 					t.Fatalf("message %d: got %+v, want deferred, not begun, for a minute", i, o)
 				}
 			}
@@ -77,7 +78,8 @@ func TestSmarthostRefusesUs(t *testing.T) {
 			if got := smart.Connections(); got != 1 {
 				t.Errorf("connections: got %d, want 1: nothing more is tried", got)
 			}
-			if len(alerts) != 1 || alerts[0].Kind != queue.AlertSmarthost || alerts[0].Client != "" || !strings.Contains(alerts[0].Next, "ENOTIFY_SMARTHOST_USER") {
+			if len(alerts) != 1 || alerts[0].Kind != queue.AlertSmarthost || alerts[0].Client != "" ||
+				!strings.Contains(alerts[0].Next, "ENOTIFY_SMARTHOST_USER") {
 				t.Errorf("alerts: got %+v, want one of the smarthost", alerts)
 			}
 			if n := strings.Count(log.String(), "level=WARN"); n != 1 || strings.Contains(log.String(), "secret") {

@@ -14,10 +14,14 @@ import (
 // smuggles are texts that some mail host or other takes for the end of the
 // message, or of a header, when they reach it as they are.
 var smuggles = []string{
-	"a\rb", "a\nb", "\r", "\n", "\r\r\n", "\n\r", "a\r\n.\r\nMAIL FROM:<v@evil.test>\r\nRCPT TO:<w@a.test>\r\nDATA\r\nSubject: x\r\n\r\nx\r\n.\r\n",
-	"a\n.\nMAIL FROM:<v@evil.test>\n", "a\r.\rMAIL FROM:<v@evil.test>\r", "a\n.\r\nMAIL FROM:<v@evil.test>\r\n", "a\r\n.\nMAIL FROM:<v@evil.test>\n",
-	"a\r\n.\rMAIL FROM:<v@evil.test>\r\n", "a\r\n\x00.\r\nMAIL FROM:<v@evil.test>\r\n", ".\r\n", ".", "a\r\n..\r\nb", "x\r\nBcc: v@evil.test", "x\nBcc: v@evil.test", "x\rBcc: v@evil.test",
-	"a\x00b", "a\u2028.\u2028b", "a\u0085.\u0085b", "a\v.\fb", strings.Repeat("x", 996) + "\r\n.\r\n" + strings.Repeat("ä", 2000) + "\n.\n",
+	"a\rb", "a\nb", "\r", "\n", "\r\r\n", "\n\r",
+	"a\r\n.\r\nMAIL FROM:<v@evil.test>\r\nRCPT TO:<w@a.test>\r\nDATA\r\nSubject: x\r\n\r\nx\r\n.\r\n",
+	"a\n.\nMAIL FROM:<v@evil.test>\n", "a\r.\rMAIL FROM:<v@evil.test>\r", "a\n.\r\nMAIL FROM:<v@evil.test>\r\n",
+	"a\r\n.\nMAIL FROM:<v@evil.test>\n",
+	"a\r\n.\rMAIL FROM:<v@evil.test>\r\n", "a\r\n\x00.\r\nMAIL FROM:<v@evil.test>\r\n", ".\r\n", ".", "a\r\n..\r\nb",
+	"x\r\nBcc: v@evil.test", "x\nBcc: v@evil.test", "x\rBcc: v@evil.test",
+	"a\x00b", "a\u2028.\u2028b", "a\u0085.\u0085b", "a\v.\fb", strings.Repeat("x", 996) + "\r\n.\r\n" +
+		strings.Repeat("ä", 2000) + "\n.\n",
 }
 
 // Wherever such a text stands, no bare CR or LF leaves, no message ends before
@@ -33,13 +37,18 @@ func TestNothingIsSmuggled(t *testing.T) {
 		"reply":   func(b *queue.Batch, text string) string { b.ReplyTo = "a@b.test" + text; return "" },
 		"from":    func(b *queue.Batch, text string) string { b.From = text + "@from.test"; return "" },
 		"return":  func(b *queue.Batch, text string) string { b.ReturnPath = text + "@from.test"; return "" },
-		"list":    func(b *queue.Batch, text string) string { b.ListUnsubscribe = "https://from.test/" + text; return "" },
+		"list": func(b *queue.Batch, text string) string {
+			b.ListUnsubscribe = "https://from.test/" +
+				text
+			return ""
+		},
 		"file": func(b *queue.Batch, text string) string {
 			b.Attachments = []queue.Attachment{{Filename: "a.txt", Content: []byte(text)}}
 			return ""
 		},
 		"eml": func(b *queue.Batch, text string) string {
-			b.Attachments = []queue.Attachment{{Filename: "a.eml", ContentType: "message/rfc822", Content: []byte(text)}}
+			b.Attachments = []queue.Attachment{{Filename: "a.eml", ContentType: "message/rfc822",
+				Content: []byte(text)}}
 			return ""
 		},
 		"filename": func(b *queue.Batch, text string) string {
@@ -47,11 +56,20 @@ func TestNothingIsSmuggled(t *testing.T) {
 			return ""
 		},
 		"type": func(b *queue.Batch, text string) string {
-			b.Attachments = []queue.Attachment{{Filename: "a.txt", ContentType: "text/plain" + text, Content: []byte("x")}}
+			b.Attachments = []queue.Attachment{{Filename: "a.txt", ContentType: "text/plain" + text,
+				Content: []byte("x")}}
 			return ""
 		},
-		"merged text":    func(b *queue.Batch, text string) string { b.Text = "Dear {{.name}}, {{.name}}"; return text },
-		"merged html":    func(b *queue.Batch, text string) string { b.HTML = "<p title='{{.name}}'>{{.name}}</p>"; return text },
+		"merged text": func(b *queue.Batch,
+			text string) string {
+			b.Text = "Dear {{.name}}, {{.name}}"
+			return text
+		},
+		"merged html": func(b *queue.Batch,
+			text string) string {
+			b.HTML = "<p title='{{.name}}'>{{.name}}</p>"
+			return text
+		},
 		"merged subject": func(b *queue.Batch, text string) string { b.Subject = "For {{.name}}"; return text },
 		"merged list": func(b *queue.Batch, text string) string {
 			b.ListUnsubscribe = "https://from.test/{{.name}}"
@@ -59,7 +77,8 @@ func TestNothingIsSmuggled(t *testing.T) {
 		},
 	}
 	offers := map[string][]string{
-		"pipelined, 8 bit": {"PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 52428800"}, "7 bit": {"ENHANCEDSTATUSCODES"}, "chunking": {"PIPELINING", "CHUNKING", "BINARYMIME", "8BITMIME"},
+		"pipelined, 8 bit": {"PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 52428800"}, "7 bit": {"ENHANCEDSTATUSCODES"},
+		"chunking": {"PIPELINING", "CHUNKING", "BINARYMIME", "8BITMIME"},
 	}
 	for offer, extensions := range offers {
 		t.Run(offer, func(t *testing.T) {
@@ -121,7 +140,8 @@ func TestNothingIsSmuggled(t *testing.T) {
 				if offer == "chunking" { // octets are counted: what stands in a message ends nothing
 					continue
 				}
-				if bytes.Contains(octets.Bytes(), []byte("\r\nMAIL FROM:<v@evil.test>")) && bytes.Contains(octets.Bytes(), []byte("\r\n.\r\nMAIL FROM:<v@evil.test>")) {
+				if bytes.Contains(octets.Bytes(), []byte("\r\nMAIL FROM:<v@evil.test>")) &&
+					bytes.Contains(octets.Bytes(), []byte("\r\n.\r\nMAIL FROM:<v@evil.test>")) {
 					t.Errorf("connection %d: a transaction was smuggled in", conn)
 				}
 			}

@@ -38,7 +38,8 @@ empty.test. TXT "no mail here"
 			continue
 		}
 		if got.Site != test.site || (got.NoMail != nil) != test.noMail {
-			t.Errorf("%s: got site %q, no mail %v, want %q and %v", test.domain, got.Site, got.NoMail != nil, test.site, test.noMail)
+			t.Errorf("%s: got site %q, no mail %v, want %q and %v", test.domain, got.Site, got.NoMail != nil, test.site,
+				test.noMail)
 		}
 		if got.TTL > test.ttl || got.TTL < test.ttl-10*time.Second {
 			t.Errorf("%s: got TTL %v, want %v", test.domain, got.TTL, test.ttl)
@@ -46,7 +47,8 @@ empty.test. TXT "no mail here"
 		if got.NoMail == nil {
 			continue
 		}
-		if tried := w.deliver(t, to(testBatch, 1, "u@"+test.domain)); tried != *got.NoMail || tried.State != queue.Bounced {
+		if tried := w.deliver(t, to(testBatch, 1, "u@"+test.domain)); tried != *got.NoMail ||
+			tried.State != queue.Bounced {
 			t.Errorf("%s: the survey says %+v, a delivery %+v", test.domain, *got.NoMail, tried)
 		}
 	}

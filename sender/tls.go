@@ -20,10 +20,11 @@ type TLSPolicy int
 
 // The policies; the zero value says nothing.
 const (
-	_             TLSPolicy = iota
-	Opportunistic           // encrypted where STARTTLS is offered and works, without looking at the certificate (RFC 7435)
-	Required                // never in the clear; strangers' certificates prove nothing, and are not looked at
-	Verified                // and to a host whose certificate is good for the name of the MX (RFC 6125)
+	_ TLSPolicy = iota
+	// encrypted where STARTTLS is offered and works, without looking at the certificate (RFC 7435)
+	Opportunistic
+	Required // never in the clear; strangers' certificates prove nothing, and are not looked at
+	Verified // and to a host whose certificate is good for the name of the MX (RFC 6125)
 )
 
 var tlsPolicies = map[string]TLSPolicy{"opportunistic": Opportunistic, "required": Required, "verified": Verified}

@@ -45,11 +45,14 @@ func TestStartTLS(t *testing.T) {
 		{"not offered", smtptest.Config{}, 0, nil, queue.Delivered, false},
 		{"offered", smtptest.Config{TLS: offered}, 0, nil, queue.Delivered, true},
 		{"handshake fails", smtptest.Config{TLS: broken}, 0, nil, queue.Delivered, false},
-		{"454", smtptest.Config{TLS: offered, Reply: on("STARTTLS", "454 4.7.0 TLS not available")}, 0, nil, queue.Delivered, false},
-		{"421", smtptest.Config{TLS: offered, Reply: on("STARTTLS", "421 4.7.0 not now")}, sender.Required, nil, queue.Deferred, false},
+		{"454", smtptest.Config{TLS: offered, Reply: on("STARTTLS", "454 4.7.0 TLS not available")}, 0, nil,
+			queue.Delivered, false},
+		{"421", smtptest.Config{TLS: offered, Reply: on("STARTTLS", "421 4.7.0 not now")}, sender.Required, nil,
+			queue.Deferred, false},
 		{"required", smtptest.Config{TLS: offered}, sender.Required, untrusted, queue.Delivered, true},
 		{"required, not offered", smtptest.Config{}, sender.Required, nil, queue.Deferred, false},
-		{"required, 454", smtptest.Config{TLS: offered, Reply: on("STARTTLS", "454 4.7.0 TLS not available")}, sender.Required, nil, queue.Deferred, false},
+		{"required, 454", smtptest.Config{TLS: offered, Reply: on("STARTTLS", "454 4.7.0 TLS not available")},
+			sender.Required, nil, queue.Deferred, false},
 		{"required, handshake fails", smtptest.Config{TLS: broken}, sender.Required, nil, queue.Deferred, false},
 		{"verified, unknown issuer", smtptest.Config{TLS: offered}, sender.Verified, untrusted, queue.Deferred, false},
 		{"verified, known issuer", smtptest.Config{TLS: offered}, sender.Verified, trust, queue.Delivered, true},
@@ -66,7 +69,8 @@ func TestStartTLS(t *testing.T) {
 			if m := host.Messages(); test.want == queue.Delivered && m[0].TLS != test.secure {
 				t.Errorf("by TLS: got %v, want %v", m[0].TLS, test.secure)
 			}
-			if why := "no encryption with mx.a.test, which is required: "; test.want == queue.Deferred && o.Reply.Code != 421 && (!strings.HasPrefix(o.Reply.Text, why) || o.Class != queue.Offline) {
+			if why := "no encryption with mx.a.test, which is required: "; test.want == queue.Deferred &&
+				o.Reply.Code != 421 && (!strings.HasPrefix(o.Reply.Text, why) || o.Class != queue.Offline) {
 				t.Errorf("outcome: got %+v, want %q", o, why)
 			}
 			w.sender.Close()
@@ -102,7 +106,8 @@ func TestTLSBeforeClear(t *testing.T) {
 			w.sender.TLS = test.policy
 			for i := range 2 {
 				o := w.deliver(t, to(testBatch, i+1, "u@a.test"))
-				if test.host == "" && (o.State != queue.Deferred || !strings.Contains(o.Reply.Text, "which is required")) ||
+				if test.host == "" && (o.State != queue.Deferred ||
+					!strings.Contains(o.Reply.Text, "which is required")) ||
 					test.host != "" && (o.State != queue.Delivered || o.Host != test.host) {
 					t.Errorf("message %d: got %+v, want it at %q", i+1, o, test.host)
 				}

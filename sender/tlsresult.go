@@ -89,7 +89,8 @@ func (s *Sender) count(r route, host string, failure *tlsrpt.Failure, from, at n
 	}
 	s.TLSResults.Note(now, r.domain, policy, where(failure))
 	if need.fetch != nil {
-		s.TLSResults.Note(now, r.domain, tlsrpt.Policy{Type: tlsrpt.STS, Domain: r.domain}, where(&tlsrpt.Failure{Type: need.fetch.Type}))
+		s.TLSResults.Note(now, r.domain, tlsrpt.Policy{Type: tlsrpt.STS, Domain: r.domain},
+			where(&tlsrpt.Failure{Type: need.fetch.Type}))
 	}
 }
 
@@ -154,7 +155,8 @@ func typed(err error) *tlsrpt.Failure {
 func tlsaPolicy(host string, records []dns.TLSA) tlsrpt.Policy {
 	p := tlsrpt.Policy{Type: tlsrpt.TLSA, Domain: host}
 	for _, r := range records {
-		p.Strings = append(p.Strings, fmt.Sprintf("%d %d %d %s", r.Usage, r.Selector, r.Matching, cmp.Or(strings.ToUpper(hex.EncodeToString(r.Data)), "-")))
+		p.Strings = append(p.Strings, fmt.Sprintf("%d %d %d %s", r.Usage, r.Selector, r.Matching,
+			cmp.Or(strings.ToUpper(hex.EncodeToString(r.Data)), "-")))
 	}
 	return p
 }

@@ -56,13 +56,17 @@ func TestTLSResults(t *testing.T) {
 		{"no policy, in the clear", "", nil, nil, "no-policy-found starttls-not-supported 1"},
 		{"no policy, broken", "", nil, broken, "no-policy-found validation-failure 1"},
 		{"enforce", enforce("enforce", "mx.a.test"), nil, good, "sts successful 1"},
-		{"enforce, for another name", enforce("enforce", "mx.a.test"), nil, issue(t, ca, time.Hour, "mx.b.test"), "sts certificate-host-mismatch 1"},
-		{"enforce, out of date", enforce("enforce", "mx.a.test"), nil, issue(t, ca, -time.Hour, "mx.a.test"), "sts certificate-expired 1"},
-		{"enforce, by nobody known", enforce("enforce", "mx.a.test"), nil, issue(t, other, time.Hour, "mx.a.test"), "sts certificate-not-trusted 1"},
+		{"enforce, for another name", enforce("enforce", "mx.a.test"), nil, issue(t, ca, time.Hour, "mx.b.test"),
+			"sts certificate-host-mismatch 1"},
+		{"enforce, out of date", enforce("enforce", "mx.a.test"), nil, issue(t, ca, -time.Hour, "mx.a.test"),
+			"sts certificate-expired 1"},
+		{"enforce, by nobody known", enforce("enforce", "mx.a.test"), nil, issue(t, other, time.Hour, "mx.a.test"),
+			"sts certificate-not-trusted 1"},
 		{"enforce, in the clear", enforce("enforce", "mx.a.test"), nil, nil, "sts starttls-not-supported 1"},
 		{"enforce, another host", enforce("enforce", "mx.b.test"), nil, good, "sts validation-failure 1"},
 		{"testing", enforce("testing", "mx.a.test"), nil, good, "sts successful 1"},
-		{"testing, by nobody known", enforce("testing", "mx.a.test"), nil, selfSigned(t), "sts certificate-not-trusted 1"},
+		{"testing, by nobody known", enforce("testing", "mx.a.test"), nil, selfSigned(t),
+			"sts certificate-not-trusted 1"},
 		{"testing, another host", enforce("testing", "mx.b.test"), nil, good, "sts validation-failure 1"},
 		{"no policy to be had", "nonsense", nil, good, "no-policy-found successful 1, sts sts-policy-invalid 1"},
 		{"DANE", "", []string{fits}, good, "tlsa successful 1"},
@@ -91,7 +95,8 @@ func TestTLSResults(t *testing.T) {
 			for i := range 2 {
 				w.deliver(t, to(testBatch, i+1, "u@a.test"))
 			}
-			if got, want := counted(t, w.sender.TLSResults), "a.test "+strings.ReplaceAll(test.want, ", ", ", a.test "); got != want {
+			if got, want := counted(t, w.sender.TLSResults), "a.test "+
+				strings.ReplaceAll(test.want, ", ", ", a.test "); got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}
 		})
@@ -103,7 +108,8 @@ func TestTLSResults(t *testing.T) {
 func TestTLSResultsOfNeighboursAndReports(t *testing.T) {
 	t.Parallel()
 	ca := authority(t)
-	w := newWorld(t, "a.test. MX 10 mx.shared.test.\nb.test. MX 10 mx.shared.test.", hosts{"mx.shared.test": {TLS: selfSigned(t)}})
+	w := newWorld(t, "a.test. MX 10 mx.shared.test.\nb.test. MX 10 mx.shared.test.",
+		hosts{"mx.shared.test": {TLS: selfSigned(t)}})
 	w.publish(t, ca, map[string]string{"c.test": enforce("enforce", "mx.shared.test")})
 	if err := w.dns.Put("c.test. MX 10 mx.shared.test.\n"); err != nil {
 		t.Fatal(err)

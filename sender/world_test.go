@@ -120,7 +120,8 @@ var testBatch = &queue.Batch{
 
 // to is a message of batch b.
 func to(b *queue.Batch, seq int, address string, data ...string) queue.Message {
-	m := queue.Message{Batch: b, Seq: int32(seq), Address: address, Domain: address[strings.LastIndexByte(address, '@')+1:], Attempt: 1}
+	m := queue.Message{Batch: b, Seq: int32(seq), Address: address,
+		Domain: address[strings.LastIndexByte(address, '@')+1:], Attempt: 1}
 	if len(data) > 0 {
 		m.Data = json.RawMessage(data[0])
 	}

@@ -25,9 +25,11 @@ func TestBuild(t *testing.T) {
 	}{
 		{spfguard.Plan{}, "v=spf1 ~all"},
 		{spfguard.Plan{MX: true, A: true, Networks: net("38.106.5.33/32")}, "v=spf1 ip4:38.106.5.33 a mx ~all"},
-		{spfguard.Plan{Networks: net("192.0.2.77/24", "192.0.2.0/24", "2001:db8::1", "::ffff:192.0.2.1"), All: spfguard.Fail},
+		{spfguard.Plan{Networks: net("192.0.2.77/24", "192.0.2.0/24", "2001:db8::1", "::ffff:192.0.2.1"),
+			All: spfguard.Fail},
 			"v=spf1 ip4:192.0.2.0/24 ip6:2001:db8::1 ip4:192.0.2.1 -all"},
-		{spfguard.Plan{Hosts: []string{"Mail.example.org."}, Includes: []string{"b\u00fccher.example"}, PTR: true, All: spfguard.Neutral},
+		{spfguard.Plan{Hosts: []string{"Mail.example.org."}, Includes: []string{"b\u00fccher.example"}, PTR: true,
+			All: spfguard.Neutral},
 			"v=spf1 a:Mail.example.org include:xn--bcher-kva.example ptr ?all"},
 	} {
 		got, err := spfguard.Build(tt.plan)
@@ -39,7 +41,8 @@ func TestBuild(t *testing.T) {
 		}
 	}
 	for _, plan := range []spfguard.Plan{
-		{Hosts: []string{"mail"}}, {Hosts: []string{"192.0.2.1"}}, {Hosts: []string{""}}, {Includes: []string{"a b.example"}},
+		{Hosts: []string{"mail"}}, {Hosts: []string{"192.0.2.1"}}, {Hosts: []string{""}},
+		{Includes: []string{"a b.example"}},
 		{Includes: []string{"x.example,y.example"}}, {All: spfguard.Pass}, {Networks: []netip.Prefix{{}}},
 	} {
 		if got, err := spfguard.Build(plan); err == nil {

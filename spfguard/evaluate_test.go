@@ -94,21 +94,25 @@ var queries = []struct {
 	{"v=spf1 include:void1.example +all", "192.0.2.1", spfguard.PermError, "void1.example does not exist"},
 	{"v=spf1 redirect=void1.example", "192.0.2.1", spfguard.PermError, "void1.example does not exist"},
 	{"v=spf1 include:%{h} +all", "192.0.2.1", spfguard.PermError, "has no SPF record"}, // HELO is a single label
-	{"v=spf1 include:loop.example -all", "192.0.2.1", spfguard.PermError, "leads back to itself (loop.example → loop.example)"},
+	{"v=spf1 include:loop.example -all", "192.0.2.1", spfguard.PermError,
+		"leads back to itself (loop.example → loop.example)"},
 	{"v=spf1 mx:mx11.example -all", "192.0.2.1", spfguard.PermError, "11 MX records"},
 
 	// Ten terms that query; those after a match and the modifiers do not count.
 	{"v=spf1 " + strings.Repeat("a:sub.h.example ", 10) + "+all", "192.0.2.7", spfguard.Pass, ""},
 	{"v=spf1 " + strings.Repeat("a:sub.h.example ", 11) + "+all", "192.0.2.7", spfguard.PermError, "is term 11"},
 	{"v=spf1 " + strings.Repeat("a:sub.h.example ", 11) + "+all", "192.0.2.1", spfguard.Pass, ""},
-	{"v=spf1 " + strings.Repeat("a:sub.h.example ", 10) + "redirect=pass.example", "192.0.2.7", spfguard.PermError, "is term 11"},
+	{"v=spf1 " + strings.Repeat("a:sub.h.example ", 10) + "redirect=pass.example", "192.0.2.7", spfguard.PermError,
+		"is term 11"},
 	{"v=spf1 " + strings.Repeat("a:sub.h.example ", 9) + "redirect=pass.example", "192.0.2.7", spfguard.Pass, ""},
-	{"v=spf1 " + strings.Repeat("a:sub.h.example ", 10) + "?all redirect=pass.example exp=why.example", "192.0.2.7", spfguard.Neutral, ""},
+	{"v=spf1 " + strings.Repeat("a:sub.h.example ", 10) + "?all redirect=pass.example exp=why.example", "192.0.2.7",
+		spfguard.Neutral, ""},
 
 	// Two terms with an empty answer. An mx with two of them is one term; what
 	// cannot be asked has no answer at all.
 	{"v=spf1 a:void1.example mx:void2.example +all", "192.0.2.7", spfguard.Pass, ""},
-	{"v=spf1 a:void1.example mx:void2.example exists:void3.example +all", "192.0.2.7", spfguard.PermError, "empty answer"},
+	{"v=spf1 a:void1.example mx:void2.example exists:void3.example +all", "192.0.2.7", spfguard.PermError,
+		"empty answer"},
 	{"v=spf1 a:void1.example a:noa.example a:noa.example +all", "192.0.2.7", spfguard.PermError, "empty answer"},
 	{"v=spf1 mx:m.example a:void1.example +all", "192.0.2.7", spfguard.Pass, ""},
 	{"v=spf1 mx:m.example a:void1.example a:void2.example +all", "192.0.2.7", spfguard.PermError, "empty answer"},
@@ -139,7 +143,8 @@ func TestCheck(t *testing.T) {
 		fmt.Fprintf(&eleven, "mx11.example. 300 IN MX %d h.example.\n", i)
 	}
 	for i := range 10 {
-		fmt.Fprintf(&eleven, "11.2.0.192.in-addr.arpa. 300 IN PTR n%d.example.\nn%d.example. 300 IN A 192.0.2.1\n", i, i)
+		fmt.Fprintf(&eleven, "11.2.0.192.in-addr.arpa. 300 IN PTR n%d.example.\nn%d.example. 300 IN A 192.0.2.1\n", i,
+			i)
 	}
 	eleven.WriteString("11.2.0.192.in-addr.arpa. 300 IN PTR eleven.example.\n")
 	if err := srv.Put(eleven.String()); err != nil {
@@ -149,7 +154,8 @@ func TestCheck(t *testing.T) {
 	c := &spfguard.Checker{Resolver: &dns.Resolver{Server: srv.Addr}}
 	for _, tt := range queries {
 		got := c.Check(t.Context(), spfguard.Query{
-			IP: netip.MustParseAddr(tt.ip), Sender: "strong-bad@email.example.com", HELO: "OEMCOMPUTER", Record: tt.record})
+			IP: netip.MustParseAddr(tt.ip), Sender: "strong-bad@email.example.com", HELO: "OEMCOMPUTER",
+			Record: tt.record})
 		if got.Result != tt.want {
 			t.Errorf("%s for %s: got %s (%v), want %s", tt.record, tt.ip, got.Result, got.Err, tt.want)
 		}
@@ -176,7 +182,8 @@ func TestExplanation(t *testing.T) {
 	t.Parallel()
 	srv := dnstest.New(t, evalZone)
 	c := &spfguard.Checker{Resolver: &dns.Resolver{Server: srv.Addr}, Receiver: "mx.rcpt.example"}
-	got := c.Check(t.Context(), spfguard.Query{IP: netip.MustParseAddr("2001:db8::9"), Sender: "a&b@fail.example", HELO: "me.example"})
+	got := c.Check(t.Context(), spfguard.Query{IP: netip.MustParseAddr("2001:db8::9"), Sender: "a&b@fail.example",
+		HELO: "me.example"})
 	const want = "2.0.0.1.0.D.B.8.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.9 (2001:db8::9)" +
 		" may not send for fail.example (a%26b%40fail.example); see me.example mx.rcpt.example"
 	if got.Explanation != want {
@@ -210,7 +217,8 @@ func TestTimeLimit(t *testing.T) {
 	srv.Fail("slow.example", dnstest.Timeout)
 	c := &spfguard.Checker{Resolver: &dns.Resolver{Server: srv.Addr}, Timeout: 50 * time.Millisecond}
 	for _, record := range []string{"v=spf1 a:slow.example +all", "v=spf1 ptr:slow.example include:slow.example +all"} {
-		got := c.Check(t.Context(), spfguard.Query{IP: netip.MustParseAddr("192.0.2.3"), Sender: "a@b.example", Record: record})
+		got := c.Check(t.Context(), spfguard.Query{IP: netip.MustParseAddr("192.0.2.3"), Sender: "a@b.example",
+			Record: record})
 		if got.Result != spfguard.TempError || !strings.Contains(got.Err.Error(), "longer than 50ms") {
 			t.Errorf("%s: got %s (%v), want temperror that tells of the limit", record, got.Result, got.Err)
 		}
@@ -254,9 +262,11 @@ open.example.  300 IN TXT "v=spf1 a:h.example +all"
 		{"v=spf1 a:down.example a:h.example -all", 2, 0, true},
 		{"v=spf1 include:email.example.com a:h.example -all", 11, 0, false}, // itself
 	} {
-		got := c.Worst(t.Context(), spfguard.Query{IP: netip.MustParseAddr("192.0.2.1"), Sender: "a@email.example.com", Record: tt.record})
+		got := c.Worst(t.Context(), spfguard.Query{IP: netip.MustParseAddr("192.0.2.1"), Sender: "a@email.example.com",
+			Record: tt.record})
 		if got.Lookups != tt.lookups || got.Voids != tt.voids || (got.Err != nil) != tt.temporary {
-			t.Errorf("%s: got %d lookups, %d voids, error %v, want %d, %d, error %v", tt.record, got.Lookups, got.Voids, got.Err, tt.lookups, tt.voids, tt.temporary)
+			t.Errorf("%s: got %d lookups, %d voids, error %v, want %d, %d, error %v", tt.record, got.Lookups, got.Voids,
+				got.Err, tt.lookups, tt.voids, tt.temporary)
 		}
 		if over := tt.lookups > 10 || tt.voids > 2; got.Over() != over {
 			t.Errorf("%s: got over %v, want %v", tt.record, got.Over(), over)

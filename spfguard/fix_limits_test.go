@@ -97,7 +97,8 @@ func TestFixLookups(t *testing.T) {
 			over != slices.ContainsFunc(
 				fix.Open,
 				func(q string) bool {
-					return strings.Contains(q, "Which of these services still send") && strings.Contains(q, "stands for ip4:198.18.5.0/24 ")
+					return strings.Contains(q, "Which of these services still send") &&
+						strings.Contains(q, "stands for ip4:198.18.5.0/24 ")
 				},
 			) {
 			t.Errorf("%s: got to flatten %q, open %q with %d look-ups", tt.name, fix.Flatten, fix.Open, tt.lookups)
@@ -139,7 +140,8 @@ func TestFixPrivateEgress(t *testing.T) {
 	t.Parallel()
 	srv := dnstest.New(t, limitsZone)
 	c := &spfguard.Checker{Resolver: &dns.Resolver{Server: srv.Addr}}
-	for _, ip := range []string{"10.0.0.5", "172.16.1.1", "192.168.1.1", "127.0.0.1", "::1", "fd00::5", "fe80::1", "100.64.0.1", "0.0.0.0", "240.0.0.1", "224.0.0.1", "169.254.1.1", "::ffff:10.0.0.5"} {
+	for _, ip := range []string{"10.0.0.5", "172.16.1.1", "192.168.1.1", "127.0.0.1", "::1", "fd00::5", "fe80::1",
+		"100.64.0.1", "0.0.0.0", "240.0.0.1", "224.0.0.1", "169.254.1.1", "::ffff:10.0.0.5"} {
 		addrs := []netip.Addr{netip.MustParseAddr("203.0.113.10"), netip.MustParseAddr(ip)}
 		fix, err := c.Fix(
 			t.Context(),

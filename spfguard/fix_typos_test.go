@@ -66,9 +66,11 @@ func TestFixTypos(t *testing.T) {
 			"redirect=mail.desk-like.example", "redirect=spf.outlook-like.example include:mail.desk-like.example"},
 		{"mx spf.outlook-like.example ~all", "mx include:spf.outlook-like.example ~all"},
 		{"spf.outlook-like.example -all", "include:spf.outlook-like.example -all"},
-		{"mail.desk-like.example -all", "include:mail.desk-like.example -all"}, // a service, though it has an address too
+		// a service, though it has an address too
+		{"mail.desk-like.example -all", "include:mail.desk-like.example -all"},
 		{"mail.host.example -all", "a:mail.host.example -all"},
-		{"mail.client.example -all", "include:mail.client.example -all"},                    // its record covers its address
+		// its record covers its address
+		{"mail.client.example -all", "include:mail.client.example -all"},
 		{"web.client.example -all", "a:web.client.example include:web.client.example -all"}, // its record does not
 		{"both.host.example -all", "a:both.host.example mx:both.host.example -all"},
 		{"mail.host.example/24 -all", "a:mail.host.example/24 -all"},
@@ -185,16 +187,21 @@ func TestFixSeveralRecords(t *testing.T) {
 		texts, deleted []string
 		want           string
 	}{
-		{[]string{"v=spf1 mx -all", "v=spf1 include:spf.outlook-like.example ~all"}, []string{"v=spf1 include:spf.outlook-like.example ~all"}, "mx include:spf.outlook-like.example ~all"},
+		{[]string{"v=spf1 mx -all", "v=spf1 include:spf.outlook-like.example ~all"},
+			[]string{"v=spf1 include:spf.outlook-like.example ~all"}, "mx include:spf.outlook-like.example ~all"},
 		{[]string{"v=spf1 mx -all", "v=spf1 mx -all", "hello"}, []string{"v=spf1 mx -all"}, "mx -all"},
-		{[]string{"v=spf1 mx -all", "v=spf1include:spf.outlook-like.example -all"}, []string{"v=spf1include:spf.outlook-like.example -all"}, "mx include:spf.outlook-like.example -all"},
-		{[]string{"v=spf1 mx include:spf.outlook-like.example", "ip4:198.18.9.9 -all"}, []string{"ip4:198.18.9.9 -all"}, "mx include:spf.outlook-like.example ip4:198.18.9.9 " +
-			"" +
-			"" +
-			"-all"},
-		{[]string{"v=spf1 mx redirect=mail.desk-like.example", "v=spf1 redirect=spf.outlook-like.example"}, []string{"v=spf1 redirect=spf.outlook-like.example"}, "mx redirect=mail.desk-like.example " +
-			"include:spf.outlook-like.example"},
-		{[]string{"v=spf1 mx -all", "v=DMARC1; p=none", "google-site-verification=spf1", "spf2.0/pra mx -all"}, nil, "mx -all"},
+		{[]string{"v=spf1 mx -all", "v=spf1include:spf.outlook-like.example -all"},
+			[]string{"v=spf1include:spf.outlook-like.example -all"}, "mx include:spf.outlook-like.example -all"},
+		{[]string{"v=spf1 mx include:spf.outlook-like.example", "ip4:198.18.9.9 -all"}, []string{"ip4:198.18.9.9 -all"},
+			"mx include:spf.outlook-like.example ip4:198.18.9.9 " +
+				"" +
+				"" +
+				"-all"},
+		{[]string{"v=spf1 mx redirect=mail.desk-like.example", "v=spf1 redirect=spf.outlook-like.example"},
+			[]string{"v=spf1 redirect=spf.outlook-like.example"}, "mx redirect=mail.desk-like.example " +
+				"include:spf.outlook-like.example"},
+		{[]string{"v=spf1 mx -all", "v=DMARC1; p=none", "google-site-verification=spf1", "spf2.0/pra mx -all"}, nil,
+			"mx -all"},
 	} {
 		srv.PutTXT("client.example", tt.texts...)
 		c.Resolver = &dns.Resolver{Server: srv.Addr}

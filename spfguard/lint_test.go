@@ -192,11 +192,13 @@ func TestLintPublished(t *testing.T) {
 		"sid.example":     {"record.senderid@", "record.type99@"},
 		"full.example":    {"lookups.near@v=spf1 include:ten.example -all"},
 		"over.example":    {"lookups.over@a:h.example", "address.ipv4only@a:h.example"},
-		"voids.example":   {"voids.name@a:v1.example", "voids.name@mx:v2.example", "voids.name@exists:v3.example", "voids.over@exists:v3.example"},
-		"incl.example":    {"include.none@include:none.example", "include.broken@include:bad.example", "include.broken@include:deep.example"},
-		"loop.example":    {"include.loop@include:loop.example"},
-		"gone.example":    {"redirect.none@redirect=none.example"},
-		"big.example":     {"length.answer@v=spf1 -all"},
+		"voids.example": {"voids.name@a:v1.example", "voids.name@mx:v2.example", "voids.name@exists:v3.example",
+			"voids.over@exists:v3.example"},
+		"incl.example": {"include.none@include:none.example", "include.broken@include:bad.example",
+			"include.broken@include:deep.example"},
+		"loop.example": {"include.loop@include:loop.example"},
+		"gone.example": {"redirect.none@redirect=none.example"},
+		"big.example":  {"length.answer@v=spf1 -all"},
 	} {
 		_, found, err := c.Lint(
 			t.Context(),

@@ -151,15 +151,19 @@ func TestLintHasNoFalseAlarm(t *testing.T) {
 
 // goodRecords have every form that the grammar of RFC 7208 §12 allows.
 var goodRecords = []string{
-	"v=spf1 -all", "v=spf1 ~all", "V=SPF1 Include:_SPF.Google.com ~ALL", "v=spf1 a -all", "v=spf1 a/24 mx/24 -all", "v=spf1 a//64 mx/24//64 -all", "v=spf1 a:example.com. -all",
+	"v=spf1 -all", "v=spf1 ~all", "V=SPF1 Include:_SPF.Google.com ~ALL", "v=spf1 a -all", "v=spf1 a/24 mx/24 -all",
+	"v=spf1 a//64 mx/24//64 -all", "v=spf1 a:example.com. -all",
 	"v=spf1 a:mail.example.com/28 mx:example.com/24//96 " +
-		"-all", "v=spf1 +a +mx -all", "v=spf1 exists:%{ir}.%{v}._spf.%{d2} -all", "v=spf1 include:%{d}.spf.has.pphosted.com ~all",
-	"v=spf1 redirect=_spf.mail.ru", "v=spf1 redirect=%{d}._spf.example.com", "v=spf1 mx exp=explain._spf.%{d} -all", "v=spf1 mx -all exp=why.example.com", "v=spf1 include:_spf-a.example.com " +
+		"-all", "v=spf1 +a +mx -all", "v=spf1 exists:%{ir}.%{v}._spf.%{d2} -all",
+	"v=spf1 include:%{d}.spf.has.pphosted.com ~all",
+	"v=spf1 redirect=_spf.mail.ru", "v=spf1 redirect=%{d}._spf.example.com", "v=spf1 mx exp=explain._spf.%{d} -all",
+	"v=spf1 mx -all exp=why.example.com", "v=spf1 include:_spf-a.example.com " +
 		"include:_spf_b.example.com -all",
 	"v=spf1 ip4:192.0.2.0/24 ip4:198.51.100.1/32 ip6:2001:db8::/32 ip6:2001:db8:1::1 " +
 		"-all", "v=spf1 ip6:::1.2.3.0/120 -all", "v=spf1 -ip4:192.0.2.1 ip4:192.0.2.0/24 ?mx ~all",
 	"v=spf1 include:123456.spf01.hubspotemail.net include:u1234567.wl123.sendgrid.net " +
-		"-all", "v=spf1 a:mail-1.example.co.uk a:xn--bcher-kva.example -all", "v=spf1 mx include:all.example.com include:mx.example.com -all",
+		"-all", "v=spf1 a:mail-1.example.co.uk a:xn--bcher-kva.example -all",
+	"v=spf1 mx include:all.example.com include:mx.example.com -all",
 	"v=spf1 include:ip4.example.com include:include.example.com a:a.example " +
 		"-all", "v=spf1   mx   -all  ", "v=spf1 exists:%{l}.%{d}.all._spf.example.com " +
 		"-all", "v=spf1 include:spf.1and1.com a:12.34.example -all",

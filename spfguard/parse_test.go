@@ -22,11 +22,13 @@ var valid = []struct{ text, short string }{
 	{"v=spf1 exists:%{ir}.%{v}._spf.%{d2}", "v=spf1 exists:%{ir}.%{v}._spf.%{d2}"},
 	{"v=spf1 exists:%{L1R+-=/}.x.example", "v=spf1 exists:%{L1R+-=/}.x.example"},
 	{"v=spf1 exists:%{d999999999999999999999}", "v=spf1 exists:%{d999999999999999999999}"},
-	{"v=spf1 ip4:192.0.2.1/32 ip4:192.0.2.77/24 ip6:2001:DB8::1/128", "v=spf1 ip4:192.0.2.1 ip4:192.0.2.77/24 ip6:2001:db8::1"},
+	{"v=spf1 ip4:192.0.2.1/32 ip4:192.0.2.77/24 ip6:2001:DB8::1/128",
+		"v=spf1 ip4:192.0.2.1 ip4:192.0.2.77/24 ip6:2001:db8::1"},
 	{"v=spf1 ip6:::FFFF:1.2.3.4 ip6:::/0", "v=spf1 ip6:::ffff:1.2.3.4 ip6:::/0"},
 	{"v=spf1 ?include:x.example ~ptr ptr:x.example", "v=spf1 ?include:x.example ~ptr ptr:x.example"},
 	{"v=spf1 REDIRECT=x.example Exp=%{d}", "v=spf1 redirect=x.example exp=%{d}"},
-	{"v=spf1 moo= moo=%{d}/x:y moo=1 ip4=192.0.2.1 a.b-c_d=e", "v=spf1 moo= moo=%{d}/x:y moo=1 ip4=192.0.2.1 a.b-c_d=e"},
+	{"v=spf1 moo= moo=%{d}/x:y moo=1 ip4=192.0.2.1 a.b-c_d=e",
+		"v=spf1 moo= moo=%{d}/x:y moo=1 ip4=192.0.2.1 a.b-c_d=e"},
 }
 
 func TestParseValid(t *testing.T) {
@@ -51,16 +53,25 @@ func TestParseValid(t *testing.T) {
 // invalid terms: each makes any record that holds it a permerror.
 var invalid = []string{
 	"moo", "-", "+", "++all", "=all", "1up=x", "a=:%", "all:", "all/8", "all.", "al", "ipv4:192.0.2.1", "ip:192.0.2.1",
-	"ip4", "ip4:", "ip4:192.0.2", "ip4:192.0.2.1.", "ip4:192.0.2.01", "ip4:192.0.2.256", "ip4:192.0.2.1/33", "ip4:192.0.2.1/032",
-	"ip4:192.0.2.1/", "ip4:192.0.2.1//32", "ip4:192.0.2.1:25", "ip4:192.0.2.1-192.0.2.9", "ip4:2001:db8::1", "ip4/24", "ip4:%{i}",
-	"ip6", "ip6:", "ip6:192.0.2.1", "ip6:2001:db8::/129", "ip6:2001:db8::/064", "ip6:fe80::1%eth0", "ip6::CAFE::BABE", "ip6:[2001:db8::1]",
-	"a:", "a/", "a/33", "a/024", "a//129", "a/24/64", "a:/24", "a:museum", "a:museum.", "a:192.0.2.1", "a:x.123", "a:x.-com", "a:x.com-",
-	"a:x..", "a:x.example:25", "a:x.example/24/64", "a:x.example/", "a24", "a:%{d}.", "a:%{d}com", "a:%{d}/24x", "a:x.ex,ample,",
-	"mx:", "mx/33", "mx//129", "mx:museum", "ptr/24", "ptr:", "ptr:x.example/24", "exists", "exists:", "exists:x.example/24", "exists:%{d}//8",
-	"include", "include:", "include:x.example/24", "include/24", "include=%", "redirect:x.example", "redirect=", "redirect=-all", "redirect=x",
+	"ip4", "ip4:", "ip4:192.0.2", "ip4:192.0.2.1.", "ip4:192.0.2.01", "ip4:192.0.2.256", "ip4:192.0.2.1/33",
+	"ip4:192.0.2.1/032",
+	"ip4:192.0.2.1/", "ip4:192.0.2.1//32", "ip4:192.0.2.1:25", "ip4:192.0.2.1-192.0.2.9", "ip4:2001:db8::1", "ip4/24",
+	"ip4:%{i}",
+	"ip6", "ip6:", "ip6:192.0.2.1", "ip6:2001:db8::/129", "ip6:2001:db8::/064", "ip6:fe80::1%eth0", "ip6::CAFE::BABE",
+	"ip6:[2001:db8::1]",
+	"a:", "a/", "a/33", "a/024", "a//129", "a/24/64", "a:/24", "a:museum", "a:museum.", "a:192.0.2.1", "a:x.123",
+	"a:x.-com", "a:x.com-",
+	"a:x..", "a:x.example:25", "a:x.example/24/64", "a:x.example/", "a24", "a:%{d}.", "a:%{d}com", "a:%{d}/24x",
+	"a:x.ex,ample,",
+	"mx:", "mx/33", "mx//129", "mx:museum", "ptr/24", "ptr:", "ptr:x.example/24", "exists", "exists:",
+	"exists:x.example/24", "exists:%{d}//8",
+	"include", "include:", "include:x.example/24", "include/24", "include=%", "redirect:x.example", "redirect=",
+	"redirect=-all", "redirect=x",
 	"exp=", "exp=-all", "exp=%{r}.example.com", "exists:%{c}.example.com", "exists:%{t}.x.example", "moo=%{c}",
-	"a:%", "a:%a.example", "a:%{", "a:%{}", "a:%{x}.example", "a:%{d0}.example", "a:%{d00}", "a:%{dd}.example", "a:%{d1r2}", "a:%{d:}", "a:%{dr-r}", "a:%{d }",
-	"a:%(d).example", "a:x%.example", "moo=%abc", "a\t-all", "\u00a0a", "\u2013all", "a\x00", "\x7f", "a:x.\x96.example",
+	"a:%", "a:%a.example", "a:%{", "a:%{}", "a:%{x}.example", "a:%{d0}.example", "a:%{d00}", "a:%{dd}.example",
+	"a:%{d1r2}", "a:%{d:}", "a:%{dr-r}", "a:%{d }",
+	"a:%(d).example", "a:x%.example", "moo=%abc", "a\t-all", "\u00a0a", "\u2013all", "a\x00", "\x7f",
+	"a:x.\x96.example",
 }
 
 func TestParseInvalid(t *testing.T) {

@@ -78,7 +78,8 @@ func everyone(z *memory) []netip.Addr {
 			addrs = append(addrs, netip.AddrFrom4([4]byte{198, 18, byte(i), byte(last)}))
 		}
 	}
-	for _, text := range []string{"198.51.100.32", "198.51.100.63", "198.51.100.200", "198.51.100.129", "198.51.100.0", "198.51.100.255", "2001:db8:77::1", "2001:db8:1::5", "2001:db8:3::5", "2001:db8:77:8::25"} {
+	for _, text := range []string{"198.51.100.32", "198.51.100.63", "198.51.100.200", "198.51.100.129", "198.51.100.0",
+		"198.51.100.255", "2001:db8:77::1", "2001:db8:1::5", "2001:db8:3::5", "2001:db8:77:8::25"} {
 		addrs = append(addrs, netip.MustParseAddr(text))
 	}
 	for _, hosts := range []map[string][]netip.Addr{z.a, z.aaaa} {
@@ -268,7 +269,8 @@ var spoilings = []spoiling{
 	},
 	{"the version twice", true, replacing("v=spf1 ", "v=spf1 v=spf1 ", "v=spf1; v=spf1 ")},
 	{"quotes around all of it", true, text(func(r *rand.Rand, record string) string {
-		return []string{`"` + record + `"`, "'" + record + "'", "\u201c" + record + "\u201d", "`" + record + "`", `\"` + record + `\"`, "&quot;" + record + "&quot;", "\u00ab" + record + "\u00bb"}[r.IntN(7)]
+		return []string{`"` + record + `"`, "'" + record + "'", "\u201c" + record + "\u201d", "`" + record + "`", `\"` +
+			record + `\"`, "&quot;" + record + "&quot;", "\u00ab" + record + "\u00bb"}[r.IntN(7)]
 	})},
 	{"quotes around a term", true, at(argued, func(r *rand.Rand, t string) string {
 		return []string{`"` + t + `"`, "\u2018" + t + "\u2019"}[r.IntN(2)]
@@ -390,7 +392,8 @@ var spoilings = []spoiling{
 	{"a number too many in an address", false, at(address, func(_ *rand.Rand, t string) string { return t + ".5" })},
 	{"all with a space", true, at(isAll, func(_ *rand.Rand, t string) string { return t[:1] + " " + t[1:] })},
 	{"all misspelt", true, at(isAll, func(r *rand.Rand, t string) string {
-		return t[:1] + []string{"all.", "all;", "al", "alll", "ALL,", "all\"", "all-", "-all", "a11", "all/", "a ll", "al l"}[r.IntN(12)]
+		return t[:1] + []string{"all.", "all;", "al", "alll", "ALL,", "all\"", "all-", "-all", "a11", "all/", "a ll",
+			"al l"}[r.IntN(12)]
 	})},
 	{"all behind its qualifier", true, at(isAll, func(_ *rand.Rand, t string) string { return "all" + t[:1] })},
 	{"all in the middle", true, func(r *rand.Rand, terms []string) ([]string, bool) {
@@ -419,10 +422,12 @@ var spoilings = []spoiling{
 		return []string{strings.Join(terms[:n], " "), strings.Join(terms[n:], " ")}, true
 	}},
 	{"a line of a zone file", true, text(func(r *rand.Rand, record string) string {
-		return []string{`client.example. IN TXT "` + record + `"`, `@ 3600 IN TXT "` + record + `"`, "TXT " + record, "spf=" + record}[r.IntN(4)]
+		return []string{`client.example. IN TXT "` + record + `"`, `@ 3600 IN TXT "` + record + `"`, "TXT " + record,
+			"spf=" + record}[r.IntN(4)]
 	})},
 	{"a record of another kind behind it", true, text(func(r *rand.Rand, record string) string {
-		return record + []string{" v=DMARC1; p=none; rua=mailto:d@client.example", ` "v=DKIM1; k=rsa; p=MIGf"`, " and TXT 3600"}[r.IntN(3)]
+		return record + []string{" v=DMARC1; p=none; rua=mailto:d@client.example", ` "v=DKIM1; k=rsa; p=MIGf"`,
+			" and TXT 3600"}[r.IntN(3)]
 	})},
 	{"a redirect beside all", true, within("redirect=_spf.host-a.example;", "redirect:_spf.host-a.example")},
 	{"an include of the domain itself", true, within("include:client.example", "include:client.example,")},

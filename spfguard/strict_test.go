@@ -46,16 +46,22 @@ func TestStrict(t *testing.T) {
 		empty            int
 		fixed            string
 	}{
-		{"an a and two MX hosts over IPv6", "d.example", "2001:db8::9", spfguard.Pass, spfguard.PermError, 3, "v=spf1 include:h.example a mx -all"},
-		{"the same over IPv4", "d.example", "192.0.2.9", spfguard.Pass, spfguard.Pass, 0, "v=spf1 a mx include:h.example -all"},
-		{"three MX hosts over IPv6", "e.example", "2001:db8::9", spfguard.Pass, spfguard.PermError, 3, "v=spf1 include:h.example mx -all"},
-		{"a dead MX host and a dead name", "f.example", "192.0.2.9", spfguard.Pass, spfguard.Pass, 2, "v=spf1 mx:c.example a:nx1.example include:h.example " +
-			"" +
-			"" +
-			"-all"},
-		{"no PTR and two dead names", "g.example", "192.0.2.9", spfguard.PermError, spfguard.PermError, 3, "v=spf1 ptr include:h.example -all"},
-		{"MX hosts behind the one that matches", "i.example", "192.0.2.9", spfguard.Pass, spfguard.PermError, 3, "v=spf1 ip4:192.0.2.9 a:nx1.example mx:j.example " +
-			"-all"},
+		{"an a and two MX hosts over IPv6", "d.example", "2001:db8::9", spfguard.Pass, spfguard.PermError, 3,
+			"v=spf1 include:h.example a mx -all"},
+		{"the same over IPv4", "d.example", "192.0.2.9", spfguard.Pass, spfguard.Pass, 0,
+			"v=spf1 a mx include:h.example -all"},
+		{"three MX hosts over IPv6", "e.example", "2001:db8::9", spfguard.Pass, spfguard.PermError, 3,
+			"v=spf1 include:h.example mx -all"},
+		{"a dead MX host and a dead name", "f.example", "192.0.2.9", spfguard.Pass, spfguard.Pass, 2,
+			"v=spf1 mx:c.example a:nx1.example include:h.example " +
+				"" +
+				"" +
+				"-all"},
+		{"no PTR and two dead names", "g.example", "192.0.2.9", spfguard.PermError, spfguard.PermError, 3,
+			"v=spf1 ptr include:h.example -all"},
+		{"MX hosts behind the one that matches", "i.example", "192.0.2.9", spfguard.Pass, spfguard.PermError, 3,
+			"v=spf1 ip4:192.0.2.9 a:nx1.example mx:j.example " +
+				"-all"},
 	} {
 		ip := netip.MustParseAddr(tt.ip)
 		v := c.Verdict(t.Context(), spfguard.Query{IP: ip, Sender: "a@" + tt.domain, HELO: "mta.x.example"})

@@ -184,12 +184,14 @@ func runSuite(t *testing.T, file string, differs map[string]spfguard.Result) (ca
 			if r, ok := differs[name]; ok {
 				want = []string{string(r)}
 			}
-			got := c.Check(context.Background(), spfguard.Query{IP: netip.MustParseAddr(tc.Host), Sender: tc.MailFrom, HELO: tc.HELO})
+			got := c.Check(context.Background(),
+				spfguard.Query{IP: netip.MustParseAddr(tc.Host), Sender: tc.MailFrom, HELO: tc.HELO})
 			if !slices.Contains(want, string(got.Result)) {
 				t.Errorf("%s/%s: got %s (%v), want %s", s.Description, name, got.Result, got.Err, want)
 				continue
 			}
-			if wantExp := strings.TrimPrefix(tc.Explanation, "DEFAULT"); tc.Explanation != "" && got.Explanation != wantExp {
+			if wantExp := strings.TrimPrefix(tc.Explanation, "DEFAULT"); tc.Explanation != "" &&
+				got.Explanation != wantExp {
 				t.Errorf("%s/%s: got explanation %q, want %q", s.Description, name, got.Explanation, wantExp)
 			}
 		}

@@ -65,15 +65,18 @@ func (a *app) rootCmd() *cobra.Command {
 		},
 	}
 	f := root.PersistentFlags()
-	f.StringVar(&a.databaseURL, "database-url", "", "PostgreSQL `URL`; default: DATABASE_URL, else a private PostgreSQL")
-	f.StringVar(&a.readURL, "read-url", "", "PostgreSQL `URL` of a standby that list, show, audit, report and export read; default: the database itself")
+	f.StringVar(&a.databaseURL, "database-url", "",
+		"PostgreSQL `URL`; default: DATABASE_URL, else a private PostgreSQL")
+	f.StringVar(&a.readURL, "read-url", "",
+		"PostgreSQL `URL` of a standby that list, show, audit, report and export read; default: the database itself")
 	f.StringVar(&a.resolver, "resolver", "", "ask the DNS server at `HOST:PORT`; default: the system's")
 	f.StringVarP(&a.output, "output", "o", "table", "table or json")
 	f.StringVar(&a.by, "by", "", "your `NAME` for the log of batches; default: the user of the operating system")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log every delivery attempt")
 	f.StringVar(&a.logFormat, "log", "text", "text or json: the form of the log on standard error")
 	root.AddCommand(a.egressCmd())
-	root.AddCommand(a.runCmd(), a.demoCmd(), a.clientCmd(), a.batchCmd(), a.preflightCmd(), a.consoleCmd(), a.destinationCmd(), a.suppressionCmd(),
+	root.AddCommand(a.runCmd(), a.demoCmd(), a.clientCmd(), a.batchCmd(), a.preflightCmd(), a.consoleCmd(),
+		a.destinationCmd(), a.suppressionCmd(),
 		a.nodeCmd(), a.eventCmd(), a.webhookCmd(), a.tokenCmd(), a.spfCmd(a.liveEgress), a.bounceCmd(),
 		a.doctorCmd(), a.healthCmd(), a.forgetCmd(), a.retentionCmd(), a.migrateCmd(), a.versionCmd(), a.manCmd())
 	root.SetHelpCommand(a.helpCmd())
@@ -195,7 +198,8 @@ func (a *app) withQueue(ctx context.Context, verb func(ctx context.Context, db *
 	case errors.Is(err, queue.ErrAway):
 		return err
 	case err != nil && db.Ping(ctx) != nil && ctx.Err() == nil:
-		return fmt.Errorf("%w while the verb ran: what it had not done is not done; try again once it is back", queue.ErrAway)
+		return fmt.Errorf("%w while the verb ran: what it had not done is not done; try again once it is back",
+			queue.ErrAway)
 	}
 	return err
 }
@@ -208,7 +212,8 @@ func denied(ctx context.Context, db *queue.DB, err error) error {
 	case unknown != nil, !login.Admin:
 		return fmt.Errorf("%w; it takes a member of enotify_admin: GRANT enotify_admin TO %s", err, name)
 	case !login.Sender:
-		return fmt.Errorf("%w; it takes the owner of the schema, %s, or what nodes may do: GRANT enotify_sender TO %s", err, login.Owner, name)
+		return fmt.Errorf("%w; it takes the owner of the schema, %s, or what nodes may do: GRANT enotify_sender TO %s",
+			err, login.Owner, name)
 	}
 	return fmt.Errorf("%w; it takes the owner of the schema: do it as %s", err, login.Owner)
 }
@@ -219,7 +224,8 @@ func seen(ctx context.Context, db *queue.DB) error {
 	login, err := db.Login(ctx)
 	if err == nil && !login.Admin && !login.Sender && login.Sees == 0 {
 		err = fmt.Errorf("login %s is tied to no client and sees no batches: enotify client add DOMAIN --role %[1]s "+
-			"lets it send for one, GRANT enotify_admin TO %s lets it see all", login.Name, pgx.Identifier{login.Name}.Sanitize())
+			"lets it send for one, GRANT enotify_admin TO %s lets it see all", login.Name,
+			pgx.Identifier{login.Name}.Sanitize())
 	}
 	return err
 }
@@ -234,7 +240,8 @@ func seesAll(ctx context.Context, db *queue.DB) error {
 }
 
 // onQueue is a verb that needs the queue at once.
-func (a *app) onQueue(verb func(ctx context.Context, db *queue.DB, args []string) error) func(*cobra.Command, []string) error {
+func (a *app) onQueue(verb func(ctx context.Context, db *queue.DB, args []string) error) func(*cobra.Command,
+	[]string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error { return verb(ctx, db, args) })
 	}

@@ -90,7 +90,8 @@ func TestRefusalsBlockAndAreCured(t *testing.T) {
 
 	// The verdict shows its evidence.
 	show := s.Run("batch", "show", id)
-	for _, want := range []string{"blocked", "alpha.example", "beta.example", "This mail is unauthenticated", "enotify client zone town.example"} {
+	for _, want := range []string{"blocked", "alpha.example", "beta.example", "This mail is unauthenticated",
+		"enotify client zone town.example"} {
 		if !strings.Contains(show, want) {
 			t.Errorf("batch show lacks %q:\n%s", want, show)
 		}

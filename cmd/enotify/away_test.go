@@ -40,7 +40,8 @@ func TestRunWaitsForTheDatabase(t *testing.T) {
 	if !lines.Scan() {
 		t.Fatal("the node ended, want it to wait")
 	}
-	if got := lines.Text(); !strings.Contains(got, "the database is away; waiting for it") || !strings.Contains(got, database.Host) || strings.Contains(got, secret) {
+	if got := lines.Text(); !strings.Contains(got, "the database is away; waiting for it") ||
+		!strings.Contains(got, database.Host) || strings.Contains(got, secret) {
 		t.Errorf("got %q, want that the database at %s is away, without the password", got, database.Host)
 	}
 	forward(t, database.Host, host) // there it is

@@ -20,13 +20,17 @@ import (
 )
 
 func (a *app) batchCmd() *cobra.Command {
-	return noun("batch", "Notifications to many recipients", a.batchCreateCmd(), a.batchEditCmd(), a.batchReadyCmd(), a.batchRehearseCmd(), a.batchSubmitCmd(), a.batchTestCmd(), a.batchListCmd(), a.batchShowCmd(), a.batchWatchCmd(),
-		a.batchPauseCmd(), a.batchResumeCmd(), a.batchCancelCmd(), a.batchRequeueCmd(), a.batchAuditCmd(), a.batchDoubtCmd(), a.batchPruneCmd())
+	return noun("batch", "Notifications to many recipients", a.batchCreateCmd(), a.batchEditCmd(), a.batchReadyCmd(),
+		a.batchRehearseCmd(), a.batchSubmitCmd(), a.batchTestCmd(), a.batchListCmd(), a.batchShowCmd(),
+		a.batchWatchCmd(),
+		a.batchPauseCmd(), a.batchResumeCmd(), a.batchCancelCmd(), a.batchRequeueCmd(), a.batchAuditCmd(),
+		a.batchDoubtCmd(), a.batchPruneCmd())
 }
 
 // batchVerb makes a verb that does one thing to one batch, and then says where
 // the batch stands.
-func (a *app) batchVerb(use, short string, do func(ctx context.Context, db *queue.DB, batch int64) error) *cobra.Command {
+func (a *app) batchVerb(use, short string,
+	do func(ctx context.Context, db *queue.DB, batch int64) error) *cobra.Command {
 	return &cobra.Command{
 		Use: use + " ID", Short: short, Args: one("a number"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -67,60 +71,67 @@ func tally(s queue.Status) string {
 
 func (a *app) batchPauseCmd() *cobra.Command {
 	var reason string
-	cmd := a.batchVerb("pause", "Pause a batch; no new message begins after one second", func(ctx context.Context, db *queue.DB, batch int64) error {
-		s, err := db.Status(ctx, batch)
-		if err != nil {
-			return err
-		}
-		if s.State == "paused" {
-			said := "no reason was given"
-			if s.Reason != "" {
-				said = "its reason was: " + term.Clip(s.Reason, 200)
+	cmd := a.batchVerb("pause", "Pause a batch; no new message begins after one second",
+		func(ctx context.Context, db *queue.DB, batch int64) error {
+			s, err := db.Status(ctx, batch)
+			if err != nil {
+				return err
 			}
-			if reason == "" || reason == s.Reason {
-				said = strings.Replace(said, " was", " stays", 1)
-			} else {
-				said += "; now it is: " + term.Clip(reason, 200)
+			if s.State == "paused" {
+				said := "no reason was given"
+				if s.Reason != "" {
+					said = "its reason was: " + term.Clip(s.Reason, 200)
+				}
+				if reason == "" || reason == s.Reason {
+					said = strings.Replace(said, " was", " stays", 1)
+				} else {
+					said += "; now it is: " + term.Clip(reason, 200)
+				}
+				a.hint("batch %d was paused already; %s", batch, said)
 			}
-			a.hint("batch %d was paused already; %s", batch, said)
-		}
-		return db.Pause(ctx, batch, reason)
-	})
-	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` that says why; it is kept and shown, in place of an earlier one")
+			return db.Pause(ctx, batch, reason)
+		})
+	cmd.Flags().StringVar(&reason, "reason", "",
+		"`TEXT` that says why; it is kept and shown, in place of an earlier one")
 	cmd.Long = `Pauses a batch, or with --client or --all every batch that is submitted and not
 finished. Within a second no new message begins; those under way finish. Batches
 that are submitted later are not paused.`
-	return a.orAll(cmd, "paused", leftGoing, func(ctx context.Context, db *queue.DB, client string) (queue.Steered, error) {
-		return db.PauseAll(ctx, client, reason)
-	})
+	return a.orAll(cmd, "paused", leftGoing,
+		func(ctx context.Context, db *queue.DB, client string) (queue.Steered, error) {
+			return db.PauseAll(ctx, client, reason)
+		})
 }
 
 func (a *app) batchResumeCmd() *cobra.Command {
-	cmd := a.batchVerb("resume", "Continue a paused batch; check SPF again for a blocked one", func(ctx context.Context, db *queue.DB, batch int64) error {
-		return db.Resume(ctx, batch)
-	})
+	cmd := a.batchVerb("resume", "Continue a paused batch; check SPF again for a blocked one",
+		func(ctx context.Context, db *queue.DB, batch int64) error {
+			return db.Resume(ctx, batch)
+		})
 	cmd.Long = `Continues a paused batch, and has the guard check a blocked one again. With --client
 or --all it continues the batches that pause --client or pause --all has paused. A
 batch that was paused for itself stays paused.`
-	return a.orAll(cmd, "resumed", leftPaused, func(ctx context.Context, db *queue.DB, client string) (queue.Steered, error) {
-		return db.ResumeAll(ctx, client)
-	})
+	return a.orAll(cmd, "resumed", leftPaused,
+		func(ctx context.Context, db *queue.DB, client string) (queue.Steered, error) {
+			return db.ResumeAll(ctx, client)
+		})
 }
 
 func (a *app) batchCancelCmd() *cobra.Command {
 	var reason string
 	var yes *bool
-	cmd := a.batchVerb("cancel", "Cancel a batch; recipients not yet tried get nothing", func(ctx context.Context, db *queue.DB, batch int64) error {
-		s, err := db.Status(ctx, batch)
-		if err != nil {
-			return err
-		}
-		over := s.State == "cancelled" || s.State == "done" // nothing is lost
-		if err := a.confirm(*yes || over, "cancel batch %d for good (%s, %s)?", batch, s.State, tally(s)); err != nil {
-			return err
-		}
-		return db.Cancel(ctx, batch, reason)
-	})
+	cmd := a.batchVerb("cancel", "Cancel a batch; recipients not yet tried get nothing",
+		func(ctx context.Context, db *queue.DB, batch int64) error {
+			s, err := db.Status(ctx, batch)
+			if err != nil {
+				return err
+			}
+			over := s.State == "cancelled" || s.State == "done" // nothing is lost
+			if err := a.confirm(*yes || over, "cancel batch %d for good (%s, %s)?", batch, s.State,
+				tally(s)); err != nil {
+				return err
+			}
+			return db.Cancel(ctx, batch, reason)
+		})
 	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` that says why; it is kept and shown")
 	yes = yesFlag(cmd)
 	return cmd
@@ -156,7 +167,9 @@ Exit codes: 0 all counts agree; 2 they do not.`,
 					}
 				}
 				if violated > 0 {
-					return exit.With(exit.Blocked, fmt.Errorf("%s of %d violated; keep the database as it is and report this", figures.Some(violated, "batch"), len(audits)))
+					return exit.With(exit.Blocked,
+						fmt.Errorf("%s of %d violated; keep the database as it is and report this",
+							figures.Some(violated, "batch"), len(audits)))
 				}
 				return nil
 			})
@@ -176,7 +189,8 @@ func layAudits(p *term.Page, audits []queue.Audit) {
 		if len(audit.Problems) > 0 {
 			word = "VIOLATED"
 		}
-		p.Line("batch %d %s %s: %s sealed = %s", audit.Batch, audit.State, p.Paint(word, term.StyleOf(word)), figures.Count(audit.Total), cmp.Or(strings.Join(sum, " + "), "0"))
+		p.Line("batch %d %s %s: %s sealed = %s", audit.Batch, audit.State, p.Paint(word, term.StyleOf(word)),
+			figures.Count(audit.Total), cmp.Or(strings.Join(sum, " + "), "0"))
 		for _, problem := range audit.Problems {
 			p.Line("  %s", problem)
 		}
@@ -187,34 +201,35 @@ func (a *app) batchSubmitCmd() *cobra.Command {
 	p := &preflightFlags{app: a}
 	var look, force bool
 	var reason string
-	cmd := a.batchVerb("submit", "Seal a draft and queue it", func(ctx context.Context, db *queue.DB, batch int64) error {
-		switch {
-		case force && !look:
-			return exit.Usagef("--force is for --preflight")
-		case force && strings.TrimSpace(reason) == "":
-			return exit.Usagef("--force needs --reason: why it is sent all the same, for others to read")
-		}
-		if err := p.check(); err != nil {
-			return err
-		}
-		content, err := db.Content(ctx, batch)
-		switch {
-		case errors.Is(err, queue.ErrDenied): // an application may submit; nodes check the content before the turn too
-		case err != nil:
-			return err
-		default:
-			if err := compose.Check(content); err != nil {
-				return fmt.Errorf("batch %d cannot be sent: %w; cancel it and create another", batch, err)
+	cmd := a.batchVerb("submit", "Seal a draft and queue it",
+		func(ctx context.Context, db *queue.DB, batch int64) error {
+			switch {
+			case force && !look:
+				return exit.Usagef("--force is for --preflight")
+			case force && strings.TrimSpace(reason) == "":
+				return exit.Usagef("--force needs --reason: why it is sent all the same, for others to read")
 			}
-		}
-		if look {
-			if err := p.clear(ctx, db, batch, force, reason); err != nil {
+			if err := p.check(); err != nil {
 				return err
 			}
-		}
-		_, err = db.Submit(ctx, batch)
-		return err
-	})
+			content, err := db.Content(ctx, batch)
+			switch {
+			case errors.Is(err, queue.ErrDenied): // an application may submit; nodes check the content before the turn too
+			case err != nil:
+				return err
+			default:
+				if err := compose.Check(content); err != nil {
+					return fmt.Errorf("batch %d cannot be sent: %w; cancel it and create another", batch, err)
+				}
+			}
+			if look {
+				if err := p.clear(ctx, db, batch, force, reason); err != nil {
+					return err
+				}
+			}
+			_, err = db.Submit(ctx, batch)
+			return err
+		})
 	cmd.Long = `Seals a draft and queues it. With --preflight the draft is checked first, as
 enotify preflight does. When a row blocks, the draft is not submitted: exit code
 2, with the findings on standard error. --force submits it all the same, and

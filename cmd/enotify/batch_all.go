@@ -14,7 +14,8 @@ import (
 
 // orAll lets a verb for one batch take --client or --all in place of its number.
 // done is what has become of the batches, and left says of those that stay as they are.
-func (a *app) orAll(cmd *cobra.Command, done string, left func(n int, of string) string, do func(ctx context.Context, db *queue.DB, client string) (queue.Steered, error)) *cobra.Command {
+func (a *app) orAll(cmd *cobra.Command, done string, left func(n int, of string) string,
+	do func(ctx context.Context, db *queue.DB, client string) (queue.Steered, error)) *cobra.Command {
 	var client string
 	var all bool
 	cmd.Flags().StringVar(&client, "client", "", "all batches of the client `DOMAIN` in place of one")
@@ -56,7 +57,8 @@ func (a *app) orAll(cmd *cobra.Command, done string, left func(n int, of string)
 }
 
 func leftGoing(n int, of string) string {
-	return fmt.Sprintf("%s%s could not be paused, as other sessions hold them: enotify batch list, and again", figures.Some(n, "batch"), of)
+	return fmt.Sprintf("%s%s could not be paused, as other sessions hold them: enotify batch list, and again",
+		figures.Some(n, "batch"), of)
 }
 
 func leftPaused(n int, of string) string {

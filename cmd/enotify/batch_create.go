@@ -79,11 +79,14 @@ func (c *createFlags) contentFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.subject, "subject", "", "`SUBJECT`, which may hold merge fields")
 	f.StringVar(&c.text, "text", "", "`FILE` with the plain text, which may hold merge fields")
 	f.StringVar(&c.html, "html", "", "`FILE` with the HTML, which may hold merge fields")
-	f.StringArrayVar(&c.attach, "attach", nil, "`FILE` to attach; a picture that the HTML shows as cid:FILE is shown; may be repeated")
-	f.StringArrayVar(&c.headers, "header", nil, "header `FIELD` of its messages, as 'X-Campaign: May'; may hold merge fields; may be repeated")
+	f.StringArrayVar(&c.attach, "attach", nil,
+		"`FILE` to attach; a picture that the HTML shows as cid:FILE is shown; may be repeated")
+	f.StringArrayVar(&c.headers, "header", nil,
+		"header `FIELD` of its messages, as 'X-Campaign: May'; may hold merge fields; may be repeated")
 	f.StringVar(&c.recipients, "recipients", "", "CSV `FILE` with the recipients")
 	f.StringVar(&c.lang, "lang", "", "`LANGUAGE` of the text, such as de or pt-BR: for Content-Language, and for the page that unsubscribes")
-	f.StringVar(&c.listUnsubscribe, "list-unsubscribe", "", "https: or mailto: `URI` for List-Unsubscribe; may hold merge fields")
+	f.StringVar(&c.listUnsubscribe, "list-unsubscribe", "",
+		"https: or mailto: `URI` for List-Unsubscribe; may hold merge fields")
 }
 
 func (a *app) createBatch(cmd *cobra.Command, c createFlags) error {
@@ -124,7 +127,8 @@ func (a *app) createBatch(cmd *cobra.Command, c createFlags) error {
 		case c.ready:
 			a.hint("batch %d is kept ready with %s; enotify batch list shows whether it would go; to send it: enotify batch submit %d", s.ID, figures.Some(made.Recipients, "staged recipient"), s.ID)
 		case s.State == "draft":
-			a.hint("batch %d is a draft with %s; next: enotify batch submit %d", s.ID, figures.Some(made.Recipients, "staged recipient"), s.ID)
+			a.hint("batch %d is a draft with %s; next: enotify batch submit %d", s.ID,
+				figures.Some(made.Recipients, "staged recipient"), s.ID)
 		default:
 			a.hint("batch %d is %s: %s; see enotify batch show %d", s.ID, s.State, tally(s), s.ID)
 		}
@@ -174,7 +178,8 @@ func (c createFlags) draft(stdin io.Reader, now time.Time) (d queue.Draft, err e
 // read reads what the batch says.
 func (c createFlags) read(stdin io.Reader, now time.Time) (d queue.Draft, err error) {
 	d = queue.Draft{Key: c.key, Pool: c.pool, Submit: c.submit, Ready: c.ready, Window: c.window, Batch: queue.Batch{
-		From: c.from, FromName: c.fromName, ReplyTo: c.replyTo, Subject: c.subject, ListUnsubscribe: c.listUnsubscribe, Lang: c.lang,
+		From: c.from, FromName: c.fromName, ReplyTo: c.replyTo, Subject: c.subject, ListUnsubscribe: c.listUnsubscribe,
+		Lang:     c.lang,
 		Priority: c.priority, CreatedAt: now, OnUnknown: queue.OnUnknown(c.onUnknown),
 	}}
 	if d.Key == "" {

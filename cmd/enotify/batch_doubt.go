@@ -62,7 +62,8 @@ their own disk instead, and they write it again.`,
 				a.hint("no batch was under way in this database")
 				return a.print([]doubted{}, func(*term.Page) {})
 			}
-			if err := a.confirm(*yes, "record as unknown every recipient without an outcome, of %s?", figures.Some(len(ids), "batch")); err != nil {
+			if err := a.confirm(*yes, "record as unknown every recipient without an outcome, of %s?",
+				figures.Some(len(ids), "batch")); err != nil {
 				return err
 			}
 			done := []doubted{}
@@ -75,7 +76,8 @@ their own disk instead, and they write it again.`,
 			}
 			return a.print(done, func(p *term.Page) {
 				for _, d := range done {
-					p.Line("batch %d: %s in doubt; next: enotify batch requeue %d --class unknown --dry-run", d.Batch, figures.Some(d.Recipients, "recipient"), d.Batch)
+					p.Line("batch %d: %s in doubt; next: enotify batch requeue %d --class unknown --dry-run", d.Batch,
+						figures.Some(d.Recipients, "recipient"), d.Batch)
 				}
 			})
 		})

@@ -15,9 +15,10 @@ func (a *app) batchEditCmd() *cobra.Command {
 	var subject, text, html string
 	var filenames []string
 	var replace func(ctx context.Context, db *queue.DB, batch int64) error
-	cmd := a.batchVerb("edit", "Replace the subject or bodies of a batch that is not being sent", func(ctx context.Context, db *queue.DB, batch int64) error {
-		return replace(ctx, db, batch)
-	})
+	cmd := a.batchVerb("edit", "Replace the subject or bodies of a batch that is not being sent",
+		func(ctx context.Context, db *queue.DB, batch int64) error {
+			return replace(ctx, db, batch)
+		})
 	cmd.Long = `Replaces the subject, the text or the HTML for all recipients that have not been
 tried. A batch that was blocked because no message of it could be composed goes
 back into the queue. A batch that is being sent must be paused first.

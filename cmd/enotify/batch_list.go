@@ -17,7 +17,8 @@ import (
 )
 
 // batchStates are those that --state takes.
-var batchStates = []string{"draft", "queued", "sending", "draining", "retrying", "paused", "blocked", "done", "cancelled"}
+var batchStates = []string{"draft", "queued", "sending", "draining", "retrying", "paused", "blocked", "done",
+	"cancelled"}
 
 // listed is how long a batch that has finished stays in the list without --all.
 const listed = 24 * time.Hour
@@ -157,7 +158,8 @@ func layBatches(p *term.Page, batches []queue.Status, around standing) {
 	var rows [][]string
 	for _, s := range batches {
 		row := []string{
-			strconv.FormatInt(s.ID, 10), s.State, s.Client, strconv.Itoa(s.Priority), figures.Span(p.Now.Sub(s.CreatedAt)),
+			strconv.FormatInt(s.ID, 10), s.State, s.Client, strconv.Itoa(s.Priority),
+			figures.Span(p.Now.Sub(s.CreatedAt)),
 			total(s), done(s), speed(s), around.eta(s),
 		}
 		for _, c := range s.Counts() {

@@ -51,7 +51,8 @@ steps beside the sending; it can be interrupted and started again.`,
 			if dryRun || len(batches) == 0 {
 				return a.print(batches, func(p *term.Page) { layPrunable(p, batches) })
 			}
-			if err := a.confirm(*yes, "drop for good what is kept of %s to %s, finished longer ago than %s?", figures.Some(len(batches), "batch"), figures.Some(recipients, "recipient"), olderThan); err != nil {
+			if err := a.confirm(*yes, "drop for good what is kept of %s to %s, finished longer ago than %s?",
+				figures.Some(len(batches), "batch"), figures.Some(recipients, "recipient"), olderThan); err != nil {
 				return err
 			}
 			if err := a.prune(ctx, db, batches, recipients); err != nil {
@@ -77,7 +78,8 @@ func (a *app) prune(ctx context.Context, db *queue.DB, batches []queue.Status, r
 	done := 0
 	for i, b := range batches {
 		at := func(n int) {
-			progress.Say("batch %d (%d of %d): %s of %s", b.ID, i+1, len(batches), figures.Count(done+n), figures.Some(recipients, "recipient"))
+			progress.Say("batch %d (%d of %d): %s of %s", b.ID, i+1, len(batches), figures.Count(done+n),
+				figures.Some(recipients, "recipient"))
 		}
 		at(0)
 		if err := db.Prune(ctx, b.ID, at); err != nil {
@@ -94,7 +96,8 @@ func layPrunable(p *term.Page, batches []queue.Status) {
 	}
 	var rows [][]string
 	for _, b := range batches {
-		rows = append(rows, []string{fmt.Sprint(b.ID), b.State, b.Client, figures.Count(b.Total), figures.Clock(*b.FinishedAt), term.Clip(b.Subject, 40)})
+		rows = append(rows, []string{fmt.Sprint(b.ID), b.State, b.Client, figures.Count(b.Total),
+			figures.Clock(*b.FinishedAt), term.Clip(b.Subject, 40)})
 	}
 	p.Table([]string{"BATCH", "STATE", "CLIENT", "TOTAL", "FINISHED", "SUBJECT"}, rows...)
 }

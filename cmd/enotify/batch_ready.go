@@ -11,7 +11,8 @@ import (
 func (a *app) batchReadyCmd() *cobra.Command {
 	var off bool
 	cmd := &cobra.Command{
-		Use: "ready ID", Short: "Keep a draft until it is needed, and have it checked each night", Args: one("a number"),
+		Use: "ready ID", Short: "Keep a draft until it is needed, and have it checked each night",
+		Args: one("a number"),
 		Long: `Keeps a draft, such as an emergency notice, until it is submitted: it does not end
 after 7 days, and the time in which its recipients are tried counts from the submit.
 A node runs its preflight at once, each night, and when the client's DNS, its record

@@ -20,7 +20,8 @@ func (a *app) batchRehearseCmd() *cobra.Command {
 	var c rehearsal.Config
 	var egress []string
 	cmd := &cobra.Command{
-		Use: "rehearse ID", Short: "Send a batch to nobody, and say when its last recipient would have it", Args: one("a number"),
+		Use: "rehearse ID", Short: "Send a batch to nobody, and say when its last recipient would have it",
+		Args: one("a number"),
 		Long: `Sends the real batch through the limits that hold, by a node of its own, to a mail
 host on loopback that keeps nothing. It takes as long as the sending would. It runs on a
 private PostgreSQL: nothing changes in the database, and nothing but DNS questions
@@ -31,10 +32,12 @@ Exit codes: 0 all recipients would have it; 2 some would not, or the guard block
 		Example: "  enotify batch rehearse 42",
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&egress, "egress", nil, "`IP` addresses that receivers see, separated by commas; default: what the live nodes use")
+	f.StringSliceVar(&egress, "egress", nil,
+		"`IP` addresses that receivers see, separated by commas; default: what the live nodes use")
 	f.StringVar(&c.HELO, "helo", "", "our `NAME` in EHLO; default: what the live nodes use")
 	f.StringVar(&c.DKIMDir, "dkim-dir", "", "`DIR` with the DKIM keys; without it, mail is not signed")
-	f.DurationVar(&c.Message, "message-time", 0, "time that the mail host takes for a message; default: as measured by the live nodes")
+	f.DurationVar(&c.Message, "message-time", 0,
+		"time that the mail host takes for a message; default: as measured by the live nodes")
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		if c.Batch, err = batchID(args[0]); err != nil {
 			return err
@@ -73,7 +76,8 @@ func layRehearsal(p *term.Page, r rehearsal.Result) {
 	took := figures.Span(time.Duration(r.Seconds * float64(time.Second)))
 	switch {
 	case r.Complete:
-		p.Line("batch %d: the last of %s would have it after %s", r.Batch, figures.Some(r.Status.Delivered, "recipient"), took)
+		p.Line("batch %d: the last of %s would have it after %s", r.Batch,
+			figures.Some(r.Status.Delivered, "recipient"), took)
 	case r.Reason != "":
 		p.Line("batch %d would not go: it is %s: %s", r.Batch, r.State, r.Reason)
 	default:

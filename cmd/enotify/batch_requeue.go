@@ -25,7 +25,8 @@ const requeueDomains = 5
 func (a *app) batchRequeueCmd() *cobra.Command {
 	var f requeueFlags
 	cmd := &cobra.Command{
-		Use: "requeue ID", Short: "Send again to recipients refused by a fault since fixed, or in doubt", Args: one("a number"),
+		Use: "requeue ID", Short: "Send again to recipients refused by a fault since fixed, or in doubt",
+		Args: one("a number"),
 		Long: `Sends again to the recipients of a batch that ended with one class of reply, such
 as auth_rejected, or as "expired", or as "unknown", which means in doubt after a
 crash. Addresses suppressed since are left out. The guard checks the client's
@@ -55,9 +56,11 @@ class and domain.`,
 	fl := cmd.Flags()
 	fl.StringVar(&f.class, "class", "", "recipients that ended as `CLASS`: auth_rejected, policy, spam_block, …, or expired, or unknown")
 	fl.StringVar(&f.mark, "mark", "", "with --class unknown: send nothing, record them as `delivered`")
-	fl.StringVar(&f.expires, "expires", "", "try nothing after `TIME`; default: as before, or in 3 days if that has passed")
+	fl.StringVar(&f.expires, "expires", "",
+		"try nothing after `TIME`; default: as before, or in 3 days if that has passed")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "only show the recipients; without --class, the recipients of every class")
-	_ = cmd.RegisterFlagCompletionFunc("class", cobra.FixedCompletions(requeueClasses, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("class",
+		cobra.FixedCompletions(requeueClasses, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -115,7 +118,8 @@ func (a *app) requeue(ctx context.Context, db *queue.DB, id int64, f requeueFlag
 	switch {
 	case f.mark != "":
 		if before.Unknown > 0 {
-			if err := a.confirm(yes, "take %s of batch %d who are in doubt for delivered, without sending?", figures.Some(before.Unknown, "recipient"), id); err != nil {
+			if err := a.confirm(yes, "take %s of batch %d who are in doubt for delivered, without sending?",
+				figures.Some(before.Unknown, "recipient"), id); err != nil {
 				return err
 			}
 		}
@@ -138,7 +142,8 @@ func (a *app) requeue(ctx context.Context, db *queue.DB, id int64, f requeueFlag
 }
 
 func requeueQuestion(s queue.Status, found queue.Requeueable) string {
-	question := fmt.Sprintf("send batch %d (%s, %s) again to %s who ended as %s?", s.ID, s.State, s.Client, figures.Some(found.Alike-found.AlikeSuppressed, "recipient"), found.Class)
+	question := fmt.Sprintf("send batch %d (%s, %s) again to %s who ended as %s?", s.ID, s.State, s.Client,
+		figures.Some(found.Alike-found.AlikeSuppressed, "recipient"), found.Class)
 	if found.Class == "unknown" {
 		question = "those in doubt may have got it already; " + question
 	}
@@ -158,7 +163,8 @@ func (r requeued) lay(p *term.Page, f requeueFlags) {
 		}[r.State])
 	}
 	if r.LeftOut > 0 {
-		p.Line("%s left out, suppressed meanwhile; enotify suppression list shows why", figures.Some(r.LeftOut, "recipient"))
+		p.Line("%s left out, suppressed meanwhile; enotify suppression list shows why",
+			figures.Some(r.LeftOut, "recipient"))
 	}
 	p.Line("batch %d is %s: %s", r.ID, r.State, tally(r.Status))
 }
@@ -172,10 +178,12 @@ func layRequeueable(p *term.Page, batch int64, class string, found []queue.Reque
 		first, n := found[0], 0
 		var rows [][]string
 		for n < len(found) && found[n].Class == first.Class {
-			rows = append(rows, []string{figures.Count(found[n].N - found[n].Suppressed), figures.Count(found[n].Suppressed), found[n].Domain})
+			rows = append(rows, []string{figures.Count(found[n].N - found[n].Suppressed),
+				figures.Count(found[n].Suppressed), found[n].Domain})
 			n++
 		}
-		p.Heading("%s: %s; enotify batch requeue %d --class %s", first.Class, figures.Some(first.Alike-first.AlikeSuppressed, "recipient"), batch, first.Class)
+		p.Heading("%s: %s; enotify batch requeue %d --class %s", first.Class,
+			figures.Some(first.Alike-first.AlikeSuppressed, "recipient"), batch, first.Class)
 		p.Table([]string{"RECIPIENTS", "SUPPRESSED", "DOMAIN"}, rows...)
 		if more := first.Domains - n; more > 0 {
 			p.Line("and %s", figures.Some(more, "more domain"))

@@ -148,7 +148,8 @@ func readDetails(ctx context.Context, db *queue.DB, id int64) (r batchDetails, e
 		if err != nil {
 			return r, err
 		}
-		r.Verdicts = slices.DeleteFunc(all, func(v queue.StoredVerdict) bool { return !v.Blocks || v.SupersededAt != nil })
+		r.Verdicts = slices.DeleteFunc(all,
+			func(v queue.StoredVerdict) bool { return !v.Blocks || v.SupersededAt != nil })
 	}
 	return r, nil
 }
@@ -198,7 +199,8 @@ func (r batchDetails) layHead(p *term.Page) {
 	if r.Forecast != "" {
 		rows = append(rows, []string{"forecast", r.Forecast})
 	}
-	rows = append(rows, []string{"client", r.Client}, []string{"from", r.FromAddress}, []string{"subject", term.Clip(r.Subject, 120)}, []string{"key", r.IdemKey})
+	rows = append(rows, []string{"client", r.Client}, []string{"from", r.FromAddress},
+		[]string{"subject", term.Clip(r.Subject, 120)}, []string{"key", r.IdemKey})
 	if r.Priority != 0 {
 		rows = append(rows, []string{"priority", strconv.Itoa(r.Priority)})
 	}
@@ -209,13 +211,15 @@ func (r batchDetails) layHead(p *term.Page) {
 	for _, t := range []struct {
 		label string
 		at    *time.Time
-	}{{"not before", r.NotBefore}, {"submitted", r.SubmittedAt}, {"started", r.StartedAt}, {"finished", r.FinishedAt}, {"pruned", r.PrunedAt}} {
+	}{{"not before", r.NotBefore}, {"submitted", r.SubmittedAt}, {"started", r.StartedAt}, {"finished", r.FinishedAt},
+		{"pruned", r.PrunedAt}} {
 		if t.at != nil {
 			rows = append(rows, []string{t.label, p.Ago(*t.at)})
 		}
 	}
 	if f := r.Preflight; f != nil {
-		rows = append(rows, []string{"preflight", fmt.Sprintf("%s, %s by %s; enotify preflight %d --last", f.Verdict, p.Ago(f.At), f.By, r.ID)})
+		rows = append(rows, []string{"preflight",
+			fmt.Sprintf("%s, %s by %s; enotify preflight %d --last", f.Verdict, p.Ago(f.At), f.By, r.ID)})
 		if f.Forced != "" {
 			rows = append(rows, []string{"", "submitted all the same: " + term.Clip(f.Forced, 120)})
 		}
@@ -229,7 +233,8 @@ func (r batchDetails) layHead(p *term.Page) {
 func (r batchDetails) layCounts(p *term.Page) {
 	if r.State == "draft" {
 		p.Heading("Not submitted yet: enotify batch submit %d", r.ID)
-		p.Table(nil, []string{"staged", figures.Count(r.Staged), "rows, not checked yet: each repeated address will count once"})
+		p.Table(nil, []string{"staged", figures.Count(r.Staged),
+			"rows, not checked yet: each repeated address will count once"})
 		return
 	}
 	p.Heading("Recipients")
@@ -275,7 +280,8 @@ func (r batchDetails) layFailures(p *term.Page) {
 			domains[f.Domain] = true
 			rows = append(rows, []string{figures.Count(f.N), cmp.Or(f.Domain, "-"), term.Clip(f.Reply, 110)})
 		}
-		p.Heading("%s: %s", strings.TrimSuffix(first.State+", "+first.Class, ", "), figures.Some(first.Alike, "recipient"))
+		p.Heading("%s: %s", strings.TrimSuffix(first.State+", "+first.Class, ", "),
+			figures.Some(first.Alike, "recipient"))
 		p.Table([]string{"RECIPIENTS", "DOMAIN", "ONE OF THE REPLIES"}, rows...)
 		if more := first.Domains - len(domains); more > 0 {
 			p.Line("and %s", figures.Some(more, "more domain"))
@@ -289,7 +295,8 @@ func (r batchDetails) layFailures(p *term.Page) {
 
 func (a *app) batchWatchCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "watch [ID]", Short: "Watch a batch until it ends, or those that have the turn", Args: cobra.MaximumNArgs(1),
+		Use: "watch [ID]", Short: "Watch a batch until it ends, or those that have the turn",
+		Args: cobra.MaximumNArgs(1),
 		Long: `Shows the progress of a batch: how far and how fast, what is left at the slowest
 sites and why, which recipients were refused. On a terminal the picture is
 redrawn; in a pipe, and with -o json, a line is written when something changed.

@@ -14,9 +14,12 @@ import (
 func TestLayFailures(t *testing.T) {
 	t.Parallel()
 	r := batchDetails{Failures: []insight.Failure{
-		{State: "bounced", Class: "no_such_user", Domain: "a.test", Code: 550, N: 1200, Reply: "550 5.1.1\nno such user", Alike: 1500, Domains: 3},
-		{State: "bounced", Class: "no_such_user", Domain: "a.test", Code: 551, N: 200, Reply: "551 moved", Alike: 1500, Domains: 3},
-		{State: "deferred", Class: "no_such_user", Domain: "b.test", Code: 450, N: 1, Reply: "450 who?", Alike: 1, Domains: 1},
+		{State: "bounced", Class: "no_such_user", Domain: "a.test", Code: 550, N: 1200,
+			Reply: "550 5.1.1\nno such user", Alike: 1500, Domains: 3},
+		{State: "bounced", Class: "no_such_user", Domain: "a.test", Code: 551, N: 200, Reply: "551 moved", Alike: 1500,
+			Domains: 3},
+		{State: "deferred", Class: "no_such_user", Domain: "b.test", Code: 450, N: 1, Reply: "450 who?", Alike: 1,
+			Domains: 1},
 		{State: "invalid", N: 2, Reply: "no @", Alike: 2, Domains: 1},
 	}}
 	const want = `

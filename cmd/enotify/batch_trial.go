@@ -40,7 +40,8 @@ func (a *app) batchTestCmd() *cobra.Command {
 	port := 25
 	var own messageFlags
 	cmd := &cobra.Command{
-		Use: "test ID", Short: "Send one marked copy of a batch's message to an address of yours", Args: one("a number"),
+		Use: "test ID", Short: "Send one marked copy of a batch's message to an address of yours",
+		Args: one("a number"),
 		Long: `Writes the message of a batch as one of its recipients would get it, with [Test]
 before the subject, and sends it to --to. The copy is not counted, and changes
 nothing of the batch; its unsubscribe link leads nowhere. It is sent from this
@@ -53,12 +54,14 @@ Exit codes: 0 the copy was accepted; 1 it was not; 2 the client is blocked.`,
 	f := cmd.Flags()
 	f.StringVar(&to, "to", "", "`ADDRESS` that gets the copy")
 	f.StringVar(&as, "as", "", "recipient of the batch, by `ADDRESS` or number, whose data fills the message; default: the first one")
-	f.StringSliceVar(&egress, "egress", nil, "`IP` addresses to send from, separated by commas, those that are local; default: the system chooses")
+	f.StringSliceVar(&egress, "egress", nil,
+		"`IP` addresses to send from, separated by commas, those that are local; default: the system chooses")
 	f.StringVar(&helo, "helo", "", "our `NAME` in EHLO; default: this host's name")
 	f.IntVar(&port, "smtp-port", 25, "port of the receivers")
 	allowMXFlag(f, &allowMX)
 	f.StringVar(&smarthost, "smarthost", "", "deliver to `HOST:PORT`")
-	f.StringVar(&login, "smarthost-user", "", "user `NAME` at the smarthost, with the password in ENOTIFY_SMARTHOST_PASSWORD")
+	f.StringVar(&login, "smarthost-user", "",
+		"user `NAME` at the smarthost, with the password in ENOTIFY_SMARTHOST_PASSWORD")
 	f.StringVar(&tls, "tls", "opportunistic", "opportunistic, required or verified, as for enotify run")
 	own.add(f)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -97,7 +100,8 @@ Exit codes: 0 the copy was accepted; 1 it was not; 2 the client is blocked.`,
 				return err
 			}
 			o := mail.Deliver(ctx, m)
-			t := trial{Batch: id, To: m.Address, As: who.Address, State: string(o.State), Host: o.Host, Reply: o.Reply.String()}
+			t := trial{Batch: id, To: m.Address, As: who.Address, State: string(o.State), Host: o.Host,
+				Reply: o.Reply.String()}
 			if err := a.print(t, func(p *term.Page) {
 				p.Line("%s as %s got it: %s %s %s", t.To, t.As, t.State, t.Host, term.Clip(t.Reply, 200))
 			}); err != nil {
@@ -118,7 +122,8 @@ type messageFlags struct{ dkimDir, operator, bounceDomain, publicURL, feedback s
 func (w *messageFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&w.dkimDir, "dkim-dir", "", "`DIR` with the DKIM keys, as in enotify run")
 	operatorFlag(f, &w.operator)
-	f.StringVar(&w.bounceDomain, "bounce-domain", "", "domain `NAME` of the operator's signed return paths, as in enotify run")
+	f.StringVar(&w.bounceDomain, "bounce-domain", "",
+		"domain `NAME` of the operator's signed return paths, as in enotify run")
 	f.StringVar(&w.publicURL, "public-url", "", "https `URL` of our unsubscribe page, as in enotify run")
 	f.StringVar(&w.feedback, "feedback-id", "enotify", "`NAME` of the sender in Feedback-ID, as in enotify run")
 }
@@ -126,7 +131,8 @@ func (w *messageFlags) add(f *pflag.FlagSet) {
 // sender writes messages as a node with these settings does, except for the keys
 // that sign its addresses: what it signs is good for nothing.
 func (w *messageFlags) sender() (mail *sender.Sender, err error) {
-	mail = &sender.Sender{Keys: token.Keys{{ID: "0", Secret: []byte(rand.Text() + rand.Text())}}, FeedbackSender: w.feedback}
+	mail = &sender.Sender{Keys: token.Keys{{ID: "0", Secret: []byte(rand.Text() + rand.Text())}},
+		FeedbackSender: w.feedback}
 	if mail.BounceDomain, err = settings.Domain("--bounce-domain", w.bounceDomain); err != nil {
 		return nil, err
 	}
@@ -154,7 +160,8 @@ func messageOf(ctx context.Context, db *queue.DB, mail *sender.Sender, id int64,
 	if err != nil {
 		return nil, err
 	}
-	text, err := mail.Render(queue.Message{Batch: b, Seq: to.Seq, Address: to.Address, Domain: to.Address[strings.LastIndexByte(to.Address, '@')+1:], Data: to.Data, Attempt: 1})
+	text, err := mail.Render(queue.Message{Batch: b, Seq: to.Seq, Address: to.Address,
+		Domain: to.Address[strings.LastIndexByte(to.Address, '@')+1:], Data: to.Data, Attempt: 1})
 	if err != nil {
 		return nil, fmt.Errorf("batch %d has no message for %s: %w", id, to.Address, err)
 	}
@@ -163,7 +170,8 @@ func messageOf(ctx context.Context, db *queue.DB, mail *sender.Sender, id int64,
 
 // trialOf is the copy for to: a message of the batch, marked, and told from all
 // others by its Message-ID.
-func trialOf(ctx context.Context, db *queue.DB, id int64, to, as string) (m queue.Message, who queue.Sample, err error) {
+func trialOf(ctx context.Context, db *queue.DB, id int64, to, as string) (m queue.Message, who queue.Sample,
+	err error) {
 	b, err := db.Content(ctx, id)
 	if err != nil {
 		return m, who, err
@@ -173,7 +181,9 @@ func trialOf(ctx context.Context, db *queue.DB, id int64, to, as string) (m queu
 		return m, who, err
 	}
 	if c.Blocks {
-		return m, who, exit.With(exit.Blocked, fmt.Errorf("the guard blocks %s, and nothing is sent for it; enotify client show %s says why", b.Client, b.Client))
+		return m, who, exit.With(exit.Blocked,
+			fmt.Errorf("the guard blocks %s, and nothing is sent for it; enotify client show %s says why", b.Client,
+				b.Client))
 	}
 	if who, err = db.Recipient(ctx, id, as); err != nil {
 		return m, who, err
@@ -192,7 +202,8 @@ func trialOf(ctx context.Context, db *queue.DB, id int64, to, as string) (m queu
 		b.Subject = marked
 	}
 	b.Headers = append(b.Headers, queue.Header{Name: "X-Test-Copy", Value: fmt.Sprintf("batch %d", id)})
-	return queue.Message{Batch: b, Address: address, Domain: address[strings.LastIndexByte(address, '@')+1:], Data: data, Attempt: 1}, who, nil
+	return queue.Message{Batch: b, Address: address, Domain: address[strings.LastIndexByte(address, '@')+1:],
+		Data: data, Attempt: 1}, who, nil
 }
 
 // withAddress is the data of a recipient, to whose address {{.address}} leads

@@ -59,7 +59,8 @@ func TestBatchWatch(t *testing.T) {
 		Delivered int
 		Failures  []struct{ Class string }
 	}
-	if err := json.Unmarshal([]byte(stdout), &p); err != nil || code != 0 || p.State != "done" || p.Delivered != 399 || len(p.Failures) != 1 || p.Failures[0].Class != "no_such_user" {
+	if err := json.Unmarshal([]byte(stdout), &p); err != nil || code != 0 || p.State != "done" || p.Delivered != 399 ||
+		len(p.Failures) != 1 || p.Failures[0].Class != "no_such_user" {
 		t.Errorf("as JSON: got %+v, %v, exit %d", p, err, code)
 	}
 

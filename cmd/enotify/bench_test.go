@@ -121,7 +121,8 @@ func (s *site) smtpSource(n, octets int) float64 {
 		}
 	}
 	before, start := s.SMTP.Delivered(), time.Now()
-	out, err := exec.CommandContext(s.Context(), tool, "-d", "-s", "50", "-m", strconv.Itoa(n), "-l", strconv.Itoa(octets),
+	out, err := exec.CommandContext(s.Context(), tool, "-d", "-s", "50", "-m", strconv.Itoa(n), "-l",
+		strconv.Itoa(octets),
 		"-f", "info@town.example", "-t", "user@d1.test", "inet:"+s.SMTP.Addr).CombinedOutput()
 	if err != nil {
 		s.Fatalf("smtp-source: %v\n%s", err, out)

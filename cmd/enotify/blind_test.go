@@ -18,12 +18,16 @@ import (
 // reads are the command lines that read the database, for a database that has
 // batch 1 of town.example, which was cancelled.
 var reads = []string{
-	"batch list", "batch list --all", "batch show 1", "batch show 99", "batch show 1 --message 1", "batch watch 1", "batch watch",
-	"batch audit", "batch audit 1", "batch audit 99", "batch doubt --all --yes", "batch prune --older-than 90d --dry-run",
+	"batch list", "batch list --all", "batch show 1", "batch show 99", "batch show 1 --message 1", "batch watch 1",
+	"batch watch",
+	"batch audit", "batch audit 1", "batch audit 99", "batch doubt --all --yes",
+	"batch prune --older-than 90d --dry-run",
 	"preflight 1 --egress 192.0.2.10 --helo mail.host.example", "preflight 1 --last",
-	"client list", "client show town.example", "client show nowhere.example", "client zone town.example --egress 192.0.2.10", "client check town.example",
+	"client list", "client show town.example", "client show nowhere.example",
+	"client zone town.example --egress 192.0.2.10", "client check town.example",
 	"destination list", "destination show gmail.com", "suppression list", "suppression explain ada@example.org",
-	"bounce report", "bounce report --batch 1", "bounce report --batch 99", "bounce key list", "node list", "health", "spf check town.example",
+	"bounce report", "bounce report --batch 1", "bounce report --batch 99", "bounce key list", "node list", "health",
+	"spf check town.example",
 	"event list", "event show", "webhook list", "webhook show 1", "retention list", "token list",
 }
 
@@ -67,7 +71,8 @@ func TestBlindLogins(t *testing.T) {
 	for _, noun := range enotify.Root().Commands() {
 		for _, verb := range leaves(noun) {
 			path := strings.TrimPrefix(verb.CommandPath(), "enotify ")
-			if slices.Contains(asks, verb.Name()) && !slices.ContainsFunc(reads, func(line string) bool { return strings.HasPrefix(line, path) }) {
+			if slices.Contains(asks, verb.Name()) &&
+				!slices.ContainsFunc(reads, func(line string) bool { return strings.HasPrefix(line, path) }) {
 				t.Errorf("%s asks the database, and is not among the verbs of this test", path)
 			}
 		}

@@ -16,13 +16,14 @@ func TestBlockedSiteHoldsUpNobody(t *testing.T) {
 	var listed atomic.Bool
 	var refused atomic.Int32
 	listed.Store(true)
-	blocked := &receiver{site: "blocked.test", domains: 20, n: 2000, config: smtptest.Config{Reply: func(c smtptest.Command) string {
-		if c.Verb == "MAIL" && listed.Load() {
-			refused.Add(1)
-			return "554 5.7.1 Service unavailable; client host [192.0.2.10] blocked using zen.spamhaus.org"
-		}
-		return ""
-	}}}
+	blocked := &receiver{site: "blocked.test", domains: 20, n: 2000,
+		config: smtptest.Config{Reply: func(c smtptest.Command) string {
+			if c.Verb == "MAIL" && listed.Load() {
+				refused.Add(1)
+				return "554 5.7.1 Service unavailable; client host [192.0.2.10] blocked using zen.spamhaus.org"
+			}
+			return ""
+		}}}
 	open := &receiver{site: "open.test", domains: 20, n: 300}
 	s := newCrowd(t, blocked, open)
 	s.Exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
@@ -34,7 +35,8 @@ func TestBlockedSiteHoldsUpNobody(t *testing.T) {
 		s.Until(`SELECT state = 'retrying' FROM enotify.batch WHERE id = $1`, batch)
 	}
 	s.Run("batch", "audit")
-	for batch, want := range map[int64]string{first: "deferred 2000, delivered 300", second: "deferred 100, delivered 100"} {
+	for batch, want := range map[int64]string{first: "deferred 2000, delivered 300",
+		second: "deferred 100, delivered 100"} {
 		if got := s.States(batch); got != want {
 			t.Errorf("batch %d: got %s, want %s", batch, got, want)
 		}

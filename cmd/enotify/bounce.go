@@ -28,7 +28,8 @@ func (a *app) bounceCmd() *cobra.Command {
 
 // bounceRulesFlag is the flag of every verb that classifies replies.
 func bounceRulesFlag(f *pflag.FlagSet, file *string) {
-	f.StringVar(file, "bounce-rules", "", "`FILE` with rules of your own for replies, asked before the built-in ones; see enotify bounce rules")
+	f.StringVar(file, "bounce-rules", "",
+		"`FILE` with rules of your own for replies, asked before the built-in ones; see enotify bounce rules")
 }
 
 // loadBounceRules reads the file of --bounce-rules.
@@ -66,7 +67,8 @@ A node knows the recipient and the sender of each message: give --recipient and
 	f := cmd.Flags()
 	f.BoolVar(&c.explain, "explain", false, "show the words that decided, and the source of the rule")
 	f.StringVar(&c.about.Recipient, "recipient", "", "`ADDRESS` that the message was for")
-	f.StringSliceVar(&c.about.Ours, "ours", nil, "`NAMES` of ours and the client's: envelope sender, From address, domain, separated by commas")
+	f.StringSliceVar(&c.about.Ours, "ours", nil,
+		"`NAMES` of ours and the client's: envelope sender, From address, domain, separated by commas")
 	f.StringVar(&c.about.Site, "site", "", "`NAME` of the mail host or provider that replied")
 	bounceRulesFlag(f, &file)
 	return cmd
@@ -74,7 +76,8 @@ A node knows the recipient and the sender of each message: give --recipient and
 
 func (a *app) bounceRulesCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "rules [FILE]", Short: "Print the rules for replies, or check a file of your own", Args: cobra.MaximumNArgs(1),
+		Use: "rules [FILE]", Short: "Print the rules for replies, or check a file of your own",
+		Args: cobra.MaximumNArgs(1),
 		Long: `Prints the built-in rules by which replies are classified, in the order in which
 they are asked; the head of the text explains how they are written.
 
@@ -93,7 +96,8 @@ mean something else. Then: enotify run --bounce-rules FILE`,
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(a.stdout, "%s: %s, and their examples hold\n", args[0], figures.Some(rules.Own(), "rule"))
+			_, err = fmt.Fprintf(a.stdout, "%s: %s, and their examples hold\n", args[0],
+				figures.Some(rules.Own(), "rule"))
 			return err
 		},
 	}
@@ -160,7 +164,8 @@ func explained(x bounce.Explanation) string {
 	line("codes", x.When)
 	line("source", x.Source)
 	if x.Doubt != "" {
-		line("not", strings.TrimSpace(fmt.Sprintf("no_such_user by %s: %s %s", x.Spared, x.Doubt, quotedWords(x.Doubts))))
+		line("not", strings.TrimSpace(fmt.Sprintf("no_such_user by %s: %s %s", x.Spared, x.Doubt,
+			quotedWords(x.Doubts))))
 	}
 	return b.String()
 }
@@ -218,7 +223,8 @@ it is one page that opens from disk.`,
 			}
 			return a.withReader(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 				r := bouncereport.New(insight.Scope{Client: client, Batch: batch, Since: time.Now().Add(-window)})
-				if err := insight.Of(db).Refusals(ctx, insight.Scope{Client: client, Batch: batch, Since: r.Since}, r.Add); err != nil {
+				if err := insight.Of(db).Refusals(ctx, insight.Scope{Client: client, Batch: batch, Since: r.Since},
+					r.Add); err != nil {
 					return err
 				}
 				if batch != 0 {
@@ -259,6 +265,7 @@ it is one page that opens from disk.`,
 // hintPruned says why a report of a pruned batch has no replies.
 func (a *app) hintPruned(s queue.Status) {
 	if s.PrunedAt != nil {
-		a.hint("batch %d was pruned at %s, and its replies with it; enotify batch show %d has its counts", s.ID, figures.Clock(*s.PrunedAt), s.ID)
+		a.hint("batch %d was pruned at %s, and its replies with it; enotify batch show %d has its counts", s.ID,
+			figures.Clock(*s.PrunedAt), s.ID)
 	}
 }

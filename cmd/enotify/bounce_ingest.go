@@ -24,7 +24,8 @@ func (a *app) bounceIngestCmd() *cobra.Command {
 	var dry, strict bool
 	var file string
 	cmd := &cobra.Command{
-		Use: "ingest FILE|DIR|-", Short: "Record bounces and complaints from a mail, an mbox or a Maildir", Args: one("a file, a folder, or - for standard input"),
+		Use: "ingest FILE|DIR|-", Short: "Record bounces and complaints from a mail, an mbox or a Maildir",
+		Args: one("a file, a folder, or - for standard input"),
 		Long: `Reads returned mail, from a file with one mail or an mbox, from a Maildir or a
 folder, and records it as run --bounce-listen does: a late bounce changes the
 outcome of its recipient, a complaint suppresses the address for the client. The
@@ -62,7 +63,8 @@ alone matches nobody, since anyone can write one.`,
 			if err != nil {
 				return err
 			}
-			return a.ingest(ctx, &ingest{desk: &returns.Desk{Queue: db, Open: keys.Open, Reader: reader}}, mails, strict)
+			return a.ingest(ctx, &ingest{desk: &returns.Desk{Queue: db, Open: keys.Open, Reader: reader}}, mails,
+				strict)
 		})
 	}
 	return cmd
@@ -82,7 +84,8 @@ func (a *app) ingest(ctx context.Context, in *ingest, mails iter.Seq[returns.Mai
 		return err
 	}
 	if strict && in.sum.Unmatched > 0 {
-		return exit.With(exit.Warned, fmt.Errorf("%s matched no recipient of ours", figures.Some(in.sum.Unmatched, "report")))
+		return exit.With(exit.Warned, fmt.Errorf("%s matched no recipient of ours",
+			figures.Some(in.sum.Unmatched, "report")))
 	}
 	return nil
 }
@@ -161,18 +164,22 @@ func (in *ingest) take(ctx context.Context, m returns.Mail) error {
 		case errors.Is(err, queue.ErrNotFound): // the recipient is not there any more
 			t.About = returns.About{}
 		case err != nil:
-			return fmt.Errorf("%s: %w; %s read before it, which stays recorded", m.Name, err, figures.Some(in.sum.Read, "mail"))
+			return fmt.Errorf("%s: %w; %s read before it, which stays recorded", m.Name, err,
+				figures.Some(in.sum.Read, "mail"))
 		}
 	}
 	done := ingested{
-		Mail: m.Name, Kind: string(t.Said.Kind), Recipients: []ingestedFor{}, Matched: t.About.How, Batch: t.About.Subject.Batch, Seq: t.About.Subject.Seq,
+		Mail: m.Name, Kind: string(t.Said.Kind), Recipients: []ingestedFor{}, Matched: t.About.How,
+		Batch: t.About.Subject.Batch, Seq: t.About.Subject.Seq,
 		Known: t.Recorded.Known, Was: string(t.Recorded.Was),
 	}
 	if unsubscribed {
 		done.Kind = unsubscribeKind
 	}
 	for _, r := range t.Said.Recipients {
-		done.Recipients = append(done.Recipients, ingestedFor{r.Address, r.Was, r.Action, string(r.Verdict.Class), r.Reply.Code, r.Reply.Enhanced, r.Reply.Text, r.Verdict.Rule})
+		done.Recipients = append(done.Recipients,
+			ingestedFor{r.Address, r.Was, r.Action, string(r.Verdict.Class), r.Reply.Code, r.Reply.Enhanced,
+				r.Reply.Text, r.Verdict.Rule})
 	}
 	in.count(done)
 	in.mails = append(in.mails, done)
@@ -183,11 +190,14 @@ func (in *ingest) count(done ingested) {
 	s := &in.sum
 	s.Read++
 	counters := map[string]*int{
-		string(mail.Bounce): &s.Bounces, string(mail.Expired): &s.Expired, string(mail.Delay): &s.Delays, string(mail.Complaint): &s.Complaints,
-		string(mail.AutoReply): &s.AutoReplies, string(mail.Challenge): &s.Challenges, string(mail.Other): &s.Other, unsubscribeKind: &s.Unsubscribes,
+		string(mail.Bounce): &s.Bounces, string(mail.Expired): &s.Expired, string(mail.Delay): &s.Delays,
+		string(mail.Complaint): &s.Complaints,
+		string(mail.AutoReply): &s.AutoReplies, string(mail.Challenge): &s.Challenges, string(mail.Other): &s.Other,
+		unsubscribeKind: &s.Unsubscribes,
 	}
 	*counters[done.Kind]++
-	speaks := done.Kind == string(mail.Bounce) || done.Kind == string(mail.Expired) || done.Kind == string(mail.Complaint)
+	speaks := done.Kind == string(mail.Bounce) || done.Kind == string(mail.Expired) ||
+		done.Kind == string(mail.Complaint)
 	switch {
 	case done.Matched != "":
 		s.Matched++
@@ -212,16 +222,20 @@ func (in *ingest) lay(p *term.Page) {
 				rows = append(rows, []string{m.Mail, m.Kind, "-", "-", "-"})
 			}
 			for _, r := range m.Recipients {
-				rows = append(rows, []string{m.Mail, m.Kind, r.Address, cmp.Or(r.Class, "-"), term.Clip(strings.TrimSpace(fmt.Sprintf("%d %s %s", r.Code, r.Enhanced, r.Reply)), 80)})
+				rows = append(rows, []string{m.Mail, m.Kind, r.Address, cmp.Or(r.Class, "-"),
+					term.Clip(strings.TrimSpace(fmt.Sprintf("%d %s %s", r.Code, r.Enhanced, r.Reply)), 80)})
 			}
 		}
 		p.Table([]string{"MAIL", "KIND", "RECIPIENT", "CLASS", "REPLY"}, rows...)
 		return
 	}
 	s := in.sum
-	p.Table(nil, []string{"read", figures.Count(s.Read)}, []string{"bounces", figures.Count(s.Bounces)}, []string{"expired", figures.Count(s.Expired)}, []string{"delays", figures.Count(s.Delays)},
-		[]string{"complaints", figures.Count(s.Complaints)}, []string{"unsubscribed", figures.Count(s.Unsubscribes)}, []string{"auto-replies", figures.Count(s.AutoReplies)},
+	p.Table(nil, []string{"read", figures.Count(s.Read)}, []string{"bounces", figures.Count(s.Bounces)},
+		[]string{"expired", figures.Count(s.Expired)}, []string{"delays", figures.Count(s.Delays)},
+		[]string{"complaints", figures.Count(s.Complaints)}, []string{"unsubscribed", figures.Count(s.Unsubscribes)},
+		[]string{"auto-replies", figures.Count(s.AutoReplies)},
 		[]string{"challenges", figures.Count(s.Challenges)}, []string{"other mail", figures.Count(s.Other)})
 	p.Line("")
-	p.Table(nil, []string{"matched", figures.Count(s.Matched)}, []string{"already known", figures.Count(s.Known)}, []string{"outcomes changed", figures.Count(s.Changed)}, []string{"unmatched", figures.Count(s.Unmatched)})
+	p.Table(nil, []string{"matched", figures.Count(s.Matched)}, []string{"already known", figures.Count(s.Known)},
+		[]string{"outcomes changed", figures.Count(s.Changed)}, []string{"unmatched", figures.Count(s.Unmatched)})
 }

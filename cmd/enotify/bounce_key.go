@@ -12,7 +12,8 @@ import (
 )
 
 func (a *app) bounceKeyCmd() *cobra.Command {
-	return noun("key", "Keys that sign return paths and unsubscribe addresses", a.bounceKeyListCmd(), a.bounceKeyRotateCmd(), a.bounceKeyRetireCmd())
+	return noun("key", "Keys that sign return paths and unsubscribe addresses", a.bounceKeyListCmd(),
+		a.bounceKeyRotateCmd(), a.bounceKeyRetireCmd())
 }
 
 func (a *app) bounceKeyListCmd() *cobra.Command {

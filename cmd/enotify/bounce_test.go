@@ -20,7 +20,8 @@ func TestClassifyReplies(t *testing.T) {
 	}{
 		{"nothing", "", "", false},
 		{"text", "550 5.1.1 No such user\n", "no_such_user\tsuppress\tgone-plain\n", false},
-		{"json", "550 5.1.1 No such user\n", `{"class":"no_such_user","action":"suppress","rule":"gone-plain"}` + "\n", true},
+		{"json", "550 5.1.1 No such user\n", `{"class":"no_such_user","action":"suppress","rule":"gone-plain"}` + "\n",
+			true},
 		{"no newline at the end", "550 5.1.1 No such user", "no_such_user\tsuppress\tgone-plain\n", false},
 		{"CRLF", "452 4.2.2 Mailbox full\r\n", "mailbox_full\tscore_full\tfull\n", false},
 		{"an answer for every line, in order", "\n550 5.1.1 No such user\n\n452 4.2.2 Mailbox full\n",
@@ -28,7 +29,8 @@ func TestClassifyReplies(t *testing.T) {
 		{"1 MB in a line", "550 5.1.1 No such user " + long + "\n452 4.2.2 Mailbox full " + long,
 			"no_such_user\tsuppress\tgone-plain\nmailbox_full\tscore_full\tfull\n", false},
 		{"a line that fills the buffer", strings.Repeat("x", maxReplyBytes), "other\tretry\tunmatched\n", false},
-		{"a line that fills the buffer with its newline", strings.Repeat("x", maxReplyBytes) + "\n", "other\tretry\tunmatched\n", false},
+		{"a line that fills the buffer with its newline", strings.Repeat("x", maxReplyBytes) + "\n",
+			"other\tretry\tunmatched\n", false},
 	} {
 		var got bytes.Buffer
 		if err := (&classifier{json: tt.json}).run(strings.NewReader(tt.in), &got); err != nil {
@@ -69,9 +71,12 @@ func TestClassifyExplains(t *testing.T) {
 		in, want string
 		about    bounce.About
 	}{
-		{"550 5.1.1 Sorry, no such user\n", "no_such_user\tsuppress\tgone-plain\n  words    \"no such user\"\n  source   replies of many receivers; Postfix access(5), 2026-11\n", bounce.About{}},
-		{"550 No such user, try again later\n", "other\treview\t5xx\n  codes    5xx\n  source   RFC 5321 §4.2.1, 2026-11\n  not      no_such_user by gone-plain: for-now \"try again later\"\n", bounce.About{}},
-		{"550 <bob@b.example>: No such user\n", "other\treview\t5xx\n  codes    5xx\n  source   RFC 5321 §4.2.1, 2026-11\n  not      no_such_user by gone-plain: names-another\n", bounce.About{Recipient: "ada@a.example"}},
+		{"550 5.1.1 Sorry, no such user\n",
+			"no_such_user\tsuppress\tgone-plain\n  words    \"no such user\"\n  source   replies of many receivers; Postfix access(5), 2026-11\n", bounce.About{}},
+		{"550 No such user, try again later\n",
+			"other\treview\t5xx\n  codes    5xx\n  source   RFC 5321 §4.2.1, 2026-11\n  not      no_such_user by gone-plain: for-now \"try again later\"\n", bounce.About{}},
+		{"550 <bob@b.example>: No such user\n",
+			"other\treview\t5xx\n  codes    5xx\n  source   RFC 5321 §4.2.1, 2026-11\n  not      no_such_user by gone-plain: names-another\n", bounce.About{Recipient: "ada@a.example"}},
 	} {
 		var got bytes.Buffer
 		if err := (&classifier{explain: true, about: tt.about}).run(strings.NewReader(tt.in), &got); err != nil {

@@ -115,14 +115,16 @@ func newChaos(t *testing.T) *chaos {
 		t.Fatal(err)
 	}
 	c.site = &site{sitetest.On(t, c.direct.Load().String(), c.auditor.receiver())}
-	c.Exec(`UPDATE enotify.destination SET rate_messages = $1, burst = $2, connections = $3`, chaosRate, chaosBurst, chaosConnections)
+	c.Exec(`UPDATE enotify.destination SET rate_messages = $1, burst = $2, connections = $3`, chaosRate, chaosBurst,
+		chaosConnections)
 	host := t.TempDir() // of the first two nodes; the third is elsewhere
 	for i := range c.nodes {
 		if i == 2 {
 			host = t.TempDir()
 		}
 		name := fmt.Sprintf("n%d", i+1)
-		c.nodes[i] = &chaosNode{chaos: c, name: name, state: host, log: filepath.Join(t.ArtifactDir(), name+".log"), link: newLink(t, c.URL, func() string { return c.direct.Load().Host })}
+		c.nodes[i] = &chaosNode{chaos: c, name: name, state: host, log: filepath.Join(t.ArtifactDir(), name+".log"),
+			link: newLink(t, c.URL, func() string { return c.direct.Load().Host })}
 	}
 	return c
 }
@@ -183,7 +185,8 @@ func (w *witness) ask(ctx context.Context, sql string, into any, args ...any) bo
 		}
 	}
 	err = w.conn.QueryRow(ctx, sql, args...).Scan(into)
-	if no := (*pgconn.PgError)(nil); errors.As(err, &no) && no.Code[:2] != "57" && ctx.Err() == nil { // operator intervention
+	// operator intervention
+	if no := (*pgconn.PgError)(nil); errors.As(err, &no) && no.Code[:2] != "57" && ctx.Err() == nil {
 		w.Errorf("%s: %v", sql, err)
 	}
 	return err == nil
@@ -206,7 +209,8 @@ func (c *chaos) feed(ctx context.Context, r *rand.Rand) {
 		if n%4 > 0 { // small ones take their turns together
 			size = 1 + r.IntN(3)
 		}
-		for ctx.Err() == nil && !w.ask(ctx, `SELECT enotify.enqueue('k' || $1::int, 'info@town.example', 'Lunch menu', 'Soup.',
+		for ctx.Err() == nil && !w.ask(ctx,
+			`SELECT enotify.enqueue('k' || $1::int, 'info@town.example', 'Lunch menu', 'Soup.',
 			ARRAY(SELECT format('b%s-u%s@d%s.test', $1::int, i, i % $3::int) FROM generate_series(1, $2::int) i), priority => $4::int)`, &batch, n, size, chaosDomains, priority) {
 			pause(ctx, 50*time.Millisecond)
 		}
@@ -331,7 +335,8 @@ func (c *chaos) judge() {
 		sum++
 		copies := c.auditor.copies[address]
 		got += copies
-		if copies > 1 || state == "delivered" && copies != 1 || state == "bounced" && (copies != 0 || !noSuchUser(address)) {
+		if copies > 1 || state == "delivered" && copies != 1 || state == "bounced" &&
+			(copies != 0 || !noSuchUser(address)) {
 			c.Errorf("%s: %s, and got %d copies", address, state, copies)
 		}
 		return nil
@@ -349,10 +354,12 @@ func (c *chaos) judge() {
 		c.Errorf("transactions begun in one second at %s: got %d, want at most %d", domain, most, limit)
 	}
 	if limit := int(c.exposed.Load()); states["unknown"] > limit {
-		c.Errorf("in doubt: got %d, want at most the %d connections that were open at the kills", states["unknown"], limit)
+		c.Errorf("in doubt: got %d, want at most the %d connections that were open at the kills", states["unknown"],
+			limit)
 	}
 	c.Logf("%d kills, %d stops, %d cuts, %d restarts of PostgreSQL in %v; %d recipients, %d copies, %v; at most %d a second to a domain (%d/s, burst %d); %d connections open at the kills; %d polls",
-		c.kills.Load(), c.stops.Load(), c.cuts.Load(), c.restarts.Load(), *chaosFor, sum, got, states, most, chaosRate, chaosBurst, c.exposed.Load(), c.polls)
+		c.kills.Load(), c.stops.Load(), c.cuts.Load(), c.restarts.Load(), *chaosFor, sum, got, states, most, chaosRate,
+		chaosBurst, c.exposed.Load(), c.polls)
 }
 
 // A chaosNode is a process that is killed, stopped and cut off.
@@ -413,13 +420,15 @@ func (n *chaosNode) startOnce() (began bool) {
 	for waited := time.Now(); ; {
 		said, _ := os.ReadFile(n.log)
 		text := string(said[before.Size():])
-		if strings.Contains(text, "msg=leased") || strings.Contains(text, "replayed the journal") || time.Since(waited) > 5*time.Second && strings.Contains(text, "msg=started") {
+		if strings.Contains(text, "msg=leased") || strings.Contains(text, "replayed the journal") ||
+			time.Since(waited) > 5*time.Second && strings.Contains(text, "msg=started") {
 			n.ends.Store(false)
 			return true
 		}
 		select {
 		case <-gone:
-			if said := strings.TrimSpace(n.logEnd()); !strings.HasPrefix(said[strings.LastIndex(said, "\n")+1:], "enotify: ") {
+			if said := strings.TrimSpace(n.logEnd()); !strings.HasPrefix(said[strings.LastIndex(said, "\n")+1:],
+				"enotify: ") {
 				n.Errorf("node %s ended at its start:\n%s", n.name, said)
 			}
 			return false

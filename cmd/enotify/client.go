@@ -18,7 +18,8 @@ import (
 
 func (a *app) clientCmd() *cobra.Command {
 	return noun("client", "Domains that we send for", a.clientAddCmd(), a.clientListCmd(), a.clientShowCmd(),
-		a.clientSetCmd(), a.clientKeyCmd(), a.clientZoneCmd(), a.clientCheckCmd(), a.clientTemplateCmd(), a.clientRemoveCmd())
+		a.clientSetCmd(), a.clientKeyCmd(), a.clientZoneCmd(), a.clientCheckCmd(), a.clientTemplateCmd(),
+		a.clientRemoveCmd())
 }
 
 func (a *app) clientAddCmd() *cobra.Command {
@@ -44,11 +45,13 @@ becomes a member of enotify_app.`,
 				return err
 			}
 			for _, login := range logins {
-				if err := a.say("login %s may send for %s, and for no other client", login, domainsOf(clients, login)); err != nil {
+				if err := a.say("login %s may send for %s, and for no other client", login,
+					domainsOf(clients, login)); err != nil {
 					return err
 				}
 			}
-			if c := clients[slices.IndexFunc(clients, func(c queue.Client) bool { return c.Domain == domain })]; len(c.Logins) > len(logins) {
+			if c := clients[slices.IndexFunc(clients,
+				func(c queue.Client) bool { return c.Domain == domain })]; len(c.Logins) > len(logins) {
 				return a.say("client %s is tied to %s", domain, loginsWord(c.Logins))
 			}
 			return nil
@@ -86,7 +89,8 @@ func (a *app) clientListCmd() *cobra.Command {
 				}
 				var rows [][]string
 				for _, c := range clients {
-					rows = append(rows, []string{c.Domain, spfWord(c.SPF), figures.Count(batchTotal(c)), figures.Count(c.Unfinished), loginsWord(c.Logins)})
+					rows = append(rows, []string{c.Domain, spfWord(c.SPF), figures.Count(batchTotal(c)),
+						figures.Count(c.Unfinished), loginsWord(c.Logins)})
 				}
 				p.Table([]string{"CLIENT", "SPF", "BATCHES", "UNFINISHED", "LOGINS"}, rows...)
 			})
@@ -148,7 +152,8 @@ func layClient(p *term.Page, c queue.Client) {
 	}
 	rows = append(rows, []string{"DKIM", signedWith(c.Selectors)})
 	if c.FromSPF == queue.FromSPFWarns {
-		rows = append(rows, []string{"SPF of From:", "a record that forbids our addresses warns where the envelope sender passes and is aligned"})
+		rows = append(rows, []string{"SPF of From:",
+			"a record that forbids our addresses warns where the envelope sender passes and is aligned"})
 	}
 	if c.Pool != queue.DefaultPool {
 		rows = append(rows, []string{"pool", c.Pool})
@@ -198,7 +203,8 @@ func layVerdicts(p *term.Page, found []queue.StoredVerdict) {
 	var past [][]string
 	for _, v := range found {
 		if v.SupersededAt != nil {
-			past = append(past, []string{figures.Clock(v.Since), figures.Clock(*v.SupersededAt), v.Egress.String(), v.Result, term.Clip(v.Explanation, 90)})
+			past = append(past, []string{figures.Clock(v.Since), figures.Clock(*v.SupersededAt), v.Egress.String(),
+				v.Result, term.Clip(v.Explanation, 90)})
 			continue
 		}
 		layVerdict(p, v)
@@ -221,7 +227,8 @@ func layVerdict(p *term.Page, v queue.StoredVerdict) {
 	if v.Identity == judge.DMARC {
 		what = "DMARC "
 	}
-	p.Line("%s%s for %s from %s: %s, since %s, checked %s ago", what, p.Paint(v.Result, term.StyleOf(v.Result)), v.Domain, v.Egress, effect, figures.Clock(v.Since), figures.Span(p.Now.Sub(v.CheckedAt)))
+	p.Line("%s%s for %s from %s: %s, since %s, checked %s ago", what, p.Paint(v.Result, term.StyleOf(v.Result)),
+		v.Domain, v.Egress, effect, figures.Clock(v.Since), figures.Span(p.Now.Sub(v.CheckedAt)))
 	var rows [][]string
 	if v.Identity != judge.DKIM {
 		rows = append(rows, []string{"  record", cmp.Or(v.Record, "none")})

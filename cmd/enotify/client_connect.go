@@ -15,8 +15,10 @@ import (
 type connectFlags struct{ service, key string }
 
 func (c *connectFlags) add(f *pflag.FlagSet) {
-	f.StringVar(&c.service, "domain-connect", "", "`PROVIDER/SERVICE` of our Domain Connect template, such as host.example/notifications: the page of a client then publishes at one click")
-	f.StringVar(&c.key, "domain-connect-key", "", "PEM `FILE` with the RSA key that signs those links; its public half is at _dck1.PROVIDER")
+	f.StringVar(&c.service, "domain-connect", "",
+		"`PROVIDER/SERVICE` of our Domain Connect template, such as host.example/notifications: the page of a client then publishes at one click")
+	f.StringVar(&c.key, "domain-connect-key", "",
+		"PEM `FILE` with the RSA key that signs those links; its public half is at _dck1.PROVIDER")
 }
 
 // connector is nil where no service is named.
@@ -26,7 +28,8 @@ func (c *connectFlags) connector() (*cure.Connector, error) {
 	}
 	provider, service, ok := strings.Cut(c.service, "/")
 	if !ok || provider == "" || service == "" || strings.Contains(service, "/") {
-		return nil, exit.Usagef("--domain-connect %s: want PROVIDER/SERVICE, such as host.example/notifications", c.service)
+		return nil, exit.Usagef("--domain-connect %s: want PROVIDER/SERVICE, such as host.example/notifications",
+			c.service)
 	}
 	made := &cure.Connector{Provider: provider, Service: service, KeyHost: "_dck1"}
 	if c.key == "" {

@@ -37,9 +37,10 @@ be pasted.`,
 			if err != nil {
 				return err
 			}
-			spf := &spf{app: a, ips: ips, sending: sending, pool: pool, ourEgress: func(ctx context.Context, domain, pool string) ([]netip.Addr, error) {
-				return egressOf(ctx, db, domain, pool)
-			}}
+			spf := &spf{app: a, ips: ips, sending: sending, pool: pool,
+				ourEgress: func(ctx context.Context, domain, pool string) ([]netip.Addr, error) {
+					return egressOf(ctx, db, domain, pool)
+				}}
 			if z.Egress, err = spf.egress(ctx, c.Domain); err != nil {
 				return err
 			}
@@ -58,10 +59,13 @@ be pasted.`,
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&ips, "ip", nil, "`IP` addresses that send, separated by commas; default: the addresses of --egress")
-	f.StringSliceVar(&sending, "egress", nil, "`IP` addresses that receivers see, separated by commas; default: those of the client's pools")
+	f.StringSliceVar(&sending, "egress", nil,
+		"`IP` addresses that receivers see, separated by commas; default: those of the client's pools")
 	poolFlag(f, &pool)
-	f.StringVar(&z.Include, "include", "", "include `DOMAIN`, whose SPF record lists our addresses, instead of the addresses")
-	f.StringSliceVar(&z.BounceHosts, "bounce-host", nil, "`NAME` of a host that listens for bounces; default: the EHLO names of the live nodes")
+	f.StringVar(&z.Include, "include", "",
+		"include `DOMAIN`, whose SPF record lists our addresses, instead of the addresses")
+	f.StringSliceVar(&z.BounceHosts, "bounce-host", nil,
+		"`NAME` of a host that listens for bounces; default: the EHLO names of the live nodes")
 	dkimDirFlag(f, &z.Keys)
 	return cmd
 }
@@ -78,10 +82,13 @@ is never overwritten: to change keys, take another selector. Copy it to every no
   enotify client key town.example --selector s2026ed --type ed25519 --dkim-dir /etc/enotify/dkim`,
 	}
 	f := cmd.Flags()
-	f.StringVar(&selector, "selector", "", "`NAME` of the key, a new one for each key; its record is NAME._domainkey.DOMAIN")
-	f.StringVar(&kind, "type", dkim.RSA, "rsa (2048 bits, which every receiver can check) or ed25519 (to use beside an RSA key)")
+	f.StringVar(&selector, "selector", "",
+		"`NAME` of the key, a new one for each key; its record is NAME._domainkey.DOMAIN")
+	f.StringVar(&kind, "type", dkim.RSA,
+		"rsa (2048 bits, which every receiver can check) or ed25519 (to use beside an RSA key)")
 	dkimDirFlag(f, &dir)
-	_ = cmd.RegisterFlagCompletionFunc("type", cobra.FixedCompletions([]string{dkim.RSA, dkim.Ed25519}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("type",
+		cobra.FixedCompletions([]string{dkim.RSA, dkim.Ed25519}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {
 		case dir.Path == "":
@@ -97,7 +104,8 @@ is never overwritten: to change keys, take another selector. Copy it to every no
 		}
 		a.hint("private key: %s", dir.File(key.Domain, selector))
 		a.hint("publish the record below, then: enotify client set %s --dkim-selector %s", key.Domain, selector)
-		line := zone.Line{Name: key.Name(), Type: "TXT", Value: key.Record(), Why: "receivers find the key of selector " + selector + " here", Status: zone.Publish}
+		line := zone.Line{Name: key.Name(), Type: "TXT", Value: key.Record(),
+			Why: "receivers find the key of selector " + selector + " here", Status: zone.Publish}
 		return a.print(line, func(p *term.Page) { p.Line("%s", line.Text()) })
 	}
 	return cmd

@@ -27,7 +27,8 @@ func (l *limitFlags) add(f *pflag.FlagSet) {
 	f.IntVar(&l.maxBatchSize, "max-batch-size", 0, "at most `NUMBER` recipients in one batch; 0: no limit")
 	f.StringVar(&l.over, "over", "", "`wait` or refuse: what happens to a batch that is over a limit")
 	f.StringVar(&l.zone, "zone", "", "time `ZONE` of its days and months, such as Europe/Berlin")
-	f.StringVar(&l.window, "window", "", "send within these `HOURS` alone, such as 'Mon-Fri 08:00-20:00 Europe/Berlin'; none: at any hour")
+	f.StringVar(&l.window, "window", "",
+		"send within these `HOURS` alone, such as 'Mon-Fri 08:00-20:00 Europe/Berlin'; none: at any hour")
 	f.IntVar(&l.urgent, "urgent", 0, "`PRIORITY` from which on its batches are sent outside of the window too")
 }
 
@@ -39,7 +40,8 @@ func (l *limitFlags) change(f *pflag.FlagSet) (*queue.LimitsChange, error) {
 		value *int
 		to    **int
 	}{
-		{"per-day", &l.perDay, &c.PerDay}, {"per-month", &l.perMonth, &c.PerMonth}, {"max-batches", &l.maxBatches, &c.MaxBatches},
+		{"per-day", &l.perDay, &c.PerDay}, {"per-month", &l.perMonth, &c.PerMonth},
+		{"max-batches", &l.maxBatches, &c.MaxBatches},
 		{"max-batch-size", &l.maxBatchSize, &c.MaxBatchSize}, {"urgent", &l.urgent, &c.Urgent},
 	} {
 		if !f.Changed(n.flag) {
@@ -91,7 +93,8 @@ func limitRows(p *term.Page, c queue.Client) (rows [][]string) {
 		rows = append(rows, []string{"batches at once", figures.Count(l.MaxBatches)})
 	}
 	if l.MaxBatchSize > 0 {
-		rows = append(rows, []string{"recipients of a batch", figures.Count(l.MaxBatchSize) + "; a larger one is refused"})
+		rows = append(rows, []string{"recipients of a batch", figures.Count(l.MaxBatchSize) +
+			"; a larger one is refused"})
 	}
 	if l.PerDay+l.PerMonth+l.MaxBatches > 0 {
 		what := "waits"

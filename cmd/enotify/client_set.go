@@ -21,7 +21,8 @@ func (a *app) clientSetCmd() *cobra.Command {
 	var maxPriority int
 	var limits limitFlags
 	cmd := &cobra.Command{
-		Use: "set DOMAIN", Short: "Set the return path, DKIM keys, bounce handling, limits and hours of a client", Args: one("a domain"),
+		Use: "set DOMAIN", Short: "Set the return path, DKIM keys, bounce handling, limits and hours of a client",
+		Args: one("a domain"),
 		Long: `Changes how mail for a client is sent, for batches that take the turn from now on.
 
 With --dkim-selector, messages carry one signature for each selector: an RSA key
@@ -50,16 +51,22 @@ record needs to authorise no others; see enotify help addresses.`,
   enotify client set town.example --bounce-domain bounce.town.example`,
 	}
 	f := cmd.Flags()
-	f.StringVar(&returnPath, "return-path", "", "envelope sender `ADDRESS` of its mail, or none for the From: address of each batch")
-	f.StringSliceVar(&selectors, "dkim-selector", nil, "`SELECTOR` of a key that signs its mail; may be repeated; or none, to sign no mail")
-	f.StringVar(&bounceDomain, "bounce-domain", "", "domain `NAME` of its signed return paths, such as bounce.town.example")
+	f.StringVar(&returnPath, "return-path", "",
+		"envelope sender `ADDRESS` of its mail, or none for the From: address of each batch")
+	f.StringSliceVar(&selectors, "dkim-selector", nil,
+		"`SELECTOR` of a key that signs its mail; may be repeated; or none, to sign no mail")
+	f.StringVar(&bounceDomain, "bounce-domain", "",
+		"domain `NAME` of its signed return paths, such as bounce.town.example")
 	f.StringVar(&bounce, "bounce", "", "`operator` for signed return paths at the operator's domain, or off for none")
-	f.StringVar(&autoSubmitted, "auto-submitted", "", "`VALUE` of the Auto-Submitted field of its mail: auto-generated, which keeps vacation replies away, or none")
+	f.StringVar(&autoSubmitted, "auto-submitted", "",
+		"`VALUE` of the Auto-Submitted field of its mail: auto-generated, which keeps vacation replies away, or none")
 	f.StringVar(&precedence, "precedence", "", "`VALUE` of the Precedence field of its mail: bulk, list, or none")
-	f.IntVar(&maxPriority, "max-priority", 0, "highest priority `NUMBER` that applications may give its batches; operators may give more")
+	f.IntVar(&maxPriority, "max-priority", 0,
+		"highest priority `NUMBER` that applications may give its batches; operators may give more")
 	limits.add(f)
 	f.StringVar(&pool, "pool", "", "`NAME` of the pool of egress addresses that its mail leaves from")
-	f.StringVar(&fromSPF, "from-spf", "", "`block` or warn: what it means that the SPF record of the From: domain forbids our addresses, where the envelope sender passes and is aligned")
+	f.StringVar(&fromSPF, "from-spf", "",
+		"`block` or warn: what it means that the SPF record of the From: domain forbids our addresses, where the envelope sender passes and is aligned")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var change queue.ClientChange
 		if f.Changed("from-spf") {

@@ -27,10 +27,12 @@ func TestClientZone(t *testing.T) {
 	for _, domain := range []string{"new.example", "all.example", "other.example", "news.org.example"} {
 		s.Run("client", "add", domain)
 	}
-	for domain, selectors := range map[string][]string{"all.example": {"s1", "s2"}, "other.example": {"s1", "gone"}, "news.org.example": {"s1"}} {
+	for domain, selectors := range map[string][]string{"all.example": {"s1", "s2"}, "other.example": {"s1", "gone"},
+		"news.org.example": {"s1"}} {
 		for i, selector := range selectors {
 			if selector != "gone" {
-				line := s.Run("client", "key", domain, "--selector", selector, "--type", []string{"rsa", "ed25519"}[i], "--dkim-dir", keys)
+				line := s.Run("client", "key", domain, "--selector", selector, "--type", []string{"rsa", "ed25519"}[i],
+					"--dkim-dir", keys)
 				if domain == "all.example" {
 					s.DNS.Put(line)
 				}
@@ -59,9 +61,12 @@ _dmarc.org.example.       TXT "v=DMARC1; p=quarantine"
 	}
 	// and client check says the same of the lines that both look at
 	s.Run("client", "set", "other.example", "--dkim-selector", "s1")
-	for domain, want := range map[string][]string{"new.example": {"missing", "_dmarc.new.example"}, "other.example": {"wrong", "s1._domainkey.other.example"}} {
+	for domain, want := range map[string][]string{"new.example": {"missing", "_dmarc.new.example"},
+		"other.example": {"wrong", "s1._domainkey.other.example"}} {
 		zone := s.Run("client", "zone", domain, "--ip", "192.0.2.10", "--dkim-dir", keys)
-		text, exit := s.Enotify("client", "check", domain, "--egress", "192.0.2.10", "--helo", "mail.host.example", "--dkim-dir", keys, "-o", "json").Output() // it blocks: 2
+		// it blocks: 2
+		text, exit := s.Enotify("client", "check", domain, "--egress", "192.0.2.10", "--helo", "mail.host.example",
+			"--dkim-dir", keys, "-o", "json").Output()
 		var r preflight.Report
 		if err := json.Unmarshal(text, &r); err != nil {
 			t.Fatalf("%v, %v: %s", err, exit, text)
@@ -73,9 +78,12 @@ _dmarc.org.example.       TXT "v=DMARC1; p=quarantine"
 	}
 	// signed return paths have an MX and an SPF record of their own
 	s.Run("client", "set", "new.example", "--bounce-domain", "bounce.new.example")
-	golden(t, "zone-bounce.txt", s.Run("client", "zone", "new.example", "--ip", "192.0.2.10", "--bounce-host", "mail.host.example"))
+	golden(t, "zone-bounce.txt", s.Run("client", "zone", "new.example", "--ip", "192.0.2.10", "--bounce-host",
+		"mail.host.example"))
 	s.DNS.Put("bounce.new.example. MX 10 mx.elsewhere.example.")
-	if got := s.Run("client", "zone", "new.example", "--ip", "192.0.2.10", "--bounce-host", "mail.host.example"); !strings.Contains(got, "CHANGE: MX") || !strings.Contains(got, "in place of mx.elsewhere.example") {
+	if got := s.Run("client", "zone", "new.example", "--ip", "192.0.2.10", "--bounce-host",
+		"mail.host.example"); !strings.Contains(got, "CHANGE: MX") ||
+		!strings.Contains(got, "in place of mx.elsewhere.example") {
 		t.Errorf("another MX: got\n%s", got)
 	}
 	s.Run("client", "set", "new.example", "--bounce", "off")
@@ -86,7 +94,8 @@ _dmarc.org.example.       TXT "v=DMARC1; p=quarantine"
 		before = append(before, out)
 		s.DNS.Put(out)
 	}
-	if strings.Contains(before[0], "SPF, already") || !strings.Contains(before[1], "RIGHT: SPF, already") || !strings.Contains(before[1], "KEEP: DMARC") {
+	if strings.Contains(before[0], "SPF, already") || !strings.Contains(before[1], "RIGHT: SPF, already") ||
+		!strings.Contains(before[1], "KEEP: DMARC") {
 		t.Errorf("pasted: got first\n%s\nthen\n%s", before[0], before[1])
 	}
 }
@@ -101,7 +110,8 @@ func TestClientZoneWhole(t *testing.T) {
 	s.Run("client", "key", "new.example", "--selector", "s1", "--dkim-dir", keys)
 	s.Run("client", "set", "new.example", "--dkim-selector", "s1", "--bounce-domain", "bounce.new.example")
 	zone := func() string {
-		return s.Run("client", "zone", "new.example", "--ip", "192.0.2.10", "--bounce-host", "mail.host.example", "--dkim-dir", keys)
+		return s.Run("client", "zone", "new.example", "--ip", "192.0.2.10", "--bounce-host", "mail.host.example",
+			"--dkim-dir", keys)
 	}
 	var got []string
 	out := zone()
@@ -110,7 +120,8 @@ func TestClientZoneWhole(t *testing.T) {
 			got = append(got, strings.Join(f[:3], " "))
 		}
 	}
-	want := []string{"new.example. IN TXT", "bounce.new.example. IN TXT", "bounce.new.example. IN MX", "s1._domainkey.new.example. IN TXT", "_dmarc.new.example. IN TXT"}
+	want := []string{"new.example. IN TXT", "bounce.new.example. IN TXT", "bounce.new.example. IN MX",
+		"s1._domainkey.new.example. IN TXT", "_dmarc.new.example. IN TXT"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
 	}
@@ -155,7 +166,8 @@ func TestRunSigns(t *testing.T) {
 	s.Until(`SELECT state = 'blocked' AND reason LIKE 'DKIM: no DKIM key for town.example, selector s1: there is no file %/town.example/s1.pem; %' FROM enotify.batch WHERE id = $1`, signed)
 	other := ask[int64](s, `SELECT enotify.enqueue('other', 'info@city.example', 'Hello', 'x', ARRAY['a@d0.test'])`)
 	s.Until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, other)
-	if out := s.Run("client", "show", "town.example"); !strings.Contains(out, "fail for s1._domainkey.town.example from 192.0.2.10: blocks the client's batches") {
+	if out := s.Run("client", "show", "town.example"); !strings.Contains(out,
+		"fail for s1._domainkey.town.example from 192.0.2.10: blocks the client's batches") {
 		t.Errorf("client show: got\n%s", out)
 	}
 	if out := s.Run("client", "list"); !regexp.MustCompile(`(?m)^town.example +pass `).MatchString(out) {

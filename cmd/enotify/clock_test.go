@@ -88,12 +88,14 @@ func buildAhead(t *testing.T) string {
 		t.Fatalf("time.Now of %s is not as this test knows it", runtime.Version())
 	}
 	dir := t.TempDir()
-	patched, overlay, program := filepath.Join(dir, "time.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "enotify")
+	patched, overlay, program := filepath.Join(dir, "time.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir,
+		"enotify")
 	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{source: patched}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path, text := range map[string][]byte{patched: []byte(strings.Replace(string(text), read, read+"\tsec += 24 * 60 * 60\n", 1)), overlay: replace} {
+	for path, text := range map[string][]byte{patched: []byte(strings.Replace(string(text), read, read+
+		"\tsec += 24 * 60 * 60\n", 1)), overlay: replace} {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,8 @@ func (a *app) consoleCmd() *cobra.Command {
 	var allowMX []string
 	var connect connectFlags
 	cmd := &cobra.Command{
-		Use: "console", Short: "Serve a web page to look at batches, sites and clients, and to steer them", Args: cobra.NoArgs,
+		Use: "console", Short: "Serve a web page to look at batches, sites and clients, and to steer them",
+		Args: cobra.NoArgs,
 		Long: `Serves the console at a loopback address until a signal. enotify run --console
 serves the same beside a node. It reads through one connection, however many pages
 are open. What changes something asks first, and the log of the batch names who did it.
@@ -45,7 +46,8 @@ are in force at once: a line that is gone lets nobody in any more.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&c.Listen, "listen", "127.0.0.1:9027", "serve at `ADDR`; beyond loopback it takes --console-tokens or --console-client-ca")
+	f.StringVar(&c.Listen, "listen", "127.0.0.1:9027",
+		"serve at `ADDR`; beyond loopback it takes --console-tokens or --console-client-ca")
 	consoleFlags(f, &c)
 	allowMXFlag(f, &allowMX)
 	connect.add(f)
@@ -55,8 +57,10 @@ are in force at once: a line that is gone lets nobody in any more.`,
 
 // consoleFlags say who may come in.
 func consoleFlags(f *pflag.FlagSet, c *console.Config) {
-	f.StringVar(&c.Tokens, "console-tokens", "", "`FILE` of those who may use the console: lines of PERSON TOKEN, and perhaps until when it holds")
+	f.StringVar(&c.Tokens, "console-tokens", "",
+		"`FILE` of those who may use the console: lines of PERSON TOKEN, and perhaps until when it holds")
 	f.StringVar(&c.Cert, "console-cert", "", "PEM `FILE` with the certificate for HTTPS on the console")
 	f.StringVar(&c.Key, "console-key", "", "PEM `FILE` with the key of that certificate")
-	f.StringVar(&c.ClientCA, "console-client-ca", "", "PEM `FILE` of the authority whose client certificates may use the console")
+	f.StringVar(&c.ClientCA, "console-client-ca", "",
+		"PEM `FILE` of the authority whose client certificates may use the console")
 }

@@ -41,13 +41,16 @@ that the demo does not know are served by the receiver that takes everything.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.Out, "out", "", "`DIR` for the received messages; default: a new temporary one")
-	f.StringVar(&c.Own.Recipients, "recipients", "", "CSV `FILE` with recipients: a header line, a column address, other columns are merge data")
+	f.StringVar(&c.Own.Recipients, "recipients", "",
+		"CSV `FILE` with recipients: a header line, a column address, other columns are merge data")
 	f.StringVar(&c.Own.Text, "text", "", "`FILE` with the text body; {{.name}} stands for the column name")
 	f.StringVar(&c.Own.HTML, "html", "", "`FILE` with the HTML body")
 	f.StringVar(&c.Own.Subject, "subject", "A message from the demo", "subject of your own message")
 	f.StringVar(&c.Own.From, "from", demo.From, "From: `ADDRESS` of your own message")
-	f.DurationVar(&c.RetryFirst, "first-retry", 4*time.Second, "wait before the first retry; each further one waits twice as long")
-	f.StringVar(&c.Console, "console", "", "serve the console on the demo at `ADDR`, until Ctrl-C; without ADDR at a free port of 127.0.0.1")
+	f.DurationVar(&c.RetryFirst, "first-retry", 4*time.Second,
+		"wait before the first retry; each further one waits twice as long")
+	f.StringVar(&c.Console, "console", "",
+		"serve the console on the demo at `ADDR`, until Ctrl-C; without ADDR at a free port of 127.0.0.1")
 	f.Lookup("console").NoOptDefVal = "127.0.0.1:0"
 	f.Float64Var(&c.Size, "size", 1, "share of the usual number of recipients")
 	_ = f.MarkHidden("size") // fails only for a flag that does not exist

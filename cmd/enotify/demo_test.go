@@ -22,9 +22,11 @@ func demo(t *testing.T, args ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), exe, append([]string{"demo", "--size", "0.05", "--first-retry", "1s"}, args...)...)
+	cmd := exec.CommandContext(t.Context(), exe,
+		append([]string{"demo", "--size", "0.05", "--first-retry", "1s"}, args...)...)
 	cmd.Args[0] = "enotify" // testscript.Main makes this main()
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + os.TempDir(), "GORACE=atexit_sleep_ms=0"}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + os.TempDir(),
+		"GORACE=atexit_sleep_ms=0"}
 	return cmd
 }
 
@@ -54,7 +56,8 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("demo: %v\n%s", err, output)
 	}
 	holds(t, string(output),
-		"SELECT enotify.create_batch(", "COPY enotify.recipient_in (batch_id, address, data) FROM STDIN;", "SELECT enotify.submit_batch(1, expected => 124);",
+		"SELECT enotify.create_batch(", "COPY enotify.recipient_in (batch_id, address, data) FROM STDIN;",
+		"SELECT enotify.submit_batch(1, expected => 124);",
 		"-- 123 recipients; 1 repeated an address\n",
 		"bakery-offer is blocked before anything of it is sent\n record v=spf1 ip4:198.51.100.7 -all\n",
 		" publish bakery.example. IN TXT \"v=spf1 ip4:192.0.2.10 ip4:198.51.100.7 -all\"\n",
@@ -72,7 +75,8 @@ func TestDemo(t *testing.T) {
 	for _, name := range emlFiles(t, dir) {
 		files[filepath.Dir(name)]++
 	}
-	want := map[string]int{"accepts.example": 88, "limited.example": 11, "busy.example": 14, "gone.example": 5, "greylist.example": 7}
+	want := map[string]int{"accepts.example": 88, "limited.example": 11, "busy.example": 14, "gone.example": 5,
+		"greylist.example": 7}
 	if diff := cmp.Diff(want, files); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
@@ -91,7 +95,8 @@ func TestDemoWithOwnInput(t *testing.T) {
 		}
 	}
 	own := []string{"--text", filepath.Join(dir, "letter.txt"), "--from", "me@own.test", "--out", out}
-	output, err := demo(t, append(own, "--recipients", filepath.Join(dir, "people.csv"), "--subject", "To {{.name}}")...).CombinedOutput()
+	output, err := demo(t, append(own, "--recipients", filepath.Join(dir, "people.csv"), "--subject",
+		"To {{.name}}")...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("demo: %v\n%s", err, output)
 	}
@@ -123,7 +128,8 @@ func TestDemoWithOwnInput(t *testing.T) {
 		{own, 64, "--text and --html go with --recipients FILE.csv\n"},
 		{append(own, "--recipients", filepath.Join(dir, "people.csv")), 64, "the folder is not empty"},
 		{append(own, "--recipients", filepath.Join(dir, "letter.txt")), 1, "no column is called address"},
-		{append(own, "--recipients", filepath.Join(dir, "people.csv"), "--subject", "{{.district}}"), 1, "people.csv has no column of that name"},
+		{append(own, "--recipients", filepath.Join(dir, "people.csv"), "--subject", "{{.district}}"), 1,
+			"people.csv has no column of that name"},
 	} {
 		cmd := demo(t, tt.args...)
 		output, _ := cmd.CombinedOutput() // the exit code says it
@@ -159,7 +165,8 @@ func TestDemoInterrupted(t *testing.T) {
 				return string(text)
 			}
 			cmd := demo(t)
-			cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH")+":"+marked, "TMPDIR="+marked) // PostgreSQL inherits PATH
+			// PostgreSQL inherits PATH
+			cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH")+":"+marked, "TMPDIR="+marked)
 			cmd.Stdout, cmd.Stderr = output, output
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)

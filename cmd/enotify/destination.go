@@ -20,7 +20,8 @@ import (
 )
 
 func (a *app) destinationCmd() *cobra.Command {
-	return noun("destination", "Limits per recipient domain and site", a.destinationListCmd(), a.destinationShowCmd(), a.destinationSetCmd(), a.destinationResetCmd())
+	return noun("destination", "Limits per recipient domain and site", a.destinationListCmd(), a.destinationShowCmd(),
+		a.destinationSetCmd(), a.destinationResetCmd())
 }
 
 func (a *app) destinationListCmd() *cobra.Command {
@@ -64,7 +65,8 @@ mail hosts and why. Give it the --dnssec-resolver and --allow-mx of the nodes.`,
 		if err != nil {
 			return err
 		}
-		mail := &sender.Sender{Resolver: &dns.Resolver{Server: cmp.Or(dnssec, a.resolver), DNSSEC: dnssec != ""}, AllowMX: networks}
+		mail := &sender.Sender{Resolver: &dns.Resolver{Server: cmp.Or(dnssec, a.resolver), DNSSEC: dnssec != ""},
+			AllowMX: networks}
 		mail.STS = destinations.Policies(mail, destinations.ReadOnly{Store: destinations.Store{DB: db}}, nil)
 		if err := r.Explain(ctx, db, mail); err != nil {
 			return err
@@ -97,7 +99,8 @@ sets both.`,
 	f.IntVar(&d.Connections, "connections", 0, "connections open at the same time")
 	f.IntVar(&d.PerConnection, "per-connection", 0, "messages per connection before it is closed")
 	f.StringVar(&d.TLS, "tls", "", "opportunistic: encrypt where it works; required: never unencrypted; verified: required, with a valid certificate")
-	_ = cmd.RegisterFlagCompletionFunc("tls", cobra.FixedCompletions(sender.TLSPolicies(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("tls",
+		cobra.FixedCompletions(sender.TLSPolicies(), cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		set := 0
 		for _, limit := range []struct {
@@ -200,6 +203,7 @@ func (a *app) sayLimits(ctx context.Context, db *queue.DB, name string) error {
 	if d.TLS != "" {
 		encryption = ", TLS " + d.TLS
 	}
-	return a.say("%s: rate %s, burst %s, %s, %s each%s", d.Name, d.Rate, figures.Count(d.Burst), figures.Some(d.Connections, "connection"),
+	return a.say("%s: rate %s, burst %s, %s, %s each%s", d.Name, d.Rate, figures.Count(d.Burst),
+		figures.Some(d.Connections, "connection"),
 		figures.Some(d.PerConnection, "message"), encryption)
 }

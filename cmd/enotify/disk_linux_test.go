@@ -40,7 +40,8 @@ func TestJournalOnAFullDisk(t *testing.T) {
 	node.Env = append(node.Env, "GATE="+gate)
 	node.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}, GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
 	}
 	full := &awaited{text: "the journal cannot be written, so nothing is sent", seen: make(chan struct{})}
 	node.Stderr = full

@@ -19,7 +19,8 @@ func (a *app) doctorCmd() *cobra.Command {
 	var egress []string
 	var strict bool
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Look at everything that a node needs, and say what cures what is wrong", Args: cobra.NoArgs,
+		Use: "doctor", Short: "Look at everything that a node needs, and say what cures what is wrong",
+		Args: cobra.NoArgs,
 		Long: `Looks at the login and its roles, the database server, its durability and the
 schema, at nodes and clients, at the addresses that receivers see, the DNS server,
 the state folder, DKIM keys and certificates. It changes nothing. Each finding
@@ -33,11 +34,13 @@ Exit codes: 0 nothing is wrong; 2 a problem; 3 with --strict, warnings.`,
   enotify doctor --egress 192.0.2.10 --helo mail.host.example --port25-host mx.example.net`,
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&egress, "egress", nil, "`IP` addresses that receivers see, separated by commas; default: those of the live nodes, else this host's public ones")
+	f.StringSliceVar(&egress, "egress", nil,
+		"`IP` addresses that receivers see, separated by commas; default: those of the live nodes, else this host's public ones")
 	f.BoolVar(&c.EgressPrivate, "egress-private", false, "allow --egress addresses that are not public")
 	f.StringVar(&c.HELO, "helo", "", "our `NAME` in EHLO; default: that of the live nodes, else this host's name")
 	f.StringVar(&c.Smarthost, "smarthost", "", "everything is delivered to `HOST:PORT`")
-	f.StringVar(&c.Port25Host, "port25-host", "", "mail `HOST` to dial at port 25, or HOST:PORT; default: none is dialled")
+	f.StringVar(&c.Port25Host, "port25-host", "",
+		"mail `HOST` to dial at port 25, or HOST:PORT; default: none is dialled")
 	f.StringVar(&c.StateDir, "state-dir", "", "`DIR` of the node's journal; default: as for run")
 	f.StringVar(&c.DKIMDir, "dkim-dir", "", "`DIR` with the DKIM keys, as DIR/DOMAIN/SELECTOR.pem")
 	dnssecFlag(f, &c.DNSSECResolver)

@@ -18,7 +18,8 @@ import (
 )
 
 func (a *app) egressCmd() *cobra.Command {
-	return noun("egress", "Addresses that receivers see, their pools, and warm-up", a.egressAddCmd(), a.egressListCmd(), a.egressShowCmd(),
+	return noun("egress", "Addresses that receivers see, their pools, and warm-up", a.egressAddCmd(), a.egressListCmd(),
+		a.egressShowCmd(),
 		a.egressSetCmd(), a.egressWarmCmd(), a.egressDrainCmd(), a.egressPoolCmd(), a.egressRemoveCmd())
 }
 
@@ -179,7 +180,8 @@ func (a *app) egressShowCmd() *cobra.Command {
 func (a *app) egressSetCmd() *cobra.Command {
 	e := &egressFlags{}
 	cmd := &cobra.Command{
-		Use: "set ADDRESS", Short: "Change the pool, rates, weight or name of an address; hold it, or end that", Args: one("an address"),
+		Use: "set ADDRESS", Short: "Change the pool, rates, weight or name of an address; hold it, or end that",
+		Args: one("an address"),
 		Long: `Changes what is given, and nothing else. Running nodes follow within a second.
 With --hold, nothing leaves from the address until --active; the other addresses
 of its pool take over.`,
@@ -224,7 +226,8 @@ of its pool take over.`,
 func (a *app) egressDrainCmd() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use: "drain ADDRESS", Short: "Let nothing more leave from an address, before it is given up", Args: one("an address"),
+		Use: "drain ADDRESS", Short: "Let nothing more leave from an address, before it is given up",
+		Args: one("an address"),
 		Long: `From now on nothing leaves from the address; messages under way are finished. The
 other addresses of its pool take over. Clients need not authorise it any more.
 enotify egress set ADDRESS --active ends it.`,
@@ -235,7 +238,8 @@ enotify egress set ADDRESS --active ends it.`,
 		if err != nil {
 			return err
 		}
-		if err := db.SetEgress(ctx, addr, queue.EgressChange{State: new(queue.EgressDraining), Reason: &reason}); err != nil {
+		if err := db.SetEgress(ctx, addr,
+			queue.EgressChange{State: new(queue.EgressDraining), Reason: &reason}); err != nil {
 			return err
 		}
 		return a.sayEgress(ctx, db, addr)
@@ -284,7 +288,8 @@ func (a *app) egressPoolCmd() *cobra.Command {
   enotify egress pool emergencies --kind urgent`,
 	}
 	cmd.Flags().StringVar(&kind, "kind", "", "shared, private or urgent")
-	_ = cmd.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions([]string{"shared", "private", "urgent"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("kind",
+		cobra.FixedCompletions([]string{"shared", "private", "urgent"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {
 		switch {
 		case kind != "" && len(args) == 0:

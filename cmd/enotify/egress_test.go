@@ -33,12 +33,15 @@ func TestWarmupHoldsOverKills(t *testing.T) {
 	first, doubt := s.SMTP.Delivered(), ask[int](s, `SELECT unknown FROM enotify.batch_status WHERE id = $1`, batch)
 	// What was counted and not begun when the node was killed stays counted.
 	if killed >= 80 || first > 80 || first+doubt < 70 {
-		t.Errorf("first day: got %d messages before the kill and %d in all, %d in doubt; want 80 at most, and few less", killed, first, doubt)
+		t.Errorf("first day: got %d messages before the kill and %d in all, %d in doubt; want 80 at most, and few less",
+			killed, first, doubt)
 	}
-	if got := ask[string](s, `SELECT min(reply) FROM enotify.delivery WHERE batch_id = $1 AND state = 'deferred'`, batch); !strings.Contains(got, "the warm-up of 127.0.0.5 allows 80 messages today") {
+	if got := ask[string](s, `SELECT min(reply) FROM enotify.delivery WHERE batch_id = $1 AND state = 'deferred'`,
+		batch); !strings.Contains(got, "the warm-up of 127.0.0.5 allows 80 messages today") {
 		t.Errorf("why the others wait: got %q", got)
 	}
-	if got := s.Run("egress", "show", "127.0.0.5"); !strings.Contains(got, "day 1 of 2: 80 of 80 messages sent; what is above waits for the next day") {
+	if got := s.Run("egress", "show", "127.0.0.5"); !strings.Contains(got,
+		"day 1 of 2: 80 of 80 messages sent; what is above waits for the next day") {
 		t.Errorf("egress show: got %s", got)
 	}
 

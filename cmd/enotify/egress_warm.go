@@ -45,9 +45,11 @@ from addresses of the pool that are warm. Plans hold over all nodes and restarts
 	f.IntVar(&to, "to", 0, "with --days: messages on the last day")
 	f.StringVar(&site, "site", "*", "the `SITE` or recipient domain that it holds for, such as google; *: all of them together")
 	f.StringVar(&zone, "zone", "UTC", "time `ZONE` of its days, such as Europe/Berlin")
-	f.StringVar(&overflow, "overflow", "wait", "what is above the limit: `wait` for the next day, or leave from warm addresses of the pool")
+	f.StringVar(&overflow, "overflow", "wait",
+		"what is above the limit: `wait` for the next day, or leave from warm addresses of the pool")
 	f.BoolVar(&off, "off", false, "end the plan: there is no limit any more")
-	_ = cmd.RegisterFlagCompletionFunc("overflow", cobra.FixedCompletions([]string{"wait", "pool"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("overflow",
+		cobra.FixedCompletions([]string{"wait", "pool"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		addr, err := addressArg(args[0])
 		if err != nil {
@@ -83,7 +85,8 @@ from addresses of the pool that are warm. Plans hold over all nodes and restarts
 			if err != nil {
 				return err
 			}
-			if err := db.Warm(ctx, addr, queue.Warmup{Site: name, Caps: plan, Zone: zone, Overflow: overflow}); err != nil {
+			if err := db.Warm(ctx, addr,
+				queue.Warmup{Site: name, Caps: plan, Zone: zone, Overflow: overflow}); err != nil {
 				return err
 			}
 			return a.sayEgress(ctx, db, addr)

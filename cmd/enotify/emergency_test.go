@@ -42,7 +42,8 @@ func TestEmergencyOvertakes(t *testing.T) {
 		ARRAY(SELECT format('urgent%s@%s%s.test', i, CASE WHEN i % 2 = 0 THEN 'd' ELSE 'other' END, i) FROM generate_series(1, 100) i), priority => 10)`)
 	submitted := time.Now()
 	begun, ended := (<-first).Sub(submitted), (<-last).Sub(submitted)
-	t.Logf("the first of the notice came %v after submit, the hundredth %v", begun.Round(time.Millisecond), ended.Round(time.Millisecond))
+	t.Logf("the first of the notice came %v after submit, the hundredth %v", begun.Round(time.Millisecond),
+		ended.Round(time.Millisecond))
 	if begun > 10*time.Second { // it is under 2 s where nobody else has the machine
 		t.Errorf("the first of the notice came %v after submit, want it within 2 s", begun)
 	}
@@ -58,7 +59,8 @@ func TestEmergencyOvertakes(t *testing.T) {
 	s.Until(`SELECT finished_at IS NOT NULL FROM enotify.batch WHERE id = $1`, newsletter)
 	s.Run("batch", "audit")
 	delivered := ask[int](s, `SELECT delivered FROM enotify.batch_status WHERE id = $1`, newsletter)
-	if got, want := s.States(newsletter), fmt.Sprintf("cancelled %d, delivered %d", n-delivered, delivered); got != want {
+	if got, want := s.States(newsletter), fmt.Sprintf("cancelled %d, delivered %d", n-delivered,
+		delivered); got != want {
 		t.Errorf("newsletter: got %s, want %s", got, want)
 	}
 	mu.Lock()

@@ -19,7 +19,8 @@ import (
 )
 
 func (a *app) eventCmd() *cobra.Command {
-	return noun("event", "What happened to recipients, batches and clients, for applications to read", a.eventListCmd(), a.eventOnCmd(), a.eventOffCmd(),
+	return noun("event", "What happened to recipients, batches and clients, for applications to read", a.eventListCmd(),
+		a.eventOnCmd(), a.eventOffCmd(),
 		a.eventShowCmd())
 }
 
@@ -70,7 +71,8 @@ func layEvents(p *term.Page, found []queue.Event) {
 		if e.Batch != nil {
 			batch = strconv.FormatInt(*e.Batch, 10)
 		}
-		rows = append(rows, []string{strconv.FormatInt(e.ID, 10), figures.Clock(e.At), e.Kind, orDash(e.Client), batch, orDash(e.Address), term.Clip(compact(e.Data), 80)})
+		rows = append(rows, []string{strconv.FormatInt(e.ID, 10), figures.Clock(e.At), e.Kind, orDash(e.Client), batch,
+			orDash(e.Address), term.Clip(compact(e.Data), 80)})
 	}
 	p.Table([]string{"ID", "AT", "EVENT", "CLIENT", "BATCH", "ADDRESS", "DATA"}, rows...)
 }
@@ -177,7 +179,8 @@ func (a *app) eventShowCmd() *cobra.Command {
 				case len(now.Clients) > 0:
 					of = strings.Join(now.Clients, ", ")
 				}
-				p.Table(nil, []string{"recorded", "of " + of}, []string{"kept for", now.KeepFor}, []string{"last event", fmt.Sprint(now.Last)})
+				p.Table(nil, []string{"recorded", "of " + of}, []string{"kept for", now.KeepFor},
+					[]string{"last event", fmt.Sprint(now.Last)})
 			})
 		}),
 	}

@@ -18,7 +18,8 @@ func TestForecastsAgree(t *testing.T) {
 	s.Run("destination", "set", "d0.test", "--rate", "8/s", "--burst", "2")
 	first := s.Enqueue("menu", "Soup.", 240, 3) // 80 to d0.test: 10 s
 	s.Exec(`SELECT enotify.enqueue('agenda', 'info@town.example', 'Agenda', 'Text', $1)`, []string{
-		"b1@d0.test", "b2@d0.test", "b3@d0.test", "b4@d0.test", "b5@d0.test", "b6@d0.test", "b7@d0.test", "b8@d0.test", "b9@d1.test"})
+		"b1@d0.test", "b2@d0.test", "b3@d0.test", "b4@d0.test", "b5@d0.test", "b6@d0.test", "b7@d0.test", "b8@d0.test",
+		"b9@d1.test"})
 	if got := s.Run("batch", "list"); strings.Count(got, "no node is running; start one: enotify run") != 2 {
 		t.Errorf("without a node: got %s", got)
 	}

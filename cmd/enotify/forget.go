@@ -26,7 +26,8 @@ which the address cannot be read. Without it, a new batch may send to the addres
 What this cannot reach: backups; logs; for 15 minutes, the journals of nodes.`,
 		Example: "  enotify forget ann@example.org --keep-suppressed",
 	}
-	cmd.Flags().BoolVar(&keep, "keep-suppressed", false, "let a suppression in force go on, under a keyed hash in place of the address")
+	cmd.Flags().BoolVar(&keep, "keep-suppressed", false,
+		"let a suppression in force go on, under a keyed hash in place of the address")
 	yes := yesFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
@@ -34,7 +35,8 @@ What this cannot reach: backups; logs; for 15 minutes, the journals of nodes.`,
 			if err != nil {
 				return err
 			}
-			if err := a.confirm(*yes, "erase %s for good, here and in %s?", address, figures.Some(batches, "batch")); err != nil {
+			if err := a.confirm(*yes, "erase %s for good, here and in %s?", address,
+				figures.Some(batches, "batch")); err != nil {
 				return err
 			}
 			f, err := db.Forget(ctx, address, keep)

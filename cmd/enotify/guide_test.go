@@ -88,7 +88,8 @@ func (w *world) direct(b guide.Block) {
 		}
 	case "note":
 	default:
-		w.Errorf("line %d: the comment %q is none that the test knows; write <!-- note … --> for one to keep", b.Line, b.Text)
+		w.Errorf("line %d: the comment %q is none that the test knows; write <!-- note … --> for one to keep", b.Line,
+			b.Text)
 	}
 }
 
@@ -138,7 +139,8 @@ func (w *world) checkOutput(b guide.Block) {
 		pattern := regexp.MustCompile(`(?m)^` + strings.Join(parts, ".*") + `$`)
 		at := pattern.FindStringIndex(rest)
 		if at == nil {
-			w.Errorf("line %d: the output has no line %q where the page shows it; got\n%s", b.Line, strings.TrimSpace(line), w.output)
+			w.Errorf("line %d: the output has no line %q where the page shows it; got\n%s", b.Line,
+				strings.TrimSpace(line), w.output)
 			return
 		}
 		rest = rest[at[1]:]
@@ -181,7 +183,8 @@ func (w *world) checkArguments(b guide.Block, args []string) {
 	quoted := "'" + strings.Join(args, "' '") + "'"
 	w.shell(b, "enotify "+quoted+" --help", 0)
 	if want := "enotify " + strings.Join(path, " "); !strings.Contains(w.output, want) {
-		w.Errorf("line %d: enotify %s: the help is not that of %s; got\n%s", b.Line, strings.Join(args, " "), want, w.output)
+		w.Errorf("line %d: enotify %s: the help is not that of %s; got\n%s", b.Line, strings.Join(args, " "), want,
+			w.output)
 	}
 }
 

@@ -52,8 +52,10 @@ func newWorld(t *testing.T, blocks []guide.Block) *world {
 
 	_, smtpPort, _ := net.SplitHostPort(smtp.Addr)
 	w.env = []string{
-		"PATH=" + w.dir + "/.bin:" + os.Getenv("PATH"), "HOME=" + w.dir, "TZ=UTC", "GORACE=atexit_sleep_ms=0", "PSQLRC=/dev/null", "PAGER=cat",
-		"ENOTIFY_RESOLVER=" + w.dns.Addr, "ENOTIFY_SMTP_PORT=" + smtpPort, "ENOTIFY_ALLOW_MX=127.0.0.0/8", "ENOTIFY_STATE_DIR=" + w.dir + "/state",
+		"PATH=" + w.dir + "/.bin:" + os.Getenv("PATH"), "HOME=" + w.dir, "TZ=UTC", "GORACE=atexit_sleep_ms=0",
+		"PSQLRC=/dev/null", "PAGER=cat",
+		"ENOTIFY_RESOLVER=" + w.dns.Addr, "ENOTIFY_SMTP_PORT=" + smtpPort, "ENOTIFY_ALLOW_MX=127.0.0.0/8",
+		"ENOTIFY_STATE_DIR=" + w.dir + "/state",
 		"DATABASE_URL=postgres://127.0.0.1:1/none", // no page may use the private database of whoever runs the test
 		"APPLICATION_URL=postgres://cms:secret@127.0.0.1/enotify",
 	}
@@ -85,7 +87,8 @@ gmail-smtp-in.l.google.com. A  127.0.0.1
 
 func needsDatabase(blocks []guide.Block) bool {
 	for _, b := range blocks {
-		if b.Kind == guide.Comment && strings.HasPrefix(b.Text, "setup") || b.Kind == guide.Code && strings.Contains(b.Text, "postgres") {
+		if b.Kind == guide.Comment && strings.HasPrefix(b.Text, "setup") || b.Kind == guide.Code &&
+			strings.Contains(b.Text, "postgres") {
 			return true
 		}
 	}

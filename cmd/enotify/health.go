@@ -98,7 +98,8 @@ func (a *app) askDatabase(ctx context.Context, name string) (alive string, err e
 		}
 		for _, n := range nodes {
 			if name == "" || n.Name == name {
-				alive = fmt.Sprintf("node %s is alive: heard %.1f s ago, %d of 64 groups", n.Name, n.Heartbeat.Seconds(), n.Groups)
+				alive = fmt.Sprintf("node %s is alive: heard %.1f s ago, %d of 64 groups", n.Name,
+					n.Heartbeat.Seconds(), n.Groups)
 				return nil
 			}
 		}
@@ -108,7 +109,8 @@ func (a *app) askDatabase(ctx context.Context, name string) (alive string, err e
 		}
 		for _, s := range silent {
 			if name == "" || s.Name == name {
-				return fmt.Errorf("node %s is not alive: it was last heard %s ago; start it again with its --state-dir", s.Name, figures.Span(time.Since(s.LastHeard)))
+				return fmt.Errorf("node %s is not alive: it was last heard %s ago; start it again with its --state-dir",
+					s.Name, figures.Span(time.Since(s.LastHeard)))
 			}
 		}
 		if name != "" {

@@ -59,7 +59,8 @@ func (a *app) help(root *cobra.Command, args []string) error {
 	if page, ok := guide.Page(args[0]); ok && len(args) == 1 {
 		return guide.Render(a.stdout, page, a.colour(a.stdout))
 	}
-	return exit.Usagef("%s is neither a command nor a topic of the guide; enotify help lists them", strings.Join(args, " "))
+	return exit.Usagef("%s is neither a command nor a topic of the guide; enotify help lists them",
+		strings.Join(args, " "))
 }
 
 func topicList() string {

@@ -16,7 +16,8 @@ func TestNodeWithAnUnauthorisedAddress(t *testing.T) {
 	const n = 6000
 	s := newSite(t, smtptest.Config{Delay: time.Millisecond})
 	batch := ask[int64](s, `SELECT enotify.enqueue('menu', 'info@town.example', 'Lunch menu', 'Soup.', ARRAY(SELECT format('user%s@d%s.alone', i, i % 100) FROM generate_series(1, $1) i))`, n)
-	s.Exec(`UPDATE enotify.destination SET rate_messages = 5, rate_per = '1 s'`) // 12 s at least: the other node joins in time
+	// 12 s at least: the other node joins in time
+	s.Exec(`UPDATE enotify.destination SET rate_messages = 5, rate_per = '1 s'`)
 	s.Start("run", "--node", "first", "--helo", "first.host.example")
 	s.Until(`SELECT delivered > 100 FROM enotify.batch_status WHERE id = $1`, batch)
 	stranger := s.Enotify("run", "--node", "stranger", "--helo", "stranger.host.example")

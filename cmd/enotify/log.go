@@ -33,7 +33,8 @@ func (a *app) logHandler(w io.Writer, level slog.Level) slog.Handler {
 // inWords names the level of attempts, which slog would call DEBUG+2, and says what
 // PostgreSQL answered as an error of a verb does.
 func inWords(groups []string, attr slog.Attr) slog.Attr {
-	if level, ok := attr.Value.Any().(slog.Level); ok && len(groups) == 0 && attr.Key == slog.LevelKey && level == queue.LevelAttempt {
+	if level, ok := attr.Value.Any().(slog.Level); ok && len(groups) == 0 && attr.Key == slog.LevelKey &&
+		level == queue.LevelAttempt {
 		attr.Value = slog.StringValue("ATTEMPT")
 	}
 	if err, ok := attr.Value.Any().(error); ok {
@@ -45,7 +46,8 @@ func inWords(groups []string, attr slog.Attr) slog.Attr {
 // attemptLog is where run logs each message on its way: the file of --log-attempts,
 // "-" for standard output, else the log, which shows it with --verbose. SIGHUP opens
 // the file again, until ctx ends.
-func (a *app) attemptLog(ctx context.Context, path string, log *slog.Logger) (attempts *slog.Logger, stop func(), err error) {
+func (a *app) attemptLog(ctx context.Context, path string, log *slog.Logger) (attempts *slog.Logger, stop func(),
+	err error) {
 	var file *reopening
 	switch path {
 	case "":

@@ -77,7 +77,8 @@ func TestLogs(t *testing.T) {
 		return found
 	}
 	want := func(message string) []line {
-		return []line{{"ATTEMPT", "picked", message, ""}, {"ATTEMPT", "attempt", message, "delivered"}, {"ATTEMPT", "recorded", message, "delivered"}}
+		return []line{{"ATTEMPT", "picked", message, ""}, {"ATTEMPT", "attempt", message, "delivered"},
+			{"ATTEMPT", "recorded", message, "delivered"}}
 	}
 	if diff := cmp.Diff(want("enotify.1.3"), of(file+".1", "enotify.1.3")); diff != "" {
 		t.Errorf("the file before SIGHUP (-want +got):\n%s", diff)
@@ -85,7 +86,8 @@ func TestLogs(t *testing.T) {
 	if diff := cmp.Diff(want("enotify.2.2"), of(file, "enotify.2.2")); diff != "" {
 		t.Errorf("the file after SIGHUP (-want +got):\n%s", diff)
 	}
-	if lines := read(log.String()); !slices.ContainsFunc(lines, func(l line) bool { return l.Msg == "batch has the turn" }) ||
+	if lines := read(log.String()); !slices.ContainsFunc(lines,
+		func(l line) bool { return l.Msg == "batch has the turn" }) ||
 		slices.ContainsFunc(lines, func(l line) bool { return l.Level == "ATTEMPT" }) {
 		t.Errorf("the log: got\n%s\nwant steps of batches and no attempts", log.String())
 	}

@@ -96,7 +96,8 @@ func TestSlowRateGoesOnOverRestarts(t *testing.T) {
 		node := s.Start("run")
 		s.Until(`SELECT state = 'sending' FROM enotify.batch WHERE id = $1`, batch)
 		s.Until(`SELECT EXISTS (SELECT FROM enotify.pace WHERE kind = 'domain' AND name = 'd0.test')`)
-		s.Until(`SELECT bool_or(live_until > started_at + '5 s') FROM enotify.node WHERE live_until > now()`) // for a second at least
+		// for a second at least
+		s.Until(`SELECT bool_or(live_until > started_at + '5 s') FROM enotify.node WHERE live_until > now()`)
 		s.kill(node.Process)
 		_ = node.Wait()
 	}

@@ -57,7 +57,8 @@ func TestWhatAClientWritesArrives(t *testing.T) {
 	if got, want := e.GetHeader("X-Ward"), "Süd"; got != want {
 		t.Errorf("own field: got %q, want %q", got, want)
 	}
-	if got, want := strings.ReplaceAll(e.Text, "\r\n", "\n"), strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(dots)+" many 1.50"; strings.TrimSuffix(got, "\n") != want {
+	if got, want := strings.ReplaceAll(e.Text, "\r\n", "\n"), strings.NewReplacer("\r\n", "\n", "\r",
+		"\n").Replace(dots)+" many 1.50"; strings.TrimSuffix(got, "\n") != want {
 		t.Errorf("text: got %.200q, want %.200q", got, want)
 	}
 	if want := `<!--[if mso]><table><tr><td>A &amp; B</td></tr></table><![endif]--><p>A &amp; B</p><a href="tel:&#43;123">call</a><img src="cid:logo">one`; strings.ReplaceAll(e.HTML, "+", "&#43;") != want {
@@ -83,7 +84,8 @@ func TestAnUnreadableTemplateCostsNobody(t *testing.T) {
 	broken := ask[int64](s, `SELECT enotify.enqueue('k', 'info@town.example', 'S', 'Hi {{name}}', ARRAY['a@one.test','b@two.test'], ARRAY['{"name":"x"}','{"name":"y"}']::jsonb[])`)
 	other := s.Enqueue("other", "Soup.", 2, 1)
 	s.Run("run", "--until-idle")
-	if got := ask[string](s, `SELECT concat(state, ' ', reason) FROM enotify.batch_status WHERE id = $1`, broken); !strings.HasPrefix(got, "blocked the text cannot be read") || !strings.Contains(got, "{{.name}}") {
+	if got := ask[string](s, `SELECT concat(state, ' ', reason) FROM enotify.batch_status WHERE id = $1`,
+		broken); !strings.HasPrefix(got, "blocked the text cannot be read") || !strings.Contains(got, "{{.name}}") {
 		t.Errorf("the broken one: got %q, want it blocked, and how to write it", got)
 	}
 	if got, want := s.States(other), "delivered 2"; got != want {
@@ -112,7 +114,8 @@ func TestAMisspelledFieldBlocksTheBatch(t *testing.T) {
 	batch := ask[int64](s, `SELECT enotify.enqueue('k', 'info@town.example', 'S', 'Hi {{.naem}}',
 		ARRAY(SELECT format('u%s@one.test', i) FROM generate_series(1, 100) i), ARRAY(SELECT '{"name":"x"}'::jsonb FROM generate_series(1, 100)))`)
 	s.Run("run", "--until-idle")
-	if got := ask[string](s, `SELECT concat(state, ' ', reason) FROM enotify.batch_status WHERE id = $1`, batch); !strings.HasPrefix(got, "blocked none of the first 10 recipients could get a message") {
+	if got := ask[string](s, `SELECT concat(state, ' ', reason) FROM enotify.batch_status WHERE id = $1`,
+		batch); !strings.HasPrefix(got, "blocked none of the first 10 recipients could get a message") {
 		t.Errorf("got %q, want it blocked for the field", got)
 	}
 	if n := ask[int](s, `SELECT invalid FROM enotify.batch_status WHERE id = $1`, batch); n > 9 {
@@ -145,8 +148,10 @@ func TestBodyFiles(t *testing.T) {
 			if err := os.WriteFile(file, []byte(test.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			out, err := s.Enotify("batch", "create", "--from", "info@town.example", "--subject", "S", flag, file).CombinedOutput()
-			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(string(out), test.want)) {
+			out, err := s.Enotify("batch", "create", "--from", "info@town.example", "--subject", "S", flag,
+				file).CombinedOutput()
+			if test.want == "" && err != nil || test.want != "" &&
+				(err == nil || !strings.Contains(string(out), test.want)) {
 				t.Errorf("%s %q: got %v, %s; want %q", flag, test.content, err, out, test.want)
 			}
 		}

@@ -83,7 +83,8 @@ func flagMistake(cmd *cobra.Command, err error) error {
 		value, _ := pflag.UnquoteUsage(f)
 		return exit.Usagef("--%s needs a value: --%[1]s %s; see %s --help", f.Name, value, cmd.CommandPath())
 	case errors.As(err, &invalid):
-		return exit.Usagef("%w; see %s --help", badValue("--"+invalid.GetFlag().Name+" "+invalid.GetValue(), invalid), cmd.CommandPath())
+		return exit.Usagef("%w; see %s --help", badValue("--"+invalid.GetFlag().Name+" "+invalid.GetValue(), invalid),
+			cmd.CommandPath())
 	}
 	return exit.Usagef("%w; see %s --help", err, cmd.CommandPath())
 }
@@ -133,7 +134,8 @@ func badValue(given string, invalid *pflag.InvalidValueError) error {
 // noVerb says that a noun has no such verb, and which one may have been meant.
 func noVerb(cmd *cobra.Command, typed string, verbs []string) error {
 	if meant := nearest(typed, verbs); meant != "" {
-		return exit.Usagef("%s has no verb %q; did you mean %s? See %s --help", verbOf(cmd), typed, meant, cmd.CommandPath())
+		return exit.Usagef("%s has no verb %q; did you mean %s? See %s --help", verbOf(cmd), typed, meant,
+			cmd.CommandPath())
 	}
 	return exit.Usagef("%s has no verb %q: %s", verbOf(cmd), typed, strings.Join(verbs, ", "))
 }

@@ -45,7 +45,8 @@ func (a *app) nodeListCmd() *cobra.Command {
 			}
 			nodes := make([]liveNode, len(alive))
 			for i, n := range alive {
-				nodes[i] = liveNode{n.ID, n.Name, n.Egress, n.HELO, n.Version, n.Groups, n.Turn, n.StartedAt, n.LiveUntil, n.Heartbeat.Seconds(), n.Barred}
+				nodes[i] = liveNode{n.ID, n.Name, n.Egress, n.HELO, n.Version, n.Groups, n.Turn, n.StartedAt,
+					n.LiveUntil, n.Heartbeat.Seconds(), n.Barred}
 			}
 			if len(nodes) == 0 {
 				a.hint("no node is running; nothing is sent until one is: enotify run")
@@ -65,16 +66,19 @@ func layNodes(p *term.Page, nodes []liveNode) {
 		for _, ip := range n.Egress {
 			egress = append(egress, ip.String())
 		}
-		rows = append(rows, []string{n.Name, strings.Join(egress, ", "), n.HELO, n.Version, figures.Count(n.Groups), string(n.Turn), fmt.Sprintf("%.1f s ago", n.Heartbeat), p.Ago(n.StartedAt)})
+		rows = append(rows, []string{n.Name, strings.Join(egress, ", "), n.HELO, n.Version, figures.Count(n.Groups),
+			string(n.Turn), fmt.Sprintf("%.1f s ago", n.Heartbeat), p.Ago(n.StartedAt)})
 	}
 	p.Table([]string{"NODE", "EGRESS", "HELO", "VERSION", "GROUPS OF 64", "TURN", "HEARTBEAT", "SINCE"}, rows...)
 	for _, n := range nodes {
 		for _, b := range n.Barred {
 			p.Line("")
 			if b.Egress.IsValid() {
-				p.Line("%s may not send for %s from %s, and leaves that to other nodes: %s", n.Name, b.Client, b.Egress, term.Clip(b.Reason, 300))
+				p.Line("%s may not send for %s from %s, and leaves that to other nodes: %s", n.Name, b.Client, b.Egress,
+					term.Clip(b.Reason, 300))
 			} else {
-				p.Line("%s cannot sign for %s, and leaves it to other nodes: %s", n.Name, b.Client, term.Clip(b.Reason, 300))
+				p.Line("%s cannot sign for %s, and leaves it to other nodes: %s", n.Name, b.Client,
+					term.Clip(b.Reason, 300))
 			}
 			if b.Fix != "" {
 				p.Line("  publish  %s", b.Fix)

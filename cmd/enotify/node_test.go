@@ -81,7 +81,9 @@ func TestKillDoubtsOnlyWhatHadLeft(t *testing.T) {
 	s.Run("run", "--until-idle", "--max-connections", "200")
 	copies := s.SMTP.Copies()
 	unknown, had := 0, 0
-	for address := range strings.SplitSeq(ask[string](s, `SELECT coalesce(string_agg(address, ' '), '') FROM enotify.delivery WHERE batch_id = $1 AND state = 'unknown'`, batch), " ") {
+	for address := range strings.SplitSeq(ask[string](s,
+		`SELECT coalesce(string_agg(address, ' '), '') FROM enotify.delivery WHERE batch_id = $1 AND state = 'unknown'`,
+		batch), " ") {
 		if address == "" {
 			continue
 		}
@@ -89,7 +91,8 @@ func TestKillDoubtsOnlyWhatHadLeft(t *testing.T) {
 		had += copies[address]
 	}
 	if most := 2*had + kills; unknown > most {
-		t.Errorf("in doubt after %d kills: got %d recipients, and %d of them had the message, want at most %d", kills, unknown, had, most)
+		t.Errorf("in doubt after %d kills: got %d recipients, and %d of them had the message, want at most %d", kills,
+			unknown, had, most)
 	}
 	if got := len(copies) + unknown - had; got != n {
 		t.Errorf("recipients with the message or in doubt: got %d, want %d", got, n)
@@ -142,7 +145,8 @@ func TestGuardBlocksUntilTheRecordIsRight(t *testing.T) {
 		t.Errorf("messages sent: got %d, want 0", got)
 	}
 	reason := ask[string](s, `SELECT state || ' ' || reason FROM enotify.batch_status WHERE id = $1`, batch)
-	for _, want := range []string{"blocked", "town.example", "192.0.2.10", `town.example. IN TXT "v=spf1`, "ip4:192.0.2.10"} {
+	for _, want := range []string{"blocked", "town.example", "192.0.2.10", `town.example. IN TXT "v=spf1`,
+		"ip4:192.0.2.10"} {
 		if !strings.Contains(reason, want) {
 			t.Errorf("reason: got %q, want it to hold %q", reason, want)
 		}

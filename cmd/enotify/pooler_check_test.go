@@ -47,7 +47,8 @@ func TestPooler(t *testing.T) {
 	if got := receivers.Twice(); len(got) > 0 {
 		t.Errorf("recipients with two messages: got %v, want none", got)
 	}
-	total := sitetest.Ask[int](s.Site, `SELECT (delivered + unknown)::int FROM enotify.batch_status WHERE id = $1`, batch)
+	total := sitetest.Ask[int](s.Site, `SELECT (delivered + unknown)::int FROM enotify.batch_status WHERE id = $1`,
+		batch)
 	if total != recipients {
 		t.Errorf("delivered or in doubt: got %d (%s), want %d", total, s.States(batch), recipients)
 	}

@@ -25,7 +25,8 @@ func (a *app) preflightCmd() *cobra.Command {
 	var watch, last bool
 	var every time.Duration
 	cmd := &cobra.Command{
-		Use: "preflight [BATCH]", Short: "Check a batch before sending: DNS, rejections, duration", Args: cobra.MaximumNArgs(1),
+		Use: "preflight [BATCH]", Short: "Check a batch before sending: DNS, rejections, duration",
+		Args: cobra.MaximumNArgs(1),
 		Long: `Checks a draft or queued batch as receivers will: the DNS of the client and of our
 servers, one message rendered for every set of merge fields, the recipients and
 their domains, what the client sent before, and how long sending will take. The
@@ -44,7 +45,8 @@ could not be made.`,
 	p.add(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&watch, "watch", false, "check again until nothing blocks")
-	f.DurationVar(&p.Message, "message-time", 0, "time per message on one connection, for the forecast; default: as measured by the live nodes, else 300ms")
+	f.DurationVar(&p.Message, "message-time", 0,
+		"time per message on one connection, for the forecast; default: as measured by the live nodes, else 300ms")
 	f.DurationVar(&every, "every", 30*time.Second, "with --watch: time between checks")
 	f.BoolVar(&last, "last", false, "show the last report that was kept; check nothing")
 	c.contentFlags(f)
@@ -122,7 +124,8 @@ func (p *preflightFlags) campaign(args []string, c createFlags) (what gather.Cam
 }
 
 // report gathers all there is to know, and has it checked.
-func (p *preflightFlags) report(ctx context.Context, db *queue.DB, what gather.Campaign) (*preflight.Input, *preflight.Report, error) {
+func (p *preflightFlags) report(ctx context.Context, db *queue.DB, what gather.Campaign) (*preflight.Input,
+	*preflight.Report, error) {
 	p.DB = db
 	defer p.Progress.End()
 	in, err := p.Campaign(ctx, what)
@@ -142,7 +145,8 @@ func (p *preflightFlags) store(ctx context.Context, db *queue.DB, r *preflight.R
 	if err != nil {
 		return err
 	}
-	err = db.KeepPreflight(ctx, r.Subject.Batch, queue.KeptPreflight{Verdict: string(r.Summary.Readiness), Line: r.Line(), Forced: forced, Report: text})
+	err = db.KeepPreflight(ctx, r.Subject.Batch,
+		queue.KeptPreflight{Verdict: string(r.Summary.Readiness), Line: r.Line(), Forced: forced, Report: text})
 	if err != nil {
 		return fmt.Errorf("keep the report with batch %d: %w", r.Subject.Batch, err)
 	}
@@ -175,7 +179,8 @@ func (p *preflightFlags) showLast(ctx context.Context, db *queue.DB, batch int64
 }
 
 // watch looks again until nothing blocks and everything could be checked.
-func (p *preflightFlags) watch(ctx context.Context, in *preflight.Input, r *preflight.Report, every time.Duration) (*preflight.Report, error) {
+func (p *preflightFlags) watch(ctx context.Context, in *preflight.Input, r *preflight.Report,
+	every time.Duration) (*preflight.Report, error) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	said := ""
@@ -241,13 +246,17 @@ func (p *preflightFlags) add(cmd *cobra.Command) {
 }
 
 func (p *preflightFlags) addSources(f *pflag.FlagSet) {
-	f.StringSliceVar(&p.Egress, "egress", nil, "`IP` addresses that receivers see, separated by commas; default: those of its pool at live nodes")
+	f.StringSliceVar(&p.Egress, "egress", nil,
+		"`IP` addresses that receivers see, separated by commas; default: those of its pool at live nodes")
 	poolFlag(f, &p.Pool)
 	f.StringVar(&p.HELO, "helo", "", "our `NAME` in EHLO; default: what the live nodes use")
-	f.StringVar(&p.MailFrom, "mail-from", "", "envelope sender `ADDRESS`; default: the client's return path, else the From: address")
-	f.StringVar(&p.BounceDomain, "bounce-domain", "", "domain `NAME` of the operator's signed return paths; default: what the live nodes use")
+	f.StringVar(&p.MailFrom, "mail-from", "",
+		"envelope sender `ADDRESS`; default: the client's return path, else the From: address")
+	f.StringVar(&p.BounceDomain, "bounce-domain", "",
+		"domain `NAME` of the operator's signed return paths; default: what the live nodes use")
 	f.StringVar(&p.PublicURL, "public-url", "", "https `URL` of our unsubscribe page; default: what the live nodes use")
-	f.StringVar(&p.Smarthost, "smarthost", "", "smarthost `HOST:PORT` that gets all mail; default: what the live nodes use")
+	f.StringVar(&p.Smarthost, "smarthost", "",
+		"smarthost `HOST:PORT` that gets all mail; default: what the live nodes use")
 	allowMXFlag(f, &p.AllowMX)
 	dkimDirFlag(f, &p.Keys)
 	operatorFlag(f, &p.Operator)

@@ -38,5 +38,6 @@ func BenchmarkPreflight(b *testing.B) {
 			s.Exec(`UPDATE enotify.domain SET surveyed_until = now() WHERE $1 = 'again'`, run)
 		}
 	}
-	b.ReportMetric(float64(ask[int](s, `SELECT count(*)::int FROM enotify.domain WHERE surveyed_at IS NOT NULL`)), "domains")
+	b.ReportMetric(float64(ask[int](s, `SELECT count(*)::int FROM enotify.domain WHERE surveyed_at IS NOT NULL`)),
+		"domains")
 }

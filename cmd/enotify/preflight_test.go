@@ -44,7 +44,8 @@ func TestForecastComesTrue(t *testing.T) {
 		ARRAY(SELECT format('user%s@d%s.test', i, i % 10) FROM generate_series(1, 100) i))`)
 
 	var r preflight.Report
-	text, exit := s.Enotify("preflight", fmt.Sprint(second), "-o", "json", "--message-time", "5ms").Output() // our addresses have no names here: 2
+	// our addresses have no names here: 2
+	text, exit := s.Enotify("preflight", fmt.Sprint(second), "-o", "json", "--message-time", "5ms").Output()
 	if err := json.Unmarshal(text, &r); err != nil {
 		t.Fatalf("%v, %v: %s", exit, err, text)
 	}
@@ -93,7 +94,8 @@ func TestWatchUntilGreen(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(stderr)
-	if !lines.Scan() || !strings.Contains(lines.Text(), "BLOCKED: 2 block") || !strings.HasSuffix(lines.Text(), "; waits for ptr.fcrdns hdr.from") {
+	if !lines.Scan() || !strings.Contains(lines.Text(), "BLOCKED: 2 block") ||
+		!strings.HasSuffix(lines.Text(), "; waits for ptr.fcrdns hdr.from") {
 		t.Errorf("first line: got %q", lines.Text())
 	}
 	if err := s.DNS.Put(named); err != nil {
@@ -108,7 +110,8 @@ func TestWatchUntilGreen(t *testing.T) {
 	if !strings.Contains(stdout.String(), "\nWARNINGS: 0 block") {
 		t.Errorf("got %s", stdout.String())
 	}
-	if got := ask[string](s, `SELECT string_agg(verdict, ' ') FROM enotify.preflight WHERE batch_id = $1`, batch); got != "warnings" {
+	if got := ask[string](s, `SELECT string_agg(verdict, ' ') FROM enotify.preflight WHERE batch_id = $1`,
+		batch); got != "warnings" {
 		t.Errorf("kept: got %s, want the last report", got)
 	}
 }
@@ -128,13 +131,15 @@ func TestPreflightRendersAsTheNodeDoes(t *testing.T) {
 	}
 	s.Run("client", "set", "town.example", "--dkim-selector", "e1")
 	batch := s.Enqueue("menu", "Soup.", 10, 2)
-	text, err := s.Enotify("preflight", fmt.Sprint(batch), "-o", "json", "--dkim-dir", keys.Path, "--public-url", "https://127.0.0.1:9").Output()
+	text, err := s.Enotify("preflight", fmt.Sprint(batch), "-o", "json", "--dkim-dir", keys.Path, "--public-url",
+		"https://127.0.0.1:9").Output()
 	var r preflight.Report
 	if jsonErr := json.Unmarshal(text, &r); jsonErr != nil {
 		t.Fatalf("%v, %v: %s", err, jsonErr, text)
 	}
 	for id, want := range map[string]preflight.Severity{
-		"dkim.key": preflight.Pass, "dkim.sign": preflight.Pass, "dmarc.align": preflight.Pass, "unsub.header": preflight.Pass, "unsub.works": preflight.NotChecked,
+		"dkim.key": preflight.Pass, "dkim.sign": preflight.Pass, "dmarc.align": preflight.Pass,
+		"unsub.header": preflight.Pass, "unsub.works": preflight.NotChecked,
 	} {
 		if f := r.Row(id); f.Severity != want {
 			t.Errorf("%s: got %s (%s %q), want %s", id, f.Severity, f.Found, f.Evidence, want)
@@ -151,7 +156,8 @@ func TestPreflightRendersAsTheNodeDoes(t *testing.T) {
 	}
 
 	out, err := s.Enotify("preflight", fmt.Sprint(batch), "--dkim-dir", t.TempDir()).Output()
-	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(string(out), "cannot be signed") {
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 2 ||
+		!strings.Contains(string(out), "cannot be signed") {
 		t.Errorf("without the key: got %v and %s, want exit code 2", err, out)
 	}
 }
@@ -168,14 +174,16 @@ func TestPreflightAsAnAdmin(t *testing.T) {
 	front := httptest.NewTLSServer(httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: addr}))
 	t.Cleanup(front.Close)
 	trusted := filepath.Join(t.TempDir(), "front.pem")
-	if err := os.WriteFile(trusted, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw}), 0o600); err != nil {
+	if err := os.WriteFile(trusted, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw}),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	s.Until(`SELECT coalesce(message_time > '0', false) FROM enotify.node`)
 	draft := ask[int64](s, `SELECT enotify.create_batch('second', 'info@town.example', 'Menu', 'Soup.')`)
 	s.Exec(`SELECT enotify.add_recipients($1, '{user1@d0.test}')`, draft)
 
-	keys := token.Keys{{ID: ask[string](s, `SELECT id FROM enotify.token_key`), Secret: ask[[]byte](s, `SELECT secret FROM enotify.token_key`)}}
+	keys := token.Keys{{ID: ask[string](s, `SELECT id FROM enotify.token_key`),
+		Secret: ask[[]byte](s, `SELECT secret FROM enotify.token_key`)}}
 	all := s.URL
 	for _, c := range []struct{ login, url, says string }{
 		{"an admin", queuetest.Login(t, all, "enotify_admin"), "not tried: this login may not sign addresses"},
@@ -189,10 +197,13 @@ func TestPreflightAsAnAdmin(t *testing.T) {
 		if err := json.Unmarshal(text, &r); err != nil {
 			t.Fatalf("as %s: %v, %v: %s", c.login, err, exit, text)
 		}
-		if f := r.Row("unsub.works"); f.Severity != preflight.Pass || !strings.Contains(strings.Join(f.Evidence, "\n"), c.says) {
-			t.Errorf("as %s: unsub.works: got %s (%s %q), want pass and %q", c.login, f.Severity, f.Found, f.Evidence, c.says)
+		if f := r.Row("unsub.works"); f.Severity != preflight.Pass ||
+			!strings.Contains(strings.Join(f.Evidence, "\n"), c.says) {
+			t.Errorf("as %s: unsub.works: got %s (%s %q), want pass and %q", c.login, f.Severity, f.Found, f.Evidence,
+				c.says)
 		}
-		if f := r.Row("eta"); !strings.Contains(strings.Join(f.Evidence, "\n"), "in one connection (what the nodes measured lately, over all sites)") {
+		if f := r.Row("eta"); !strings.Contains(strings.Join(f.Evidence, "\n"),
+			"in one connection (what the nodes measured lately, over all sites)") {
 			t.Errorf("as %s: eta: got %q, want the time that the node measured", c.login, f.Evidence)
 		}
 		f := r.Row("unsub.header")
@@ -201,7 +212,8 @@ func TestPreflightAsAnAdmin(t *testing.T) {
 			t.Fatalf("as %s: unsub.header: got %s (%s %q), want pass", c.login, f.Severity, f.Found, f.Evidence)
 		}
 		if who, err := keys.Open(token.Unsubscribe, link[1]); err == nil {
-			t.Errorf("as %s: the report has a link that unsubscribes recipient %d of batch %d", c.login, who.Seq, who.Batch)
+			t.Errorf("as %s: the report has a link that unsubscribes recipient %d of batch %d", c.login, who.Seq,
+				who.Batch)
 		}
 	}
 	if n := ask[int](s, `SELECT count(*)::int FROM enotify.suppression`); n != 0 {

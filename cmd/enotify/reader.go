@@ -54,7 +54,8 @@ func (a *app) sayLag(ctx context.Context, db *queue.DB) error {
 }
 
 // onReader is [app.onQueue] for a verb that only reads.
-func (a *app) onReader(verb func(ctx context.Context, db *queue.DB, args []string) error) func(*cobra.Command, []string) error {
+func (a *app) onReader(verb func(ctx context.Context, db *queue.DB, args []string) error) func(*cobra.Command,
+	[]string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		return a.withReader(cmd.Context(), func(ctx context.Context, db *queue.DB) error { return verb(ctx, db, args) })
 	}

@@ -24,7 +24,8 @@ func TestReadersAskAStandby(t *testing.T) {
 		}
 		cmd := exec.CommandContext(t.Context(), exe, args...)
 		cmd.Args[0] = "enotify" // testscript.Main makes this main()
-		cmd.Env = []string{"HOME=" + t.TempDir(), "GORACE=atexit_sleep_ms=0", "DATABASE_URL=" + database, "ENOTIFY_READ_URL=" + reader}
+		cmd.Env = []string{"HOME=" + t.TempDir(), "GORACE=atexit_sleep_ms=0", "DATABASE_URL=" + database,
+			"ENOTIFY_READ_URL=" + reader}
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
@@ -54,7 +55,8 @@ func TestReadersAskAStandby(t *testing.T) {
 			t.Errorf("%s of the standby: got %v and\n%s\nwant %q", tt.args, err, out, tt.want)
 		}
 	}
-	if out, err := run(away, f.URL, "batch", "cancel", "1", "--yes"); err == nil || !strings.Contains(out, "127.0.0.1:1") {
+	if out, err := run(away, f.URL, "batch", "cancel", "1", "--yes"); err == nil ||
+		!strings.Contains(out, "127.0.0.1:1") {
 		t.Errorf("batch cancel: got %v and %q, want the database itself to be asked", err, out)
 	}
 }

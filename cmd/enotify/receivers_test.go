@@ -116,17 +116,21 @@ func healthy() []*receiver {
 // machine.
 func TestThousandDomains(t *testing.T) {
 	t.Parallel()
-	few := &receiver{site: "few.test", domains: 279, n: 5000, config: smtptest.Config{MaxConnections: 5, Delay: time.Millisecond}}
+	few := &receiver{site: "few.test", domains: 279, n: 5000,
+		config: smtptest.Config{MaxConnections: 5, Delay: time.Millisecond}}
 	slow := &receiver{site: "slow.test", domains: 80, n: 500, config: smtptest.Config{PerSecond: 50}}
 	far := &receiver{site: "far.test", domains: 10, n: 40, config: smtptest.Config{Delay: 200 * time.Millisecond}}
-	shared := &receiver{site: "shared.test", domains: 20, n: 200, limits: []string{"--rate", "1800/min", "--burst", "5"}} // 30/s over all
+	// 30/s over all
+	shared := &receiver{site: "shared.test", domains: 20, n: 200,
+		limits: []string{"--rate", "1800/min", "--burst", "5"}}
 	owned := &receiver{site: "owned.test", domains: 1, n: 100}
 	refused := &receiver{site: "refused.test", domains: 5, n: 50, dead: true}
 	ended := make(chan struct{})
-	silent := &receiver{site: "silent.test", domains: 5, n: 50, config: smtptest.Config{Reply: func(smtptest.Command) string {
-		<-ended // takes the connection, and says nothing
-		return smtptest.Drop
-	}}}
+	silent := &receiver{site: "silent.test", domains: 5, n: 50,
+		config: smtptest.Config{Reply: func(smtptest.Command) string {
+			<-ended // takes the connection, and says nothing
+			return smtptest.Drop
+		}}}
 	alone, beside := healthy(), healthy()
 	quiet := newCrowd(t, alone...)
 	crowd := newCrowd(t, append([]*receiver{few, slow, far, shared, owned, refused, silent}, beside...)...)
@@ -143,7 +147,8 @@ func TestThousandDomains(t *testing.T) {
 		t.Errorf("domains: got %d, want 1000", got)
 	}
 	if per := 1000 * float64(few.server.Refused()) / float64(few.n); per > 2 || few.server.Refused() == 0 {
-		t.Errorf("refused connections per 1,000 deliveries where 6 are too many: got %.1f (%d of %d), want 2 at most", per, few.server.Refused(), few.n)
+		t.Errorf("refused connections per 1,000 deliveries where 6 are too many: got %.1f (%d of %d), want 2 at most",
+			per, few.server.Refused(), few.n)
 	}
 	if few.server.Peak() != 5 {
 		t.Errorf("connections where 5 are allowed: got %d, want all of them", few.server.Peak())
@@ -163,7 +168,8 @@ func TestThousandDomains(t *testing.T) {
 		share := alone[i].span().Seconds() / r.span().Seconds()
 		worst = min(worst, share)
 		if share < 0.9 {
-			t.Errorf("%s: %v beside the others, %v alone: %.0f %% of its speed, want 90 %%", r.site, r.span(), alone[i].span(), 100*share)
+			t.Errorf("%s: %v beside the others, %v alone: %.0f %% of its speed, want 90 %%", r.site, r.span(),
+				alone[i].span(), 100*share)
 		}
 	}
 	if got := ask[string](crowd, `SELECT string_agg(DISTINCT split_part(domain, '.', 2), ', ') FROM enotify.delivery WHERE state <> 'delivered'`); !slices.Equal(strings.Split(got, ", "), []string{"refused", "silent"}) {

@@ -84,7 +84,8 @@ is older within minutes, in small steps beside the sending.`,
 			}
 			for _, r := range all {
 				if r.Kind == kind && keep != nil && (r.Keep == nil || *keep < *r.Keep) {
-					if err := a.confirm(*yes, "drop for good what is older than %s: %s?", keptFor(keep), r.About); err != nil {
+					if err := a.confirm(*yes, "drop for good what is older than %s: %s?", keptFor(keep),
+						r.About); err != nil {
 						return err
 					}
 				}

@@ -66,7 +66,8 @@ func TestBounceAfterDelivery(t *testing.T) {
 	if got, want := s.States(batch), "bounced 1, delivered 2"; got != want {
 		t.Errorf("all: got %s, want %s", got, want)
 	}
-	if got := ask[string](s, `SELECT concat_ws(' ', bounced, delivered) FROM enotify.batch_status WHERE id = $1`, batch); got != "1 2" {
+	if got := ask[string](s, `SELECT concat_ws(' ', bounced, delivered) FROM enotify.batch_status WHERE id = $1`,
+		batch); got != "1 2" {
 		t.Errorf("counted: got %s bounced and delivered, want 1 2", got)
 	}
 	if got := ask[int](s, `SELECT count(*)::int FROM enotify.report WHERE kind = 'bounce'`); got != 1 {
@@ -76,7 +77,8 @@ func TestBounceAfterDelivery(t *testing.T) {
 
 	// read from a mailbox, it is known as well
 	box := filepath.Join(t.TempDir(), "mbox")
-	if err := os.WriteFile(box, []byte("From MAILER-DAEMON Mon Nov 23 08:00:00 2026\nReceived: from elsewhere\n"+sitetest.Gone(m.From, m.To[0])+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(box, []byte("From MAILER-DAEMON Mon Nov 23 08:00:00 2026\nReceived: from elsewhere\n"+
+		sitetest.Gone(m.From, m.To[0])+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.Run("bounce", "ingest", "-o", "json", box); !strings.Contains(got, `"known": true`) {
@@ -133,7 +135,8 @@ func TestUnsubscribeByMail(t *testing.T) {
 	if !strings.HasSuffix(path, "@mail.host.example") {
 		t.Errorf("return path: got %s, want it at the operator's domain", path)
 	}
-	keys := token.Keys{{ID: ask[string](s, `SELECT id FROM enotify.token_key`), Secret: ask[[]byte](s, `SELECT secret FROM enotify.token_key`)}}
+	keys := token.Keys{{ID: ask[string](s, `SELECT id FROM enotify.token_key`),
+		Secret: ask[[]byte](s, `SELECT secret FROM enotify.token_key`)}}
 	unsubscribe := keys.Address(token.Unsubscribe, token.Subject{Batch: batch, Seq: 1}, "mail.host.example")
 
 	c, err := net.Dial("tcp", lmtp)
@@ -195,11 +198,13 @@ func TestIngestUnsigned(t *testing.T) {
 		return strings.Replace(mail, "Return-Path:", "Message-ID: "+id+"\nReturn-Path:", 1)
 	}
 	for name, mail := range map[string]string{
-		"new/1":    withID(sitetest.Gone("info@town.example", to(0)), ids[0]),
-		"cur/2:2,": sitetest.Gone("info@town.example", to(1)),                                // an address alone: nobody
-		"cur/3":    withID(sitetest.Gone("info@town.example", "stranger@d0.test"), ids[2]),   // of another address than its ID: nobody
-		"cur/4":    "From: mailer-daemon@mx.test\nSubject: delayed\n\nIt will be retried.\n", //
-		"tmp/5":    sitetest.Gone("info@town.example", to(3)),                                // being written
+		"new/1": withID(sitetest.Gone("info@town.example", to(0)), ids[0]),
+		// an address alone: nobody
+		"cur/2:2,": sitetest.Gone("info@town.example", to(1)),
+		// of another address than its ID: nobody
+		"cur/3": withID(sitetest.Gone("info@town.example", "stranger@d0.test"), ids[2]),
+		"cur/4": "From: mailer-daemon@mx.test\nSubject: delayed\n\nIt will be retried.\n", //
+		"tmp/5": sitetest.Gone("info@town.example", to(3)),                                // being written
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(mail), 0o600); err != nil {
 			t.Fatal(err)
@@ -210,7 +215,8 @@ func TestIngestUnsigned(t *testing.T) {
 		if err := json.Unmarshal([]byte(s.Run("bounce", "ingest", "-o", "json", dir)), &got); err != nil {
 			t.Fatal(err)
 		}
-		for name, want := range map[string]int{"read": 4, "bounces": 3, "delays": 1, "matched": 1, "known": known, "changed": 1 - known, "unmatched": 2} {
+		for name, want := range map[string]int{"read": 4, "bounces": 3, "delays": 1, "matched": 1, "known": known,
+			"changed": 1 - known, "unmatched": 2} {
 			if got.Summary[name] != want {
 				t.Errorf("%s: got %d, want %d", name, got.Summary[name], want)
 			}
@@ -237,7 +243,8 @@ func TestIngestNeedsASender(t *testing.T) {
 	cmd.Stdin = strings.NewReader(sitetest.Gone("info@town.example", "user1@d0.test"))
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
-	if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 1 || !strings.Contains(stderr.String(), "enotify_sender") {
+	if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 1 ||
+		!strings.Contains(stderr.String(), "enotify_sender") {
 		t.Errorf("as an admin: got %v, %q; want exit 1 and a line that names enotify_sender", err, stderr.String())
 	}
 }

@@ -41,7 +41,8 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"sql": runSQL, "login": newLogin, "exits": exits,
-			"internet": newInternet, "reply": setReply, "dns": putRecords, "passes": passes, "returned": bounceBack, "until": until,
+			"internet": newInternet, "reply": setReply, "dns": putRecords, "passes": passes, "returned": bounceBack,
+			"until": until,
 		},
 	})
 }
@@ -96,7 +97,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("enotify %s: got %v, want exit status %d", strings.Join(args[1:], " "), err, want)
 	}
 	stderr := ts.ReadFile("stderr")
-	if strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, "enotify: ") || strings.Contains(stderr, "SQLSTATE") || strings.Contains(stderr, "ERROR") {
+	if strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, "enotify: ") ||
+		strings.Contains(stderr, "SQLSTATE") || strings.Contains(stderr, "ERROR") {
 		ts.Fatalf("enotify %s: got stderr %q, want one clear line", strings.Join(args[1:], " "), stderr)
 	}
 }
@@ -164,7 +166,8 @@ func passes(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	defer conn.Close(ctx)
 	for table, columns := range map[string][]string{
-		"batch": {"finished_at"}, "outcome": {"at"}, "attempt": {"at"}, "verdict": {"valid_until"}, "suppression": {"until"}, "retry": {"due_at"},
+		"batch": {"finished_at"}, "outcome": {"at"}, "attempt": {"at"}, "verdict": {"valid_until"},
+		"suppression": {"until"}, "retry": {"due_at"},
 	} {
 		for _, column := range columns {
 			_, err := conn.Exec(ctx, fmt.Sprintf("UPDATE enotify.%s SET %s = %[2]s - $1::interval WHERE %[2]s IS NOT NULL", table, column), args[0])

@@ -40,7 +40,8 @@ func TestNoSecretIsShown(t *testing.T) {
 	if strings.Contains(string(arguments), secret) {
 		t.Error("ps shows the password")
 	}
-	s.Exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1`, login) // and what is said of that
+	// and what is said of that
+	s.Exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1`, login)
 	s.Exec(fmt.Sprintf(`ALTER ROLE %s PASSWORD 'changed'`, login))
 	s.Until(`SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE usename = $1)`, login)
 	stopped := make(chan struct{})
@@ -59,7 +60,8 @@ func TestNoSecretIsShown(t *testing.T) {
 		good + "?sslmode=nonsense",
 		fmt.Sprintf("host=127.0.0.1 port=1 user=%s password=%s", login, secret),
 	} {
-		for _, verb := range [][]string{{"node", "list", "-v"}, {"batch", "list", "-v"}, {"migrate"}, {"batch", "list", "--database-url", bad}} {
+		for _, verb := range [][]string{{"node", "list", "-v"}, {"batch", "list", "-v"}, {"migrate"},
+			{"batch", "list", "--database-url", bad}} {
 			cmd := s.Enotify(verb...)
 			cmd.Env = append(cmd.Env, "DATABASE_URL="+bad)
 			out, err := cmd.CombinedOutput()

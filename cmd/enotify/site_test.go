@@ -20,7 +20,8 @@ func TestSurveyOfManyDomains(t *testing.T) {
 	s.Start("run")
 	s.Until(`SELECT started_at IS NOT NULL FROM enotify.batch WHERE id = $1`, batch)
 	s.Run("batch", "cancel", fmt.Sprint(batch), "--yes")
-	t.Logf("from submit to turn, with the start of the node: %s", ask[string](s, `SELECT (started_at - submitted_at)::text FROM enotify.batch`))
+	t.Logf("from submit to turn, with the start of the node: %s",
+		ask[string](s, `SELECT (started_at - submitted_at)::text FROM enotify.batch`))
 
 	if got := ask[string](s, `SELECT string_agg(format('%s %s', name, n), ', ' ORDER BY n DESC) FROM (
 		SELECT s.name, count(*) AS n FROM enotify.domain d JOIN enotify.site s ON s.id = d.site_id WHERE d.no_mail IS NULL GROUP BY s.name) x`); got != "mx.test 19800" {

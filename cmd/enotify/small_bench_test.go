@@ -56,7 +56,8 @@ func BenchmarkSubmitToData(b *testing.B) {
 			var took []time.Duration
 			for i := 0; b.Loop(); i++ {
 				start := time.Now()
-				s.Exec(`SELECT enotify.enqueue($1, 'info@town.example', 'Flood', 'Leave.', ARRAY[$2], priority => 10)`, fmt.Sprint("urgent", i), fmt.Sprintf("urgent%d@near%d.test", i, i%5))
+				s.Exec(`SELECT enotify.enqueue($1, 'info@town.example', 'Flood', 'Leave.', ARRAY[$2], priority => 10)`,
+					fmt.Sprint("urgent", i), fmt.Sprintf("urgent%d@near%d.test", i, i%5))
 				took = append(took, (<-began).Sub(start))
 			}
 			slices.Sort(took)

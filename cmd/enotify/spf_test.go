@@ -54,12 +54,14 @@ func spfRun(t *testing.T, live []netip.Addr, stdin string, args ...string) (stdo
 	srv := dnstest.New(t, spfZone)
 	srv.Fail("down.example", dnstest.ServFail)
 	var out, errs bytes.Buffer
-	a := &app{getenv: func(string) string { return "" }, stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs, resolver: srv.Addr}
+	a := &app{getenv: func(string) string { return "" }, stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs,
+		resolver: srv.Addr}
 	cmd := a.spfCmd(func(context.Context, string, string) ([]netip.Addr, error) { return live, nil })
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetArgs(args)
 	code = exitCode(cmd.ExecuteContext(t.Context()), &errs)
-	return strings.ReplaceAll(out.String(), srv.Addr, "RESOLVER"), strings.ReplaceAll(errs.String(), srv.Addr, "RESOLVER"), code
+	return strings.ReplaceAll(out.String(), srv.Addr, "RESOLVER"),
+		strings.ReplaceAll(errs.String(), srv.Addr, "RESOLVER"), code
 }
 
 func TestSPFExitCodes(t *testing.T) {
@@ -123,7 +125,8 @@ func TestSPFExitCodes(t *testing.T) {
 			t.Errorf("%s: got exit %d, %q, want %d and %q in one line", tt.args, code, stderr, tt.code, tt.err)
 		}
 	}
-	if _, stderr, code := spfRun(t, nil, "", "check", "client.example"); code != exit.Usage || !strings.Contains(stderr, "--egress") {
+	if _, stderr, code := spfRun(t, nil, "", "check", "client.example"); code != exit.Usage ||
+		!strings.Contains(stderr, "--egress") {
 		t.Errorf("no live node: got exit %d, %q, want %d and how to name addresses", code, stderr, exit.Usage)
 	}
 }
@@ -183,11 +186,13 @@ func TestSPFConversation(t *testing.T) {
 	t.Parallel()
 	var plan spfPlan
 	var asked bytes.Buffer
-	answers := strings.Join([]string{"client", "client.example", "y", "perhaps", "no", "192.0.2.1, 198.51.100.0/24", "host", "", "_spf.host.example", "fail"}, "\n") + "\n"
+	answers := strings.Join([]string{"client", "client.example", "y", "perhaps", "no", "192.0.2.1, 198.51.100.0/24",
+		"host", "", "_spf.host.example", "fail"}, "\n") + "\n"
 	if err := plan.converse(strings.NewReader(answers), &asked); err != nil {
 		t.Fatal(err)
 	}
-	want := spfPlan{domain: "client.example", mx: true, networks: []string{"192.0.2.1", "198.51.100.0/24"}, includes: []string{"_spf.host.example"}, all: "fail"}
+	want := spfPlan{domain: "client.example", mx: true, networks: []string{"192.0.2.1", "198.51.100.0/24"},
+		includes: []string{"_spf.host.example"}, all: "fail"}
 	if diff := cmp.Diff(want, plan, cmp.AllowUnexported(spfPlan{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

@@ -123,7 +123,8 @@ func TestSecondSignalLeavesAtOnce(t *testing.T) {
 		break
 	}
 	if lasted := time.Since(first); lasted < 800*time.Millisecond {
-		t.Errorf("run ended %v after the first of many signals (%v), want it to take those of a second for one", lasted, gone)
+		t.Errorf("run ended %v after the first of many signals (%v), want it to take those of a second for one", lasted,
+			gone)
 	}
 	if status, ok := node.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGTERM {
 		t.Errorf("run ended with %v, want by the signal\n%s", node.ProcessState, log)
@@ -135,7 +136,8 @@ func TestSecondSignalLeavesAtOnce(t *testing.T) {
 	s.Run("run", "--until-idle", "--state-dir", t.TempDir())
 
 	s.Run("batch", "audit", fmt.Sprint(batch))
-	delivered, unknown := ask[int](s, `SELECT delivered FROM enotify.batch_status WHERE id = $1`, batch), ask[int](s, `SELECT unknown FROM enotify.batch_status WHERE id = $1`, batch)
+	delivered, unknown := ask[int](s, `SELECT delivered FROM enotify.batch_status WHERE id = $1`, batch), ask[int](s,
+		`SELECT unknown FROM enotify.batch_status WHERE id = $1`, batch)
 	// in doubt are those held, and those whose intent was written and that were not begun
 	if delivered+unknown != n || unknown < few || delivered < 100 {
 		t.Errorf("states: got %s, want all %d delivered or in doubt, and those %d or more in doubt whose reply nobody saw", s.States(batch), n, few)
@@ -167,7 +169,8 @@ func TestPauseAndCancelStopAllNodes(t *testing.T) {
 	batch := ask[int64](s, `SELECT enotify.enqueue('menu', 'info@town.example', 'Lunch menu', 'Soup.', ARRAY(SELECT format('user%s@d%s.alone', i, i % 200) FROM generate_series(1, $1) i))`, n)
 	for _, verb := range [][]string{{"pause"}, {"cancel", "--yes"}} {
 		before := len(s.SMTP.Messages())
-		for by := map[string]int{}; by["n1.host.example"] < 50 || by["n2.host.example"] < 50; time.Sleep(5 * time.Millisecond) {
+		for by := map[string]int{}; by["n1.host.example"] < 50 ||
+			by["n2.host.example"] < 50; time.Sleep(5 * time.Millisecond) {
 			clear(by)
 			for _, m := range s.SMTP.Messages()[before:] {
 				by[m.Helo]++
@@ -176,7 +179,8 @@ func TestPauseAndCancelStopAllNodes(t *testing.T) {
 		s.Run(append([]string{"batch", verb[0], fmt.Sprint(batch)}, verb[1:]...)...)
 		stopped := time.Now()
 		// Both nodes look at the queue a few times more.
-		s.Until(`SELECT count(*) = 2 FROM enotify.node WHERE live_until > $1::timestamptz + interval '3 seconds'`, ask[time.Time](s, `SELECT max(live_until) FROM enotify.node`))
+		s.Until(`SELECT count(*) = 2 FROM enotify.node WHERE live_until > $1::timestamptz + interval '3 seconds'`,
+			ask[time.Time](s, `SELECT max(live_until) FROM enotify.node`))
 		s.Until(`SELECT sending = 0 FROM enotify.batch_status WHERE id = $1`, batch)
 		mu.Lock()
 		late := last.Sub(stopped)
@@ -189,7 +193,8 @@ func TestPauseAndCancelStopAllNodes(t *testing.T) {
 		}
 	}
 	s.Run("batch", "audit", fmt.Sprint(batch))
-	if sent := s.SMTP.Delivered(); sent == n || s.States(batch) != fmt.Sprintf("cancelled %d, delivered %d", n-sent, sent) {
+	if sent := s.SMTP.Delivered(); sent == n ||
+		s.States(batch) != fmt.Sprintf("cancelled %d, delivered %d", n-sent, sent) {
 		t.Errorf("states: got %s, want some cancelled and %d delivered", s.States(batch), sent)
 	}
 }

@@ -23,7 +23,8 @@ import (
 )
 
 func (a *app) suppressionCmd() *cobra.Command {
-	return noun("suppression", "Addresses that get no mail", a.suppressionListCmd(), a.suppressionExplainCmd(), a.suppressionAddCmd(), a.suppressionRemoveCmd(),
+	return noun("suppression", "Addresses that get no mail", a.suppressionListCmd(), a.suppressionExplainCmd(),
+		a.suppressionAddCmd(), a.suppressionRemoveCmd(),
 		a.suppressionImportCmd(), a.suppressionExportCmd())
 }
 
@@ -81,7 +82,8 @@ func laySuppressions(p *term.Page, found []queue.Suppression) {
 		if s.Forgotten() {
 			address = "(forgotten)"
 		}
-		rows = append(rows, []string{address, cmp.Or(s.Client, "all"), s.Cause, figures.Clock(s.AddedAt), s.AddedBy, until, batch, term.Clip(s.Note, 80)})
+		rows = append(rows, []string{address, cmp.Or(s.Client, "all"), s.Cause, figures.Clock(s.AddedAt), s.AddedBy,
+			until, batch, term.Clip(s.Note, 80)})
 	}
 	p.Table([]string{"ADDRESS", "CLIENT", "CAUSE", "SINCE", "BY", "UNTIL", "BATCH", "NOTE"}, rows...)
 }
@@ -128,7 +130,8 @@ func (a *app) suppressionRemoveCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "rm ADDRESS", Short: "Lift a suppression: send again, from the next batch on", Args: one("an address"),
 	}
-	cmd.Flags().StringVar(&client, "client", "", "lift the suppression of the client `DOMAIN`; default: the one for all clients")
+	cmd.Flags().StringVar(&client, "client", "",
+		"lift the suppression of the client `DOMAIN`; default: the one for all clients")
 	yes := yesFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := a.confirm(*yes, "send to %s again?", args[0]); err != nil {
@@ -177,11 +180,13 @@ not changed.`,
 			}
 			for _, column := range rows.Columns() {
 				if !slices.Contains(suppressionColumns, strings.ToLower(column)) {
-					return fmt.Errorf("%s line 1: there is no column %s; there may be %s", name, column, strings.Join(suppressionColumns, ", "))
+					return fmt.Errorf("%s line 1: there is no column %s; there may be %s", name, column,
+						strings.Join(suppressionColumns, ", "))
 				}
 			}
 			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
-				read, added, bad, err := db.ImportSuppressions(ctx, badRowsShown, func() (queue.Suppressible, bool, error) { return suppressible(rows) })
+				read, added, bad, err := db.ImportSuppressions(ctx, badRowsShown,
+					func() (queue.Suppressible, bool, error) { return suppressible(rows) })
 				if err != nil {
 					return err
 				}
@@ -189,9 +194,11 @@ not changed.`,
 					for _, b := range bad[1:] {
 						a.hint("%s line %d: %s", name, b.Line, term.Clip(b.Problem, 200))
 					}
-					return fmt.Errorf("%s line %d: %s; nothing was added", name, bad[0].Line, term.Clip(bad[0].Problem, 200))
+					return fmt.Errorf("%s line %d: %s; nothing was added", name, bad[0].Line,
+						term.Clip(bad[0].Problem, 200))
 				}
-				return a.say("%s read, %s added; the rest was suppressed for good already, or repeated", figures.Some(read, "line"), figures.Count(int(added)))
+				return a.say("%s read, %s added; the rest was suppressed for good already, or repeated",
+					figures.Some(read, "line"), figures.Count(int(added)))
 			})
 		},
 	}
@@ -223,7 +230,8 @@ func suppressible(rows *recipients.CSV) (s queue.Suppressible, more bool, err er
 			}
 			t, err := time.Parse(time.RFC3339, value)
 			if err != nil {
-				return s, false, fmt.Errorf("%s line %d: until %q is no time such as %s; nothing was added", rows.Name(), s.Line, value, time.Now().Format(time.RFC3339))
+				return s, false, fmt.Errorf("%s line %d: until %q is no time such as %s; nothing was added",
+					rows.Name(), s.Line, value, time.Now().Format(time.RFC3339))
 			}
 			s.Until = &t
 		}
@@ -255,7 +263,8 @@ func (a *app) suppressionExportCmd() *cobra.Command {
 				return err
 			}
 			if forgotten > 0 {
-				a.hint("left out: %s of forgotten addresses, whose keyed hashes mean nothing in another database", figures.Some(forgotten, "suppression"))
+				a.hint("left out: %s of forgotten addresses, whose keyed hashes mean nothing in another database",
+					figures.Some(forgotten, "suppression"))
 			}
 			w.Flush()
 			return w.Error()

@@ -40,7 +40,8 @@ func (a *app) suppressionExplainCmd() *cobra.Command {
 	var since string
 	var limit int
 	cmd := &cobra.Command{
-		Use: "explain ADDRESS", Short: "Explain why an address gets no mail, and how to undo it", Args: one("an address"),
+		Use: "explain ADDRESS", Short: "Explain why an address gets no mail, and how to undo it",
+		Args: one("an address"),
 		Long: `Shows everything that is known about an address: what suppresses it, for which
 clients, since when and until when, who said so, and the command that undoes it;
 how often its mailbox was full; the last messages to it, with every reply and
@@ -125,7 +126,8 @@ func (e *explanation) lay(p *term.Page) {
 	for _, s := range e.Suppressions {
 		if s.Ended {
 			p.Line("")
-			p.Line("it was suppressed for %s (%s) from %s to %s; that has ended by itself", whom(s), s.Cause, figures.Clock(s.AddedAt), figures.Clock(*s.Until))
+			p.Line("it was suppressed for %s (%s) from %s to %s; that has ended by itself", whom(s), s.Cause,
+				figures.Clock(s.AddedAt), figures.Clock(*s.Until))
 		}
 	}
 	if len(inForce) == 0 || inForce[0].Client != "" {
@@ -135,12 +137,14 @@ func (e *explanation) lay(p *term.Page) {
 	if f := e.Full; f != nil {
 		p.Line("")
 		p.Line("its mailbox was full %s, from %s to %s, and took nothing since; after %d over %s or more it is left alone for %s",
-			figures.Some(f.Replies, "time"), figures.Clock(f.FirstAt), p.Ago(f.LastAt), f.Limit, figures.Days(full.Over), figures.Days(full.For))
+			figures.Some(f.Replies, "time"), figures.Clock(f.FirstAt), p.Ago(f.LastAt), f.Limit,
+			figures.Days(full.Over), figures.Days(full.For))
 	}
 	if u := e.Unknown; u != nil {
 		p.Line("")
 		p.Line("it was called unknown %s, from %s to %s, by a site that also says so of other addresses; after %d over %s or more it is suppressed",
-			figures.Some(u.Replies, "time"), figures.Clock(u.FirstAt), p.Ago(u.LastAt), u.Limit, figures.Days(queue.OnceRepeated.Over))
+			figures.Some(u.Replies, "time"), figures.Clock(u.FirstAt), p.Ago(u.LastAt), u.Limit,
+			figures.Days(queue.OnceRepeated.Over))
 	}
 	e.layMessages(p)
 }
@@ -164,7 +168,8 @@ func whom(s insight.SuppressedBy) string { return cmp.Or(s.Client, "all clients"
 
 func (e *explanation) laySuppression(p *term.Page, s insight.SuppressedBy, command string) {
 	cause := causes[s.Cause]
-	rows := [][]string{{"for", whom(s)}, {"why", s.Cause + ": " + cause.said}, {"since", p.Ago(s.AddedAt) + ", written by " + s.AddedBy}}
+	rows := [][]string{{"for", whom(s)}, {"why", s.Cause + ": " + cause.said},
+		{"since", p.Ago(s.AddedAt) + ", written by " + s.AddedBy}}
 	if s.Note != "" {
 		rows = append(rows, []string{"reply", term.Clip(s.Note, 300)})
 	}
@@ -184,7 +189,8 @@ func (e *explanation) laySuppression(p *term.Page, s insight.SuppressedBy, comma
 	if s.Until != nil {
 		until = p.Ago(*s.Until) + "; it ends by itself then"
 	}
-	rows = append(rows, []string{"until", until}, []string{"undo", command}, []string{"", "an operator (enotify_admin), " + cause.undo + "; from the next batch on"})
+	rows = append(rows, []string{"until", until}, []string{"undo", command},
+		[]string{"", "an operator (enotify_admin), " + cause.undo + "; from the next batch on"})
 	p.Table(nil, rows...)
 }
 
@@ -195,7 +201,8 @@ func (e *explanation) layRoute(p *term.Page) {
 	case e.NoMail != "":
 		p.Line("but its domain takes no mail: %s", term.Clip(e.NoMail, 200))
 	case e.Site != "":
-		p.Line("it goes to the mail hosts of %s; enotify destination show %s says how fast, and whether they take ours", e.Site, e.Site)
+		p.Line("it goes to the mail hosts of %s; enotify destination show %s says how fast, and whether they take ours",
+			e.Site, e.Site)
 	default:
 		p.Line("its mail hosts are looked up when a batch to it begins")
 	}
@@ -204,7 +211,8 @@ func (e *explanation) layRoute(p *term.Page) {
 func (e *explanation) layMessages(p *term.Page) {
 	if len(e.Messages) == 0 {
 		p.Line("")
-		p.Line("no message to it in batches created since %s that are kept; --since 365d looks further back", figures.Clock(e.Since))
+		p.Line("no message to it in batches created since %s that are kept; --since 365d looks further back",
+			figures.Clock(e.Since))
 		return
 	}
 	p.Heading("Messages to it, the latest first")

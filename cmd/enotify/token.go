@@ -15,7 +15,8 @@ import (
 )
 
 func (a *app) tokenCmd() *cobra.Command {
-	return noun("token", "Tokens of applications that enqueue over HTTP", a.tokenAddCmd(), a.tokenListCmd(), a.tokenRemoveCmd())
+	return noun("token", "Tokens of applications that enqueue over HTTP", a.tokenAddCmd(), a.tokenListCmd(),
+		a.tokenRemoveCmd())
 }
 
 func (a *app) tokenAddCmd() *cobra.Command {
@@ -70,7 +71,8 @@ func (a *app) tokenListCmd() *cobra.Command {
 					if t.RetiredAt != nil {
 						state = "retired " + p.Ago(*t.RetiredAt)
 					}
-					rows = append(rows, []string{strconv.Itoa(int(t.ID)), t.Login, state, figures.Clock(t.CreatedAt), t.CreatedBy, t.Note})
+					rows = append(rows, []string{strconv.Itoa(int(t.ID)), t.Login, state, figures.Clock(t.CreatedAt),
+						t.CreatedBy, t.Note})
 				}
 				if rows != nil {
 					p.Table([]string{"TOKEN", "LOGIN", "STATE", "MADE", "BY", "NOTE"}, rows...)
@@ -81,7 +83,8 @@ func (a *app) tokenListCmd() *cobra.Command {
 }
 
 func (a *app) tokenRemoveCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "rm ID", Short: "Refuse a token from now on, for good", Args: one("the number of a token")}
+	cmd := &cobra.Command{Use: "rm ID", Short: "Refuse a token from now on, for good",
+		Args: one("the number of a token")}
 	yes := yesFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		id, err := strconv.ParseInt(args[0], 10, 32)

@@ -27,7 +27,8 @@ func TestTestSend(t *testing.T) {
 	s.Exec(`SELECT enotify.add_recipients($1, '{ann@one.test,bob@one.test}', ARRAY['{"name":"Ann"}','{"name":"Bob"}']::jsonb[])`, batch)
 	id := fmt.Sprint(batch)
 	var got struct{ To, As, State string }
-	if err := json.Unmarshal([]byte(s.Run("batch", "test", id, "--to", "me@one.test", "--as", "bob@one.test", "-o", "json")), &got); err != nil {
+	if err := json.Unmarshal([]byte(s.Run("batch", "test", id, "--to", "me@one.test", "--as", "bob@one.test", "-o",
+		"json")), &got); err != nil {
 		t.Fatal(err)
 	}
 	if got.To != "me@one.test" || got.As != "bob@one.test" || got.State != "delivered" {
@@ -40,7 +41,8 @@ func TestTestSend(t *testing.T) {
 	}
 	operator := []string{"--dkim-dir", keys.Path, "--dkim-operator", "host.example/op"}
 	s.Run(append([]string{"batch", "test", id, "--to", "me@one.test"}, operator...)...)
-	if text := s.Run(append([]string{"batch", "show", id, "--message", "1"}, operator...)...); !strings.Contains(text, "d=host.example") {
+	if text := s.Run(append([]string{"batch", "show", id, "--message", "1"}, operator...)...); !strings.Contains(text,
+		"d=host.example") {
 		t.Errorf("batch show: got %s, want the operator's signature in it", text)
 	}
 	messages := s.SMTP.Messages()
@@ -56,7 +58,8 @@ func TestTestSend(t *testing.T) {
 		if diff := cmp.Diff([]string{"me@one.test"}, messages[i].To); diff != "" {
 			t.Errorf("recipients (-want +got):\n%s", diff)
 		}
-		if !strings.Contains(text, "Subject: [Test] Menu for ") || !strings.Contains(text, "X-Test-Copy: batch "+id) || !strings.Contains(text, "Dear "+want) {
+		if !strings.Contains(text, "Subject: [Test] Menu for ") || !strings.Contains(text, "X-Test-Copy: batch "+id) ||
+			!strings.Contains(text, "Dear "+want) {
 			t.Errorf("copy %d: got %s, want it marked, and filled for %s", i, text, want)
 		}
 		_, rest, _ := strings.Cut(text, "Message-ID: ")

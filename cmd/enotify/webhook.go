@@ -21,7 +21,8 @@ import (
 )
 
 func (a *app) webhookCmd() *cobra.Command {
-	return noun("webhook", "Receivers that events are pushed to", a.webhookAddCmd(), a.webhookListCmd(), a.webhookShowCmd(), a.webhookTestCmd(),
+	return noun("webhook", "Receivers that events are pushed to", a.webhookAddCmd(), a.webhookListCmd(),
+		a.webhookShowCmd(), a.webhookTestCmd(),
 		a.webhookReplayCmd(), a.webhookEnableCmd(), a.webhookRemoveCmd())
 }
 
@@ -57,14 +58,17 @@ the webhook is disabled, with an alert.`,
 	f := cmd.Flags()
 	f.StringVar(&w.Client, "client", "", "events of the client `DOMAIN`")
 	f.BoolVar(&all, "all-clients", false, "events of all clients, for a receiver of the operator's")
-	f.StringSliceVar(&w.Kinds, "events", nil, "only these `KINDS`, separated by commas: "+strings.Join(queue.EventKinds(), ", ")+"; default: all")
-	_ = cmd.RegisterFlagCompletionFunc("events", cobra.FixedCompletions(queue.EventKinds(), cobra.ShellCompDirectiveNoFileComp))
+	f.StringSliceVar(&w.Kinds, "events", nil, "only these `KINDS`, separated by commas: "+
+		strings.Join(queue.EventKinds(), ", ")+"; default: all")
+	_ = cmd.RegisterFlagCompletionFunc("events",
+		cobra.FixedCompletions(queue.EventKinds(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 func checkHook(w *queue.Webhook, all bool) error {
 	u, err := url.Parse(w.URL)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil ||
+		u.Fragment != "" {
 		return exit.Usagef("%s: want an https URL, such as https://cms.example/hooks/mail", w.URL)
 	}
 	if (w.Client == "") == !all {
@@ -95,7 +99,8 @@ func (a *app) webhookListCmd() *cobra.Command {
 			return a.print(hooks, func(p *term.Page) {
 				var rows [][]string
 				for _, w := range hooks {
-					rows = append(rows, []string{strconv.Itoa(int(w.ID)), cmp.Or(w.Client, "all"), kindsOf(w), stateOf(p, w), figures.Count(int(w.Delivered)), w.URL})
+					rows = append(rows, []string{strconv.Itoa(int(w.ID)), cmp.Or(w.Client, "all"), kindsOf(w),
+						stateOf(p, w), figures.Count(int(w.Delivered)), w.URL})
 				}
 				if rows != nil {
 					p.Table([]string{"WEBHOOK", "CLIENT", "EVENTS", "STATE", "DELIVERED", "URL"}, rows...)
@@ -119,7 +124,8 @@ func stateOf(p *term.Page, w queue.Webhook) string {
 
 func (a *app) webhookShowCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "show ID", Short: "Show a webhook: how far it has come, and why it fails", Args: one("the number of a webhook"),
+		Use: "show ID", Short: "Show a webhook: how far it has come, and why it fails",
+		Args: one("the number of a webhook"),
 		RunE: a.onWebhook(func(ctx context.Context, db *queue.DB, id int32) error {
 			w, err := db.Webhook(ctx, id)
 			if err != nil {
@@ -131,7 +137,8 @@ func (a *app) webhookShowCmd() *cobra.Command {
 					last = fmt.Sprintf("%d, acknowledged %s", w.After, p.Ago(*w.DeliveredAt))
 				}
 				rows := [][]string{
-					{"webhook", strconv.Itoa(int(w.ID))}, {"client", cmp.Or(w.Client, "all")}, {"events", kindsOf(w)}, {"url", w.URL},
+					{"webhook", strconv.Itoa(int(w.ID))}, {"client", cmp.Or(w.Client, "all")}, {"events", kindsOf(w)},
+					{"url", w.URL},
 					{"state", stateOf(p, w)}, {"delivered", figures.Count(int(w.Delivered))}, {"last event", last},
 					{"added", fmt.Sprintf("%s by %s", figures.Clock(w.CreatedAt), w.CreatedBy)},
 				}
@@ -148,20 +155,23 @@ func (a *app) webhookShowCmd() *cobra.Command {
 }
 
 // onWebhook is a verb that takes the number of a webhook.
-func (a *app) onWebhook(verb func(ctx context.Context, db *queue.DB, id int32) error) func(*cobra.Command, []string) error {
+func (a *app) onWebhook(verb func(ctx context.Context, db *queue.DB, id int32) error) func(*cobra.Command,
+	[]string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		id, err := strconv.ParseInt(args[0], 10, 32)
 		if err != nil || id < 1 {
 			return exit.Usagef("%s: want the number of a webhook; enotify webhook list shows them", args[0])
 		}
-		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error { return verb(ctx, db, int32(id)) })
+		return a.withQueue(cmd.Context(),
+			func(ctx context.Context, db *queue.DB) error { return verb(ctx, db, int32(id)) })
 	}
 }
 
 func (a *app) webhookTestCmd() *cobra.Command {
 	var wait time.Duration
 	cmd := &cobra.Command{
-		Use: "test ID", Short: "Push a test event, and wait for the receiver's answer", Args: one("the number of a webhook"),
+		Use: "test ID", Short: "Push a test event, and wait for the receiver's answer",
+		Args: one("the number of a webhook"),
 		Long: `Has a node push an event of kind test. Events that wait are pushed before it.
 Exits with 2 when the receiver does not acknowledge it.`,
 	}
@@ -195,7 +205,9 @@ Exits with 2 when the receiver does not acknowledge it.`,
 				if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 					return ctx.Err()
 				}
-				return exit.With(exit.Blocked, fmt.Errorf("webhook %d: no answer in %s; nodes push events: is one running? enotify node list", id, figures.Span(wait)))
+				return exit.With(exit.Blocked,
+					fmt.Errorf("webhook %d: no answer in %s; nodes push events: is one running? enotify node list", id,
+						figures.Span(wait)))
 			case <-tick.C:
 			}
 		}
@@ -211,7 +223,8 @@ func (a *app) webhookReplayCmd() *cobra.Command {
 then what follows. It enables a webhook that is disabled. Events keep their ids.`,
 		Example: "  enotify webhook replay 3 --from 2h\n  enotify webhook replay 3 --from 1883003904000120",
 	}
-	cmd.Flags().StringVar(&from, "from", "", "the id of an event, a `TIME` in RFC 3339, or a duration before now such as 2h")
+	cmd.Flags().StringVar(&from, "from", "",
+		"the id of an event, a `TIME` in RFC 3339, or a duration before now such as 2h")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		event, at, err := replayPoint(from, time.Now())
 		if err != nil {
@@ -241,14 +254,16 @@ func replayPoint(from string, now time.Time) (event int64, at time.Time, err err
 		return 0, now.Add(-span), nil
 	}
 	if at, err = time.Parse(time.RFC3339, from); err != nil {
-		return 0, at, exit.Usagef("--from %q: want the id of an event, a time in RFC 3339, or a duration such as 2h", from)
+		return 0, at, exit.Usagef("--from %q: want the id of an event, a time in RFC 3339, or a duration such as 2h",
+			from)
 	}
 	return 0, at, nil
 }
 
 func (a *app) webhookEnableCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "enable ID", Short: "Try a webhook again at once, from where it stopped", Args: one("the number of a webhook"),
+		Use: "enable ID", Short: "Try a webhook again at once, from where it stopped",
+		Args: one("the number of a webhook"),
 		RunE: a.onWebhook(func(ctx context.Context, db *queue.DB, id int32) error {
 			if err := db.EnableWebhook(ctx, id); err != nil {
 				return err
@@ -268,13 +283,15 @@ func (a *app) webhookRemoveCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := a.confirm(*yes, "remove webhook %d, which pushes events of %s to %s?", id, ofClient(w.Client), w.URL); err != nil {
+		if err := a.confirm(*yes, "remove webhook %d, which pushes events of %s to %s?", id, ofClient(w.Client),
+			w.URL); err != nil {
 			return err
 		}
 		if err := db.RemoveWebhook(ctx, id); err != nil {
 			return err
 		}
-		return a.say("webhook %d is removed; events of %s go on being recorded: enotify event off ends that", id, ofClient(w.Client))
+		return a.say("webhook %d is removed; events of %s go on being recorded: enotify event off ends that", id,
+			ofClient(w.Client))
 	})
 	return cmd
 }

@@ -44,7 +44,8 @@ func TestNodeWithoutAKeyLeavesTheClientToOthers(t *testing.T) {
 		t.Errorf("messages for the client from the node without its key: got %d, want 0", got)
 	}
 	await(f, `SELECT count(*) = 2 FROM (SELECT FROM enotify.lease WHERE node_id IS NOT NULL GROUP BY node_id HAVING count(*) = 32) n`)
-	other := queuetest.Query[int64](f, `SELECT enotify.enqueue('o', 'info@city.example', 's', 't', $1)`, queuetest.Addresses(200, domains(50)))
+	other := queuetest.Query[int64](f, `SELECT enotify.enqueue('o', 'info@city.example', 's', 't', $1)`,
+		queuetest.Addresses(200, domains(50)))
 	await(f, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, other)
 	if city.Load() == 0 {
 		t.Error("messages for another client from that node: got none, want its share")

@@ -56,7 +56,8 @@ func BenchmarkSeal(b *testing.B) {
 		batch := stage(b, conn, n)
 		b.StartTimer()
 		var total int
-		if err := conn.QueryRow(b.Context(), `SELECT enotify.submit_batch($1, $2)`, batch, n).Scan(&total); err != nil || total != n {
+		if err := conn.QueryRow(b.Context(), `SELECT enotify.submit_batch($1, $2)`, batch,
+			n).Scan(&total); err != nil || total != n {
 			b.Fatalf("sealed %d, want %d: %v", total, n, err)
 		}
 	}
@@ -155,7 +156,8 @@ func BenchmarkPrune(b *testing.B) {
 		b.StartTimer()
 		var longest time.Duration
 		last := time.Now()
-		if err := db.Prune(b.Context(), batch, func(int) { longest = max(longest, time.Since(last)); last = time.Now() }); err != nil {
+		if err := db.Prune(b.Context(), batch,
+			func(int) { longest = max(longest, time.Since(last)); last = time.Now() }); err != nil {
 			b.Fatal(err)
 		}
 		b.ReportMetric(float64(longest.Milliseconds()), "ms/longest-step")

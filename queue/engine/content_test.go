@@ -28,8 +28,10 @@ func TestFaultyContent(t *testing.T) {
 	t.Parallel()
 	for _, surveyed := range []bool{false, true} {
 		f := queuetest.NewFixture(t)
-		faulty := queuetest.Query[int64](f, `SELECT enotify.enqueue('faulty', 'info@town.example', 's', 'Hi {{name', '{a@a.example,b@b.example}')`)
-		other := queuetest.Query[int64](f, `SELECT enotify.enqueue('other', 'info@town.example', 's', 'Hi', '{c@a.example}')`)
+		faulty := queuetest.Query[int64](f,
+			`SELECT enotify.enqueue('faulty', 'info@town.example', 's', 'Hi {{name', '{a@a.example,b@b.example}')`)
+		other := queuetest.Query[int64](f,
+			`SELECT enotify.enqueue('other', 'info@town.example', 's', 'Hi', '{c@a.example}')`)
 		alerts := make(chan queue.Alert, 10)
 		serve := func() {
 			s := f.Server("n1", queuetest.Deliver)
@@ -41,7 +43,9 @@ func TestFaultyContent(t *testing.T) {
 			f.Serve(s)
 		}
 		serve()
-		if got := queuetest.Query[string](f, `SELECT format('%s|%s|%s|%s', state, reason, fault, started_at) FROM enotify.batch WHERE id = $1`, faulty); got != "blocked|the text cannot be read: unclosed action|the text cannot be read: unclosed action|" {
+		if got := queuetest.Query[string](f,
+			`SELECT format('%s|%s|%s|%s', state, reason, fault, started_at) FROM enotify.batch WHERE id = $1`,
+			faulty); got != "blocked|the text cannot be read: unclosed action|the text cannot be read: unclosed action|" {
 			t.Errorf("the faulty batch: got %s, want it blocked with its fault, never begun", got)
 		}
 		if got, want := f.States(faulty), map[string]int{"pending": 2}; !cmp.Equal(got, want) {
@@ -50,7 +54,8 @@ func TestFaultyContent(t *testing.T) {
 		if got, want := f.States(other), map[string]int{"delivered": 1}; !cmp.Equal(got, want) {
 			t.Errorf("the other batch: got %v, want %v", got, want)
 		}
-		if a := <-alerts; a.Kind != queue.AlertContent || a.Batch != faulty || a.Client != "town.example" || len(alerts) > 0 {
+		if a := <-alerts; a.Kind != queue.AlertContent || a.Batch != faulty || a.Client != "town.example" ||
+			len(alerts) > 0 {
 			t.Errorf("alert: got %+v and %d more, want one", a, len(alerts))
 		}
 		good := "Hi"
@@ -75,7 +80,8 @@ func TestFaultUnderWay(t *testing.T) {
 		s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
 			if m.Batch.Text != "better" {
 				tried.Add(1)
-				return queue.Outcome{State: queue.Deferred, Class: queue.NotBegun, Fault: "a template did more than it may"}
+				return queue.Outcome{State: queue.Deferred, Class: queue.NotBegun,
+					Fault: "a template did more than it may"}
 			}
 			return queuetest.Deliver(ctx, m)
 		})
@@ -83,7 +89,8 @@ func TestFaultUnderWay(t *testing.T) {
 		f.Serve(s)
 	}
 	serve()
-	if got := queuetest.Query[string](f, `SELECT concat(state, '|', fault) FROM enotify.batch WHERE id = $1`, batch); got != "blocked|a template did more than it may" {
+	if got := queuetest.Query[string](f, `SELECT concat(state, '|', fault) FROM enotify.batch WHERE id = $1`,
+		batch); got != "blocked|a template did more than it may" {
 		t.Errorf("got %s, want it blocked with its fault", got)
 	}
 	if n := tried.Load(); n > 200 {

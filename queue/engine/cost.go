@@ -43,13 +43,16 @@ func costsOf(picks []pick) (all costs) {
 				at[c.paidKey] = map[bool]int{}
 			}
 			at[c.paidKey][isRate] = len(all.addrs)
-			all.addrs, all.sites, all.counts = append(all.addrs, c.addr), append(all.sites, c.site), append(all.counts, int32(p.n))
+			all.addrs, all.sites, all.counts = append(all.addrs, c.addr), append(all.sites, c.site),
+				append(all.counts, int32(p.n))
 			if isRate {
 				every, burst := c.every, int32(c.burst)
-				all.days, all.caps, all.every, all.bursts = append(all.days, nil), append(all.caps, nil), append(all.every, &every), append(all.bursts, &burst)
+				all.days, all.caps, all.every, all.bursts = append(all.days, nil), append(all.caps, nil),
+					append(all.every, &every), append(all.bursts, &burst)
 			} else {
 				day, limit := c.day, int32(c.limit)
-				all.days, all.caps, all.every, all.bursts = append(all.days, &day), append(all.caps, &limit), append(all.every, nil), append(all.bursts, nil)
+				all.days, all.caps, all.every, all.bursts = append(all.days, &day), append(all.caps, &limit),
+					append(all.every, nil), append(all.bursts, nil)
 			}
 		}
 	}
@@ -61,6 +64,8 @@ func costsOf(picks []pick) (all costs) {
 // last heartbeat.
 func (c costs) fence(sql string, args []any) (string, []any) {
 	n := len(args)
-	spend := fmt.Sprintf(`AND (SELECT enotify.spend_egress($%d, $%d, $%d, $%d, $%d, $%d, $%d))`, n+1, n+2, n+3, n+4, n+5, n+6, n+7)
-	return strings.Replace(sql, noCosts, spend, 1), append(args, c.addrs, c.sites, c.counts, c.days, c.caps, c.every, c.bursts)
+	spend := fmt.Sprintf(`AND (SELECT enotify.spend_egress($%d, $%d, $%d, $%d, $%d, $%d, $%d))`, n+1, n+2, n+3, n+4,
+		n+5, n+6, n+7)
+	return strings.Replace(sql, noCosts, spend, 1),
+		append(args, c.addrs, c.sites, c.counts, c.days, c.caps, c.every, c.bursts)
 }

@@ -80,7 +80,8 @@ func TestTheTryInDoubtCounts(t *testing.T) {
 	if n, _, err := f.DB.Requeue(t.Context(), batch, "unknown", nil); n != 1 || err != nil {
 		t.Fatalf("requeued: got %d and %v, want 1", n, err)
 	}
-	late := queue.Result{Batch: batch, Seq: 1, DomainID: 1, Try: 2, Attempts: 2, At: time.Now(), Outcome: queue.Outcome{State: queue.Bounced, Class: queue.Policy}}
+	late := queue.Result{Batch: batch, Seq: 1, DomainID: 1, Try: 2, Attempts: 2, At: time.Now(),
+		Outcome: queue.Outcome{State: queue.Bounced, Class: queue.Policy}}
 	if _, err := f.DB.Finish(t.Context(), []queue.Result{late}); err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +123,8 @@ func TestTakeoverWaitsForLateResults(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-served
-	if got, want := f.States(batch), map[string]int{"deferred": 1, "unknown": 9, "delivered": 20}; !cmp.Equal(got, want) {
+	if got, want := f.States(batch), map[string]int{"deferred": 1, "unknown": 9, "delivered": 20}; !cmp.Equal(got,
+		want) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
 	f.Balances()
@@ -205,7 +207,8 @@ func TestNodesShareTheWork(t *testing.T) {
 			}
 		})
 	}
-	go f.Until(func() { close(shared) }, `SELECT count(*) = 2 FROM (SELECT FROM enotify.lease WHERE node_id IS NOT NULL GROUP BY node_id HAVING count(*) = 32) n`)
+	go f.Until(func() { close(shared) },
+		`SELECT count(*) = 2 FROM (SELECT FROM enotify.lease WHERE node_id IS NOT NULL GROUP BY node_id HAVING count(*) = 32) n`)
 	<-shared
 	batch = f.Enqueue("menu", 1000, domains...)
 	f.Until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
@@ -236,7 +239,8 @@ func TestLostAnswersOfTheDatabase(t *testing.T) {
 		began.Add(1)
 		return queuetest.Deliver(ctx, m)
 	})
-	s.DB, s.MaxInFlight = queuetest.Open(t, lossy(f, func() bool { return began.Load() > 0 && began.Load() < 2000 && rand.IntN(20) == 0 })), 50
+	s.DB, s.MaxInFlight = queuetest.Open(t,
+		lossy(f, func() bool { return began.Load() > 0 && began.Load() < 2000 && rand.IntN(20) == 0 })), 50
 	f.ServeUntil(s, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 
 	if got, want := f.States(batch), map[string]int{"delivered": 3000}; !cmp.Equal(got, want) {

@@ -160,7 +160,8 @@ func (db *store) deferClosed(
 				return err
 			}
 			key, n := laneKey{retry: of.retry}, 0
-			_, err = pgx.ForEachRow(rows, []any{&key.batch, &key.domain, &n}, func() error { done[key] = n; return nil })
+			_, err = pgx.ForEachRow(rows, []any{&key.batch, &key.domain, &n},
+				func() error { done[key] = n; return nil })
 			return err
 		})
 		if err != nil {

@@ -50,8 +50,10 @@ func TestRecipientsAtAClosedSiteAreDeferred(t *testing.T) {
 		code    int
 		from    time.Duration // how long they wait at least; 10 min more at most
 	}{
-		"held":    {queue.Closure{Until: time.Now().Add(time.Hour), Class: queue.SpamBlock, Reply: listed}, "spam_block", 554, 50 * time.Minute},
-		"refused": {queue.Closure{Since: time.Now().Add(-6 * time.Minute), Class: queue.Throttled, Reply: tooFew}, "throttled", 421, 5 * time.Minute},
+		"held": {queue.Closure{Until: time.Now().Add(time.Hour), Class: queue.SpamBlock, Reply: listed},
+			"spam_block", 554, 50 * time.Minute},
+		"refused": {queue.Closure{Since: time.Now().Add(-6 * time.Minute), Class: queue.Throttled, Reply: tooFew},
+			"throttled", 421, 5 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -71,7 +73,8 @@ func TestRecipientsAtAClosedSiteAreDeferred(t *testing.T) {
 					t.Errorf("batch %d: got %v, want %v", batch, got, want)
 				}
 			}
-			if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.retry WHERE class::text = $1 AND code = $2 AND reply <> '' AND attempts = 0 AND tries = 0
+			if got := queuetest.Query[int](f,
+				`SELECT count(*)::int FROM enotify.retry WHERE class::text = $1 AND code = $2 AND reply <> '' AND attempts = 0 AND tries = 0
 				AND due_at BETWEEN now() + $3::interval AND now() + $3::interval + interval '12 min'`, test.class, test.code, test.from-time.Minute); got != 15_100 {
 				t.Errorf("deferred as they should be: got %d, want 15100", got)
 			}
@@ -100,14 +103,16 @@ func TestASlowSiteDefersNobody(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
 	var gate blocker
-	gate.closure.Store(&queue.Closure{Until: time.Now().Add(50 * time.Second), Since: time.Now().Add(-50 * time.Second), Class: queue.Throttled, Reply: tooFew})
+	gate.closure.Store(&queue.Closure{Until: time.Now().Add(50 * time.Second), Since: time.Now().Add(-50 * time.Second),
+		Class: queue.Throttled, Reply: tooFew})
 	s := f.Server("n1", queuetest.Deliver)
 	s.Admission = &gate
 	s.Schedule = engine.Schedule{First: time.Millisecond}
 	batch := f.Enqueue("menu", 200, "blocked.example", "open.example")
 	node(f, s)
 	await(f, `SELECT delivered = 100 FROM enotify.batch_status WHERE id = $1`, batch)
-	await(f, `SELECT bool_or(live_until > started_at + interval '8 s') FROM enotify.node`) // it looks at the queue some more
+	// it looks at the queue some more
+	await(f, `SELECT bool_or(live_until > started_at + interval '8 s') FROM enotify.node`)
 	if got, want := f.States(batch), map[string]int{"delivered": 100, "pending": 100}; !cmp.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

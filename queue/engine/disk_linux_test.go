@@ -26,7 +26,8 @@ func TestDatabaseOnAFullDisk(t *testing.T) {
 	const limit = 16 << 20 // bytes, of a segment of the WAL
 	f := queuetest.NewOwnServer(t, true)
 	f.Exec(`ALTER TABLE enotify.outcome SET (autovacuum_enabled = off)`)
-	for queuetest.Query[int](f.Fixture, `SELECT pg_relation_size('enotify.outcome')::int`) < limit { // rows that never were fill the file
+	// rows that never were fill the file
+	for queuetest.Query[int](f.Fixture, `SELECT pg_relation_size('enotify.outcome')::int`) < limit {
 		f.Exec(`BEGIN`)
 		f.Exec(`INSERT INTO enotify.outcome (batch_id, seq, state, reply) SELECT -1, i, 'unknown', repeat('x', 900) FROM generate_series(1, 20000) i`)
 		f.Exec(`ROLLBACK`)
@@ -84,7 +85,8 @@ func limitFiles(f *queuetest.OwnServer, limit string) {
 	if out, err := set(postmaster); err != nil { // before those that it has started: none is missed
 		f.Fatalf("prlimit: %v: %s", err, out)
 	}
-	for _, pid := range queuetest.Query[[]string](f.Fixture, `SELECT array_agg(pid::text) FROM pg_stat_activity WHERE backend_type = 'client backend'`) {
+	for _, pid := range queuetest.Query[[]string](f.Fixture,
+		`SELECT array_agg(pid::text) FROM pg_stat_activity WHERE backend_type = 'client backend'`) {
 		_, _ = set(pid) // it may have ended
 	}
 }

@@ -147,7 +147,8 @@ type choice struct {
 // nodes that may send it, held tells until when a site blocks an address. IPv4 decides,
 // where the pool has such addresses: nearly all sites have it. dbNow is the time of the
 // database, by which rates are paid.
-func (e *egresses) choose(pool string, grp int16, site string, may []int32, held func(netip.Addr) queue.Closure, now, dbNow time.Time) choice {
+func (e *egresses) choose(pool string, grp int16, site string, may []int32, held func(netip.Addr) queue.Closure, now,
+	dbNow time.Time) choice {
 	first := e.walk(e.rank(pool, grp, true), site, may, held, now, dbNow)
 	if first.node == 0 && first.from == nil && first.until.IsZero() {
 		return e.walk(e.rank(pool, grp, false), site, may, held, now, dbNow)
@@ -169,7 +170,8 @@ func (e *egresses) choose(pool string, grp int16, site string, may []int32, held
 }
 
 // walk chooses among addresses of one family, in their order.
-func (e *egresses) walk(ranked []*address, site string, may []int32, held func(netip.Addr) queue.Closure, now, dbNow time.Time) (c choice) {
+func (e *egresses) walk(ranked []*address, site string, may []int32, held func(netip.Addr) queue.Closure, now,
+	dbNow time.Time) (c choice) {
 	spilled := false
 	var wait choice // why nothing may begin, of the address that can begin first
 	later := func(until time.Time, putOff queue.Class, by netip.Addr, why queue.Reply) {
@@ -198,7 +200,8 @@ func (e *egresses) walk(ranked []*address, site string, may []int32, held func(n
 			}
 		}
 		if full != nil {
-			later(now.Add(full.ends.Sub(dbNow)), queue.NotBegun, a.Addr, queue.Reply{Text: fmt.Sprintf("the warm-up of %s allows %d messages today; the rest waits for the next day", a.Addr, full.limit)})
+			later(now.Add(full.ends.Sub(dbNow)), queue.NotBegun, a.Addr,
+				queue.Reply{Text: fmt.Sprintf("the warm-up of %s allows %d messages today; the rest waits for the next day", a.Addr, full.limit)})
 			if !full.spills {
 				return wait
 			}

@@ -78,7 +78,8 @@ func TestNodeThatMayNotSendForAClient(t *testing.T) {
 		t.Errorf("states: got %v, want %v", got, want)
 	}
 	f.Until(func() {}, `SELECT count(*) = 2 FROM (SELECT FROM enotify.lease WHERE node_id IS NOT NULL GROUP BY node_id HAVING count(*) = 32) n`)
-	other := queuetest.Query[int64](f, `SELECT enotify.enqueue('o', 'info@city.example', 's', 't', $1)`, queuetest.Addresses(200, domains))
+	other := queuetest.Query[int64](f, `SELECT enotify.enqueue('o', 'info@city.example', 's', 't', $1)`,
+		queuetest.Addresses(200, domains))
 	f.Until(func() {}, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, other)
 	if got := strangerSent.Load(); got != 0 {
 		t.Errorf("messages for the client from an address that it has not authorised: got %d, want 0", got)
@@ -99,7 +100,9 @@ func TestNodeThatMayNotSendForAClient(t *testing.T) {
 func TestVerdictThatTurnsBlocksWhatIsUnderWay(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
-	batch := f.Enqueue("menu", 500, "a.example", "b.example", "c.example", "d.example", "e.example", "f.example", "g.example", "h.example", "i.example", "j.example", "k.example") // n1 gets half of the groups
+	// n1 gets half of the groups
+	batch := f.Enqueue("menu", 500, "a.example", "b.example", "c.example", "d.example", "e.example", "f.example",
+		"g.example", "h.example", "i.example", "j.example", "k.example")
 	other := netip.MustParseAddr("192.0.2.2")
 	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('other', ARRAY[$1::inet], 'h', 'v', now() + interval '1 hour')`, other)
 	var turned atomic.Bool

@@ -263,10 +263,12 @@ func (v *serving) raise(ctx context.Context, k knowledge) (doubts int64, err err
 			return err
 		}
 		var first, later int64
-		if err := tx.QueryRow(ctx, raiseSQL, batches, seqs, k.made, flyingBatches, flyingSeqs, k.complete, inDoubt, k.node).Scan(&first); err != nil {
+		if err := tx.QueryRow(ctx, raiseSQL, batches, seqs, k.made, flyingBatches, flyingSeqs, k.complete, inDoubt,
+			k.node).Scan(&first); err != nil {
 			return err
 		}
-		if err := tx.QueryRow(ctx, raiseRetriesSQL, flyingBatches, flyingSeqs, tries, k.node, inDoubt).Scan(&later); err != nil {
+		if err := tx.QueryRow(ctx, raiseRetriesSQL, flyingBatches, flyingSeqs, tries, k.node,
+			inDoubt).Scan(&later); err != nil {
 			return err
 		}
 		doubts = first + later

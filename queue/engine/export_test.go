@@ -19,8 +19,10 @@ func WriteJournal(dir string, more func() bool) error {
 	defer j.remove()
 	var rs []result
 	for seq := int32(1); more(); seq++ {
-		r := result{grp: 5, Result: queue.Result{Batch: 1234, Seq: seq, DomainID: 77, Try: 1, Outcome: queue.Outcome{State: queue.Delivered, Host: "mx1.example.org", Site: "example.org",
-			Reply: queue.Reply{Code: 250, Enhanced: "2.0.0", Text: "OK  1732320000 a640c23a62f3a-aa50f572eb5si393812366b.45 - gsmtp"}}}}
+		r := result{grp: 5, Result: queue.Result{Batch: 1234, Seq: seq, DomainID: 77, Try: 1,
+			Outcome: queue.Outcome{State: queue.Delivered, Host: "mx1.example.org", Site: "example.org",
+				Reply: queue.Reply{Code: 250, Enhanced: "2.0.0",
+					Text: "OK  1732320000 a640c23a62f3a-aa50f572eb5si393812366b.45 - gsmtp"}}}}
 		if !j.ending(&r) {
 			return j.err
 		}
@@ -60,9 +62,11 @@ func TriesBegun(dir string, write func(begin, end, recorded func(try int))) (tri
 	}
 	defer j.remove()
 	of := func(try int) *result {
-		return &result{Result: queue.Result{Batch: 1, Seq: 1, Try: try, Outcome: queue.Outcome{State: queue.Bounced, Class: queue.AuthRejected}}}
+		return &result{Result: queue.Result{Batch: 1, Seq: 1, Try: try,
+			Outcome: queue.Outcome{State: queue.Bounced, Class: queue.AuthRejected}}}
 	}
-	write(func(try int) { j.ending(of(try)) }, func(try int) { j.end(of(try)) }, func(try int) { j.recorded(1, int64(try), []result{*of(try)}) })
+	write(func(try int) { j.ending(of(try)) }, func(try int) { j.end(of(try)) },
+		func(try int) { j.recorded(1, int64(try), []result{*of(try)}) })
 	text, err := os.ReadFile(filepath.Join(j.dir, journalFile))
 	if err != nil {
 		return nil, err

@@ -45,7 +45,8 @@ type flights struct {
 	domains map[string]int // the same per recipient domain
 	tries   map[int64]int  // first tries among them per batch
 	through []int64        // batches that have none any more, since the last call of over
-	freed   []string       // sites with a place that is free, and domains that are no other batch's any more: see through
+	// sites with a place that is free, and domains that are no other batch's any more: see through
+	freed []string
 }
 
 // slowAfter is when a message counts as slow: its site does not move, or hardly,
@@ -68,7 +69,8 @@ type aloft struct {
 }
 
 func newFlights() *flights {
-	return &flights{news: make(chan struct{}, 1), open: map[flight]*aloft{}, firsts: map[visit]int{}, tries: map[int64]int{}, domains: map[string]int{}, slow: map[string]int{}}
+	return &flights{news: make(chan struct{}, 1), open: map[flight]*aloft{}, firsts: map[visit]int{},
+		tries: map[int64]int{}, domains: map[string]int{}, slow: map[string]int{}}
 }
 
 // begin adds one.

@@ -16,7 +16,8 @@ func (v *serving) heartbeat(ctx context.Context) (idle bool, err error) {
 	defer cancel()
 	now := time.Now()
 	stall := v.progress.next()
-	if v.phase != steady || now.Sub(v.renewed) >= breath || v.Node.Turn == queue.ByDestination || !stall.IsZero() && !stall.After(now) {
+	if v.phase != steady || now.Sub(v.renewed) >= breath || v.Node.Turn == queue.ByDestination || !stall.IsZero() &&
+		!stall.After(now) {
 		if err := v.renewAll(ctx); err != nil {
 			return false, err
 		}

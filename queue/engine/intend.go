@@ -211,7 +211,8 @@ func (db *store) intend(
 		return nil, 0, err
 	}
 	got, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p picked, err error) {
-		return p, row.Scan(&p.batch, &p.seq, &p.domainID, &p.address, &p.data, &p.attempts, &p.tries, &p.class, &p.suppressed, &p.counted)
+		return p, row.Scan(&p.batch, &p.seq, &p.domainID, &p.address, &p.data, &p.attempts, &p.tries, &p.class,
+			&p.suppressed, &p.counted)
 	})
 	if err != nil {
 		return nil, 0, err

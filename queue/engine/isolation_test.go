@@ -58,7 +58,8 @@ var poisons = map[string]func(n *neighbourhood){
 		n.open(`SELECT enotify.replace_content(id, 'Another subject') FROM enotify.batch_status WHERE idem_key = 'poison'`)
 	},
 	"first domains in an open transaction": func(n *neighbourhood) {
-		n.open(`SELECT enotify.enqueue('poison', 'info@c0.example', 'S', 'x', $1)`, queuetest.Addresses(20, domains(40)[20:]))
+		n.open(`SELECT enotify.enqueue('poison', 'info@c0.example', 'S', 'x', $1)`,
+			queuetest.Addresses(20, domains(40)[20:]))
 	},
 	"key of a batch in an open transaction": func(n *neighbourhood) {
 		n.submit("poison", queuetest.Addresses(1000, domains(40)[20:]))
@@ -104,10 +105,12 @@ func (n *neighbourhood) submit(key string, addresses []string) {
 
 func newNeighbourhood(t *testing.T) *neighbourhood {
 	t.Helper()
-	n := &neighbourhood{Fixture: queuetest.NewFixture(t), closed: &wholeGates{gates{closed: map[string]bool{"closed.example": true}}}, silent: make(chan struct{})}
+	n := &neighbourhood{Fixture: queuetest.NewFixture(t),
+		closed: &wholeGates{gates{closed: map[string]bool{"closed.example": true}}}, silent: make(chan struct{})}
 	n.Exec(`INSERT INTO enotify.client (domain) SELECT 'c' || i || '.example' FROM generate_series(0, $1 - 1) i`, crowd)
 	n.bad = queuetest.Connect(t, queuetest.Login(t, n.URL, "enotify_app"))
-	n.Exec(`INSERT INTO enotify.client_login SELECT id, $1 FROM enotify.client WHERE domain = 'c0.example'`, n.bad.Config().User)
+	n.Exec(`INSERT INTO enotify.client_login SELECT id, $1 FROM enotify.client WHERE domain = 'c0.example'`,
+		n.bad.Config().User)
 	return n
 }
 
@@ -136,7 +139,8 @@ func (n *neighbourhood) send(key string, names []string) time.Duration {
 	began := time.Now()
 	app := queuetest.Connect(n.T, n.URL)
 	for i := 1; i < crowd; i++ {
-		if _, err := app.Exec(n.Context(), `SELECT enotify.enqueue($1, 'info@c' || $2::int || '.example', 'S', 'x', $3)`,
+		if _, err := app.Exec(n.Context(),
+			`SELECT enotify.enqueue($1, 'info@c' || $2::int || '.example', 'S', 'x', $3)`,
 			key, i, queuetest.Addresses(20, names[i%5:i%5+5])); err != nil {
 			n.Fatal(err)
 		}

@@ -77,7 +77,8 @@ func openJournal(stateDir, installation, incarnation string) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{dir: draft, installation: installation, incarnation: incarnation, open: map[flight][]byte{}, marks: map[int16]int64{}}
+	j := &journal{dir: draft, installation: installation, incarnation: incarnation, open: map[flight][]byte{},
+		marks: map[int16]int64{}}
 	if j.lock, err = tryLockFolder(draft); err == nil {
 		err = j.rewrite()
 	}
@@ -125,7 +126,8 @@ func (j *journal) end(r *result) {
 	if !ok && r.State == queue.Deferred || err != nil {
 		return // a try without a line is made again after a kill, as a deferred one is
 	}
-	j.line('=', r.Batch, int64(r.Seq), int64(r.Try), r.made, int64(r.DomainID), int64(r.grp), int64(r.Attempts), int64(r.Wait))
+	j.line('=', r.Batch, int64(r.Seq), int64(r.Try), r.made, int64(r.DomainID), int64(r.grp), int64(r.Attempts),
+		int64(r.Wait))
 	j.buf = append(append(j.buf, ' '), outcome...)
 	j.sum()
 	_ = j.write()

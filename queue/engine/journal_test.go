@@ -52,7 +52,8 @@ func (w *wreck) deliver(ctx context.Context, m queue.Message) queue.Outcome {
 func newWreck(t *testing.T, onUnknown string) *wreck {
 	t.Helper()
 	f := queuetest.NewFixture(t)
-	w := &wreck{Fixture: f, batch: f.Enqueue("menu", 300, "a.example", "b.example", "c.example"), stateDir: t.TempDir(), left: map[string]int{}}
+	w := &wreck{Fixture: f, batch: f.Enqueue("menu", 300, "a.example", "b.example", "c.example"), stateDir: t.TempDir(),
+		left: map[string]int{}}
 	f.Exec(`UPDATE enotify.batch SET on_unknown = $1`, onUnknown)
 	ctx, cancel := context.WithCancel(t.Context())
 	var here, begun, served sync.WaitGroup
@@ -71,7 +72,8 @@ func newWreck(t *testing.T, onUnknown string) *wreck {
 		begun.Done()
 		if i == 0 {
 			<-cut
-			return queue.Outcome{State: queue.Delivered, Reply: queue.Reply{Code: 250, Text: "2.0.0 \"taken\"\nover {two} lines"}}
+			return queue.Outcome{State: queue.Delivered,
+				Reply: queue.Reply{Code: 250, Text: "2.0.0 \"taken\"\nover {two} lines"}}
 		}
 		<-ctx.Done()
 		return queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}
@@ -85,7 +87,8 @@ func newWreck(t *testing.T, onUnknown string) *wreck {
 	for strings.Count(readJournal(t, s.StateDir), "\n= ") < 30 {
 		time.Sleep(time.Millisecond)
 	}
-	if err := os.CopyFS(w.stateDir, os.DirFS(s.StateDir)); err != nil { // the disk as a kill would leave it, and unlocked
+	// the disk as a kill would leave it, and unlocked
+	if err := os.CopyFS(w.stateDir, os.DirFS(s.StateDir)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cancel(); served.Wait() })
@@ -112,7 +115,8 @@ func journalPath(t *testing.T, stateDir string) string {
 
 func (w *wreck) edit(change func(text string) string) {
 	w.Helper()
-	if err := os.WriteFile(journalPath(w.T, w.stateDir), []byte(change(readJournal(w.T, w.stateDir))), 0o600); err != nil {
+	if err := os.WriteFile(journalPath(w.T, w.stateDir), []byte(change(readJournal(w.T, w.stateDir))),
+		0o600); err != nil {
 		w.Fatal(err)
 	}
 }
@@ -145,7 +149,9 @@ func TestJournalIsReplayed(t *testing.T) {
 	w := newWreck(t, "hold")
 	w.heir("heir")
 	w.want(map[string]int{"delivered": 270, "unknown": 30})
-	if got, want := queuetest.Query[int](w.Fixture, `SELECT count(*)::int FROM enotify.outcome WHERE code = 250 AND reply = $1`, "2.0.0 \"taken\"\nover {two} lines"), 30; got != want {
+	if got, want := queuetest.Query[int](w.Fixture,
+		`SELECT count(*)::int FROM enotify.outcome WHERE code = 250 AND reply = $1`,
+		"2.0.0 \"taken\"\nover {two} lines"), 30; got != want {
 		t.Errorf("replies of the journal: got %d, want %d", got, want)
 	}
 	journals, _ := filepath.Glob(filepath.Join(w.stateDir, "*.journal", "lines"))
@@ -157,7 +163,8 @@ func TestJournalIsReplayed(t *testing.T) {
 	if len(journals) != 2 {
 		t.Errorf("journals: got %v, want one of each node", journals)
 	}
-	if got := queuetest.Query[string](w.Fixture, `SELECT coalesce(string_agg(name, ', '), '') FROM enotify.node WHERE name <> 'dead' OR NOT EXISTS (SELECT FROM enotify.node WHERE name = 'dead')`); got != "" {
+	if got := queuetest.Query[string](w.Fixture,
+		`SELECT coalesce(string_agg(name, ', '), '') FROM enotify.node WHERE name <> 'dead' OR NOT EXISTS (SELECT FROM enotify.node WHERE name = 'dead')`); got != "" {
 		t.Errorf("nodes left: got %s, want none", got)
 	}
 }
@@ -171,7 +178,8 @@ func TestJournalComesLate(t *testing.T) {
 	w.want(map[string]int{"delivered": 210, "unknown": 90})
 	w.heir("heir")
 	w.want(map[string]int{"delivered": 270, "unknown": 30})
-	if got := queuetest.Query[string](w.Fixture, `SELECT state::text FROM enotify.batch WHERE id = $1`, w.batch); got != "done" {
+	if got := queuetest.Query[string](w.Fixture, `SELECT state::text FROM enotify.batch WHERE id = $1`,
+		w.batch); got != "done" {
 		t.Errorf("batch: got %s, want done", got)
 	}
 	if got := queuetest.Query[int](w.Fixture, `SELECT count(*)::int FROM enotify.doubt`); got != 0 {
@@ -208,13 +216,15 @@ func TestJournalOfAForgottenRecipient(t *testing.T) {
 	w := newWreck(t, "hold")
 	_, rest, _ := strings.Cut(readJournal(t, w.stateDir), "\n= ")
 	seq := strings.Fields(rest)[1]
-	address := queuetest.Query[string](w.Fixture, `SELECT address FROM enotify.recipient WHERE batch_id = $1 AND seq = $2::text::int`, w.batch, seq)
+	address := queuetest.Query[string](w.Fixture,
+		`SELECT address FROM enotify.recipient WHERE batch_id = $1 AND seq = $2::text::int`, w.batch, seq)
 	if _, err := w.DB.Forget(t.Context(), address, false); err != nil {
 		t.Fatal(err)
 	}
 	w.heir("heir")
 	w.want(map[string]int{"delivered": 270, "unknown": 30})
-	got := queuetest.Query[string](w.Fixture, `SELECT state || ' ' || coalesce(reply, 'without words') FROM enotify.outcome WHERE batch_id = $1 AND seq = $2::text::int`, w.batch, seq)
+	got := queuetest.Query[string](w.Fixture,
+		`SELECT state || ' ' || coalesce(reply, 'without words') FROM enotify.outcome WHERE batch_id = $1 AND seq = $2::text::int`, w.batch, seq)
 	if want := "delivered without words"; got != want {
 		t.Errorf("outcome of the forgotten recipient: got %s, want %s", got, want)
 	}
@@ -292,10 +302,14 @@ func TestJournalIsTornOrSpoilt(t *testing.T) {
 		change func(string) string
 		want   map[string]int
 	}{
-		"torn":          {func(text string) string { return text + "+ 1 2" }, map[string]int{"delivered": 270, "unknown": 30}},
-		"spoilt":        {func(text string) string { return strings.Replace(text, "\n+ ", "\n+ 1", 1) }, map[string]int{"delivered": 240, "unknown": 60}},
-		"zeroes at end": {func(text string) string { return text + "\x00\x00\x00\n" }, map[string]int{"delivered": 240, "unknown": 60}},
-		"no journal":    {func(string) string { return "good morning\n" }, map[string]int{"delivered": 210, "unknown": 90}},
+		"torn": {func(text string) string { return text + "+ 1 2" },
+			map[string]int{"delivered": 270, "unknown": 30}},
+		"spoilt": {func(text string) string { return strings.Replace(text, "\n+ ", "\n+ 1", 1) },
+			map[string]int{"delivered": 240, "unknown": 60}},
+		"zeroes at end": {func(text string) string { return text + "\x00\x00\x00\n" },
+			map[string]int{"delivered": 240, "unknown": 60}},
+		"no journal": {func(string) string { return "good morning\n" },
+			map[string]int{"delivered": 210, "unknown": 90}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -373,7 +387,8 @@ func TestServeNeedsItsStateDir(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := s.Serve(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "state folder "+s.StateDir+": ") || !strings.HasSuffix(err.Error(), "; name a folder that this user may write to") {
+	if err == nil || !strings.Contains(err.Error(), "state folder "+s.StateDir+": ") ||
+		!strings.HasSuffix(err.Error(), "; name a folder that this user may write to") {
 		t.Errorf("Serve: got %v, want a line that says what to do", err)
 	}
 }
@@ -383,8 +398,10 @@ func TestJournalKeepsTheTreatment(t *testing.T) {
 	t.Parallel()
 	for _, o := range []queue.Outcome{
 		{State: queue.Bounced, Class: queue.NoSuchUser, Reply: queue.Reply{Code: 550, Text: "no"}},
-		{State: queue.Bounced, Class: queue.NoSuchUser, Reply: queue.Reply{Code: 550, Text: "no"}, Treatment: queue.Treatment{Final: true, Counts: true, Suppresses: queue.OnceRepeated}},
-		{State: queue.Deferred, Class: queue.Throttled, Reply: queue.Reply{Code: 451}, Treatment: queue.Treatment{Requeues: true}},
+		{State: queue.Bounced, Class: queue.NoSuchUser, Reply: queue.Reply{Code: 550, Text: "no"},
+			Treatment: queue.Treatment{Final: true, Counts: true, Suppresses: queue.OnceRepeated}},
+		{State: queue.Deferred, Class: queue.Throttled, Reply: queue.Reply{Code: 451},
+			Treatment: queue.Treatment{Requeues: true}},
 	} {
 		got, err := engine.Reread(t.TempDir(), queue.Result{Batch: 1, Seq: 2, Try: 1, Outcome: o})
 		if err != nil {

@@ -30,7 +30,8 @@ type laneKey struct {
 func (l *lane) key() laneKey { return laneKey{l.batch, l.domainID, l.retry} }
 
 func newLanes() *lanes {
-	return &lanes{known: map[laneKey]*lane{}, at: map[string][]*lane{}, of: map[int64]int{}, sites: map[string][]parked{}}
+	return &lanes{known: map[laneKey]*lane{}, at: map[string][]*lane{}, of: map[int64]int{},
+		sites: map[string][]parked{}}
 }
 
 // put adds a lane, or updates the one that is there.

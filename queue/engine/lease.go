@@ -214,7 +214,8 @@ VALUES ($1, $2, $3, $4, $5::uuid, now() + $6, $7, $8) RETURNING id, clock_timest
 // stay unknown. Addresses that nobody has named are in the pool default.
 func (db *store) join(ctx context.Context, n node) (id int32, c clock, err error) {
 	c.here = time.Now()
-	row := db.pool.QueryRow(ctx, joinSQL, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, queue.LeaseTTL, cmp.Or(n.Turn, queue.Strict), n.Settings)
+	row := db.pool.QueryRow(ctx, joinSQL, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, queue.LeaseTTL,
+		cmp.Or(n.Turn, queue.Strict), n.Settings)
 	err = row.Scan(&id, &c.there)
 	return id, c, err
 }
@@ -239,7 +240,8 @@ RETURNING (SELECT count(*) FROM enotify.node o WHERE o.live_until > now() AND o.
 // beat renews the node's leases and counts the nodes that are alive. waitsFor is
 // the batch whose remaining recipients wait for slow sites only; 0 is none. stuck are the
 // batches that do not move here.
-func (db *store) beat(ctx context.Context, n node, waitsFor int64, stuck []int64) (held []lease, alive int, c clock, err error) {
+func (db *store) beat(ctx context.Context, n node, waitsFor int64, stuck []int64) (held []lease, alive int, c clock,
+	err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		c.here = time.Now()
 		row := tx.QueryRow(ctx, liveSQL, n.ID, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, queue.LeaseTTL,

@@ -60,8 +60,10 @@ func BenchmarkFleet(b *testing.B) {
 	defer stop()
 	start := func(ctx context.Context, db *queue.DB, name string) {
 		s := &engine.Server{
-			DB: db, Node: queue.Node{Name: name, Egress: []netip.Addr{queuetest.Egress}, HELO: "mail.host.example", Version: "test"},
-			Admission: queuetest.Unlimited{}, Handler: queuetest.Deliver, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Grace: time.Second,
+			DB: db, Node: queue.Node{Name: name, Egress: []netip.Addr{queuetest.Egress}, HELO: "mail.host.example",
+				Version: "test"},
+			Admission: queuetest.Unlimited{}, Handler: queuetest.Deliver,
+			Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Grace: time.Second,
 		}
 		serving.Go(func() { _ = s.Serve(ctx) })
 	}
@@ -69,7 +71,8 @@ func BenchmarkFleet(b *testing.B) {
 	until := func(live int, gone string) time.Duration {
 		began := time.Now()
 		var id int
-		_ = conn.QueryRow(b.Context(), `SELECT id FROM enotify.node WHERE name = $1`, gone).Scan(&id) // none of that name: 0
+		// none of that name: 0
+		_ = conn.QueryRow(b.Context(), `SELECT id FROM enotify.node WHERE name = $1`, gone).Scan(&id)
 		for {
 			var held, holders int
 			var holds bool

@@ -63,7 +63,8 @@ func (p *storedPlan) on(day time.Time) warmup.Day {
 }
 
 // read asks which addresses live nodes have, and what is left of their caps and rates.
-func (db *store) egress(ctx context.Context, node int32) (all []*address, plans []storedPlan, paid map[paidKey]time.Time, err error) {
+func (db *store) egress(ctx context.Context, node int32) (all []*address, plans []storedPlan,
+	paid map[paidKey]time.Time, err error) {
 	var b pgx.Batch
 	b.Queue(addressesSQL, node).Query(func(rows pgx.Rows) (err error) {
 		all, err = pgx.CollectRows(rows, scanAddress)
@@ -107,10 +108,12 @@ func scanPlan(row pgx.CollectableRow) (p storedPlan, err error) {
 	var addr netip.Prefix
 	var caps []int
 	var begun, accepted, refused, complaints []int
-	err = row.Scan(&addr, &p.site, &caps, &p.zone, &p.overflow, &p.step, &p.day, &p.days, &begun, &accepted, &refused, &complaints)
+	err = row.Scan(&addr, &p.site, &caps, &p.zone, &p.overflow, &p.step, &p.day, &p.days, &begun, &accepted, &refused,
+		&complaints)
 	p.addr, p.caps = addr.Addr(), caps
 	for i := range begun {
-		p.counts = append(p.counts, warmup.Day{Begun: begun[i], Accepted: accepted[i], Refused: refused[i], Complaints: complaints[i]})
+		p.counts = append(p.counts, warmup.Day{Begun: begun[i], Accepted: accepted[i], Refused: refused[i],
+			Complaints: complaints[i]})
 	}
 	return p, err
 }
@@ -142,7 +145,8 @@ func (v *serving) lookAtEgress(ctx context.Context) error {
 		}
 		zone, err := time.LoadLocation(p.zone)
 		if err != nil { // the command line accepts none that is not known
-			v.log.Warn("the time zone of a warm-up is not known here; its days are those of UTC", "egress", p.addr, "zone", p.zone)
+			v.log.Warn("the time zone of a warm-up is not known here; its days are those of UTC", "egress", p.addr,
+				"zone", p.zone)
 			zone = time.UTC
 		}
 		day, ends := warmup.Today(zone, dbNow)
@@ -154,7 +158,8 @@ func (v *serving) lookAtEgress(ctx context.Context) error {
 			if err := v.store.step(ctx, p, step, day, why); err != nil {
 				return err
 			}
-			v.log.Info("the warm-up of an address has a new day", "egress", p.addr, "site", p.site, "step", step+1, "of", len(p.caps), "why", why)
+			v.log.Info("the warm-up of an address has a new day", "egress", p.addr, "site", p.site, "step", step+1,
+				"of", len(p.caps), "why", why)
 		}
 		today := p.on(day)
 		if limit, capped := p.caps.Cap(step, today); capped {

@@ -20,7 +20,8 @@ func TestMemosAreFenced(t *testing.T) {
 	f.Exec(`UPDATE enotify.lease SET node_id = 1, until = 'infinity'`)
 	keep := func(node int32, version int64, state string) int64 {
 		t.Helper()
-		memos, err := engine.KeepMemos(t.Context(), f.DB, node, []queue.Memo{{Kind: queue.Site, Name: "big", Domain: "a.example", State: []byte(state), Version: version}})
+		memos, err := engine.KeepMemos(t.Context(), f.DB, node,
+			[]queue.Memo{{Kind: queue.Site, Name: "big", Domain: "a.example", State: []byte(state), Version: version}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -28,7 +29,8 @@ func TestMemosAreFenced(t *testing.T) {
 	}
 	holds := func(what string) {
 		t.Helper()
-		if got := queuetest.Query[string](f, `SELECT state::text FROM enotify.pace WHERE kind = 'site' AND name = 'big'`); got != what {
+		if got := queuetest.Query[string](f,
+			`SELECT state::text FROM enotify.pace WHERE kind = 'site' AND name = 'big'`); got != what {
 			t.Errorf("kept: got %s, want %s", got, what)
 		}
 	}
@@ -61,7 +63,8 @@ func TestMemosAreFenced(t *testing.T) {
 	}
 	holds(`{}`)
 	var problem *queue.Problem
-	if err := f.DB.ForgetLearned(t.Context(), "big"); !errors.As(err, &problem) || problem.Noun != queue.NounLearned || problem.Name != "big" {
+	if err := f.DB.ForgetLearned(t.Context(), "big"); !errors.As(err, &problem) || problem.Noun != queue.NounLearned ||
+		problem.Name != "big" {
 		t.Errorf("forget what is not there: got %v, want a problem of what was learned of big", err)
 	}
 }

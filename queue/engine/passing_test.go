@@ -60,7 +60,8 @@ func TestTurnPassesFromSitesThatDoNotMove(t *testing.T) {
 			if took := time.Since(began); took > 5*time.Second {
 				t.Errorf("the batch behind it was through elsewhere after %v, want 2 s", took)
 			}
-			if got, want := queuetest.Query[string](f, `SELECT state::text FROM enotify.batch WHERE id = $1`, first), "retrying"; got != want {
+			if got, want := queuetest.Query[string](f, `SELECT state::text FROM enotify.batch WHERE id = $1`,
+				first), "retrying"; got != want {
 				t.Errorf("the first batch: got %s, want %s", got, want)
 			}
 			if got, want := f.States(second)["pending"], 20; got != want {
@@ -87,7 +88,8 @@ func TestPassedBatchGoesOn(t *testing.T) {
 	third := f.Enqueue("minutes", 40, "quick.example")
 	node(f, s)
 	await(f, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, third)
-	await(f, `SELECT count(*) = 1 FROM enotify.batch WHERE id = $1 AND state = 'retrying' AND passed_at IS NOT NULL`, first)
+	await(f, `SELECT count(*) = 1 FROM enotify.batch WHERE id = $1 AND state = 'retrying' AND passed_at IS NOT NULL`,
+		first)
 	sites.set("still.example", false)
 	await(f, `SELECT bool_and(state = 'done') FROM enotify.batch`)
 	for _, batch := range []int64{first, second, third} {

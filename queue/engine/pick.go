@@ -141,7 +141,8 @@ func (v *serving) begin(ctx context.Context, picks []pick) error {
 	err := v.keepSpent(ctx)
 	if err == nil {
 		var mark int64
-		got, mark, err = v.store.intend(ctx, v.node.ID, picks, v.batches.ahead(picks[0].batch), v.batches.limited(picks[0].batch))
+		got, mark, err = v.store.intend(ctx, v.node.ID, picks, v.batches.ahead(picks[0].batch),
+			v.batches.limited(picks[0].batch))
 		if err == nil && v.marks.note(intents, mark) {
 			got, err = nil, errWentBack
 		}
@@ -184,10 +185,12 @@ func (v *serving) hand(p picked, from *pick) {
 func (v *serving) attempt(p picked, from *pick) *attempt {
 	r := v.batches.runs[p.batch]
 	a := &attempt{run: r, message: queue.Message{
-		Batch: r.batch, Egress: from.leave, Seq: p.seq, Address: p.address, Domain: from.domain, Data: p.data, Attempt: p.attempts + 1,
+		Batch: r.batch, Egress: from.leave, Seq: p.seq, Address: p.address, Domain: from.domain, Data: p.data,
+		Attempt:  p.attempts + 1,
 		MayBegin: r.mayBegin, MayEnd: func() bool { return true },
 	}, result: result{
-		Result: queue.Result{Batch: p.batch, Seq: p.seq, DomainID: p.domainID, Try: p.tries + 1, Attempts: p.attempts, Counted: p.counted},
+		Result: queue.Result{Batch: p.batch, Seq: p.seq, DomainID: p.domainID, Try: p.tries + 1, Attempts: p.attempts,
+			Counted: p.counted},
 		domain: from.domain, made: r.batch.CreatedAt.UnixMicro(), grp: from.grp, first: !from.retry,
 		site: siteOf(from.lane), costs: from.costs,
 	}}

@@ -52,7 +52,8 @@ func (v *serving) openWindows(ctx context.Context) error {
 	for _, spec := range due {
 		w, err := window.Read(spec)
 		if err != nil {
-			v.log.Error("a window cannot be read, and stays closed", "error", err, "next", "enotify client set DOMAIN --window, or use a newer enotify")
+			v.log.Error("a window cannot be read, and stays closed", "error", err, "next",
+				"enotify client set DOMAIN --window, or use a newer enotify")
 			continue
 		}
 		if s, ok := w.Next(now); ok {

@@ -35,7 +35,8 @@ func TestDayLimitIsExact(t *testing.T) {
 	most := 333
 	setLimits(f, queue.LimitsChange{PerDay: &most})
 	batch := f.Enqueue("menu", 1000, domains...)
-	other := queuetest.Query[int64](f, `SELECT enotify.enqueue('agenda', 'info@city.example', 'Agenda', 'Text', $1)`, queuetest.Addresses(100, []string{"other.example"}))
+	other := queuetest.Query[int64](f, `SELECT enotify.enqueue('agenda', 'info@city.example', 'Agenda', 'Text', $1)`,
+		queuetest.Addresses(100, []string{"other.example"}))
 	var sent atomic.Int32
 	slowly := func(ctx context.Context, m queue.Message) queue.Outcome {
 		if m.Batch.ID == batch {
@@ -59,7 +60,8 @@ func TestDayLimitIsExact(t *testing.T) {
 		t.Errorf("handed to the sender: got %d, want 333", got)
 	}
 	reason := queuetest.Query[string](f, `SELECT reason FROM enotify.batch_status WHERE id = $1`, batch)
-	if want := "client town.example has sent all that it may for now; it goes on at "; !strings.HasPrefix(reason, want) || !strings.HasSuffix(reason, " 00:00 UTC") {
+	if want := "client town.example has sent all that it may for now; it goes on at "; !strings.HasPrefix(reason,
+		want) || !strings.HasSuffix(reason, " 00:00 UTC") {
 		t.Errorf("why it waits: got %q, want %q and midnight in its zone", reason, want)
 	}
 	c, err := f.DB.Client(f.Context(), "town.example")
@@ -67,7 +69,8 @@ func TestDayLimitIsExact(t *testing.T) {
 		t.Errorf("client: got %+v and %v, want 333 sent today, 0 left", c.Sent, err)
 	}
 
-	f.Exec(`UPDATE enotify.client_sent SET n = 0; UPDATE enotify.client SET spent_until = now() WHERE domain = 'town.example'`) // the next day
+	// the next day
+	f.Exec(`UPDATE enotify.client_sent SET n = 0; UPDATE enotify.client SET spent_until = now() WHERE domain = 'town.example'`)
 	await(f, `SELECT delivered = 666 AND state = 'queued' FROM enotify.batch_status WHERE id = $1`, batch)
 	more := 400 // raised while the batch waits: in force at once
 	setLimits(f, queue.LimitsChange{PerDay: &more})
@@ -107,7 +110,8 @@ func TestBatchesAtOnce(t *testing.T) {
 	var open atomic.Bool
 	s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
 		if m.Domain == "grey.example" && !open.Load() {
-			return queue.Outcome{State: queue.Deferred, Class: queue.Throttled, Reply: queue.Reply{Code: 451}, After: time.Second}
+			return queue.Outcome{State: queue.Deferred, Class: queue.Throttled, Reply: queue.Reply{Code: 451},
+				After: time.Second}
 		}
 		return queuetest.Deliver(ctx, m)
 	})
@@ -131,7 +135,8 @@ func TestWindowClosesAndOpens(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
 	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
-	tomorrow := queuetest.Query[string](f, `SELECT to_char(now() AT TIME ZONE 'UTC' + interval '2 days', 'Dy') || ' 00:00-24:00 UTC'`)
+	tomorrow := queuetest.Query[string](f,
+		`SELECT to_char(now() AT TIME ZONE 'UTC' + interval '2 days', 'Dy') || ' 00:00-24:00 UTC'`)
 	always, never := "daily 00:00-24:00 UTC", tomorrow
 	setLimits(f, queue.LimitsChange{Window: &always})
 	batch := f.Enqueue("menu", 400, "a.example", "b.example")

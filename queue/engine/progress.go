@@ -41,7 +41,8 @@ func (p *progress) move(batch int64, o queue.Outcome, now time.Time) {
 	switch {
 	case o.State == queue.Unknown:
 		return
-	case o.State == queue.Deferred && slices.Contains([]queue.Class{queue.Offline, queue.Throttled, queue.SpamBlock, queue.NotBegun}, o.Class):
+	case o.State == queue.Deferred && slices.Contains([]queue.Class{queue.Offline, queue.Throttled, queue.SpamBlock,
+		queue.NotBegun}, o.Class):
 		return
 	}
 	p.mu.Lock()

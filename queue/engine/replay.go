@@ -23,12 +23,13 @@ import (
 // A predecessor is what the journal of a node says.
 type predecessor struct {
 	incarnation  string
-	installation string              // database that it is about
-	left         map[flight]int64    // tries whose message may have left, and that are not recorded; when the batch was created
-	results      map[flight]knownTry // those that are not recorded, and those that the database has forgotten
-	last         map[int16]int64     // number of the last transaction of each writer
-	complete     bool                // of a try without a line, no message left
-	closed       bool                // the node recorded everything
+	installation string // database that it is about
+	// tries whose message may have left, and that are not recorded; when the batch was created
+	left     map[flight]int64
+	results  map[flight]knownTry // those that are not recorded, and those that the database has forgotten
+	last     map[int16]int64     // number of the last transaction of each writer
+	complete bool                // of a try without a line, no message left
+	closed   bool                // the node recorded everything
 
 	forgetful bool            // recorded results count, if
 	known     map[int16]int64 // their number is over the one that the database knows
@@ -164,7 +165,8 @@ func (p *predecessor) read(line []byte) bool {
 	case kind == '+' && len(n) == 4:
 		p.left[flight{n[0], int32(n[1]), int32(n[2])}] = n[3]
 	case kind == '=' && len(n) == 8: // n[5] is the group
-		r := knownTry{Result: queue.Result{Batch: n[0], Seq: int32(n[1]), Try: int(n[2]), DomainID: int32(n[4]), Attempts: int(n[6]), Wait: time.Duration(n[7])}, made: n[3]}
+		r := knownTry{Result: queue.Result{Batch: n[0], Seq: int32(n[1]), Try: int(n[2]), DomainID: int32(n[4]),
+			Attempts: int(n[6]), Wait: time.Duration(n[7])}, made: n[3]}
 		if json.Unmarshal(append([]byte("{"), outcome...), &r.Outcome) != nil {
 			return false
 		}
@@ -234,7 +236,8 @@ func (v *serving) replayOne(ctx context.Context, dir string) error {
 		return nil // the same
 	}
 	if errors.Is(err, errNoJournal) {
-		v.log.Warn("a journal cannot be read; its recipients stay in doubt", "journal", dir, "error", err, "next", "enotify batch list --all; look at it, then remove it")
+		v.log.Warn("a journal cannot be read; its recipients stay in doubt", "journal", dir, "error", err, "next",
+			"enotify batch list --all; look at it, then remove it")
 		return nil
 	}
 	if err != nil {
@@ -265,7 +268,8 @@ func (v *serving) replayOne(ctx context.Context, dir string) error {
 	if err != nil || p.closed {
 		return err
 	}
-	v.log.Info("replayed the journal of a node that died", "died", node, "recorded", len(p.results), "not_sent", sent, "in_doubt", p.doubts())
+	v.log.Info("replayed the journal of a node that died", "died", node, "recorded", len(p.results), "not_sent", sent,
+		"in_doubt", p.doubts())
 	return closeJournal(dir)
 }
 
@@ -330,7 +334,8 @@ func (v *serving) writeResults(ctx context.Context, known []knownTry) error {
 		if created, ok := made[r.Batch]; !ok || created != r.made {
 			continue // its books are closed, or the database has given its number to another batch
 		}
-		r.At, r.Counted = v.clock.Load().at(time.Now()), true // when it was, and whether replies of the address were counted, is not known
+		// when it was, and whether replies of the address were counted, is not known
+		r.At, r.Counted = v.clock.Load().at(time.Now()), true
 		results = append(results, r.Result)
 	}
 	for chunk := range slices.Chunk(results, maxFlush) {

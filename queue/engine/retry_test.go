@@ -33,14 +33,16 @@ func TestRetries(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
 	batch := f.Enqueue("menu", 40, "down.example", "greylist.example")
-	if days := queuetest.Query[float64](f, `SELECT extract(epoch FROM expires_at - created_at)::float8 / 86400 FROM enotify.batch`); days != 3 {
+	if days := queuetest.Query[float64](f,
+		`SELECT extract(epoch FROM expires_at - created_at)::float8 / 86400 FROM enotify.batch`); days != 3 {
 		t.Errorf("a batch expires after %v days, want 3", days)
 	}
 	handle := func(_ context.Context, m queue.Message) queue.Outcome {
 		if m.Domain == "down.example" {
 			return queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Text: "no answer"}}
 		}
-		return queue.Outcome{State: queue.Deferred, Class: queue.Throttled, Reply: queue.Reply{Code: 451, Enhanced: "4.7.1", Text: "Greylisted"}}
+		return queue.Outcome{State: queue.Deferred, Class: queue.Throttled,
+			Reply: queue.Reply{Code: 451, Enhanced: "4.7.1", Text: "Greylisted"}}
 	}
 	for try, minutes := range []float64{5, 10, 20} {
 		began := queuetest.Query[time.Time](f, `SELECT clock_timestamp()`)
@@ -55,12 +57,17 @@ func TestRetries(t *testing.T) {
 			"down.example":     {0.8 * minutes, 1.2 * minutes, try + 1},
 			"greylist.example": {5, 6, 0},
 		} {
-			low := queuetest.Query[float64](f, `SELECT extract(epoch FROM min(next_try_at) - $2)::float8 / 60 FROM enotify.delivery WHERE batch_id = $1 AND domain = $3 AND state = 'deferred'`, batch, began, domain)
-			high := queuetest.Query[float64](f, `SELECT extract(epoch FROM max(next_try_at) - clock_timestamp())::float8 / 60 FROM enotify.delivery WHERE batch_id = $1 AND domain = $2 AND state = 'deferred'`, batch, domain)
+			low := queuetest.Query[float64](f,
+				`SELECT extract(epoch FROM min(next_try_at) - $2)::float8 / 60 FROM enotify.delivery WHERE batch_id = $1 AND domain = $3 AND state = 'deferred'`, batch, began, domain)
+			high := queuetest.Query[float64](f,
+				`SELECT extract(epoch FROM max(next_try_at) - clock_timestamp())::float8 / 60 FROM enotify.delivery WHERE batch_id = $1 AND domain = $2 AND state = 'deferred'`, batch, domain)
 			if low < want.low || high > want.high {
-				t.Errorf("%s, try %d: the next is due in %.1f to %.1f min, want %.1f to %.1f", domain, try+1, low, high, want.low, want.high)
+				t.Errorf("%s, try %d: the next is due in %.1f to %.1f min, want %.1f to %.1f", domain, try+1, low, high,
+					want.low, want.high)
 			}
-			if got := queuetest.Query[int](f, `SELECT max(attempts) FROM enotify.delivery WHERE batch_id = $1 AND domain = $2`, batch, domain); got != want.attempts {
+			if got := queuetest.Query[int](f,
+				`SELECT max(attempts) FROM enotify.delivery WHERE batch_id = $1 AND domain = $2`, batch,
+				domain); got != want.attempts {
 				t.Errorf("%s, try %d: got %d attempts counted, want %d", domain, try+1, got, want.attempts)
 			}
 		}

@@ -89,7 +89,8 @@ const (
 
 	handlerGrace = time.Second // that handlers have to return once their context has ended
 
-	roundTrip = 10 * time.Second // time the database has to answer; after this, assume the write may or may not have happened
+	// time the database has to answer; after this, assume the write may or may not have happened
+	roundTrip = 10 * time.Second
 )
 
 func (s *Server) init() {

@@ -34,9 +34,11 @@ func TestServeRetriesWhatWasDeferred(t *testing.T) {
 	s := f.Server("n1", func(_ context.Context, m queue.Message) queue.Outcome {
 		switch {
 		case m.Domain == "gone.example":
-			return queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser, Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such user"}}
+			return queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser,
+				Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such user"}}
 		case m.Attempt < 3:
-			return queue.Outcome{State: queue.Deferred, Class: queue.Offline, Reply: queue.Reply{Code: 451, Text: "later"}}
+			return queue.Outcome{State: queue.Deferred, Class: queue.Offline,
+				Reply: queue.Reply{Code: 451, Text: "later"}}
 		default:
 			return queuetest.Deliver(t.Context(), m)
 		}

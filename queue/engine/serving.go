@@ -24,11 +24,12 @@ type serving struct {
 	log      *slog.Logger
 	capacity int // messages in flight
 
-	phase     phase
-	leases    *leases
-	egress    *egresses
-	contested map[int16]time.Time // since when another node has the address for mail of a group, and we for other mail of it
-	emptied   []string            // pools without an address, as the last heartbeat found them; nil: it is not known
+	phase  phase
+	leases *leases
+	egress *egresses
+	// since when another node has the address for mail of a group, and we for other mail of it
+	contested map[int16]time.Time
+	emptied   []string // pools without an address, as the last heartbeat found them; nil: it is not known
 	batches   *batches
 	lanes     *lanes
 	full      bool // nothing that is not urgent may begin before a place is free
@@ -58,7 +59,8 @@ type serving struct {
 func newServing(s *Server, db *store, node node, kept *journal, log *slog.Logger) *serving {
 	v := &serving{
 		Server: s, store: db, node: node, journal: kept, log: log, capacity: s.MaxInFlight,
-		leases: newLeases(), egress: newEgresses(node.ID), contested: map[int16]time.Time{}, batches: newBatches(), lanes: newLanes(), flights: newFlights(),
+		leases: newLeases(), egress: newEgresses(node.ID), contested: map[int16]time.Time{}, batches: newBatches(),
+		lanes: newLanes(), flights: newFlights(),
 		surveys: surveys{priority: map[int64]int{}},
 	}
 	if v.capacity <= 0 {
@@ -204,7 +206,8 @@ func (v *serving) loop(ctx context.Context) error {
 		} else {
 			picks := v.pick(now)
 			if err := v.deferClosed(ctx); err != nil {
-				v.log.Warn("recipients at sites that are closed to us could not be deferred; sending waits", "error", err)
+				v.log.Warn("recipients at sites that are closed to us could not be deferred; sending waits", "error",
+					err)
 				v.phase.worsen(halted)
 				failures = 1
 			}

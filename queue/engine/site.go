@@ -57,7 +57,8 @@ FROM enotify.batch b JOIN enotify.batch_domain d ON d.batch_id = b.id JOIN enoti
 WHERE b.id = $1 AND d.intent_seq < d.last_seq AND ` + unknownDomainSQL
 
 // The domains of most recipients first: they end last.
-const unknownDomainsSQL = `SELECT k.id, k.name ` + unknownSQL + ` AND k.grp = ANY ($2) ORDER BY d.last_seq - d.intent_seq DESC`
+const unknownDomainsSQL = `SELECT k.id, k.name ` + unknownSQL +
+	` AND k.grp = ANY ($2) ORDER BY d.last_seq - d.intent_seq DESC`
 
 // unknownDomains lists the domains of a batch that must be asked for, in the given groups.
 func (db *store) unknownDomains(ctx context.Context, batch int64, grps []int16) ([]domainName, error) {

@@ -85,13 +85,15 @@ func (db *store) nextSmall(ctx context.Context, node int32, grps []int16, anyway
 		var ids, ns []int32
 		var names, sites []string
 		var grps []int16
-		if err := row.Scan(&s.ID, &s.Priority, &s.edits, &s.known, &s.fits, &ids, &names, &sites, &grps, &ns, &s.pool, &s.nodes); err != nil {
+		if err := row.Scan(&s.ID, &s.Priority, &s.edits, &s.known, &s.fits, &ids, &names, &sites, &grps, &ns, &s.pool,
+			&s.nodes); err != nil {
 			return nil, err
 		}
 		s.here = slices.Contains(s.nodes, node)
 		s.want = make(map[string]int, len(ids))
 		for i := range ids {
-			s.lanes = append(s.lanes, &lane{batch: s.ID, domainID: ids[i], domain: names[i], site: sites[i], grp: grps[i], waiting: int(ns[i]), priority: s.Priority})
+			s.lanes = append(s.lanes, &lane{batch: s.ID, domainID: ids[i], domain: names[i], site: sites[i],
+				grp: grps[i], waiting: int(ns[i]), priority: s.Priority})
 			s.want[names[i]] += int(ns[i])
 		}
 		return &s, nil
@@ -119,7 +121,8 @@ func (v *serving) look(ctx context.Context, now time.Time) error {
 			break
 		}
 		s.list = append(s.list, one)
-		if i := slices.IndexFunc(before, func(b *small) bool { return b.ID == one.ID && b.edits == one.edits }); i >= 0 {
+		if i := slices.IndexFunc(before,
+			func(b *small) bool { return b.ID == one.ID && b.edits == one.edits }); i >= 0 {
 			one.batch = before[i].batch
 		} else {
 			unread = append(unread, one.ID)
@@ -338,7 +341,8 @@ const takeTurnsSQL = `SELECT * FROM enotify.take_turns($1, $2, $3, $4, $5)`
 // takeTurns gives the turn to small batches, one after the other, in one round
 // trip: each takes it, begins all of its recipients and gives it on. It returns the
 // recipients in that order. It leaves out a batch that has changed.
-func (db *store) takeTurns(ctx context.Context, node int32, batches []*small, held *leases) (got []picked, mark int64, err error) {
+func (db *store) takeTurns(ctx context.Context, node int32, batches []*small, held *leases) (got []picked, mark int64,
+	err error) {
 	var ids []int64
 	var edits []int32
 	for _, one := range batches {
@@ -352,7 +356,8 @@ func (db *store) takeTurns(ctx context.Context, node int32, batches []*small, he
 	var b pgx.Batch
 	b.Queue(takeTurnsSQL, node, ids, edits, grps, epochs).Query(func(rows pgx.Rows) (err error) {
 		got, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p picked, err error) {
-			return p, row.Scan(&p.batch, &p.started, &p.seq, &p.domainID, &p.address, &p.data, &p.class, &p.suppressed, &p.counted)
+			return p, row.Scan(&p.batch, &p.started, &p.seq, &p.domainID, &p.address, &p.data, &p.class, &p.suppressed,
+				&p.counted)
 		})
 		return err
 	})

@@ -47,7 +47,8 @@ func durable(b *testing.B) (url string) {
 // disk, and on one that does not.
 func BenchmarkSmallBatches(b *testing.B) {
 	const n = 2000
-	for name, open := range map[string]func(*testing.B) string{"durable": durable, "fsync=off": func(b *testing.B) string { return queuetest.New(b) }} {
+	for name, open := range map[string]func(*testing.B) string{"durable": durable,
+		"fsync=off": func(b *testing.B) string { return queuetest.New(b) }} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
@@ -76,14 +77,18 @@ func BenchmarkSmallBatches(b *testing.B) {
 					for j := range names {
 						names[j] = fmt.Sprintf("d%d.example", (i+j)%50)
 					}
-					if _, err := conn.Exec(b.Context(), `SELECT enotify.enqueue($1, $2, 'Lunch menu', 'Soup.', $3)`, fmt.Sprint(i), fmt.Sprintf("info@c%d.example", i%50), queuetest.Addresses(5, names)); err != nil {
+					if _, err := conn.Exec(b.Context(), `SELECT enotify.enqueue($1, $2, 'Lunch menu', 'Soup.', $3)`,
+						fmt.Sprint(i), fmt.Sprintf("info@c%d.example", i%50),
+						queuetest.Addresses(5, names)); err != nil {
 						b.Fatal(err)
 					}
 				}
 				b.ReportMetric(n/time.Since(began).Seconds(), "submits/s")
 				s := &engine.Server{
-					DB: db, Node: queue.Node{Name: "bench", Egress: []netip.Addr{queuetest.Egress}, HELO: "mail.host.example"},
-					Handler: queuetest.Deliver, Admission: whole{}, UntilIdle: true, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+					DB: db, Node: queue.Node{Name: "bench", Egress: []netip.Addr{queuetest.Egress},
+						HELO: "mail.host.example"},
+					Handler: queuetest.Deliver, Admission: whole{}, UntilIdle: true,
+					Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 				}
 				b.StartTimer()
 				if err := s.Serve(b.Context()); err != nil {
@@ -91,7 +96,8 @@ func BenchmarkSmallBatches(b *testing.B) {
 				}
 				b.StopTimer()
 				var done int
-				if err := conn.QueryRow(b.Context(), `SELECT count(*) FROM enotify.batch WHERE state = 'done'`).Scan(&done); err != nil || done != n {
+				if err := conn.QueryRow(b.Context(),
+					`SELECT count(*) FROM enotify.batch WHERE state = 'done'`).Scan(&done); err != nil || done != n {
 					b.Fatalf("batches done: got %d, want %d: %v", done, n, err)
 				}
 				b.StartTimer()

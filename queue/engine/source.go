@@ -50,7 +50,8 @@ func (v *serving) waits(l *lane, c choice, epoch int64, now time.Time) {
 			if c.putOff == queue.NotBegun && v.egress.putOff != nil {
 				v.egress.putOff[c.by] = true
 			}
-			v.deferrals.add(deferral{l, n, epoch, c.until.Sub(now), queue.Closure{Until: c.until, Class: c.putOff, Reply: c.why}})
+			v.deferrals.add(deferral{l, n, epoch, c.until.Sub(now),
+				queue.Closure{Until: c.until, Class: c.putOff, Reply: c.why}})
 		}
 	}
 	until := now.Add(poll) // the next look at the addresses may change it
@@ -192,7 +193,8 @@ func (v *serving) waitForPools(ctx context.Context) error {
 		}
 	}
 	if !slices.Equal(v.emptied, empty) && len(empty) > 0 {
-		v.log.Warn("pools without an active address at a live node: their batches wait", "pools", empty, "next", "enotify egress list")
+		v.log.Warn("pools without an active address at a live node: their batches wait", "pools", empty, "next",
+			"enotify egress list")
 	}
 	v.emptied = empty
 	return nil

@@ -148,7 +148,8 @@ func (v *serving) lookUp(ctx context.Context, b turn, domains []domainName) (unk
 				f := finding{domainID: d.ID}
 				f.Survey, f.err = v.ask(ctx, b, d.Name)
 				if f.err != nil {
-					v.log.LogAttrs(ctx, slog.LevelDebug, "survey", slog.String("domain", d.Name), slog.Any("error", f.err))
+					v.log.LogAttrs(ctx, slog.LevelDebug, "survey", slog.String("domain", d.Name),
+						slog.Any("error", f.err))
 				}
 				found <- f
 			}

@@ -41,7 +41,8 @@ func (d *directory) survey(_ context.Context, domain string) (queue.Survey, erro
 	return queue.Survey{Site: "big.test"}, nil
 }
 
-var gone = queue.Outcome{State: queue.Bounced, Class: queue.Other, Reply: queue.Reply{Code: 550, Enhanced: "5.1.2", Text: "the domain does not exist"}}
+var gone = queue.Outcome{State: queue.Bounced, Class: queue.Other,
+	Reply: queue.Reply{Code: 550, Enhanced: "5.1.2", Text: "the domain does not exist"}}
 
 func domains(n int) []string {
 	names := make([]string, n)
@@ -98,7 +99,8 @@ func TestSurvey(t *testing.T) {
 			t.Errorf("%s was sent to, though its domain takes no mail", address)
 		}
 	}
-	if got, want := queuetest.Query[string](f, `SELECT DISTINCT concat_ws('|', class, code, reply) FROM enotify.delivery WHERE state = 'bounced'`),
+	if got, want := queuetest.Query[string](f,
+		`SELECT DISTINCT concat_ws('|', class, code, reply) FROM enotify.delivery WHERE state = 'bounced'`),
 		"other|550|5.1.2 the domain does not exist"; got != want {
 		t.Errorf("outcome where no mail is taken: got %q, want %q", got, want)
 	}
@@ -279,12 +281,14 @@ func TestDomainMovesOnlyWhenNothingIsUnderWay(t *testing.T) {
 	f.Exec(`UPDATE enotify.domain SET surveyed_until = '-infinity', surveyed_at = '-infinity'`)
 	second := f.Enqueue("again", 10, "d1.example")
 	f.Until(func() {}, `SELECT surveyed_at IS NOT NULL FROM enotify.batch WHERE id = $1`, second)
-	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.batch_domain WHERE grp = $1`, before); got != 2 {
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.batch_domain WHERE grp = $1`,
+		before); got != 2 {
 		t.Errorf("parts in the group of the node that sends: got %d, want 2", got)
 	}
 	close(hold)
 	f.Until(func() {}, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, second)
-	if got, want := queuetest.Query[int16](f, `SELECT grp FROM enotify.domain`), queuetest.Query[int16](f, `SELECT grp FROM enotify.site`); got != want {
+	if got, want := queuetest.Query[int16](f, `SELECT grp FROM enotify.domain`), queuetest.Query[int16](f,
+		`SELECT grp FROM enotify.site`); got != want {
 		t.Errorf("group after all was recorded: got %d, want its site's, %d", got, want)
 	}
 	queuetest.Copies(t, f.Sent(), 10, 2) // one per batch

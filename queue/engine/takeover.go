@@ -41,7 +41,8 @@ func (db *store) takeFrom(ctx context.Context, node, dead int32) (taken []lease,
 	return taken, err
 }
 
-func (db *store) take(ctx context.Context, node int32, whichSQL string, args ...any) (taken []lease, settled bool, err error) {
+func (db *store) take(ctx context.Context, node int32, whichSQL string, args ...any) (taken []lease, settled bool,
+	err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, whichSQL, args...)
 		if err != nil {

@@ -100,7 +100,8 @@ func distrusts(o queue.Outcome) bool {
 	if o.Treated().HoldsEgress {
 		return true
 	}
-	return o.Class == queue.Throttled && (o.Reply.Code == 421 || len(o.Reply.Enhanced) > 4 && o.Reply.Enhanced[:4] == "4.7.")
+	return o.Class == queue.Throttled &&
+		(o.Reply.Code == 421 || len(o.Reply.Enhanced) > 4 && o.Reply.Enhanced[:4] == "4.7.")
 }
 
 const tallySQL = `
@@ -123,7 +124,8 @@ func (db *store) keepTally(ctx context.Context, n map[tallyKey]counted) error {
 	var begun, accepted, refused []int32
 	for key, sum := range n {
 		addrs, sites, days = append(addrs, key.addr), append(sites, key.site), append(days, key.day)
-		begun, accepted, refused = append(begun, int32(sum.begun)), append(accepted, int32(sum.accepted)), append(refused, int32(sum.refused))
+		begun, accepted, refused = append(begun, int32(sum.begun)), append(accepted, int32(sum.accepted)),
+			append(refused, int32(sum.refused))
 	}
 	_, err := db.pool.Exec(ctx, tallySQL, addrs, sites, days, begun, accepted, refused)
 	return err

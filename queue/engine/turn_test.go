@@ -26,7 +26,8 @@ func TestOneBatchAtATimeInOrder(t *testing.T) {
 		return queuetest.Deliver(ctx, m)
 	})
 	s.MaxInFlight = 10
-	want := []int64{f.Enqueue("first", 50, "a.example"), f.Enqueue("second", 50, "a.example", "b.example"), f.Enqueue("third", 50, "b.example")}
+	want := []int64{f.Enqueue("first", 50, "a.example"), f.Enqueue("second", 50, "a.example", "b.example"),
+		f.Enqueue("third", 50, "b.example")}
 	f.Serve(s)
 	if !cmp.Equal(order, want) {
 		t.Errorf("order of batches: got %v, want %v", order, want)
@@ -44,7 +45,8 @@ func TestHigherPriorityTakesTheTurn(t *testing.T) {
 	var order []int64
 	enqueue := sync.OnceFunc(func() {
 		conn := queuetest.Connect(t, f.URL)
-		err := conn.QueryRow(t.Context(), `SELECT enotify.enqueue('urgent', 'info@town.example', 'Flood', 'Leave now.', '{x@a.example,y@b.example}', priority => 10)`).Scan(&urgent)
+		err := conn.QueryRow(t.Context(),
+			`SELECT enotify.enqueue('urgent', 'info@town.example', 'Flood', 'Leave now.', '{x@a.example,y@b.example}', priority => 10)`).Scan(&urgent)
 		if err != nil {
 			t.Error(err)
 		}

@@ -210,7 +210,8 @@ func TestOneStrictNodeMakesAllStrict(t *testing.T) {
 	second := f.Enqueue("agenda", 40, "quick.example")
 	await(f, `SELECT bool_and(state = 'done' OR finished_at IS NOT NULL) FROM enotify.batch WHERE id = $1`, second)
 	began := queuetest.Query[time.Time](f, `SELECT started_at FROM enotify.batch WHERE id = $1`, second)
-	if n := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.outcome WHERE batch_id = $1 AND at > $2`, first, began); n > 0 {
+	if n := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.outcome WHERE batch_id = $1 AND at > $2`, first,
+		began); n > 0 {
 		t.Errorf("recipients of the first batch after the second one began: got %d, want 0", n)
 	}
 }

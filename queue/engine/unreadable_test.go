@@ -47,7 +47,8 @@ func TestUnreadableBatchIsSetAside(t *testing.T) {
 					t.Errorf("cancel: %v", err)
 				}
 				f.Serve(f.Server("n2", queuetest.Deliver))
-				if got := queuetest.Query[bool](f, `SELECT finished_at IS NOT NULL FROM enotify.batch WHERE id = $1`, bad); !got {
+				if got := queuetest.Query[bool](f, `SELECT finished_at IS NOT NULL FROM enotify.batch WHERE id = $1`,
+					bad); !got {
 					t.Error("the cancelled one has not finished")
 				}
 			}

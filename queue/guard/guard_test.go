@@ -21,7 +21,8 @@ func TestGuardBlocksAndFrees(t *testing.T) {
 	if err := f.Run(t.Context(), f.Server("n1", queuetest.Deliver), "fail"); err != nil {
 		t.Fatal(err)
 	}
-	if got := queuetest.Query[string](f, `SELECT state || ': ' || reason FROM enotify.batch_status WHERE id = $1`, batch); got != "blocked: SPF fail for town.example from 192.0.2.1: so says the test" {
+	if got := queuetest.Query[string](f, `SELECT state || ': ' || reason FROM enotify.batch_status WHERE id = $1`,
+		batch); got != "blocked: SPF fail for town.example from 192.0.2.1: so says the test" {
 		t.Errorf("batch: got %q, want it blocked with the reason", got)
 	}
 	if got := len(f.Sent()); got != 0 {
@@ -63,7 +64,8 @@ func TestGuardBlocksALaterBatchAtOnce(t *testing.T) {
 	}
 	judge := func(s queue.Subject) []int64 {
 		j, err := f.DB.Judge(t.Context(), s, []queue.Verdict{
-			{Identity: "mailfrom", Domain: "town.example", Egress: queuetest.Egress, Result: "fail", Blocks: true, ValidFor: time.Hour},
+			{Identity: "mailfrom", Domain: "town.example", Egress: queuetest.Egress, Result: "fail", Blocks: true,
+				ValidFor: time.Hour},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -105,7 +107,8 @@ func TestGuardWaitsForDNS(t *testing.T) {
 	if err := f.Run(ctx, s, "temperror"); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := queuetest.Query[string](f, `SELECT state || ': ' || reason FROM enotify.batch_status WHERE id = $1`, batch), "queued: waits for DNS: so says the test"; got != want {
+	if got, want := queuetest.Query[string](f, `SELECT state || ': ' || reason FROM enotify.batch_status WHERE id = $1`,
+		batch), "queued: waits for DNS: so says the test"; got != want {
 		t.Errorf("batch: got %q, want %q", got, want)
 	}
 	if got := len(f.Sent()); got != 0 {
@@ -131,7 +134,8 @@ func TestGuardSeesDrift(t *testing.T) {
 	}
 	judge := func(result, record string) []queue.Drift {
 		j, err := f.DB.Judge(t.Context(), subjects[0], []queue.Verdict{
-			{Identity: "mailfrom", Domain: "town.example", Egress: queuetest.Egress, Result: result, Record: record, ValidFor: time.Minute},
+			{Identity: "mailfrom", Domain: "town.example", Egress: queuetest.Egress, Result: result, Record: record,
+				ValidFor: time.Minute},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -181,7 +185,9 @@ func TestGuardDropsVerdictsOnAnotherSender(t *testing.T) {
 		return subjects
 	}
 	judge := func(s queue.Subject) {
-		if _, err := f.DB.Judge(t.Context(), s, []queue.Verdict{{Identity: "mailfrom", Domain: "town.example", Egress: queuetest.Egress, Result: "pass", ValidFor: time.Hour}}); err != nil {
+		if _, err := f.DB.Judge(t.Context(), s,
+			[]queue.Verdict{{Identity: "mailfrom", Domain: "town.example", Egress: queuetest.Egress, Result: "pass",
+				ValidFor: time.Hour}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -223,18 +229,22 @@ func TestOperatorLowersTheFromDomain(t *testing.T) {
 		return subjects[0]
 	}
 	judge := func(s queue.Subject, blocks bool) {
-		from := queue.Verdict{Identity: "from", Domain: "town.example", Egress: queuetest.Egress, Result: "fail", Blocks: blocks, ValidFor: time.Hour}
-		pass := queue.Verdict{Identity: "mailfrom", Domain: "bounce.town.example", Egress: queuetest.Egress, Result: "pass", ValidFor: time.Hour}
+		from := queue.Verdict{Identity: "from", Domain: "town.example", Egress: queuetest.Egress, Result: "fail",
+			Blocks: blocks, ValidFor: time.Hour}
+		pass := queue.Verdict{Identity: "mailfrom", Domain: "bounce.town.example", Egress: queuetest.Egress,
+			Result: "pass", ValidFor: time.Hour}
 		if _, err := f.DB.Judge(t.Context(), s, []queue.Verdict{pass, from}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	state := func(want string) {
 		t.Helper()
-		if got := queuetest.Query[string](f, `SELECT state::text FROM enotify.batch WHERE id = $1`, batch); got != want {
+		if got := queuetest.Query[string](f, `SELECT state::text FROM enotify.batch WHERE id = $1`,
+			batch); got != want {
 			t.Errorf("batch: got %s, want %s", got, want)
 		}
-		blocks := queuetest.Query[bool](f, `SELECT blocks FROM enotify.verdict WHERE identity = 'from' AND superseded_at IS NULL`)
+		blocks := queuetest.Query[bool](f,
+			`SELECT blocks FROM enotify.verdict WHERE identity = 'from' AND superseded_at IS NULL`)
 		if blocks != (want == "blocked") {
 			t.Errorf("current verdict: got blocks %v while the batch is to be %s", blocks, want)
 		}
@@ -276,7 +286,8 @@ func TestGuardOfANodeWithoutAKey(t *testing.T) {
 			if !able {
 				dkim.Result, dkim.Blocks, dkim.Explanation = "fail", true, "no DKIM key"
 			}
-			return []queue.Verdict{{Identity: "mailfrom", Domain: s.Client, Egress: queuetest.Egress, Result: "pass", ValidFor: time.Hour}, dkim}
+			return []queue.Verdict{{Identity: "mailfrom", Domain: s.Client, Egress: queuetest.Egress, Result: "pass",
+				ValidFor: time.Hour}, dkim}
 		})}
 		if err := g.Look(t.Context()); err != nil {
 			t.Fatal(err)
@@ -284,7 +295,8 @@ func TestGuardOfANodeWithoutAKey(t *testing.T) {
 	}
 	expect := func(when, want string) {
 		t.Helper()
-		if got := queuetest.Query[string](f, `SELECT b.state || ', verdicts: ' || (SELECT count(*) FROM enotify.verdict) FROM enotify.batch b WHERE b.id = $1`, batch); got != want {
+		if got := queuetest.Query[string](f,
+			`SELECT b.state || ', verdicts: ' || (SELECT count(*) FROM enotify.verdict) FROM enotify.batch b WHERE b.id = $1`, batch); got != want {
 			t.Errorf("%s: got %s, want %s", when, got, want)
 		}
 	}

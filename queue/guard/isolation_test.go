@@ -43,16 +43,19 @@ func TestOneClientDoesNotStopTheOthers(t *testing.T) {
 		want    string                              // state and reason of its batch
 	}{
 		"a record that is no UTF-8": {
-			verdict: bad(queue.Verdict{Result: "permerror", Blocks: true, Record: "v=spf1 \xff -all", Explanation: `\xff is no term: "` + "\xff" + `"`, Fix: "v=spf1 \xfe"}),
-			want:    "blocked: SPF permerror for bad.example from 192.0.2.1: \\xff is no term: \"\uFFFD\"; publish v=spf1 \uFFFD",
+			verdict: bad(queue.Verdict{Result: "permerror", Blocks: true, Record: "v=spf1 \xff -all",
+				Explanation: `\xff is no term: "` + "\xff" + `"`, Fix: "v=spf1 \xfe"}),
+			want: "blocked: SPF permerror for bad.example from 192.0.2.1: \\xff is no term: \"\uFFFD\"; publish v=spf1 \uFFFD",
 		},
 		"a record with NUL": {
-			verdict: bad(queue.Verdict{Result: "permerror", Blocks: true, Record: "v=spf1 \x00 -all", Explanation: "a NUL \x00"}),
-			want:    "blocked: SPF permerror for bad.example from 192.0.2.1: a NUL \uFFFD",
+			verdict: bad(queue.Verdict{Result: "permerror", Blocks: true, Record: "v=spf1 \x00 -all",
+				Explanation: "a NUL \x00"}),
+			want: "blocked: SPF permerror for bad.example from 192.0.2.1: a NUL \uFFFD",
 		},
 		"a record of 60 KB": {
-			verdict: bad(queue.Verdict{Result: "permerror", Blocks: true, Record: strings.Repeat("v=spf1 \xff", 6000), Explanation: strings.Repeat("x", 60_000)}),
-			want:    "blocked: SPF permerror for bad.example from 192.0.2.1: " + strings.Repeat("x", 60_000),
+			verdict: bad(queue.Verdict{Result: "permerror", Blocks: true, Record: strings.Repeat("v=spf1 \xff", 6000),
+				Explanation: strings.Repeat("x", 60_000)}),
+			want: "blocked: SPF permerror for bad.example from 192.0.2.1: " + strings.Repeat("x", 60_000),
 		},
 		"DNS servers that fail": {
 			verdict: bad(queue.Verdict{Result: "temperror", Explanation: "SERVFAIL"}),
@@ -79,7 +82,8 @@ func TestOneClientDoesNotStopTheOthers(t *testing.T) {
 			t.Parallel()
 			f := queuetest.NewFixture(t)
 			f.Exec(`INSERT INTO enotify.client (domain) VALUES ('bad.example')`)
-			first := queuetest.Query[int64](f, `SELECT enotify.enqueue('first', 'info@bad.example', 's', 't', '{x@a.example}')`)
+			first := queuetest.Query[int64](f,
+				`SELECT enotify.enqueue('first', 'info@bad.example', 's', 't', '{x@a.example}')`)
 			second := f.Enqueue("second", 2, "a.example")
 			other := queuetest.Connect(t, f.URL)
 			if _, err := other.PgConn().Exec(t.Context(), test.sql).ReadAll(); err != nil {
@@ -96,7 +100,8 @@ func TestOneClientDoesNotStopTheOthers(t *testing.T) {
 			}
 			s := f.Server("n1", queuetest.Deliver)
 			s.UntilIdle = false
-			g := guard.Guard{DB: f.DB, Checker: checker, Every: time.Hour, Log: slog.New(slog.DiscardHandler), Judged: s.Wake}
+			g := guard.Guard{DB: f.DB, Checker: checker, Every: time.Hour, Log: slog.New(slog.DiscardHandler),
+				Judged: s.Wake}
 			ctx, cancel := context.WithCancel(t.Context())
 			served, guarded := make(chan error, 1), make(chan struct{})
 			go func() { served <- s.Serve(ctx) }()
@@ -104,7 +109,8 @@ func TestOneClientDoesNotStopTheOthers(t *testing.T) {
 			go func() { g.Run(ctx); close(guarded) }()
 
 			f.Until(func() {}, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, second)
-			f.Until(func() {}, `SELECT starts_with(state || ': ' || reason, $2) FROM enotify.batch WHERE id = $1`, first, test.want)
+			f.Until(func() {}, `SELECT starts_with(state || ': ' || reason, $2) FROM enotify.batch WHERE id = $1`,
+				first, test.want)
 			cancel()
 			if err := <-served; err != nil {
 				t.Errorf("Serve: %v", err)
@@ -129,8 +135,12 @@ func TestManySlowClients(t *testing.T) {
 	f.Exec(`INSERT INTO enotify.client (domain) SELECT 'c' || n || '.slow.example' FROM generate_series(1, 150) n`)
 	f.Exec(`SELECT enotify.enqueue(domain, 'info@' || domain, 's', 't', '{x@a.example}', priority => 1) FROM enotify.client WHERE domain LIKE '%slow.example'`)
 	f.Enqueue("menu", 1, "a.example")
-	pass := queuetest.Findings(func(string, netip.Addr) queue.Verdict { return queue.Verdict{Result: "pass", ValidFor: time.Hour} })
-	g := guard.Guard{DB: f.DB, Checker: hangs{pass, ".slow.example"}, Every: time.Hour, Log: slog.New(slog.DiscardHandler)}
+	pass := queuetest.Findings(func(string,
+		netip.Addr) queue.Verdict {
+		return queue.Verdict{Result: "pass", ValidFor: time.Hour}
+	})
+	g := guard.Guard{DB: f.DB, Checker: hangs{pass, ".slow.example"}, Every: time.Hour,
+		Log: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithCancel(t.Context())
 	guarded := make(chan struct{})
 	go func() { g.Run(ctx); close(guarded) }()

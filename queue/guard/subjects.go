@@ -77,7 +77,8 @@ ORDER BY c.id LIMIT 100`
 // Unseen lists up to 100 clients that nobody has checked for so long, whether
 // they have batches or not: a record that drifts is seen before the next
 // campaign. It leaves out the clients of the given numbers, and those that Unjudged does.
-func Unseen(ctx context.Context, db *queue.DB, node int32, since time.Duration, except ...int32) ([]queue.Subject, error) {
+func Unseen(ctx context.Context, db *queue.DB, node int32, since time.Duration, except ...int32) ([]queue.Subject,
+	error) {
 	if except == nil {
 		except = []int32{}
 	}
@@ -93,7 +94,8 @@ func subjects(ctx context.Context, db *queue.DB, node int32, sql string, args ..
 		s.Node = node
 		var ips []netip.Prefix // inet
 		var helos, pools []string
-		err = row.Scan(&s.ClientID, &s.Client, &s.From, &s.ReturnPath, &s.Bounces.Mode, &s.Bounces.Domain, &s.Selectors, &s.FromSPF,
+		err = row.Scan(&s.ClientID, &s.Client, &s.From, &s.ReturnPath, &s.Bounces.Mode, &s.Bounces.Domain, &s.Selectors,
+			&s.FromSPF,
 			&ips, &helos, &pools)
 		for i, ip := range ips {
 			s.Egress = append(s.Egress, queue.Egress{Addr: ip.Addr(), HELO: helos[i], Pool: pools[i]})

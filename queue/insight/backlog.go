@@ -47,7 +47,8 @@ FROM enotify.pace WHERE kind = 'domain' AND name = $1 OR kind = 'site' AND name 
 func (r Reader) Backlog(ctx context.Context, name string) (b Backlog, err error) {
 	err = r.read(ctx, func(tx pgx.Tx) error {
 		row := tx.QueryRow(ctx, backlogSQL, name)
-		if err := row.Scan(&b.IsDomain, &b.IsSite, &b.Site, &b.Domains, &b.Untried, &b.Deferred, &b.NextDue); err != nil {
+		if err := row.Scan(&b.IsDomain, &b.IsSite, &b.Site, &b.Domains, &b.Untried, &b.Deferred,
+			&b.NextDue); err != nil {
 			return err
 		}
 		rows, err := tx.Query(ctx, memosOfSQL, name, []string{name, b.Site})

@@ -16,7 +16,10 @@ func TestBulkSince(t *testing.T) {
 	send := func(key string, n int, domain string) {
 		t.Helper()
 		f.Enqueue(key, n, domain)
-		f.Serve(f.Server(key, func(context.Context, queue.Message) queue.Outcome { return queue.Outcome{State: queue.Delivered} }))
+		f.Serve(f.Server(key, func(context.Context,
+			queue.Message) queue.Outcome {
+			return queue.Outcome{State: queue.Delivered}
+		}))
 		if err := f.DB.NoteBulkSenders(t.Context()); err != nil {
 			t.Fatal(err)
 		}

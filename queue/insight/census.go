@@ -260,7 +260,8 @@ func (c *Census) take(ctx context.Context, tx pgx.Tx, q CensusQuery, from string
 		}
 	}
 	step("comparing them with earlier batches")
-	if err := tx.QueryRow(ctx, censusKnownSQL, q.Client, q.Batch, maxHistory).Scan(&c.EarlierBatches, &c.Known); err != nil {
+	if err := tx.QueryRow(ctx, censusKnownSQL, q.Client, q.Batch, maxHistory).Scan(&c.EarlierBatches,
+		&c.Known); err != nil {
 		return err
 	}
 	if !q.Shapes {

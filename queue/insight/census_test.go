@@ -18,17 +18,19 @@ func take(f *queuetest.Fixture, q insight.CensusQuery) *insight.Census {
 	f.Helper()
 	var taken *insight.Census
 	q.Client, q.Shapes = "town.example", true
-	if err := insight.Of(f.DB).TakeCensus(f.Context(), q, func(c *insight.Census, _ func(insight.Shape, int) ([]string, error)) error {
-		taken = c
-		return nil
-	}); err != nil {
+	if err := insight.Of(f.DB).TakeCensus(f.Context(), q,
+		func(c *insight.Census, _ func(insight.Shape, int) ([]string, error)) error {
+			taken = c
+			return nil
+		}); err != nil {
 		f.Fatal(err)
 	}
 	return taken
 }
 
 var mixed = []string{
-	"Ada@A.example", "ada@a.example", "bob@b.example", "gone@b.example", "unwilling@b.example", "no address", "", "postmaster@a.example",
+	"Ada@A.example", "ada@a.example", "bob@b.example", "gone@b.example", "unwilling@b.example", "no address", "",
+	"postmaster@a.example",
 	"jürgen@münchen.example", "x@y@z.example", "eve@a.example",
 }
 
@@ -46,7 +48,8 @@ func TestCensusForetellsTheSeal(t *testing.T) {
 	f.Exec(`SELECT enotify.add_recipients($1, $2)`, id, mixed)
 
 	draft := take(f, insight.CensusQuery{Batch: id})
-	if state := queuetest.Query[string](f, `SELECT state::text FROM enotify.batch WHERE id = $1`, id); state != "draft" {
+	if state := queuetest.Query[string](f, `SELECT state::text FROM enotify.batch WHERE id = $1`,
+		id); state != "draft" {
 		t.Errorf("the batch is %s after a census", state)
 	}
 	f.Exec(`SELECT enotify.submit_batch($1)`, id)
@@ -61,13 +64,15 @@ func TestCensusForetellsTheSeal(t *testing.T) {
 	for _, i := range draft.Suppressed {
 		suppressed += i.N
 	}
-	if got, want := []int{draft.Given, draft.Duplicates, invalid, suppressed, draft.Sendable}, []int{len(mixed), s.Duplicates, s.Invalid, s.Suppressed, s.Pending}; !cmp.Equal(got, want) {
+	if got, want := []int{draft.Given, draft.Duplicates, invalid, suppressed, draft.Sendable}, []int{len(mixed),
+		s.Duplicates, s.Invalid, s.Suppressed, s.Pending}; !cmp.Equal(got, want) {
 		t.Errorf("given, duplicates, invalid, suppressed, sendable: the census says %v, the seal %v", got, want)
 	}
 	if draft.Roles != 1 || draft.RoleExamples[0] != "postmaster@a.example" || draft.UTF8 != 1 {
 		t.Errorf("roles %d %v, UTF-8 %d; want 1 and 1", draft.Roles, draft.RoleExamples, draft.UTF8)
 	}
-	want := []insight.DomainCount{{Domain: "a.example", N: 3}, {Domain: "b.example", N: 1}, {Domain: "xn--mnchen-3ya.example", N: 1}}
+	want := []insight.DomainCount{{Domain: "a.example", N: 3}, {Domain: "b.example", N: 1},
+		{Domain: "xn--mnchen-3ya.example", N: 1}}
 	if !cmp.Equal(draft.Domains, want) {
 		t.Errorf("domains (-want +got):\n%s", cmp.Diff(want, draft.Domains))
 	}
@@ -107,22 +112,26 @@ func TestShapes(t *testing.T) {
 	f := queuetest.NewFixture(t)
 	id := queuetest.Query[int64](f, `SELECT enotify.create_batch('k', 'info@town.example', 's', 't')`)
 	for i, data := range []string{
-		`{"a": "x", "b": 1}`, `{"b": 2, "a": "y"}`, `{"a": "", "b": 1}`, `{"a": "x"}`, `{"a": "x", "b": null}`, `{"a": {"c": 1}}`, `{"a": {"c": ""}}`, `{"a": [1]}`, `{"a": []}`, `{}`,
+		`{"a": "x", "b": 1}`, `{"b": 2, "a": "y"}`, `{"a": "", "b": 1}`, `{"a": "x"}`, `{"a": "x", "b": null}`,
+		`{"a": {"c": 1}}`, `{"a": {"c": ""}}`, `{"a": [1]}`, `{"a": []}`, `{}`,
 	} {
-		f.Exec(`SELECT enotify.add_recipients($1, ARRAY[$2], ARRAY[$3]::jsonb[])`, id, fmt.Sprintf("u%d@a.example", i), data)
+		f.Exec(`SELECT enotify.add_recipients($1, ARRAY[$2], ARRAY[$3]::jsonb[])`, id, fmt.Sprintf("u%d@a.example", i),
+			data)
 	}
 	f.Exec(`SELECT enotify.add_recipients($1, '{none@a.example}')`, id)
 	var got []string
-	err := insight.Of(f.DB).TakeCensus(t.Context(), insight.CensusQuery{Batch: id, Client: "town.example", Shapes: true}, func(c *insight.Census, alike func(insight.Shape, int) ([]string, error)) error {
-		for _, s := range c.Shapes {
-			who, err := alike(s, 10)
-			if err != nil {
-				return err
+	err := insight.Of(f.DB).TakeCensus(t.Context(),
+		insight.CensusQuery{Batch: id, Client: "town.example", Shapes: true},
+		func(c *insight.Census, alike func(insight.Shape, int) ([]string, error)) error {
+			for _, s := range c.Shapes {
+				who, err := alike(s, 10)
+				if err != nil {
+					return err
+				}
+				got = append(got, fmt.Sprintf("%d %s", s.N, strings.Join(who, " ")))
 			}
-			got = append(got, fmt.Sprintf("%d %s", s.N, strings.Join(who, " ")))
-		}
-		return nil
-	})
+			return nil
+		})
 	if err != nil {
 		t.Fatal(err)
 	}

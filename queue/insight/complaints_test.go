@@ -23,7 +23,9 @@ func TestComplaints(t *testing.T) {
 	f.Serve(f.Server("n1", deliver))
 	complain := func(batch int64, seq int32, mail string) (kinds []string) {
 		t.Helper()
-		done, err := f.DB.RecordReport(t.Context(), queue.Report{Batch: batch, Seq: seq, Kind: queue.ReportComplaint, ID: mail, CountOnly: true, Via: queue.ViaListener})
+		done, err := f.DB.RecordReport(t.Context(),
+			queue.Report{Batch: batch, Seq: seq, Kind: queue.ReportComplaint, ID: mail, CountOnly: true,
+				Via: queue.ViaListener})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,7 +39,8 @@ func TestComplaints(t *testing.T) {
 	}
 	one := f.Enqueue("one more", 1, "a.example")
 	f.Serve(f.Server("n2", deliver))
-	warn, block := []string{fmt.Sprintf("complaints town.example %d: enotify bounce report --client town.example", few)}, []string{fmt.Sprintf("complaints town.example %d: enotify batch pause %[1]d", few)}
+	warn, block := []string{fmt.Sprintf("complaints town.example %d: enotify bounce report --client town.example",
+		few)}, []string{fmt.Sprintf("complaints town.example %d: enotify batch pause %[1]d", few)}
 	for i, c := range []struct {
 		batch int64
 		seq   int32
@@ -61,19 +64,23 @@ func TestComplaints(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, c := range found {
-			all = append(all, fmt.Sprintf("%s at %q in %d days: %d of %d", c.Client, c.Site, c.Days, c.Complaints, c.Accepted))
+			all = append(all, fmt.Sprintf("%s at %q in %d days: %d of %d", c.Client, c.Site, c.Days, c.Complaints,
+				c.Accepted))
 		}
 		return all
 	}
 	want := []string{
-		`town.example at "" in 1 days: 1 of 1`, `town.example at "" in 7 days: 5 of 1000`, `town.example at "" in 30 days: 5 of 1000`,
-		`town.example at "a.example" in 1 days: 1 of 1`, `town.example at "a.example" in 7 days: 3 of 501`, `town.example at "a.example" in 30 days: 3 of 501`,
+		`town.example at "" in 1 days: 1 of 1`, `town.example at "" in 7 days: 5 of 1000`,
+		`town.example at "" in 30 days: 5 of 1000`,
+		`town.example at "a.example" in 1 days: 1 of 1`, `town.example at "a.example" in 7 days: 3 of 501`,
+		`town.example at "a.example" in 30 days: 3 of 501`,
 		`town.example at "b.example" in 7 days: 2 of 499`, `town.example at "b.example" in 30 days: 2 of 499`,
 	}
 	if diff := cmp.Diff(want, rates(insight.Scope{Client: "town.example", Since: time.Now()})); diff != "" {
 		t.Errorf("rates of the client (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{`town.example at "" in 0 days: 1 of 1`, `town.example at "a.example" in 0 days: 1 of 1`}, rates(insight.Scope{Batch: one})); diff != "" {
+	if diff := cmp.Diff([]string{`town.example at "" in 0 days: 1 of 1`,
+		`town.example at "a.example" in 0 days: 1 of 1`}, rates(insight.Scope{Batch: one})); diff != "" {
 		t.Errorf("rates of a batch (-want +got):\n%s", diff)
 	}
 	if got := rates(insight.Scope{Client: "village.example"}); got != nil {

@@ -16,7 +16,8 @@ import (
 func TestNoteDomains(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
-	no := queue.Outcome{State: queue.Bounced, Class: queue.Policy, Reply: queue.Reply{Code: 556, Enhanced: "5.1.10", Text: "null MX"}}
+	no := queue.Outcome{State: queue.Bounced, Class: queue.Policy,
+		Reply: queue.Reply{Code: 556, Enhanced: "5.1.10", Text: "null MX"}}
 	facts := []queue.DomainFact{
 		{Domain: "a.example", Survey: queue.Survey{Site: "google", TTL: 3600e9}},
 		{Domain: "b.example", Survey: queue.Survey{Site: "b.example", TTL: 3600e9, NoMail: &no}},
@@ -29,7 +30,9 @@ func TestNoteDomains(t *testing.T) {
 		t.Fatalf("got %v, %v; want two", got, err)
 	}
 	for i := range got {
-		if got[i].Domain != facts[i].Domain || got[i].Site != facts[i].Site || !cmp.Equal(got[i].NoMail, facts[i].NoMail, cmpopts.EquateComparable(netip.Addr{})) || got[i].TTL > facts[i].TTL || got[i].TTL < facts[i].TTL-60e9 {
+		if got[i].Domain != facts[i].Domain || got[i].Site != facts[i].Site ||
+			!cmp.Equal(got[i].NoMail, facts[i].NoMail, cmpopts.EquateComparable(netip.Addr{})) ||
+			got[i].TTL > facts[i].TTL || got[i].TTL < facts[i].TTL-60e9 {
 			t.Errorf("got %+v, want %+v", got[i], facts[i])
 		}
 	}

@@ -12,12 +12,13 @@ import (
 // An Explanation is what is known of an address: why it is suppressed, or is
 // not, and what became of the messages to it.
 type Explanation struct {
-	Address      string           `json:"address"` // as suppressions have it
-	Suppressions []SuppressedBy   `json:"suppressions"`
-	Full         *CountedReplies  `json:"full_mailbox"` // nil: it took the last message, or was never full
-	Unknown      *CountedReplies  `json:"no_such_user"` // the same, where a site called it unknown that also says so of others
-	Messages     []AddressMessage `json:"messages"`     // the latest first
-	More         bool             `json:"more"`         // there are older ones
+	Address      string          `json:"address"` // as suppressions have it
+	Suppressions []SuppressedBy  `json:"suppressions"`
+	Full         *CountedReplies `json:"full_mailbox"` // nil: it took the last message, or was never full
+	// the same, where a site called it unknown that also says so of others
+	Unknown  *CountedReplies  `json:"no_such_user"`
+	Messages []AddressMessage `json:"messages"` // the latest first
+	More     bool             `json:"more"`     // there are older ones
 }
 
 // SuppressedBy is a suppression, and where it comes from.

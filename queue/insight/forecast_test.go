@@ -19,7 +19,8 @@ func TestAhead(t *testing.T) {
 	paused := f.Enqueue("paused", 1, "a.example")
 	f.Exec(`SELECT enotify.pause_batch($1)`, paused)
 	draft := queuetest.Query[int64](f, `SELECT enotify.create_batch('draft', 'info@town.example', 's', 't')`)
-	for batch, want := range map[int64][]int64{first: {urgent}, second: {urgent, first}, urgent: nil, draft: {urgent, first, second}, 0: {urgent, first, second}, later: {urgent}} {
+	for batch, want := range map[int64][]int64{first: {urgent}, second: {urgent, first}, urgent: nil,
+		draft: {urgent, first, second}, 0: {urgent, first, second}, later: {urgent}} {
 		ahead, err := insight.Of(f.DB).Ahead(t.Context(), batch)
 		if err != nil {
 			t.Fatal(err)
@@ -36,7 +37,8 @@ func TestAhead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []insight.SiteCount{{Domain: "a.example", Site: "a.example", N: 2}, {Domain: "b.example", Site: "b.example", N: 2}}; !cmp.Equal(ahead[2].Domains, want) {
+	if want := []insight.SiteCount{{Domain: "a.example", Site: "a.example", N: 2},
+		{Domain: "b.example", Site: "b.example", N: 2}}; !cmp.Equal(ahead[2].Domains, want) {
 		t.Errorf("of the second: got %v, want %v", ahead[2].Domains, want)
 	}
 }

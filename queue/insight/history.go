@@ -47,7 +47,8 @@ type TakenThere struct {
 
 // SentThere counts, by recipient domain, what domains and sites took of a client's mail
 // in the last 24 hours, without one batch.
-func (r Reader) SentThere(ctx context.Context, client string, except int64, domains, sites []string) ([]TakenThere, error) {
+func (r Reader) SentThere(ctx context.Context, client string, except int64, domains, sites []string) ([]TakenThere,
+	error) {
 	return collect[TakenThere](ctx, r, sentThereSQL, client, except, domains, sites)
 }
 

@@ -46,7 +46,8 @@ func binaries(ctx context.Context, major int) (bin string, err error) {
 	}
 	bin, fetchErr := fetch(ctx, major)
 	if fetchErr != nil {
-		return "", fmt.Errorf("%w: apt-get install postgresql (Debian, Ubuntu), or what your system calls it; %w", err, fetchErr)
+		return "", fmt.Errorf("%w: apt-get install postgresql (Debian, Ubuntu), or what your system calls it; %w", err,
+			fetchErr)
 	}
 	return bin, nil
 }
@@ -62,9 +63,11 @@ func choose(found []installation, major int) (bin string, err error) {
 		}
 	}
 	if major != anyMajor {
-		return "", fmt.Errorf("PostgreSQL %d is needed, but only %d is installed (%s)", major, found[0].major, found[0].bin)
+		return "", fmt.Errorf("PostgreSQL %d is needed, but only %d is installed (%s)", major, found[0].major,
+			found[0].bin)
 	}
-	return "", fmt.Errorf("PostgreSQL %d in %s is too old (%d or newer will do)", found[0].major, found[0].bin, migrations.OldestPostgres)
+	return "", fmt.Errorf("PostgreSQL %d in %s is too old (%d or newer will do)", found[0].major, found[0].bin,
+		migrations.OldestPostgres)
 }
 
 // installed returns what is found in the folders, and then what is found in

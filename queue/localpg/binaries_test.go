@@ -41,14 +41,16 @@ func TestChoose(t *testing.T) {
 		major        int
 		want         string // the folder, or what the error says
 	}{
-		"PATH first":                {[]string{none, path}, places, 0, path},
-		"newest place":              {nil, places, 0, v18},
-		"too old in PATH":           {[]string{old}, places, 0, v18},
-		"the version of the data":   {[]string{path}, places, 15, v15},
-		"an old one for old data":   {nil, places, 9, v9},
-		"all too old":               {[]string{old}, nil, 0, "PostgreSQL 13 in " + old + " is too old (15 or newer will do)"},
-		"the data's version is not": {nil, places, 17, "PostgreSQL 17 is needed, but only 18 is installed (" + v18 + ")"},
-		"nothing installed":         {[]string{none}, []string{none}, 0, "no PostgreSQL is installed"},
+		"PATH first":              {[]string{none, path}, places, 0, path},
+		"newest place":            {nil, places, 0, v18},
+		"too old in PATH":         {[]string{old}, places, 0, v18},
+		"the version of the data": {[]string{path}, places, 15, v15},
+		"an old one for old data": {nil, places, 9, v9},
+		"all too old": {[]string{old}, nil, 0, "PostgreSQL 13 in " + old +
+			" is too old (15 or newer will do)"},
+		"the data's version is not": {nil, places, 17, "PostgreSQL 17 is needed, but only 18 is installed (" + v18 +
+			")"},
+		"nothing installed": {[]string{none}, []string{none}, 0, "no PostgreSQL is installed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -42,7 +42,8 @@ func fetch(ctx context.Context, major int) (bin string, err error) {
 	if majorIn(ctx, bin) != 0 {
 		return bin, nil
 	}
-	slog.InfoContext(ctx, "no PostgreSQL is installed (apt-get install postgresql): fetching one from Maven Central", "version", string(version))
+	slog.InfoContext(ctx, "no PostgreSQL is installed (apt-get install postgresql): fetching one from Maven Central",
+		"version", string(version))
 
 	fetched := make(chan error, 1)
 	go func() { fetched <- fetchInto(home, version) }() // it cannot be interrupted

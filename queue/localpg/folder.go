@@ -51,7 +51,8 @@ func open(ctx context.Context, o Options) (folder, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return folder{}, fmt.Errorf("another process holds %s, and no server answers there: %w", f.path("lock"), ctx.Err())
+			return folder{}, fmt.Errorf("another process holds %s, and no server answers there: %w", f.path("lock"),
+				ctx.Err())
 		case <-time.After(pollEvery):
 		}
 	}

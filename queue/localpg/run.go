@@ -59,7 +59,8 @@ func (f folder) run(ctx context.Context, unsafe bool) (*process, string, error) 
 
 // listen starts the server on the port of u and returns when it accepts
 // connections there. Its error is errPortTaken when another port may do.
-func (f folder) listen(ctx context.Context, bin string, a account, log *os.File, u *url.URL, unsafe bool) (*process, error) {
+func (f folder) listen(ctx context.Context, bin string, a account, log *os.File, u *url.URL, unsafe bool) (*process,
+	error) {
 	args := []string{
 		"-D", f.path("data"), "-p", u.Port(),
 		"-c", "listen_addresses=" + u.Hostname(), "-c", "unix_socket_directories=",

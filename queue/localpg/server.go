@@ -121,7 +121,8 @@ func (s *Server) follow(f folder, unsafe bool) {
 		err = errors.New("its port is taken")
 		p.stop(ctx, syscall.SIGINT)
 	}
-	slog.Error("the private PostgreSQL ended with the process that had started it, and cannot be started again", "error", err)
+	slog.Error("the private PostgreSQL ended with the process that had started it, and cannot be started again",
+		"error", err)
 	f.lock.Close()
 	close(s.gone)
 }

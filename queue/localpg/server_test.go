@@ -75,7 +75,8 @@ func TestServerIsPrivate(t *testing.T) {
 	s := start(t, localpg.Options{Dir: dir})
 
 	got := map[string]string{}
-	for _, name := range []string{"listen_addresses", "unix_socket_directories", "server_encoding", "fsync", "password_encryption"} {
+	for _, name := range []string{"listen_addresses", "unix_socket_directories", "server_encoding", "fsync",
+		"password_encryption"} {
 		got[name] = query[string](t, s.URL(), "SHOW "+name)
 	}
 	want := map[string]string{
@@ -94,7 +95,8 @@ func TestServerIsPrivate(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.User = url.UserPassword(u.User.Username(), "guess")
-	if _, err := pgx.Connect(t.Context(), u.String()); err == nil || !strings.Contains(err.Error(), "password authentication failed") {
+	if _, err := pgx.Connect(t.Context(), u.String()); err == nil ||
+		!strings.Contains(err.Error(), "password authentication failed") {
 		t.Errorf("a wrong password: got %v, want it refused", err)
 	}
 	info, err := os.Stat(filepath.Join(dir, "url"))

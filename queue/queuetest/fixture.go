@@ -31,7 +31,8 @@ type Fixture struct {
 	Conn *pgx.Conn
 
 	Verdict func(client string, egress netip.Addr) string // result that the guard finds; nil: the one of the call
-	Deaf    bool                                          // errors of the guard are none of the test: its database is away
+	// errors of the guard are none of the test: its database is away
+	Deaf bool
 
 	mu     sync.Mutex
 	copies map[string]int // attempts per address
@@ -93,7 +94,8 @@ func Query[T any](f *Fixture, sql string, args ...any) T {
 // Enqueue submits a batch to n recipients spread over the domains.
 func (f *Fixture) Enqueue(key string, n int, domains ...string) int64 {
 	f.Helper()
-	return Query[int64](f, `SELECT enotify.enqueue($1, 'info@town.example', 'Lunch menu', 'Soup.', $2)`, key, Addresses(n, domains))
+	return Query[int64](f, `SELECT enotify.enqueue($1, 'info@town.example', 'Lunch menu', 'Soup.', $2)`, key,
+		Addresses(n, domains))
 }
 
 // Addresses are n of them, spread over the domains.
@@ -174,13 +176,15 @@ func (f *Fixture) ServeUntil(s *engine.Server, sql string, args ...any) {
 
 // Judge has the guard find that result for every client that waits for it.
 func (f *Fixture) Judge(ctx context.Context, result string) {
-	g := guard.Guard{DB: f.DB, Every: time.Hour, Log: slog.New(slog.DiscardHandler), Checker: Findings(func(sender string, egress netip.Addr) queue.Verdict {
-		found := result
-		if f.Verdict != nil {
-			found = f.Verdict(sender[strings.LastIndexByte(sender, '@')+1:], egress)
-		}
-		return queue.Verdict{Result: found, Blocks: found == "fail", Record: "v=spf1 -all", Explanation: "so says the test", ValidFor: time.Hour}
-	})}
+	g := guard.Guard{DB: f.DB, Every: time.Hour, Log: slog.New(slog.DiscardHandler),
+		Checker: Findings(func(sender string, egress netip.Addr) queue.Verdict {
+			found := result
+			if f.Verdict != nil {
+				found = f.Verdict(sender[strings.LastIndexByte(sender, '@')+1:], egress)
+			}
+			return queue.Verdict{Result: found, Blocks: found == "fail", Record: "v=spf1 -all",
+				Explanation: "so says the test", ValidFor: time.Hour}
+		})}
 	if err := g.Look(ctx); err != nil && ctx.Err() == nil && !f.Deaf {
 		f.Errorf("guard: %v", err)
 	}
@@ -244,7 +248,8 @@ func (f *Fixture) ForgetSent() {
 // States counts the recipients of a batch by state, from the view delivery.
 func (f *Fixture) States(batch int64) map[string]int {
 	f.Helper()
-	rows, err := f.Conn.Query(f.Context(), `SELECT state, count(*)::int FROM enotify.delivery WHERE batch_id = $1 GROUP BY state`, batch)
+	rows, err := f.Conn.Query(f.Context(),
+		`SELECT state, count(*)::int FROM enotify.delivery WHERE batch_id = $1 GROUP BY state`, batch)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -323,7 +328,8 @@ func (f *Fixture) Until(then func(), sql string, args ...any) {
 // AnswerByDomain is a handler that delivers, except at gone.example, which has no such user.
 func AnswerByDomain(ctx context.Context, m queue.Message) queue.Outcome {
 	if m.Domain == "gone.example" {
-		return queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser, Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such user"}}
+		return queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser,
+			Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such user"}}
 	}
 	return Deliver(ctx, m)
 }

@@ -171,7 +171,8 @@ func TestNoServerFails(t *testing.T) {
 	if err := cmd.Wait(); err == nil {
 		t.Errorf("tests without a server passed:\n%v", cmd.Stdout)
 	}
-	if got, want := cmd.Stdout.(*strings.Builder).String(), "--- FAIL: TestNewIsMigrated"; !strings.Contains(got, want) {
+	if got, want := cmd.Stdout.(*strings.Builder).String(), "--- FAIL: TestNewIsMigrated"; !strings.Contains(got,
+		want) {
 		t.Errorf("got %q, want it to say %q", got, want)
 	}
 }

@@ -40,7 +40,8 @@ func TestThirtyDays(t *testing.T) {
 		if capped {
 			sent = min(sent, limit)
 		}
-		step, _ = plan.Next(step, warmup.Day{Begun: sent, Accepted: sent - w.refused, Refused: w.refused, Complaints: w.complaints})
+		step, _ = plan.Next(step, warmup.Day{Begun: sent, Accepted: sent - w.refused, Refused: w.refused,
+			Complaints: w.complaints})
 	}
 	want := []int{50, 100, 200, 400, 200, 400, 400, 800, 1600, 1600, 1600, 3200, 3200, 6400, 3200, 6400}
 	for len(want) < 30 {

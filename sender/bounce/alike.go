@@ -70,7 +70,8 @@ func isAddrPort(word string) bool {
 
 // isClock holds for 12:34:56 and 2026-11-23T12:34:56Z.
 func isClock(word string) bool {
-	return strings.Trim(word, "0123456789-:+.TZ") == "" && (strings.Count(word, ":") >= 1 || strings.Count(word, "-") == 2) && strings.IndexFunc(word, isNumeral) == 0
+	return strings.Trim(word, "0123456789-:+.TZ") == "" &&
+		(strings.Count(word, ":") >= 1 || strings.Count(word, "-") == 2) && strings.IndexFunc(word, isNumeral) == 0
 }
 
 func isNumeral(r rune) bool { return '0' <= r && r <= '9' }

@@ -114,7 +114,8 @@ func TestActions(t *testing.T) {
 func TestClassifyFindsEnhanced(t *testing.T) {
 	t.Parallel()
 	got := bounce.Classify(queue.Reply{Code: 550, Text: "no (#5.1.1)"}, "")
-	want := bounce.Verdict{Class: queue.NoSuchUser, Action: "suppress", Rule: "x.1-recipient", Permanent: true, Treatment: queue.NoSuchUser.Treatment()}
+	want := bounce.Verdict{Class: queue.NoSuchUser, Action: "suppress", Rule: "x.1-recipient", Permanent: true,
+		Treatment: queue.NoSuchUser.Treatment()}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -119,8 +119,10 @@ func (c *compiler) written(r *rule, p string) (string, error) {
 	bare := strings.TrimRight(p, "$")
 	var folded []string
 	for w := range strings.FieldsSeq(bare) {
-		if slash := strings.HasPrefix(w, "/"); slash || w != "@" && w != "%" { // with a letter behind it, since fold drops codes
-			w = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(string(fold(nil, strings.TrimPrefix(w, "/")+"x"))), "x"))
+		// with a letter behind it, since fold drops codes
+		if slash := strings.HasPrefix(w, "/"); slash || w != "@" && w != "%" {
+			w = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(string(fold(nil, strings.TrimPrefix(w, "/")+
+				"x"))), "x"))
 			if slash {
 				w = "/" + w
 			}
@@ -140,7 +142,8 @@ func (c *compiler) written(r *rule, p string) (string, error) {
 		p = " " + p
 	}
 	if p = strings.ReplaceAll(p, "$", " "); len(p) < 4 && p[1] != '@' && p[1] != '%' {
-		return "", faulty(r.line, "%s %s: the phrase %q is too short: it has three letters, or two and a $", r.kind, r.id, bare)
+		return "", faulty(r.line, "%s %s: the phrase %q is too short: it has three letters, or two and a $", r.kind,
+			r.id, bare)
 	}
 	return p, nil
 }

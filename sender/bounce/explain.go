@@ -10,9 +10,10 @@ import (
 // An Explanation says how a verdict came about.
 type Explanation struct {
 	Verdict
-	Source string   `json:"source,omitempty"` // where the rule's words or codes are from, and when they were read
-	When   string   `json:"when,omitempty"`   // the codes and the site that the rule asks for
-	Words  []string `json:"words,omitempty"`  // the words of the reply that decided, as they were written; none when its codes did
+	Source string `json:"source,omitempty"` // where the rule's words or codes are from, and when they were read
+	When   string `json:"when,omitempty"`   // the codes and the site that the rule asks for
+	// the words of the reply that decided, as they were written; none when its codes did
+	Words  []string `json:"words,omitempty"`
 	Quoted string   `json:"quoted,omitempty"` // the reply within the reply, when that decided
 
 	// Doubt is why the reply is not no_such_user though the rule Spared says so: a

@@ -54,7 +54,8 @@ func urlLen(s string) int {
 	if len(s) < 8 || s[0]|0x20 != 'h' && s[0]|0x20 != 'w' {
 		return 0
 	}
-	if !strings.EqualFold(s[:4], "www.") && !strings.EqualFold(s[:7], "http://") && !strings.EqualFold(s[:8], "https://") {
+	if !strings.EqualFold(s[:4], "www.") && !strings.EqualFold(s[:7], "http://") &&
+		!strings.EqualFold(s[:8], "https://") {
 		return 0
 	}
 	if end := strings.IndexAny(s, " \t\r\n<>\"()[]{},;"); end >= 0 {
@@ -83,7 +84,8 @@ func foldURL(dst []byte, url string) []byte {
 
 func delimiter(c byte) bool {
 	switch c {
-	case ' ', '\t', '\r', '\n', '<', '>', '(', ')', '[', ']', '{', '}', '"', ',', ';', ':', '=', '|', '/', '!', '?', '*':
+	case ' ', '\t', '\r', '\n', '<', '>', '(', ')', '[', ']', '{', '}', '"', ',', ';', ':', '=', '|', '/', '!', '?',
+		'*':
 		return true
 	}
 	return false

@@ -12,14 +12,20 @@ import (
 )
 
 var seeds = []string{
-	"", "550", "550 ", "550-", "5.1.1", "550 5.1.1 No such user", "450 4.2.1 later", "550 5.", "550 #", `550 "`, `550 "\`,
-	`"550 5.1.1 a\nb"`, "550-5.1.1 a\r\n550 5.1.1 b", "smtp;", "smtp; 421", "host x said: 550 5.1.1 y", "(in reply to )",
-	"550 bo\xeete pleine", "550 boîte pleine", "550 ５５０ ｆｕｌｌ", "550 メールボックスがいっぱい", "550 @", "550 @@@ %", "550 192.0.2.1",
+	"", "550", "550 ", "550-", "5.1.1", "550 5.1.1 No such user", "450 4.2.1 later", "550 5.", "550 #", `550 "`,
+	`550 "\`,
+	`"550 5.1.1 a\nb"`, "550-5.1.1 a\r\n550 5.1.1 b", "smtp;", "smtp; 421", "host x said: 550 5.1.1 y",
+	"(in reply to )",
+	"550 bo\xeete pleine", "550 boîte pleine", "550 ５５０ ｆｕｌｌ", "550 メールボックスがいっぱい", "550 @", "550 @@@ %",
+	"550 192.0.2.1",
 	"421 4.7.0 \x00\xff", "999 9.9.9 z", "e-mail", "550 E-", "550 e\u0301", "5.1.1.1", "550 ' ’ `",
 	"550 5.1.1 <a@b.example>: Recipient address rejected: undeliverable address: host x said: 550 5.1.1 <a@b.example>: undeliverable address: host y said: 450 z",
-	"450 4.1.1 unverified address: host x said: 550 5.1.1 User unknown", "550 x error 550-'5.7.1 y' (z)", "550 said: 550 said: 550 said: 550 said: 451",
-	"550 User unknown 503 b 554 c 451 d", "550 User unknown at https://x.example/user-unknown?a=b@c", "550 user unknown u@town.example v@b.example",
-	"550 database ldap sql error failed timeout user unknown", "550 5.1.1 @@@a@@b@c@", "550 www.", "550 http://", "550 ąćęłńśźż ŁÓDŹ",
+	"450 4.1.1 unverified address: host x said: 550 5.1.1 User unknown", "550 x error 550-'5.7.1 y' (z)",
+	"550 said: 550 said: 550 said: 550 said: 451",
+	"550 User unknown 503 b 554 c 451 d", "550 User unknown at https://x.example/user-unknown?a=b@c",
+	"550 user unknown u@town.example v@b.example",
+	"550 database ldap sql error failed timeout user unknown", "550 5.1.1 @@@a@@b@c@", "550 www.", "550 http://",
+	"550 ąćęłńśźż ŁÓDŹ",
 }
 
 var classes = []queue.Class{
@@ -87,7 +93,9 @@ func FuzzClassify(f *testing.F) {
 		if v.Final() && code < 500 && !(code == 0 && v.Class != queue.Other) && 400 <= code {
 			t.Errorf("got %+v, final, for a %d", v, code)
 		}
-		if of := (bounce.About{Recipient: "v@b.example", Ours: []string{"u@town.example", "town.example"}}); !strings.Contains(text, "@b.example") && strings.Contains(text, "<u@town.example>") {
+		if of := (bounce.About{Recipient: "v@b.example",
+			Ours: []string{"u@town.example", "town.example"}}); !strings.Contains(text, "@b.example") &&
+			strings.Contains(text, "<u@town.example>") {
 			if v := (bounce.Rules{}).Classify(r, of); v.Class == queue.NoSuchUser {
 				t.Errorf("got %+v for a reply that names us and not the recipient", v)
 			}

@@ -9,8 +9,10 @@ import (
 // roles are local parts of addresses that replies tell people to write to. A
 // reply is not about them.
 var roles = []string{
-	"postmaster", "abuse", "support", "help", "helpdesk", "hostmaster", "webmaster", "admin", "administrator", "contact", "security",
-	"delist", "delisting", "removal", "unblock", "noc", "info", "it", "mail", "mailer-daemon", "mailmaster", "spam", "antispam", "feedback", "service", "servicedesk",
+	"postmaster", "abuse", "support", "help", "helpdesk", "hostmaster", "webmaster", "admin", "administrator",
+	"contact", "security",
+	"delist", "delisting", "removal", "unblock", "noc", "info", "it", "mail", "mailer-daemon", "mailmaster", "spam",
+	"antispam", "feedback", "service", "servicedesk",
 }
 
 // The longest address of RFC 5321 §4.5.3.1, in octets. Longer text is no address.
@@ -66,7 +68,8 @@ func around(text string, at int) (local, domain string) {
 		return "", ""
 	}
 	end := at + 1
-	for end < len(text) && end-at <= maxDomain && (letter(text[end]) || digit(text[end]) || text[end] == '.' || text[end] == '-' || text[end] >= 0x80) {
+	for end < len(text) && end-at <= maxDomain &&
+		(letter(text[end]) || digit(text[end]) || text[end] == '.' || text[end] == '-' || text[end] >= 0x80) {
 		end++
 	}
 	return text[start:at], strings.TrimRight(text[at+1:end], ".-")
@@ -117,7 +120,8 @@ func (a *About) namesOurDomain(text string) bool {
 		if own == "" || hasSuffixFold(a.Recipient, "@"+own) || hasSuffixFold(a.Recipient, "."+own) {
 			continue
 		}
-		if at := indexFold(text, strings.ToLower(own)); at >= 0 && isBoundary(text, at-1) && isBoundary(text, at+len(own)) {
+		if at := indexFold(text, strings.ToLower(own)); at >= 0 && isBoundary(text, at-1) &&
+			isBoundary(text, at+len(own)) {
 			return true
 		}
 	}

@@ -40,7 +40,8 @@ func TestNamedAddress(t *testing.T) {
 		}
 	}
 	own := bounce.About{Recipient: "ada@town.example", Ours: []string{"news@town.example", "town.example"}}
-	if v := (bounce.Rules{}).Classify(bounce.Parse("550 5.1.1 No such user at town.example"), own); v.Class != queue.NoSuchUser {
+	if v := (bounce.Rules{}).Classify(bounce.Parse("550 5.1.1 No such user at town.example"),
+		own); v.Class != queue.NoSuchUser {
 		t.Errorf("a recipient of the client's own domain: got %s, want no_such_user", v.Class)
 	}
 }

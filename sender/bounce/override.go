@@ -87,7 +87,8 @@ func (rs Rules) check(r rule) error {
 		x := rs.explain(e)
 		switch decided := cmp.Or(x.Doubt, x.Rule); {
 		case r.kind == aVeto && x.Doubt != r.id:
-			return faulty(e.line, "veto %s: nothing keeps the example from its class: %s decides it, as %s", r.id, x.Rule, x.Class)
+			return faulty(e.line, "veto %s: nothing keeps the example from its class: %s decides it, as %s", r.id,
+				x.Rule, x.Class)
 		case r.kind == aRule && x.Rule != r.id:
 			return faulty(e.line, "rule %s does not decide its example: %s does, as %s", r.id, decided, x.Class)
 		}
@@ -109,7 +110,9 @@ func (rs Rules) checkBuiltIn() error {
 		}
 		for _, e := range b.examples {
 			if x := rs.explain(e); x.Class == queue.NoSuchUser && x.rule != nil && x.rule.own {
-				return faulty(x.rule.line, "rule %s would suppress addresses for a reply that says something else (%s): %s", x.rule.id, b.id, e.reply)
+				return faulty(x.rule.line,
+					"rule %s would suppress addresses for a reply that says something else (%s): %s", x.rule.id, b.id,
+					e.reply)
 			}
 		}
 	}

@@ -100,9 +100,11 @@ func trimPrefix(s string) string {
 		// "host mx.example.net[192.0.2.1] said: 550 …", "… responded with: 550 …"
 		head := s[:min(len(s), 400)]
 		if replyCode(head) == 0 {
-			for _, mark := range []string{" said: ", " said:\n", " responded: ", " replied: ", " answered: ", " with: "} {
+			for _, mark := range []string{" said: ", " said:\n", " responded: ", " replied: ", " answered: ",
+				" with: "} {
 				if i := strings.Index(head, mark); i >= 0 {
-					if rest := strings.TrimLeft(s[i+len(mark):], " \n\""); replyCode(rest) != 0 || enhancedCode(rest) != "" {
+					if rest := strings.TrimLeft(s[i+len(mark):], " \n\""); replyCode(rest) != 0 ||
+						enhancedCode(rest) != "" {
 						s = rest
 						break
 					}

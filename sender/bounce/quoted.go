@@ -28,8 +28,10 @@ var asVerified = []string{"undeliverable address:", "unverified address:"}
 
 // beforeQuote are the words right before a quoted reply.
 var beforeQuote = []string{
-	" said:", " says:", " responded:", " responded with:", " replied:", " replied with:", " answered:", " returned:", " returned",
-	" error:", "address error", "):", " got:", " was:", " response:", " reply:", " failed with:", "failed with", " frontend with",
+	" said:", " says:", " responded:", " responded with:", " replied:", " replied with:", " answered:", " returned:",
+	" returned",
+	" error:", "address error", "):", " got:", " was:", " response:", " reply:", " failed with:", "failed with",
+	" frontend with",
 }
 
 // quoted returns the first reply that r quotes.
@@ -128,10 +130,12 @@ func firstReply(r queue.Reply) (first queue.Reply, more bool) {
 	}
 	text := r.Text[:min(len(r.Text), maxText)]
 	for i := 1; i+4 < len(text); i++ {
-		if text[i-1] != ' ' && text[i-1] != '\n' || text[i] != '2' && text[i] != '5' || !digit(text[i+1]) || !digit(text[i+2]) || text[i+3] != ' ' && text[i+3] != '-' {
+		if text[i-1] != ' ' && text[i-1] != '\n' || text[i] != '2' && text[i] != '5' || !digit(text[i+1]) ||
+			!digit(text[i+2]) || text[i+3] != ' ' && text[i+3] != '-' {
 			continue
 		}
-		if before := strings.TrimRight(text[:i], " \n"); text[i] == '5' && replyCode(text[i:]) == r.Code || strings.HasSuffix(before, ":") {
+		if before := strings.TrimRight(text[:i], " \n"); text[i] == '5' && replyCode(text[i:]) == r.Code ||
+			strings.HasSuffix(before, ":") {
 			continue
 		}
 		if saysForNow(text[i:]) {
@@ -148,13 +152,15 @@ func firstReply(r queue.Reply) (first queue.Reply, more bool) {
 func saysForNow(text string) bool {
 	text = text[:min(len(text), maxText)]
 	for i := 0; i+3 < len(text); i++ {
-		if text[i] != '4' || i > 0 && (digit(text[i-1]) || letter(text[i-1]) || text[i-1] == '.' || text[i-1] == '_' || text[i-1] == '[') {
+		if text[i] != '4' || i > 0 && (digit(text[i-1]) || letter(text[i-1]) || text[i-1] == '.' || text[i-1] == '_' ||
+			text[i-1] == '[') {
 			continue
 		}
 		if enhancedCode(text[i:]) != "" {
 			return true
 		}
-		if c := text[i+1]; '2' <= c && c <= '5' && digit(text[i+2]) && (text[i+3] == ' ' || text[i+3] == '-') && i+4 < len(text) && replyCode(text[i:]) != 0 {
+		if c := text[i+1]; '2' <= c && c <= '5' && digit(text[i+2]) && (text[i+3] == ' ' || text[i+3] == '-') &&
+			i+4 < len(text) && replyCode(text[i:]) != 0 {
 			return true
 		}
 	}

@@ -100,7 +100,8 @@ func (q *question) mayBeGone() bool {
 // vetoes do not bind an operator's own rules.
 func (t *table) vetoed(q *question, c *compiled) string {
 	for i := range t.vetoes {
-		if v := &t.vetoes[i]; v.class == c.class && (v.own || !c.own) && v.fits(q) && !slices.Contains(c.despite, v.id) {
+		if v := &t.vetoes[i]; v.class == c.class && (v.own || !c.own) && v.fits(q) &&
+			!slices.Contains(c.despite, v.id) {
 			return v.id
 		}
 	}

@@ -120,7 +120,8 @@ func (r *rule) set(line int, key, value string) (*string, error) {
 		r.line, r.kind, r.id = line, key, value
 		return nil, nil
 	}
-	at := map[string]*string{"when": &r.when, "says": &r.says, "near": &r.near, "unless": &r.unless, "despite": &r.despite, "source": &r.source}[key]
+	at := map[string]*string{"when": &r.when, "says": &r.says, "near": &r.near, "unless": &r.unless,
+		"despite": &r.despite, "source": &r.source}[key]
 	switch {
 	case at != nil:
 		if *at != "" {

@@ -9,13 +9,15 @@ import (
 
 // A Verdict says what a reply means, and what is done about it.
 type Verdict struct {
-	Class  queue.Class `json:"class"`
-	Action string      `json:"action"`         // the treatment in one word, for people and scripts; the words do not change
-	Rule   string      `json:"rule"`           // the rule that decided, see rules.txt
-	Mark   Mark        `json:"mark,omitempty"` // what sets the reply apart from others of its class
+	Class queue.Class `json:"class"`
+	// the treatment in one word, for people and scripts; the words do not change
+	Action string `json:"action"`
+	Rule   string `json:"rule"`           // the rule that decided, see rules.txt
+	Mark   Mark   `json:"mark,omitempty"` // what sets the reply apart from others of its class
 
 	Treatment queue.Treatment `json:"-"` // the Treatment of the class, with the changes that the mark makes
-	Permanent bool            `json:"-"` // the reply calls the failure permanent: 5yz, or 5.y.z where it has no other code
+	// the reply calls the failure permanent: 5yz, or 5.y.z where it has no other code
+	Permanent bool `json:"-"`
 	// Login: the reply is 530, 534, 535 or 538 (RFC 4954 §6). From a smarthost of
 	// ours it is about our login there; a mail host of a domain knows none.
 	Login bool `json:"-"`

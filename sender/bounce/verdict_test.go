@@ -14,21 +14,26 @@ func TestMarks(t *testing.T) {
 		action string
 		change func(*queue.Treatment)
 	}{
-		"554 5.7.1 Message considered spam":               {"fail", func(t *queue.Treatment) { t.Final, t.HoldsEgress = true, false }},
-		"451 4.7.1 Message considered spam":               {"retry", func(t *queue.Treatment) { t.Final, t.HoldsEgress = true, false }},
+		"554 5.7.1 Message considered spam": {"fail",
+			func(t *queue.Treatment) { t.Final, t.HoldsEgress = true, false }},
+		"451 4.7.1 Message considered spam": {"retry",
+			func(t *queue.Treatment) { t.Final, t.HoldsEgress = true, false }},
 		"554 Blocked using zen.spamhaus.org":              {"hold_egress", func(*queue.Treatment) {}},
 		"450 4.7.1 Greylisted, come back in five minutes": {"retry", func(t *queue.Treatment) { t.SlowsSite = false }},
-		"421 4.7.1 Greylisted, come back in five minutes": {"slow_down", func(*queue.Treatment) {}}, // ends the connection: about the site
+		// ends the connection: about the site
+		"421 4.7.1 Greylisted, come back in five minutes": {"slow_down", func(*queue.Treatment) {}},
 		"421 4.7.0 Too many connections":                  {"slow_down", func(*queue.Treatment) {}},
 	} {
 		v := bounce.Classify(bounce.Parse(reply), "")
 		treatment := v.Class.Treatment()
 		want.change(&treatment)
 		if v.Treatment != treatment || v.Action != want.action {
-			t.Errorf("%q, %s by %s: got %s, %+v, want %s, %+v", reply, v.Class, v.Rule, v.Action, v.Treatment, want.action, treatment)
+			t.Errorf("%q, %s by %s: got %s, %+v, want %s, %+v", reply, v.Class, v.Rule, v.Action, v.Treatment,
+				want.action, treatment)
 		}
 		if v.Exception() != (queue.Treatment{}) == (v.Treatment == v.Class.Treatment()) {
-			t.Errorf("%q: got exception %+v to the treatment of %s, which is %+v", reply, v.Exception(), v.Class, v.Class.Treatment())
+			t.Errorf("%q: got exception %+v to the treatment of %s, which is %+v", reply, v.Exception(), v.Class,
+				v.Class.Treatment())
 		}
 	}
 }
@@ -55,7 +60,8 @@ func TestWhichRefusalsCountAgainstTheClient(t *testing.T) {
 	} {
 		v := bounce.Classify(bounce.Parse(reply), "")
 		if v.Treatment.AsksGuard != want.asksGuard || v.Treatment.BlocksClient != want.blocksClient {
-			t.Errorf("%q, %s by %s: got %+v, want asks the guard: %v, counts against the client: %v", reply, v.Class, v.Rule, v.Treatment, want.asksGuard, want.blocksClient)
+			t.Errorf("%q, %s by %s: got %+v, want asks the guard: %v, counts against the client: %v", reply, v.Class,
+				v.Rule, v.Treatment, want.asksGuard, want.blocksClient)
 		}
 	}
 }
@@ -76,7 +82,8 @@ func TestVerdictBeforeMail(t *testing.T) {
 			got += " " + v.Action
 		}
 		if got != want || v.Treatment != v.Class.Treatment() {
-			t.Errorf("%q before MAIL: got %s, %+v, want %s and the treatment of its class", reply, got, v.Treatment, want)
+			t.Errorf("%q before MAIL: got %s, %+v, want %s and the treatment of its class", reply, got, v.Treatment,
+				want)
 		}
 	}
 }

@@ -138,8 +138,11 @@ var unseen = map[string]bool{"head": true, "style": true, "script": true, "title
 // blocks are elements that stand on lines of their own; the number counts the empty
 // lines before and after.
 var blocks = map[string]int{
-	"p": 1, "h1": 1, "h2": 1, "h3": 1, "h4": 1, "h5": 1, "h6": 1, "ul": 1, "ol": 1, "dl": 1, "table": 1, "blockquote": 1, "pre": 1, "hr": 1,
-	"div": 0, "tr": 0, "li": 0, "dt": 0, "dd": 0, "section": 0, "article": 0, "header": 0, "footer": 0, "center": 0, "address": 0, "tbody": 0, "body": 0, "html": 0, "form": 0, "figure": 0, "figcaption": 0, "caption": 0, "main": 0, "nav": 0,
+	"p": 1, "h1": 1, "h2": 1, "h3": 1, "h4": 1, "h5": 1, "h6": 1, "ul": 1, "ol": 1, "dl": 1, "table": 1,
+	"blockquote": 1, "pre": 1, "hr": 1,
+	"div": 0, "tr": 0, "li": 0, "dt": 0, "dd": 0, "section": 0, "article": 0, "header": 0, "footer": 0, "center": 0,
+	"address": 0, "tbody": 0, "body": 0, "html": 0, "form": 0, "figure": 0, "figcaption": 0, "caption": 0, "main": 0,
+	"nav": 0,
 }
 
 func (w *textWriter) open(name string, attributes map[string]string) {
@@ -213,7 +216,8 @@ var hides = map[string]bool{"div": true, "span": true, "table": true}
 // stands before the message, as a rule.
 func hidden(style string) bool {
 	style = strings.ToLower(strings.ReplaceAll(style, " ", ""))
-	return strings.Contains(style, "display:none") || strings.Contains(style, "mso-hide:all") && strings.Contains(style, "max-height:0")
+	return strings.Contains(style, "display:none") || strings.Contains(style, "mso-hide:all") &&
+		strings.Contains(style, "max-height:0")
 }
 
 func (w *textWriter) close(name string) {
@@ -231,7 +235,8 @@ func (w *textWriter) close(name string) {
 			l := &w.links[n-1]
 			shown := strings.TrimSpace(l.text.String())
 			w.links = w.links[:n-1]
-			if address := strings.TrimPrefix(l.href, "mailto:"); address != "" && !strings.HasPrefix(address, "#") && address != shown && l.href != shown {
+			if address := strings.TrimPrefix(l.href, "mailto:"); address != "" && !strings.HasPrefix(address, "#") &&
+				address != shown && l.href != shown {
 				if shown == "" {
 					return // a picture without words
 				}
@@ -302,7 +307,8 @@ func (w *textWriter) word(word string) {
 		switch r {
 		case '\u00a0':
 			return ' '
-		case '\u00ad', '\u200b', '\u200c', '\u200d', '\u2060', '\ufeff', '\u034f', '\u2007': // fillers of what stands before a message
+		case '\u00ad', '\u200b', '\u200c', '\u200d', '\u2060', '\ufeff', '\u034f',
+			'\u2007': // fillers of what stands before a message
 			if r == '\u200d' || r == '\u200c' {
 				return r
 			}

@@ -17,8 +17,10 @@ import (
 func TestAttachmentNames(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
-		"plan.pdf", "plan 2026.pdf", "Gemeindebrief März – 名.pdf", strings.Repeat("ä", 180) + ".pdf", strings.Repeat("a", 184) + ".pdf",
-		strings.Repeat("名", 196) + ".pdf", "50% off's (new) [1]; a=b, *.pdf", "Приложение №1.docx", "😀.png", "a'b%20c.txt", "no extension", "résumé\u00a0.odt", "=?utf-8?q?x?=.txt",
+		"plan.pdf", "plan 2026.pdf", "Gemeindebrief März – 名.pdf", strings.Repeat("ä", 180) + ".pdf",
+		strings.Repeat("a", 184) + ".pdf",
+		strings.Repeat("名", 196) + ".pdf", "50% off's (new) [1]; a=b, *.pdf", "Приложение №1.docx", "😀.png",
+		"a'b%20c.txt", "no extension", "résumé\u00a0.odt", "=?utf-8?q?x?=.txt",
 	} {
 		b := *testBatch
 		b.Attachments = []queue.Attachment{{Filename: name, Content: []byte("x")}}
@@ -74,30 +76,44 @@ func TestAttachmentKinds(t *testing.T) {
 		files []queue.Attachment
 		want  []part // after the texts
 	}{
-		{"inline by content id", `<img src="cid:logo">`, []queue.Attachment{{Filename: "logo.png", ContentID: "logo", Content: []byte("x")}},
-			[]part{{"/multipart/alternative/multipart/related/image/png", "image/png", "base64", `inline; filename="logo.png"`, "<logo>"}}},
-		{"inline by file name", `<img src="cid:logo.png"> {{.n}}`, []queue.Attachment{{Filename: "logo.png", Content: []byte("x")}},
-			[]part{{"/multipart/alternative/multipart/related/image/png", "image/png", "base64", `inline; filename="logo.png"`, "<logo.png>"}}},
+		{"inline by content id", `<img src="cid:logo">`,
+			[]queue.Attachment{{Filename: "logo.png", ContentID: "logo", Content: []byte("x")}},
+			[]part{{"/multipart/alternative/multipart/related/image/png", "image/png", "base64",
+				`inline; filename="logo.png"`, "<logo>"}}},
+		{"inline by file name", `<img src="cid:logo.png"> {{.n}}`,
+			[]queue.Attachment{{Filename: "logo.png", Content: []byte("x")}},
+			[]part{{"/multipart/alternative/multipart/related/image/png", "image/png", "base64",
+				`inline; filename="logo.png"`, "<logo.png>"}}},
 		{"not shown", `<img src="cid:logo.png2">`, []queue.Attachment{{Filename: "logo.png", Content: []byte("x")}},
 			[]part{{"/multipart/mixed/image/png", "image/png", "base64", `attachment; filename="logo.png"`, ""}}},
 		{"a mail", "", []queue.Attachment{{Filename: "a.eml", Content: []byte(mail)}},
 			[]part{{"/multipart/mixed/message/rfc822", "message/rfc822", "", `attachment; filename="a.eml"`, ""}}},
-		{"a mail in 8 bit", "", []queue.Attachment{{Filename: "a.eml", ContentType: "message/rfc822", Content: []byte(mail + "ä\n")}},
+		{"a mail in 8 bit", "", []queue.Attachment{{Filename: "a.eml", ContentType: "message/rfc822",
+			Content: []byte(mail + "ä\n")}},
 			[]part{{"/multipart/mixed/message/rfc822", "message/rfc822", "8bit", `attachment; filename="a.eml"`, ""}}},
-		{"a mail that must be encoded", "", []queue.Attachment{{Filename: "a.eml", Content: []byte(mail + strings.Repeat("x", 1000))}},
-			[]part{{"/multipart/mixed/application/octet-stream", "application/octet-stream", "base64", `attachment; filename="a.eml"`, ""}}},
+		{"a mail that must be encoded", "",
+			[]queue.Attachment{{Filename: "a.eml", Content: []byte(mail + strings.Repeat("x", 1000))}},
+			[]part{{"/multipart/mixed/application/octet-stream", "application/octet-stream", "base64",
+				`attachment; filename="a.eml"`, ""}}},
 		{"an invitation", "", []queue.Attachment{{Filename: "meeting.ics", Content: []byte(calendar)}},
-			[]part{{"/multipart/alternative/text/calendar", `text/calendar; charset="UTF-8"; method="REQUEST"; name="meeting.ics"`, "base64", "", ""}}},
-		{"an invitation by type", "", []queue.Attachment{{Filename: "meeting.ics", ContentType: "text/calendar; method=REQUEST", Content: []byte("BEGIN:VCALENDAR\r\n")}},
-			[]part{{"/multipart/alternative/text/calendar", `text/calendar; charset="UTF-8"; method="REQUEST"; name="meeting.ics"`, "base64", "", ""}}},
-		{"a calendar", "", []queue.Attachment{{Filename: "meeting.ics", ContentType: "text/calendar; method=PUBLISH", Content: []byte("BEGIN:VCALENDAR\r\n")}},
-			[]part{{"/multipart/mixed/text/calendar", `text/calendar; charset="UTF-8"; method="PUBLISH"`, "base64", `attachment; filename="meeting.ics"`, ""}}},
+			[]part{{"/multipart/alternative/text/calendar",
+				`text/calendar; charset="UTF-8"; method="REQUEST"; name="meeting.ics"`, "base64", "", ""}}},
+		{"an invitation by type", "", []queue.Attachment{{Filename: "meeting.ics",
+			ContentType: "text/calendar; method=REQUEST", Content: []byte("BEGIN:VCALENDAR\r\n")}},
+			[]part{{"/multipart/alternative/text/calendar",
+				`text/calendar; charset="UTF-8"; method="REQUEST"; name="meeting.ics"`, "base64", "", ""}}},
+		{"a calendar", "", []queue.Attachment{{Filename: "meeting.ics", ContentType: "text/calendar; method=PUBLISH",
+			Content: []byte("BEGIN:VCALENDAR\r\n")}},
+			[]part{{"/multipart/mixed/text/calendar", `text/calendar; charset="UTF-8"; method="PUBLISH"`, "base64",
+				`attachment; filename="meeting.ics"`, ""}}},
 		{"a text", "", []queue.Attachment{{Filename: "a.csv", Content: []byte("ä;b")}},
-			[]part{{"/multipart/mixed/text/csv", `text/csv; charset="UTF-8"`, "base64", `attachment; filename="a.csv"`, ""}}},
+			[]part{{"/multipart/mixed/text/csv", `text/csv; charset="UTF-8"`, "base64", `attachment; filename="a.csv"`,
+				""}}},
 		{"a text in Latin-1", "", []queue.Attachment{{Filename: "a.csv", Content: []byte("\xe4;b")}},
 			[]part{{"/multipart/mixed/text/csv", `text/csv`, "base64", `attachment; filename="a.csv"`, ""}}},
 		{"unknown", "", []queue.Attachment{{Filename: "a.xyz", Content: []byte{0}}},
-			[]part{{"/multipart/mixed/application/octet-stream", "application/octet-stream", "base64", `attachment; filename="a.xyz"`, ""}}},
+			[]part{{"/multipart/mixed/application/octet-stream", "application/octet-stream", "base64",
+				`attachment; filename="a.xyz"`, ""}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -115,7 +131,8 @@ func TestAttachmentKinds(t *testing.T) {
 					}
 					return ""
 				}
-				got = append(got, part{l.path, get("Content-Type"), get("Content-Transfer-Encoding"), get("Content-Disposition"), get("Content-Id")})
+				got = append(got, part{l.path, get("Content-Type"), get("Content-Transfer-Encoding"),
+					get("Content-Disposition"), get("Content-Id")})
 				content := string(test.files[0].Content)
 				if strings.HasSuffix(l.path, "rfc822") {
 					content = strings.ReplaceAll(content, "\n", "\r\n")

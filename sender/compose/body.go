@@ -46,7 +46,8 @@ func newBody(p *part, contentType string) *body {
 	}
 	head := "Content-Type: " + contentType + "\r\nContent-Transfer-Encoding: "
 	if ascii {
-		b.seven = &coded{head: []byte(head + "7bit\r\n"), chunks: split(literals, maxLine, func(b, text []byte, _ bool) []byte { return appendCRLF(b, text) })}
+		b.seven = &coded{head: []byte(head + "7bit\r\n"),
+			chunks: split(literals, maxLine, func(b, text []byte, _ bool) []byte { return appendCRLF(b, text) })}
 	}
 	if !ascii || p.holes() > 0 {
 		b.qp = &coded{head: []byte(head + "quoted-printable\r\n"), chunks: split(literals, nearBreak, appendQP)}

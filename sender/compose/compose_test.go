@@ -28,7 +28,8 @@ var testBatch = &queue.Batch{
 
 // to is a message of batch b.
 func to(b *queue.Batch, seq int, address string, data ...string) queue.Message {
-	m := queue.Message{Batch: b, Seq: int32(seq), Address: address, Domain: address[strings.LastIndexByte(address, '@')+1:], Attempt: 1}
+	m := queue.Message{Batch: b, Seq: int32(seq), Address: address,
+		Domain: address[strings.LastIndexByte(address, '@')+1:], Attempt: 1}
 	if len(data) > 0 {
 		m.Data = json.RawMessage(data[0])
 	}
@@ -133,8 +134,10 @@ func leavesOf(t testing.TB, path string, header map[string][]string, body io.Rea
 func TestBodies(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
-	bits := []string{"a", "word ", "ä", "名", " ", "\n", "\r\n", ".", "=", "From ", "\n.\n", "--=_", "{{.v}}", "{{.w}}", "{{if .v}}x{{.w}}{{end}}", "\t", strings.Repeat("long", 60), strings.Repeat("ü", 200), "😀", "\u00a0"}
-	values := []string{"", "x", ".", "..", "\n.\n", "ä", "From me", "=", strings.Repeat("v", 1200), "a\r\nb", " ", "\n", "😀😀", "--=_x"}
+	bits := []string{"a", "word ", "ä", "名", " ", "\n", "\r\n", ".", "=", "From ", "\n.\n", "--=_", "{{.v}}", "{{.w}}",
+		"{{if .v}}x{{.w}}{{end}}", "\t", strings.Repeat("long", 60), strings.Repeat("ü", 200), "😀", "\u00a0"}
+	values := []string{"", "x", ".", "..", "\n.\n", "ä", "From me", "=", strings.Repeat("v", 1200), "a\r\nb", " ", "\n",
+		"😀😀", "--=_x"}
 	for i := range 3000 {
 		var text strings.Builder
 		for range 1 + random.IntN(12) {
@@ -142,7 +145,8 @@ func TestBodies(t *testing.T) {
 		}
 		v, w := values[random.IntN(len(values))], values[random.IntN(len(values))]
 		data, _ := json.Marshal(map[string]string{"v": v, "w": w})
-		want := strings.NewReplacer("{{if .v}}", "\x00", "{{end}}", "\x01", "{{.v}}", v, "{{.w}}", w).Replace(text.String())
+		want := strings.NewReplacer("{{if .v}}", "\x00", "{{end}}", "\x01", "{{.v}}", v, "{{.w}}",
+			w).Replace(text.String())
 		for strings.Contains(want, "\x00") { // the condition
 			before, rest, _ := strings.Cut(want, "\x00")
 			inner, after, _ := strings.Cut(rest, "\x01")
@@ -167,7 +171,8 @@ func TestBodies(t *testing.T) {
 			}
 		}
 		unix := strings.NewReplacer("\r\n", "\n", "\r", "\n")
-		if diff := cmp.Diff(strings.TrimSuffix(unix.Replace(want), "\n"), strings.TrimSuffix(unix.Replace(got[0].content), "\n")); diff != "" {
+		if diff := cmp.Diff(strings.TrimSuffix(unix.Replace(want), "\n"),
+			strings.TrimSuffix(unix.Replace(got[0].content), "\n")); diff != "" {
 			t.Fatalf("%d: %q with %s (-want +got):\n%s", i, text.String(), data, diff)
 		}
 	}

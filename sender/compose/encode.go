@@ -99,7 +99,8 @@ func appendQP(b, text []byte, broken bool) []byte {
 			}
 			width = 3 * size
 		}
-		if end := i+size == len(text) || text[i+size] == '\n'; col+width > qpLine-1 && (!end || broken || col+width > qpLine) {
+		if end := i+size == len(text) || text[i+size] == '\n'; col+width > qpLine-1 &&
+			(!end || broken || col+width > qpLine) {
 			b = append(b, "=\r\n"...)
 			col = 0
 		}

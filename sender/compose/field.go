@@ -64,7 +64,8 @@ func needsEncoding(s string) bool {
 			return true
 		}
 	}
-	return strings.Contains(s, "=?") || strings.HasPrefix(s, " ") || strings.HasSuffix(s, " ") || strings.Contains(s, "  ")
+	return strings.Contains(s, "=?") || strings.HasPrefix(s, " ") || strings.HasSuffix(s, " ") ||
+		strings.Contains(s, "  ")
 }
 
 // appendEncoded appends s as encoded-words after col octets of a line. None of

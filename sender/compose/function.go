@@ -26,13 +26,16 @@ func functions(r *run) map[string]any {
 		"html":     func(args ...any) (string, error) { return r.made(template.HTMLEscaper(args...)) },
 		"js":       func(args ...any) (string, error) { return r.made(template.JSEscaper(args...)) },
 		"urlquery": func(args ...any) (string, error) { return r.made(template.URLQueryEscaper(args...)) },
-		"call":     func(any, ...any) (string, error) { return "", errors.New("there is nothing to call in a message") },
-		stepName:   r.step,
-		cutName:    r.cut,
-		getName:    get,
-		truthName:  truth,
-		givenName:  given,
-		noteName:   note,
+		"call": func(any, ...any) (string, error) {
+			return "",
+				errors.New("there is nothing to call in a message")
+		},
+		stepName:  r.step,
+		cutName:   r.cut,
+		getName:   get,
+		truthName: truth,
+		givenName: given,
+		noteName:  note,
 	}
 }
 

@@ -18,10 +18,13 @@ const (
 
 // taken are the fields that are ours to write, or that only a receiver may.
 var taken = map[string]bool{
-	"from": true, "sender": true, "to": true, "cc": true, "bcc": true, "reply-to": true, "subject": true, "date": true, "message-id": true,
-	"mime-version": true, "return-path": true, "received": true, "delivered-to": true, "auto-submitted": true, "precedence": true,
-	"list-unsubscribe": true, "list-unsubscribe-post": true, "feedback-id": true, "cfbl-address": true, "cfbl-feedback-id": true,
-	"dkim-signature": true, "domainkey-signature": true, "authentication-results": true, "received-spf": true,
+	"from": true, "sender": true, "to": true, "cc": true, "bcc": true, "reply-to": true, "subject": true, "date": true,
+	"message-id":   true,
+	"mime-version": true, "return-path": true, "received": true, "delivered-to": true, "auto-submitted": true,
+	"precedence":       true,
+	"list-unsubscribe": true, "list-unsubscribe-post": true, "feedback-id": true, "cfbl-address": true,
+	"cfbl-feedback-id": true,
+	"dkim-signature":   true, "domainkey-signature": true, "authentication-results": true, "received-spf": true,
 }
 
 // takenPrefixes begin the names of others that are.
@@ -33,7 +36,8 @@ func CheckFieldName(name string) error {
 	lower := strings.ToLower(name)
 	switch {
 	case name == "" || len(name) > maxFieldName:
-		return fmt.Errorf("a header field has a name of %d characters, where 1 to %d are allowed", len(name), maxFieldName)
+		return fmt.Errorf("a header field has a name of %d characters, where 1 to %d are allowed", len(name),
+			maxFieldName)
 	case strings.Trim(lower, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || lower[0] < 'a' || lower[0] > 'z':
 		return fmt.Errorf("%q is no name of a header field: a letter, then letters, digits and hyphens", name)
 	case taken[lower]:
@@ -55,7 +59,8 @@ func checkFieldValue(name, value string) error {
 	case strings.TrimSpace(value) == "":
 		return fmt.Errorf("the header field %s is empty", name)
 	case utf8.RuneCountInString(value) > maxFieldValue:
-		return fmt.Errorf("the header field %s has %d characters, where %d are allowed", name, utf8.RuneCountInString(value), maxFieldValue)
+		return fmt.Errorf("the header field %s has %d characters, where %d are allowed", name,
+			utf8.RuneCountInString(value), maxFieldValue)
 	}
 	return nil
 }

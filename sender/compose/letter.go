@@ -153,11 +153,13 @@ func (l *Letter) Judge(err error) error {
 		return nil
 	case limited(err) != nil:
 		if l.overruns.Add(1) >= maxOverruns {
-			l.fault.CompareAndSwap(nil, &Fault{fmt.Errorf("for %d recipients a template did more than it may: %w", maxOverruns, err)})
+			l.fault.CompareAndSwap(nil, &Fault{fmt.Errorf("for %d recipients a template did more than it may: %w",
+				maxOverruns, err)})
 		}
 	case !l.composed.Load():
 		if l.failures.Add(1) >= maxFailures {
-			l.fault.CompareAndSwap(nil, &Fault{fmt.Errorf("none of the first %d recipients could get a message: %w", maxFailures, err)})
+			l.fault.CompareAndSwap(nil, &Fault{fmt.Errorf("none of the first %d recipients could get a message: %w",
+				maxFailures, err)})
 		}
 	}
 	if f := l.fault.Load(); f != nil {
@@ -239,7 +241,8 @@ func checkFilename(name string) error {
 	case !utf8.ValidString(name):
 		return fmt.Errorf("attachment %q: its file name is not in UTF-8", name)
 	case utf8.RuneCountInString(name) > maxFilename:
-		return fmt.Errorf("attachment %.40q…: its file name has %d characters, where %d are allowed", name, utf8.RuneCountInString(name), maxFilename)
+		return fmt.Errorf("attachment %.40q…: its file name has %d characters, where %d are allowed", name,
+			utf8.RuneCountInString(name), maxFilename)
 	}
 	return nil
 }
@@ -331,5 +334,6 @@ func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m
 
 // isToken holds for a token of RFC 2045 §5.1.
 func isToken(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`()<>@,;:\"/[]?=`, r) })
+	return s != "" && !strings.ContainsFunc(s,
+		func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`()<>@,;:\"/[]?=`, r) })
 }

@@ -81,7 +81,8 @@ func (m *Message) compose(to queue.Message, fields []byte) error {
 	}
 	m.own = append(m.own[:0], l.head...)
 	m.own = append(append(append(m.own, "To: <"...), to.Address...), ">\r\nMessage-ID: "...)
-	m.own = append(messageid.ID{Batch: l.batch.ID, Seq: to.Seq, Created: l.batch.CreatedAt, Client: l.batch.Client}.Append(m.own), crlf...)
+	m.own = append(messageid.ID{Batch: l.batch.ID, Seq: to.Seq, Created: l.batch.CreatedAt,
+		Client: l.batch.Client}.Append(m.own), crlf...)
 	if err := m.fields(data); err != nil {
 		return err
 	}

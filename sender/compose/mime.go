@@ -162,8 +162,10 @@ func newAttachment(a *queue.Attachment, html string) (e entity, where place, err
 		return e, 0, fmt.Errorf("attachment %q: %q is no type of a file", a.Filename, kind)
 	}
 	cid := a.ContentID
-	if strings.ContainsFunc(cid, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`<>"\`, r) }) || len(cid) > maxFilename {
-		return e, 0, fmt.Errorf("attachment %q: %q is no content id: letters, digits and signs without spaces", a.Filename, cid)
+	if strings.ContainsFunc(cid, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`<>"\`, r) }) ||
+		len(cid) > maxFilename {
+		return e, 0, fmt.Errorf("attachment %q: %q is no content id: letters, digits and signs without spaces",
+			a.Filename, cid)
 	}
 	if cid == "" && strings.HasPrefix(mediaType, "image/") && showsFile(html, a.Filename) {
 		cid = a.Filename
@@ -296,14 +298,18 @@ func calendarMethod(content []byte) string {
 // types of files that a batch is likely to carry; the system's tables differ
 // from node to node.
 var types = map[string]string{
-	".csv": "text/csv", ".doc": "application/msword", ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-	".eml": "message/rfc822", ".gif": "image/gif", ".html": "text/html", ".htm": "text/html", ".ics": "text/calendar",
+	".csv": "text/csv", ".doc": "application/msword",
+	".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+	".eml":  "message/rfc822", ".gif": "image/gif", ".html": "text/html", ".htm": "text/html", ".ics": "text/calendar",
 	".jpeg": "image/jpeg", ".jpg": "image/jpeg", ".json": "application/json", ".mp3": "audio/mpeg", ".mp4": "video/mp4",
 	".odp": "application/vnd.oasis.opendocument.presentation", ".ods": "application/vnd.oasis.opendocument.spreadsheet",
 	".odt": "application/vnd.oasis.opendocument.text", ".pdf": "application/pdf", ".png": "image/png",
-	".ppt": "application/vnd.ms-powerpoint", ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-	".svg": "image/svg+xml", ".txt": "text/plain", ".vcf": "text/vcard", ".webp": "image/webp", ".xls": "application/vnd.ms-excel",
-	".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", ".xml": "application/xml", ".zip": "application/zip",
+	".ppt":  "application/vnd.ms-powerpoint",
+	".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+	".svg":  "image/svg+xml", ".txt": "text/plain", ".vcf": "text/vcard", ".webp": "image/webp",
+	".xls":  "application/vnd.ms-excel",
+	".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", ".xml": "application/xml",
+	".zip": "application/zip",
 }
 
 func typeByName(filename string) string {

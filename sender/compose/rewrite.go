@@ -105,7 +105,8 @@ func (w *rewriter) pipe(p *parse.PipeNode, optional bool, depth int) (maybe bool
 				}
 			case *parse.VariableNode:
 				if inner && len(arg.Ident) > 1 {
-					w.get(cmd, i, &parse.VariableNode{NodeType: parse.NodeVariable, Pos: arg.Pos, Ident: arg.Ident[:1]}, arg.Ident[1:])
+					w.get(cmd, i, &parse.VariableNode{NodeType: parse.NodeVariable, Pos: arg.Pos, Ident: arg.Ident[:1]},
+						arg.Ident[1:])
 				}
 			}
 		}

@@ -179,12 +179,15 @@ func explain(name, content string, err error) error {
 	if missing := noFunc.FindStringSubmatch(err.Error()); missing != nil {
 		for _, found := range naked.FindAllStringSubmatch(content, -1) {
 			if found[1] == missing[1] {
-				return fmt.Errorf(`the %s cannot be read: %w; a field is written with a dot: {{.%s}}`, name, err, found[1])
+				return fmt.Errorf(`the %s cannot be read: %w; a field is written with a dot: {{.%s}}`, name, err,
+					found[1])
 			}
 		}
 	}
-	if strings.Contains(err.Error(), "{{") || strings.Contains(err.Error(), "unexpected") || noFunc.MatchString(err.Error()) {
-		return fmt.Errorf(`the %s cannot be read: %w; two braces that are not a merge field are written {{"{{"}}`, name, err)
+	if strings.Contains(err.Error(), "{{") || strings.Contains(err.Error(), "unexpected") ||
+		noFunc.MatchString(err.Error()) {
+		return fmt.Errorf(`the %s cannot be read: %w; two braces that are not a merge field are written {{"{{"}}`, name,
+			err)
 	}
 	return fmt.Errorf("the %s cannot be read: %w", name, err)
 }

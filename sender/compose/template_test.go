@@ -29,13 +29,15 @@ func TestHTML(t *testing.T) {
 	for _, test := range []struct{ name, html, want string }{
 		{"conditional comment", `<!--[if mso]><table><tr><td>{{.n}}</td></tr></table><![endif]--><p>{{.n}}</p>`,
 			`<!--[if mso]><table><tr><td>Ada &lt;b&gt; &amp; &#34;co&#34;</td></tr></table><![endif]--><p>Ada &lt;b&gt; &amp; &#34;co&#34;</p>`},
-		{"downlevel-revealed", `<!--[if !mso]><!--><p>{{.w}}</p><!--<![endif]-->`, `<!--[if !mso]><!--><p>600</p><!--<![endif]-->`},
+		{"downlevel-revealed", `<!--[if !mso]><!--><p>{{.w}}</p><!--<![endif]-->`,
+			`<!--[if !mso]><!--><p>600</p><!--<![endif]-->`},
 		{"comment without a field", `<!-- built by x > y -->{{.w}}<!---->`, `<!-- built by x > y -->600<!---->`},
 		{"comment ends where the client ended it", `<!--{{.end}}-->{{.w}}`, `<!----&gt; * / &lt;script&gt;-->600`},
 		{"VML", `<!--[if gte mso 9]><v:rect style="width:{{.w}}px;"><v:fill src="{{.u}}" /></v:rect><![endif]-->`,
 			`<!--[if gte mso 9]><v:rect style="width:600px;"><v:fill src="https://a.test/?x=1&amp;y=2" /></v:rect><![endif]-->`},
 		{"comment in a condition", `{{if .vip}}<!--[if mso]>{{.w}}<![endif]-->{{end}}`, `<!--[if mso]>600<![endif]-->`},
-		{"comment in a style sheet", `<style>/* {{.w}} */ .a{color:{{.color}}} /* as is */</style>`, `<style>/* 600 */ .a{color:red} /* as is */</style>`},
+		{"comment in a style sheet", `<style>/* {{.w}} */ .a{color:{{.color}}} /* as is */</style>`,
+			`<style>/* 600 */ .a{color:red} /* as is */</style>`},
 		{"stray brackets", `a < b {{.w}} && c`, `a < b 600 && c`},
 		{"doctype and entities", `<!DOCTYPE html><p>&nbsp;&copy;{{.w}}</p>`, `<!DOCTYPE html><p>&nbsp;&copy;600</p>`},
 		{"tel", `<a href="{{.t}}">call</a>`, `<a href="tel:+123">call</a>`},
@@ -45,7 +47,8 @@ func TestHTML(t *testing.T) {
 		{"relative", `<a href="{{.r}}">news</a>`, `<a href="/news">news</a>`},
 		{"mailto", `<a href="{{.m}}">news</a>`, `<a href="mailto:a@b.test">news</a>`},
 		{"link", `<a href="{{.u}}">x</a>`, `<a href="https://a.test/?x=1&amp;y=2">x</a>`},
-		{"in a link", `<a href="https://a.test/?q={{.n}}">x</a>`, `<a href="https://a.test/?q=Ada%20%3cb%3e%20%26%20%22co%22">x</a>`},
+		{"in a link", `<a href="https://a.test/?q={{.n}}">x</a>`,
+			`<a href="https://a.test/?q=Ada%20%3cb%3e%20%26%20%22co%22">x</a>`},
 		{"range", `<ul>{{range .items}}<li>{{.n}}</li>{{else}}none{{end}}</ul>`, `<ul><li>A</li><li>B</li></ul>`},
 		{"defined template", `{{define "row"}}<td>{{.n}}</td>{{end}}<tr>{{range .items}}{{template "row" .}}{{end}}</tr>`, `<tr><td>A</td><td>B</td></tr>`},
 		{"variable", `{{$x := .w}}<p>{{$x}}</p><p>{{$x}}</p>`, `<p>600</p><p>600</p>`},
@@ -81,7 +84,8 @@ func TestUnsafeValues(t *testing.T) {
 			t.Errorf("%s: %v", test.html, err)
 			continue
 		}
-		if m, err := l.Compose(to(&b, 1, "u@a.test", test.data), nil); err == nil || !strings.Contains(err.Error(), "not safe in its place") {
+		if m, err := l.Compose(to(&b, 1, "u@a.test", test.data), nil); err == nil ||
+			!strings.Contains(err.Error(), "not safe in its place") {
 			t.Errorf("%s with %s: got %v, want it refused", test.html, test.data, err)
 			if m != nil {
 				t.Errorf("%s", m.Bytes())
@@ -101,15 +105,19 @@ func TestFunctions(t *testing.T) {
 		{`{{if eq .one 1}}one{{end}}`, "one"},
 		{`{{if gt .n 5}}many{{end}} {{if lt .f 2}}few{{end}} {{ge .n 42}}`, "many few true"},
 		{`{{.n}} {{.f}} {{.price}} {{.big}} {{.neg}}`, "42 1.5 1.50 10000000000000000001 -3"},
-		{`{{if gt .price 1}}dear{{end}} {{printf "%.1f" .price}} {{printf "%d" .big}}`, "dear 1.5 10000000000000000001"},
-		{`{{if eq .csv 42}}csv{{end}} {{printf "%06d" .csv}} {{printf "%.1f" .csvf}} {{if lt .csv 100}}less{{end}}`, "csv 000042 19.9 less"},
+		{`{{if gt .price 1}}dear{{end}} {{printf "%.1f" .price}} {{printf "%d" .big}}`,
+			"dear 1.5 10000000000000000001"},
+		{`{{if eq .csv 42}}csv{{end}} {{printf "%06d" .csv}} {{printf "%.1f" .csvf}} {{if lt .csv 100}}less{{end}}`,
+			"csv 000042 19.9 less"},
 		{`{{if .zero}}x{{else}}zero{{end}} {{if .free}}x{{else}}free{{end}} {{if not .no}}no{{end}}`, "zero free no"},
 		{`{{eq .yes true}} {{ne .name "Bob"}} {{eq .name "Bob" "Ada"}}`, "true true true"},
-		{`{{printf "%s %v %q %d%%" .name .n .name .n}} {{printf "%*d" 5 .n}} {{printf "%s" .n}}`, `Ada 42 "Ada" 42%    42 42`},
+		{`{{printf "%s %v %q %d%%" .name .n .name .n}} {{printf "%*d" 5 .n}} {{printf "%s" .n}}`,
+			`Ada 42 "Ada" 42%    42 42`},
 		{`{{len .list}} {{index .list 1}} {{index . "First Name"}} {{.o.x.y}} {{index .o "x" "y"}}`, "2 b Ada 7 7"},
 		{`{{if .vip}}VIP{{else}}dear{{end}} {{or .nick .name}} {{or .nick "friend"}} {{with .nick}}{{.}}{{else}}none{{end}}`, "dear Ada friend none"},
 		{`{{if and .vip .vip.level}}x{{end}}{{if eq .plan "gold"}}x{{end}}{{if gt .age 17}}x{{end}}{{range .none}}x{{else}}empty{{end}}`, "empty"},
-		{`{{if index . "Last Name"}}x{{else}}no{{end}} {{or (index . "Last Name") "Smith"}} {{$u := .name}}{{$u}}`, "no Smith Ada"},
+		{`{{if index . "Last Name"}}x{{else}}no{{end}} {{or (index . "Last Name") "Smith"}} {{$u := .name}}{{$u}}`,
+			"no Smith Ada"},
 		{`{{with $.o}}{{if $.vip}}x{{end}}{{.x.y}}{{end}} {{if .o.missing.deeper}}x{{end}}`, "7 "},
 		{`{{range $i, $v := .list}}{{$i}}{{$v}}{{end}} {{range 3}}{{.}}{{end}}`, "0a1b 012"},
 		{`50%! {{.percent}} {{"{{"}}x}}`, "50%! 50%! off {{x}}"},
@@ -145,7 +153,8 @@ func TestUnfilled(t *testing.T) {
 			t.Errorf("%s: %v", test.text, err)
 			continue
 		}
-		if _, err := l.Compose(to(&b, 1, "u@a.test", test.data), nil); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := l.Compose(to(&b, 1, "u@a.test", test.data), nil); err == nil ||
+			!strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s with %s: got %v, want %q in it", test.text, test.data, err, test.want)
 		}
 	}
@@ -190,7 +199,8 @@ func TestLimits(t *testing.T) {
 		tower += fmt.Sprintf(`{{define "t%d"}}{{template "t%d" .}}{{template "t%d" .}}{{end}}`, i, i+1, i+1)
 	}
 	for _, test := range []struct{ name, text, data string }{
-		{"range over range", `{{range .l}}{{range $.l}}{{range $.l}}{{range $.l}}{{end}}{{end}}{{end}}{{end}}`, `{"l":` + list + `}`},
+		{"range over range", `{{range .l}}{{range $.l}}{{range $.l}}{{range $.l}}{{end}}{{end}}{{end}}{{end}}`,
+			`{"l":` + list + `}`},
 		{"range over a number", `{{range 2000000000}}{{end}}`, `{}`},
 		{"range over a field", `{{range .n}}{{end}}`, `{"n":9000000000000000000}`},
 		{"wide", `{{printf "%999999d" 1}}`, `{}`},
@@ -198,9 +208,11 @@ func TestLimits(t *testing.T) {
 		{"precise", `{{printf "%.999999f" 1.5}}`, `{}`},
 		{"many widths", strings.Repeat(`{{printf "`+strings.Repeat("%1000d", 1)+`" 1}}`, 5000), `{}`},
 		{"doubling", `{{$x := "aaaaaaaaaaaaaaaa"}}{{range 40}}{{$x = print $x $x}}{{end}}{{$x}}`, `{}`},
-		{"doubling by printf", `{{$x := "aaaaaaaaaaaaaaaa"}}{{range 40}}{{$x = printf "%s%s" $x $x}}{{end}}{{$x}}`, `{}`},
+		{"doubling by printf", `{{$x := "aaaaaaaaaaaaaaaa"}}{{range 40}}{{$x = printf "%s%s" $x $x}}{{end}}{{$x}}`,
+			`{}`},
 		{"a tower of templates", tower + `{{define "t40"}}x{{end}}{{template "t0" .}}`, `{}`},
-		{"much output", `{{range .l}}{{range $.l}}{{$.s}}{{end}}{{end}}`, `{"l":` + list + `,"s":"` + strings.Repeat("x", 5000) + `"}`},
+		{"much output", `{{range .l}}{{range $.l}}{{$.s}}{{end}}{{end}}`, `{"l":` + list + `,"s":"` +
+			strings.Repeat("x", 5000) + `"}`},
 		{"escaping over and over", `{{$x := .s}}{{range 100000}}{{$x = js $x}}{{end}}`, `{"s":"'''"}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -121,7 +121,8 @@ func vouches(anchor *x509.Certificate, chain []*x509.Certificate, names []string
 	}
 	err := ErrNoMatch
 	for _, name := range names {
-		_, err = chain[0].Verify(x509.VerifyOptions{DNSName: name, Roots: roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+		_, err = chain[0].Verify(x509.VerifyOptions{DNSName: name, Roots: roots, Intermediates: between,
+			CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 		if err == nil {
 			return nil
 		}

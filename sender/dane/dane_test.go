@@ -68,7 +68,8 @@ func TestEveryKindOfRecord(t *testing.T) {
 				if usage == 2 {
 					of = good[1]
 				}
-				r := dns.TLSA{Usage: usage, Selector: selector, Matching: matching, Data: association(of, selector, matching)}
+				r := dns.TLSA{Usage: usage, Selector: selector, Matching: matching,
+					Data: association(of, selector, matching)}
 				name := fmt.Sprintf("%d %d %d", usage, selector, matching)
 				want := (usage == 2 || usage == 3) && selector < 2 && matching < 3
 				usable := dane.Usable([]dns.TLSA{r})
@@ -122,7 +123,8 @@ func TestNamesAndDates(t *testing.T) {
 		if test.usage == 2 {
 			of = c[1]
 		}
-		if err := dane.Verify(record(test.usage, of), c, []string{"mx.a.test", "a.test"}, time.Now()); (err == nil) != test.want {
+		if err := dane.Verify(record(test.usage, of), c, []string{"mx.a.test", "a.test"},
+			time.Now()); (err == nil) != test.want {
 			t.Errorf("%s: got %v, want accepted %v", test.name, err, test.want)
 		}
 	}

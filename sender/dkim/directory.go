@@ -73,7 +73,8 @@ func (d *Directory) Keys(domain string, selectors []string) ([]*Key, error) {
 
 func (d *Directory) read(domain, selector string) (*Key, error) {
 	if d.Path == "" {
-		return nil, fmt.Errorf("%w: %s signs with selector %s, and this node has no keys; give it --dkim-dir DIR", ErrNoKey, domain, selector)
+		return nil, fmt.Errorf("%w: %s signs with selector %s, and this node has no keys; give it --dkim-dir DIR",
+			ErrNoKey, domain, selector)
 	}
 	if err := check(domain, selector); err != nil { // which become a path
 		return nil, fmt.Errorf("%w: %w", ErrNoKey, err)
@@ -84,7 +85,8 @@ func (d *Directory) read(domain, selector string) (*Key, error) {
 		return nil, fmt.Errorf("%w for %s, selector %s: there is no file %s; copy it here, or make one: enotify client key %s --selector %s", ErrNoKey, domain, selector, file, domain, selector)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w for %s, selector %s: %w; let the user that enotify runs as read it", ErrNoKey, domain, selector, err)
+		return nil, fmt.Errorf("%w for %s, selector %s: %w; let the user that enotify runs as read it", ErrNoKey,
+			domain, selector, err)
 	}
 	private, err := parseKey(text)
 	if err != nil {

@@ -73,7 +73,8 @@ func TestSign(t *testing.T) {
 			message := string(signature) + test.header + "\r\n" + test.body
 			verified, err := verify(message, lookup)
 			if err != nil || verified.Domain != "from.test" {
-				t.Errorf("%s, %s: got %+v, %v, want a good signature of from.test", test.name, key.Type(), verified, err)
+				t.Errorf("%s, %s: got %+v, %v, want a good signature of from.test", test.name, key.Type(), verified,
+					err)
 			}
 			for what, changed := range map[string]string{
 				"another From":            "From: evil@from.test\r\n" + message,
@@ -130,16 +131,20 @@ func TestUnusableKeys(t *testing.T) {
 			put(t, dir.File("from.test", "s1"), test.content)
 		}
 		_, err := dir.Key("from.test", "s1")
-		if !errors.Is(err, ours.ErrNoKey) || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "from.test") ||
+		if !errors.Is(err, ours.ErrNoKey) || !strings.Contains(err.Error(), test.want) ||
+			!strings.Contains(err.Error(), "from.test") ||
 			!strings.Contains(err.Error(), "enotify client key from.test") || strings.Contains(err.Error(), "\n") {
-			t.Errorf("%s: got %v, want one line of ErrNoKey with %q, the domain and what to do", test.name, err, test.want)
+			t.Errorf("%s: got %v, want one line of ErrNoKey with %q, the domain and what to do", test.name, err,
+				test.want)
 		}
 	}
-	if _, err := new(ours.Directory).Key("from.test", "s1"); !errors.Is(err, ours.ErrNoKey) || !strings.Contains(err.Error(), "--dkim-dir") {
+	if _, err := new(ours.Directory).Key("from.test", "s1"); !errors.Is(err, ours.ErrNoKey) ||
+		!strings.Contains(err.Error(), "--dkim-dir") {
 		t.Errorf("no directory: got %v, want ErrNoKey and --dkim-dir", err)
 	}
 	dir := &ours.Directory{Path: t.TempDir()}
-	if _, err := dir.Key("from.test", "../s1"); !errors.Is(err, ours.ErrNoKey) || !strings.Contains(err.Error(), "no DKIM selector") {
+	if _, err := dir.Key("from.test", "../s1"); !errors.Is(err, ours.ErrNoKey) ||
+		!strings.Contains(err.Error(), "no DKIM selector") {
 		t.Errorf("a selector that leaves the directory: got %v", err)
 	}
 }
@@ -178,7 +183,8 @@ func TestGenerate(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file: got %v, %v, want mode 0600", info.Mode(), err)
 	}
-	if _, err := dir.Generate("from.test", "s1", ours.RSA); err == nil || !strings.Contains(err.Error(), "never overwritten") {
+	if _, err := dir.Generate("from.test", "s1", ours.RSA); err == nil ||
+		!strings.Contains(err.Error(), "never overwritten") {
 		t.Errorf("again: got %v, want a refusal", err)
 	}
 	again, err := dir.Key("from.test", "s1")
@@ -190,7 +196,8 @@ func TestGenerate(t *testing.T) {
 			t.Errorf("selector %q was accepted", bad)
 		}
 	}
-	if _, err := dir.Generate("from.test", "s2", "dsa"); err == nil || !strings.Contains(err.Error(), "rsa or ed25519") {
+	if _, err := dir.Generate("from.test", "s2", "dsa"); err == nil ||
+		!strings.Contains(err.Error(), "rsa or ed25519") {
 		t.Errorf("type dsa: got %v", err)
 	}
 }

@@ -99,7 +99,8 @@ func parseKey(text []byte) (crypto.Signer, error) {
 		return key, nil
 	case *rsa.PrivateKey:
 		if key.N.BitLen() < LeastRSA {
-			return nil, fmt.Errorf("its RSA key has %d bits, and receivers ignore keys of less than %d (RFC 8301)", key.N.BitLen(), LeastRSA)
+			return nil, fmt.Errorf("its RSA key has %d bits, and receivers ignore keys of less than %d (RFC 8301)",
+				key.N.BitLen(), LeastRSA)
 		}
 		return key, nil
 	}

@@ -41,7 +41,8 @@ const (
 )
 
 func newDoor(l net.Listener, most, perRemote int, limit rate.Limit) *door {
-	return &door{Listener: l, most: most, perRemote: perRemote, rate: limit, guests: map[*guest]struct{}{}, remotes: map[netip.Prefix]*remote{}}
+	return &door{Listener: l, most: most, perRemote: perRemote, rate: limit, guests: map[*guest]struct{}{},
+		remotes: map[netip.Prefix]*remote{}}
 }
 
 // Accept turns connections away that are too many.

@@ -132,7 +132,8 @@ func TestTakesWhatWasSigned(t *testing.T) {
 			hello := map[bool]string{false: "EHLO mx.test", true: "LHLO mx.test"}[lmtp]
 			for _, from := range []string{"", "reader@x.test"} {
 				to := keys.Address(p, ada, "bounce.town.test")
-				codes := b.talk(b.dial(), hello, "MAIL FROM:<"+from+"> BODY=8BITMIME SIZE=99", "RCPT TO:<"+strings.ToUpper(to)+">", "DATA", "Subject: hi\r\n\r\n..dot\r\n.", "QUIT")
+				codes := b.talk(b.dial(), hello, "MAIL FROM:<"+from+"> BODY=8BITMIME SIZE=99", "RCPT TO:<"+
+					strings.ToUpper(to)+">", "DATA", "Subject: hi\r\n\r\n..dot\r\n.", "QUIT")
 				if diff := cmp.Diff([]int{220, 250, 250, 250, 354, 250, 221}, codes); diff != "" {
 					t.Errorf("lmtp %t, from <%s>: (-want +got):\n%s", lmtp, from, diff)
 				}
@@ -192,7 +193,8 @@ func TestTakesFixedAddresses(t *testing.T) {
 			t.Errorf("RCPT TO:<%s>: got %d, want %d", to, got, want)
 		}
 	}
-	b.talk(b.dial(), "EHLO mx.test", "MAIL FROM:<>", "RCPT TO:<fbl@mail.host.test>", "DATA", "Subject: hi\r\n\r\n.", "QUIT")
+	b.talk(b.dial(), "EHLO mx.test", "MAIL FROM:<>", "RCPT TO:<fbl@mail.host.test>", "DATA", "Subject: hi\r\n\r\n.",
+		"QUIT")
 	if diff := cmp.Diff([]inbound.Mail{{Data: []byte("Subject: hi\r\n\r\n")}}, b.mails()); diff != "" {
 		t.Errorf("came in (-want +got):\n%s", diff)
 	}
@@ -227,7 +229,8 @@ func TestLimits(t *testing.T) {
 	t.Run("too large", func(t *testing.T) {
 		t.Parallel()
 		b := newBox(t, inbound.Server{MaxBytes: 1000})
-		if got := b.talk(b.dial(), "EHLO mx.test", "MAIL FROM:<>", to, "DATA", strings.Repeat("x\r\n", 1000)+".", "NOOP"); got[5] != 552 || got[6] != 250 {
+		if got := b.talk(b.dial(), "EHLO mx.test", "MAIL FROM:<>", to, "DATA", strings.Repeat("x\r\n", 1000)+".",
+			"NOOP"); got[5] != 552 || got[6] != 250 {
 			t.Errorf("got %v, want 552 and then 250", got[5:])
 		}
 		if got := b.mails(); len(got) != 0 {
@@ -237,7 +240,8 @@ func TestLimits(t *testing.T) {
 	t.Run("larger than what is kept", func(t *testing.T) {
 		t.Parallel()
 		b := newBox(t, inbound.Server{})
-		if got := b.talk(b.dial(), "EHLO mx.test", "MAIL FROM:<>", to, "DATA", strings.Repeat("x\r\n", 1<<20)+"."); got[5] != 250 {
+		if got := b.talk(b.dial(), "EHLO mx.test", "MAIL FROM:<>", to, "DATA", strings.Repeat("x\r\n", 1<<20)+
+			"."); got[5] != 250 {
 			t.Errorf("got %d, want 250", got[5])
 		}
 		if got := len(b.mails()[0].Data); got != 1<<20 {
@@ -356,7 +360,8 @@ func TestSTARTTLS(t *testing.T) {
 		t.Fatalf("STARTTLS: got %d, want 220", got[2])
 	}
 	secure := textproto.NewConn(tls.Client(raw, &tls.Config{InsecureSkipVerify: true})) // nobody vouches for it
-	for _, command := range []string{"EHLO mx.test", "MAIL FROM:<>", "RCPT TO:<" + keys.Address(token.Bounce, ada, "x.test") + ">", "DATA", "hi\r\n."} {
+	for _, command := range []string{"EHLO mx.test", "MAIL FROM:<>", "RCPT TO:<" +
+		keys.Address(token.Bounce, ada, "x.test") + ">", "DATA", "hi\r\n."} {
 		if err := secure.PrintfLine("%s", command); err != nil {
 			t.Fatal(err)
 		}

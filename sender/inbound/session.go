@@ -46,8 +46,10 @@ type recipient struct {
 
 var (
 	errNotOurs = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such address here"}
-	errBusy    = &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "too much mail from you at once, try again in a while"}
-	errLater   = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "cannot record it just now, try again"}
+	errBusy    = &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 7, 1},
+		Message: "too much mail from you at once, try again in a while"}
+	errLater = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0},
+		Message: "cannot record it just now, try again"}
 )
 
 // Mail accepts any envelope sender.
@@ -139,7 +141,8 @@ func (s *session) deliver(to recipient, data []byte) error {
 	case errors.Is(err, queue.ErrNotFound):
 		return errNotOurs
 	}
-	s.logger().Warn("mail put off: it could not be recorded", slog.Int64("batch", to.subject.Batch), slog.String("message", queue.MessageName(to.subject.Batch, to.subject.Seq)), slog.Any("error", err))
+	s.logger().Warn("mail put off: it could not be recorded", slog.Int64("batch", to.subject.Batch),
+		slog.String("message", queue.MessageName(to.subject.Batch, to.subject.Seq)), slog.Any("error", err))
 	return errLater
 }
 

@@ -78,7 +78,10 @@ func (f *Fetcher) fetch(ctx context.Context, domain string) (Policy, error) {
 func (f *Fetcher) get(ctx context.Context, host string) (string, error) {
 	client := http.Client{
 		Transport: &http.Transport{
-			DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return f.Dial(ctx, host, f.port()) },
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn,
+				error) {
+				return f.Dial(ctx, host, f.port())
+			},
 			TLSClientConfig:        &tls.Config{RootCAs: f.RootCAs, ServerName: host},
 			DisableKeepAlives:      true,
 			MaxResponseHeaderBytes: 16 << 10,

@@ -49,7 +49,8 @@ func TestMatches(t *testing.T) {
 	t.Parallel()
 	p := mtasts.Policy{MX: []string{"mx.a.test", "*.b.test"}}
 	for host, want := range map[string]bool{
-		"mx.a.test": true, "MX.A.test.": true, "mx2.a.test": false, "x.b.test": true, "b.test": false, "x.y.b.test": false, "test": false,
+		"mx.a.test": true, "MX.A.test.": true, "mx2.a.test": false, "x.b.test": true, "b.test": false,
+		"x.y.b.test": false, "test": false,
 	} {
 		if got := p.Matches(host); got != want {
 			t.Errorf("%s: got %v, want %v", host, got, want)
@@ -82,7 +83,8 @@ func text(mode string) string {
 }
 
 // A world is a policy host of a.test that says what handle says.
-func world(t *testing.T, ca *smtptest.Authority, names []string, handle http.HandlerFunc) (mtasts.Fetcher, *dnstest.Server) {
+func world(t *testing.T, ca *smtptest.Authority, names []string, handle http.HandlerFunc) (mtasts.Fetcher,
+	*dnstest.Server) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handle)
 	config, err := ca.Issue(time.Now().Add(time.Hour), names...)
@@ -93,7 +95,8 @@ func world(t *testing.T, ca *smtptest.Authority, names []string, handle http.Han
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	zone := dnstest.New(t, zone)
-	return mtasts.Fetcher{Resolver: &dns.Resolver{Server: zone.Addr}, RootCAs: ca.Pool(), Port: server.Listener.Addr().(*net.TCPAddr).Port}, zone
+	return mtasts.Fetcher{Resolver: &dns.Resolver{Server: zone.Addr}, RootCAs: ca.Pool(),
+		Port: server.Listener.Addr().(*net.TCPAddr).Port}, zone
 }
 
 func authority(t *testing.T) *smtptest.Authority {
@@ -122,14 +125,19 @@ func TestFetch(t *testing.T) {
 		kind   string // of the error
 		says   string
 	}{
-		"fine":           {handle: plain(text("enforce"))},
-		"another name":   {names: []string{"a.test"}, handle: plain(text("enforce")), kind: mtasts.CertInvalid, says: "not mta-sts.a.test"},
-		"no policy":      {handle: http.NotFound, kind: mtasts.FetchFailed, says: "404"},
-		"a redirection":  {handle: http.RedirectHandler("/other", http.StatusFound).ServeHTTP, kind: mtasts.FetchFailed, says: "302"},
-		"HTML":           {handle: func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }, kind: mtasts.FetchFailed, says: "text/html"},
-		"too large":      {handle: plain(text("enforce") + strings.Repeat("x: y\n", 20000)), kind: mtasts.FetchFailed, says: "65536"},
-		"nonsense":       {handle: plain("hello"), kind: mtasts.PolicyInvalid, says: "no colon"},
-		"in our network": {handle: plain(text("enforce")), barred: "a loopback address", kind: mtasts.FetchFailed, says: "a loopback address"},
+		"fine": {handle: plain(text("enforce"))},
+		"another name": {names: []string{"a.test"}, handle: plain(text("enforce")), kind: mtasts.CertInvalid,
+			says: "not mta-sts.a.test"},
+		"no policy": {handle: http.NotFound, kind: mtasts.FetchFailed, says: "404"},
+		"a redirection": {handle: http.RedirectHandler("/other", http.StatusFound).ServeHTTP, kind: mtasts.FetchFailed,
+			says: "302"},
+		"HTML": {handle: func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
+			kind: mtasts.FetchFailed, says: "text/html"},
+		"too large": {handle: plain(text("enforce") + strings.Repeat("x: y\n", 20000)), kind: mtasts.FetchFailed,
+			says: "65536"},
+		"nonsense": {handle: plain("hello"), kind: mtasts.PolicyInvalid, says: "no colon"},
+		"in our network": {handle: plain(text("enforce")), barred: "a loopback address", kind: mtasts.FetchFailed,
+			says: "a loopback address"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -148,8 +156,10 @@ func TestFetch(t *testing.T) {
 				return
 			}
 			var wrong *mtasts.FetchError
-			if !errors.As(err, &wrong) || wrong.Type != test.kind || !strings.Contains(err.Error(), test.says) || k.Policy.Mode != "" {
-				t.Errorf("got %+v, %v, want no policy and an error of the type %s with %q", k, err, test.kind, test.says)
+			if !errors.As(err, &wrong) || wrong.Type != test.kind || !strings.Contains(err.Error(), test.says) ||
+				k.Policy.Mode != "" {
+				t.Errorf("got %+v, %v, want no policy and an error of the type %s with %q", k, err, test.kind,
+					test.says)
 			}
 		})
 	}
@@ -199,7 +209,8 @@ func TestPolicyChanges(t *testing.T) {
 	var said atomic.Pointer[string]
 	first, second := text("enforce"), text("none")
 	said.Store(&first)
-	fetcher, zone := world(t, authority(t), []string{"mta-sts.a.test"}, func(w http.ResponseWriter, r *http.Request) { plain(*said.Load())(w, r) })
+	fetcher, zone := world(t, authority(t), []string{"mta-sts.a.test"},
+		func(w http.ResponseWriter, r *http.Request) { plain(*said.Load())(w, r) })
 	store := memory{}
 	for _, want := range []mtasts.Mode{mtasts.Enforce, mtasts.None} {
 		fetcher.Resolver = &dns.Resolver{Server: zone.Addr}

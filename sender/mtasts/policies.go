@@ -170,7 +170,8 @@ func (p *Policies) reload(ctx context.Context, now time.Time) {
 			return nil, nil
 		}
 		if err := p.Load(ctx); err != nil {
-			p.log(ctx, slog.LevelWarn, "MTA-STS policies could not be read from the database; those known hold", "", err)
+			p.log(ctx, slog.LevelWarn, "MTA-STS policies could not be read from the database; those known hold", "",
+				err)
 		}
 		return nil, nil
 	})
@@ -181,7 +182,8 @@ func (p *Policies) keep(ctx context.Context, k Kept) {
 		return
 	}
 	if err := p.Store.Keep(ctx, k); err != nil {
-		p.log(ctx, slog.LevelWarn, "an MTA-STS policy could not be kept in the database; it ends with this process", k.Domain, err)
+		p.log(ctx, slog.LevelWarn, "an MTA-STS policy could not be kept in the database; it ends with this process",
+			k.Domain, err)
 	}
 }
 

@@ -79,30 +79,41 @@ func TestAbout(t *testing.T) {
 	first := queuetest.Query[string](f, `SELECT address FROM enotify.recipient WHERE seq = 1`)
 	second := queuetest.Query[string](f, `SELECT address FROM enotify.recipient WHERE seq = 2`)
 	subject := token.Subject{Batch: batch, Seq: 2}
-	path, forged := ours.Address(token.Bounce, subject, "bounce.example"), theirs.Address(token.Bounce, subject, "bounce.example")
+	path, forged := ours.Address(token.Bounce, subject, "bounce.example"), theirs.Address(token.Bounce, subject,
+		"bounce.example")
 
 	for name, c := range map[string]struct {
 		mail returns.Mail
 		want string // how, and the number of the recipient
 	}{
-		"taken for a signed address, whatever the mail says": {returns.Mail{For: &inbound.Mail{To: token.Bounce, Subject: subject},
+		"taken for a signed address, whatever the mail says": {returns.Mail{For: &inbound.Mail{To: token.Bounce,
+			Subject: subject},
 			Raw: deliveryReport("somebody@else.example", "", line(id))}, "signature 2"},
-		"sent to a signed address":                    {returns.Mail{Raw: deliveryReport("somebody@else.example", "Delivered-To: "+path+"\n", line(id))}, "signature 2"},
-		"sent to a signed address, of that recipient": {returns.Mail{Raw: deliveryReport(second, "Delivered-To: "+path+"\n", "")}, "signature 2"},
-		"returns a signed path":                       {returns.Mail{Raw: deliveryReport("somebody@else.example", "", "Return-Path: <"+path+">\n")}, "signature 2"},
-		"forged path":                                 {returns.Mail{Raw: deliveryReport(second, "To: "+forged+"\n", "Return-Path: <"+forged+">\n")}, " 0"},
-		"forged path, our Message-ID and the address": {returns.Mail{Raw: deliveryReport(first, "To: "+forged+"\n", line(id))}, "message-id 1"},
+		"sent to a signed address": {returns.Mail{Raw: deliveryReport("somebody@else.example",
+			"Delivered-To: "+path+"\n", line(id))}, "signature 2"},
+		"sent to a signed address, of that recipient": {returns.Mail{Raw: deliveryReport(second, "Delivered-To: "+path+
+			"\n", "")}, "signature 2"},
+		"returns a signed path": {returns.Mail{Raw: deliveryReport("somebody@else.example", "",
+			"Return-Path: <"+path+">\n")}, "signature 2"},
+		"forged path": {returns.Mail{Raw: deliveryReport(second, "To: "+forged+"\n",
+			"Return-Path: <"+forged+">\n")}, " 0"},
+		"forged path, our Message-ID and the address": {returns.Mail{Raw: deliveryReport(first, "To: "+forged+"\n",
+			line(id))}, "message-id 1"},
 
-		"our Message-ID and the address":       {returns.Mail{Raw: deliveryReport(first, "", line(id))}, "message-id 1"},
-		"the address in capitals":              {returns.Mail{Raw: deliveryReport(strings.ToUpper(first), "", line(id))}, "message-id 1"},
-		"our Message-ID, another's address":    {returns.Mail{Raw: deliveryReport(second, "", line(id))}, " 0"},
-		"our Message-ID and no address":        {returns.Mail{Raw: []byte("From: fbl@isp.example\r\nContent-Type: multipart/report; report-type=feedback-report; boundary=r\r\n\r\n--r\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: abuse\r\n\r\n--r\r\nContent-Type: text/rfc822-headers\r\n\r\n" + line(id) + "\r\n--r--\r\n")}, " 0"},
-		"Message-ID of an older batch":         {returns.Mail{Raw: deliveryReport(first, "", line(earlier))}, " 0"},
-		"Message-ID of another client":         {returns.Mail{Raw: deliveryReport(first, "", line(elsewhere))}, " 0"},
-		"Message-ID of nobody in the batch":    {returns.Mail{Raw: deliveryReport(first, "", line(later))}, " 0"},
-		"an address alone":                     {returns.Mail{Raw: deliveryReport(first, "", "")}, " 0"},
-		"an address and somebody's Message-ID": {returns.Mail{Raw: deliveryReport(first, "", "Message-ID: <4711@mx.example>\n")}, " 0"},
-		"no bounce, with our Message-ID":       {returns.Mail{Raw: []byte("From: <" + first + ">\r\nIn-Reply-To: " + string(id.Append(nil)) + "\r\nSubject: Thanks\r\n\r\nFor the menu.\r\n")}, " 0"},
+		"our Message-ID and the address": {returns.Mail{Raw: deliveryReport(first, "", line(id))},
+			"message-id 1"},
+		"the address in capitals": {returns.Mail{Raw: deliveryReport(strings.ToUpper(first), "",
+			line(id))}, "message-id 1"},
+		"our Message-ID, another's address": {returns.Mail{Raw: deliveryReport(second, "", line(id))}, " 0"},
+		"our Message-ID and no address":     {returns.Mail{Raw: []byte("From: fbl@isp.example\r\nContent-Type: multipart/report; report-type=feedback-report; boundary=r\r\n\r\n--r\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: abuse\r\n\r\n--r\r\nContent-Type: text/rfc822-headers\r\n\r\n" + line(id) + "\r\n--r--\r\n")}, " 0"},
+		"Message-ID of an older batch":      {returns.Mail{Raw: deliveryReport(first, "", line(earlier))}, " 0"},
+		"Message-ID of another client":      {returns.Mail{Raw: deliveryReport(first, "", line(elsewhere))}, " 0"},
+		"Message-ID of nobody in the batch": {returns.Mail{Raw: deliveryReport(first, "", line(later))}, " 0"},
+		"an address alone":                  {returns.Mail{Raw: deliveryReport(first, "", "")}, " 0"},
+		"an address and somebody's Message-ID": {returns.Mail{Raw: deliveryReport(first, "",
+			"Message-ID: <4711@mx.example>\n")}, " 0"},
+		"no bounce, with our Message-ID": {returns.Mail{Raw: []byte("From: <" + first + ">\r\nIn-Reply-To: " +
+			string(id.Append(nil)) + "\r\nSubject: Thanks\r\n\r\nFor the menu.\r\n")}, " 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -120,7 +131,8 @@ func TestAbout(t *testing.T) {
 			}
 			want := []string{} // whom the mail calls gone; where mail is forwarded, that is somebody else
 			for seq, address := range map[int32]string{1: first, 2: second} {
-				if taken.About.Subject.Seq == seq && strings.Contains(strings.ToLower(string(c.mail.Raw)), "rfc822; "+address) {
+				if taken.About.Subject.Seq == seq &&
+					strings.Contains(strings.ToLower(string(c.mail.Raw)), "rfc822; "+address) {
 					want = append(want, address)
 				}
 			}
@@ -141,7 +153,8 @@ func TestUnsubscribeByMail(t *testing.T) {
 	if err != nil || !taken.Unsubscribed() || taken.Client != "town.example" {
 		t.Errorf("got %+v, %v, want recipient 1 of town.example unsubscribed", taken, err)
 	}
-	if got := queuetest.Query[string](f, `SELECT string_agg(s.cause || ' ' || c.domain, ', ') FROM enotify.suppression s JOIN enotify.client c ON c.id = s.client_id`); got != "unsubscribe town.example" {
+	if got := queuetest.Query[string](f,
+		`SELECT string_agg(s.cause || ' ' || c.domain, ', ') FROM enotify.suppression s JOIN enotify.client c ON c.id = s.client_id`); got != "unsubscribe town.example" {
 		t.Errorf("suppressions: got %q, want unsubscribe town.example", got)
 	}
 }

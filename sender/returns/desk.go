@@ -24,7 +24,8 @@ type Mail struct {
 // recipient who is not there, or not any more, wrap queue.ErrNotFound.
 type Queue interface {
 	Addressee(ctx context.Context, batch int64, seq int32) (queue.Addressee, error)
-	AboutMessage(ctx context.Context, batch int64, seq int32, client string, created time.Time) (address string, err error)
+	AboutMessage(ctx context.Context, batch int64, seq int32, client string, created time.Time) (address string,
+		err error)
 	RecordReport(ctx context.Context, r queue.Report) (queue.Recorded, error)
 	Unsubscribe(ctx context.Context, batch int64, seq int32, how string) (queue.Addressee, error)
 }

@@ -36,13 +36,19 @@ func TestMailsOfAStream(t *testing.T) {
 		in   string
 		want []string
 	}{
-		"one mail":              {"Subject: a\n\nFrom now on it is Mon\n\nFrom x Mon y\n", []string{`-: "Subject: a\n\nFrom now on it is Mon\n\nFrom x Mon y\n"`}},
-		"nothing":               {"", nil},
-		"without a line end":    {"Subject: a", []string{`-: "Subject: a"`}},
-		"an mbox":               {a + "Subject: a\n\none\n\n" + b + "Subject: b\n", []string{`-#1: "` + strings.TrimSuffix(a, "\n") + `\nSubject: a\n\none\n\n"`, `-#2: "` + strings.TrimSuffix(b, "\n") + `\nSubject: b\n"`}},
-		"From within an mbox":   {a + "Subject: a\n\nFrom here Mon on\n", []string{`-#1: "` + strings.TrimSuffix(a, "\n") + `\nSubject: a\n\nFrom here Mon on\n"`}},
-		"mbox without blank":    {a + "Subject: a\n" + b, []string{`-#1: "` + strings.TrimSuffix(a, "\n") + `\nSubject: a\n` + strings.TrimSuffix(b, "\n") + `\n"`}},
-		"quoted From is undone": {a + "\n>From x\n>>From y\n>other\n", []string{`-#1: "` + strings.TrimSuffix(a, "\n") + `\n\nFrom x\n>From y\n>other\n"`}},
+		"one mail": {"Subject: a\n\nFrom now on it is Mon\n\nFrom x Mon y\n",
+			[]string{`-: "Subject: a\n\nFrom now on it is Mon\n\nFrom x Mon y\n"`}},
+		"nothing":            {"", nil},
+		"without a line end": {"Subject: a", []string{`-: "Subject: a"`}},
+		"an mbox": {a + "Subject: a\n\none\n\n" + b + "Subject: b\n",
+			[]string{`-#1: "` + strings.TrimSuffix(a, "\n") + `\nSubject: a\n\none\n\n"`, `-#2: "` +
+				strings.TrimSuffix(b, "\n") + `\nSubject: b\n"`}},
+		"From within an mbox": {a + "Subject: a\n\nFrom here Mon on\n",
+			[]string{`-#1: "` + strings.TrimSuffix(a, "\n") + `\nSubject: a\n\nFrom here Mon on\n"`}},
+		"mbox without blank": {a + "Subject: a\n" + b,
+			[]string{`-#1: "` + strings.TrimSuffix(a, "\n") + `\nSubject: a\n` + strings.TrimSuffix(b, "\n") + `\n"`}},
+		"quoted From is undone": {a + "\n>From x\n>>From y\n>other\n",
+			[]string{`-#1: "` + strings.TrimSuffix(a, "\n") + `\n\nFrom x\n>From y\n>other\n"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -78,7 +84,9 @@ func TestMailsOfFolders(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, file := range []string{filepath.Join(plain, "a.eml"), filepath.Join(plain, ".hidden"), filepath.Join(maildir, "new/1"), filepath.Join(maildir, "cur/2:2,S"), filepath.Join(maildir, "tmp/3"), filepath.Join(maildir, "dovecot.index")} {
+	for _, file := range []string{filepath.Join(plain, "a.eml"), filepath.Join(plain, ".hidden"),
+		filepath.Join(maildir, "new/1"), filepath.Join(maildir, "cur/2:2,S"), filepath.Join(maildir, "tmp/3"),
+		filepath.Join(maildir, "dovecot.index")} {
 		if err := os.WriteFile(file, []byte("hi\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -13,7 +13,8 @@ import (
 // address when mail is forwarded. That one being gone ends the delivery, but
 // does not suppress the recipient's own address.
 func saidOf(about token.Subject, address string, said report.Report, raw []byte) queue.Report {
-	r := queue.Report{Batch: about.Batch, Seq: about.Seq, Kind: queue.ReportKind(said.Kind), ID: said.MessageID, Raw: raw[:min(len(raw), report.MaxBytes)]}
+	r := queue.Report{Batch: about.Batch, Seq: about.Seq, Kind: queue.ReportKind(said.Kind), ID: said.MessageID,
+		Raw: raw[:min(len(raw), report.MaxBytes)]}
 	if who := recipientOf(said, address); who != nil {
 		verdict := who.Verdict
 		if verdict.Class != "" && who.Address != "" && !isNamed(who, address) {

@@ -191,7 +191,8 @@ func TestRoundTrip(t *testing.T) {
 	quickest := time.Hour
 	for range 3 {
 		begun := time.Now()
-		got := talk(t, s, "EHLO client.test", "MAIL FROM:<a@from.test>", "RCPT TO:<b@to.test>", "DATA", "Subject: x", "", ".", "QUIT")
+		got := talk(t, s, "EHLO client.test", "MAIL FROM:<a@from.test>", "RCPT TO:<b@to.test>", "DATA", "Subject: x",
+			"", ".", "QUIT")
 		quickest = min(quickest, time.Since(begun))
 		if len(got) != 11 {
 			t.Fatalf("replies: got %q, want 11 lines", got)

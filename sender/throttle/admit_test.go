@@ -65,7 +65,8 @@ func TestRate(t *testing.T) {
 			th.Assign("a.test", "site", start)
 			const run = 30 * time.Second
 			begun := drain(&th, "a.test", start, run)
-			for _, window := range []time.Duration{time.Millisecond, 100 * time.Millisecond, time.Second, 10 * time.Second} {
+			for _, window := range []time.Duration{time.Millisecond, 100 * time.Millisecond, time.Second,
+				10 * time.Second} {
 				most := int(math.Ceil(float64(test.rate)*window.Seconds())) + test.burst
 				if got := busiest(begun, window); got > most {
 					t.Errorf("began in %v: got %d, want at most %d", window, got, most)
@@ -259,7 +260,8 @@ func TestForget(t *testing.T) {
 	th.Assign("a.test", "a", start)
 	later := start.Add(24 * time.Hour)
 	th.Admit("b.test", 1, later)
-	if n, w := th.Admit("a.test", 10, later); n != 0 || w.Until.Sub(later).Round(time.Millisecond) != 100*time.Millisecond {
+	if n, w := th.Admit("a.test", 10, later); n != 0 ||
+		w.Until.Sub(later).Round(time.Millisecond) != 100*time.Millisecond {
 		t.Errorf("admitted again: got %d, %v, want an empty bucket", n, w.Until.Sub(later))
 	}
 }
@@ -300,10 +302,12 @@ func TestAdmitsLittleToSitesThatDoNotMove(t *testing.T) {
 	}{
 		{"nothing known", 0, nil, 1},
 		{"no answer", time.Hour, nil, 0},
-		{"it opened a connection", time.Hour, func(now time.Time) { th.Moved("site", now) }, 1}, // slowly, so one for each connection
+		// slowly, so one for each connection
+		{"it opened a connection", time.Hour, func(now time.Time) { th.Moved("site", now) }, 1},
 		{"it answered at once", time.Hour, func(now time.Time) { th.Done("a.test", delivered, now) }, 3},
 		{"stuck", 2 * time.Hour, func(now time.Time) { th.Done("a.test", notBegun, now) }, 0},
-		{"it answered", 2 * time.Hour, func(now time.Time) { th.Done("a.test", delivered, now) }, 0}, // two are under way
+		// two are under way
+		{"it answered", 2 * time.Hour, func(now time.Time) { th.Done("a.test", delivered, now) }, 0},
 		{"and soon again", 2 * time.Hour, func(now time.Time) { th.Done("a.test", delivered, now) }, 3},
 		{"it cannot be reached", 2 * time.Hour, func(now time.Time) {
 			for range 3 {
@@ -323,7 +327,8 @@ func TestAdmitsLittleToSitesThatDoNotMove(t *testing.T) {
 		}
 	}
 	now := start.Add(2 * time.Hour)
-	if c := th.Closure("a.test", now); c.Class != queue.Offline || !c.Until.Equal(now.Add(time.Minute)) || c.Reply.Text != "no route" {
+	if c := th.Closure("a.test", now); c.Class != queue.Offline || !c.Until.Equal(now.Add(time.Minute)) ||
+		c.Reply.Text != "no route" {
 		t.Errorf("closure: got %+v, want one for a minute, and why", c)
 	}
 	th.Moved("site", now)
@@ -343,7 +348,8 @@ func TestSitesWithConnectionsGoFirst(t *testing.T) {
 	}
 	admits := func(what, domain string, now time.Time, want int) {
 		t.Helper()
-		if n, w := th.Admit(domain, 1, now); n != want || n == 0 && (!w.Until.After(now) || w.Until.After(now.Add(time.Second))) {
+		if n, w := th.Admit(domain, 1, now); n != want || n == 0 &&
+			(!w.Until.After(now) || w.Until.After(now.Add(time.Second))) {
 			t.Errorf("%s: got %d, %+v, want %d, and else a time soon", what, n, w, want)
 		}
 	}

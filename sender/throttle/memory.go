@@ -37,7 +37,8 @@ func ReadState(data []byte, at time.Time) (State, error) {
 		return State{At: at}, nil
 	}
 	by := at.Sub(s.At)
-	for _, t := range []*time.Time{&s.At, &s.Pace.ProbeAt, &s.Pace.RateProbeAt, &s.Pace.RefusedSince, &s.Pace.ClosedUntil, &s.Pace.WhyAt} {
+	for _, t := range []*time.Time{&s.At, &s.Pace.ProbeAt, &s.Pace.RateProbeAt, &s.Pace.RefusedSince,
+		&s.Pace.ClosedUntil, &s.Pace.WhyAt} {
 		if !t.IsZero() {
 			*t = t.Add(by)
 		}

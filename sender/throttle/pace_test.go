@@ -131,7 +131,8 @@ func TestClosedSite(t *testing.T) {
 	th.Admit("a.test", 1, start)
 	th.Connect("site", start)
 	until := th.Refused("site", queue.Reply{Code: 421, Text: "Too many connections"}, start)
-	th.Done("a.test", queue.Outcome{State: queue.Deferred, Class: queue.Throttled, Reply: queue.Reply{Code: 421}}, start)
+	th.Done("a.test", queue.Outcome{State: queue.Deferred, Class: queue.Throttled, Reply: queue.Reply{Code: 421}},
+		start)
 
 	n, w := th.Admit("a.test", 10, start)
 	if n != 0 || w.Until.After(until) || !w.Until.After(start) || w.Site != "" {
@@ -181,8 +182,9 @@ func TestGreylistingDoesNotSlow(t *testing.T) {
 	grow(&th, 8)
 	n, _ := th.Admit("a.test", 16, start)
 	for range n {
-		th.Done("a.test", queue.Outcome{State: queue.Deferred, Class: queue.Throttled, Treatment: queue.Treatment{Requeues: true},
-			Reply: queue.Reply{Code: 451, Enhanced: "4.7.1", Text: "Greylisted, please try again later"}}, start)
+		th.Done("a.test", queue.Outcome{State: queue.Deferred, Class: queue.Throttled,
+			Treatment: queue.Treatment{Requeues: true},
+			Reply:     queue.Reply{Code: 451, Enhanced: "4.7.1", Text: "Greylisted, please try again later"}}, start)
 	}
 	if got := th.Pace("site").Connections(8, start); got != 8 {
 		t.Errorf("after %d greylisted: got %d connections, want 8", n, got)
@@ -263,7 +265,8 @@ func TestClosure(t *testing.T) {
 		now = until
 	}
 	last := th.Pace("site")
-	want(now, queue.Closure{Until: last.ClosedUntil, Since: start, Class: queue.Throttled, Reply: crowded.Reply}) // while the next one goes to see
+	// while the next one goes to see
+	want(now, queue.Closure{Until: last.ClosedUntil, Since: start, Class: queue.Throttled, Reply: crowded.Reply})
 	want(now.Add(time.Hour), queue.Closure{})
 	th.Admit("a.test", 1, now)
 	th.Done("a.test", delivered, now)
@@ -272,6 +275,7 @@ func TestClosure(t *testing.T) {
 	hold, _ := th.Block("site", "192.0.2.1", "554 5.7.1 Listed", now)
 	want(now, queue.Closure{}) // another address may be free
 	th.Shut("site", now)
-	want(now, queue.Closure{Until: hold.Until, Class: queue.SpamBlock, Reply: queue.Reply{Code: 554, Enhanced: "5.7.1", Text: "Listed"}})
+	want(now, queue.Closure{Until: hold.Until, Class: queue.SpamBlock,
+		Reply: queue.Reply{Code: 554, Enhanced: "5.7.1", Text: "Listed"}})
 	want(hold.Until, queue.Closure{})
 }

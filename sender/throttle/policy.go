@@ -13,10 +13,11 @@ import (
 // field that is zero says nothing, and the next in line decides: the figures
 // for well-known sites, the policy of [Everyone], [Default].
 type Policy struct {
-	Rate          rate.Limit // messages a second: to a recipient domain; or to all domains of a site together; rate.Inf is no limit
-	Burst         int        // messages that may begin at once after a quiet time
-	Connections   int        // at once: to a site; or, for a domain that shares a site, messages of its own under way
-	PerConnection int        // messages that one connection carries before it is closed
+	// messages a second: to a recipient domain; or to all domains of a site together; rate.Inf is no limit
+	Rate          rate.Limit
+	Burst         int // messages that may begin at once after a quiet time
+	Connections   int // at once: to a site; or, for a domain that shares a site, messages of its own under way
+	PerConnection int // messages that one connection carries before it is closed
 }
 
 // A name may be both: example.org is a recipient domain, and also the site of

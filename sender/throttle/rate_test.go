@@ -61,7 +61,8 @@ func TestSiteRate(t *testing.T) {
 func TestSiteRateOfANameThatIsBoth(t *testing.T) {
 	t.Parallel()
 	var th throttle.Throttle
-	th.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, Burst: 10}, "example.org": {Rate: 1, Burst: 1}})
+	th.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, Burst: 10},
+		"example.org": {Rate: 1, Burst: 1}})
 	th.Assign("example.org", "example.org", start)
 	th.Assign("guest.test", "example.org", start)
 	now := start.Add(time.Minute)
@@ -119,7 +120,9 @@ func TestPaceSlows(t *testing.T) {
 	if open.Connections(10, worse.ClosedUntil) != 2 || open.Limit(100) > 1.25*worse.Rate {
 		t.Errorf("a good probe: got %+v, want it open at the lower rate", open)
 	}
-	if low, high := p.Slow(1, -1, start).ClosedUntil, p.Slow(1, 0.999, start).ClosedUntil; low.Sub(start) != 800*time.Millisecond || high.Sub(start).Round(time.Millisecond) != 1200*time.Millisecond {
+	if low, high := p.Slow(1, -1, start).ClosedUntil, p.Slow(1, 0.999,
+		start).ClosedUntil; low.Sub(start) != 800*time.Millisecond ||
+		high.Sub(start).Round(time.Millisecond) != 1200*time.Millisecond {
 		t.Errorf("jitter: got %v to %v, want 0.8s to 1.2s", low.Sub(start), high.Sub(start))
 	}
 }
@@ -205,7 +208,8 @@ func TestSlowedByWhatIsSaid(t *testing.T) {
 		th.Admit("a.test", 1, start)
 		th.Done("a.test", delivered, start)
 		th.Admit("a.test", 1, start)
-		th.Done("a.test", queue.Outcome{State: queue.Deferred, Class: queue.Throttled, Reply: queue.Reply{Code: 421, Enhanced: "4.7.0", Text: test.reply}}, start)
+		th.Done("a.test", queue.Outcome{State: queue.Deferred, Class: queue.Throttled,
+			Reply: queue.Reply{Code: 421, Enhanced: "4.7.0", Text: test.reply}}, start)
 		p := th.Pace("site")
 		if got := p.Rate > 0; got != test.rate || (p.Ceiling > 0) == test.rate {
 			t.Errorf("%q with %d connections: got %+v", test.reply, test.connections, p)
@@ -247,7 +251,8 @@ func TestRestore(t *testing.T) {
 	first.Block("site", "192.0.2.1", "550 Blocked", start)
 
 	memos := keep(&first, start)
-	if len(memos) != 1 || memos[0].Kind != queue.Site || memos[0].Name != "site" || memos[0].Domain != "a.test" || memos[0].Version != 1 {
+	if len(memos) != 1 || memos[0].Kind != queue.Site || memos[0].Name != "site" || memos[0].Domain != "a.test" ||
+		memos[0].Version != 1 {
 		t.Fatalf("kept: got %+v, want the one site about which something was learned", memos)
 	}
 	if again := first.Changed(start); len(again) != 0 {
@@ -272,7 +277,8 @@ func TestRestore(t *testing.T) {
 	}
 
 	// An operator had it forgotten: that is newer than what we know.
-	second.Restore([]queue.Memo{{Kind: queue.Site, Name: "site", Domain: "a.test", State: []byte("{}"), Version: 2}}, now)
+	second.Restore([]queue.Memo{{Kind: queue.Site, Name: "site", Domain: "a.test", State: []byte("{}"), Version: 2}},
+		now)
 	if got := second.Pace("site"); got != (throttle.Pace{}) || !second.Held("site", "192.0.2.1", now).IsZero() {
 		t.Errorf("forgotten: got %+v", got)
 	}
@@ -368,7 +374,8 @@ func TestSlowBucketGoesOn(t *testing.T) {
 			th.Kept(memos)
 			for _, m := range memos {
 				m.At = now
-				kept = append(slices.DeleteFunc(kept, func(k queue.Memo) bool { return k.Kind == m.Kind && k.Name == m.Name }), m)
+				kept = append(slices.DeleteFunc(kept,
+					func(k queue.Memo) bool { return k.Kind == m.Kind && k.Name == m.Name }), m)
 			}
 			for range n {
 				sent++

@@ -211,7 +211,8 @@ func (t *Throttle) Closure(name string, now time.Time) queue.Closure {
 		}
 		return c
 	case now.Before(p.ClosedUntil), p.Refusals > 0 && now.Sub(p.WhyAt) < freshRefusal:
-		return queue.Closure{Until: p.ClosedUntil, Since: p.RefusedSince, Class: queue.Throttled, Reply: bounce.Parse(p.Why)}
+		return queue.Closure{Until: p.ClosedUntil, Since: p.RefusedSince, Class: queue.Throttled,
+			Reply: bounce.Parse(p.Why)}
 	}
 	if now.Before(s.dead.until) {
 		return queue.Closure{Until: s.dead.until, Since: s.dead.since, Class: queue.Offline, Reply: s.dead.reply}

@@ -16,7 +16,8 @@ const postTimeout = 30 * time.Second
 // Post hands a report over by HTTPS (RFC 8460 §5.4), over connections from dial. The
 // certificate is not checked, as §3 allows: a domain whose certificate has expired
 // is to learn just that.
-func Post(ctx context.Context, dial func(ctx context.Context, host, port string) (net.Conn, error), page string, report []byte) error {
+func Post(ctx context.Context, dial func(ctx context.Context, host, port string) (net.Conn, error), page string,
+	report []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, postTimeout)
 	defer cancel()
 	client := http.Client{

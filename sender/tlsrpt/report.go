@@ -119,10 +119,12 @@ func (r *Report) Headers() map[string]string {
 // Text is the report for people, which the mail begins with.
 func (r *Report) Text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "This is a report on the encryption of mail to %s on %s (UTC), by RFC 8460.\n", r.Domain, r.Day.Format(time.DateOnly))
+	fmt.Fprintf(&b, "This is a report on the encryption of mail to %s on %s (UTC), by RFC 8460.\n", r.Domain,
+		r.Day.Format(time.DateOnly))
 	fmt.Fprintf(&b, "The attached file has the details.\n\n")
 	for _, p := range r.Policies {
-		fmt.Fprintf(&b, "Policy %s of %s: %d connections met it, %d did not.\n", p.Policy.Type, p.Policy.Domain, p.Summary.Successful, p.Summary.Failed)
+		fmt.Fprintf(&b, "Policy %s of %s: %d connections met it, %d did not.\n", p.Policy.Type, p.Policy.Domain,
+			p.Summary.Successful, p.Summary.Failed)
 		for _, f := range p.Failures {
 			fmt.Fprintf(&b, "  %s at %s: %d\n", f.Type, f.MX, f.Sessions)
 		}

@@ -25,10 +25,11 @@ func TestDestinations(t *testing.T) {
 		"v=TLSRPTv1; rua=mailto:":                              {},
 		"v=TLSRPTv1; rua=http://a.example":                     {},
 		"v=TLSRPTv1; rua=https://user:secret@a.example":        {},
-		"v=TLSRPTv1":                                                  {},
-		"v=TLSRPTv2; rua=mailto:a@b.example":                          {},
-		"rua=mailto:a@b.example; v=TLSRPTv1":                          {},
-		"v=TLSRPTv1; rua=" + strings.Repeat("mailto:a@b.example,", 9): {{Mail: "a@b.example"}, {Mail: "a@b.example"}, {Mail: "a@b.example"}, {Mail: "a@b.example"}},
+		"v=TLSRPTv1":                         {},
+		"v=TLSRPTv2; rua=mailto:a@b.example": {},
+		"rua=mailto:a@b.example; v=TLSRPTv1": {},
+		"v=TLSRPTv1; rua=" + strings.Repeat("mailto:a@b.example,", 9): {{Mail: "a@b.example"}, {Mail: "a@b.example"},
+			{Mail: "a@b.example"}, {Mail: "a@b.example"}},
 	} {
 		got := append([]tlsrpt.Destination{}, tlsrpt.Destinations([]string{"v=spf1 -all", record})...)
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -53,7 +54,8 @@ func TestTally(t *testing.T) {
 	first, _ := tally.Take()
 	tally.PutBack(first)
 	got, lost := tally.Take()
-	if len(got) != 2 || lost != 0 || got[0].Sessions+got[1].Sessions != 3 || !got[0].Day.Equal(time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)) {
+	if len(got) != 2 || lost != 0 || got[0].Sessions+got[1].Sessions != 3 ||
+		!got[0].Day.Equal(time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)) {
 		t.Errorf("got %+v, %d lost, want 2 and 1 sessions on the 26th", got, lost)
 	}
 	if n := len(got[0].Policy); n > 700 {

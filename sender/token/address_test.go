@@ -26,7 +26,8 @@ func TestAddress(t *testing.T) {
 			}
 		}
 	}
-	for _, foreign := range []string{"", "@", "b@x.example", "b-@x.example", "info@x.example", "b-1-2@x.example", "b-1-2-3-4@x.example", "d-1-2-3@x.example"} {
+	for _, foreign := range []string{"", "@", "b@x.example", "b-@x.example", "info@x.example", "b-1-2@x.example",
+		"b-1-2-3-4@x.example", "d-1-2-3@x.example"} {
 		if p, text, ok := token.Split(foreign); ok {
 			t.Errorf("Split(%q) = %q, %q; want none", foreign, p, text)
 		}
@@ -49,7 +50,8 @@ func FuzzAddress(f *testing.F) {
 		}
 		local := address[:max(0, strings.LastIndexByte(address, '@'))]
 		for _, k := range []token.Keys{keys, keys[1:]} {
-			if strings.EqualFold(k.Address(p, s, ""), local+"@") || strings.EqualFold(k.Address(p, s, ""), address+"@") {
+			if strings.EqualFold(k.Address(p, s, ""), local+"@") ||
+				strings.EqualFold(k.Address(p, s, ""), address+"@") {
 				return
 			}
 		}

@@ -9,11 +9,13 @@ import (
 	"enotify/sender/token"
 )
 
-var keys = token.Keys{{ID: "2", Secret: []byte(strings.Repeat("new", 11))}, {ID: "1", Secret: []byte(strings.Repeat("old", 11))}}
+var keys = token.Keys{{ID: "2", Secret: []byte(strings.Repeat("new", 11))},
+	{ID: "1", Secret: []byte(strings.Repeat("old", 11))}}
 
 func TestTokens(t *testing.T) {
 	t.Parallel()
-	for _, s := range []token.Subject{{}, {Batch: 1, Seq: 1}, {Batch: 42, Seq: 1_000_000}, {Batch: math.MaxInt64, Seq: math.MaxInt32}} {
+	for _, s := range []token.Subject{{}, {Batch: 1, Seq: 1}, {Batch: 42, Seq: 1_000_000},
+		{Batch: math.MaxInt64, Seq: math.MaxInt32}} {
 		for _, k := range []token.Keys{keys, keys[1:]} { // the older one is good still
 			text := k.Mint(token.Bounce, s)
 			if len(text) > 48 {
@@ -63,7 +65,8 @@ func FuzzOpen(f *testing.F) {
 	f.Add("1-aaaa-bbbb")
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := keys.Open(token.Bounce, text)
-		if err == nil && !strings.EqualFold(keys.Mint(token.Bounce, s), text) && !strings.EqualFold(keys[1:].Mint(token.Bounce, s), text) {
+		if err == nil && !strings.EqualFold(keys.Mint(token.Bounce, s), text) &&
+			!strings.EqualFold(keys[1:].Mint(token.Bounce, s), text) {
 			t.Errorf("Open(%q) = %+v, which nobody signed so", text, s)
 		}
 	})

@@ -88,7 +88,8 @@ func (r *Resolver) ask(ctx context.Context, q question) (answer, error) {
 			err = fmt.Errorf("%w within %v", ErrNoAnswer, r.Timeout)
 		}
 		if err != nil {
-			return answer{}, &FailureError{Server: r.server, Name: plain(q.name), Type: dns.TypeToString[q.qtype], Err: err}
+			return answer{}, &FailureError{Server: r.server, Name: plain(q.name), Type: dns.TypeToString[q.qtype],
+				Err: err}
 		}
 		if a.follow == "" {
 			if a.err != nil {
@@ -98,7 +99,8 @@ func (r *Resolver) ask(ctx context.Context, q question) (answer, error) {
 		}
 		next.name = a.follow
 	}
-	return answer{}, &FailureError{Server: r.server, Name: plain(q.name), Type: dns.TypeToString[q.qtype], Err: errChain}
+	return answer{}, &FailureError{Server: r.server, Name: plain(q.name), Type: dns.TypeToString[q.qtype],
+		Err: errChain}
 }
 
 // enter waits until there is a place for a query, and returns what gives it back.

@@ -24,10 +24,11 @@ var (
 // use; the fields must not change after the first question. It is safe for
 // concurrent use. No search list is applied: every name is absolute.
 type Resolver struct {
-	Server     string        // HOST or HOST:PORT; "" is the first nameserver of /etc/resolv.conf
-	Timeout    time.Duration // per query, all tries together; 0 is 5 s
-	Parallel   int           // queries on the wire at once, more wait; 0 is 256. Those without an answer for 250 ms do not count
-	MaxEntries int           // answers remembered; 0 is 100,000
+	Server  string        // HOST or HOST:PORT; "" is the first nameserver of /etc/resolv.conf
+	Timeout time.Duration // per query, all tries together; 0 is 5 s
+	// queries on the wire at once, more wait; 0 is 256. Those without an answer for 250 ms do not count
+	Parallel   int
+	MaxEntries int // answers remembered; 0 is 100,000
 
 	// DNSSEC says that Server validates, and that nobody can change what it says
 	// on the way here, as on the same host. Else no answer is Secure.
@@ -135,7 +136,8 @@ func (r *Resolver) PTR(ctx context.Context, ip netip.Addr) (Answer[string], erro
 
 // lookup answers from the cache, else joins or starts the query. One caller's
 // end of patience does not end the query for the others.
-func lookup[T any](ctx context.Context, r *Resolver, name string, qtype uint16, decode func(dns.RR) (T, bool)) (Answer[T], error) {
+func lookup[T any](ctx context.Context, r *Resolver, name string, qtype uint16,
+	decode func(dns.RR) (T, bool)) (Answer[T], error) {
 	if err := ctx.Err(); err != nil {
 		return Answer[T]{}, err
 	}

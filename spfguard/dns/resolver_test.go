@@ -58,7 +58,8 @@ func TestRecords(t *testing.T) {
 		{"TXT joined", func() (any, error) { return r.TXT(ctx, "EXAMPLE.com.") },
 			dns.Answer[string]{Records: []string{"v=spf1 -all", "café \"q\" \\"}, TTL: 300 * time.Second}},
 		{"MX sorted", func() (any, error) { return r.MX(ctx, "example.com") },
-			dns.Answer[dns.MX]{Records: []dns.MX{{"a.example.com", 10}, {"b.example.com", 20}}, TTL: 300 * time.Second}},
+			dns.Answer[dns.MX]{Records: []dns.MX{{"a.example.com", 10}, {"b.example.com", 20}},
+				TTL: 300 * time.Second}},
 		{"null MX", func() (any, error) { return r.MX(ctx, "null.example.com") },
 			dns.Answer[dns.MX]{Records: []dns.MX{{"", 0}}, TTL: 300 * time.Second}},
 		{"A", func() (any, error) { return r.A(ctx, "a.example.com") },
@@ -86,7 +87,8 @@ func TestRecords(t *testing.T) {
 			}
 			// The TTL counts down from the moment the answer came.
 			about := cmp.Comparer(func(a, b time.Duration) bool { return (a - b).Abs() < 10*time.Second })
-			if diff := cmp.Diff(tt.want, got, about, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+			if diff := cmp.Diff(tt.want, got, about,
+				cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
@@ -157,7 +159,8 @@ func TestTemporary(t *testing.T) {
 			t.Errorf("after failure %d: got %v, want it forgotten", tt.failure, err)
 		}
 	}
-	if _, err := (&dns.Resolver{Server: s.Addr}).A(t.Context(), "loop.example.com"); err == nil || errors.Is(err, dns.ErrNoData) {
+	if _, err := (&dns.Resolver{Server: s.Addr}).A(t.Context(), "loop.example.com"); err == nil ||
+		errors.Is(err, dns.ErrNoData) {
 		t.Errorf("CNAME loop: got %v, want a temporary error", err)
 	}
 }
@@ -189,7 +192,8 @@ func TestTruncatedGoesToTCP(t *testing.T) {
 	long := strings.Repeat("0123456789", 400)
 	s.PutTXT("long.example.com", long)
 	s.Fail("example.com", dnstest.Truncated)
-	if got, err := r.TXT(t.Context(), "long.example.com"); err != nil || len(got.Records) != 1 || got.Records[0] != long {
+	if got, err := r.TXT(t.Context(), "long.example.com"); err != nil || len(got.Records) != 1 ||
+		got.Records[0] != long {
 		t.Errorf("4,000 octets: got %d records, %v", len(got.Records), err)
 	}
 	if got, err := r.TXT(t.Context(), "example.com"); err != nil || len(got.Records) != 2 {

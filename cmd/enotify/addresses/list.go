@@ -39,8 +39,9 @@ type Warmup struct {
 
 // Of is an address as it is printed.
 func Of(e queue.EgressAddress) Address {
-	a := Address{Address: e.Addr, Pool: e.Pool, State: e.State, Reason: e.Reason, Nodes: e.Nodes, HELO: e.HELO, Weight: e.Weight,
-		Rate: rate(e.Rate), SiteRate: rate(e.SiteRate), Note: e.Note, Today: e.Today, Warmups: []Warmup{}}
+	a := Address{Address: e.Addr, Pool: e.Pool, State: e.State, Reason: e.Reason, Nodes: e.Nodes, HELO: e.HELO,
+		Weight: e.Weight,
+		Rate:   rate(e.Rate), SiteRate: rate(e.SiteRate), Note: e.Note, Today: e.Today, Warmups: []Warmup{}}
 	a.Today.Day = time.Now().UTC().Truncate(24 * time.Hour)
 	if e.Bind.IsValid() {
 		a.Bind = e.Bind.String()
@@ -67,7 +68,8 @@ func List(all []queue.EgressAddress) []Address {
 // Cap is how many messages a plan allows today; capped is false when it is over.
 func Cap(w queue.Warmup) (n int, capped bool) {
 	d := w.Today()
-	return warmup.Plan(w.Caps).Cap(w.Step, warmup.Day{Begun: d.Begun, Accepted: d.PoolAccepted, Refused: d.Refused, Complaints: d.Complaints})
+	return warmup.Plan(w.Caps).Cap(w.Step,
+		warmup.Day{Begun: d.Begun, Accepted: d.PoolAccepted, Refused: d.Refused, Complaints: d.Complaints})
 }
 
 func rate(r *queue.Rate) string {
@@ -84,7 +86,8 @@ func Lay(p *term.Page, all []queue.EgressAddress) {
 	}
 	var rows [][]string
 	for _, e := range all {
-		rows = append(rows, []string{e.Addr.String(), e.Pool, state(e), announcers(e), rate(e.Rate), figures.Count(e.Weight), figures.Count(e.Today.Begun), warmth(e)})
+		rows = append(rows, []string{e.Addr.String(), e.Pool, state(e), announcers(e), rate(e.Rate),
+			figures.Count(e.Weight), figures.Count(e.Today.Begun), warmth(e)})
 	}
 	p.Table([]string{"ADDRESS", "POOL", "STATE", "NODE", "RATE", "WEIGHT", "SENT TODAY", "WARM-UP"}, rows...)
 }
@@ -113,7 +116,8 @@ func warmth(e queue.EgressAddress) string {
 			said = append(said, where+"warm")
 			continue
 		}
-		said = append(said, fmt.Sprintf("%sday %d of %d, %s of %s", where, w.Step+1, len(w.Caps), figures.Count(w.Today().Begun), figures.Count(n)))
+		said = append(said, fmt.Sprintf("%sday %d of %d, %s of %s", where, w.Step+1, len(w.Caps),
+			figures.Count(w.Today().Begun), figures.Count(n)))
 	}
 	return strings.Join(said, "; ")
 }
@@ -137,7 +141,8 @@ func InShort(e queue.EgressAddress) string {
 func LayPools(p *term.Page, pools []queue.Pool) {
 	var rows [][]string
 	for _, pool := range pools {
-		rows = append(rows, []string{pool.Name, string(pool.Kind), figures.Count(pool.Addresses), figures.Count(pool.Active), figures.Count(pool.Clients)})
+		rows = append(rows, []string{pool.Name, string(pool.Kind), figures.Count(pool.Addresses),
+			figures.Count(pool.Active), figures.Count(pool.Clients)})
 	}
 	p.Table([]string{"POOL", "KIND", "ADDRESSES", "THAT CAN SEND NOW", "CLIENTS"}, rows...)
 }

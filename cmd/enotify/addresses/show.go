@@ -23,12 +23,15 @@ func LayOne(p *term.Page, e queue.EgressAddress) {
 	if e.Bind.IsValid() {
 		rows = append(rows, []string{"connects from", e.Bind.String()})
 	}
-	rows = append(rows, []string{"rate", rate(e.Rate)}, []string{"to each site", rate(e.SiteRate)}, []string{"weight", figures.Count(e.Weight)})
+	rows = append(rows, []string{"rate", rate(e.Rate)}, []string{"to each site", rate(e.SiteRate)},
+		[]string{"weight", figures.Count(e.Weight)})
 	if e.Note != "" {
 		rows = append(rows, []string{"note", e.Note})
 	}
 	t := e.Today
-	rows = append(rows, []string{"today", fmt.Sprintf("%s sent, %s accepted, %s refused for the address (UTC)", figures.Count(t.Begun), figures.Count(t.Accepted), figures.Count(t.Refused))})
+	rows = append(rows, []string{"today",
+		fmt.Sprintf("%s sent, %s accepted, %s refused for the address (UTC)", figures.Count(t.Begun),
+			figures.Count(t.Accepted), figures.Count(t.Refused))})
 	p.Table(nil, rows...)
 	for _, w := range e.Warmups {
 		layPlan(p, w)
@@ -50,7 +53,8 @@ func layPlan(p *term.Page, w queue.Warmup) {
 	case w.Day == nil:
 		p.Line("begins with %s a day, once a node announces the address", figures.Some(n, "message"))
 	default:
-		p.Line("day %d of %d: %s of %s sent; what is above %s", w.Step+1, len(w.Caps), figures.Count(w.Today().Begun), figures.Some(n, "message"), overflow(w))
+		p.Line("day %d of %d: %s of %s sent; what is above %s", w.Step+1, len(w.Caps), figures.Count(w.Today().Begun),
+			figures.Some(n, "message"), overflow(w))
 	}
 	if w.Why != "" {
 		p.Line("it did not grow: %s", w.Why)
@@ -70,7 +74,8 @@ func layPlan(p *term.Page, w queue.Warmup) {
 	}
 	for _, d := range days {
 		if d.Day.Before(today) {
-			rows = append(rows, []string{d.Day.Format("Mon 2 Jan"), figures.Count(d.Begun), "", trouble(d), term.Gauge(barWidth, d.Begun, 0, most)})
+			rows = append(rows, []string{d.Day.Format("Mon 2 Jan"), figures.Count(d.Begun), "", trouble(d),
+				term.Gauge(barWidth, d.Begun, 0, most)})
 		}
 	}
 	if capped {
@@ -81,7 +86,8 @@ func layPlan(p *term.Page, w queue.Warmup) {
 				d, limit = w.Today(), n
 				name, sent = "today", figures.Count(d.Begun)
 			}
-			rows = append(rows, []string{name, sent, figures.Count(limit), trouble(d), term.Gauge(barWidth, d.Begun, max(0, limit-d.Begun), most)})
+			rows = append(rows, []string{name, sent, figures.Count(limit), trouble(d),
+				term.Gauge(barWidth, d.Begun, max(0, limit-d.Begun), most)})
 		}
 	}
 	p.Table([]string{"DAY (" + w.Zone + ")", "SENT", "ALLOWED", "", "█ SENT ▒ ALLOWED"}, rows...)

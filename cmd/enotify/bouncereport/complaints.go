@@ -26,7 +26,8 @@ type Complaint struct {
 func (r *Report) Complained(rates []insight.Complained) {
 	for _, c := range rates {
 		if c.Complaints > 0 {
-			r.Complaints = append(r.Complaints, Complaint{c.Client, c.Site, c.Days, c.Accepted, c.Complaints, 100 * c.Rate(), levels[c.Level()]})
+			r.Complaints = append(r.Complaints,
+				Complaint{c.Client, c.Site, c.Days, c.Accepted, c.Complaints, 100 * c.Rate(), levels[c.Level()]})
 		}
 	}
 }
@@ -44,7 +45,8 @@ func (c Complaint) Where() string {
 
 // Share is the rate in words.
 func (c Complaint) Share() string {
-	return strings.TrimSpace(figures.Percent(c.Percent/100) + " " + map[string]string{"warn": "(over 0.1 %)", "block": "(over 0.3 %)"}[c.Level])
+	return strings.TrimSpace(figures.Percent(c.Percent/100) + " " +
+		map[string]string{"warn": "(over 0.1 %)", "block": "(over 0.3 %)"}[c.Level])
 }
 
 func (r *Report) layComplaints(p *term.Page) {
@@ -55,7 +57,8 @@ func (r *Report) layComplaints(p *term.Page) {
 	p.Line("%s", complaintAdvice)
 	var rows [][]string
 	for _, c := range r.Complaints {
-		rows = append(rows, []string{c.Client, c.Where(), figures.Count(c.Accepted), figures.Count(c.Complaints), c.Share()})
+		rows = append(rows, []string{c.Client, c.Where(), figures.Count(c.Accepted), figures.Count(c.Complaints),
+			c.Share()})
 	}
 	p.Table([]string{"CLIENT", "BATCHES OF THE LAST", "ACCEPTED", "COMPLAINTS", "RATE"}, rows...)
 }

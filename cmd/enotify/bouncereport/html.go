@@ -98,7 +98,8 @@ func (r *Report) verdict() (tone, word, say string) {
 	case n == 0 && !disliked:
 		return "info", "Nothing to do", fmt.Sprintf("%s %s not got a message, or not yet. enotify tries again where that helps, and has suppressed the addresses that are gone.", recipients, have)
 	case kinds == 0:
-		return "warn", "Too many complaints", fmt.Sprintf("Readers call the mail spam. %s %s not got a message, or not yet.", recipients, have)
+		return "warn", "Too many complaints",
+			fmt.Sprintf("Readers call the mail spam. %s %s not got a message, or not yet.", recipients, have)
 	case kinds == 1:
 		say = fmt.Sprintf("%s %s not got a message, or not yet. For %s of them there is something to do; it is marked below.", recipients, have, figures.Count(n))
 	default:

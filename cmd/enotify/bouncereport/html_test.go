@@ -24,17 +24,22 @@ func sample() *bouncereport.Report {
 		n    int
 		said insight.Said
 	}{
-		{900, insight.Said{Class: queue.Throttled, Domain: "busy.example", Code: 421, Enhanced: "4.7.28", Text: "unusual rate of mail from your address", Deferred: true}},
-		{260, insight.Said{Class: queue.NoSuchUser, Domain: "mail.example", Code: 550, Enhanced: "5.1.1", Text: "no such user"}},
-		{41, insight.Said{Class: queue.AuthRejected, Domain: "strict.example", Code: 550, Enhanced: "5.7.26", Text: "unauthenticated <script>alert(1)</script>"}},
-		{2, insight.Said{Class: queue.MailboxFull, Domain: "mail.example", Code: 452, Enhanced: "4.2.2", Text: "mailbox full", Deferred: true}},
+		{900, insight.Said{Class: queue.Throttled, Domain: "busy.example", Code: 421, Enhanced: "4.7.28",
+			Text: "unusual rate of mail from your address", Deferred: true}},
+		{260, insight.Said{Class: queue.NoSuchUser, Domain: "mail.example", Code: 550, Enhanced: "5.1.1",
+			Text: "no such user"}},
+		{41, insight.Said{Class: queue.AuthRejected, Domain: "strict.example", Code: 550, Enhanced: "5.7.26",
+			Text: "unauthenticated <script>alert(1)</script>"}},
+		{2, insight.Said{Class: queue.MailboxFull, Domain: "mail.example", Code: 452, Enhanced: "4.2.2",
+			Text: "mailbox full", Deferred: true}},
 	} {
 		for range s.n {
 			r.Add(s.said)
 		}
 	}
 	r.Count(queue.Status{ID: 42, Total: 9120, Delivered: 7900, Deferred: 902, Bounced: 301, Suppressed: 17})
-	r.Complained([]insight.Complained{{Client: "town.example", Site: "google", ComplaintRate: queue.ComplaintRate{Days: 30, Accepted: 20000, Complaints: 30}}})
+	r.Complained([]insight.Complained{{Client: "town.example", Site: "google",
+		ComplaintRate: queue.ComplaintRate{Days: 30, Accepted: 20000, Complaints: 30}}})
 	r.Finish(5)
 	return r
 }
@@ -65,7 +70,8 @@ func TestPage(t *testing.T) {
 			t.Errorf("page: got %q in it", wrong)
 		}
 	}
-	if at, reasons := strings.Index(got.String(), "Something to do"), strings.Index(got.String(), "<table"); at < 0 || at > reasons {
+	if at, reasons := strings.Index(got.String(), "Something to do"), strings.Index(got.String(), "<table"); at < 0 ||
+		at > reasons {
 		t.Errorf("the verdict is at %d, the reasons at %d; want the verdict first", at, reasons)
 	}
 }

@@ -27,17 +27,27 @@ var segments = []struct {
 	kind          string // "" is the class
 	title, advice string
 }{
-	{queue.Offline, "", "The receiver is offline", "Nobody here can help that. They are tried again until the batch expires."},
-	{queue.Throttled, "", "Too many connections, too fast", "Slowed down by itself, and tried again. Where it stays so: enotify destination set DOMAIN --rate 60/min --connections 2."},
-	{queue.NoSuchUser, "", "The address is gone", "Suppressed for all clients already. Take them off the client's list: enotify suppression export."},
-	{queue.AuthRejected, "", "Not authorised", "The client's DNS does not let us send: enotify spf check CLIENT, enotify client zone CLIENT. After the cure: enotify batch requeue ID --class auth_rejected."},
+	{queue.Offline, "", "The receiver is offline",
+		"Nobody here can help that. They are tried again until the batch expires."},
+	{queue.Throttled, "", "Too many connections, too fast",
+		"Slowed down by itself, and tried again. Where it stays so: enotify destination set DOMAIN --rate 60/min --connections 2."},
+	{queue.NoSuchUser, "", "The address is gone",
+		"Suppressed for all clients already. Take them off the client's list: enotify suppression export."},
+	{queue.AuthRejected, "", "Not authorised",
+		"The client's DNS does not let us send: enotify spf check CLIENT, enotify client zone CLIENT. After the cure: enotify batch requeue ID --class auth_rejected."},
 	{queue.MailboxFull, "", "The mailbox is full", fullAdvice},
-	{queue.Throttled, greylisted, "Asked to come back later (greylisting)", "Many receivers do that with senders they do not know yet. Tried again by itself, and the site is not slowed down. Nothing to do."},
-	{queue.AuthRejected, notTheirs, "The receiver takes no mail for the domain", "The domain's MX leads to a host that does not know it (relay access denied): no DNS of the client's is at fault. Final. Tell the domain's owner, or take the addresses off the client's list."},
-	{queue.SpamBlock, "", "Taken for spam", "An address of ours is on a block list or has a poor name. Read the reply, ask to be taken off, and see how many complain: enotify destination list."},
-	{queue.Policy, noMail, "The domain takes no mail", "The DNS says so: there is no such domain, it has no mail host, a null MX (RFC 7505), or only hosts that are not dialled. Final. Take the addresses off the client's list, or correct a mistyped domain."},
-	{queue.Policy, "", "Refused by a rule of theirs", "Final for the message. Read the reply; ask their postmaster where it concerns many."},
-	{queue.Content, "", "Refused for what it holds", "Final for the message. Look at size, attachments and links: enotify preflight ID."},
+	{queue.Throttled, greylisted, "Asked to come back later (greylisting)",
+		"Many receivers do that with senders they do not know yet. Tried again by itself, and the site is not slowed down. Nothing to do."},
+	{queue.AuthRejected, notTheirs, "The receiver takes no mail for the domain",
+		"The domain's MX leads to a host that does not know it (relay access denied): no DNS of the client's is at fault. Final. Tell the domain's owner, or take the addresses off the client's list."},
+	{queue.SpamBlock, "", "Taken for spam",
+		"An address of ours is on a block list or has a poor name. Read the reply, ask to be taken off, and see how many complain: enotify destination list."},
+	{queue.Policy, noMail, "The domain takes no mail",
+		"The DNS says so: there is no such domain, it has no mail host, a null MX (RFC 7505), or only hosts that are not dialled. Final. Take the addresses off the client's list, or correct a mistyped domain."},
+	{queue.Policy, "", "Refused by a rule of theirs",
+		"Final for the message. Read the reply; ask their postmaster where it concerns many."},
+	{queue.Content, "", "Refused for what it holds",
+		"Final for the message. Look at size, attachments and links: enotify preflight ID."},
 	{queue.Other, "", "Other", "No rule knows these replies. Read them; 4xx are tried again, 5xx are final."},
 }
 
@@ -55,7 +65,8 @@ func kindOf(said insight.Said) string {
 		return greylisted
 	case said.Class == queue.AuthRejected && markOf(said) == bounce.TheirDomain:
 		return notTheirs
-	case said.Code == 556, said.Class == queue.Policy && said.Enhanced == "5.1.10", said.Class == queue.Other && said.Enhanced == "5.1.2":
+	case said.Code == 556, said.Class == queue.Policy && said.Enhanced == "5.1.10", said.Class == queue.Other &&
+		said.Enhanced == "5.1.2":
 		return noMail // RFC 7505 §4.2, RFC 3463 §3.2: a reply, or what we found before we asked
 	}
 	return string(said.Class)
@@ -115,9 +126,11 @@ type Counted struct {
 
 // New is a report to which replies are added.
 func New(in insight.Scope) *Report {
-	r := &Report{Schema: 1, Client: in.Client, Batch: in.Batch, Since: in.Since, At: time.Now(), Complaints: []Complaint{}}
+	r := &Report{Schema: 1, Client: in.Client, Batch: in.Batch, Since: in.Since, At: time.Now(),
+		Complaints: []Complaint{}}
 	for _, s := range segments {
-		r.Segments = append(r.Segments, Segment{Class: s.class, Kind: cmp.Or(s.kind, string(s.class)), Title: s.title, Advice: s.advice, domains: map[string]int{}, replies: map[string]int{}})
+		r.Segments = append(r.Segments, Segment{Class: s.class, Kind: cmp.Or(s.kind, string(s.class)), Title: s.title,
+			Advice: s.advice, domains: map[string]int{}, replies: map[string]int{}})
 	}
 	return r
 }
@@ -218,7 +231,8 @@ func (r *Report) Lay(p *term.Page) {
 		if i >= mainSegments && s.Recipients == 0 {
 			continue
 		}
-		rows = append(rows, []string{s.Title, figures.Count(s.Recipients), portion(s.Recipients, r.Recipients), figures.Count(s.Waiting)})
+		rows = append(rows, []string{s.Title, figures.Count(s.Recipients), portion(s.Recipients, r.Recipients),
+			figures.Count(s.Waiting)})
 	}
 	for _, s := range r.Rest {
 		rows = append(rows, []string{s.Title, figures.Count(s.Recipients), portion(s.Recipients, r.Recipients), "0"})

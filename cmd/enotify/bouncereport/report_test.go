@@ -20,12 +20,14 @@ func TestBounceReportHasEveryClass(t *testing.T) {
 	for _, s := range bouncereport.New(insight.Scope{}).Segments {
 		got = append(got, s.Class)
 		if s.Title == "" || s.Advice == "" || titles[s.Title] {
-			t.Errorf("segment %s: got title %q and advice %q, want both, and a title of its own", s.Class, s.Title, s.Advice)
+			t.Errorf("segment %s: got title %q and advice %q, want both, and a title of its own", s.Class, s.Title,
+				s.Advice)
 		}
 		titles[s.Title] = true
 	}
 	slices.Sort(got)
-	got = slices.Compact(got)                                                                           // a class may have a second segment, for a part of it
+	// a class may have a second segment, for a part of it
+	got = slices.Compact(got)
 	want := slices.DeleteFunc(queue.Classes(), func(c queue.Class) bool { return c == queue.NotBegun }) // no reply
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("segments (-classes +got):\n%s", diff)
@@ -38,11 +40,14 @@ func TestSegments(t *testing.T) {
 	r := bouncereport.New(insight.Scope{Client: "town.example", Batch: 42})
 	for _, said := range []insight.Said{
 		{Class: queue.Throttled, Domain: "busy.example", Code: 421, Enhanced: "4.7.0", Text: "Too many connections"},
-		{Class: queue.Throttled, Domain: "grey.example", Code: 451, Enhanced: "4.7.1", Text: "Greylisted, please try again later"},
-		{Class: queue.Policy, Domain: "null.example", Code: 556, Enhanced: "5.1.10", Text: "the domain accepts no mail (null MX)"},
+		{Class: queue.Throttled, Domain: "grey.example", Code: 451, Enhanced: "4.7.1",
+			Text: "Greylisted, please try again later"},
+		{Class: queue.Policy, Domain: "null.example", Code: 556, Enhanced: "5.1.10",
+			Text: "the domain accepts no mail (null MX)"},
 		{Class: queue.Other, Domain: "gone.example", Code: 550, Enhanced: "5.1.2", Text: "the domain does not exist"},
 		{Class: queue.Policy, Domain: "rule.example", Code: 550, Text: "Administrative prohibition"},
-		{Class: queue.AuthRejected, Domain: "moved.example", Code: 554, Enhanced: "5.7.1", Text: "<ann@moved.example>: Relay access denied"},
+		{Class: queue.AuthRejected, Domain: "moved.example", Code: 554, Enhanced: "5.7.1",
+			Text: "<ann@moved.example>: Relay access denied"},
 		{Class: queue.AuthRejected, Domain: "strict.example", Code: 550, Enhanced: "5.7.26", Text: "not authorised"},
 	} {
 		r.Add(said)
@@ -80,8 +85,10 @@ func TestSegments(t *testing.T) {
 func TestReasonsAddUp(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]queue.Status{
-		"over":               {Total: 20, Delivered: 4, Bounced: 2, Expired: 5, Suppressed: 3, Invalid: 2, Unknown: 1, Cancelled: 3},
-		"under way":          {Total: 20, Delivered: 4, Bounced: 2, Deferred: 1, Pending: 6, Sending: 2, Suppressed: 3, Invalid: 2},
+		"over": {Total: 20, Delivered: 4, Bounced: 2, Expired: 5, Suppressed: 3, Invalid: 2, Unknown: 1,
+			Cancelled: 3},
+		"under way": {Total: 20, Delivered: 4, Bounced: 2, Deferred: 1, Pending: 6, Sending: 2, Suppressed: 3,
+			Invalid: 2},
 		"a reply more":       {Total: 6, Delivered: 4, Bounced: 1, Pending: 1},
 		"nobody but replied": {Total: 6, Delivered: 4, Bounced: 2},
 	} {

@@ -36,10 +36,12 @@ func (r *Report) Count(s queue.Status) {
 			left -= n
 		}
 	}
-	add(s.Suppressed, string(queue.Suppressed), "Suppressed: never sent to", "They are on the list of suppressed addresses: enotify suppression list.")
+	add(s.Suppressed, string(queue.Suppressed), "Suppressed: never sent to",
+		"They are on the list of suppressed addresses: enotify suppression list.")
 	add(s.Invalid, string(queue.Invalid), "No mail address", "Nothing was sent to them. Correct the client's list.")
 	add(s.Cancelled, string(queue.Cancelled), "Cancelled with the batch", "Nothing was sent to them.")
-	add(s.Unknown, string(queue.Unknown), "In doubt: perhaps delivered", fmt.Sprintf("They are not sent to again; enotify batch show %d says why.", s.ID))
+	add(s.Unknown, string(queue.Unknown), "In doubt: perhaps delivered",
+		fmt.Sprintf("They are not sent to again; enotify batch show %d says why.", s.ID))
 	if s.PrunedAt != nil {
 		add(left, "pruned", "The replies were pruned with the batch", "Only the counts are left.")
 		return

@@ -35,10 +35,13 @@ type question struct {
 }
 
 var questions = map[string]question{
-	"pause":   {"Pause batch %d?", "After a second no message of it begins; those under way finish. It goes on when somebody resumes it.", "Pause it", "warn", true},
-	"resume":  {"Resume batch %d?", "It goes back into the queue and goes on in its turn. A blocked batch is checked by the guard first.", "Resume it", "info", false},
-	"cancel":  {"Cancel batch %d for good?", "Recipients who were not tried yet get nothing. This cannot be undone.", "Cancel it for good", "block", true},
-	"requeue": {"Send again to recipients of batch %d?", "Choose who. Suppressed addresses stay left out, and the guard checks the client first.", "Send again", "warn", false},
+	"pause":  {"Pause batch %d?", "After a second no message of it begins; those under way finish. It goes on when somebody resumes it.", "Pause it", "warn", true},
+	"resume": {"Resume batch %d?", "It goes back into the queue and goes on in its turn. A blocked batch is checked by the guard first.", "Resume it", "info", false},
+	"cancel": {"Cancel batch %d for good?", "Recipients who were not tried yet get nothing. This cannot be undone.",
+		"Cancel it for good", "block", true},
+	"requeue": {"Send again to recipients of batch %d?",
+		"Choose who. Suppressed addresses stay left out, and the guard checks the client first.", "Send again", "warn",
+		false},
 }
 
 // verbOf reads what a request is about.
@@ -66,7 +69,8 @@ func (c *console) ask(w http.ResponseWriter, r *http.Request, s *session) {
 		return
 	}
 	v := view{Title: fmt.Sprintf(q.title, b.ID), Button: q.button, Tone: q.tone, Back: fmt.Sprint("/batch/", b.ID)}
-	v.Text = fmt.Sprintf("%s, from %s: %s of %s have an outcome. %s", term.Clip(b.Subject, 120), b.Client, figures.Count(b.Settled()), figures.Some(b.Total, "recipient"), q.text)
+	v.Text = fmt.Sprintf("%s, from %s: %s of %s have an outcome. %s", term.Clip(b.Subject, 120), b.Client,
+		figures.Count(b.Settled()), figures.Some(b.Total, "recipient"), q.text)
 	if q.reason {
 		v.Fields = []field{{"reason", "Why, for the log", "", ""}}
 	}
@@ -77,7 +81,9 @@ func (c *console) ask(w http.ResponseWriter, r *http.Request, s *session) {
 			return
 		}
 		for i, k := range classes {
-			v.Choices = append(v.Choices, choice{k.Class, fmt.Sprintf("%s: %s, of whom %s are suppressed", k.Class, figures.Some(k.Alike, "recipient"), figures.Count(k.AlikeSuppressed)), i == 0})
+			v.Choices = append(v.Choices,
+				choice{k.Class, fmt.Sprintf("%s: %s, of whom %s are suppressed", k.Class,
+					figures.Some(k.Alike, "recipient"), figures.Count(k.AlikeSuppressed)), i == 0})
 		}
 		if len(classes) == 0 {
 			c.refuse(w, s, fmt.Errorf("no recipient of batch %d can be sent to again", b.ID))
@@ -163,7 +169,8 @@ func (c *console) limitsView(r *http.Request, d queue.Destination, trouble strin
 	if d.UpdatedBy != "" {
 		text += fmt.Sprintf(" The last change was by %s at %s.", d.UpdatedBy, figures.Clock(d.UpdatedAt))
 	}
-	return view{Title: "Set the limits of " + d.Name, Text: text, Tone: "info", Button: "Set them", Back: "/site/" + url.PathEscape(d.Name), Fields: limitFields(r, d), Trouble: trouble}
+	return view{Title: "Set the limits of " + d.Name, Text: text, Tone: "info", Button: "Set them", Back: "/site/" +
+		url.PathEscape(d.Name), Fields: limitFields(r, d), Trouble: trouble}
 }
 
 func (c *console) askLimits(w http.ResponseWriter, r *http.Request, s *session) {
@@ -190,7 +197,8 @@ func (c *console) setLimits(w http.ResponseWriter, r *http.Request, s *session) 
 		c.refuse(w, s, err)
 		return
 	}
-	c.log.Info("console: limits set", "person", s.person, "destination", d.Name, "rate", r.PostFormValue("rate"), "burst", d.Burst, "connections", d.Connections, "per_connection", d.PerConnection)
+	c.log.Info("console: limits set", "person", s.person, "destination", d.Name, "rate", r.PostFormValue("rate"),
+		"burst", d.Burst, "connections", d.Connections, "per_connection", d.PerConnection)
 	http.Redirect(w, r, "/site/"+url.PathEscape(d.Name), http.StatusSeeOther)
 }
 
@@ -207,7 +215,8 @@ func readLimits(r *http.Request, name string) (queue.Destination, error) {
 	for _, n := range []struct {
 		name, label string
 		to          *int
-	}{{"burst", "Burst", &d.Burst}, {"connections", "Connections", &d.Connections}, {"per", "Messages per connection", &d.PerConnection}} {
+	}{{"burst", "Burst", &d.Burst}, {"connections", "Connections", &d.Connections},
+		{"per", "Messages per connection", &d.PerConnection}} {
 		text := strings.TrimSpace(r.PostFormValue(n.name))
 		if text == "" {
 			continue

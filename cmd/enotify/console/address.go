@@ -22,14 +22,16 @@ type letter struct {
 	Tone string
 }
 
-var letterTones = map[string]string{"delivered": "pass", "bounced": "block", "expired": "block", "deferred": "warn", "unknown": "ask", "suppressed": "none"}
+var letterTones = map[string]string{"delivered": "pass", "bounced": "block", "expired": "block", "deferred": "warn",
+	"unknown": "ask", "suppressed": "none"}
 
 // address is the page of one address: its suppressions, and the messages to it.
 func (c *console) address(address string) []part {
 	return []part{{"messages", 5 * time.Second, func(ctx context.Context) (template.HTML, error) {
 		e, err := insight.Of(c.db).Explain(ctx, address, time.Now().Add(-messagesSince), messagesShown)
 		if err != nil {
-			return fill("summary", map[string]any{"Tone": "warn", "Word": "That is no address", "Say": err.Error(), "Facts": nil})
+			return fill("summary", map[string]any{"Tone": "warn", "Word": "That is no address", "Say": err.Error(),
+				"Facts": nil})
 		}
 		return c.letters(e, func(insight.AddressMessage) bool { return true })
 	}}}

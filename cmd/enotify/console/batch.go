@@ -122,10 +122,12 @@ func (c *console) batchHead(s queue.Status, due *time.Time) (template.HTML, erro
 }
 
 // verdicts are the guard's current ones on a client.
-func (c *console) verdicts(ctx context.Context, client string, want func(queue.StoredVerdict) bool) (template.HTML, error) {
+func (c *console) verdicts(ctx context.Context, client string, want func(queue.StoredVerdict) bool) (template.HTML,
+	error) {
 	all, err := c.db.Verdicts(ctx, client, verdictsShown)
 	if err != nil {
 		return "", err
 	}
-	return fill("verdicts", slices.DeleteFunc(all, func(v queue.StoredVerdict) bool { return v.SupersededAt != nil || !want(v) }))
+	return fill("verdicts", slices.DeleteFunc(all,
+		func(v queue.StoredVerdict) bool { return v.SupersededAt != nil || !want(v) }))
 }

@@ -95,9 +95,10 @@ func (b *browser) axe(what string) {
 		b.Fatalf("axe-core: %v; make check says where it is", err)
 	}
 	found := ""
-	b.do(chromedp.Evaluate(string(source)+";0", nil), chromedp.Evaluate(`axe.run().then(r => r.violations.filter(v => v.impact === "serious" || v.impact === "critical")
+	b.do(chromedp.Evaluate(string(source)+";0", nil),
+		chromedp.Evaluate(`axe.run().then(r => r.violations.filter(v => v.impact === "serious" || v.impact === "critical")
 		.map(v => v.id + ": " + v.nodes.slice(0, 3).map(n => n.html).join(" ")).join("\n"))`, &found,
-		func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+			func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
 	if found != "" {
 		b.Errorf("%s: axe finds\n%s", what, found)
 	}
@@ -123,7 +124,9 @@ func TestConsoleInABrowser(t *testing.T) {
 	before := b.text(`document.querySelector("#batches tbody").innerText`)
 	b.until(fmt.Sprintf(`document.querySelector("#batches tbody").innerText !== %q`, before))
 
-	b.do(chromedp.Navigate(fmt.Sprintf("%sbatch/%d", url, id)), chromedp.Evaluate(`document.querySelector('#batch a[href$="/pause"]').click()`, nil), chromedp.WaitVisible("#reason"), chromedp.SendKeys("#reason", "a typo"))
+	b.do(chromedp.Navigate(fmt.Sprintf("%sbatch/%d", url, id)),
+		chromedp.Evaluate(`document.querySelector('#batch a[href$="/pause"]').click()`, nil),
+		chromedp.WaitVisible("#reason"), chromedp.SendKeys("#reason", "a typo"))
 	b.axe("confirmation")
 	b.do(chromedp.Click("main button"))
 	b.until(`document.querySelector("#batch h1") && document.querySelector("#batch h1").innerText === "Paused"`)
@@ -137,15 +140,18 @@ func TestConsoleInABrowser(t *testing.T) {
 		t.Errorf("the log says %q, want who paused it and why", got)
 	}
 
-	for _, at := range []string{"", fmt.Sprintf("batch/%d", id), fmt.Sprintf("batch/%d/cancel", id), fmt.Sprintf("batch/%d/preflight", id), "client/town.example",
-		"client/town.example/dns", "site/d1.test", "site/d1.test/limits", "bounces", "address/user1@d1.test", fmt.Sprintf("message/%d/1", id), "batch/99"} {
+	for _, at := range []string{"", fmt.Sprintf("batch/%d", id), fmt.Sprintf("batch/%d/cancel", id),
+		fmt.Sprintf("batch/%d/preflight", id), "client/town.example",
+		"client/town.example/dns", "site/d1.test", "site/d1.test/limits", "bounces", "address/user1@d1.test",
+		fmt.Sprintf("message/%d/1", id), "batch/99"} {
 		for _, look := range []struct {
 			scheme string
 			width  int64
 		}{{"light", 1200}, {"dark", 390}} {
 			what := fmt.Sprintf("/%s, %s, %d wide", at, look.scheme, look.width)
 			b.do(emulation.SetDeviceMetricsOverride(look.width, 900, 1, false),
-				emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: look.scheme}}), chromedp.Navigate(url+at))
+				emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme",
+					Value: look.scheme}}), chromedp.Navigate(url+at))
 			b.axe(what)
 			if over := b.text(`document.documentElement.scrollWidth - document.documentElement.clientWidth`); over != "0" {
 				t.Errorf("%s: the page is %s pixels too wide", what, over)
@@ -156,7 +162,8 @@ func TestConsoleInABrowser(t *testing.T) {
 			if dir := os.Getenv("ENOTIFY_SCREENSHOTS"); dir != "" {
 				var picture []byte
 				b.do(chromedp.Sleep(300*time.Millisecond), chromedp.FullScreenshot(&picture, 100))
-				name := strings.NewReplacer("/", "-", "@", "-").Replace(fmt.Sprintf("console-%s-%d.png", at, look.width))
+				name := strings.NewReplacer("/", "-", "@",
+					"-").Replace(fmt.Sprintf("console-%s-%d.png", at, look.width))
 				if err := os.WriteFile(filepath.Join(dir, name), picture, 0o644); err != nil {
 					t.Fatal(err)
 				}
@@ -185,7 +192,8 @@ func TestAnEndedTokenIsOutOfAnOpenPage(t *testing.T) {
 	b.until(`document.querySelector(".live.on") !== null`)
 	writeTokens(t, file, "ada a-token-of-ada-for-the-console "+time.Now().Add(-time.Minute).UTC().Format(time.RFC3339))
 	b.until(`location.pathname === "/login"`)
-	if code, _, _ := sitetest.Request(t, http.MethodGet, url, nil); code != http.StatusOK && code != http.StatusSeeOther {
+	if code, _, _ := sitetest.Request(t, http.MethodGet, url, nil); code != http.StatusOK &&
+		code != http.StatusSeeOther {
 		t.Errorf("without a session: got %d, want the way to the login", code)
 	}
 }

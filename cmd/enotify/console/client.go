@@ -17,7 +17,10 @@ import (
 // client is the page of a client.
 func (c *console) client(domain string) []part {
 	return []part{
-		{"client", 2 * time.Second, func(ctx context.Context) (template.HTML, error) { return c.clientHead(ctx, domain) }},
+		{"client", 2 * time.Second, func(ctx context.Context) (template.HTML,
+			error) {
+			return c.clientHead(ctx, domain)
+		}},
 		{"verdicts", 5 * time.Second, func(ctx context.Context) (template.HTML, error) {
 			return c.verdicts(ctx, domain, func(queue.StoredVerdict) bool { return true })
 		}},
@@ -46,7 +49,8 @@ func (c *console) clientHead(ctx context.Context, domain string) (template.HTML,
 	}{Domain: domain}
 	switch {
 	case k.Blocks:
-		v.Tone, v.Word, v.Say = "block", "Its mail is stopped", "Receivers would refuse it. What to publish in the DNS cures it; the guard then lets it go by itself."
+		v.Tone, v.Word, v.Say = "block", "Its mail is stopped",
+			"Receivers would refuse it. What to publish in the DNS cures it; the guard then lets it go by itself."
 	case k.SPF == "":
 		v.Tone, v.Word, v.Say = "info", "Not checked yet", "The guard looks at the DNS before the first batch."
 	case k.SPF != "pass":
@@ -89,12 +93,14 @@ func (c *console) site(name string) []part {
 		{"site", 2 * time.Second, func(ctx context.Context) (template.HTML, error) {
 			r, err := report(ctx)
 			if err != nil {
-				return fill("summary", map[string]any{"Tone": "warn", "Word": "There is no such site", "Say": err.Error(), "Facts": nil})
+				return fill("summary", map[string]any{"Tone": "warn", "Word": "There is no such site",
+					"Say": err.Error(), "Facts": nil})
 			}
 			v := struct {
 				Tone, Word, Say, Name string
 				Facts                 []fact
-			}{Name: r.Name, Facts: []fact{{"Not tried yet", figures.Count(r.Untried), ""}, {"Deferred", figures.Count(r.Deferred), ""}, {"Domains", figures.Count(r.Domains), ""}}}
+			}{Name: r.Name, Facts: []fact{{"Not tried yet", figures.Count(r.Untried), ""},
+				{"Deferred", figures.Count(r.Deferred), ""}, {"Domains", figures.Count(r.Domains), ""}}}
 			if r.NextDue != nil {
 				v.Facts[1].Note = "next try " + figures.Clock(*r.NextDue)
 			}

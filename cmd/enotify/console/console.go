@@ -74,7 +74,8 @@ func (v *Server) Run(ctx context.Context) error {
 	s.board = &board{parts: s.parts, topics: map[string]*topic{}}
 	server := &http.Server{
 		Handler:           s.handler(),
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 2 * time.Minute, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 2 * time.Minute,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 		BaseContext: func(net.Listener) context.Context { return ctx }, // ends the streams
 		ErrorLog:    slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 	}
@@ -102,7 +103,8 @@ func (c *Config) listen() (net.Listener, error) {
 	}
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
-		return nil, exit.Usagef("--console %s: %w; give another port, or end what uses it", c.Listen, errors.Unwrap(err))
+		return nil, exit.Usagef("--console %s: %w; give another port, or end what uses it", c.Listen,
+			errors.Unwrap(err))
 	}
 	listener = netutil.LimitListener(listener, maxConnections)
 	if secure != nil {
@@ -120,7 +122,8 @@ func (c *console) handler() http.Handler {
 	mux.HandleFunc("POST /logout", c.inside(c.logout))
 	mux.HandleFunc("GET /live", c.inside(c.live))
 	mux.HandleFunc("GET /find", c.inside(c.find))
-	for _, path := range []string{"/{$}", "/batch/{id}", "/client/{domain}", "/site/{name}", "/client/{domain}/dns", "/message/{id}/{seq}", "/address/{address}", "/bounces"} {
+	for _, path := range []string{"/{$}", "/batch/{id}", "/client/{domain}", "/site/{name}", "/client/{domain}/dns",
+		"/message/{id}/{seq}", "/address/{address}", "/bounces"} {
 		mux.HandleFunc("GET "+path, c.inside(c.page))
 	}
 	mux.HandleFunc("GET /batch/{id}/preflight", c.inside(c.preflight))
@@ -137,13 +140,16 @@ func (c *console) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		for _, field := range [][2]string{
-			{"Content-Security-Policy", policy}, {"Referrer-Policy", "same-origin"}, {"X-Content-Type-Options", "nosniff"},
-			{"Cache-Control", "no-store"}, {"X-Robots-Tag", "noindex"}, {"Cross-Origin-Opener-Policy", "same-origin"}, {"Cross-Origin-Resource-Policy", "same-origin"},
+			{"Content-Security-Policy", policy}, {"Referrer-Policy", "same-origin"},
+			{"X-Content-Type-Options", "nosniff"},
+			{"Cache-Control", "no-store"}, {"X-Robots-Tag", "noindex"}, {"Cross-Origin-Opener-Policy", "same-origin"},
+			{"Cross-Origin-Resource-Policy", "same-origin"},
 		} {
 			h.Set(field[0], field[1])
 		}
 		if !c.locked() && !here(r) {
-			http.Error(w, "this console is for this machine; open it at its address, such as http://127.0.0.1:9027/", http.StatusMisdirectedRequest)
+			http.Error(w, "this console is for this machine; open it at its address, such as http://127.0.0.1:9027/",
+				http.StatusMisdirectedRequest)
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
@@ -161,7 +167,8 @@ func (c *console) inside(handle func(w http.ResponseWriter, r *http.Request, s *
 		case s == nil:
 			http.Error(w, "the session has ended; sign in again", http.StatusUnauthorized)
 		case r.Method == http.MethodPost && !s.posted(r):
-			c.fail(w, s, http.StatusForbidden, "The form is not from this session", "Nothing was changed. Open the page again and press its button.")
+			c.fail(w, s, http.StatusForbidden, "The form is not from this session",
+				"Nothing was changed. Open the page again and press its button.")
 		default:
 			handle(w, r, s)
 		}

@@ -107,37 +107,47 @@ func TestSteer(t *testing.T) {
 	id := sitetest.Ask[int64](s, `SELECT enotify.enqueue('menu', 'info@town.example', '<b>"Menu" & more</b>', 'Soup.', '{ada@d.test, bob@d.test}')`)
 	v := visit(t, serve(s, console.Config{Listen: "127.0.0.1:0", Person: "ada"}))
 	code, body := v.get("")
-	if code != http.StatusOK || !strings.Contains(body, "&lt;b&gt;&#34;Menu&#34; &amp; more&lt;/b&gt;") || !strings.Contains(body, "Nothing is sent") {
+	if code != http.StatusOK || !strings.Contains(body, "&lt;b&gt;&#34;Menu&#34; &amp; more&lt;/b&gt;") ||
+		!strings.Contains(body, "Nothing is sent") {
 		t.Errorf("overview: got %d and\n%s\nwant the batch, escaped, and that no node runs", code, body)
 	}
 	batch := fmt.Sprintf("batch/%d", id)
-	if code, body := v.post(batch+"/pause", url.Values{"reason": {"a typo"}}); code != http.StatusOK || !strings.Contains(body, "a typo") || !strings.Contains(body, "ada (login") {
+	if code, body := v.post(batch+"/pause", url.Values{"reason": {"a typo"}}); code != http.StatusOK ||
+		!strings.Contains(body, "a typo") || !strings.Contains(body, "ada (login") {
 		t.Errorf("pause: got %d and\n%s\nwant the batch with the reason and the person", code, body)
 	}
 	if got := sitetest.Ask[string](s, `SELECT concat_ws(' ', state, reason) FROM enotify.batch`); got != "paused a typo" {
 		t.Errorf("after pause: got %s", got)
 	}
-	if code, _ := v.post(batch+"/resume", url.Values{}); code != http.StatusOK || sitetest.Ask[string](s, `SELECT state::text FROM enotify.batch`) != "queued" {
+	if code, _ := v.post(batch+"/resume", url.Values{}); code != http.StatusOK ||
+		sitetest.Ask[string](s, `SELECT state::text FROM enotify.batch`) != "queued" {
 		t.Errorf("resume: got %d", code)
 	}
-	if code, body := v.post("site/d.test/limits", url.Values{"rate": {"7/s"}, "connections": {"zero"}}); code != http.StatusUnprocessableEntity || !strings.Contains(body, "Connections: &#34;zero&#34; is no number") || !strings.Contains(body, `value="7/s"`) {
+	if code, body := v.post("site/d.test/limits",
+		url.Values{"rate": {"7/s"}, "connections": {"zero"}}); code != http.StatusUnprocessableEntity ||
+		!strings.Contains(body, "Connections: &#34;zero&#34; is no number") || !strings.Contains(body, `value="7/s"`) {
 		t.Errorf("limits with a mistake: got %d and\n%s", code, body)
 	}
-	if code, body := v.post("site/d.test/limits", url.Values{"rate": {"7/s"}}); code != http.StatusOK || !strings.Contains(body, "7/s") {
+	if code, body := v.post("site/d.test/limits", url.Values{"rate": {"7/s"}}); code != http.StatusOK ||
+		!strings.Contains(body, "7/s") {
 		t.Errorf("limits: got %d and\n%s", code, body)
 	}
-	if code, _ := v.post(batch+"/cancel", url.Values{"reason": {"no"}}); code != http.StatusOK || sitetest.Ask[string](s, `SELECT state::text FROM enotify.batch`) != "cancelled" {
+	if code, _ := v.post(batch+"/cancel", url.Values{"reason": {"no"}}); code != http.StatusOK ||
+		sitetest.Ask[string](s, `SELECT state::text FROM enotify.batch`) != "cancelled" {
 		t.Errorf("cancel: got %d", code)
 	}
-	if code, body := v.get(batch + "/cancel"); code != http.StatusUnprocessableEntity || !strings.Contains(body, "nothing to cancel") {
+	if code, body := v.get(batch + "/cancel"); code != http.StatusUnprocessableEntity ||
+		!strings.Contains(body, "nothing to cancel") {
 		t.Errorf("cancel again: got %d and\n%s", code, body)
 	}
-	for _, path := range []string{"client/town.example", "message/1/1", "address/ada@d.test", "bounces", "site/d.test"} {
+	for _, path := range []string{"client/town.example", "message/1/1", "address/ada@d.test", "bounces",
+		"site/d.test"} {
 		if code, body := v.get(path); code != http.StatusOK || strings.Contains(body, "stale") {
 			t.Errorf("%s: got %d and\n%s", path, code, body)
 		}
 	}
-	for _, path := range []string{"batch/99", "batch/x", "client/nobody.example", "message/1/99", "nothing", "batch/1/explode"} {
+	for _, path := range []string{"batch/99", "batch/x", "client/nobody.example", "message/1/99", "nothing",
+		"batch/1/explode"} {
 		if code, _ := v.get(path); code != http.StatusNotFound {
 			t.Errorf("%s: got %d, want 404", path, code)
 		}
@@ -174,11 +184,14 @@ func TestStrangersChangeNothing(t *testing.T) {
 	_, page := v.get("batch/1/pause")
 	form := formField.FindStringSubmatch(page)[1]
 	for what, got := range map[string]int{
-		"no form token":              request(http.MethodPost, "batch/1/pause", "", "", url.Values{}),
-		"another form token":         request(http.MethodPost, "batch/1/pause", "", "", url.Values{"form": {form + "x"}}),
-		"from another origin":        request(http.MethodPost, "batch/1/pause", "", "https://evil.example", url.Values{"form": {form}}),
-		"by a name that leads here":  request(http.MethodGet, "", "evil.example", "", nil),
-		"a form beyond all measure":  request(http.MethodPost, "batch/1/pause", "", "", url.Values{"reason": {strings.Repeat("x", 1<<20)}}),
+		"no form token": request(http.MethodPost, "batch/1/pause", "", "", url.Values{}),
+		"another form token": request(http.MethodPost, "batch/1/pause", "", "",
+			url.Values{"form": {form + "x"}}),
+		"from another origin": request(http.MethodPost, "batch/1/pause", "", "https://evil.example",
+			url.Values{"form": {form}}),
+		"by a name that leads here": request(http.MethodGet, "", "evil.example", "", nil),
+		"a form beyond all measure": request(http.MethodPost, "batch/1/pause", "", "",
+			url.Values{"reason": {strings.Repeat("x", 1<<20)}}),
 		"a header beyond all bounds": request(http.MethodGet, "?"+strings.Repeat("x", 64<<10), "", "", nil),
 	} {
 		if got < 400 {
@@ -211,7 +224,8 @@ func TestTokens(t *testing.T) {
 			t.Errorf("token %q: got %d, want 401", token, code)
 		}
 	}
-	if code, body := v.post("login", url.Values{"token": {"a-token-of-ada-for-the-console"}}); code != http.StatusOK || !strings.Contains(body, "Sign out") {
+	if code, body := v.post("login", url.Values{"token": {"a-token-of-ada-for-the-console"}}); code != http.StatusOK ||
+		!strings.Contains(body, "Sign out") {
 		t.Fatalf("the right token: got %d and\n%s", code, body)
 	}
 	stream, err := v.Get(base + "live?path=/")
@@ -237,7 +251,8 @@ func TestTokens(t *testing.T) {
 	}
 	refused := 0
 	for range 30 {
-		if code, _ := v.read(v.PostForm(base+"login", url.Values{"token": {"a-guess-of-somebody-else"}})); code == http.StatusTooManyRequests {
+		if code, _ := v.read(v.PostForm(base+"login",
+			url.Values{"token": {"a-guess-of-somebody-else"}})); code == http.StatusTooManyRequests {
 			refused++
 		}
 	}
@@ -310,7 +325,8 @@ func TestListenIsCareful(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	if _, err := console.Listen(console.Config{Listen: taken.Addr().String()}); err == nil || !strings.Contains(err.Error(), "end what uses it") {
+	if _, err := console.Listen(console.Config{Listen: taken.Addr().String()}); err == nil ||
+		!strings.Contains(err.Error(), "end what uses it") {
 		t.Errorf("a port in use: got %v", err)
 	}
 }
@@ -323,8 +339,10 @@ func TestTheCureShows(t *testing.T) {
 	s.Serve(s.Node())
 	s.Until(`SELECT count(*) = 1 FROM enotify.node WHERE live_until > now()`)
 	v := visit(t, serve(s, console.Config{Listen: "127.0.0.1:0", Person: "ada", Resolver: s.DNS.Addr}))
-	const wrong, right = "To be changed", `<h3>Lets our servers send in your name (SPF)</h3><span class="tag">In order</span>`
-	if _, body := v.get("client/town.example/dns"); !strings.Contains(body, wrong) || strings.Contains(body, right) || !strings.Contains(body, "update delete town.example. TXT") {
+	const wrong, right = "To be changed",
+		`<h3>Lets our servers send in your name (SPF)</h3><span class="tag">In order</span>`
+	if _, body := v.get("client/town.example/dns"); !strings.Contains(body, wrong) || strings.Contains(body, right) ||
+		!strings.Contains(body, "update delete town.example. TXT") {
 		t.Fatalf("before: got\n%s\nwant the record to change, and a script for nsupdate", body)
 	}
 	s.DNS.PutTXT("town.example", "v=spf1 ip4:192.0.2.10 -all")

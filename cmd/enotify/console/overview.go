@@ -62,11 +62,13 @@ func (c *console) summary(ctx context.Context) (template.HTML, error) {
 		Facts           []fact
 	}{Facts: []fact{
 		{"Under way", figures.Count(under), ""}, {"Waiting for their turn", figures.Count(waiting), ""},
-		{"Paused", figures.Count(open["paused"]), ""}, {"Blocked", figures.Count(open["blocked"]), ""}, {"Nodes", figures.Count(len(nodes)), ""},
+		{"Paused", figures.Count(open["paused"]), ""}, {"Blocked", figures.Count(open["blocked"]), ""},
+		{"Nodes", figures.Count(len(nodes)), ""},
 	}}
 	switch {
 	case len(nodes) == 0 && under+waiting > 0:
-		v.Tone, v.Word, v.Say = "block", "Nothing is sent", "No node runs, and "+figures.Some(under+waiting, "batch")+" would go. Start one: enotify run."
+		v.Tone, v.Word, v.Say = "block", "Nothing is sent", "No node runs, and "+figures.Some(under+waiting, "batch")+
+			" would go. Start one: enotify run."
 	case open["blocked"] > 0:
 		v.Tone, v.Word = "warn", figures.Some(open["blocked"], "batch")+" blocked"
 		v.Say = "The reason is beside each. A batch goes on by itself once its cause is cured."
@@ -89,7 +91,8 @@ func (c *console) blocked(ctx context.Context) (template.HTML, error) {
 	var barred []queue.Barred
 	for _, n := range nodes {
 		for _, b := range n.Barred {
-			if !slices.ContainsFunc(barred, func(o queue.Barred) bool { return o.Client == b.Client }) && len(barred) < batchesShown {
+			if !slices.ContainsFunc(barred, func(o queue.Barred) bool { return o.Client == b.Client }) &&
+				len(barred) < batchesShown {
 				barred = append(barred, b)
 			}
 		}
@@ -132,7 +135,8 @@ func (c *console) nodes(ctx context.Context) (template.HTML, error) {
 	var rows []nodeRow
 	for _, n := range nodes {
 		// By whole seconds, so that the part changes only when there is something to see.
-		rows = append(rows, nodeRow{n.Name, n.HELO, n.Version, figures.Span(n.Heartbeat.Truncate(2 * time.Second)), n.Groups, n.Egress})
+		rows = append(rows, nodeRow{n.Name, n.HELO, n.Version, figures.Span(n.Heartbeat.Truncate(2 * time.Second)),
+			n.Groups, n.Egress})
 	}
 	return fill("nodes", rows)
 }
@@ -151,7 +155,8 @@ func (c *console) reasons(ctx context.Context) (template.HTML, error) {
 	var rows []reason
 	for _, s := range r.Segments {
 		if s.Recipients > 0 {
-			rows = append(rows, reason{s.Title, s.Recipients, strconv.FormatFloat(100*float64(s.Recipients)/float64(r.Recipients), 'f', 1, 64)})
+			rows = append(rows, reason{s.Title, s.Recipients,
+				strconv.FormatFloat(100*float64(s.Recipients)/float64(r.Recipients), 'f', 1, 64)})
 		}
 	}
 	return fill("reasons", rows)
@@ -241,7 +246,8 @@ func newPlot(title, from string, flow []insight.Flow, last, step time.Duration, 
 			continue
 		}
 		done, lost := (bottom-top)*float64(f.Delivered)/float64(most), (bottom-top)*float64(f.Failed)/float64(most)
-		p.Bars = append(p.Bars, plotBar{number(min(x, right-width)), number(width * 0.85), number(bottom - done), number(done), number(bottom - done - lost), number(lost)})
+		p.Bars = append(p.Bars, plotBar{number(min(x, right-width)), number(width * 0.85), number(bottom - done),
+			number(done), number(bottom - done - lost), number(lost)})
 	}
 	return p
 }

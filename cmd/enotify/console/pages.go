@@ -32,7 +32,8 @@ var (
 // policy allows the style of the page, the one script of this server, and forms to it.
 var policy = page.PolicyOf(style, "script-src 'self'; connect-src 'self'; form-action 'self'")
 
-var templates = page.New("console", shellText+partsText, template.FuncMap{"title": title, "count": figures.Count, "clock": figures.Clock})
+var templates = page.New("console", shellText+partsText,
+	template.FuncMap{"title": title, "count": figures.Count, "clock": figures.Clock})
 
 // A view is what a page of the console is made of.
 type view struct {
@@ -98,9 +99,11 @@ func (c *console) refuse(w http.ResponseWriter, s *session, err error) {
 	case errors.Is(err, queue.ErrNotFound):
 		c.fail(w, s, http.StatusNotFound, "There is no such thing", err.Error())
 	case errors.Is(err, queue.ErrDenied):
-		c.fail(w, s, http.StatusForbidden, "The console may not do that", err.Error()+"; its login of the database needs: GRANT enotify_admin")
+		c.fail(w, s, http.StatusForbidden, "The console may not do that", err.Error()+
+			"; its login of the database needs: GRANT enotify_admin")
 	case errors.Is(err, queue.ErrAway), errors.Is(err, context.DeadlineExceeded):
-		c.fail(w, s, http.StatusServiceUnavailable, "The database does not answer", "Try again in a moment. "+err.Error())
+		c.fail(w, s, http.StatusServiceUnavailable, "The database does not answer", "Try again in a moment. "+
+			err.Error())
 	default:
 		c.fail(w, s, http.StatusUnprocessableEntity, "That does not work", err.Error())
 	}
@@ -120,7 +123,8 @@ func (c *console) page(w http.ResponseWriter, r *http.Request, s *session) {
 	}
 	c.board.refresh(r.Context(), t)
 	title := titleOf(r.URL.Path)
-	c.write(w, s, http.StatusOK, "shell", view{Title: title, Crumb: title, Live: r.URL.EscapedPath(), Sections: c.board.show(t)})
+	c.write(w, s, http.StatusOK, "shell",
+		view{Title: title, Crumb: title, Live: r.URL.EscapedPath(), Sections: c.board.show(t)})
 }
 
 // title begins with a capital letter.

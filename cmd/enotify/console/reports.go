@@ -41,7 +41,10 @@ type dnsReport struct {
 
 // zoneParts are the page of what a client should publish, which looks again by itself.
 func (c *console) zoneParts(domain string) []part {
-	return []part{{"dns", lookEvery, func(ctx context.Context) (template.HTML, error) { return c.reports.of(ctx, domain) }}}
+	return []part{{"dns", lookEvery, func(ctx context.Context) (template.HTML,
+		error) {
+		return c.reports.of(ctx, domain)
+	}}}
 }
 
 // of returns the last report on a client, and begins a new one when it is old.
@@ -141,7 +144,8 @@ func (c *console) preflight(w http.ResponseWriter, r *http.Request, s *session) 
 		}
 	}
 	title := fmt.Sprintf("Preflight of batch %d", id)
-	c.write(w, s, http.StatusOK, "shell", view{Title: title, Crumb: title, Sections: []section{{ID: "again", HTML: again}, {ID: "report", HTML: body}}})
+	c.write(w, s, http.StatusOK, "shell",
+		view{Title: title, Crumb: title, Sections: []section{{ID: "again", HTML: again}, {ID: "report", HTML: body}}})
 }
 
 // check makes a preflight and keeps it with the batch, under the name of the person.
@@ -170,7 +174,8 @@ func (c *console) check(w http.ResponseWriter, r *http.Request, s *session) {
 		if err != nil {
 			return err
 		}
-		return db.KeepPreflight(ctx, id, queue.KeptPreflight{Verdict: string(report.Summary.Readiness), Line: report.Line(), Report: text})
+		return db.KeepPreflight(ctx, id,
+			queue.KeptPreflight{Verdict: string(report.Summary.Readiness), Line: report.Line(), Report: text})
 	})
 	if err != nil {
 		c.refuse(w, s, err)

@@ -30,7 +30,8 @@ func newGauge(s queue.Status) gauge {
 	}
 	g := gauge{Done: part(s.Delivered), Lost: part(s.Settled() - s.Delivered), Wait: part(s.Deferred)}
 	g.WaitAt = g.Done + g.Lost
-	g.Label = fmt.Sprintf("%s of %s delivered, %s not delivered, %s deferred", figures.Count(s.Delivered), figures.Some(s.Total, "recipient"),
+	g.Label = fmt.Sprintf("%s of %s delivered, %s not delivered, %s deferred", figures.Count(s.Delivered),
+		figures.Some(s.Total, "recipient"),
 		figures.Count(s.Settled()-s.Delivered), figures.Count(s.Deferred))
 	return g
 }
@@ -50,7 +51,8 @@ var stateTones = map[string]string{
 
 func (c *console) row(s queue.Status) row {
 	r := row{
-		ID: s.ID, Subject: term.Clip(s.Subject, 80), Client: s.Client, State: s.State, Reason: term.Clip(s.Reason, 300), Tone: stateTones[s.State],
+		ID: s.ID, Subject: term.Clip(s.Subject, 80), Client: s.Client, State: s.State, Reason: term.Clip(s.Reason, 300),
+		Tone:    stateTones[s.State],
 		Settled: figures.Count(s.Settled()), Total: figures.Count(s.Total), Bar: newGauge(s),
 	}
 	perSecond := c.paces.of(s, time.Now())

@@ -40,7 +40,8 @@ type sessions struct {
 }
 
 func newSessions(c Config) *sessions {
-	s := &sessions{tokens: &tokens{file: c.Tokens}, secure: c.Cert != "", logins: rate.NewLimiter(2, 10), all: map[string]*session{}}
+	s := &sessions{tokens: &tokens{file: c.Tokens}, secure: c.Cert != "", logins: rate.NewLimiter(2, 10),
+		all: map[string]*session{}}
 	if !c.locked() {
 		s.local = c.Person
 	}
@@ -114,7 +115,8 @@ func (s *sessions) open(w http.ResponseWriter, person, token string) *session {
 	}
 	s.all[made.id] = made
 	s.mu.Unlock()
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: made.id, Path: "/", HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteStrictMode})
+	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: made.id, Path: "/", HttpOnly: true, Secure: s.secure,
+		SameSite: http.SameSiteStrictMode})
 	return made
 }
 
@@ -123,7 +125,8 @@ func (s *sessions) end(w http.ResponseWriter, found *session) {
 	s.mu.Lock()
 	delete(s.all, found.id)
 	s.mu.Unlock()
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteStrictMode})
+	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, HttpOnly: true, Secure: s.secure,
+		SameSite: http.SameSiteStrictMode})
 }
 
 // posted reports whether a form was one of the session's.

@@ -53,7 +53,8 @@ func readTokens(file string) ([]credential, error) {
 			if c.until, err = time.Parse(time.RFC3339, words[2]); err != nil {
 				day, err := time.ParseInLocation(time.DateOnly, words[2], time.Local)
 				if err != nil {
-					return nil, fmt.Errorf("%s, line %d: %q is no time: want 2027-01-31 or 2027-01-31T12:00:00Z", file, n, words[2])
+					return nil, fmt.Errorf("%s, line %d: %q is no time: want 2027-01-31 or 2027-01-31T12:00:00Z", file,
+						n, words[2])
 				}
 				c.until = day.AddDate(0, 0, 1)
 			}
@@ -105,7 +106,8 @@ func (t *tokens) current() []credential {
 func (t *tokens) person(token string, now time.Time) string {
 	found := ""
 	for _, c := range t.current() { // all, so that the time tells nothing
-		if subtle.ConstantTimeCompare([]byte(c.token), []byte(token)) == 1 && (c.until.IsZero() || now.Before(c.until)) {
+		if subtle.ConstantTimeCompare([]byte(c.token), []byte(token)) == 1 &&
+			(c.until.IsZero() || now.Before(c.until)) {
 			found = c.person
 		}
 	}

@@ -25,6 +25,8 @@ func (p Plan) Card(link *Link, why string) (template.HTML, error) {
 		Link  *Link
 		Why   string
 		Forms []form
-	}{link, strings.TrimSuffix(why, "."), []form{{"nsupdate (RFC 2136)", p.NSUpdate()}, {"Zone file", p.ZoneFile()}, {"Terraform, provider hashicorp/dns", p.Terraform()}}})
+	}{link, strings.TrimSuffix(why, "."),
+		[]form{{"nsupdate (RFC 2136)", p.NSUpdate()}, {"Zone file", p.ZoneFile()},
+			{"Terraform, provider hashicorp/dns", p.Terraform()}}})
 	return template.HTML(b.String()), err
 }

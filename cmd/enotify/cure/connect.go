@@ -97,7 +97,8 @@ const (
 
 // discover finds the zone of a domain and the settings of its DNS provider, by the TXT record
 // _domainconnect.
-func (c *Connector) discover(ctx context.Context, resolver spfguard.Resolver, domain string) (zone string, s Settings, err error) {
+func (c *Connector) discover(ctx context.Context, resolver spfguard.Resolver, domain string) (zone string, s Settings,
+	err error) {
 	for _, zone := range zones(domain) {
 		answer, err := resolver.TXT(ctx, "_domainconnect."+zone)
 		if err != nil || len(answer.Records) == 0 {
@@ -160,8 +161,11 @@ func (c *Connector) get(ctx context.Context, at string) ([]byte, error) {
 		}
 		return nil
 	}}
-	transport := &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{RootCAs: c.Roots, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true, MaxResponseHeaderBytes: 16 << 10}
-	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	transport := &http.Transport{DialContext: dialer.DialContext,
+		TLSClientConfig: &tls.Config{RootCAs: c.Roots, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true,
+		MaxResponseHeaderBytes: 16 << 10}
+	client := &http.Client{Transport: transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {
 		return nil, err
@@ -213,7 +217,8 @@ func (c *Connector) Link(ctx context.Context, resolver spfguard.Resolver, p Plan
 		if err != nil {
 			return Link{}, err
 		}
-		query += "&sig=" + url.QueryEscape(base64.StdEncoding.EncodeToString(sig)) + "&key=" + url.QueryEscape(c.KeyHost)
+		query += "&sig=" + url.QueryEscape(base64.StdEncoding.EncodeToString(sig)) + "&key=" +
+			url.QueryEscape(c.KeyHost)
 	}
 	ux, err := url.Parse(settings.URLSyncUX)
 	if err != nil {

@@ -48,11 +48,12 @@ func newProvider(t testing.TB, spf string) *provider {
 		}
 		fmt.Fprintf(w, `{"providerId": "dns.example", "providerName": "Example DNS", "urlSyncUX": "%s/ux", "urlAPI": "%[1]s/api"}`, p.URL)
 	})
-	mux.HandleFunc("GET /api/v2/domainTemplates/providers/host.example/services/notifications", func(w http.ResponseWriter, _ *http.Request) {
-		if !p.templates {
-			w.WriteHeader(http.StatusNotFound)
-		}
-	})
+	mux.HandleFunc("GET /api/v2/domainTemplates/providers/host.example/services/notifications",
+		func(w http.ResponseWriter, _ *http.Request) {
+			if !p.templates {
+				w.WriteHeader(http.StatusNotFound)
+			}
+		})
 	mux.HandleFunc("GET /ux/v2/domainTemplates/providers/host.example/services/notifications/apply", p.apply)
 	p.Server = httptest.NewTLSServer(mux)
 	t.Cleanup(p.Close)
@@ -62,7 +63,8 @@ func newProvider(t testing.TB, spf string) *provider {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(p.Certificate())
-	p.connector = &cure.Connector{Provider: "host.example", Service: "notifications", Key: key, KeyHost: "_dck1", Roots: roots, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	p.connector = &cure.Connector{Provider: "host.example", Service: "notifications", Key: key, KeyHost: "_dck1",
+		Roots: roots, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	p.dns = dnstest.New(t, p.text())
 	return p
 }
@@ -80,7 +82,8 @@ func (p *provider) apply(_ http.ResponseWriter, r *http.Request) {
 	signed, rest, ok := strings.Cut(r.URL.RawQuery, "&sig=")
 	sig, err := base64.StdEncoding.DecodeString(r.URL.Query().Get("sig"))
 	sum := sha256.Sum256([]byte(signed))
-	if err != nil || !ok || !strings.HasSuffix(rest, "&key=_dck1") || rsa.VerifyPKCS1v15(&p.connector.Key.PublicKey, crypto.SHA256, sum[:], sig) != nil {
+	if err != nil || !ok || !strings.HasSuffix(rest, "&key=_dck1") ||
+		rsa.VerifyPKCS1v15(&p.connector.Key.PublicKey, crypto.SHA256, sum[:], sig) != nil {
 		p.Errorf("the link is not signed: %s", r.URL.RawQuery)
 		return
 	}
@@ -135,7 +138,8 @@ func TestOneClick(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "v=spf1 ip4:192.0.2.10 ip6:2001:db8::10 ip4:198.51.100.7 -all"; link.SPF != want || link.Others != 0 || link.Provider != "Example DNS" {
+	if want := "v=spf1 ip4:192.0.2.10 ip6:2001:db8::10 ip4:198.51.100.7 -all"; link.SPF != want || link.Others != 0 ||
+		link.Provider != "Example DNS" {
 		t.Errorf("got %+v, want it to leave %s", link, want)
 	}
 	answer, err := p.Client().Get(link.URL)
@@ -148,12 +152,15 @@ func TestOneClick(t *testing.T) {
 	}
 	checker := &spfguard.Checker{Resolver: p.resolver()}
 	for _, ip := range append(egress, netip.MustParseAddr("198.51.100.7")) {
-		if v := checker.Verdict(t.Context(), spfguard.Query{IP: ip, Sender: "info@town.example"}); v.Result != spfguard.Pass {
+		if v := checker.Verdict(t.Context(),
+			spfguard.Query{IP: ip, Sender: "info@town.example"}); v.Result != spfguard.Pass {
 			t.Errorf("after the click: %s is %s under %s, want pass", ip, v.Result, v.Record)
 		}
 	}
-	for name, want := range map[string]string{"s1._domainkey.town.example": "v=DKIM1;", "_dmarc.town.example": "v=DMARC1;"} {
-		if got, err := p.resolver().TXT(t.Context(), name); err != nil || len(got.Records) != 1 || !strings.HasPrefix(got.Records[0], want) {
+	for name, want := range map[string]string{"s1._domainkey.town.example": "v=DKIM1;",
+		"_dmarc.town.example": "v=DMARC1;"} {
+		if got, err := p.resolver().TXT(t.Context(), name); err != nil || len(got.Records) != 1 ||
+			!strings.HasPrefix(got.Records[0], want) {
 			t.Errorf("%s: got %v, %v", name, got.Records, err)
 		}
 	}
@@ -168,7 +175,8 @@ func TestNoLink(t *testing.T) {
 		want string
 	}{
 		"a record that stays broken": {"v=spf1 include:gone.example -all", nil, "the record that it would leave"},
-		"no template there":          {"v=spf1 -all", func(p *provider) { p.templates = false }, "has not registered the template host.example/notifications"},
+		"no template there": {"v=spf1 -all", func(p *provider) { p.templates = false },
+			"has not registered the template host.example/notifications"},
 		"settings without end": {"v=spf1 -all", func(p *provider) {
 			p.settings = func(w http.ResponseWriter) { _, _ = w.Write(make([]byte, 1<<20)) }
 		}, "answers too much"},
@@ -177,9 +185,11 @@ func TestNoLink(t *testing.T) {
 				fmt.Fprint(w, `{"urlSyncUX": "javascript:alert(1)", "urlAPI": "https://x"}`)
 			}
 		}, "it has no page for it"},
-		"our own network":     {"v=spf1 -all", func(p *provider) { p.connector.Allow = nil }, "127.0.0.1 is"},
-		"no Domain Connect":   {"v=spf1 -all", func(p *provider) { p.replace(`town.example. TXT "v=spf1 -all"`) }, cure.ErrNoConnect.Error()},
-		"a stranger's record": {"v=spf1 -all", func(p *provider) { p.replace(`_domainconnect.town.example. TXT "user@x/?y"`) }, "names no host"},
+		"our own network": {"v=spf1 -all", func(p *provider) { p.connector.Allow = nil }, "127.0.0.1 is"},
+		"no Domain Connect": {"v=spf1 -all", func(p *provider) { p.replace(`town.example. TXT "v=spf1 -all"`) },
+			cure.ErrNoConnect.Error()},
+		"a stranger's record": {"v=spf1 -all",
+			func(p *provider) { p.replace(`_domainconnect.town.example. TXT "user@x/?y"`) }, "names no host"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -214,7 +224,8 @@ send
 	if diff := cmp.Diff(want, plan.NSUpdate()); diff != "" {
 		t.Errorf("nsupdate (-want +got):\n%s", diff)
 	}
-	for _, part := range []string{`"site-verification=$${x}",`, `resource "dns_mx_record_set" "enotify_4"`, `name = "_dmarc"`, `exchange   = "mail.host.example."`} {
+	for _, part := range []string{`"site-verification=$${x}",`, `resource "dns_mx_record_set" "enotify_4"`,
+		`name = "_dmarc"`, `exchange   = "mail.host.example."`} {
 		if !strings.Contains(plan.Terraform(), part) {
 			t.Errorf("Terraform: got\n%s\nwant %s in it", plan.Terraform(), part)
 		}
@@ -223,7 +234,8 @@ send
 		t.Errorf("zone file: got\n%s\nwant the old record as a comment", plan.ZoneFile())
 	}
 	card, err := plan.Card(&cure.Link{URL: "https://dns.example/?a=1&b=2", Provider: "<b>"}, "")
-	if err != nil || !strings.Contains(string(card), `href="https://dns.example/?a=1&amp;b=2"`) || strings.Contains(string(card), "<b>") {
+	if err != nil || !strings.Contains(string(card), `href="https://dns.example/?a=1&amp;b=2"`) ||
+		strings.Contains(string(card), "<b>") {
 		t.Errorf("card: got %v and\n%s", err, card)
 	}
 }
@@ -241,7 +253,8 @@ func TestTemplate(t *testing.T) {
 		ProviderID, ServiceID, SyncPubKeyDomain string
 		Records                                 []struct{ Type, Host, SPFRules, GroupID string }
 	}
-	if err := json.Unmarshal(text, &template); err != nil || template.ProviderID != "host.example" || len(template.Records) != 4 || template.Records[0].Type != "SPFM" {
+	if err := json.Unmarshal(text, &template); err != nil || template.ProviderID != "host.example" ||
+		len(template.Records) != 4 || template.Records[0].Type != "SPFM" {
 		t.Errorf("got %v and %+v", err, template)
 	}
 	record, err := p.connector.KeyRecord()
@@ -253,7 +266,8 @@ func TestTemplate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if key, err := x509.ParsePKIXPublicKey(der); err != nil || !p.connector.Key.PublicKey.Equal(key) || record.Name != "_dck1.host.example" {
+	if key, err := x509.ParsePKIXPublicKey(der); err != nil || !p.connector.Key.PublicKey.Equal(key) ||
+		record.Name != "_dck1.host.example" {
 		t.Errorf("the key's record is %+v, %v; want our key", record, err)
 	}
 }

@@ -65,7 +65,8 @@ func (p Plan) Terraform() string {
 		if host != "@" {
 			name = fmt.Sprintf("  name = %s\n", hcl(host))
 		}
-		fmt.Fprintf(&b, "resource \"dns_%s_record_set\" \"enotify_%d\" {\n  zone = %s\n%s", strings.ToLower(c.Type), i+1, hcl(c.Zone+"."), name)
+		fmt.Fprintf(&b, "resource \"dns_%s_record_set\" \"enotify_%d\" {\n  zone = %s\n%s", strings.ToLower(c.Type),
+			i+1, hcl(c.Zone+"."), name)
 		if c.Type == "MX" {
 			fmt.Fprintf(&b, "  mx {\n    preference = %d\n    exchange   = %s\n  }\n", c.Priority, hcl(c.Value+"."))
 		} else {

@@ -22,26 +22,28 @@ func TestNSUpdate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &dns.Server{PacketConn: conn, MsgAcceptFunc: func(dns.Header) dns.MsgAcceptAction { return dns.MsgAccept }, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, m *dns.Msg) {
-		answer := new(dns.Msg)
-		answer.SetReply(m)
-		if m.Opcode == dns.OpcodeUpdate {
-			for _, rr := range m.Ns {
-				name := strings.TrimSuffix(rr.Header().Name, ".")
-				switch {
-				case rr.Header().Class == dns.ClassNONE: // RFC 2136 §2.5.4
-					p.dns.Delete(name)
-				case rr.Header().Rrtype == dns.TypeTXT:
-					p.dns.PutTXT(name, strings.Join(rr.(*dns.TXT).Txt, ""))
-				default:
-					if err := p.dns.Put(rr.String()); err != nil {
-						t.Error(err)
+	server := &dns.Server{PacketConn: conn,
+		MsgAcceptFunc: func(dns.Header) dns.MsgAcceptAction { return dns.MsgAccept },
+		Handler: dns.HandlerFunc(func(w dns.ResponseWriter, m *dns.Msg) {
+			answer := new(dns.Msg)
+			answer.SetReply(m)
+			if m.Opcode == dns.OpcodeUpdate {
+				for _, rr := range m.Ns {
+					name := strings.TrimSuffix(rr.Header().Name, ".")
+					switch {
+					case rr.Header().Class == dns.ClassNONE: // RFC 2136 §2.5.4
+						p.dns.Delete(name)
+					case rr.Header().Rrtype == dns.TypeTXT:
+						p.dns.PutTXT(name, strings.Join(rr.(*dns.TXT).Txt, ""))
+					default:
+						if err := p.dns.Put(rr.String()); err != nil {
+							t.Error(err)
+						}
 					}
 				}
 			}
-		}
-		_ = w.WriteMsg(answer)
-	})}
+			_ = w.WriteMsg(answer)
+		})}
 	go func() { _ = server.ActivateAndServe() }()
 	t.Cleanup(func() { _ = server.Shutdown() })
 	host, port, err := net.SplitHostPort(conn.LocalAddr().String())
@@ -64,12 +66,14 @@ func TestNSUpdate(t *testing.T) {
 			}
 			continue
 		}
-		if got, err := p.resolver().TXT(t.Context(), record.Name); err != nil || len(got.Records) != 1 || got.Records[0] != record.Value {
+		if got, err := p.resolver().TXT(t.Context(), record.Name); err != nil || len(got.Records) != 1 ||
+			got.Records[0] != record.Value {
 			t.Errorf("%s: got %q, %v; want %q alone", record.Name, got.Records, err, record.Value)
 		}
 	}
 	checker := &spfguard.Checker{Resolver: p.resolver()}
-	if v := checker.Verdict(t.Context(), spfguard.Query{IP: egress[0], Sender: "info@town.example"}); v.Result != spfguard.Pass {
+	if v := checker.Verdict(t.Context(),
+		spfguard.Query{IP: egress[0], Sender: "info@town.example"}); v.Result != spfguard.Pass {
 		t.Errorf("after the update: %s", v.Result)
 	}
 }

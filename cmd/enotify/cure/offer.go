@@ -11,7 +11,8 @@ import (
 // Offer is what a client's page offers for the records that are not right yet: one click,
 // where the client's DNS provider can do it, and files for people who edit zones. It is ""
 // when all records are right.
-func Offer(ctx context.Context, connect *Connector, in *preflight.Input, report *preflight.Report) (template.HTML, error) {
+func Offer(ctx context.Context, connect *Connector, in *preflight.Input, report *preflight.Report) (template.HTML,
+	error) {
 	var lines []string
 	for _, l := range report.Setup {
 		if l.State != "right" {

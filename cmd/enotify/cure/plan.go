@@ -27,7 +27,8 @@ type Plan struct {
 
 // NewPlan parts lines of a zone file into records, and asks the DNS what else is at their names: a
 // form that sets all records of a name has to repeat the others.
-func NewPlan(ctx context.Context, resolver spfguard.Resolver, domain string, egress []netip.Addr, lines []string) (Plan, error) {
+func NewPlan(ctx context.Context, resolver spfguard.Resolver, domain string, egress []netip.Addr, lines []string) (Plan,
+	error) {
 	p := Plan{Domain: domain, Egress: egress}
 	for _, line := range lines {
 		r, err := Parse(line)
@@ -109,7 +110,8 @@ func (p Plan) Leaves(ctx context.Context, checker *spfguard.Checker) (record str
 		return "", nil
 	}
 	if len(c.Delete) > 1 {
-		return "", fmt.Errorf("%s has %d SPF records, which a provider does not merge; delete all but one first", p.Domain, len(c.Delete))
+		return "", fmt.Errorf("%s has %d SPF records, which a provider does not merge; delete all but one first",
+			p.Domain, len(c.Delete))
 	}
 	before := ""
 	if len(c.Delete) == 1 {
@@ -121,7 +123,8 @@ func (p Plan) Leaves(ctx context.Context, checker *spfguard.Checker) (record str
 	case err != nil:
 		return record, fmt.Errorf("the record that it would leave, %q, could not be proven: %w", record, err)
 	case fix.Changed():
-		return record, fmt.Errorf("the record that it would leave, %q, needs more: %s", record, strings.Join(fix.Changes, "; "))
+		return record, fmt.Errorf("the record that it would leave, %q, needs more: %s", record,
+			strings.Join(fix.Changes, "; "))
 	}
 	return record, nil
 }

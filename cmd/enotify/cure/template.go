@@ -44,13 +44,16 @@ type templateRecord struct {
 // github.com/Domain-Connect/Templates has them: PROVIDER.SERVICE.json.
 func (c *Connector) Template() ([]byte, error) {
 	return json.MarshalIndent(serviceTemplate{
-		ProviderID: c.Provider, ProviderName: c.Provider, ServiceID: c.Service, ServiceName: "Notifications", Version: 1, SyncPubKeyDomain: c.Provider,
+		ProviderID: c.Provider, ProviderName: c.Provider, ServiceID: c.Service, ServiceName: "Notifications",
+		Version: 1, SyncPubKeyDomain: c.Provider,
 		Description: "Lets " + c.Provider + " send notifications for the domain",
 		Variables:   "spfrules: terms of SPF that list the servers; dkimhost, dkim: name and public key; dmarc: policy; bouncehost, bouncemx: where bounces go",
 		Records: []templateRecord{
 			{Group: groupSPF, Type: "SPFM", Host: "@", Rules: "%spfrules%"},
-			{Group: groupDKIM, Type: "TXT", Host: "%dkimhost%", Data: "%dkim%", TTL: ttl, Conflict: "Prefix", Prefix: "v=DKIM1"},
-			{Group: groupDMARC, Type: "TXT", Host: "_dmarc", Data: "%dmarc%", TTL: ttl, Conflict: "Prefix", Prefix: "v=DMARC1"},
+			{Group: groupDKIM, Type: "TXT", Host: "%dkimhost%", Data: "%dkim%", TTL: ttl, Conflict: "Prefix",
+				Prefix: "v=DKIM1"},
+			{Group: groupDMARC, Type: "TXT", Host: "_dmarc", Data: "%dmarc%", TTL: ttl, Conflict: "Prefix",
+				Prefix: "v=DMARC1"},
 			{Group: groupBounce, Type: "MX", Host: "%bouncehost%", PointsTo: "%bouncemx%", Priority: 10, TTL: ttl},
 		},
 	}, "", "  ")
@@ -63,5 +66,6 @@ func (c *Connector) KeyRecord() (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	return Record{Zone: c.Provider, Name: c.KeyHost + "." + c.Provider, Type: "TXT", Value: "p=1,a=RS256,d=" + base64.StdEncoding.EncodeToString(der)}, nil
+	return Record{Zone: c.Provider, Name: c.KeyHost + "." + c.Provider, Type: "TXT", Value: "p=1,a=RS256,d=" +
+		base64.StdEncoding.EncodeToString(der)}, nil
 }

@@ -99,7 +99,8 @@ func floodWarning(size float64) batch {
 	return b
 }
 
-var firstNames = []string{"Anna", "Bruno", "Chloe", "David", "Elif", "Farid", "Greta", "Hugo", "Ines", "Jakub", "Karin", "Liam"}
+var firstNames = []string{"Anna", "Bruno", "Chloe", "David", "Elif", "Farid", "Greta", "Hugo", "Ines", "Jakub", "Karin",
+	"Liam"}
 
 // add makes up n recipients of a domain.
 func (b *batch) add(n int, prefix, domain string) {

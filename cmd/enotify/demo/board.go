@@ -44,12 +44,14 @@ func (d *board) compose(now snapshot, width int) []string {
 	frame := []string{"", d.paint("batches, one at a time", term.Bold)}
 	for _, b := range now.batches {
 		state := d.paint(fmt.Sprintf("%-8s", b.State), term.StyleOf(b.State))
-		frame = append(frame, fmt.Sprintf("%-13s %s %s %11s  ", b.IdemKey, state, term.Gauge(bar, b.Settled(), b.Deferred, b.Total), figures.Share(b.Settled(), b.Total))+
+		frame = append(frame, fmt.Sprintf("%-13s %s %s %11s  ", b.IdemKey, state,
+			term.Gauge(bar, b.Settled(), b.Deferred, b.Total), figures.Share(b.Settled(), b.Total))+
 			term.Fit(figures.Counts(b.Counts(), usual...), width-bar-37))
 	}
 	frame = append(frame, d.paint("receivers, each at its own pace", term.Bold))
 	for _, h := range now.hosts {
-		frame = append(frame, fmt.Sprintf("%-22s %s %11s  ", h.host.domain, term.Gauge(bar, h.tried-h.deferred, h.deferred, h.total), figures.Share(h.tried, h.total))+
+		frame = append(frame, fmt.Sprintf("%-22s %s %11s  ", h.host.domain,
+			term.Gauge(bar, h.tried-h.deferred, h.deferred, h.total), figures.Share(h.tried, h.total))+
 			term.Fit(d.remarksAt(h), width-bar-37))
 	}
 	return frame
@@ -67,10 +69,12 @@ func (d *board) line(now snapshot) {
 	d.lined = time.Now()
 	var lines []string
 	for _, b := range now.batches {
-		lines = append(lines, fmt.Sprintf("%-17s %-8s %11s  %s", b.IdemKey, b.State, figures.Share(b.Settled(), b.Total), term.Fit(figures.Counts(b.Counts(), usual...), 80)))
+		lines = append(lines, fmt.Sprintf("%-17s %-8s %11s  %s", b.IdemKey, b.State,
+			figures.Share(b.Settled(), b.Total), term.Fit(figures.Counts(b.Counts(), usual...), 80)))
 	}
 	for _, h := range now.hosts {
-		lines = append(lines, fmt.Sprintf("  at %-21s %11s  %s", h.host.domain, figures.Share(h.tried, h.total), term.Fit(d.remarksAt(h), 80)))
+		lines = append(lines, fmt.Sprintf("  at %-21s %11s  %s", h.host.domain, figures.Share(h.tried, h.total),
+			term.Fit(d.remarksAt(h), 80)))
 	}
 	for _, line := range lines {
 		if line = strings.TrimRight(line, " "); !d.said[line] {

@@ -12,7 +12,8 @@ func (d *demo) openConsole(ctx context.Context, databaseURL string) (linger func
 	if d.Console == "" {
 		return func() error { return nil }, nil
 	}
-	server, err := console.Listen(console.Config{DatabaseURL: databaseURL, Listen: d.Console, Person: "you", Resolver: d.internet.dns.Addr, AllowMX: []string{"127.0.0.0/8"}, Log: d.Log})
+	server, err := console.Listen(console.Config{DatabaseURL: databaseURL, Listen: d.Console, Person: "you",
+		Resolver: d.internet.dns.Addr, AllowMX: []string{"127.0.0.0/8"}, Log: d.Log})
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,8 @@ type Sent struct {
 func Sents() (all []Sent) {
 	for _, b := range []batch{newsletter(1), bakeryOffer(1), agenda(1), floodWarning(1)} {
 		all = append(all, Sent{
-			queue.Batch{From: b.from, FromName: b.fromName, Subject: b.subject, Text: b.text, HTML: b.html, Priority: b.priority}, b.recipients[0].Data,
+			queue.Batch{From: b.from, FromName: b.fromName, Subject: b.subject, Text: b.text, HTML: b.html,
+				Priority: b.priority}, b.recipients[0].Data,
 		})
 	}
 	return all

@@ -46,7 +46,8 @@ func (in Input) read() (b batch, err error) {
 	for _, part := range []string{b.subject, b.text, b.html} {
 		for _, field := range recipients.MergeFields(part) {
 			if !csv.Fills(field) {
-				return b, fmt.Errorf("{{.%s}} is to be filled in, but %s has no column of that name", field, in.Recipients)
+				return b, fmt.Errorf("{{.%s}} is to be filled in, but %s has no column of that name", field,
+					in.Recipients)
 			}
 		}
 	}

@@ -71,7 +71,8 @@ func mailHosts(greylist time.Duration) []*mailHost {
 				return ""
 			},
 		}},
-		{domain: greylistDomain, about: fmt.Sprintf("greylists: 451 at first, takes it %v later", greylist), config: smtptest.Config{Greylist: greylist}},
+		{domain: greylistDomain, about: fmt.Sprintf("greylists: 451 at first, takes it %v later", greylist),
+			config: smtptest.Config{Greylist: greylist}},
 		{domain: offlineDomain, about: "offline: nobody listens"},
 	}
 }

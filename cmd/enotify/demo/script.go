@@ -70,7 +70,8 @@ const login = "demo_app"
 func (d *demo) setUp(ctx context.Context, databaseURL string) error {
 	d.screen.Heading("An operator limits a destination, suppresses an address, registers the clients")
 	password := rand.Text()
-	if _, err := d.operator.Exec(ctx, "CREATE ROLE "+login+" LOGIN PASSWORD '"+password+"' IN ROLE enotify_app"); err != nil {
+	if _, err := d.operator.Exec(ctx, "CREATE ROLE "+login+" LOGIN PASSWORD '"+password+
+		"' IN ROLE enotify_app"); err != nil {
 		return err
 	}
 	commands := [][]string{

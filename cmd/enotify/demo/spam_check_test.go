@@ -47,7 +47,8 @@ func TestSpamAssassin(t *testing.T) {
 		messages[filepath.Base(file)] = newsletterOf(t, file)
 	}
 	mail := &sender.Sender{
-		Keys: token.Keys{{ID: "1", Secret: []byte(strings.Repeat("secret", 6))}}, PublicURL: "https://mail.host.example",
+		Keys:      token.Keys{{ID: "1", Secret: []byte(strings.Repeat("secret", 6))}},
+		PublicURL: "https://mail.host.example",
 	}
 	mail.DKIM.Path = t.TempDir()
 	home := t.TempDir()
@@ -120,13 +121,16 @@ func written(t *testing.T, mail *sender.Sender, s demo.Sent) []byte {
 			t.Fatal(err)
 		}
 	}
-	text, err := mail.Render(queue.Message{Batch: &b, Seq: 1, Address: "ada.lovelace@mail.example.net", Domain: "mail.example.net", Data: s.Data})
+	text, err := mail.Render(queue.Message{Batch: &b, Seq: 1, Address: "ada.lovelace@mail.example.net",
+		Domain: "mail.example.net", Data: s.Data})
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Addresses that are kept for examples cost points; nobody is asked about this one.
-	received := "Return-Path: <b-1-aaaa-aaaa@" + b.Bounces.Domain + ">\r\nReceived: from mail.host.example (mail.host.example [5.9.0.10])\r\n" +
-		"\tby mx.example.net (Postfix) with ESMTPS id 4Xyz\r\n\tfor <ada.lovelace@mail.example.net>; " + time.Now().Format(time.RFC1123Z) + "\r\n"
+	received := "Return-Path: <b-1-aaaa-aaaa@" + b.Bounces.Domain +
+		">\r\nReceived: from mail.host.example (mail.host.example [5.9.0.10])\r\n" +
+		"\tby mx.example.net (Postfix) with ESMTPS id 4Xyz\r\n\tfor <ada.lovelace@mail.example.net>; " +
+		time.Now().Format(time.RFC1123Z) + "\r\n"
 	return append([]byte(received), text...)
 }
 

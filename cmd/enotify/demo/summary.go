@@ -34,7 +34,8 @@ func (d *demo) sumUp(ctx context.Context, interrupted bool) error {
 		return err
 	}
 	d.screen.Line("\n%s", d.screen.Paint("What happened, and what an operator would do next", term.Bold))
-	for _, explain := range []func(context.Context, snapshot) error{d.explainBlocked, d.explainUntried, d.explainFailures, d.explainInvalid, d.account} {
+	for _, explain := range []func(context.Context, snapshot) error{d.explainBlocked, d.explainUntried,
+		d.explainFailures, d.explainInvalid, d.account} {
 		if err := explain(ctx, now); err != nil {
 			return err
 		}
@@ -61,7 +62,8 @@ func (d *demo) tabulate(now snapshot) error {
 	rows = nil
 	for _, h := range now.hosts {
 		if s := h.host.server; s != nil {
-			rows = append(rows, []string{h.host.domain, figures.Count(s.Delivered()), strconv.Itoa(s.Peak()), strconv.Itoa(s.Refused())})
+			rows = append(rows, []string{h.host.domain, figures.Count(s.Delivered()), strconv.Itoa(s.Peak()),
+				strconv.Itoa(s.Refused())})
 		}
 	}
 	p.Table([]string{"RECEIVER", "RECEIVED", "CONNECTIONS AT MOST", "TURNED AWAY"}, rows...)
@@ -182,7 +184,8 @@ func (d *demo) explainGone(ctx context.Context, b queue.Status, f insight.Failur
 	if spared > 0 {
 		later = "; later messages not even tried: " + figures.Count(spared)
 	}
-	d.screen.Paragraph("%s of %s: no such user at %s. Suppressed at once, for all clients%s.", figures.Some(f.N, "recipient"), b.IdemKey, f.Domain, later)
+	d.screen.Paragraph("%s of %s: no such user at %s. Suppressed at once, for all clients%s.",
+		figures.Some(f.N, "recipient"), b.IdemKey, f.Domain, later)
 	d.screen.Fact("why", f.Reply)
 	d.screen.Fact("next", fmt.Sprintf("have %s take them off its lists:", b.Client))
 	d.screen.Fact("", "enotify suppression list --match "+f.Domain)
@@ -220,9 +223,11 @@ func (d *demo) account(ctx context.Context, now snapshot) error {
 	}
 	received, again := d.bag.received()
 	if received == delivered && again == 0 {
-		d.screen.Paragraph("The receivers have all %s that are recorded as delivered, and none of them twice.", figures.Some(delivered, "message"))
+		d.screen.Paragraph("The receivers have all %s that are recorded as delivered, and none of them twice.",
+			figures.Some(delivered, "message"))
 	} else {
-		d.screen.Paragraph("%s recorded as delivered, but the receivers have %s, and %s of them twice.", figures.Some(delivered, "message"), figures.Count(received), figures.Count(again))
+		d.screen.Paragraph("%s recorded as delivered, but the receivers have %s, and %s of them twice.",
+			figures.Some(delivered, "message"), figures.Count(received), figures.Count(again))
 	}
 	audits, err := d.db.Audit(ctx, 0)
 	if err != nil {

@@ -145,7 +145,8 @@ func (e *Encryption) lay(p *term.Page, name string) {
 	}
 	switch {
 	case e.STS != nil:
-		p.Line("MTA-STS: policy %s in mode %s, fetched at %s, holds until %s.", e.STS.ID, e.STS.Mode, figures.Clock(e.STS.FetchedAt), figures.Clock(e.STS.Until))
+		p.Line("MTA-STS: policy %s in mode %s, fetched at %s, holds until %s.", e.STS.ID, e.STS.Mode,
+			figures.Clock(e.STS.FetchedAt), figures.Clock(e.STS.Until))
 		if e.STS.Mode == string(mtasts.Testing) {
 			p.Line("Failures are counted for the domain's report, and mail goes all the same.")
 		}

@@ -48,11 +48,13 @@ func readLimits(ctx context.Context, db *queue.DB) (*limits, error) {
 func IsSite(name string) bool { return name != throttle.Everyone && !strings.Contains(name, ".") }
 
 func (l *limits) describe(name string, site bool) Destination {
-	own, holds, rates := l.rows[name], l.node.Policy(name), []*queue.Rate{l.rows[name].Rate, l.rows[throttle.Everyone].Rate}
+	own, holds, rates := l.rows[name], l.node.Policy(name), []*queue.Rate{l.rows[name].Rate,
+		l.rows[throttle.Everyone].Rate}
 	if site {
 		holds, rates = l.node.SitePolicy(name), rates[:1]
 	}
-	d := Destination{Name: name, Site: site, Rate: figures.Rate(holds.Rate), Burst: holds.Burst, Connections: holds.Connections, PerConnection: holds.PerConnection,
+	d := Destination{Name: name, Site: site, Rate: figures.Rate(holds.Rate), Burst: holds.Burst,
+		Connections: holds.Connections, PerConnection: holds.PerConnection,
 		TLS: cmp.Or(own.TLS, l.rows[throttle.Everyone].TLS), Set: []string{}}
 	if holds.Rate != rate.Inf {
 		perSecond := float64(holds.Rate)
@@ -67,7 +69,8 @@ func (l *limits) describe(name string, site bool) Destination {
 	for _, field := range []struct {
 		name string
 		set  bool
-	}{{"rate", own.Rate != nil}, {"burst", own.Burst > 0}, {"connections", own.Connections > 0}, {"per-connection", own.PerConnection > 0}, {"TLS " + own.TLS, own.TLS != ""}} {
+	}{{"rate", own.Rate != nil}, {"burst", own.Burst > 0}, {"connections", own.Connections > 0},
+		{"per-connection", own.PerConnection > 0}, {"TLS " + own.TLS, own.TLS != ""}} {
 		if field.set {
 			d.Set = append(d.Set, field.name)
 		}
@@ -105,10 +108,12 @@ func (l *limits) list(name string, site bool) []limit {
 		all[0].What = "rate of all its domains"
 	}
 	if site || own.Connections > 0 {
-		all = append(all, limit{name, what, figures.Count(d.Connections), from(own.Connections > 0, known.Connections > 0, everyone.Connections > 0)})
+		all = append(all, limit{name, what, figures.Count(d.Connections),
+			from(own.Connections > 0, known.Connections > 0, everyone.Connections > 0)})
 	}
 	if site || own.PerConnection > 0 {
-		all = append(all, limit{name, "messages per connection", figures.Count(d.PerConnection), from(own.PerConnection > 0, known.PerConnection > 0, everyone.PerConnection > 0)})
+		all = append(all, limit{name, "messages per connection", figures.Count(d.PerConnection),
+			from(own.PerConnection > 0, known.PerConnection > 0, everyone.PerConnection > 0)})
 	}
 	return all
 }

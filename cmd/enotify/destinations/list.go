@@ -86,9 +86,11 @@ func Lay(p *term.Page, all []Destination) {
 	for _, d := range all {
 		origin := "built in"
 		if d.UpdatedAt != nil {
-			origin = fmt.Sprintf("%s set by %s at %s", strings.Join(d.Set, ", "), d.UpdatedBy, figures.Clock(*d.UpdatedAt))
+			origin = fmt.Sprintf("%s set by %s at %s", strings.Join(d.Set, ", "), d.UpdatedBy,
+				figures.Clock(*d.UpdatedAt))
 		}
-		rows = append(rows, []string{d.Name, d.Rate, figures.Count(d.Burst), figures.Count(d.Connections), figures.Count(d.PerConnection), origin, d.Learned})
+		rows = append(rows, []string{d.Name, d.Rate, figures.Count(d.Burst), figures.Count(d.Connections),
+			figures.Count(d.PerConnection), origin, d.Learned})
 	}
 	p.Table([]string{"DESTINATION", "RATE", "BURST", "CONNECTIONS", "PER CONNECTION", "ORIGIN", "LEARNED"}, rows...)
 	p.Line("")

@@ -56,7 +56,8 @@ func Show(ctx context.Context, db *queue.DB, name string, now time.Time) (*Repor
 		return nil, err
 	}
 	r := &Report{
-		Name: name, Domain: s.IsDomain, Site: s.Site, Domains: s.Domains, Deferred: s.Deferred, Untried: s.Untried, NextDue: s.NextDue,
+		Name: name, Domain: s.IsDomain, Site: s.Site, Domains: s.Domains, Deferred: s.Deferred, Untried: s.Untried,
+		NextDue: s.NextDue,
 		Learned: []string{}, Next: []string{},
 	}
 	if s.IsSite || IsSite(name) {
@@ -90,18 +91,23 @@ func (r *Report) tell(s throttle.State, policy throttle.Policy, now time.Time) {
 		return
 	}
 	r.State = &learned{Connections: p.Ceiling, PerSecond: float64(p.Rate), Why: p.Why, Holds: s.Holds,
-		ClosedUntil: moment(p.ClosedUntil), ConnProbeAt: moment(p.ProbeAt), RateProbeAt: moment(p.RateProbeAt), WhyAt: moment(p.WhyAt)}
+		ClosedUntil: moment(p.ClosedUntil), ConnProbeAt: moment(p.ProbeAt), RateProbeAt: moment(p.RateProbeAt),
+		WhyAt: moment(p.WhyAt)}
 	switch {
 	case now.Before(p.ClosedUntil):
-		say("%s is closed to us until %s: it refused %s in a row. Then one message goes to see.", site, until(p.ClosedUntil, now), figures.Some(p.Refusals, "message"))
+		say("%s is closed to us until %s: it refused %s in a row. Then one message goes to see.", site,
+			until(p.ClosedUntil, now), figures.Some(p.Refusals, "message"))
 	case p.Refusals > 0:
-		say("%s has refused %s in a row: one message at a time goes to see, until it takes one.", site, figures.Some(p.Refusals, "message"))
+		say("%s has refused %s in a row: one message at a time goes to see, until it takes one.", site,
+			figures.Some(p.Refusals, "message"))
 	}
 	if p.Ceiling > 0 {
-		say("%s bears %s at once: it refused one more. Another one is tried %s.", site, figures.Some(p.Ceiling, "connection"), soon(p.ProbeAt, now))
+		say("%s bears %s at once: it refused one more. Another one is tried %s.", site,
+			figures.Some(p.Ceiling, "connection"), soon(p.ProbeAt, now))
 	}
 	if p.Rate > 0 && p.Limit(policy.Rate) == p.Rate {
-		say("%s gets %s: it asked for fewer than %s. More is tried %s.", site, perTime(p.Rate), perTime(p.RateCeiling), soon(p.RateProbeAt, now))
+		say("%s gets %s: it asked for fewer than %s. More is tried %s.", site, perTime(p.Rate), perTime(p.RateCeiling),
+			soon(p.RateProbeAt, now))
 	}
 	if p.Why != "" {
 		say("It said at %s: %s", figures.Clock(p.WhyAt), term.Clip(p.Why, 200))
@@ -111,7 +117,8 @@ func (r *Report) tell(s throttle.State, policy throttle.Policy, now time.Time) {
 			say("%s blocks %s: nothing is sent from there until %s, the %s hold in a row. It said at %s: %s",
 				site, h.Egress, until(h.Until, now), ordinal(h.Times), figures.Clock(h.At), term.Clip(h.Reply, 200))
 		} else {
-			say("%s blocked %s until %s; one message goes to see. It said at %s: %s", site, h.Egress, figures.Clock(h.Until), figures.Clock(h.At), term.Clip(h.Reply, 200))
+			say("%s blocked %s until %s; one message goes to see. It said at %s: %s", site, h.Egress,
+				figures.Clock(h.Until), figures.Clock(h.At), term.Clip(h.Reply, 200))
 		}
 	}
 	if len(s.Holds) > 0 {
@@ -131,8 +138,10 @@ func (r *Report) tellNext(m queue.Memo, s throttle.State, l *limits, now time.Ti
 	if m.Kind == queue.Site {
 		speed = s.Pace.Limit(l.node.SitePolicy(m.Name).Rate)
 	}
-	if wait := time.Duration((1 - *s.Tokens) / float64(speed) * float64(time.Second)); wait > 0 && s.At.Add(wait).After(now) {
-		r.Learned = append(r.Learned, fmt.Sprintf("The next message to %s may begin at %s: its rate is %s.", m.Name, until(s.At.Add(wait), now), perTime(speed)))
+	if wait := time.Duration((1 - *s.Tokens) / float64(speed) * float64(time.Second)); wait > 0 &&
+		s.At.Add(wait).After(now) {
+		r.Learned = append(r.Learned, fmt.Sprintf("The next message to %s may begin at %s: its rate is %s.", m.Name,
+			until(s.At.Add(wait), now), perTime(speed)))
 	}
 }
 
@@ -144,13 +153,15 @@ func (r *Report) Lay(p *term.Page) {
 	case r.Domain && r.Site == r.Name && r.Domains <= 1:
 		p.Line("%s is a recipient domain, and the only one of its site.", r.Name)
 	case r.Domain && r.Site == r.Name:
-		p.Line("%s is a recipient domain, and a site that serves %s: its limits hold for the domain and for the site.", r.Name, figures.Some(r.Domains, "domain"))
+		p.Line("%s is a recipient domain, and a site that serves %s: its limits hold for the domain and for the site.",
+			r.Name, figures.Some(r.Domains, "domain"))
 	case r.Site == r.Name:
 		p.Line("%s is a site: it serves %s.", r.Name, figures.Some(r.Domains, "domain"))
 	case r.Site != "":
 		p.Line("%s is a recipient domain of the site %s. The limits of both hold.", r.Name, r.Site)
 	default:
-		p.Line("%s is a recipient domain; its site is not known until a batch with recipients there is looked at.", r.Name)
+		p.Line("%s is a recipient domain; its site is not known until a batch with recipients there is looked at.",
+			r.Name)
 	}
 	p.Heading("Limits")
 	var rows [][]string

@@ -31,8 +31,9 @@ func TestLearned(t *testing.T) {
 	}{
 		"closed, few connections, slow": {
 			throttle.State{Pace: throttle.Pace{
-				Ceiling: 3, ProbeAt: at.Add(10 * time.Minute), Rate: 8, RateCeiling: 10, RateProbeAt: at.Add(-time.Minute),
-				Refusals: 2, ClosedUntil: at.Add(30 * time.Second), Why: "421 4.7.28 Too \x1b[2Jfast", WhyAt: at,
+				Ceiling: 3, ProbeAt: at.Add(10 * time.Minute), Rate: 8, RateCeiling: 10,
+				RateProbeAt: at.Add(-time.Minute),
+				Refusals:    2, ClosedUntil: at.Add(30 * time.Second), Why: "421 4.7.28 Too \x1b[2Jfast", WhyAt: at,
 			}},
 			"closed until TIME",
 			`google is closed to us until TIME (in SECONDS): it refused 2 messages in a row. Then one message goes to see.
@@ -56,7 +57,8 @@ Next
 		"holds": {
 			throttle.State{Holds: []throttle.Hold{
 				{Egress: "192.0.2.1", Times: 2, Until: at.Add(30 * time.Minute), At: at, Reply: "550 5.7.1 Blocked"},
-				{Egress: "192.0.2.2", Times: 1, Until: at.Add(-time.Minute), At: at.Add(-time.Hour), Reply: "550 5.7.1 Listed"},
+				{Egress: "192.0.2.2", Times: 1, Until: at.Add(-time.Minute), At: at.Add(-time.Hour),
+					Reply: "550 5.7.1 Listed"},
 			}},
 			"blocks 192.0.2.1 until TIME",
 			`google blocks 192.0.2.1: nothing is sent from there until TIME (in 30 min), the 2nd hold in a row. It said at TIME: 550 5.7.1 Blocked
@@ -93,7 +95,8 @@ Next
 				t.Fatal(err)
 			}
 			_, said, _ := strings.Cut(got.String(), "\nLearned\n")
-			if diff := cmp.Diff(test.said, seconds.ReplaceAllString(times.ReplaceAllString(said, "TIME"), "(in SECONDS)")); diff != "" {
+			if diff := cmp.Diff(test.said,
+				seconds.ReplaceAllString(times.ReplaceAllString(said, "TIME"), "(in SECONDS)")); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})

@@ -34,13 +34,15 @@ func (s Store) Kept(ctx context.Context) ([]mtasts.Kept, error) {
 // Keep replaces the policy that is kept for a domain.
 func (s Store) Keep(ctx context.Context, k mtasts.Kept) error {
 	return s.DB.KeepMTASTS(ctx, queue.MTASTS{
-		Domain: k.Domain, ID: k.ID, Policy: strings.Join(k.Policy.Text(), "\n"), FetchedAt: k.FetchedAt, Until: k.Until(),
+		Domain: k.Domain, ID: k.ID, Policy: strings.Join(k.Policy.Text(), "\n"), FetchedAt: k.FetchedAt,
+		Until: k.Until(),
 	})
 }
 
 // Policies finds the MTA-STS policies for a sender, at addresses that it may dial.
 func Policies(mail *sender.Sender, store mtasts.Store, log *slog.Logger) *mtasts.Policies {
-	return &mtasts.Policies{Fetcher: mtasts.Fetcher{Resolver: mail.Resolver, Barred: mail.Barred, RootCAs: mail.RootCAs}, Store: store, Log: log}
+	return &mtasts.Policies{Fetcher: mtasts.Fetcher{Resolver: mail.Resolver, Barred: mail.Barred,
+		RootCAs: mail.RootCAs}, Store: store, Log: log}
 }
 
 // A ReadOnly store is for programs that look and change nothing.

@@ -4,7 +4,8 @@ import "context"
 
 // Published finds the record that applies to mail from a domain. ok is false
 // when there is none. txt is the function that [Walk] takes.
-func Published(ctx context.Context, domain string, txt func(ctx context.Context, name string) ([]string, error)) (p Found, ok bool, err error) {
+func Published(ctx context.Context, domain string,
+	txt func(ctx context.Context, name string) ([]string, error)) (p Found, ok bool, err error) {
 	walk, err := Walk(ctx, domain, txt)
 	if err != nil {
 		return p, false, err

@@ -16,14 +16,21 @@ func TestParseDMARC(t *testing.T) {
 		err  error
 	}{
 		{text: "v=DMARC1; p=reject", want: Record{Policy: "reject", Stated: true, SPF: "r", DKIM: "r", PSD: "u"}},
-		{text: " v = DMARC1 ;p= Quarantine;;", want: Record{Policy: "quarantine", Stated: true, SPF: "r", DKIM: "r", PSD: "u"}},
-		{text: "v=DMARC1; rua=mailto:a@b.test!10m,https://c.test", want: Record{Policy: "none", SPF: "r", DKIM: "r", PSD: "u", RUA: []string{"mailto:a@b.test", "https://c.test"}}},
-		{text: "v=DMARC1; p=rejct; adkim=s; aspf=S; psd=y; ri=50; x=y", want: Record{Policy: "none", SPF: "s", DKIM: "s", PSD: "y",
-			Faults: []string{"p=rejct is none of none, quarantine, reject", "ri is no longer a DMARC tag (RFC 9989): newer receivers ignore it; take it out"}}},
-		{text: "v=DMARC1; p=reject; sp=quarantine; np=none; t=y", want: Record{Policy: "reject", Stated: true, Subdomains: "quarantine",
-			NonExistent: "none", Testing: true, SPF: "r", DKIM: "r", PSD: "u"}},
-		{text: "v=DMARC1; p=none; p=reject; nonsense", want: Record{Policy: "none", Stated: true, SPF: "r", DKIM: "r", PSD: "u",
-			Faults: []string{"the tag p is there twice", `"nonsense" has no =`}}},
+		{text: " v = DMARC1 ;p= Quarantine;;",
+			want: Record{Policy: "quarantine", Stated: true, SPF: "r", DKIM: "r", PSD: "u"}},
+		{text: "v=DMARC1; rua=mailto:a@b.test!10m,https://c.test",
+			want: Record{Policy: "none", SPF: "r", DKIM: "r", PSD: "u",
+				RUA: []string{"mailto:a@b.test", "https://c.test"}}},
+		{text: "v=DMARC1; p=rejct; adkim=s; aspf=S; psd=y; ri=50; x=y",
+			want: Record{Policy: "none", SPF: "s", DKIM: "s", PSD: "y",
+				Faults: []string{"p=rejct is none of none, quarantine, reject",
+					"ri is no longer a DMARC tag (RFC 9989): newer receivers ignore it; take it out"}}},
+		{text: "v=DMARC1; p=reject; sp=quarantine; np=none; t=y",
+			want: Record{Policy: "reject", Stated: true, Subdomains: "quarantine",
+				NonExistent: "none", Testing: true, SPF: "r", DKIM: "r", PSD: "u"}},
+		{text: "v=DMARC1; p=none; p=reject; nonsense",
+			want: Record{Policy: "none", Stated: true, SPF: "r", DKIM: "r", PSD: "u",
+				Faults: []string{"the tag p is there twice", `"nonsense" has no =`}}},
 		{text: "v=dmarc1; p=none", err: ErrNoRecord},
 		{text: "p=none; v=DMARC1", err: ErrNoRecord},
 		{text: "v=DMARC10", err: ErrNoRecord},
@@ -44,10 +51,12 @@ func TestParseDMARC(t *testing.T) {
 func TestWalkTargets(t *testing.T) {
 	t.Parallel()
 	for domain, want := range map[string][]string{
-		"example.com":           {"example.com", "com"},
-		"a.mail.example.com":    {"a.mail.example.com", "mail.example.com", "example.com", "com"},
-		"1.2.3.4.5.6.7.8":       {"1.2.3.4.5.6.7.8", "2.3.4.5.6.7.8", "3.4.5.6.7.8", "4.5.6.7.8", "5.6.7.8", "6.7.8", "7.8", "8"},
-		"a.b.c.1.2.3.4.5.6.7.8": {"a.b.c.1.2.3.4.5.6.7.8", "2.3.4.5.6.7.8", "3.4.5.6.7.8", "4.5.6.7.8", "5.6.7.8", "6.7.8", "7.8", "8"},
+		"example.com":        {"example.com", "com"},
+		"a.mail.example.com": {"a.mail.example.com", "mail.example.com", "example.com", "com"},
+		"1.2.3.4.5.6.7.8": {"1.2.3.4.5.6.7.8", "2.3.4.5.6.7.8", "3.4.5.6.7.8", "4.5.6.7.8", "5.6.7.8", "6.7.8",
+			"7.8", "8"},
+		"a.b.c.1.2.3.4.5.6.7.8": {"a.b.c.1.2.3.4.5.6.7.8", "2.3.4.5.6.7.8", "3.4.5.6.7.8", "4.5.6.7.8", "5.6.7.8",
+			"6.7.8", "7.8", "8"},
 	} {
 		if got := walkTargets(domain); !cmp.Equal(got, want) {
 			t.Errorf("%s: got %v, want %v", domain, got, want)
@@ -67,12 +76,16 @@ func TestTreeWalk(t *testing.T) {
 		applies   string // domain of the record that does; "" is none
 		questions int
 	}{
-		{"own and parent", map[string]string{"mail.example.com": none, "example.com": none}, "mail.example.com", "example.com", "mail.example.com", 3},
+		{"own and parent", map[string]string{"mail.example.com": none, "example.com": none}, "mail.example.com",
+			"example.com", "mail.example.com", 3},
 		{"parent alone", map[string]string{"example.com": none}, "a.b.example.com", "example.com", "example.com", 4},
-		{"psd=n ends the walk", map[string]string{"b.example.com": "v=DMARC1; psd=n", "example.com": none}, "a.b.example.com", "b.example.com", "b.example.com", 2},
-		{"below psd=y", map[string]string{"bank": "v=DMARC1; psd=y; p=reject"}, "mail.giant.bank", "giant.bank", "bank", 3},
+		{"psd=n ends the walk", map[string]string{"b.example.com": "v=DMARC1; psd=n", "example.com": none},
+			"a.b.example.com", "b.example.com", "b.example.com", 2},
+		{"below psd=y", map[string]string{"bank": "v=DMARC1; psd=y; p=reject"}, "mail.giant.bank", "giant.bank", "bank",
+			3},
 		{"psd=y where it starts", map[string]string{"bank": "v=DMARC1; psd=y"}, "bank", "bank", "bank", 1},
-		{"own record under psd=y", map[string]string{"giant.bank": none, "bank": "v=DMARC1; psd=y"}, "giant.bank", "giant.bank", "giant.bank", 2},
+		{"own record under psd=y", map[string]string{"giant.bank": none, "bank": "v=DMARC1; psd=y"}, "giant.bank",
+			"giant.bank", "giant.bank", 2},
 		{"nothing: the public suffix list", nil, "a.b.example.co.uk", "example.co.uk", "", 5},
 		{"a public suffix itself", nil, "co.uk", "co.uk", "", 2},
 	} {
@@ -112,7 +125,8 @@ func TestAligned(t *testing.T) {
 		{"example.com", "example.net", "r", false},
 		{"a.github.io", "b.github.io", "r", false}, // by the public suffix list
 	} {
-		if got := Aligned(c.from, c.other, Organizational(c.from, nil), Organizational(c.other, nil), c.mode); got != c.want {
+		if got := Aligned(c.from, c.other, Organizational(c.from, nil), Organizational(c.other, nil),
+			c.mode); got != c.want {
 			t.Errorf("%s and %s, %s: got %v", c.from, c.other, c.mode, got)
 		}
 	}

@@ -33,7 +33,8 @@ type Found struct {
 // Walk asks for the records from domain up to the top. A record with psd=y
 // or psd=n ends it. Several records at one name count as none. txt returns no
 // records for a name that has none; its errors are temporary.
-func Walk(ctx context.Context, domain string, txt func(ctx context.Context, name string) ([]string, error)) ([]Found, error) {
+func Walk(ctx context.Context, domain string, txt func(ctx context.Context, name string) ([]string, error)) ([]Found,
+	error) {
 	var found []Found
 	for _, target := range walkTargets(domain) {
 		records, err := txt(ctx, "_dmarc."+target)

@@ -33,7 +33,8 @@ func (p *patient) listener() Finding {
 	f := Finding{ID: "cert.bounce"}
 	pair, err := tls.LoadX509KeyPair(p.BounceCert, p.BounceKey)
 	if err != nil {
-		return f.worse(Problem, fmt.Sprintf("The certificate %s with the key %s cannot be used: %v.", p.BounceCert, p.BounceKey, err), "correct --bounce-tls-cert and --bounce-tls-key")
+		return f.worse(Problem, fmt.Sprintf("The certificate %s with the key %s cannot be used: %v.", p.BounceCert,
+			p.BounceKey, err), "correct --bounce-tls-cert and --bounce-tls-key")
 	}
 	f = expiry(f.ID, "the bounce listener", []*x509.Certificate{pair.Leaf})
 	if f.Severity == Fine && len(p.own) > 0 {
@@ -64,7 +65,8 @@ func (p *patient) page(ctx context.Context) Finding {
 		return f.worse(Problem, fmt.Sprintf("The certificate of %s is not valid: %v. Mail programs do not unsubscribe readers there.", u.Hostname(), bad.Err), "renew it, or correct --public-url")
 	}
 	if err != nil {
-		return f.worse(Problem, fmt.Sprintf("The unsubscribe page %s cannot be reached from here: %v.", p.PublicURL, err), "start what serves it, or correct --public-url")
+		return f.worse(Problem, fmt.Sprintf("The unsubscribe page %s cannot be reached from here: %v.", p.PublicURL,
+			err), "start what serves it, or correct --public-url")
 	}
 	defer conn.Close()
 	return expiry(f.ID, u.Hostname(), conn.(*tls.Conn).ConnectionState().PeerCertificates)
@@ -82,7 +84,8 @@ func expiry(id, whose string, chain []*x509.Certificate) Finding {
 	case left <= 0:
 		return f.worse(Problem, fmt.Sprintf("The certificate of %s has ended at %s.", whose, until), "renew it")
 	case left < soon:
-		return f.worse(Warning, fmt.Sprintf("The certificate of %s ends at %s, in %s.", whose, until, figures.Span(left)), "renew it")
+		return f.worse(Warning, fmt.Sprintf("The certificate of %s ends at %s, in %s.", whose, until,
+			figures.Span(left)), "renew it")
 	}
 	return f.worse(Fine, fmt.Sprintf("The certificate of %s holds until %s.", whose, until))
 }

@@ -28,8 +28,10 @@ func (p *patient) database(ctx context.Context) []Finding {
 	}
 	found := []Finding{opened.worse(Fine, fmt.Sprintf("The database answers, as login %s.", db.User()))}
 	if p.Private != "" {
-		found[0] = opened.worse(Note, "No database URL is set: this is the private PostgreSQL in "+p.Private+", which ends with the program that started it. "+
-			"Nodes, applications and operators of one installation need the same database.", "export DATABASE_URL=postgres://USER:PASSWORD@HOST/enotify")
+		found[0] = opened.worse(Note, "No database URL is set: this is the private PostgreSQL in "+p.Private+
+			", which ends with the program that started it. "+
+			"Nodes, applications and operators of one installation need the same database.",
+			"export DATABASE_URL=postgres://USER:PASSWORD@HOST/enotify")
 	}
 	found = append(found, p.server(ctx, db)...)
 
@@ -72,9 +74,11 @@ func (p *patient) login(ctx context.Context, db *queue.DB) (f Finding, sees bool
 	case l.Admin && l.Sender:
 		return f.worse(Fine, fmt.Sprintf("Login %s sees and steers all, and may run nodes.", l.Name)), true
 	case l.Admin:
-		return f.worse(Note, fmt.Sprintf("Login %s sees and steers all. It may not run nodes.", l.Name), "GRANT enotify_sender TO "+name), true
+		return f.worse(Note, fmt.Sprintf("Login %s sees and steers all. It may not run nodes.", l.Name),
+			"GRANT enotify_sender TO "+name), true
 	case l.Sender:
-		return f.worse(Note, fmt.Sprintf("Login %s sees all and may run nodes. It may not steer.", l.Name), "GRANT enotify_admin TO "+name), true
+		return f.worse(Note, fmt.Sprintf("Login %s sees all and may run nodes. It may not steer.", l.Name),
+			"GRANT enotify_admin TO "+name), true
 	}
 	return f.worse(Note, fmt.Sprintf("Login %s is an application's: it sends for %s. Nodes, clients and settings are for members of enotify_admin.",
 		l.Name, figures.Some(l.Sees, "client")), "GRANT enotify_admin TO "+name), false
@@ -91,11 +95,15 @@ func (p *patient) server(ctx context.Context, db *queue.DB) (found []Finding) {
 	}
 	switch {
 	case s.Standby:
-		version = version.worse(Problem, "The server is a standby, which nobody can write to.", "name the primary in the database URL, or all hosts with target_session_attrs=read-write")
+		version = version.worse(Problem, "The server is a standby, which nobody can write to.",
+			"name the primary in the database URL, or all hosts with target_session_attrs=read-write")
 	case s.Used+10 > s.Max:
-		version = version.worse(Warning, fmt.Sprintf("PostgreSQL %s has %d of its %d connections in use; a node keeps up to 8.", s.Version, s.Used, s.Max), "ALTER SYSTEM SET max_connections = 300, then restart the server")
+		version = version.worse(Warning,
+			fmt.Sprintf("PostgreSQL %s has %d of its %d connections in use; a node keeps up to 8.", s.Version, s.Used,
+				s.Max), "ALTER SYSTEM SET max_connections = 300, then restart the server")
 	default:
-		version = version.worse(Fine, fmt.Sprintf("PostgreSQL %s, %d of %d connections in use.", s.Version, s.Used, s.Max))
+		version = version.worse(Fine, fmt.Sprintf("PostgreSQL %s, %d of %d connections in use.", s.Version, s.Used,
+			s.Max))
 	}
 	found = append(found, version, clock(s.Clock, before, away), pooler(ctx, db))
 	found = append(found, durability(ctx, db)...)
@@ -108,9 +116,11 @@ func clock(theirs, asked time.Time, away time.Duration) Finding {
 	apart := theirs.Sub(asked.Add(away / 2)).Abs()
 	if apart > clockLimit+away {
 		return f.worse(Warning, fmt.Sprintf("The clocks of this host and of the database are %s apart. Leases and limits go by the database's clock, "+
-			"Date fields, signatures and certificates by this one.", figures.Span(apart)), "timedatectl set-ntp true (on both hosts)")
+			"Date fields, signatures and certificates by this one.", figures.Span(apart)),
+			"timedatectl set-ntp true (on both hosts)")
 	}
-	return f.worse(Fine, fmt.Sprintf("This host and the database agree about the time within %d ms.", apart.Milliseconds()+1))
+	return f.worse(Fine, fmt.Sprintf("This host and the database agree about the time within %d ms.",
+		apart.Milliseconds()+1))
 }
 
 func pooler(ctx context.Context, db *queue.DB) Finding {
@@ -139,7 +149,8 @@ func durability(ctx context.Context, db *queue.DB) (found []Finding) {
 			"ALTER SYSTEM SET "+r.Cure+"; SELECT pg_reload_conf()"))
 	}
 	if len(found) == 0 {
-		found = append(found, f.worse(Fine, "What is committed survives a crash of the database (fsync, full_page_writes, standbys)."))
+		found = append(found, f.worse(Fine,
+			"What is committed survives a crash of the database (fsync, full_page_writes, standbys)."))
 	}
 	return found
 }
@@ -148,7 +159,8 @@ func durability(ctx context.Context, db *queue.DB) (found []Finding) {
 func encrypted(ctx context.Context, db *queue.DB) (found []Finding) {
 	_ = db.WithConn(ctx, func(conn *pgx.Conn) error { // a connection that was lost is told elsewhere
 		if secure, ok := conn.PgConn().Conn().(*tls.Conn); ok {
-			found = append(found, expiry("cert.database", "the database server", secure.ConnectionState().PeerCertificates))
+			found = append(found, expiry("cert.database", "the database server",
+				secure.ConnectionState().PeerCertificates))
 		}
 		return nil
 	})

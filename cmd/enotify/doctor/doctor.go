@@ -93,7 +93,8 @@ func Run(ctx context.Context, c Config) Report {
 	p.own = p.senders()
 
 	// Each check writes into its own place, so that the report does not depend on who is first.
-	checks := []func(context.Context) []Finding{p.resolver, p.egress, p.port25, p.smarthost, p.stateDir, p.files, p.keys, p.certificates}
+	checks := []func(context.Context) []Finding{p.resolver, p.egress, p.port25, p.smarthost, p.stateDir, p.files,
+		p.keys, p.certificates}
 	found := make([][]Finding, len(checks))
 	var running sync.WaitGroup
 	for i, check := range checks {

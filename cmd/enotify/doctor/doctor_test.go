@@ -55,19 +55,24 @@ func TestDoctor(t *testing.T) {
 	}
 	t.Cleanup(func() { host.Close() })
 	open := func(ctx context.Context) (*queue.DB, error) { return queue.Open(ctx, f.URL, 0) }
-	soundly := doctor.Config{Open: open, Resolver: names.Addr, StateDir: filepath.Join(t.TempDir(), "not", "made", "yet"), Port25Host: host.Addr}
+	soundly := doctor.Config{Open: open, Resolver: names.Addr,
+		StateDir: filepath.Join(t.TempDir(), "not", "made", "yet"), Port25Host: host.Addr}
 
 	// The server of the tests forgets on purpose, and no keys were named.
 	base := map[string]string{
-		"db.open": "ok", "db.server": "ok", "db.login": "ok", "db.durability": "warning", "db.pooler": "ok", "db.schema": "ok",
-		"host.clock": "ok", "nodes.alive": "ok", "clients.blocked": "note", "dns": "ok", "dns.honest": "ok", "dns.validates": "note",
-		"egress.public": "ok", "egress.name": "ok", "egress.spf": "ok", "egress.port25": "ok", "host.state": "ok", "dkim.keys": "note",
+		"db.open": "ok", "db.server": "ok", "db.login": "ok", "db.durability": "warning", "db.pooler": "ok",
+		"db.schema":  "ok",
+		"host.clock": "ok", "nodes.alive": "ok", "clients.blocked": "note", "dns": "ok", "dns.honest": "ok",
+		"dns.validates": "note",
+		"egress.public": "ok", "egress.name": "ok", "egress.spf": "ok", "egress.port25": "ok", "host.state": "ok",
+		"dkim.keys": "note",
 	}
 	got := doctor.Run(t.Context(), soundly)
 	if diff := cmp.Diff(base, severities(got)); diff != "" {
 		t.Errorf("an installation in order (-want +got):\n%s", diff)
 	}
-	if page := text(got, 40); !strings.HasPrefix(page, "2 warnings.\n\nwarning  The database runs with fsync =\n         off: a crash") {
+	if page := text(got, 40); !strings.HasPrefix(page,
+		"2 warnings.\n\nwarning  The database runs with fsync =\n         off: a crash") {
 		t.Errorf("page: got\n%s\nwant the verdict and then the warnings, in lines of 40", page)
 	}
 
@@ -85,12 +90,17 @@ func TestDoctor(t *testing.T) {
 		},
 		"no database": {
 			func(c *doctor.Config) {
-				c.Open = func(context.Context) (*queue.DB, error) { return nil, errors.New("no database at 127.0.0.1:1") }
+				c.Open = func(context.Context) (*queue.DB, error) {
+					return nil,
+						errors.New("no database at 127.0.0.1:1")
+				}
 				c.Egress, c.HELO = addrs("192.0.2.11"), "mail.host.example"
 			},
 			map[string]string{
-				"db.open": "problem", "db.server": "", "db.login": "", "db.durability": "", "db.pooler": "", "db.schema": "", "host.clock": "",
-				"nodes.alive": "", "clients.blocked": "", "dkim.keys": "", "egress.name": "problem", "egress.spf": "warning",
+				"db.open": "problem", "db.server": "", "db.login": "", "db.durability": "", "db.pooler": "",
+				"db.schema": "", "host.clock": "",
+				"nodes.alive": "", "clients.blocked": "", "dkim.keys": "", "egress.name": "problem",
+				"egress.spf": "warning",
 			},
 		},
 		"a login of an application": {
@@ -99,7 +109,8 @@ func TestDoctor(t *testing.T) {
 				c.Open = func(ctx context.Context) (*queue.DB, error) { return queue.Open(ctx, login, 0) }
 				c.Egress, c.HELO = addrs("192.0.2.12"), "mail.host.example"
 			},
-			map[string]string{"db.login": "note", "nodes.alive": "", "clients.blocked": "", "dkim.keys": "", "egress.name": "warning", "egress.spf": "warning"},
+			map[string]string{"db.login": "note", "nodes.alive": "", "clients.blocked": "", "dkim.keys": "",
+				"egress.name": "warning", "egress.spf": "warning"},
 		},
 		"a DNS server that lies, a closed port, an ended certificate": {
 			func(c *doctor.Config) {
@@ -108,8 +119,10 @@ func TestDoctor(t *testing.T) {
 				c.StateDir, c.BounceCert, c.BounceKey = "/dev/null/journals", cert, key
 			},
 			map[string]string{
-				"nodes.alive": "problem", "nodes.silent": "note", "clients.blocked": "warning", "dns": "warning", "dns.honest": "problem", "dns.validates": "",
-				"egress.public": "problem", "egress.name": "", "egress.spf": "", "egress.port25": "problem", "host.state": "problem", "dkim.keys": "problem", "cert.bounce": "problem",
+				"nodes.alive": "problem", "nodes.silent": "note", "clients.blocked": "warning", "dns": "warning",
+				"dns.honest": "problem", "dns.validates": "",
+				"egress.public": "problem", "egress.name": "", "egress.spf": "", "egress.port25": "problem",
+				"host.state": "problem", "dkim.keys": "problem", "cert.bounce": "problem",
 			},
 		},
 	} {
@@ -166,7 +179,8 @@ func certificate(t *testing.T, until time.Time) (cert, key string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mail.host.example"}, NotAfter: until}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mail.host.example"},
+		NotAfter: until}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {
 		t.Fatal(err)

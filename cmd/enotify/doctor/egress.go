@@ -63,9 +63,11 @@ func (p *patient) egress(ctx context.Context) []Finding {
 	f := Finding{ID: "egress.public"}
 	switch {
 	case p.Smarthost != "":
-		return []Finding{f.worse(Note, "Everything goes through the smarthost "+p.Smarthost+": receivers see its address, not ours.")}
+		return []Finding{f.worse(Note, "Everything goes through the smarthost "+p.Smarthost+
+			": receivers see its address, not ours.")}
 	case len(p.own) == 0:
-		return []Finding{f.worse(Problem, "This host has no public address, and no node is running: which address receivers see is not known.",
+		return []Finding{f.worse(Problem,
+			"This host has no public address, and no node is running: which address receivers see is not known.",
 			"enotify doctor --egress IP --helo NAME")}
 	}
 	all := make(chan []Finding)
@@ -87,9 +89,11 @@ func (p *patient) address(ctx context.Context, s sender) []Finding {
 	f := Finding{ID: "egress.public"}
 	if why := spfguard.NotPublic(s.addr); why != "" {
 		if p.EgressPrivate || s.addr.IsLoopback() {
-			return []Finding{f.worse(Note, fmt.Sprintf("%s is %s: only receivers in the same network see it.", s.addr, why))}
+			return []Finding{f.worse(Note,
+				fmt.Sprintf("%s is %s: only receivers in the same network see it.", s.addr, why))}
 		}
-		return []Finding{f.worse(Problem, fmt.Sprintf("%s is %s, which no receiver on the internet sees.", s.addr, why), "enotify run --egress PUBLIC-IP")}
+		return []Finding{f.worse(Problem, fmt.Sprintf("%s is %s, which no receiver on the internet sees.", s.addr, why),
+			"enotify run --egress PUBLIC-IP")}
 	}
 	here := "it is not on this host: it is another node's, or a NAT's"
 	if slices.Contains(hostAddrs(), s.addr) {
@@ -110,7 +114,8 @@ func (p *patient) named(ctx context.Context, s sender) Finding {
 	if s.addr.Is6() {
 		kind = "AAAA"
 	}
-	lines := []string{arpa + " IN PTR " + mdns.Fqdn(s.helo), fmt.Sprintf("%s IN %s %s", mdns.Fqdn(s.helo), kind, s.addr)}
+	lines := []string{arpa + " IN PTR " + mdns.Fqdn(s.helo),
+		fmt.Sprintf("%s IN %s %s", mdns.Fqdn(s.helo), kind, s.addr)}
 	ptr, err := p.dns.PTR(ctx, s.addr)
 	switch {
 	case absent(err):
@@ -126,11 +131,14 @@ func (p *patient) named(ctx context.Context, s sender) Finding {
 	}
 	switch {
 	case len(confirmed) == 0:
-		return f.worse(Problem, fmt.Sprintf("%s has the name %s, which does not lead back to it.", s.addr, figures.Few(ptr.Records, 3)), lines...)
+		return f.worse(Problem, fmt.Sprintf("%s has the name %s, which does not lead back to it.", s.addr,
+			figures.Few(ptr.Records, 3)), lines...)
 	case !slices.ContainsFunc(confirmed, func(name string) bool { return strings.EqualFold(name, s.helo) }):
-		return f.worse(Warning, fmt.Sprintf("%s has the name %s, but we say %s at EHLO.", s.addr, figures.Few(confirmed, 3), s.helo), "enotify run --helo "+confirmed[0])
+		return f.worse(Warning, fmt.Sprintf("%s has the name %s, but we say %s at EHLO.", s.addr,
+			figures.Few(confirmed, 3), s.helo), "enotify run --helo "+confirmed[0])
 	}
-	return f.worse(Fine, fmt.Sprintf("%s has the name %s, which leads back to it and is the one at EHLO.", s.addr, s.helo))
+	return f.worse(Fine, fmt.Sprintf("%s has the name %s, which leads back to it and is the one at EHLO.", s.addr,
+		s.helo))
 }
 
 func (p *patient) addrs(ctx context.Context, name string) []netip.Addr {
@@ -157,7 +165,8 @@ func (p *patient) ownSPF(ctx context.Context, s sender) Finding {
 	case spfguard.None:
 		return f.worse(Warning, fmt.Sprintf("Our name %s has no SPF record. Receivers ask for it when mail has no envelope sender, as bounces.", s.helo), line)
 	}
-	return f.worse(Warning, fmt.Sprintf("The SPF record of our name %s does not let %s send (%s): %s.", s.helo, s.addr, v.Result, strings.TrimSuffix(v.Explain(), ".")), line)
+	return f.worse(Warning, fmt.Sprintf("The SPF record of our name %s does not let %s send (%s): %s.", s.helo, s.addr,
+		v.Result, strings.TrimSuffix(v.Explain(), ".")), line)
 }
 
 func absent(err error) bool { return errors.Is(err, dns.ErrNXDomain) || errors.Is(err, dns.ErrNoData) }
@@ -167,7 +176,8 @@ func absent(err error) bool { return errors.Is(err, dns.ErrNXDomain) || errors.I
 func (p *patient) port25(ctx context.Context) (found []Finding) {
 	f := Finding{ID: "egress.port25"}
 	if p.Port25Host == "" {
-		return []Finding{f.worse(Note, "Whether port 25 of others can be reached was not tried.", "enotify doctor --port25-host HOST, a mail host that is yours or that you may ask")}
+		return []Finding{f.worse(Note, "Whether port 25 of others can be reached was not tried.",
+			"enotify doctor --port25-host HOST, a mail host that is yours or that you may ask")}
 	}
 	at := p.Port25Host
 	if _, _, err := net.SplitHostPort(at); err != nil {
@@ -209,7 +219,8 @@ func (p *patient) smarthost(ctx context.Context) []Finding {
 	f := Finding{ID: "smarthost"}
 	greeting, err := greet(ctx, p.Smarthost, netip.Addr{})
 	if err != nil {
-		return []Finding{f.worse(Problem, fmt.Sprintf("The smarthost %s does not answer: %v.", p.Smarthost, err), "start it, or correct enotify run --smarthost HOST:PORT")}
+		return []Finding{f.worse(Problem, fmt.Sprintf("The smarthost %s does not answer: %v.", p.Smarthost, err),
+			"start it, or correct enotify run --smarthost HOST:PORT")}
 	}
 	return []Finding{f.worse(Fine, fmt.Sprintf("The smarthost %s answers: %s.", p.Smarthost, greeting))}
 }
@@ -231,7 +242,8 @@ func greet(ctx context.Context, at string, from netip.Addr) (string, error) {
 	if err := conn.SetDeadline(time.Now().Add(dialTimeout)); err != nil {
 		return "", err
 	}
-	line, err := bufio.NewReaderSize(conn, 512).ReadSlice('\n') // RFC 5321 §4.5.3.1.5: a reply line has up to 512 octets
+	// RFC 5321 §4.5.3.1.5: a reply line has up to 512 octets
+	line, err := bufio.NewReaderSize(conn, 512).ReadSlice('\n')
 	if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 		return "", fmt.Errorf("it says nothing within %s", figures.Span(dialTimeout))
 	}

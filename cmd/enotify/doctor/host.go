@@ -38,7 +38,9 @@ func (p *patient) stateDir(context.Context) []Finding {
 		err = errors.Join(probe.Close(), os.Remove(probe.Name()))
 	}
 	if err != nil {
-		return []Finding{f.worse(Problem, fmt.Sprintf("User %d of this host cannot write to the state folder %s, where a node keeps its journal: %v.", os.Getuid(), p.StateDir, cause(err)),
+		return []Finding{f.worse(Problem,
+			fmt.Sprintf("User %d of this host cannot write to the state folder %s, where a node keeps its journal: %v.",
+				os.Getuid(), p.StateDir, cause(err)),
 			fmt.Sprintf("chown %d %s, or another folder: enotify run --state-dir DIR", os.Getuid(), dir))}
 	}
 	var disk syscall.Statfs_t
@@ -46,10 +48,12 @@ func (p *patient) stateDir(context.Context) []Finding {
 		return []Finding{f.worse(Note, fmt.Sprintf("The state folder %s can be written to. How much room it has is not known.", p.StateDir))}
 	}
 	free := disk.Bavail * uint64(disk.Bsize)
-	said := fmt.Sprintf("The state folder %s can be written to, with %s MiB of room.", p.StateDir, figures.Count(int(free>>20)))
+	said := fmt.Sprintf("The state folder %s can be written to, with %s MiB of room.", p.StateDir,
+		figures.Count(int(free>>20)))
 	switch {
 	case free < noSpace:
-		return []Finding{f.worse(Problem, said+" A node that cannot write its journal sends nothing.", "make room there, or take another disk: enotify run --state-dir DIR")}
+		return []Finding{f.worse(Problem, said+" A node that cannot write its journal sends nothing.",
+			"make room there, or take another disk: enotify run --state-dir DIR")}
 	case free < littleSpace:
 		return []Finding{f.worse(Warning, said, "make room there")}
 	}
@@ -75,7 +79,8 @@ func (p *patient) files(context.Context) []Finding {
 	if limit.Cur < enough {
 		return []Finding{f.worse(Note, fmt.Sprintf("This user may have %d files and connections open: a node opens fewer connections than it could.", limit.Cur), "ulimit -n 65536, or LimitNOFILE=65536 in the unit")}
 	}
-	return []Finding{f.worse(Fine, fmt.Sprintf("Up to %s files and connections may be open.", figures.Count(int(min(limit.Cur, 1<<30)))))}
+	return []Finding{f.worse(Fine, fmt.Sprintf("Up to %s files and connections may be open.",
+		figures.Count(int(min(limit.Cur, 1<<30)))))}
 }
 
 // keys looks whether this host can sign for the clients that sign.
@@ -83,7 +88,9 @@ func (p *patient) keys(ctx context.Context) []Finding {
 	f := Finding{ID: "dkim.keys"}
 	if p.DKIMDir != "" {
 		if info, err := os.Stat(p.DKIMDir); err != nil || !info.IsDir() {
-			return []Finding{f.worse(Problem, fmt.Sprintf("The DKIM folder %s cannot be read, or is none.", p.DKIMDir), "correct --dkim-dir DIR, or make a key: enotify client key DOMAIN --selector NAME --dkim-dir "+p.DKIMDir)}
+			return []Finding{f.worse(Problem, fmt.Sprintf("The DKIM folder %s cannot be read, or is none.", p.DKIMDir),
+				"correct --dkim-dir DIR, or make a key: enotify client key DOMAIN --selector NAME --dkim-dir "+
+					p.DKIMDir)}
 		}
 	}
 	if p.db == nil {
@@ -94,7 +101,8 @@ func (p *patient) keys(ctx context.Context) []Finding {
 		return nil // clients.blocked says what could not be read
 	}
 	if p.DKIMDir == "" {
-		return []Finding{f.worse(Note, fmt.Sprintf("The keys of %s were not looked at.", figures.Some(len(signing), "client")), "enotify doctor --dkim-dir DIR, as the node has it")}
+		return []Finding{f.worse(Note, fmt.Sprintf("The keys of %s were not looked at.",
+			figures.Some(len(signing), "client")), "enotify doctor --dkim-dir DIR, as the node has it")}
 	}
 	dir := &dkim.Directory{Path: p.DKIMDir}
 	var troubled, cures, exposed []string
@@ -112,14 +120,19 @@ func (p *patient) keys(ctx context.Context) []Finding {
 	}
 	var found []Finding
 	if len(troubled) > 0 {
-		found = append(found, f.worse(Problem, fmt.Sprintf("A node on this host holds the mail of %s, whose keys it cannot read: %s.", figures.Some(len(troubled), "client"), figures.Few(troubled, shown)),
+		found = append(found, f.worse(Problem,
+			fmt.Sprintf("A node on this host holds the mail of %s, whose keys it cannot read: %s.",
+				figures.Some(len(troubled), "client"), figures.Few(troubled, shown)),
 			"copy the keys here, readable for the user that enotify runs as: "+figures.Few(cures, shown)))
 	}
 	if len(exposed) > 0 {
-		found = append(found, Finding{ID: "dkim.exposed"}.worse(Warning, "Everybody on this host can read private keys: "+figures.Few(exposed, shown)+".", "chmod -R o-rwx "+p.DKIMDir))
+		found = append(found, Finding{ID: "dkim.exposed"}.worse(Warning,
+			"Everybody on this host can read private keys: "+figures.Few(exposed, shown)+".", "chmod -R o-rwx "+
+				p.DKIMDir))
 	}
 	if len(found) == 0 {
-		found = append(found, f.worse(Fine, fmt.Sprintf("The keys of all %s that sign are here.", figures.Some(len(signing), "client"))))
+		found = append(found, f.worse(Fine,
+			fmt.Sprintf("The keys of all %s that sign are here.", figures.Some(len(signing), "client"))))
 	}
 	return found
 }

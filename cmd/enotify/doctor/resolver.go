@@ -32,23 +32,32 @@ func (p *patient) server53(ctx context.Context, id, server string, mustValidate 
 	f := Finding{ID: id}
 	at, err := nameServer(server)
 	if err != nil {
-		return []Finding{f.worse(Problem, fmt.Sprintf("No DNS server is known: %v.", err), "enotify doctor --resolver HOST:PORT")}
+		return []Finding{f.worse(Problem, fmt.Sprintf("No DNS server is known: %v.", err),
+			"enotify doctor --resolver HOST:PORT")}
 	}
 	root, took, err := ask(ctx, at, ".", mdns.TypeNS)
 	if err != nil {
-		return []Finding{f.worse(Problem, fmt.Sprintf("The DNS server %s does not answer: %v.", at, err), "start it, or name another: --resolver HOST:PORT")}
+		return []Finding{f.worse(Problem, fmt.Sprintf("The DNS server %s does not answer: %v.", at, err),
+			"start it, or name another: --resolver HOST:PORT")}
 	}
 	var found []Finding
 	ttl := least(root)
 	switch {
 	case root.Rcode != mdns.RcodeSuccess:
-		found = append(found, f.worse(Warning, fmt.Sprintf("The DNS server %s answers %s when it is asked for the root: it may serve a private DNS alone.", at, mdns.RcodeToString[root.Rcode])))
+		found = append(found, f.worse(Warning,
+			fmt.Sprintf("The DNS server %s answers %s when it is asked for the root: it may serve a private DNS alone.",
+				at, mdns.RcodeToString[root.Rcode])))
 	case took > slowDNS:
-		found = append(found, f.worse(Warning, fmt.Sprintf("The DNS server %s took %d ms for what it should know by heart.", at, took.Milliseconds()), "run one on this host, such as unbound"))
+		found = append(found, f.worse(Warning,
+			fmt.Sprintf("The DNS server %s took %d ms for what it should know by heart.", at, took.Milliseconds()),
+			"run one on this host, such as unbound"))
 	case len(root.Answer) > 0 && ttl == 0, ttl > longTTL:
-		found = append(found, f.worse(Warning, fmt.Sprintf("The DNS server %s says that answers hold for %d s: it changes the times of others.", at, int(ttl.Seconds())), "take a server that keeps TTLs, such as unbound"))
+		found = append(found, f.worse(Warning,
+			fmt.Sprintf("The DNS server %s says that answers hold for %d s: it changes the times of others.", at,
+				int(ttl.Seconds())), "take a server that keeps TTLs, such as unbound"))
 	default:
-		found = append(found, f.worse(Fine, fmt.Sprintf("The DNS server %s answers in %d ms.", at, took.Milliseconds())))
+		found = append(found, f.worse(Fine,
+			fmt.Sprintf("The DNS server %s answers in %d ms.", at, took.Milliseconds())))
 	}
 	found = append(found, honest(ctx, id, at))
 	secure := Finding{ID: id + ".validates"}
@@ -56,9 +65,12 @@ func (p *patient) server53(ctx context.Context, id, server string, mustValidate 
 	case root.AuthenticatedData && mustValidate:
 		return append(found, secure.worse(Fine, fmt.Sprintf("The DNS server %s validates DNSSEC.", at)))
 	case mustValidate:
-		return append(found, secure.worse(Warning, fmt.Sprintf("The DNS server %s of --dnssec-resolver does not validate DNSSEC: no TLSA record is obeyed.", at), "let it validate (unbound does), or leave --dnssec-resolver out"))
+		return append(found, secure.worse(Warning,
+			fmt.Sprintf("The DNS server %s of --dnssec-resolver does not validate DNSSEC: no TLSA record is obeyed.",
+				at), "let it validate (unbound does), or leave --dnssec-resolver out"))
 	case root.AuthenticatedData && p.DNSSECResolver == "":
-		return append(found, secure.worse(Note, fmt.Sprintf("The DNS server %s validates DNSSEC. If nobody can change its answers on the way here, DANE works with it.", at), "enotify run --dnssec-resolver "+at))
+		return append(found, secure.worse(Note,
+			fmt.Sprintf("The DNS server %s validates DNSSEC. If nobody can change its answers on the way here, DANE works with it.", at), "enotify run --dnssec-resolver "+at))
 	}
 	return found
 }

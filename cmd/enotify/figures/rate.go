@@ -45,7 +45,8 @@ func ParseRate(text string) (queue.Rate, error) {
 			return queue.Rate{Messages: int(n), Per: u.per}, nil
 		}
 	}
-	return queue.Rate{}, fmt.Errorf("%q is no rate: it is written as 10/s, 300/min, 5000/h, 100000/day or %s", text, Unlimited)
+	return queue.Rate{}, fmt.Errorf("%q is no rate: it is written as 10/s, 300/min, 5000/h, 100000/day or %s", text,
+		Unlimited)
 }
 
 // FormatRate writes a rate in the unit in which it was set.

@@ -26,7 +26,8 @@ func TestParseRate(t *testing.T) {
 			t.Errorf("%q: got %+v and %v, want %+v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "10", "0/s", "-1/s", "1.5/s", "10/", "/s", "10/week", "10/s/s", "2147483648/s", "1e3/s", "Unlimited ", "10/ec"} {
+	for _, text := range []string{"", "10", "0/s", "-1/s", "1.5/s", "10/", "/s", "10/week", "10/s/s", "2147483648/s",
+		"1e3/s", "Unlimited ", "10/ec"} {
 		if got, err := figures.ParseRate(text); err == nil {
 			t.Errorf("%q: got %+v, want an error", text, got)
 		}
@@ -44,7 +45,8 @@ func TestFormatRate(t *testing.T) {
 			t.Errorf("%+v: got %s, want %s", r, got, text)
 		}
 	}
-	if got, want := figures.FormatRate(queue.Rate{Messages: 5, Per: 10 * time.Second}), "5/10s"; got != want { // set by SQL
+	// set by SQL
+	if got, want := figures.FormatRate(queue.Rate{Messages: 5, Per: 10 * time.Second}), "5/10s"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -64,7 +66,8 @@ func TestFormatLimit(t *testing.T) {
 		limit rate.Limit
 		want  string
 	}{
-		{100, "100/s"}, {rate.Inf, "unlimited"}, {5.0 / 60, "5/min"}, {1.0 / 3600, "1/h"}, {100000.0 / 86400, "100,000/day"}, {0.5, "30/min"},
+		{100, "100/s"}, {rate.Inf, "unlimited"}, {5.0 / 60, "5/min"}, {1.0 / 3600, "1/h"},
+		{100000.0 / 86400, "100,000/day"}, {0.5, "30/min"},
 		{1.0 / 86400 / 2, "0.5/day"},
 	} {
 		if got := figures.Rate(tt.limit); got != tt.want {

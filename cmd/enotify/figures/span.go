@@ -47,7 +47,8 @@ func ParseMoment(text string, now time.Time) (time.Time, error) {
 	}
 	d, err := ParseSpan(text)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%q is neither a time such as %s nor a duration from now such as 2h or 3d", text, now.Format(time.RFC3339))
+		return time.Time{}, fmt.Errorf("%q is neither a time such as %s nor a duration from now such as 2h or 3d", text,
+			now.Format(time.RFC3339))
 	}
 	return now.Add(d), nil
 }

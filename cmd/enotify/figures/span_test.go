@@ -28,7 +28,8 @@ func TestMomentIn(t *testing.T) {
 			t.Errorf("%q: got %v and %v, want %v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "2", "d", "-2h", "+2h", "1d-2h", "2d3", "1d2w", "tomorrow", "2030-05-02", "99999d", "300000h3000000h", "1.5d"} {
+	for _, text := range []string{"", "2", "d", "-2h", "+2h", "1d-2h", "2d3", "1d2w", "tomorrow", "2030-05-02",
+		"99999d", "300000h3000000h", "1.5d"} {
 		if got, err := figures.ParseMoment(text, noon); err == nil {
 			t.Errorf("%q: got %v, want an error", text, got)
 		}

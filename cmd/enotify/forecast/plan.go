@@ -56,12 +56,13 @@ type Plan struct {
 	Limits   Limits
 	Ahead    []Load // in the order of their turns
 	Own      Load
-	Message  time.Duration        // that one message takes in one connection; 0 is DefaultMessage
-	Measured bool                 // Message is what nodes measured
-	Retries  []Waiting            // of other batches
-	Most     rate.Limit           // messages a second that all nodes together get through; 0 is MostPerNode
-	Nodes    int                  // that are alive
-	Overlap  bool                 // a batch may begin while the one ahead only waits for slow sites; that is not simulated
+	Message  time.Duration // that one message takes in one connection; 0 is DefaultMessage
+	Measured bool          // Message is what nodes measured
+	Retries  []Waiting     // of other batches
+	Most     rate.Limit    // messages a second that all nodes together get through; 0 is MostPerNode
+	Nodes    int           // that are alive
+	// a batch may begin while the one ahead only waits for slow sites; that is not simulated
+	Overlap  bool
 	Quotas   map[string]*Quota    // by client
 	Caps     map[string]Cap       // by site; "" is each site without one of its own
 	Deferred map[string]float64   // by site: the share of first tries that is likely to be deferred

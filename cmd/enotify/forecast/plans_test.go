@@ -54,35 +54,55 @@ func TestPlansComeTrue(t *testing.T) {
 	q := 50 * time.Millisecond
 	for _, c := range []plannedCase{
 		{name: "196 left at a site set to 60/min", policies: map[string]throttle.Policy{"slow.test": minute},
-			plan: forecast.Plan{Message: q, Own: forecast.Load{Domains: append(to(196, "slow.test"), to(300, "a.test", "b.test", "c.test")...)}}},
-		{name: "default limits", plan: forecast.Plan{Message: q, Own: forecast.Load{Domains: to(3000, "a.test", "b.test", "c.test")}}},
-		{name: "the rate of a site over its domains", policies: map[string]throttle.Policy{"site.test": {Rate: 20, Burst: 5, Connections: 20}},
-			plan: forecast.Plan{Message: q, Own: forecast.Load{Domains: shared("site.test", 20, 40)}}},
-		{name: "two connections", policies: map[string]throttle.Policy{"*": {Rate: rate.Inf, Burst: 100, Connections: 2}},
+			plan: forecast.Plan{Message: q,
+				Own: forecast.Load{Domains: append(to(196, "slow.test"), to(300, "a.test", "b.test", "c.test")...)}}},
+		{name: "default limits", plan: forecast.Plan{Message: q,
+			Own: forecast.Load{Domains: to(3000, "a.test", "b.test", "c.test")}}},
+		{name: "the rate of a site over its domains",
+			policies: map[string]throttle.Policy{"site.test": {Rate: 20, Burst: 5, Connections: 20}},
+			plan:     forecast.Plan{Message: q, Own: forecast.Load{Domains: shared("site.test", 20, 40)}}},
+		{name: "two connections", policies: map[string]throttle.Policy{"*": {Rate: rate.Inf, Burst: 100,
+			Connections: 2}},
 			plan: forecast.Plan{Message: 100 * time.Millisecond, Own: forecast.Load{Domains: to(1000, "a.test")}}},
 		{name: "connections that grow", policies: map[string]throttle.Policy{"*": wide},
 			plan: forecast.Plan{Message: 200 * time.Millisecond, Own: forecast.Load{Domains: to(3000, "a.test")}}},
 		{name: "two batches ahead at the same site", policies: map[string]throttle.Policy{"*": {Rate: 5, Burst: 5}},
-			plan: forecast.Plan{Message: q, Ahead: []forecast.Load{{Domains: to(100, "a.test", "b.test")}, {Domains: to(80, "a.test")}}, Own: forecast.Load{Domains: to(60, "a.test", "c.test")}}},
+			plan: forecast.Plan{Message: q,
+				Ahead: []forecast.Load{{Domains: to(100, "a.test", "b.test")}, {Domains: to(80, "a.test")}},
+				Own:   forecast.Load{Domains: to(60, "a.test", "c.test")}}},
 		{name: "a learned rate that is raised", policies: map[string]throttle.Policy{"*": {Rate: 100, Burst: 20}},
-			learned: map[string]throttle.Pace{"a.test": {Rate: 2, RateCeiling: 2.5, RateProbeAt: at.Add(30 * time.Second), RateProbeWait: time.Minute}},
-			plan:    forecast.Plan{Message: q, Own: forecast.Load{Domains: to(600, "a.test")}}},
+			learned: map[string]throttle.Pace{"a.test": {Rate: 2, RateCeiling: 2.5,
+				RateProbeAt: at.Add(30 * time.Second), RateProbeWait: time.Minute}},
+			plan: forecast.Plan{Message: q, Own: forecast.Load{Domains: to(600, "a.test")}}},
 		{name: "closed for a while, then one connection", policies: map[string]throttle.Policy{"*": wide},
-			learned: map[string]throttle.Pace{"a.test": {Allowed: 1, Ceiling: 1, ProbeAt: at.Add(24 * time.Hour), ProbeWait: time.Hour, ClosedUntil: at.Add(40 * time.Second), Refusals: 1}},
-			plan:    forecast.Plan{Message: 100 * time.Millisecond, Own: forecast.Load{Domains: to(800, "a.test")}}},
+			learned: map[string]throttle.Pace{"a.test": {Allowed: 1, Ceiling: 1, ProbeAt: at.Add(24 * time.Hour),
+				ProbeWait: time.Hour, ClosedUntil: at.Add(40 * time.Second), Refusals: 1}},
+			plan: forecast.Plan{Message: 100 * time.Millisecond, Own: forecast.Load{Domains: to(800, "a.test")}}},
 		{name: "a window that closes and opens", policies: map[string]throttle.Policy{"*": {Rate: 2, Burst: 2}},
-			plan: forecast.Plan{Message: q, Own: forecast.Load{Windows: hours(t, "Thu 08:00-09:01, Thu 09:30-10:00 UTC"), Domains: to(400, "a.test")}}},
+			plan: forecast.Plan{Message: q,
+				Own: forecast.Load{Windows: hours(t, "Thu 08:00-09:01, Thu 09:30-10:00 UTC"),
+					Domains: to(400, "a.test")}}},
 		{name: "a window lets the next batch go first", policies: map[string]throttle.Policy{"*": {Rate: 2, Burst: 2}},
-			plan: forecast.Plan{Message: q, Ahead: []forecast.Load{{Windows: hours(t, "Thu 09:02-10:00 UTC"), Domains: to(100, "a.test")}}, Own: forecast.Load{Domains: to(200, "a.test")}}},
+			plan: forecast.Plan{Message: q,
+				Ahead: []forecast.Load{{Windows: hours(t, "Thu 09:02-10:00 UTC"), Domains: to(100, "a.test")}},
+				Own:   forecast.Load{Domains: to(200, "a.test")}}},
 		{name: "a quota that ends with the day", policies: map[string]throttle.Policy{"*": {Rate: 5, Burst: 5}},
 			plan: forecast.Plan{Message: q, Own: forecast.Load{Client: "town", Domains: to(700, "a.test")},
-				Quotas: map[string]*forecast.Quota{"town": {PerDay: 500, Today: 200, Zone: time.FixedZone("west of the line", 14*3600+53*60)}}}},
-		{name: "a batch of higher priority comes between", policies: map[string]throttle.Policy{"*": {Rate: 2, Burst: 2}},
-			plan: forecast.Plan{Message: q, Ahead: []forecast.Load{{Priority: 10, NotBefore: at.Add(30 * time.Second), Domains: to(120, "a.test")}}, Own: forecast.Load{Domains: to(100, "a.test", "b.test")}}},
+				Quotas: map[string]*forecast.Quota{"town": {PerDay: 500, Today: 200,
+					Zone: time.FixedZone("west of the line", 14*3600+53*60)}}}},
+		{name: "a batch of higher priority comes between",
+			policies: map[string]throttle.Policy{"*": {Rate: 2, Burst: 2}},
+			plan: forecast.Plan{Message: q,
+				Ahead: []forecast.Load{{Priority: 10, NotBefore: at.Add(30 * time.Second), Domains: to(120, "a.test")}},
+				Own:   forecast.Load{Domains: to(100, "a.test", "b.test")}}},
 		{name: "retries at the same site", policies: map[string]throttle.Policy{"*": {Rate: 2, Burst: 2}},
-			plan: forecast.Plan{Message: q, Retries: []forecast.Waiting{{Domain: "a.test", Site: "a.test", N: 100, At: at.Add(20 * time.Second)}}, Own: forecast.Load{Domains: to(120, "a.test")}}},
+			plan: forecast.Plan{Message: q,
+				Retries: []forecast.Waiting{{Domain: "a.test", Site: "a.test", N: 100, At: at.Add(20 * time.Second)}},
+				Own:     forecast.Load{Domains: to(120, "a.test")}}},
 		{name: "a day's cap while addresses warm up", policies: map[string]throttle.Policy{"*": {Rate: 5, Burst: 5}},
-			plan: forecast.Plan{Message: q, Own: forecast.Load{Domains: to(250, "a.test")}, Caps: map[string]forecast.Cap{"": {ByDay: []int{100, 200}, Sent: 20, Zone: time.FixedZone("west of the line", 14*3600+53*60)}}}},
+			plan: forecast.Plan{Message: q, Own: forecast.Load{Domains: to(250, "a.test")},
+				Caps: map[string]forecast.Cap{"": {ByDay: []int{100, 200}, Sent: 20,
+					Zone: time.FixedZone("west of the line", 14*3600+53*60)}}}},
 	} {
 		c.plan.Start, c.plan.Limits = at, c.throttle(t)
 		got, want := forecast.Simulate(c.plan).End, c.send(t)
@@ -127,7 +147,8 @@ type planConn struct {
 func (c plannedCase) send(t *testing.T) time.Duration {
 	t.Helper()
 	p := c.plan
-	s := &planSender{th: c.throttle(t), takes: p.Message, conns: map[string][]*planConn{}, wait: map[string][]string{}, ask: map[*forecast.Waiting]time.Time{}}
+	s := &planSender{th: c.throttle(t), takes: p.Message, conns: map[string][]*planConn{}, wait: map[string][]string{},
+		ask: map[*forecast.Waiting]time.Time{}}
 	loads := append(append([]forecast.Load{}, p.Ahead...), p.Own)
 	left := make([][]*forecast.Waiting, len(loads))
 	for i, l := range loads {
@@ -191,7 +212,8 @@ func (c plannedCase) send(t *testing.T) time.Duration {
 			for _, w := range left[turn] {
 				most := spent(loads[turn], now)
 				if k, ok := p.Caps[""]; ok {
-					most = min(most, k.ByDay[min(1, now.In(k.Zone).Day()-at.In(k.Zone).Day())]-sent["cap"+now.In(k.Zone).Format("02")])
+					most = min(most, k.ByDay[min(1, now.In(k.Zone).Day()-at.In(k.Zone).Day())]-sent["cap"+
+						now.In(k.Zone).Format("02")])
 					if now.In(k.Zone).Day() == at.In(k.Zone).Day() {
 						most -= k.Sent
 					}

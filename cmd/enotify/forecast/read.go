@@ -154,7 +154,8 @@ func read(ctx context.Context, db *queue.DB, own int64, ahead []insight.Ahead, n
 	}
 	p.Nodes = len(nodes)
 	p.Most = MostPerNode * rate.Limit(max(1, len(nodes)))
-	p.Overlap = len(nodes) > 0 && !slices.ContainsFunc(nodes, func(n queue.Node) bool { return n.Turn != queue.ByDestination })
+	p.Overlap = len(nodes) > 0 && !slices.ContainsFunc(nodes,
+		func(n queue.Node) bool { return n.Turn != queue.ByDestination })
 	p.Message = measured(nodes)
 	p.Measured = p.Message > 0
 	return p, nil

@@ -306,7 +306,8 @@ func (s *simulation) step(turn *load, dt time.Duration) {
 }
 
 func (s *simulation) forecast(l *load) Forecast {
-	f := Forecast{Begin: l.begin, End: l.end, Late: !l.over(), Paused: l.paused, Deferred: int(l.deferred + 0.5), Points: thin(l.points)}
+	f := Forecast{Begin: l.begin, End: l.end, Late: !l.over(), Paused: l.paused, Deferred: int(l.deferred + 0.5),
+		Points: thin(l.points)}
 	if f.Late {
 		f.End = s.at
 	}
@@ -322,7 +323,8 @@ func (s *simulation) forecast(l *load) Forecast {
 		if at.domains > 1 {
 			one = ""
 		}
-		f.Sites = append(f.Sites, SiteForecast{Name: at.name, One: one, N: at.total, End: at.end, Held: at.mostly(), Points: thin(at.points)})
+		f.Sites = append(f.Sites, SiteForecast{Name: at.name, One: one, N: at.total, End: at.end, Held: at.mostly(),
+			Points: thin(at.points)})
 	}
 	slices.SortStableFunc(f.Sites, func(a, b SiteForecast) int {
 		return cmp.Or(cmp.Compare(b.End, a.End), cmp.Compare(b.N, a.N), strings.Compare(a.Name, b.Name))

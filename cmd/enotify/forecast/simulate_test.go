@@ -36,19 +36,35 @@ func TestSimulate(t *testing.T) {
 		end   time.Duration
 		held  string
 	}{
-		{"rate of a domain", forecast.Plan{Own: many("a.test", 1, 600), Limits: limits(map[string]throttle.Policy{"*": {Rate: 10, Burst: 5, Connections: 50}})}, 0, 60 * time.Second, "the rate of its domains"},
-		{"the largest domain", forecast.Plan{Own: forecast.Load{Domains: []forecast.Waiting{{Domain: "a.test", Site: "a", N: 100}, {Domain: "b.test", Site: "b", N: 900}}},
-			Limits: limits(map[string]throttle.Policy{"*": {Rate: 10, Burst: 5, Connections: 50}})}, 0, 90 * time.Second, "the rate of its domains"},
-		{"rate of the site", forecast.Plan{Own: many("a.test", 20, 100), Limits: limits(map[string]throttle.Policy{"*": wide, "a.test": {Rate: 20, Burst: 5, Connections: 50}})}, 0, 100 * time.Second, "the rate of the site"},
+		{"rate of a domain", forecast.Plan{Own: many("a.test", 1, 600),
+			Limits: limits(map[string]throttle.Policy{"*": {Rate: 10, Burst: 5, Connections: 50}})}, 0,
+			60 * time.Second, "the rate of its domains"},
+		{"the largest domain", forecast.Plan{Own: forecast.Load{Domains: []forecast.Waiting{{Domain: "a.test",
+			Site: "a", N: 100}, {Domain: "b.test", Site: "b", N: 900}}},
+			Limits: limits(map[string]throttle.Policy{"*": {Rate: 10, Burst: 5, Connections: 50}})}, 0,
+			90 * time.Second, "the rate of its domains"},
+		{"rate of the site", forecast.Plan{Own: many("a.test", 20, 100),
+			Limits: limits(map[string]throttle.Policy{"*": wide, "a.test": {Rate: 20, Burst: 5, Connections: 50}})}, 0,
+			100 * time.Second, "the rate of the site"},
 		// 2 connections from the start, and no more allowed.
-		{"connections", forecast.Plan{Own: many("a.test", 1, 2000), Message: 100 * time.Millisecond, Limits: limits(map[string]throttle.Policy{"*": {Rate: rate.Inf, Connections: 2}})}, 0, 100 * time.Second, "its connections"},
-		{"after another batch", forecast.Plan{Ahead: []forecast.Load{many("a.test", 1, 300)}, Own: many("b.test", 1, 300), Limits: limits(map[string]throttle.Policy{"*": {Rate: 10, Burst: 5, Connections: 50}})},
+		{"connections", forecast.Plan{Own: many("a.test", 1, 2000), Message: 100 * time.Millisecond,
+			Limits: limits(map[string]throttle.Policy{"*": {Rate: rate.Inf, Connections: 2}})}, 0, 100 * time.Second,
+			"its connections"},
+		{"after another batch", forecast.Plan{Ahead: []forecast.Load{many("a.test", 1, 300)},
+			Own:    many("b.test", 1, 300),
+			Limits: limits(map[string]throttle.Policy{"*": {Rate: 10, Burst: 5, Connections: 50}})},
 			30 * time.Second, 60 * time.Second, "the rate of its domains"},
-		{"not before", forecast.Plan{Own: forecast.Load{NotBefore: at.Add(time.Hour), Domains: many("b.test", 1, 300).Domains}, Limits: limits(map[string]throttle.Policy{"*": {Rate: 10, Burst: 5, Connections: 50}})},
+		{"not before", forecast.Plan{Own: forecast.Load{NotBefore: at.Add(time.Hour),
+			Domains: many("b.test", 1, 300).Domains},
+			Limits: limits(map[string]throttle.Policy{"*": {Rate: 10, Burst: 5, Connections: 50}})},
 			time.Hour, time.Hour + 30*time.Second, "the rate of its domains"},
-		{"what all nodes get through", forecast.Plan{Own: many("a.test", 100, 1000), Most: 1000, Message: time.Millisecond, Limits: limits(map[string]throttle.Policy{"*": wide})}, 0, 100 * time.Second, ""},
+		{"what all nodes get through", forecast.Plan{Own: many("a.test", 100, 1000), Most: 1000,
+			Message: time.Millisecond, Limits: limits(map[string]throttle.Policy{"*": wide})}, 0, 100 * time.Second,
+			""},
 		// Connections grow from 2 to 10, one after 4 good replies for each: soon.
-		{"connections grow", forecast.Plan{Own: many("a.test", 1, 10_000), Message: 100 * time.Millisecond, Limits: limits(map[string]throttle.Policy{"*": {Rate: rate.Inf, Connections: 10}})}, 0, 102 * time.Second, "its connections"},
+		{"connections grow", forecast.Plan{Own: many("a.test", 1, 10_000), Message: 100 * time.Millisecond,
+			Limits: limits(map[string]throttle.Policy{"*": {Rate: rate.Inf, Connections: 10}})}, 0, 102 * time.Second,
+			"its connections"},
 	} {
 		c.plan.Start = at
 		f := forecast.Simulate(c.plan)
@@ -76,9 +92,11 @@ func TestSimulate(t *testing.T) {
 func TestSimulateLearned(t *testing.T) {
 	t.Parallel()
 	pace := paces{limits(map[string]throttle.Policy{"*": {Rate: rate.Inf, Connections: 10}}), throttle.Pace{
-		Allowed: 1, Ceiling: 1, ProbeAt: at.Add(24 * time.Hour), ProbeWait: time.Hour, ClosedUntil: at.Add(time.Minute), Refusals: 1,
+		Allowed: 1, Ceiling: 1, ProbeAt: at.Add(24 * time.Hour), ProbeWait: time.Hour, ClosedUntil: at.Add(time.Minute),
+		Refusals: 1,
 	}}
-	p := forecast.Plan{Start: at, Limits: pace, Message: 100 * time.Millisecond, Own: forecast.Load{Domains: []forecast.Waiting{{Domain: "a.test", Site: "a", N: 1000}}}}
+	p := forecast.Plan{Start: at, Limits: pace, Message: 100 * time.Millisecond,
+		Own: forecast.Load{Domains: []forecast.Waiting{{Domain: "a.test", Site: "a", N: 1000}}}}
 	if got := forecast.Simulate(p).End; got < 158*time.Second || got > 164*time.Second {
 		t.Errorf("closed for a minute, then one connection: takes %v, want 2 min 40 s", got)
 	}

@@ -27,7 +27,8 @@ func (f Forecast) Line(p Plan) string {
 		said += "; " + slowest
 	}
 	if f.Deferred > 0 {
-		said += fmt.Sprintf("; %s may be deferred and tried again %s later", figures.Some(f.Deferred, "recipient"), figures.Span(f.Done-f.End))
+		said += fmt.Sprintf("; %s may be deferred and tried again %s later", figures.Some(f.Deferred, "recipient"),
+			figures.Span(f.Done-f.End))
 	}
 	return said
 }

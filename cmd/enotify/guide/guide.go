@@ -18,7 +18,8 @@ type Topic struct {
 var order = []string{
 	"first-campaign", "before-a-campaign", "going-live", "sql", "http", "messages", "batches", "ready", "events",
 	"spf-blocks", "slow-site", "bad-addresses", "replies", "bounces", "receivers", "dkim", "tls", "unsubscribe",
-	"limits", "windows", "smarthost", "doctor", "monitoring", "console", "privacy", "dead-node", "failover", "databases", "upgrade",
+	"limits", "windows", "smarthost", "doctor", "monitoring", "console", "privacy", "dead-node", "failover",
+	"databases", "upgrade",
 	"addresses", "systemd", "containers", "settings", "speed", "development",
 }
 

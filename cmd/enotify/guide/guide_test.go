@@ -94,7 +94,8 @@ func TestPackageMap(t *testing.T) {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && (strings.HasPrefix(entry.Name(), ".") && name != "." || entry.Name() == "testdata" || entry.Name() == "bin"):
+		case entry.IsDir() && (strings.HasPrefix(entry.Name(), ".") && name != "." || entry.Name() == "testdata" ||
+			entry.Name() == "bin"):
 			return fs.SkipDir
 		case strings.HasSuffix(name, ".go") && !slices.Contains(folders, path.Dir(name)):
 			folders = append(folders, path.Dir(name))

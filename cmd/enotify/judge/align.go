@@ -145,7 +145,8 @@ func (p *Proofs) verdict(m Mail, spf spfguard.Verdict, i int) (v queue.Verdict, 
 	if p.Passes[i] || p.Signed() {
 		return v, false
 	}
-	v = queue.Verdict{Identity: DMARC, Domain: m.Client, Result: string(spfguard.TempError), Record: p.Found.Record.Text}
+	v = queue.Verdict{Identity: DMARC, Domain: m.Client, Result: string(spfguard.TempError),
+		Record: p.Found.Record.Text}
 	if p.Err != nil {
 		v.Explanation = fmt.Sprintf("The DMARC policy of %s could not be found: %v.", m.Client, p.Err)
 		return v, true
@@ -154,7 +155,8 @@ func (p *Proofs) verdict(m Mail, spf spfguard.Verdict, i int) (v queue.Verdict, 
 		return v, false
 	}
 	if err := p.Undecided(spf); err != nil {
-		v.Explanation = fmt.Sprintf("Nobody could say whether SPF or DKIM proves %s, whose DMARC policy is %s: %v.", m.Client, p.Policy, err)
+		v.Explanation = fmt.Sprintf("Nobody could say whether SPF or DKIM proves %s, whose DMARC policy is %s: %v.",
+			m.Client, p.Policy, err)
 		return v, true
 	}
 	v.Result, v.Blocks = fail, p.Policy == "reject"

@@ -50,11 +50,13 @@ func (c *cures) of(domain, sender string) (found cure) {
 	fix, err := c.spf.Fix(c.ctx, q)
 	var doubt *spfguard.DoubtError
 	if errors.As(err, &doubt) {
-		return cure{ask: "Ask the client, since the record names senders that a new one must not leave out: " + doubt.Ask()}
+		return cure{ask: "Ask the client, since the record names senders that a new one must not leave out: " +
+			doubt.Ask()}
 	}
 	if err != nil {
 		if c.judge.Log != nil {
-			c.judge.Log.Warn("no fix was found for a record that blocks", "domain", q.Domain, "error", err, "next", "enotify spf fix "+q.Domain)
+			c.judge.Log.Warn("no fix was found for a record that blocks", "domain", q.Domain, "error", err, "next",
+				"enotify spf fix "+q.Domain)
 		}
 		return cure{}
 	}

@@ -98,7 +98,8 @@ func (j *Judge) Mail(ctx context.Context, m Mail) Opinion {
 	for i, e := range m.Egress {
 		if len(m.Keys) > 0 && m.KeyTrouble == nil {
 			o.Verdicts = append(o.Verdicts, queue.Verdict{
-				Identity: DKIM, Domain: m.Keys[0].Name(), Egress: e.Addr, Result: string(spfguard.Pass), Record: Lines(m.Keys),
+				Identity: DKIM, Domain: m.Keys[0].Name(), Egress: e.Addr, Result: string(spfguard.Pass),
+				Record:      Lines(m.Keys),
 				Explanation: "The nodes have the keys that sign.", ValidFor: o.MailFrom[i].TTL,
 			})
 		}
@@ -106,8 +107,9 @@ func (j *Judge) Mail(ctx context.Context, m Mail) Opinion {
 	if m.KeyTrouble != nil {
 		for i, e := range m.Egress {
 			o.Verdicts = append(o.Verdicts, queue.Verdict{
-				Identity: DKIM, Domain: m.KeyName, Egress: e.Addr, Result: fail, Blocks: true, Explanation: m.KeyTrouble.Error(),
-				ValidFor: o.MailFrom[i].TTL,
+				Identity: DKIM, Domain: m.KeyName, Egress: e.Addr, Result: fail, Blocks: true,
+				Explanation: m.KeyTrouble.Error(),
+				ValidFor:    o.MailFrom[i].TTL,
 			})
 		}
 	}
@@ -121,7 +123,8 @@ const fail = string(spfguard.Fail)
 func verdictOf(identity string, egress netip.Addr, v spfguard.Verdict) queue.Verdict {
 	return queue.Verdict{
 		Identity: identity, Domain: v.Domain, Egress: egress,
-		Result: string(v.Result), Blocks: v.Decision == spfguard.Block, Record: v.Record, Explanation: v.Explanation, ValidFor: v.TTL,
+		Result: string(v.Result), Blocks: v.Decision == spfguard.Block, Record: v.Record, Explanation: v.Explanation,
+		ValidFor: v.TTL,
 	}
 }
 

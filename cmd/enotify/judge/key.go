@@ -91,7 +91,8 @@ func (j *Judge) Examine(ctx context.Context, k Key) (KeyState, error) {
 	case !key.Is(k.Public):
 		s.Said = fmt.Sprintf("The key at %s is not the one we sign with.", k.Name())
 	case bits > 0 && bits < dkim.LeastRSA:
-		s.Said = fmt.Sprintf("The key at %s has %d bits; receivers ignore keys under %d.", k.Name(), bits, dkim.LeastRSA)
+		s.Said = fmt.Sprintf("The key at %s has %d bits; receivers ignore keys under %d.", k.Name(), bits,
+			dkim.LeastRSA)
 	default:
 		s.Unusable = false
 		s.Said = fmt.Sprintf("The key at %s is ours.", k.Name())
@@ -101,7 +102,8 @@ func (j *Judge) Examine(ctx context.Context, k Key) (KeyState, error) {
 	case key.Testing:
 		s.Doubtful, s.Said = true, fmt.Sprintf("The key at %s is marked as a test (t=y): receivers treat the mail as unsigned.", k.Name())
 	case bits > 0 && bits < dkim.UsualRSA:
-		s.Doubtful, s.Said = true, fmt.Sprintf("The key at %s has %d bits; make a new one of %d.", k.Name(), bits, dkim.UsualRSA)
+		s.Doubtful, s.Said = true, fmt.Sprintf("The key at %s has %d bits; make a new one of %d.", k.Name(), bits,
+			dkim.UsualRSA)
 	}
 	return s, nil
 }

@@ -62,10 +62,14 @@ func TestMonitoring(t *testing.T) {
 		}
 	}
 	for _, q := range []string{
-		`sum(enotify_attempts_total{state="delivered"}) > 150`, `sum(enotify_replies_total{code="421"}) > 0`, `max(enotify_recipients{state="deferred"}) > 0`,
-		`max(enotify_oldest_deferred_seconds{class="all"}) >= 0`, `sum(enotify_smtp_phase_seconds_count{phase="confirm"}) > 150`, `sum(enotify_flushed_total) > 150`,
-		`max(enotify_lease_age_seconds) < 5`, `max(enotify_lease_groups) == 64`, `max(enotify_journal_bytes) > 0`, `sum(enotify_guard_verdicts_total{result="pass"}) > 0`,
-		`sum(enotify_dns_questions_total) > 0`, `sum(enotify_connections) > 0`, `max(enotify_database_up) == 1`, `sum(enotify_delivery_seconds_count) > 150`,
+		`sum(enotify_attempts_total{state="delivered"}) > 150`, `sum(enotify_replies_total{code="421"}) > 0`,
+		`max(enotify_recipients{state="deferred"}) > 0`,
+		`max(enotify_oldest_deferred_seconds{class="all"}) >= 0`,
+		`sum(enotify_smtp_phase_seconds_count{phase="confirm"}) > 150`, `sum(enotify_flushed_total) > 150`,
+		`max(enotify_lease_age_seconds) < 5`, `max(enotify_lease_groups) == 64`, `max(enotify_journal_bytes) > 0`,
+		`sum(enotify_guard_verdicts_total{result="pass"}) > 0`,
+		`sum(enotify_dns_questions_total) > 0`, `sum(enotify_connections) > 0`, `max(enotify_database_up) == 1`,
+		`sum(enotify_delivery_seconds_count) > 150`,
 	} {
 		if got := p.evaluate(t, q); got == 0 {
 			t.Errorf("%s: got nothing, want that it holds", q)
@@ -90,7 +94,8 @@ func start(t *testing.T, node string) prometheus {
 	}
 	output(t, "promtool", "check", "config", file)
 	p := prometheus{"http://" + sitetest.FreePort(t)}
-	cmd := exec.Command("prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+strings.TrimPrefix(p.url, "http://"), "--log.level=error")
+	cmd := exec.Command("prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"),
+		"--web.listen-address="+strings.TrimPrefix(p.url, "http://"), "--log.level=error")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -142,8 +142,10 @@ func TestGuardAndPreflightAgree(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- node.Run(ctx, node.Config{DatabaseURL: f.URL, Resolver: server.Addr, HELO: "mail.host.example", DKIMDir: keys.Path,
-			PublicURL: "https://u.example", BounceDomain: ours, Egress: []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("192.0.2.11")}})
+		ended <- node.Run(ctx, node.Config{DatabaseURL: f.URL, Resolver: server.Addr, HELO: "mail.host.example",
+			DKIMDir:   keys.Path,
+			PublicURL: "https://u.example", BounceDomain: ours,
+			Egress: []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("192.0.2.11")}})
 	}()
 	// The fixture has a client of its own, which is checked too.
 	f.Until(func() {}, `SELECT count(DISTINCT client_id) = $1 FROM enotify.verdict v JOIN enotify.client c ON c.id = v.client_id

@@ -13,7 +13,8 @@ func (p *parts) picked(handle queue.Handler) queue.Handler {
 	log := p.Attempts.With("node", p.Name)
 	return func(ctx context.Context, m queue.Message) queue.Outcome {
 		if log.Enabled(ctx, queue.LevelAttempt) {
-			log.LogAttrs(ctx, queue.LevelAttempt, "picked", slog.Int64("batch", m.Batch.ID), slog.String("message", queue.MessageName(m.Batch.ID, m.Seq)),
+			log.LogAttrs(ctx, queue.LevelAttempt, "picked", slog.Int64("batch", m.Batch.ID),
+				slog.String("message", queue.MessageName(m.Batch.ID, m.Seq)),
 				slog.Int("attempt", m.Attempt), slog.String("client", m.Batch.Client), slog.String("domain", m.Domain))
 		}
 		return handle(ctx, m)
@@ -30,7 +31,8 @@ func (p *parts) recorded(results []queue.Result, took time.Duration) {
 	for i := range results {
 		r := &results[i]
 		attrs := []slog.Attr{
-			slog.Int64("batch", r.Batch), slog.String("message", queue.MessageName(r.Batch, r.Seq)), slog.Int("try", r.Try),
+			slog.Int64("batch", r.Batch), slog.String("message", queue.MessageName(r.Batch, r.Seq)),
+			slog.Int("try", r.Try),
 			slog.String("state", string(r.State)), slog.String("class", string(r.Class)),
 		}
 		if r.State == queue.Deferred {

@@ -158,8 +158,10 @@ func (c *Config) Check() (err error) {
 	if _, err := sender.ParseTLSPolicy(c.TLS); err != nil {
 		return exit.Usagef("--tls: %w", err)
 	}
-	if a, err := mail.ParseAddress(c.TLSReportFrom); c.TLSReportFrom != "" && (err != nil || a.Address != c.TLSReportFrom) {
-		return exit.Usagef("--tls-report-from %s: want an address, such as tls-reports@mail.host.example", c.TLSReportFrom)
+	if a, err := mail.ParseAddress(c.TLSReportFrom); c.TLSReportFrom != "" &&
+		(err != nil || a.Address != c.TLSReportFrom) {
+		return exit.Usagef("--tls-report-from %s: want an address, such as tls-reports@mail.host.example",
+			c.TLSReportFrom)
 	}
 	c.Turn = cmp.Or(c.Turn, queue.Strict)
 	if c.Turn != queue.Strict && c.Turn != queue.ByDestination {
@@ -184,7 +186,8 @@ func (c *Config) Check() (err error) {
 	if err := c.checkFeedback(); err != nil {
 		return err
 	}
-	c.SMTPPort, c.MaxInFlight, c.MaxConnections = cmp.Or(c.SMTPPort, 25), cmp.Or(c.MaxInFlight, 2000), cmp.Or(c.MaxConnections, fitting(maxFiles()))
+	c.SMTPPort, c.MaxInFlight, c.MaxConnections = cmp.Or(c.SMTPPort, 25), cmp.Or(c.MaxInFlight, 2000),
+		cmp.Or(c.MaxConnections, fitting(maxFiles()))
 	c.Recheck = cmp.Or(c.Recheck, 6*time.Hour)
 	if c.languages, err = unsubscribe.Load(c.UnsubscribeWords); err != nil {
 		return exit.Usagef("--unsubscribe-words: %w", err)
@@ -269,7 +272,8 @@ func (c *Config) checkSmarthost() error {
 	case c.Login.User != "" && c.Smarthost == "":
 		return exit.Usagef("--smarthost-user is for a smarthost: add --smarthost HOST:PORT")
 	case c.Login.User != "" && c.Login.Password == "":
-		return exit.Usagef("--smarthost-user %s: its password is missing; put it into ENOTIFY_SMARTHOST_PASSWORD", c.Login.User)
+		return exit.Usagef("--smarthost-user %s: its password is missing; put it into ENOTIFY_SMARTHOST_PASSWORD",
+			c.Login.User)
 	}
 	return nil
 }

@@ -64,7 +64,8 @@ func (d *durability) look(ctx context.Context) ([]queue.Risk, error) {
 			continue
 		}
 		d.log.Warn("the database may forget what it has committed", "setting", r.Setting, "harm", r.Harm, "set", r.Cure)
-		a := queue.Alert{Kind: queue.AlertDurability, Text: r.Setting + ": " + r.Harm, Next: "set " + r.Cure + " in postgresql.conf; enotify help failover"}
+		a := queue.Alert{Kind: queue.AlertDurability, Text: r.Setting + ": " + r.Harm, Next: "set " + r.Cure +
+			" in postgresql.conf; enotify help failover"}
 		d.alert(a)
 		if err := d.db.Raise(ctx, a); err != nil {
 			return nil, err

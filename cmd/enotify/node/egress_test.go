@@ -122,7 +122,9 @@ func TestWarmupSpillsIntoThePool(t *testing.T) {
 	c.Egress = []netip.Addr{loopback(6), loopback(7)}
 	s.Serve(c)
 	s.Until(`SELECT count(*) = 2 FROM enotify.egress`)
-	if err := db.Warm(t.Context(), loopback(6), queue.Warmup{Site: "*", Caps: []int{5, 10}, Zone: fmt.Sprintf("Etc/GMT%+d", time.Now().UTC().Hour()-12), Overflow: "pool"}); err != nil {
+	if err := db.Warm(t.Context(), loopback(6),
+		queue.Warmup{Site: "*", Caps: []int{5, 10}, Zone: fmt.Sprintf("Etc/GMT%+d", time.Now().UTC().Hour()-12),
+			Overflow: "pool"}); err != nil {
 		t.Fatal(err)
 	}
 	batch := enqueue(s, "menu", 60, "")
@@ -151,6 +153,7 @@ func TestGuardKnowsPools(t *testing.T) {
 	free := enqueue(s, "free", 3, "")
 	s.Until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, free)
 	if got := used(peers(s, 0)); got["127.0.0.8"] != 3 || len(got) != 1 || s.SMTP.Delivered() != 6 {
-		t.Errorf("got %d messages, to recipients by address %v; want 6, all from the one that the client authorises", s.SMTP.Delivered(), got)
+		t.Errorf("got %d messages, to recipients by address %v; want 6, all from the one that the client authorises",
+			s.SMTP.Delivered(), got)
 	}
 }

@@ -30,7 +30,8 @@ func fit(ctx context.Context, db *queue.DB, log *slog.Logger) error {
 		return err
 	}
 	for _, next := range hindering {
-		log.Warn("the database may end the statements of a node early, and a pooler keeps us from setting that", "next", next)
+		log.Warn("the database may end the statements of a node early, and a pooler keeps us from setting that", "next",
+			next)
 	}
 	return nil
 }

@@ -77,21 +77,30 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 // What is of the queue is the same at every node: use max over them, not sum.
 var (
-	upDesc       = desc("enotify_database_up", "1 while the database answers this node.")
-	batchesDesc  = desc("enotify_batches", "Batches that are not finished, by state; the same at every node.", "state")
-	depthDesc    = desc("enotify_recipients", "Recipients that wait: pending for their first try, deferred for another one; the same at every node.", "state", "class")
-	oldestDesc   = desc("enotify_oldest_deferred_seconds", "Time since the oldest deferred recipient was first deferred; the same at every node.", "class")
-	blockedDesc  = desc("enotify_blocked_clients", "Clients that the guard stops; the same at every node.")
-	holdsDesc    = desc("enotify_held_sites", "Sites that are left alone since they block an address of ours; the same at every node.")
-	slowedDesc   = desc("enotify_slowed_sites", "Sites that get mail more slowly since they asked for it; the same at every node.")
-	lostDesc     = desc("enotify_dead_nodes", "Nodes that died and whose journal nobody has read yet; the same at every node.")
-	ratioDesc    = desc("enotify_complaint_ratio", "Complaints by accepted messages of batches that began within a day: of all clients, and of the worst with 1,000 messages.", "of")
-	flightDesc   = desc("enotify_in_flight_messages", "Messages begun and not recorded.")
-	queuedDesc   = desc("enotify_unwritten_outcomes", "Outcomes that wait for the database.")
-	groupsDesc   = desc("enotify_lease_groups", "Lease groups of recipient domains that this node holds, of 64.")
-	leaseDesc    = desc("enotify_lease_age_seconds", "Time since this node renewed its leases; after 5 seconds another node may take them.")
-	journalDesc  = desc("enotify_journal_bytes", "Size of the journal of this node.")
-	connDesc     = desc("enotify_connections", "SMTP connections by state; slow ones have waited over a second for an answer.", "state")
+	upDesc      = desc("enotify_database_up", "1 while the database answers this node.")
+	batchesDesc = desc("enotify_batches", "Batches that are not finished, by state; the same at every node.", "state")
+	depthDesc   = desc("enotify_recipients",
+		"Recipients that wait: pending for their first try, deferred for another one; the same at every node.", "state",
+		"class")
+	oldestDesc = desc("enotify_oldest_deferred_seconds",
+		"Time since the oldest deferred recipient was first deferred; the same at every node.", "class")
+	blockedDesc = desc("enotify_blocked_clients", "Clients that the guard stops; the same at every node.")
+	holdsDesc   = desc("enotify_held_sites",
+		"Sites that are left alone since they block an address of ours; the same at every node.")
+	slowedDesc = desc("enotify_slowed_sites",
+		"Sites that get mail more slowly since they asked for it; the same at every node.")
+	lostDesc = desc("enotify_dead_nodes",
+		"Nodes that died and whose journal nobody has read yet; the same at every node.")
+	ratioDesc = desc("enotify_complaint_ratio",
+		"Complaints by accepted messages of batches that began within a day: of all clients, and of the worst with 1,000 messages.", "of")
+	flightDesc = desc("enotify_in_flight_messages", "Messages begun and not recorded.")
+	queuedDesc = desc("enotify_unwritten_outcomes", "Outcomes that wait for the database.")
+	groupsDesc = desc("enotify_lease_groups", "Lease groups of recipient domains that this node holds, of 64.")
+	leaseDesc  = desc("enotify_lease_age_seconds",
+		"Time since this node renewed its leases; after 5 seconds another node may take them.")
+	journalDesc = desc("enotify_journal_bytes", "Size of the journal of this node.")
+	connDesc    = desc("enotify_connections",
+		"SMTP connections by state; slow ones have waited over a second for an answer.", "state")
 	dnsDesc      = desc("enotify_dns_questions_total", "Questions to the DNS by how they were answered.", "answer")
 	dnsEntryDesc = desc("enotify_dns_cache_entries", "DNS answers remembered.")
 )
@@ -99,7 +108,8 @@ var (
 // Describe is that of [prometheus.Collector].
 func (g *gauges) Describe(c chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		upDesc, batchesDesc, depthDesc, oldestDesc, blockedDesc, holdsDesc, slowedDesc, lostDesc, ratioDesc, flightDesc, queuedDesc, groupsDesc, leaseDesc,
+		upDesc, batchesDesc, depthDesc, oldestDesc, blockedDesc, holdsDesc, slowedDesc, lostDesc, ratioDesc, flightDesc,
+		queuedDesc, groupsDesc, leaseDesc,
 		journalDesc, connDesc, dnsDesc, dnsEntryDesc,
 	} {
 		c <- d
@@ -125,7 +135,8 @@ func (g *gauges) Collect(c chan<- prometheus.Metric) {
 	gauge(connDesc, float64(conns.Idle), "idle")
 	asked := g.resolver.Stats()
 	gauge(dnsEntryDesc, float64(asked.Entries))
-	for answer, n := range map[string]uint64{"cached": asked.Cached, "asked": asked.Asked - asked.Failed, "failed": asked.Failed} {
+	for answer, n := range map[string]uint64{"cached": asked.Cached, "asked": asked.Asked - asked.Failed,
+		"failed": asked.Failed} {
 		c <- prometheus.MustNewConstMetric(dnsDesc, prometheus.CounterValue, float64(n), answer)
 	}
 }

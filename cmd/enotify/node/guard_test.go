@@ -50,7 +50,8 @@ func TestNodeJudgesWhateverTheDNSSays(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- node.Run(ctx, node.Config{DatabaseURL: f.URL, Resolver: server.Addr, Egress: []netip.Addr{netip.MustParseAddr("192.0.2.10")}, HELO: "mail.host.example"})
+		ended <- node.Run(ctx, node.Config{DatabaseURL: f.URL, Resolver: server.Addr,
+			Egress: []netip.Addr{netip.MustParseAddr("192.0.2.10")}, HELO: "mail.host.example"})
 	}()
 	for name, c := range clients {
 		result, state, _ := strings.Cut(c.want, " ")

@@ -23,9 +23,11 @@ func lookAtKeys(ctx context.Context, db *queue.DB, dir *dkim.Directory, log *slo
 				log.Warn("mail of a client will be held here", "client", c.Domain, "error", err)
 			case dir.Exposed(c.Domain, selector):
 				file := dir.File(c.Domain, selector)
-				log.Warn("everybody on this host can read a private key", "client", c.Domain, "file", file, "next", "chmod o-r "+file)
+				log.Warn("everybody on this host can read a private key", "client", c.Domain, "file", file, "next",
+					"chmod o-r "+file)
 			case key.Weakness() != "":
-				log.Warn("a weak DKIM key", "client", c.Domain, "selector", selector, "why", key.Weakness(), "next", "enotify client key "+c.Domain+" --selector NEW")
+				log.Warn("a weak DKIM key", "client", c.Domain, "selector", selector, "why", key.Weakness(), "next",
+					"enotify client key "+c.Domain+" --selector NEW")
 			}
 		}
 	}
@@ -63,7 +65,8 @@ func (b *bars) look(ctx context.Context, node int32) error {
 	}
 	first := names[news[0]]
 	b.alert(ctx, queue.Alert{Kind: queue.AlertNodeBarred, Client: first, Next: "enotify node list",
-		Text: fmt.Sprintf("node %s cannot sign for %d clients, %s among them, and leaves them to other nodes: %s", b.name, len(why), first, why[news[0]])})
+		Text: fmt.Sprintf("node %s cannot sign for %d clients, %s among them, and leaves them to other nodes: %s",
+			b.name, len(why), first, why[news[0]])})
 	return nil
 }
 

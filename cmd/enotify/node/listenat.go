@@ -17,7 +17,8 @@ func listenAt(flag, addr string) (net.Listener, error) {
 	switch {
 	case errors.Is(err, syscall.EACCES):
 		return nil, fmt.Errorf("%s %s: this user may not take a port below 1024; give another port, or the right: "+
-			"AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit, or setcap cap_net_bind_service=+ep on the program", flag, addr)
+			"AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit, or setcap cap_net_bind_service=+ep on the program",
+			flag, addr)
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s %s: another program listens there; give another port, or end it", flag, addr)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):

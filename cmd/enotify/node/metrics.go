@@ -40,42 +40,60 @@ func newMetrics(version string) *metrics {
 	}
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
-		attempts: counter("enotify_attempts_total", "Tries by their outcome, the class of the refusal and the site; small sites are \"other\".", "state", "class", "site"),
-		replies:  counter("enotify_replies_total", "Replies of receivers that were no acceptance, by SMTP code; small sites are \"other\".", "code", "site"),
+		attempts: counter("enotify_attempts_total",
+			"Tries by their outcome, the class of the refusal and the site; small sites are \"other\".", "state",
+			"class", "site"),
+		replies: counter("enotify_replies_total",
+			"Replies of receivers that were no acceptance, by SMTP code; small sites are \"other\".", "code", "site"),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "enotify_attempt_seconds", Help: "Time of a try, the wait for a connection included.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
+			Name: "enotify_attempt_seconds", Help: "Time of a try, the wait for a connection included.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
 		}),
 		phases: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "enotify_smtp_phase_seconds", Help: "Time of the phases of a try.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
+			Name: "enotify_smtp_phase_seconds", Help: "Time of the phases of a try.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
 		}, []string{"phase"}),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "enotify_delivery_seconds", Help: "Time from the start of a batch to the acceptance of a message of it.",
+			Name:    "enotify_delivery_seconds",
+			Help:    "Time from the start of a batch to the acceptance of a message of it.",
 			Buckets: []float64{1, 5, 15, 60, 300, 900, 3600, 3 * 3600, 12 * 3600, 24 * 3600, 72 * 3600},
 		}),
-		waits:    counter("enotify_throttle_waits_total", "Times that a recipient domain with mail had to wait, by reason: its rate, or a free connection of its site.", "reason"),
-		waited:   prometheus.NewCounter(prometheus.CounterOpts{Name: "enotify_throttle_wait_seconds_total", Help: "Time that the waits for a rate were to last, over all recipient domains."}),
-		flushes:  prometheus.NewHistogram(prometheus.HistogramOpts{Name: "enotify_flush_seconds", Help: "Time of a transaction that records outcomes.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}),
-		flushed:  prometheus.NewCounter(prometheus.CounterOpts{Name: "enotify_flushed_total", Help: "Outcomes recorded."}),
-		verdicts: counter("enotify_guard_verdicts_total", "Results of the guard's checks of clients.", "identity", "result", "blocks"),
-		reports:  counter("enotify_reports_total", "Mail that came back and was recorded, by what it is and why.", "kind", "class"),
-		alerts:   counter("enotify_alerts_total", "Facts that this node recorded and that somebody should act on, by kind; LISTEN enotify_alert tells them in words.", "kind"),
-		sessions: counter("enotify_tls_sessions_total", "Connections to mail hosts by the kind of the policy for their encryption, and by how that ended, in the words of RFC 8460.", "policy", "result"),
+		waits: counter("enotify_throttle_waits_total",
+			"Times that a recipient domain with mail had to wait, by reason: its rate, or a free connection of its site.", "reason"),
+		waited: prometheus.NewCounter(prometheus.CounterOpts{Name: "enotify_throttle_wait_seconds_total",
+			Help: "Time that the waits for a rate were to last, over all recipient domains."}),
+		flushes: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "enotify_flush_seconds",
+			Help:    "Time of a transaction that records outcomes.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}),
+		flushed: prometheus.NewCounter(prometheus.CounterOpts{Name: "enotify_flushed_total",
+			Help: "Outcomes recorded."}),
+		verdicts: counter("enotify_guard_verdicts_total", "Results of the guard's checks of clients.", "identity",
+			"result", "blocks"),
+		reports: counter("enotify_reports_total", "Mail that came back and was recorded, by what it is and why.",
+			"kind", "class"),
+		alerts: counter("enotify_alerts_total",
+			"Facts that this node recorded and that somebody should act on, by kind; LISTEN enotify_alert tells them in words.", "kind"),
+		sessions: counter("enotify_tls_sessions_total",
+			"Connections to mail hosts by the kind of the policy for their encryption, and by how that ended, in the words of RFC 8460.", "policy", "result"),
 	}
 	for _, kind := range queue.AlertKinds {
 		m.alerts.WithLabelValues(kind) // from 0, so that the first one is an increase
 	}
 	for _, phase := range []sender.Phase{
-		sender.PhaseRoute, sender.PhaseWait, sender.PhaseConnect, sender.PhaseGreet, sender.PhaseTLS, sender.PhaseEnvelope, sender.PhaseContent, sender.PhaseConfirm,
+		sender.PhaseRoute, sender.PhaseWait, sender.PhaseConnect, sender.PhaseGreet, sender.PhaseTLS,
+		sender.PhaseEnvelope, sender.PhaseContent, sender.PhaseConfirm,
 	} {
 		m.phases.WithLabelValues(string(phase))
 	}
 	m.reports.WithLabelValues(string(queue.ReportComplaint), "")
 	m.waits.WithLabelValues("rate")
 	m.waits.WithLabelValues("connection")
-	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "enotify_build_info", Help: "1; the label has the version."}, []string{"version"})
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "enotify_build_info",
+		Help: "1; the label has the version."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
 	m.registry.MustRegister(
-		m.attempts, m.replies, m.seconds, m.phases, m.latency, m.waits, m.waited, m.flushes, m.flushed, m.verdicts, m.reports, m.alerts, m.sessions, build,
+		m.attempts, m.replies, m.seconds, m.phases, m.latency, m.waits, m.waited, m.flushes, m.flushed, m.verdicts,
+		m.reports, m.alerts, m.sessions, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m

@@ -74,7 +74,8 @@ func (m *monitor) alert(a queue.Alert) {
 // run serves until ctx ends.
 func (m *monitor) run(ctx context.Context) error {
 	private, public := http.NewServeMux(), http.NewServeMux()
-	private.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
+	private.Handle("GET /metrics", promhttp.HandlerFor(m.registry,
+		promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
 	private.HandleFunc("GET /healthz", m.health)
 	if m.public == nil {
 		public = private
@@ -93,7 +94,8 @@ func serve(ctx context.Context, flag string, l net.Listener, handler http.Handle
 	if l == nil {
 		return nil
 	}
-	server := &http.Server{Handler: handler, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	server := &http.Server{Handler: handler, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	stop := context.AfterFunc(ctx, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()

@@ -21,7 +21,8 @@ func TestMonitor(t *testing.T) {
 	addr := taken.Addr().String()
 	c := s.Node()
 	c.Listen = addr
-	if err := node.Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "--listen "+addr) || strings.Contains(err.Error(), "\n") {
+	if err := node.Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "--listen "+addr) ||
+		strings.Contains(err.Error(), "\n") {
 		t.Errorf("with a port in use: got %v, want one line that names --listen and the address", err)
 	}
 
@@ -33,7 +34,8 @@ func TestMonitor(t *testing.T) {
 		t.Errorf("/healthz: got %d %q, want 200", code, body)
 	}
 	_, _, metrics := sitetest.Request(t, http.MethodGet, "http://"+addr+"/metrics", nil)
-	for _, want := range []string{`enotify_attempts_total{class="",site="mx.test",state="delivered"} 1`, `enotify_batches{state="queued"} 0`} {
+	for _, want := range []string{`enotify_attempts_total{class="",site="mx.test",state="delivered"} 1`,
+		`enotify_batches{state="queued"} 0`} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("/metrics lacks %q", want)
 		}

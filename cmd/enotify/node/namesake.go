@@ -31,7 +31,8 @@ func alone(ctx context.Context, db *queue.DB, name string, log *slog.Logger) err
 			first = nodes[i].LiveUntil
 			log.Info("a node of this name was heard a moment ago; waiting whether it is still alive", "node", name)
 		case nodes[i].LiveUntil.After(first):
-			return exit.Usagef("--node %s: a node of this name is running, from %v; give this one another name", name, nodes[i].Egress)
+			return exit.Usagef("--node %s: a node of this name is running, from %v; give this one another name", name,
+				nodes[i].Egress)
 		}
 		select {
 		case <-ctx.Done():

@@ -127,21 +127,27 @@ func (c Config) assemble(ctx context.Context, db *queue.DB) (_ *parts, err error
 	}
 	p.mail.Alerted, p.mail.Measured = p.alert, p.monitor.phase
 	p.mail.TLSResults = &tlsrpt.Tally{Seen: p.monitor.tlsSession}
-	p.reports = &tlsReports{db: db, mail: p.mail, tally: p.mail.TLSResults, from: tlsrpt.Sender{Address: c.TLSReportFrom}, log: p.log, alert: p.alert}
+	p.reports = &tlsReports{db: db, mail: p.mail, tally: p.mail.TLSResults,
+		from: tlsrpt.Sender{Address: c.TLSReportFrom}, log: p.log, alert: p.alert}
 	p.server = &engine.Server{
 		DB: db, Node: queue.Node{
 			Name: c.Name, Egress: c.Egress, HELO: c.HELO, Version: c.Version, Turn: c.Turn,
-			Settings: queue.NodeSettings{PublicURL: c.PublicURL, BounceDomain: c.BounceDomain, Smarthost: c.Smarthost, DKIMDir: c.DKIMDir},
+			Settings: queue.NodeSettings{PublicURL: c.PublicURL, BounceDomain: c.BounceDomain, Smarthost: c.Smarthost,
+				DKIMDir: c.DKIMDir},
 		},
-		Handler: p.monitor.watch(p.picked(p.mail.Deliver)), Admission: pacer{limits, p.monitor.metrics}, Flushed: p.recorded, Memory: limits, Schedule: c.Schedule,
+		Handler: p.monitor.watch(p.picked(p.mail.Deliver)), Admission: pacer{limits, p.monitor.metrics},
+		Flushed: p.recorded, Memory: limits, Schedule: c.Schedule,
 		Survey: p.mail.Survey, Check: compose.Check, MessageTime: p.mail.MessageTime,
-		MaxInFlight: c.MaxInFlight, Grace: c.Grace, StateDir: c.StateDir, UntilIdle: c.UntilIdle, Log: c.Log, Alerted: p.monitor.alert,
+		MaxInFlight: c.MaxInFlight, Grace: c.Grace, StateDir: c.StateDir, UntilIdle: c.UntilIdle, Log: c.Log,
+		Alerted: p.monitor.alert,
 	}
 	p.guard = &guard.Guard{
-		DB: db, Checker: &checker{c.Resolver, &p.mail.DKIM, p.log, p.monitor.metrics}, BounceDomain: c.BounceDomain, Every: c.Recheck, Log: p.log,
+		DB: db, Checker: &checker{c.Resolver, &p.mail.DKIM, p.log, p.monitor.metrics}, BounceDomain: c.BounceDomain,
+		Every: c.Recheck, Log: p.log,
 		Judged: func() { p.server.Wake(); nudge(p.readied) }, Alerted: p.monitor.alert,
 	}
-	p.webhooks = &webhook.Runner{DB: db, Name: c.Name, Allow: c.AllowWebhook, Resolver: c.Resolver, Log: p.log, Alerted: p.monitor.alert}
+	p.webhooks = &webhook.Runner{DB: db, Name: c.Name, Allow: c.AllowWebhook, Resolver: c.Resolver, Log: p.log,
+		Alerted: p.monitor.alert}
 	p.monitor.registry.MustRegister(newGauges(p))
 	p.ready = &ready.Watch{DB: db, Sources: c.sources(db), Log: p.log, Alerted: p.monitor.alert, Woken: p.readied}
 	p.policies = &policies{db: db, keys: keys, mail: p.mail, throttle: limits, log: p.log, wake: make(chan struct{}, 1)}
@@ -152,16 +158,21 @@ func (c Config) assemble(ctx context.Context, db *queue.DB) (_ *parts, err error
 }
 
 // sender is the one that delivers, with the settings of the node.
-func (c Config) sender(db *queue.DB, signing token.Keys, limits *throttle.Throttle, log *slog.Logger) (*sender.Sender, error) {
+func (c Config) sender(db *queue.DB, signing token.Keys, limits *throttle.Throttle, log *slog.Logger) (*sender.Sender,
+	error) {
 	asked, err := sender.ParseTLSPolicy(c.TLS)
 	if err != nil {
 		return nil, err
 	}
 	mail := &sender.Sender{
-		Resolver: &dns.Resolver{Server: cmp.Or(c.DNSSECResolver, c.Resolver), DNSSEC: c.DNSSECResolver != ""}, Throttle: limits, HELO: c.HELO, Port: c.SMTPPort,
-		AllowMX: c.AllowMX, Own: slices.Concat(c.Egress, interfaceAddrs()), Smarthost: c.Smarthost, SmarthostLogin: c.Login, Bind: Bindable(c.Egress),
-		TLS: asked, MaxConnections: c.MaxConnections, Keys: signing, BounceDomain: c.BounceDomain, PublicURL: c.PublicURL,
-		FeedbackSender: c.FeedbackID, Rules: c.rules, RootCAs: c.RootCAs, Log: log, Attempts: c.Attempts.With("node", c.Name),
+		Resolver: &dns.Resolver{Server: cmp.Or(c.DNSSECResolver, c.Resolver), DNSSEC: c.DNSSECResolver != ""},
+		Throttle: limits, HELO: c.HELO, Port: c.SMTPPort,
+		AllowMX: c.AllowMX, Own: slices.Concat(c.Egress, interfaceAddrs()), Smarthost: c.Smarthost,
+		SmarthostLogin: c.Login, Bind: Bindable(c.Egress),
+		TLS: asked, MaxConnections: c.MaxConnections, Keys: signing, BounceDomain: c.BounceDomain,
+		PublicURL:      c.PublicURL,
+		FeedbackSender: c.FeedbackID, Rules: c.rules, RootCAs: c.RootCAs, Log: log,
+		Attempts: c.Attempts.With("node", c.Name),
 	}
 	mail.DKIM.Path = c.DKIMDir
 	if domain, selector, ok := strings.Cut(c.Operator, "/"); ok {

@@ -31,7 +31,8 @@ type comebacks struct {
 }
 
 // comebacks listens where the node is told to.
-func (c Config) comebacks(ctx context.Context, db *queue.DB, keys *keyring.Keyring, m *monitor, log *slog.Logger) (*comebacks, error) {
+func (c Config) comebacks(ctx context.Context, db *queue.DB, keys *keyring.Keyring, m *monitor,
+	log *slog.Logger) (*comebacks, error) {
 	offered, err := certificate(c.BounceCert, c.BounceKey)
 	if err != nil {
 		return nil, err
@@ -40,7 +41,8 @@ func (c Config) comebacks(ctx context.Context, db *queue.DB, keys *keyring.Keyri
 	if err != nil {
 		return nil, err
 	}
-	r := &comebacks{db: db, keys: keys, monitor: m, log: log, doors: doors, offered: offered, fixed: c.Feedback, reader: report.Reader{Rules: c.rules}}
+	r := &comebacks{db: db, keys: keys, monitor: m, log: log, doors: doors, offered: offered, fixed: c.Feedback,
+		reader: report.Reader{Rules: c.rules}}
 	if err := r.warn(ctx, c.BounceDomain); err != nil {
 		closeAll(doors)
 		return nil, err
@@ -114,7 +116,8 @@ func (r *comebacks) run(ctx context.Context, name string, grace time.Duration) e
 	var group errgroup.Group
 	desk := &returns.Desk{Queue: r.db, Open: r.keys.Open, Reader: r.reader, Taken: r.taken}
 	for _, d := range r.doors {
-		server := &inbound.Server{Name: name, LMTP: d.lmtp, TLS: r.offered, Feedback: r.fixed, Open: desk.Open, Known: desk.Known, Deliver: desk.Deliver, Log: r.log}
+		server := &inbound.Server{Name: name, LMTP: d.lmtp, TLS: r.offered, Feedback: r.fixed, Open: desk.Open,
+			Known: desk.Known, Deliver: desk.Deliver, Log: r.log}
 		r.log.Info("takes in what comes back", "at", d.Addr(), "lmtp", d.lmtp)
 		group.Go(func() error { return server.Serve(ctx, d.Listener, grace) })
 	}
@@ -138,7 +141,8 @@ func (r *comebacks) run(ctx context.Context, name string, grace time.Duration) e
 // taken logs and counts a mail that was recorded.
 func (r *comebacks) taken(t returns.Taken) {
 	if t.About.How == "" { // as the mail with which a provider confirms the address of a loop
-		r.log.Warn("mail at a feedback address is about no message of ours: nothing was recorded", "kind", t.Said.Kind, "message_id", t.Said.MessageID, "subject", t.Said.Subject)
+		r.log.Warn("mail at a feedback address is about no message of ours: nothing was recorded", "kind", t.Said.Kind,
+			"message_id", t.Said.MessageID, "subject", t.Said.Subject)
 		r.monitor.reports.WithLabelValues("unmatched", "").Inc()
 		return
 	}
@@ -152,7 +156,8 @@ func (r *comebacks) taken(t returns.Taken) {
 	for _, a := range t.Recorded.Alerts {
 		r.monitor.alert(a)
 	}
-	log.Info("a report came back", "kind", t.Report.Kind, "class", t.Report.Class, "was", t.Recorded.Was, "known", t.Recorded.Known)
+	log.Info("a report came back", "kind", t.Report.Kind, "class", t.Report.Class, "was", t.Recorded.Was, "known",
+		t.Recorded.Known)
 	if !t.Recorded.Known {
 		r.monitor.reports.WithLabelValues(string(t.Report.Kind), string(t.Report.Class)).Inc()
 	}

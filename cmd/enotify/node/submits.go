@@ -44,7 +44,8 @@ func (c Config) submits(ctx context.Context, log *slog.Logger) (*submits, error)
 func mayAct(ctx context.Context, db *queue.DB) error {
 	may, err := db.MayAct(ctx)
 	if err == nil && !may {
-		err = fmt.Errorf("--submit: this login may not enqueue for applications: GRANT enotify_app TO %s", pgx.Identifier{db.User()}.Sanitize())
+		err = fmt.Errorf("--submit: this login may not enqueue for applications: GRANT enotify_app TO %s",
+			pgx.Identifier{db.User()}.Sanitize())
 	}
 	return err
 }

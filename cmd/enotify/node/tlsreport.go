@@ -105,7 +105,8 @@ func (t *tlsReports) report(ctx context.Context) {
 		for _, r := range due {
 			group.Go(func() error {
 				if err := t.send(ctx, r); err != nil && ctx.Err() == nil {
-					t.log.Warn("a report on TLS was not sent; it is tried again", "domain", r.Domain, "day", r.Day.Format(time.DateOnly), "error", err)
+					t.log.Warn("a report on TLS was not sent; it is tried again", "domain", r.Domain, "day",
+						r.Day.Format(time.DateOnly), "error", err)
 				}
 				return nil
 			})
@@ -121,7 +122,8 @@ func (t *tlsReports) able(ctx context.Context) bool {
 	client, err := t.db.Client(ctx, domain)
 	next, why := "enotify client add "+domain, "its domain is no client"
 	switch {
-	case err == nil && (len(client.Selectors) > 0 || t.mail.Operator != nil && strings.EqualFold(t.mail.Operator.Domain, domain)):
+	case err == nil && (len(client.Selectors) > 0 || t.mail.Operator != nil &&
+		strings.EqualFold(t.mail.Operator.Domain, domain)):
 		t.unable = false
 		return true
 	case err == nil:
@@ -132,7 +134,8 @@ func (t *tlsReports) able(ctx context.Context) bool {
 	}
 	if !t.unable {
 		t.unable = true
-		t.alert(ctx, queue.Alert{Kind: queue.AlertTLSReports, Text: "no report on TLS is sent from --tls-report-from " + t.from.Address + ": " + why, Next: next})
+		t.alert(ctx, queue.Alert{Kind: queue.AlertTLSReports, Text: "no report on TLS is sent from --tls-report-from " +
+			t.from.Address + ": " + why, Next: next})
 	}
 	return false
 }
@@ -185,7 +188,8 @@ func (t *tlsReports) write(ctx context.Context, r queue.TLSReport) (*tlsrpt.Repo
 // deliver mails and posts a report. It says what was done; the error is about what
 // was not. The mail is queued exactly once; an https address that took the report
 // while we were killed gets it again, with the same report-id.
-func (t *tlsReports) deliver(ctx context.Context, r queue.TLSReport, report *tlsrpt.Report, content []byte, wanted []tlsrpt.Destination) (done []string, err error) {
+func (t *tlsReports) deliver(ctx context.Context, r queue.TLSReport, report *tlsrpt.Report, content []byte,
+	wanted []tlsrpt.Destination) (done []string, err error) {
 	m := queue.TLSReportMail{
 		From: t.from.Address, Subject: report.Subject(), Text: report.Text(), Headers: report.Headers(),
 		Filename: report.Filename(), Content: content,

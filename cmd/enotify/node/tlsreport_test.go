@@ -92,7 +92,8 @@ reports.test.                A   127.0.0.1
 	c.DNSSECResolver, c.RootCAs, c.HTTPSPort, c.DKIMDir = s.DNS.Addr, ca.Pool(), port, keys.Path
 
 	stop := s.Serve(c)
-	s.Until(`SELECT count(*) = 2 FROM enotify.delivery WHERE batch_id = $1 AND state IN ('delivered', 'deferred')`, batch)
+	s.Until(`SELECT count(*) = 2 FROM enotify.delivery WHERE batch_id = $1 AND state IN ('delivered', 'deferred')`,
+		batch)
 	stop()
 	if got, want := s.States(batch), "deferred 1, delivered 1"; got != want {
 		t.Fatalf("got %s, want %s: the policy holds", got, want)
@@ -148,15 +149,18 @@ func readReport(t *testing.T, message []byte) []byte {
 	if err != nil || kind != "multipart/report" || params["report-type"] != "tlsrpt" {
 		t.Errorf("got type %s %v, %v", kind, params, err)
 	}
-	for name, want := range map[string]string{"TLS-Report-Domain": "bad.test", "TLS-Report-Submitter": "host.example", "List-Id": "", "Feedback-ID": ""} {
+	for name, want := range map[string]string{"TLS-Report-Domain": "bad.test", "TLS-Report-Submitter": "host.example",
+		"List-Id": "", "Feedback-ID": ""} {
 		if got := m.Header.Get(name); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
-	if got := m.Header.Get("DKIM-Signature"); !strings.Contains(got, "d=host.example") || !strings.Contains(strings.ToLower(got), "tls-report-domain") {
+	if got := m.Header.Get("DKIM-Signature"); !strings.Contains(got, "d=host.example") ||
+		!strings.Contains(strings.ToLower(got), "tls-report-domain") {
 		t.Errorf("got signature %q, want one of host.example that covers the fields of the report", got)
 	}
-	if got := m.Header.Get("Subject"); !strings.HasPrefix(got, "Report Domain: bad.test Submitter: host.example Report-ID: <") {
+	if got := m.Header.Get("Subject"); !strings.HasPrefix(got,
+		"Report Domain: bad.test Submitter: host.example Report-ID: <") {
 		t.Errorf("got subject %q", got)
 	}
 	parts := multipart.NewReader(m.Body, params["boundary"])
@@ -168,7 +172,8 @@ func readReport(t *testing.T, message []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, name := file.Header.Get("Content-Type"), file.FileName(); got != tlsrpt.MediaType || !strings.HasPrefix(name, "host.example!bad.test!") || !strings.HasSuffix(name, ".json.gz") {
+	if got, name := file.Header.Get("Content-Type"), file.FileName(); got != tlsrpt.MediaType ||
+		!strings.HasPrefix(name, "host.example!bad.test!") || !strings.HasSuffix(name, ".json.gz") {
 		t.Errorf("the second part: got %s %s", got, name)
 	}
 	encoded, err := io.ReadAll(file)

@@ -52,15 +52,19 @@ func TestUnsubscribe(t *testing.T) {
 	}
 
 	suppressed := func() int { return sitetest.Ask[int](s, `SELECT count(*)::int FROM enotify.suppression`) }
-	if code, header, body := sitetest.Request(t, http.MethodGet, pages["ada@d0.test"], nil); code != http.StatusOK || header.Get("Content-Language") != "de" ||
-		!strings.Contains(body, `<html lang="de">`) || !strings.Contains(body, "<strong>Town Clerk &lt;b&gt;</strong>") {
-		t.Errorf("the page of a batch in German from a named sender: got %d, language %q and\n%s", code, header.Get("Content-Language"), body)
+	if code, header, body := sitetest.Request(t, http.MethodGet, pages["ada@d0.test"], nil); code != http.StatusOK ||
+		header.Get("Content-Language") != "de" ||
+		!strings.Contains(body, `<html lang="de">`) ||
+		!strings.Contains(body, "<strong>Town Clerk &lt;b&gt;</strong>") {
+		t.Errorf("the page of a batch in German from a named sender: got %d, language %q and\n%s", code,
+			header.Get("Content-Language"), body)
 	}
 	code, header, body := sitetest.Request(t, http.MethodGet, page, nil)
 	if code != http.StatusOK || suppressed() != 0 {
 		t.Errorf("GET: got %d and %d suppressions, want 200 and none", code, suppressed())
 	}
-	for _, want := range []string{"Unsubscribe from town.example?", "u•••@d0.test", `<form method="post">`, `<html lang="en">`} {
+	for _, want := range []string{"Unsubscribe from town.example?", "u•••@d0.test", `<form method="post">`,
+		`<html lang="en">`} {
 		if !strings.Contains(body, want) {
 			t.Errorf("page: got\n%s\nwant %q in it", body, want)
 		}
@@ -76,11 +80,13 @@ func TestUnsubscribe(t *testing.T) {
 
 	oneClick := url.Values{"List-Unsubscribe": {"One-Click"}}
 	for range 2 { // as some do
-		if code, _, body := sitetest.Request(t, http.MethodPost, page, oneClick); code != http.StatusOK || !strings.Contains(body, "You are unsubscribed") {
+		if code, _, body := sitetest.Request(t, http.MethodPost, page, oneClick); code != http.StatusOK ||
+			!strings.Contains(body, "You are unsubscribed") {
 			t.Errorf("POST: got %d\n%s", code, body)
 		}
 	}
-	if got, want := sitetest.Ask[string](s, `SELECT string_agg(concat_ws(' ', s.address, c.domain, s.cause, s.note), ',') FROM enotify.suppression s LEFT JOIN enotify.client c ON c.id = s.client_id`), "user1@d0.test town.example unsubscribe one-click"; got != want {
+	if got, want := sitetest.Ask[string](s,
+		`SELECT string_agg(concat_ws(' ', s.address, c.domain, s.cause, s.note), ',') FROM enotify.suppression s LEFT JOIN enotify.client c ON c.id = s.client_id`), "user1@d0.test town.example unsubscribe one-click"; got != want {
 		t.Errorf("suppressions: got %q, want %q", got, want)
 	}
 
@@ -93,10 +99,12 @@ func TestUnsubscribe(t *testing.T) {
 		"a forged token":  {http.MethodPost, page[:len(page)-2] + "aa", oneClick, http.StatusNotFound},
 		"no token at all": {http.MethodPost, page[:at] + "hello", oneClick, http.StatusNotFound},
 		"a bounce's name": {http.MethodGet, page[:at] + strings.Repeat("a", 200), nil, http.StatusNotFound},
-		"an endless form": {http.MethodPost, pages["user2@d0.test"], url.Values{"x": {strings.Repeat("x", 1<<16)}}, http.StatusBadRequest},
-		"another method":  {http.MethodDelete, page, nil, http.StatusMethodNotAllowed},
+		"an endless form": {http.MethodPost, pages["user2@d0.test"], url.Values{"x": {strings.Repeat("x", 1<<16)}},
+			http.StatusBadRequest},
+		"another method": {http.MethodDelete, page, nil, http.StatusMethodNotAllowed},
 	} {
-		if code, _, body := sitetest.Request(t, try.method, try.url, try.body); code != try.want || !strings.Contains(body, "<h1>") {
+		if code, _, body := sitetest.Request(t, try.method, try.url, try.body); code != try.want ||
+			!strings.Contains(body, "<h1>") {
 			t.Errorf("%s: got %d\n%s\nwant %d and a page", what, code, body, try.want)
 		}
 	}

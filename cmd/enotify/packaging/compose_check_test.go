@@ -35,8 +35,10 @@ func TestCompose(t *testing.T) {
 
 	t.Run("passwords", func(t *testing.T) {
 		for name := range c.passwords {
-			if got := regexp.MustCompile(`\$\{`+name+`([^}]*)\}`).FindAllStringSubmatch(c.text, -1); !slices.ContainsFunc(got, func(m []string) bool { return strings.HasPrefix(m[1], ":?") }) ||
-				slices.ContainsFunc(got, func(m []string) bool { return strings.HasPrefix(m[1], ":-") || strings.HasPrefix(m[1], "-") }) {
+			if got := regexp.MustCompile(`\$\{`+name+`([^}]*)\}`).FindAllStringSubmatch(c.text,
+				-1); !slices.ContainsFunc(got, func(m []string) bool { return strings.HasPrefix(m[1], ":?") }) ||
+				slices.ContainsFunc(got,
+					func(m []string) bool { return strings.HasPrefix(m[1], ":-") || strings.HasPrefix(m[1], "-") }) {
 				t.Errorf("%s: got %q, want that compose demands it and has no default", name, got)
 			}
 		}
@@ -51,7 +53,8 @@ func TestCompose(t *testing.T) {
 
 	output(t, c.command("migrate"))
 	output(t, c.ops("client", "add", "town.invalid", "--role", "cms"))
-	listen := map[string]string{"sender1": sitetest.FreePort(t), "sender2": sitetest.FreePort(t)} // both are on this host
+	// both are on this host
+	listen := map[string]string{"sender1": sitetest.FreePort(t), "sender2": sitetest.FreePort(t)}
 	for name, addr := range listen {
 		node := c.command(name)
 		node.Env = append(node.Env, "ENOTIFY_STATE_DIR="+t.TempDir(), "ENOTIFY_LISTEN="+addr)
@@ -75,7 +78,8 @@ func TestCompose(t *testing.T) {
 		t.Fatal(err)
 	}
 	for state := ""; state != "done"; {
-		if err := application.QueryRow(t.Context(), `SELECT state FROM enotify.batch_status WHERE id = $1`, batch).Scan(&state); err != nil {
+		if err := application.QueryRow(t.Context(), `SELECT state FROM enotify.batch_status WHERE id = $1`,
+			batch).Scan(&state); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -90,11 +94,14 @@ func TestCompose(t *testing.T) {
 		health.Env = append(health.Env, "ENOTIFY_LISTEN="+addr)
 		wantText(t, "health", output(t, health), "is alive")
 		_, _, metrics := sitetest.Request(t, http.MethodGet, "http://"+addr+"/metrics", nil)
-		wantText(t, "metrics of a node whose login is no superuser", metrics, "enotify_database_up 1", "enotify_recipients{", "enotify_complaint_ratio{")
+		wantText(t, "metrics of a node whose login is no superuser", metrics, "enotify_database_up 1",
+			"enotify_recipients{", "enotify_complaint_ratio{")
 	}
 	for _, login := range []string{"ops", "sender", "cms"} {
 		var super, createrole bool
-		if err := c.login(login).QueryRow(t.Context(), `SELECT rolsuper, rolcreaterole FROM pg_roles WHERE rolname = session_user`).Scan(&super, &createrole); err != nil || super {
+		if err := c.login(login).QueryRow(t.Context(),
+			`SELECT rolsuper, rolcreaterole FROM pg_roles WHERE rolname = session_user`).Scan(&super,
+			&createrole); err != nil || super {
 			t.Errorf("login %s: got superuser %v (%v), want none", login, super, err)
 		}
 	}
@@ -121,7 +128,8 @@ type compose struct {
 
 func newCompose(t *testing.T) *compose {
 	t.Helper()
-	c := &compose{T: t, passwords: map[string]string{"POSTGRES_PASSWORD": "p1", "OPS_PASSWORD": "p2", "SENDER_PASSWORD": "p3", "CMS_PASSWORD": "p4"}}
+	c := &compose{T: t, passwords: map[string]string{"POSTGRES_PASSWORD": "p1", "OPS_PASSWORD": "p2",
+		"SENDER_PASSWORD": "p3", "CMS_PASSWORD": "p4"}}
 	text, err := os.ReadFile(filepath.Join(top, "docker-compose.yml"))
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +156,8 @@ func newCompose(t *testing.T) *compose {
 	t.Cleanup(func() { c.smtp.Close() })
 	c.resolver = dnstest.New(t, `mail.host.invalid. A 192.0.2.1`).Addr
 	c.program = filepath.Join(t.TempDir(), "enotify")
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=v1.0.0", "-o", c.program, "./cmd/enotify")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags",
+		"-s -w -X main.version=v1.0.0", "-o", c.program, "./cmd/enotify")
 	build.Dir, build.Env = top, append(os.Environ(), "CGO_ENABLED=0")
 	output(t, build)
 
@@ -159,7 +168,8 @@ func newCompose(t *testing.T) *compose {
 	for name, value := range c.file.Services["postgres"].Environment {
 		logins.Env = append(logins.Env, name+"="+c.expand(value))
 	}
-	logins.Env = slices.DeleteFunc(logins.Env, func(setting string) bool { return strings.HasPrefix(setting, "POSTGRES_PASSWORD=") })
+	logins.Env = slices.DeleteFunc(logins.Env,
+		func(setting string) bool { return strings.HasPrefix(setting, "POSTGRES_PASSWORD=") })
 	output(t, logins)
 	return c
 }

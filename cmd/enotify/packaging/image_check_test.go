@@ -30,14 +30,16 @@ func TestImage(t *testing.T) {
 	batch := s.Enqueue("menu", "Soup.", 20, 2)
 	image := newImage(t)
 	const nameserver = "127.53.53.53"
-	dns, err := dnstest.StartAt(nameserver+":53", "town.example. TXT \"v=spf1 ip4:192.0.2.10 -all\"\nmx.test. A 127.0.0.1\n*.test. MX 10 mx.test.\n")
+	dns, err := dnstest.StartAt(nameserver+":53",
+		"town.example. TXT \"v=spf1 ip4:192.0.2.10 -all\"\nmx.test. A 127.0.0.1\n*.test. MX 10 mx.test.\n")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(dns.Close)
 	image.write("etc/resolv.conf", "nameserver "+nameserver+"\n")
 	port := netip.MustParseAddrPort(s.SMTP.Addr).Port()
-	image.env = append(image.env, "DATABASE_URL="+s.URL, "TZ=Europe/Berlin", "ENOTIFY_SMTP_PORT="+strconv.Itoa(int(port)), "ENOTIFY_ALLOW_MX=127.0.0.0/8",
+	image.env = append(image.env, "DATABASE_URL="+s.URL, "TZ=Europe/Berlin", "ENOTIFY_SMTP_PORT="+
+		strconv.Itoa(int(port)), "ENOTIFY_ALLOW_MX=127.0.0.0/8",
 		"ENOTIFY_EGRESS=192.0.2.10", "ENOTIFY_HELO=mail.host.example")
 
 	log := image.run("run", "--until-idle")
@@ -49,7 +51,8 @@ func TestImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantText(t, "times of the log", log, time.Now().In(berlin).Format("-07:00"))
-	if journals, err := os.ReadDir(filepath.Join(image.dir, "var/lib/enotify/journals")); err != nil || len(journals) == 0 {
+	if journals, err := os.ReadDir(filepath.Join(image.dir, "var/lib/enotify/journals")); err != nil ||
+		len(journals) == 0 {
 		t.Errorf("journals: got %v (%v), want at least one", journals, err)
 	}
 }
@@ -116,7 +119,8 @@ func (m *image) copy(line string) {
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 			m.Fatal(err)
 		}
-		cmd := exec.CommandContext(m.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=v1.0.0", "-o", to, "./cmd/enotify")
+		cmd := exec.CommandContext(m.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags",
+			"-s -w -X main.version=v1.0.0", "-o", to, "./cmd/enotify")
 		cmd.Dir, cmd.Env = top, append(os.Environ(), "CGO_ENABLED=0")
 		output(m.T, cmd)
 	case strings.HasPrefix(from, "/out/"):

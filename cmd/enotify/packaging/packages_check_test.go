@@ -117,13 +117,15 @@ func (m *machine) installed(version string) {
 	m.run("systemd-analyze verify /usr/lib/systemd/system/enotify.service")
 	m.run("systemd-analyze security --offline=true --threshold=20 /usr/lib/systemd/system/enotify.service")
 	for path, want := range map[string]string{
-		"/etc/enotify/env": "640 root enotify", "/etc/enotify/dkim": "2750 root enotify", "/var/lib/enotify": "750 enotify enotify",
+		"/etc/enotify/env": "640 root enotify", "/etc/enotify/dkim": "2750 root enotify",
+		"/var/lib/enotify": "750 enotify enotify",
 	} {
 		if got := strings.TrimSpace(m.run("stat -c '%a %U %G' " + path)); got != want {
 			m.Errorf("%s: got %q, want %q", path, got, want)
 		}
 	}
-	const enotify, nobody = "setpriv --reuid enotify --regid enotify --clear-groups ", "setpriv --reuid nobody --regid nogroup --clear-groups "
+	const enotify, nobody = "setpriv --reuid enotify --regid enotify --clear-groups ",
+		"setpriv --reuid nobody --regid nogroup --clear-groups "
 	m.run(enotify + "cat /etc/enotify/env")
 	m.run("! " + nobody + "cat /etc/enotify/env 2>/dev/null")
 	m.run("test -e /etc/enotify/dkim/town.example || enotify client key town.example --selector s1 --dkim-dir /etc/enotify/dkim")
@@ -191,7 +193,9 @@ func listed(t *testing.T, path, version string) {
 		names = append(names, c.Name)
 	}
 	main := sbom.Metadata.Component
-	if sbom.BOMFormat != "CycloneDX" || main.Name != "enotify" || main.Version != version || !strings.Contains(strings.Join(names, " "), "github.com/jackc/pgx/v5") {
-		t.Errorf("SBOM: got %s of %s %s with %q, want CycloneDX of enotify %s with pgx among the rest", sbom.BOMFormat, main.Name, main.Version, names, version)
+	if sbom.BOMFormat != "CycloneDX" || main.Name != "enotify" || main.Version != version ||
+		!strings.Contains(strings.Join(names, " "), "github.com/jackc/pgx/v5") {
+		t.Errorf("SBOM: got %s of %s %s with %q, want CycloneDX of enotify %s with pgx among the rest", sbom.BOMFormat,
+			main.Name, main.Version, names, version)
 	}
 }

@@ -54,7 +54,8 @@ func words(text string) []run {
 		if end < 0 {
 			end = len(text) - at
 		}
-		if word := text[at : at+end]; strings.ContainsAny(strings.TrimRight(word, ".,:;!?)"), "-:=/_.@") && len(word) > 2 {
+		if word := text[at : at+end]; strings.ContainsAny(strings.TrimRight(word, ".,:;!?)"), "-:=/_.@") &&
+			len(word) > 2 {
 			if plain < at {
 				out = append(out, run{Text: text[plain:at]})
 			}

@@ -30,7 +30,8 @@ var checks = []check{
 	{[]string{"hdr.from"}, checkFrom},
 	{[]string{"hdr.5322", "hdr.merge", "body.size", "body.text", "unsub.header"}, checkMessage},
 	{[]string{"unsub.works"}, checkUnsubscribe},
-	{[]string{"rcpt.syntax", "rcpt.dup", "rcpt.suppressed", "rcpt.role", "rcpt.nomx", "rcpt.nullmx", "mx.private", "rcpt.typo", "rcpt.provider", "rcpt.new"}, checkRecipients},
+	{[]string{"rcpt.syntax", "rcpt.dup", "rcpt.suppressed", "rcpt.role", "rcpt.nomx", "rcpt.nullmx", "mx.private",
+		"rcpt.typo", "rcpt.provider", "rcpt.new"}, checkRecipients},
 	{[]string{"hist.bounce", "warmup"}, checkHistory},
 	{[]string{"hist.complaint"}, checkComplaints},
 }
@@ -115,5 +116,6 @@ func (in *Input) recheck(id string) string {
 
 // unsure is a finding of a check that could not be made because of err.
 func unsure(id string, err error) Finding {
-	return Finding{ID: id, Severity: NotChecked, Unanswered: !errors.Is(err, judge.ErrUnknownKeys), Found: "Nobody could say: " + err.Error() + "."}
+	return Finding{ID: id, Severity: NotChecked, Unanswered: !errors.Is(err, judge.ErrUnknownKeys),
+		Found: "Nobody could say: " + err.Error() + "."}
 }

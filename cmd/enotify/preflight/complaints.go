@@ -22,8 +22,9 @@ func checkComplaints(_ context.Context, in *Input) []Finding {
 			most = max(most, c.Accepted)
 		}
 		if c.Accepted > 0 || c.Complaints > 0 {
-			f.Evidence = append(f.Evidence, fmt.Sprintf("%s, batches of the last %s: %s of %s (%s)", where, figures.Some(c.Days, "day"),
-				figures.Count(c.Complaints), figures.Count(c.Accepted), figures.Percent(c.Rate())))
+			f.Evidence = append(f.Evidence,
+				fmt.Sprintf("%s, batches of the last %s: %s of %s (%s)", where, figures.Some(c.Days, "day"),
+					figures.Count(c.Complaints), figures.Count(c.Accepted), figures.Percent(c.Rate())))
 		}
 	}
 	worst := queue.WorstComplaints(rates)
@@ -33,11 +34,13 @@ func checkComplaints(_ context.Context, in *Input) []Finding {
 		return []Finding{f}
 	case most < queue.ComplaintSample:
 		f.Severity = Info
-		f.Found = fmt.Sprintf("%s of %s accepted in 30 days: of fewer than %s messages no rate is taken.", figures.Some(rates[len(rates)-1].Complaints, "complaint"),
+		f.Found = fmt.Sprintf("%s of %s accepted in 30 days: of fewer than %s messages no rate is taken.",
+			figures.Some(rates[len(rates)-1].Complaints, "complaint"),
 			figures.Some(most, "message"), figures.Count(queue.ComplaintSample))
 		return []Finding{f}
 	}
-	f.Found = fmt.Sprintf("%s of %s messages of the last %s were called spam.", figures.Percent(worst.Rate()), figures.Count(worst.Accepted), figures.Some(worst.Days, "day"))
+	f.Found = fmt.Sprintf("%s of %s messages of the last %s were called spam.", figures.Percent(worst.Rate()),
+		figures.Count(worst.Accepted), figures.Some(worst.Days, "day"))
 	switch worst.Level() {
 	case queue.ComplaintsBlock:
 		f.Severity = Block

@@ -14,11 +14,13 @@ func checkDKIM(ctx context.Context, in *Input) []Finding {
 	f := Finding{ID: "dkim.key", Severity: Pass}
 	switch {
 	case in.KeyTrouble != nil:
-		f.Severity, f.Found = Block, fmt.Sprintf("The mail cannot be signed, and a node would hold it: %v.", in.KeyTrouble)
+		f.Severity, f.Found = Block, fmt.Sprintf("The mail cannot be signed, and a node would hold it: %v.",
+			in.KeyTrouble)
 		f.Enforced = true
 		return []Finding{f}
 	case in.Keys == nil:
-		f.Severity, f.Found = NotChecked, "The keys that sign are not known here: no live node has told of them, and no directory was named."
+		f.Severity, f.Found = NotChecked,
+			"The keys that sign are not known here: no live node has told of them, and no directory was named."
 		f.Advice = "Start a node, whose guard looks at them within seconds, or name the directory that enotify run has: --dkim-dir DIR."
 		return []Finding{f}
 	case len(in.Keys) == 0:

@@ -54,7 +54,8 @@ func dmarcRecordFinding(ctx context.Context, in *Input, p dmarc.Found, ok bool) 
 	if in.bulk() {
 		f.Severity = Block
 	}
-	f.Found = fmt.Sprintf("%s has no DMARC record. A sender of over %s messages a day needs one.", in.Client, figures.Count(bulk))
+	f.Found = fmt.Sprintf("%s has no DMARC record. A sender of over %s messages a day needs one.", in.Client,
+		figures.Count(bulk))
 	if records, _ := in.txt(ctx, "_dmarc."+in.Client); len(records) > 0 { // it answered just now
 		f.Found = fmt.Sprintf("What is at _dmarc.%s is no DMARC record that receivers take: there must be exactly one, and it begins with v=DMARC1.", in.Client)
 		for _, r := range records {
@@ -72,7 +73,8 @@ func dmarcDefault(_ *Input, text string) string {
 	_, rest, _ := strings.Cut(text, ";")
 	var kept []string
 	for tag := range strings.SplitSeq(rest, ";") {
-		if tag = strings.TrimSpace(tag); tag != "" && !strings.HasPrefix(strings.ToLower(strings.ReplaceAll(tag, " ", "")), "p=") {
+		if tag = strings.TrimSpace(tag); tag != "" &&
+			!strings.HasPrefix(strings.ToLower(strings.ReplaceAll(tag, " ", "")), "p=") {
 			kept = append(kept, tag)
 		}
 	}
@@ -137,11 +139,13 @@ func dmarcAlign(in *Input, o judge.Opinion) Finding {
 			f.Severity = Block
 		}
 		f.Found = fmt.Sprintf("Nothing proves that %s sends this mail: DMARC fails everywhere.", in.Client)
-		f.Advice = fmt.Sprintf("Sign with d=%s (enotify client key, client set), or take an envelope sender within %s.", in.Client, dmarc.Organizational(in.Client, p.Walk))
+		f.Advice = fmt.Sprintf("Sign with d=%s (enotify client key, client set), or take an envelope sender within %s.",
+			in.Client, dmarc.Organizational(in.Client, p.Walk))
 	case len(no) > 0 || undecided != nil:
 		f.Severity = Warn
 		f.Found = "One of two proofs holds. A forwarder that breaks it leaves none: SPF does not survive forwarding."
-		f.Advice = fmt.Sprintf("Sign with d=%s, and keep the envelope sender within %s.", in.Client, dmarc.Organizational(in.Client, p.Walk))
+		f.Advice = fmt.Sprintf("Sign with d=%s, and keep the envelope sender within %s.", in.Client,
+			dmarc.Organizational(in.Client, p.Walk))
 	default:
 		f.Found = "Both SPF and DKIM prove the domain of From:."
 	}
@@ -182,7 +186,8 @@ func dmarcRUA(ctx context.Context, in *Input, p dmarc.Found, ok bool) Finding {
 			f.Evidence = append(f.Evidence, uri+", and "+host+" agrees")
 			continue
 		}
-		f.Evidence = append(f.Evidence, fmt.Sprintf("%s gets none: %s has not agreed to get reports for %s", uri, host, p.Domain))
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s gets none: %s has not agreed to get reports for %s", uri, host,
+			p.Domain))
 		f.Fix = append(f.Fix, zoneTXT(name, "v=DMARC1"))
 		f.Advice = "The line belongs into the zone of " + host + "."
 	}

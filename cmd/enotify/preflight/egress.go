@@ -152,7 +152,8 @@ func checkLists(ctx context.Context, in *Input) []Finding {
 				asked++
 				f.Severity = Warn
 				why, _ := in.txt(ctx, entry) // a courtesy of the list
-				f.Evidence = append(f.Evidence, fmt.Sprintf("%s is on %s (%s) %s", e.Addr, zone, code, strings.Join(why, " ")))
+				f.Evidence = append(f.Evidence,
+					fmt.Sprintf("%s is on %s (%s) %s", e.Addr, zone, code, strings.Join(why, " ")))
 			}
 		}
 	}
@@ -165,7 +166,9 @@ func checkLists(ctx context.Context, in *Input) []Finding {
 	case len(refused) > 0:
 		f.Severity, f.Found, f.Unanswered = NotChecked, "Not every list answered.", true
 	default:
-		f.Found = fmt.Sprintf("%s on %s.", map[bool]string{true: "None of our addresses is", false: "Our address is not"}[len(in.Egress) > 1], figures.Few(in.Lists, 5))
+		f.Found = fmt.Sprintf("%s on %s.",
+			map[bool]string{true: "None of our addresses is", false: "Our address is not"}[len(in.Egress) > 1],
+			figures.Few(in.Lists, 5))
 	}
 	f.Evidence = append(f.Evidence, refused...)
 	return []Finding{f}

@@ -42,7 +42,8 @@ func (in *Input) forecast(r *Report) Finding {
 	}
 	switch {
 	case len(p.Ahead) > 0:
-		f.Found += fmt.Sprintf(" It begins in %s, after %s that has the turn before.", figures.Estimate(c.Begin), figures.Some(len(p.Ahead), "batch"))
+		f.Found += fmt.Sprintf(" It begins in %s, after %s that has the turn before.", figures.Estimate(c.Begin),
+			figures.Some(len(p.Ahead), "batch"))
 	case c.Begin > 0:
 		f.Found += fmt.Sprintf(" It begins in %s.", figures.Estimate(c.Begin))
 	}
@@ -50,7 +51,8 @@ func (in *Input) forecast(r *Report) Finding {
 		if i == curvesShown || s.End < c.End/4 {
 			break
 		}
-		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s in %s, held back by %s", s.Name, figures.Some(s.N, "message"), figures.Estimate(s.End), p.HeldBy(s)))
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s in %s, held back by %s", s.Name,
+			figures.Some(s.N, "message"), figures.Estimate(s.End), p.HeldBy(s)))
 	}
 	f.Evidence = append(f.Evidence, warming...)
 	f.Evidence = append(f.Evidence, assumed(p, c)...)
@@ -60,7 +62,8 @@ func (in *Input) forecast(r *Report) Finding {
 	if expires := in.Batch.ExpiresAt; !expires.IsZero() && in.Now.Add(c.End).After(expires) {
 		f.Severity = Warn
 		left := float64(in.sendable()) - sentBy(c.Points, expires.Sub(in.Now))
-		f.Found = fmt.Sprintf("It takes %s, but the batch expires in %s: about %s would not be tried.", figures.Estimate(c.End), figures.Estimate(expires.Sub(in.Now)), figures.Some(int(left), "recipient"))
+		f.Found = fmt.Sprintf("It takes %s, but the batch expires in %s: about %s would not be tried.",
+			figures.Estimate(c.End), figures.Estimate(expires.Sub(in.Now)), figures.Some(int(left), "recipient"))
 		f.Advice = "Let it expire later, begin earlier, or raise the limits of the slowest destinations (enotify destination set) where their operators allow it."
 	}
 	return f
@@ -77,9 +80,11 @@ func assumed(p forecast.Plan, c forecast.Forecast) []string {
 	}
 	again := "nobody is deferred"
 	if c.Deferred > 0 {
-		again = fmt.Sprintf("%s deferred as in the last days, and tried again %s later", are(c.Deferred), figures.Span(c.Done-c.End))
+		again = fmt.Sprintf("%s deferred as in the last days, and tried again %s later", are(c.Deferred),
+			figures.Span(c.Done-c.End))
 	}
-	said := []string{fmt.Sprintf("assumed: a message takes %s in one connection%s; %s", cmp.Or(p.Message, forecast.DefaultMessage).Round(time.Millisecond/10), how, again)}
+	said := []string{fmt.Sprintf("assumed: a message takes %s in one connection%s; %s",
+		cmp.Or(p.Message, forecast.DefaultMessage).Round(time.Millisecond/10), how, again)}
 	retries := 0
 	for _, w := range p.Retries {
 		if slices.ContainsFunc(c.Sites, func(s forecast.SiteForecast) bool { return s.Name == w.Site }) {
@@ -141,7 +146,8 @@ func (in *Input) draw(r *Report, c forecast.Forecast) {
 	}
 	r.Curve = []Curve{newCurve("", 1, forecast.Point{At: c.Begin}, c.Points)}
 	for _, s := range c.Sites[:min(len(c.Sites), curvesShown)] {
-		r.Curve = append(r.Curve, newCurve(s.Name, float64(s.N)/float64(max(1, in.sendable())), forecast.Point{At: c.Begin}, s.Points))
+		r.Curve = append(r.Curve, newCurve(s.Name, float64(s.N)/float64(max(1, in.sendable())),
+			forecast.Point{At: c.Begin}, s.Points))
 	}
 }
 

@@ -12,9 +12,12 @@ import (
 // freemail are providers whose own domains nobody else may send from: their
 // DMARC policies forbid it, or their terms do.
 var freemail = []string{
-	"aol.com", "bluewin.ch", "free.fr", "gmail.com", "gmx.at", "gmx.ch", "gmx.com", "gmx.de", "gmx.net", "googlemail.com", "hotmail.com", "hotmail.de",
-	"hotmail.fr", "icloud.com", "laposte.net", "libero.it", "live.com", "mac.com", "mail.com", "mail.ru", "me.com", "msn.com", "orange.fr", "outlook.com",
-	"outlook.de", "outlook.fr", "proton.me", "protonmail.com", "qq.com", "t-online.de", "wanadoo.fr", "web.de", "yahoo.co.jp", "yahoo.co.uk", "yahoo.com",
+	"aol.com", "bluewin.ch", "free.fr", "gmail.com", "gmx.at", "gmx.ch", "gmx.com", "gmx.de", "gmx.net",
+	"googlemail.com", "hotmail.com", "hotmail.de",
+	"hotmail.fr", "icloud.com", "laposte.net", "libero.it", "live.com", "mac.com", "mail.com", "mail.ru", "me.com",
+	"msn.com", "orange.fr", "outlook.com",
+	"outlook.de", "outlook.fr", "proton.me", "protonmail.com", "qq.com", "t-online.de", "wanadoo.fr", "web.de",
+	"yahoo.co.jp", "yahoo.co.uk", "yahoo.com",
 	"yahoo.de", "yahoo.fr", "yandex.ru", "ymail.com", "163.com",
 }
 

@@ -20,7 +20,8 @@ func bounces(batches []BatchBounces) Finding {
 	sent, bounced := 0, 0
 	for _, b := range batches {
 		sent, bounced = sent+b.Sent, bounced+b.Bounced
-		f.Evidence = append(f.Evidence, fmt.Sprintf("batch %d, %s: %s of %s (%s)", b.Batch, b.At.Format("2 Jan 2006"), figures.Count(b.Bounced), figures.Count(b.Sent), figures.Percent(b.Rate())))
+		f.Evidence = append(f.Evidence, fmt.Sprintf("batch %d, %s: %s of %s (%s)", b.Batch, b.At.Format("2 Jan 2006"),
+			figures.Count(b.Bounced), figures.Count(b.Sent), figures.Percent(b.Rate())))
 	}
 	if sent == 0 {
 		return Finding{ID: f.ID, Severity: Info, Found: "The client has sent nothing yet."}
@@ -52,15 +53,18 @@ func warmup(in *Input) Finding {
 		f.Found = fmt.Sprintf("%s, and the client sent none in the last 30 days.", figures.Some(n, "message"))
 	case n > 2*most:
 		f.Severity = Warn
-		f.Found = fmt.Sprintf("%s; the most of a day in the last 30 was %s.", figures.Some(n, "message"), figures.Count(most))
+		f.Found = fmt.Sprintf("%s; the most of a day in the last 30 was %s.", figures.Some(n, "message"),
+			figures.Count(most))
 	default:
-		f.Found = fmt.Sprintf("%s; on the largest day of the last 30 it was %s.", figures.Some(n, "message"), figures.Count(most))
+		f.Found = fmt.Sprintf("%s; on the largest day of the last 30 it was %s.", figures.Some(n, "message"),
+			figures.Count(most))
 	}
 	until, said := in.warmingUntil()
 	f.Evidence = said
 	if until > 0 {
 		f.Severity = Warn
-		f.Found += " Addresses of ours are warming up, and let the last of them leave in " + figures.Estimate(until) + "."
+		f.Found += " Addresses of ours are warming up, and let the last of them leave in " + figures.Estimate(until) +
+			"."
 		f.Advice = "Let the batch take so long, or let what is above the limits leave from warm addresses: enotify egress warm ADDRESS --overflow pool, with its --plan or --days."
 		return f
 	}

@@ -80,7 +80,8 @@ func (in *Input) judge(ctx context.Context) func() judge.Opinion {
 }
 
 func (in *Input) subject() Subject {
-	s := Subject{Client: in.Client, From: in.From, MailFrom: in.MailFrom, Batch: in.BatchID, State: in.State, Egress: []string{}, HELO: []string{}}
+	s := Subject{Client: in.Client, From: in.From, MailFrom: in.MailFrom, Batch: in.BatchID, State: in.State,
+		Egress: []string{}, HELO: []string{}}
 	if in.Batch != nil {
 		s.Title = in.Batch.Subject
 	}

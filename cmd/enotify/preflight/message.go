@@ -31,7 +31,8 @@ func readMessage(message []byte) (parsed, error) {
 		return parsed{}, err
 	}
 	p := parsed{header: m.Header}
-	return p, p.read(m.Header.Get("Content-Type"), m.Header.Get("Content-Transfer-Encoding"), m.Header.Get("Content-Disposition"), m.Body)
+	return p, p.read(m.Header.Get("Content-Type"), m.Header.Get("Content-Transfer-Encoding"),
+		m.Header.Get("Content-Disposition"), m.Body)
 }
 
 // read takes a part and those within it (RFC 2045, RFC 2046).
@@ -51,7 +52,8 @@ func (p *parsed) read(contentType, encoding, disposition string, body io.Reader)
 				return err
 			}
 			h := part.Header
-			if err := p.read(h.Get("Content-Type"), h.Get("Content-Transfer-Encoding"), h.Get("Content-Disposition"), part); err != nil {
+			if err := p.read(h.Get("Content-Type"), h.Get("Content-Transfer-Encoding"), h.Get("Content-Disposition"),
+				part); err != nil {
 				return err
 			}
 		}
@@ -106,7 +108,8 @@ func unrendered(ids ...string) []Finding {
 
 // wellFormed looks at the octets that would be sent.
 func wellFormed(message []byte) Finding {
-	f := Finding{ID: "hdr.5322", Severity: Pass, Found: "One From, Date, Message-ID and Subject; every line ends in CRLF and has at most 998 octets."}
+	f := Finding{ID: "hdr.5322", Severity: Pass,
+		Found: "One From, Date, Message-ID and Subject; every line ends in CRLF and has at most 998 octets."}
 	var wrong []string
 	for i, line := range bytes.Split(bytes.TrimSuffix(message, []byte("\r\n")), []byte("\r\n")) {
 		switch {
@@ -133,7 +136,8 @@ func wellFormed(message []byte) Finding {
 		}
 	}
 	if len(wrong) > 0 {
-		f.Severity, f.Found, f.Evidence = Block, "Receivers refuse a message that is not as RFC 5322 has it.", wrong[:min(len(wrong), 10)]
+		f.Severity, f.Found, f.Evidence = Block, "Receivers refuse a message that is not as RFC 5322 has it.",
+			wrong[:min(len(wrong), 10)]
 	}
 	return f
 }
@@ -144,7 +148,8 @@ func sizes(p parsed, largest int) Finding {
 	switch {
 	case largest > largeAt:
 		f.Severity = Block
-		f.Found = fmt.Sprintf("The message has %s; many receivers take no more than %s.", octets(largest), octets(largeAt))
+		f.Found = fmt.Sprintf("The message has %s; many receivers take no more than %s.", octets(largest),
+			octets(largeAt))
 		f.Advice = "Put large files on a web site, and link to them."
 	case len(p.html) > clipAt:
 		f.Severity = Warn
@@ -163,7 +168,8 @@ func octets(n int) string {
 
 // content looks at the text beside the HTML, at links and pictures.
 func content(p parsed) Finding {
-	f := Finding{ID: "body.text", Severity: Pass, Found: "There is plain text, and nothing in the HTML that filters dislike."}
+	f := Finding{ID: "body.text", Severity: Pass,
+		Found: "There is plain text, and nothing in the HTML that filters dislike."}
 	if !p.hasHTML {
 		f.Found = "Plain text alone."
 	}
@@ -185,7 +191,8 @@ func content(p parsed) Finding {
 		case t.Data == "img" && !alt:
 			mute++
 		case t.Type == html.StartTagToken && strings.Contains(" script form iframe object embed ", " "+t.Data+" "):
-			f.Evidence = append(f.Evidence, "there is a <"+t.Data+">, which mail programs remove and filters take for an attack")
+			f.Evidence = append(f.Evidence, "there is a <"+t.Data+
+				">, which mail programs remove and filters take for an attack")
 		}
 	}
 	if plain > 0 {
@@ -210,7 +217,8 @@ func offers(p parsed, bulky bool) Finding {
 	if post != "" {
 		f.Evidence = append(f.Evidence, "List-Unsubscribe-Post: "+post)
 	}
-	if strings.Contains(strings.ToLower(uris), "<https:") && strings.EqualFold(strings.TrimSpace(post), "List-Unsubscribe=One-Click") {
+	if strings.Contains(strings.ToLower(uris), "<https:") &&
+		strings.EqualFold(strings.TrimSpace(post), "List-Unsubscribe=One-Click") {
 		f.Found = "The header has what mail programs need for their button to unsubscribe."
 		return f
 	}
@@ -218,7 +226,8 @@ func offers(p parsed, bulky bool) Finding {
 	if bulky {
 		f.Severity = Block
 	}
-	f.Found = fmt.Sprintf("Gmail and Yahoo want one-click unsubscribing from senders of over %s messages a day.", figures.Count(bulk))
+	f.Found = fmt.Sprintf("Gmail and Yahoo want one-click unsubscribing from senders of over %s messages a day.",
+		figures.Count(bulk))
 	if uris != "" {
 		f.Found += " The header has no https: address for it."
 	}

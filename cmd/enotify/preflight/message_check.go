@@ -56,11 +56,13 @@ func mergeFinding(in *Input) Finding {
 		f.Advice = "Give the field a value for everybody, or write {{with .field}}…{{end}} around it where it may be missing."
 	case in.Census.OtherShapes > 0:
 		f.Severity = Warn
-		f.Found = fmt.Sprintf("The first %s sets of merge fields can be filled; the fields of %s were not tried.", figures.Count(r.Written), figures.Some(in.Census.OtherShapes, "recipient"))
+		f.Found = fmt.Sprintf("The first %s sets of merge fields can be filled; the fields of %s were not tried.",
+			figures.Count(r.Written), figures.Some(in.Census.OtherShapes, "recipient"))
 	case len(in.Census.Shapes) == 0:
 		f.Found = "There are no merge fields."
 	default:
-		f.Found = fmt.Sprintf("All fields can be filled for everybody: %s of merge fields, each rendered.", figures.Some(len(in.Census.Shapes), "set"))
+		f.Found = fmt.Sprintf("All fields can be filled for everybody: %s of merge fields, each rendered.",
+			figures.Some(len(in.Census.Shapes), "set"))
 	}
 	return f
 }

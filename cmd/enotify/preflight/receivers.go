@@ -38,7 +38,8 @@ type rule struct {
 // Libero and Virgilio publish none.
 var receivers = []receiver{
 	{
-		id: "rule.google", who: "Gmail", domains: []string{"gmail.com", "googlemail.com"}, // not the customers of Workspace
+		// not the customers of Workspace
+		id: "rule.google", who: "Gmail", domains: []string{"gmail.com", "googlemail.com"},
 		page: "support.google.com/a/answer/81126 and /14229414", read: "2026-11",
 		rules: []rule{
 			{needEither, false, Block, "550 5.7.26 this mail has been blocked because the sender is unauthenticated"},
@@ -52,8 +53,9 @@ var receivers = []receiver{
 		},
 	},
 	{
-		id: "rule.yahoo", who: "Yahoo", sites: []string{"yahoo"}, domains: []string{"yahoo.com", "aol.com", "ymail.com", "rocketmail.com"},
-		page: "senders.yahooinc.com/best-practices", read: "2025",
+		id: "rule.yahoo", who: "Yahoo", sites: []string{"yahoo"},
+		domains: []string{"yahoo.com", "aol.com", "ymail.com", "rocketmail.com"},
+		page:    "senders.yahooinc.com/best-practices", read: "2025",
 		rules: []rule{
 			{needEither, false, Block, "554 5.7.9 message not accepted for policy reasons"},
 			{needPTR, false, Warn, ""},
@@ -66,8 +68,9 @@ var receivers = []receiver{
 		},
 	},
 	{
-		id: "rule.microsoft", who: "Outlook.com", sites: []string{"outlook"}, domains: []string{"outlook.com", "hotmail.com", "live.com", "msn.com"},
-		page: "support.microsoft.com: Fix NDR error 550 5.7.515", read: "2026-11, in force since 2025-05-05",
+		id: "rule.microsoft", who: "Outlook.com", sites: []string{"outlook"},
+		domains: []string{"outlook.com", "hotmail.com", "live.com", "msn.com"},
+		page:    "support.microsoft.com: Fix NDR error 550 5.7.515", read: "2026-11, in force since 2025-05-05",
 		rules: []rule{
 			{needSPF, true, Block, microsoftAuth.Reply},
 			{needDKIM, true, Block, microsoftAuth.Reply},
@@ -76,8 +79,9 @@ var receivers = []receiver{
 		},
 	},
 	{
-		id: "rule.gmx", who: "GMX and WEB.DE", sites: []string{"gmx"}, domains: []string{"gmx.de", "gmx.net", "gmx.at", "gmx.ch", "web.de"},
-		page: "postmaster.gmx.net/en/best-practices and /email-policy", read: "2026-11",
+		id: "rule.gmx", who: "GMX and WEB.DE", sites: []string{"gmx"},
+		domains: []string{"gmx.de", "gmx.net", "gmx.at", "gmx.ch", "web.de"},
+		page:    "postmaster.gmx.net/en/best-practices and /email-policy", read: "2026-11",
 		rules: []rule{
 			{needDKIM, false, Block, ""},
 			{needPTR, false, Block, "554 no SMTP service: bad DNS PTR resource record"},
@@ -86,9 +90,11 @@ var receivers = []receiver{
 		},
 	},
 	{
-		id: "rule.apple", who: "iCloud Mail", sites: []string{"apple"}, domains: []string{"icloud.com", "me.com", "mac.com"},
-		page: "support.apple.com/102322", read: "dated 2025-02-25; by a digest of 2026-06",
-		rules: []rule{{needSPF, false, Warn, ""}, {needDKIM, false, Warn, ""}, {needDMARC, false, Warn, ""}, {needPTR, false, Warn, ""}},
+		id: "rule.apple", who: "iCloud Mail", sites: []string{"apple"},
+		domains: []string{"icloud.com", "me.com", "mac.com"},
+		page:    "support.apple.com/102322", read: "dated 2025-02-25; by a digest of 2026-06",
+		rules: []rule{{needSPF, false, Warn, ""}, {needDKIM, false, Warn, ""}, {needDMARC, false, Warn, ""},
+			{needPTR, false, Warn, ""}},
 	},
 	{
 		id: "rule.orange", who: "Orange", sites: []string{"orange"}, domains: []string{"orange.fr", "wanadoo.fr"},
@@ -101,29 +107,34 @@ var receivers = []receiver{
 		},
 	},
 	{
-		id: "rule.tonline", who: "T-Online", sites: []string{"t-online.de"}, domains: []string{"t-online.de", "magenta.de"},
-		page: "postmaster.t-online.de, section 4.1", read: "by guides of hosting companies, 2026-11",
+		id: "rule.tonline", who: "T-Online", sites: []string{"t-online.de"},
+		domains: []string{"t-online.de", "magenta.de"},
+		page:    "postmaster.t-online.de, section 4.1", read: "by guides of hosting companies, 2026-11",
 		rules: []rule{
 			{needPTR, false, Block, "554 IP=… None/bad reputation. Ask your postmaster for help (NOWL)"},
 			{needOwnPTR, false, Block, "554 IP=… Dialup/transient IP not allowed (DIAL)"},
 		},
 	},
 	{
-		id: "rule.mailru", who: "Mail.ru", sites: []string{"mail.ru"}, domains: []string{"mail.ru", "bk.ru", "inbox.ru", "list.ru"},
-		page: "habr.com/company/mailru/blog/239963", read: "2026-11, dated 2014-10-13",
+		id: "rule.mailru", who: "Mail.ru", sites: []string{"mail.ru"},
+		domains: []string{"mail.ru", "bk.ru", "inbox.ru", "list.ru"},
+		page:    "habr.com/company/mailru/blog/239963", read: "2026-11, dated 2014-10-13",
 		rules: []rule{{needAligned, false, Warn, ""}, {needPTR, false, Warn, ""}},
 	},
 	{
 		id: "rule.naver", who: "Naver", sites: []string{"naver.com"}, domains: []string{"naver.com"},
-		page: "Naver's notice on sending domains, quoted at blog.thundermail.co.kr/422", read: "2026-11, dated 2024-07-19",
-		rules: []rule{{needSPF, false, Warn, ""}, {needDKIM, false, Warn, ""}, {needDMARC, true, Warn, ""}, {needPTR, false, Warn, ""}},
+		page: "Naver's notice on sending domains, quoted at blog.thundermail.co.kr/422",
+		read: "2026-11, dated 2024-07-19",
+		rules: []rule{{needSPF, false, Warn, ""}, {needDKIM, false, Warn, ""}, {needDMARC, true, Warn, ""},
+			{needPTR, false, Warn, ""}},
 	},
 }
 
 // ruleRows are the rows of the receivers.
 func ruleRows() (all []row) {
 	for _, r := range receivers {
-		all = append(all, row{id: r.id, title: r.who + " takes this mail, by the rules that it publishes", trouble: "What " + r.who + " asks of senders is missing"})
+		all = append(all, row{id: r.id, title: r.who + " takes this mail, by the rules that it publishes",
+			trouble: "What " + r.who + " asks of senders is missing"})
 	}
 	return all
 }

@@ -58,7 +58,8 @@ func (in *Input) AskReach(ctx context.Context, ask func(ctx context.Context, dom
 
 // AskDomains completes what is known of domains by asking, and returns that
 // and what was found out. progress may be nil.
-func AskDomains(ctx context.Context, domains []insight.DomainCount, known []queue.DomainFact, ask func(ctx context.Context, domain string) (queue.Survey, error),
+func AskDomains(ctx context.Context, domains []insight.DomainCount, known []queue.DomainFact,
+	ask func(ctx context.Context, domain string) (queue.Survey, error),
 	progress func(done, all int)) (d Directory, found []queue.DomainFact, err error) {
 	d.Facts = make(map[string]queue.Survey, len(domains))
 	for _, f := range known {
@@ -143,7 +144,8 @@ func (in *Input) sites() []Site {
 // checkRecipients says who is on the list, and who should not be.
 func checkRecipients(_ context.Context, in *Input) []Finding {
 	c := in.Census
-	return []Finding{syntax(c), duplicates(c), suppressed(c, in.Now), roles(c), noMail(in, "rcpt.nomx"), noMail(in, "rcpt.nullmx"), notDialled(in), typos(in), providers(in), newcomers(c)}
+	return []Finding{syntax(c), duplicates(c), suppressed(c, in.Now), roles(c), noMail(in, "rcpt.nomx"),
+		noMail(in, "rcpt.nullmx"), notDialled(in), typos(in), providers(in), newcomers(c)}
 }
 
 func syntax(c *insight.Census) Finding {
@@ -151,7 +153,8 @@ func syntax(c *insight.Census) Finding {
 	n := 0
 	for _, t := range c.Invalid {
 		n += t.N
-		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s, as in %q", figures.Some(t.N, "address"), t.Reason, t.Example))
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s, as in %q", figures.Some(t.N, "address"), t.Reason,
+			t.Example))
 	}
 	if n > 0 {
 		f.Severity = Info
@@ -159,7 +162,8 @@ func syntax(c *insight.Census) Finding {
 	}
 	if c.UTF8 > 0 {
 		f.Severity = Info
-		f.Evidence = append(f.Evidence, figures.Some(c.UTF8, "address")+" with letters outside ASCII before the @: only receivers with SMTPUTF8 (RFC 6531) take them")
+		f.Evidence = append(f.Evidence, figures.Some(c.UTF8, "address")+
+			" with letters outside ASCII before the @: only receivers with SMTPUTF8 (RFC 6531) take them")
 	}
 	if c.Sendable == 0 {
 		f.Severity, f.Enforced = Block, true
@@ -174,7 +178,10 @@ func duplicates(c *insight.Census) Finding {
 	if c.Duplicates == 0 {
 		return Finding{ID: "rcpt.dup", Severity: Pass, Found: "No address is there twice."}
 	}
-	return Finding{ID: "rcpt.dup", Severity: Info, Found: fmt.Sprintf("%s an address; everybody gets one message.", map[bool]string{true: "1 line repeats", false: figures.Some(c.Duplicates, "line") + " repeat"}[c.Duplicates == 1])}
+	return Finding{ID: "rcpt.dup", Severity: Info,
+		Found: fmt.Sprintf("%s an address; everybody gets one message.",
+			map[bool]string{true: "1 line repeats", false: figures.Some(c.Duplicates, "line") +
+				" repeat"}[c.Duplicates == 1])}
 }
 
 func suppressed(c *insight.Census, now time.Time) Finding {
@@ -182,7 +189,8 @@ func suppressed(c *insight.Census, now time.Time) Finding {
 	n := 0
 	for _, s := range c.Suppressed {
 		n += s.N
-		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s, %s to %s old", s.Cause, figures.Count(s.N), figures.Estimate(now.Sub(s.Newest)), figures.Estimate(now.Sub(s.Oldest))))
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s, %s to %s old", s.Cause, figures.Count(s.N),
+			figures.Estimate(now.Sub(s.Newest)), figures.Estimate(now.Sub(s.Oldest))))
 	}
 	if n > 0 {
 		f.Severity = Info
@@ -196,7 +204,8 @@ func roles(c *insight.Census) Finding {
 		return Finding{ID: "rcpt.role", Severity: Pass, Found: "No postmaster, abuse, noreply and the like."}
 	}
 	return Finding{ID: "rcpt.role", Severity: Warn, Evidence: c.RoleExamples,
-		Found:  fmt.Sprintf("%s of role accounts, which nobody in particular reads and which are often traps for spam.", figures.Some(c.Roles, "address")),
+		Found: fmt.Sprintf("%s of role accounts, which nobody in particular reads and which are often traps for spam.",
+			figures.Some(c.Roles, "address")),
 		Advice: "Ask yourself who subscribed them; take them off the list if nobody did."}
 }
 
@@ -221,7 +230,8 @@ func noMail(in *Input, id string) Finding {
 	switch {
 	case n > 0:
 		f.Severity = Warn
-		f.Found = fmt.Sprintf("%s at %s would bounce at once: the domains take no mail.", figures.Some(n, "recipient"), figures.Some(len(domains), "domain"))
+		f.Found = fmt.Sprintf("%s at %s would bounce at once: the domains take no mail.", figures.Some(n, "recipient"),
+			figures.Some(len(domains), "domain"))
 		f.Evidence = domains[:min(len(domains), 10)]
 		if more := len(domains) - len(f.Evidence); more > 0 {
 			f.Evidence = append(f.Evidence, "and "+figures.Some(more, "more domain"))
@@ -229,7 +239,8 @@ func noMail(in *Input, id string) Finding {
 		f.Advice = "Take them off the list; they count as bounces."
 	case len(open) > 0:
 		f = unsure(id, in.Directory.Trouble)
-		f.Found = fmt.Sprintf("The DNS gave no answer for %s of %s.", figures.Count(len(open)), figures.Some(len(in.Census.Domains), "domain"))
+		f.Found = fmt.Sprintf("The DNS gave no answer for %s of %s.", figures.Count(len(open)),
+			figures.Some(len(in.Census.Domains), "domain"))
 		f.Evidence = []string{in.Directory.Trouble.Error()}
 	case id == "rcpt.nullmx":
 		f.Found = "No domain declares that it takes no mail."
@@ -263,14 +274,16 @@ func notDialled(in *Input) Finding {
 	}
 	if open := in.Directory.Unanswered; n == 0 && len(open) > 0 {
 		f = unsure(f.ID, in.Directory.Trouble)
-		f.Found = fmt.Sprintf("The DNS gave no answer for %s of %s.", figures.Count(len(open)), figures.Some(len(in.Census.Domains), "domain"))
+		f.Found = fmt.Sprintf("The DNS gave no answer for %s of %s.", figures.Count(len(open)),
+			figures.Some(len(in.Census.Domains), "domain"))
 		f.Evidence = []string{in.Directory.Trouble.Error()}
 	}
 	if n == 0 {
 		return f
 	}
 	f.Severity = Warn
-	f.Found = fmt.Sprintf("%s at %s would bounce at once: their mail hosts are at addresses that are not dialled.", figures.Some(n, "recipient"), figures.Some(domains, "domain"))
+	f.Found = fmt.Sprintf("%s at %s would bounce at once: their mail hosts are at addresses that are not dialled.",
+		figures.Some(n, "recipient"), figures.Some(domains, "domain"))
 	if more := domains - len(f.Evidence); more > 0 {
 		f.Evidence = append(f.Evidence, "and "+figures.Some(more, "more domain"))
 	}
@@ -279,8 +292,10 @@ func notDialled(in *Input) Finding {
 }
 
 // big are the domains that people mistype.
-var big = []string{"aol.com", "comcast.net", "free.fr", "gmail.com", "gmx.de", "gmx.net", "hotmail.com", "hotmail.fr", "icloud.com", "laposte.net", "live.com",
-	"msn.com", "orange.fr", "outlook.com", "t-online.de", "verizon.net", "wanadoo.fr", "web.de", "yahoo.com", "yahoo.fr", "yahoo.co.uk"}
+var big = []string{"aol.com", "comcast.net", "free.fr", "gmail.com", "gmx.de", "gmx.net", "hotmail.com", "hotmail.fr",
+	"icloud.com", "laposte.net", "live.com",
+	"msn.com", "orange.fr", "outlook.com", "t-online.de", "verizon.net", "wanadoo.fr", "web.de", "yahoo.com",
+	"yahoo.fr", "yahoo.co.uk"}
 
 // typos finds domains without mail that are one slip away from a big one.
 func typos(in *Input) Finding {
@@ -293,13 +308,15 @@ func typos(in *Input) Finding {
 		for _, b := range big {
 			if oneEdit(c.Domain, b) {
 				n += c.N
-				f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s, probably %s", c.Domain, figures.Some(c.N, "recipient"), b))
+				f.Evidence = append(f.Evidence,
+					fmt.Sprintf("%s: %s, probably %s", c.Domain, figures.Some(c.N, "recipient"), b))
 				break
 			}
 		}
 	}
 	if n > 0 {
-		f.Severity, f.Found = Info, fmt.Sprintf("%s probably misspelt.", map[bool]string{true: "1 address is", false: figures.Some(n, "address") + " are"}[n == 1])
+		f.Severity, f.Found = Info, fmt.Sprintf("%s probably misspelt.",
+			map[bool]string{true: "1 address is", false: figures.Some(n, "address") + " are"}[n == 1])
 		f.Evidence = f.Evidence[:min(len(f.Evidence), 20)]
 	} else if len(in.Directory.Unanswered) > 0 {
 		f = unsure(f.ID, in.Directory.Trouble)
@@ -339,11 +356,14 @@ func providers(in *Input) Finding {
 	}
 	var shares []string
 	for _, s := range sites[:min(len(sites), 5)] {
-		shares = append(shares, fmt.Sprintf("%s %s", s.Name, figures.Percent(float64(s.Recipients)/float64(max(1, total)))))
+		shares = append(shares, fmt.Sprintf("%s %s", s.Name,
+			figures.Percent(float64(s.Recipients)/float64(max(1, total)))))
 	}
-	f.Found = fmt.Sprintf("%s at %s: %s.", figures.Some(total, "recipient"), figures.Some(len(sites), "mail provider"), strings.Join(shares, ", "))
+	f.Found = fmt.Sprintf("%s at %s: %s.", figures.Some(total, "recipient"), figures.Some(len(sites), "mail provider"),
+		strings.Join(shares, ", "))
 	if in.Directory.Smarthost != "" {
-		f.Found = fmt.Sprintf("All mail goes to %s; what it does with it is not seen from here.", in.Directory.Smarthost)
+		f.Found = fmt.Sprintf("All mail goes to %s; what it does with it is not seen from here.",
+			in.Directory.Smarthost)
 	}
 	if n := len(in.Directory.Unanswered); n > 0 {
 		f.Evidence = append(f.Evidence, "the DNS gave no answer for "+figures.Some(n, "domain"))
@@ -363,7 +383,8 @@ func newcomers(c *insight.Census) Finding {
 	}
 	fresh := c.Sendable - c.Known
 	share := float64(fresh) / float64(c.Sendable)
-	f.Found = fmt.Sprintf("%s of the recipients were on none of the client's last %s.", figures.Percent(share), map[bool]string{true: "batches", false: figures.Some(c.EarlierBatches, "batch")}[c.EarlierBatches == 1])
+	f.Found = fmt.Sprintf("%s of the recipients were on none of the client's last %s.", figures.Percent(share),
+		map[bool]string{true: "batches", false: figures.Some(c.EarlierBatches, "batch")}[c.EarlierBatches == 1])
 	switch {
 	case c.EarlierBatches == 0:
 		f.Severity = Warn

@@ -30,7 +30,8 @@ const namedPerGap = 10
 
 // Render writes a message of the batch for each shape of the census by write;
 // alike names recipients of a shape.
-func Render(b *queue.Batch, c *insight.Census, write func(m queue.Message) ([]byte, error), alike func(s insight.Shape, n int) ([]string, error)) (Rendering, error) {
+func Render(b *queue.Batch, c *insight.Census, write func(m queue.Message) ([]byte, error),
+	alike func(s insight.Shape, n int) ([]string, error)) (Rendering, error) {
 	shapes := c.Shapes
 	if len(shapes) == 0 { // nothing is merged, and all messages are one
 		shapes = []insight.Shape{{N: c.Sendable, Address: "somebody@example.com", Data: json.RawMessage("{}")}}

@@ -37,9 +37,10 @@ type Report struct {
 	Summary  Summary   `json:"summary"`
 	Findings []Finding `json:"findings"`
 
-	Setup   []Line         `json:"setup,omitempty"`   // of a client: what to publish
-	Sites   []Site         `json:"sites,omitempty"`   // recipients by site, the largest first
-	Curve   []Curve        `json:"curve,omitempty"`   // what is sent by when; all together first, then the slowest sites
+	Setup []Line `json:"setup,omitempty"` // of a client: what to publish
+	Sites []Site `json:"sites,omitempty"` // recipients by site, the largest first
+	// what is sent by when; all together first, then the slowest sites
+	Curve   []Curve        `json:"curve,omitempty"`
 	Bounces []BatchBounces `json:"bounces,omitempty"` // of the client's last batches, the oldest first
 }
 
@@ -202,7 +203,8 @@ func (r *Report) Line() string {
 	s := r.Summary
 	var b strings.Builder
 	b.WriteString(map[Readiness]string{Ready: "READY", Doubts: "WARNINGS", Blocked: "BLOCKED"}[s.Readiness])
-	fmt.Fprintf(&b, ": %d block, %d warn, %d pass, %d info", s.Counts[Block], s.Counts[Warn], s.Counts[Pass], s.Counts[Info])
+	fmt.Fprintf(&b, ": %d block, %d warn, %d pass, %d info", s.Counts[Block], s.Counts[Warn], s.Counts[Pass],
+		s.Counts[Info])
 	if n := s.Counts[NotChecked]; n > 0 {
 		fmt.Fprintf(&b, ", %d not checked", n)
 	}
@@ -227,7 +229,8 @@ func (r *Report) Line() string {
 	case s.Slowest == "":
 		fmt.Fprintf(&b, ", done in about %s", figures.Estimate(time.Duration(s.Seconds)*time.Second))
 	default:
-		fmt.Fprintf(&b, ", done in about %s (%s is slowest)", figures.Estimate(time.Duration(s.Seconds)*time.Second), s.Slowest)
+		fmt.Fprintf(&b, ", done in about %s (%s is slowest)", figures.Estimate(time.Duration(s.Seconds)*time.Second),
+			s.Slowest)
 	}
 	return b.String()
 }

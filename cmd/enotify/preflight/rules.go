@@ -47,13 +47,17 @@ func (in *Input) ruled(who receiver, n int, met func(need) (yes, known bool)) Fi
 	}
 	f.Rejects = slices.Compact(f.Rejects)
 	if len(missing) > 0 {
-		f.Found = fmt.Sprintf("%s. Missing of what %s asks: %s.", figures.Some(n, "recipient"), who.who, strings.Join(missing, "; "))
+		f.Found = fmt.Sprintf("%s. Missing of what %s asks: %s.", figures.Some(n, "recipient"), who.who,
+			strings.Join(missing, "; "))
 		f.Advice = "The rows above say how to cure each of these."
 	} else if len(open) > 0 {
-		f.Severity, f.Found = NotChecked, fmt.Sprintf("%s. Nobody could say of what %s asks: %s.", figures.Some(n, "recipient"), who.who, strings.Join(open, "; "))
+		f.Severity, f.Found = NotChecked,
+			fmt.Sprintf("%s. Nobody could say of what %s asks: %s.", figures.Some(n, "recipient"), who.who,
+				strings.Join(open, "; "))
 	}
 	if lately > 0 {
-		f.Evidence = append(f.Evidence, fmt.Sprintf("%s took %s of this client's other mail in the last 24 hours", who.who, figures.Some(lately, "message")))
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s took %s of this client's other mail in the last 24 hours",
+			who.who, figures.Some(lately, "message")))
 	}
 	if in.bulkAlready(who) {
 		f.Evidence = append(f.Evidence, fmt.Sprintf("%s got %s messages of this client within a day on %s, and holds it to the rules for bulk senders for ever",
@@ -167,7 +171,8 @@ func generic(name string, addr netip.Addr) bool {
 	}
 	numbers := strings.FieldsFunc(name, func(c rune) bool { return c < '0' || c > '9' })
 	for _, octet := range addr.As4() {
-		if !slices.ContainsFunc(numbers, func(text string) bool { n, err := strconv.Atoi(text); return err == nil && n == int(octet) }) {
+		if !slices.ContainsFunc(numbers,
+			func(text string) bool { n, err := strconv.Atoi(text); return err == nil && n == int(octet) }) {
 			return false
 		}
 	}

@@ -75,9 +75,11 @@ func signatureFinding(f Finding, signatures []*dkim.Verification, p parsed) Find
 			continue
 		}
 		good++
-		f.Evidence = append(f.Evidence, fmt.Sprintf("d=%s: verifies, over %s", s.Domain, strings.Join(s.HeaderKeys, ", ")))
+		f.Evidence = append(f.Evidence, fmt.Sprintf("d=%s: verifies, over %s", s.Domain,
+			strings.Join(s.HeaderKeys, ", ")))
 		for _, name := range covered {
-			if p.header.Get(name) != "" && !slices.ContainsFunc(s.HeaderKeys, func(k string) bool { return strings.EqualFold(k, name) }) {
+			if p.header.Get(name) != "" &&
+				!slices.ContainsFunc(s.HeaderKeys, func(k string) bool { return strings.EqualFold(k, name) }) {
 				f.Severity = Warn
 				f.Evidence = append(f.Evidence, fmt.Sprintf("d=%s does not cover %s", s.Domain, name))
 			}
@@ -91,7 +93,8 @@ func signatureFinding(f Finding, signatures []*dkim.Verification, p parsed) Find
 	case f.Severity == Warn:
 		f.Found = "A signature holds, but not all of them, or not over all fields."
 	default:
-		f.Found = fmt.Sprintf("%s by the published key.", map[bool]string{true: "The signature verifies", false: "The signatures verify"}[good == 1])
+		f.Found = fmt.Sprintf("%s by the published key.",
+			map[bool]string{true: "The signature verifies", false: "The signatures verify"}[good == 1])
 	}
 	return f
 }

@@ -17,7 +17,8 @@ func checkSPF(ctx context.Context, in *Input) []Finding {
 	checker := &spfguard.Checker{Resolver: in.DNS}
 	domain := in.mailFromDomain()
 	opinion := in.opinion()
-	fix, err := checker.Fix(ctx, spfguard.FixQuery{Domain: domain, Egress: in.addrs(), Sender: in.MailFrom, HELO: in.Egress[0].HELO})
+	fix, err := checker.Fix(ctx, spfguard.FixQuery{Domain: domain, Egress: in.addrs(), Sender: in.MailFrom,
+		HELO: in.Egress[0].HELO})
 	cure := newCure(domain, fix, err)
 	return []Finding{
 		spfPass(domain, opinion.MailFrom, cure),
@@ -81,7 +82,8 @@ func newCure(domain string, fix *spfguard.Fix, err error) cure {
 	case errors.Is(err, spfguard.ErrNoFix):
 		return cure{advice: "There is no line to publish: " + err.Error() + "."}
 	case err != nil || !fix.Changed() && len(fix.Open) == 0:
-		return cure{advice: "No single change makes every address pass; enotify spf lint " + domain + " says what is wrong with the record."}
+		return cure{advice: "No single change makes every address pass; enotify spf lint " + domain +
+			" says what is wrong with the record."}
 	}
 	if !fix.Changed() {
 		return cure{advice: strings.Join(fix.Open, " ")}
@@ -92,7 +94,8 @@ func newCure(domain string, fix *spfguard.Fix, err error) cure {
 	case fix.Before == "":
 		c.advice = "Add this line: the domain has no SPF record. It was tested: every address of ours passes under it."
 	case len(fix.Delete) > 0:
-		c.advice = fmt.Sprintf("Publish this line in place of the first SPF record (%s), and delete the other: %s.", quoted(fix.Before), quoted(strings.Join(fix.Delete, `", "`))) + tested
+		c.advice = fmt.Sprintf("Publish this line in place of the first SPF record (%s), and delete the other: %s.",
+			quoted(fix.Before), quoted(strings.Join(fix.Delete, `", "`))) + tested
 	default:
 		c.advice = "Publish this line in place of the SPF record there is." + tested
 	}
@@ -143,7 +146,8 @@ func spfFrom(ctx context.Context, in *Input, checker *spfguard.Checker, o judge.
 		if o.From[0].Result == spfguard.PermError {
 			f.Found = fmt.Sprintf("The SPF record of %s, the domain of From:, is broken; some receivers ask it beside the envelope sender's.", in.Client)
 		}
-		fix, err := checker.Fix(ctx, spfguard.FixQuery{Domain: in.Client, Egress: in.addrs(), Sender: in.From, HELO: in.Egress[0].HELO})
+		fix, err := checker.Fix(ctx, spfguard.FixQuery{Domain: in.Client, Egress: in.addrs(), Sender: in.From,
+			HELO: in.Egress[0].HELO})
 		cure := newCure(in.Client, fix, err)
 		f.Fix, f.Advice = cure.lines, cure.advice
 		f.Recheck = "enotify spf check " + in.Client + in.ipFlag("--ip")
@@ -189,7 +193,8 @@ func spfLookups(domain string, verdicts []spfguard.Verdict, cure cure) Finding {
 		f.Found = fmt.Sprintf("For an address that nothing matches, the record of %s takes %d look-ups and %d of them find nothing; allowed are %d and %d. Receivers then call it broken.",
 			domain, lookups, voids, maxLookups, maxVoids)
 	default:
-		f.Found = fmt.Sprintf("At most %d of %d look-ups, and %d of %d that find nothing.", lookups, maxLookups, voids, maxVoids)
+		f.Found = fmt.Sprintf("At most %d of %d look-ups, and %d of %d that find nothing.", lookups, maxLookups, voids,
+			maxVoids)
 		return f
 	}
 	slices.Sort(f.Evidence)
@@ -220,7 +225,8 @@ func spfStrict(domain string, verdicts []spfguard.Verdict, cure cure) Finding {
 		return f
 	}
 	f.Severity = Warn
-	f.Found = fmt.Sprintf("%s lets %s send by the standard, and not at receivers that count every empty answer.", domain, figures.Few(addrs, 5))
+	f.Found = fmt.Sprintf("%s lets %s send by the standard, and not at receivers that count every empty answer.",
+		domain, figures.Few(addrs, 5))
 	f.Evidence = append(recordOf(verdicts), f.Evidence...)
 	f.Fix, f.Advice = cure.lines, cure.advice
 	f.Recheck = "enotify spf check " + domain

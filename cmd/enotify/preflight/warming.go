@@ -43,7 +43,8 @@ func (w Warming) part(n int) int { return int(float64(n)*w.Share + 0.5) }
 func (in *Input) warmingUntil() (until time.Duration, said []string) {
 	for _, w := range in.Warming {
 		n := w.part(in.sendable())
-		text := fmt.Sprintf("%s is warming up, day %d of %d: %s more today, for about %s of this batch", w.Address, w.Step+1, w.Steps, figures.Some(w.Left, "message"), figures.Count(n))
+		text := fmt.Sprintf("%s is warming up, day %d of %d: %s more today, for about %s of this batch", w.Address,
+			w.Step+1, w.Steps, figures.Some(w.Left, "message"), figures.Count(n))
 		switch nights := w.nights(n); {
 		case w.Spills:
 			text += "; the others leave from warm addresses of the pool"

@@ -48,10 +48,12 @@ func TestADraftIsKeptReady(t *testing.T) {
 	record("v=spf1 -all")
 	s.Until(`SELECT verdict = 'blocked' AND line <> '' FROM enotify.ready WHERE batch_id = $1`, flood)
 	var text, next string
-	if err := s.Conn.QueryRow(t.Context(), `SELECT text, next FROM enotify.alert WHERE kind = $1 AND batch_id = $2`, queue.AlertNotReady, flood).Scan(&text, &next); err != nil {
+	if err := s.Conn.QueryRow(t.Context(), `SELECT text, next FROM enotify.alert WHERE kind = $1 AND batch_id = $2`,
+		queue.AlertNotReady, flood).Scan(&text, &next); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(text, "is not ready: ") || !strings.Contains(text, "SPF") || !strings.HasPrefix(next, "enotify preflight ") {
+	if !strings.Contains(text, "is not ready: ") || !strings.Contains(text, "SPF") ||
+		!strings.HasPrefix(next, "enotify preflight ") {
 		t.Errorf("alert: got %q, next %q; want what would stop it", text, next)
 	}
 	record("v=spf1 ip4:192.0.2.10 -all")

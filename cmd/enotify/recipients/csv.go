@@ -70,7 +70,8 @@ func NewCSV(r io.Reader, name string) (*CSV, error) {
 // "sep=;", which it also removes; 0 when there is none.
 func declared(in *bufio.Reader) rune {
 	line, _ := in.Peek(len("sep=;\r\n"))
-	if len(line) < len("sep=;\n") || !strings.EqualFold(string(line[:4]), "sep=") || !strings.ContainsRune(",;\t|", rune(line[4])) {
+	if len(line) < len("sep=;\n") || !strings.EqualFold(string(line[:4]), "sep=") ||
+		!strings.ContainsRune(",;\t|", rune(line[4])) {
 		return 0
 	}
 	end := line[5:]
@@ -154,9 +155,11 @@ func (f *CSV) setColumns(header []string) error {
 	case f.address >= 0:
 		return nil
 	case strings.Contains(names, "@"):
-		return fmt.Errorf("%s line 1: it must name the columns, one of them %s, but it holds an address itself", f.name, addressColumn)
+		return fmt.Errorf("%s line 1: it must name the columns, one of them %s, but it holds an address itself", f.name,
+			addressColumn)
 	default:
-		return fmt.Errorf("%s line 1: no column is called %s; there is %s", f.name, addressColumn, term.Clip(names, 200))
+		return fmt.Errorf("%s line 1: no column is called %s; there is %s", f.name, addressColumn,
+			term.Clip(names, 200))
 	}
 }
 
@@ -191,9 +194,11 @@ func (f *CSV) record() ([]string, error) {
 	switch {
 	case errors.Is(err, csv.ErrFieldCount):
 		line, _ := f.csv.FieldPos(0)
-		return nil, fmt.Errorf("%s line %d: %s, but line 1 names %s", f.name, line, figures.Some(len(record), "field"), figures.Some(len(f.columns), "column"))
+		return nil, fmt.Errorf("%s line %d: %s, but line 1 names %s", f.name, line, figures.Some(len(record), "field"),
+			figures.Some(len(f.columns), "column"))
 	case errors.As(err, &broken) && errors.Is(err, csv.ErrQuote):
-		return nil, fmt.Errorf("%s line %d: a quote that is not closed, or not doubled within quotes", f.name, broken.StartLine)
+		return nil, fmt.Errorf("%s line %d: a quote that is not closed, or not doubled within quotes", f.name,
+			broken.StartLine)
 	case errors.As(err, &broken) && errors.Is(err, csv.ErrBareQuote):
 		return nil, fmt.Errorf("%s line %d: a quote within a field that is not in quotes itself", f.name, broken.Line)
 	case err != nil && !errors.Is(err, io.EOF):

@@ -44,12 +44,13 @@ func startInternet(upstream string, message time.Duration) (_ *internet, err err
 		}
 		n.upstream = net.JoinHostPort(system.Servers[0], system.Port)
 	}
-	n.sink, err = smtptest.Start(smtptest.Config{Discard: true, Hostname: "sink.invalid", Reply: func(c smtptest.Command) string {
-		if c.Verb == "." {
-			time.Sleep(message)
-		}
-		return ""
-	}})
+	n.sink, err = smtptest.Start(smtptest.Config{Discard: true, Hostname: "sink.invalid",
+		Reply: func(c smtptest.Command) string {
+			if c.Verb == "." {
+				time.Sleep(message)
+			}
+			return ""
+		}})
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +111,8 @@ func (n *internet) answer(q *dns.Msg) *dns.Msg {
 			break
 		}
 		if question.Qtype == dns.TypeA {
-			own.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: question.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 300}, A: loopback.AsSlice()}}
+			own.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: question.Name, Rrtype: dns.TypeA,
+				Class: dns.ClassINET, Ttl: 300}, A: loopback.AsSlice()}}
 		}
 		return own
 	}

@@ -95,7 +95,8 @@ func (c *Config) adopt(ctx context.Context) error {
 			c.Egress = append(c.Egress, n.Egress...)
 		}
 		c.HELO = cmp.Or(c.HELO, n.HELO)
-		c.BounceDomain, c.PublicURL = cmp.Or(c.BounceDomain, n.Settings.BounceDomain), cmp.Or(c.PublicURL, n.Settings.PublicURL)
+		c.BounceDomain, c.PublicURL = cmp.Or(c.BounceDomain, n.Settings.BounceDomain),
+			cmp.Or(c.PublicURL, n.Settings.PublicURL)
 		times = append(times, n.MessageTime)
 	}
 	slices.SortFunc(c.Egress, netip.Addr.Compare)
@@ -164,21 +165,22 @@ func (c *Config) copy(ctx context.Context, to *queue.DB) (id int64, err error) {
 			return err
 		}
 		defer rows.Close()
-		made, err := to.Create(ctx, queue.Draft{Key: "rehearsal", Submit: true, Batch: *content, Recipients: func() (r queue.Recipient, err error) {
-			if !rows.Next() {
-				return r, cmp.Or(rows.Err(), io.EOF)
-			}
-			var address *string
-			var data []byte
-			if err := rows.Scan(&address, &data); err != nil {
-				return r, err
-			}
-			if address != nil {
-				r.Address = *address
-			}
-			r.Data = data
-			return r, nil
-		}})
+		made, err := to.Create(ctx, queue.Draft{Key: "rehearsal", Submit: true, Batch: *content,
+			Recipients: func() (r queue.Recipient, err error) {
+				if !rows.Next() {
+					return r, cmp.Or(rows.Err(), io.EOF)
+				}
+				var address *string
+				var data []byte
+				if err := rows.Scan(&address, &data); err != nil {
+					return r, err
+				}
+				if address != nil {
+					r.Address = *address
+				}
+				r.Data = data
+				return r, nil
+			}})
 		id = made.ID
 		return err
 	})
@@ -207,8 +209,10 @@ func (c *Config) send(ctx context.Context, db *queue.DB, url string, world *inte
 	ended := make(chan error, 1)
 	go func() {
 		ended <- node.Run(ctx, node.Config{
-			DatabaseURL: url, Resolver: c.Resolver, DNSSECResolver: world.dns, SMTPPort: world.port, AllowMX: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
-			Name: "rehearsal", HELO: c.HELO, Egress: c.Egress, EgressPrivate: true, DKIMDir: c.DKIMDir, BounceDomain: c.BounceDomain, PublicURL: c.PublicURL,
+			DatabaseURL: url, Resolver: c.Resolver, DNSSECResolver: world.dns, SMTPPort: world.port,
+			AllowMX: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+			Name:    "rehearsal", HELO: c.HELO, Egress: c.Egress, EgressPrivate: true, DKIMDir: c.DKIMDir,
+			BounceDomain: c.BounceDomain, PublicURL: c.PublicURL,
 			UntilIdle: true, Grace: 10 * time.Second, Log: c.Log,
 		})
 	}()

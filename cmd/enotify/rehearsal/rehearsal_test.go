@@ -27,14 +27,17 @@ func TestARehearsalReachesNobody(t *testing.T) {
 		egress string
 		want   bool
 	}{{"192.0.2.10", true}, {"192.0.2.99", false}} {
-		r, err := rehearsal.Run(t.Context(), rehearsal.Config{DB: db, Batch: batch, Resolver: s.DNS.Addr, Egress: []netip.Addr{netip.MustParseAddr(tt.egress)}, HELO: "mail.host.example"})
+		r, err := rehearsal.Run(t.Context(),
+			rehearsal.Config{DB: db, Batch: batch, Resolver: s.DNS.Addr,
+				Egress: []netip.Addr{netip.MustParseAddr(tt.egress)}, HELO: "mail.host.example"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if r.Complete != tt.want || r.Batch != batch {
 			t.Errorf("from %s: got %+v, want complete: %v", tt.egress, r, tt.want)
 		}
-		if tt.want && (r.Seconds < 1.9 || r.Slowest != "slow.test" || r.Status.Delivered != 46 || r.Status.Suppressed != 1 || r.Status.Invalid != 1) {
+		if tt.want && (r.Seconds < 1.9 || r.Slowest != "slow.test" || r.Status.Delivered != 46 ||
+			r.Status.Suppressed != 1 || r.Status.Invalid != 1) {
 			t.Errorf("got %+v, want 46 delivered, slow.test last, after 2 s: 45 messages at 20/s and a burst of 5", r)
 		}
 		if !tt.want && (r.State != "blocked" || r.Reason == "" || r.Status.Delivered != 0) {

@@ -18,7 +18,8 @@ func Domain(flag, name string) (string, error) {
 		return "", nil
 	}
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
-	if len(name) > 189 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" || !strings.Contains(name, ".") {
+	if len(name) > 189 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" ||
+		!strings.Contains(name, ".") {
 		return "", exit.Usagef("%s %s: want a domain name, as in mail.host.example", flag, name)
 	}
 	return name, nil
@@ -68,7 +69,8 @@ func HostPort(flag, text string) error {
 // FeedbackID checks our name in Feedback-ID, which Gmail wants to have 5 to 15
 // characters.
 func FeedbackID(flag, name string) error {
-	if len(name) < 5 || len(name) > 15 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "" {
+	if len(name) < 5 || len(name) > 15 ||
+		strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "" {
 		return exit.Usagef("%s %s: want 5 to 15 letters and digits, always the same", flag, name)
 	}
 	return nil
@@ -81,8 +83,10 @@ func PublicURL(text string) (string, error) {
 		return "", nil
 	}
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || len(text) > 200 || strings.ContainsAny(text, "<> ,\"\\") {
-		return "", exit.Usagef("--public-url %s: want https://HOST, perhaps with a path, of at most 200 characters", text)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil ||
+		len(text) > 200 || strings.ContainsAny(text, "<> ,\"\\") {
+		return "", exit.Usagef("--public-url %s: want https://HOST, perhaps with a path, of at most 200 characters",
+			text)
 	}
 	return strings.TrimRight(text, "/"), nil
 }

@@ -22,7 +22,8 @@ func (s *Site) Bring(addr, from, to, mail string) int {
 	defer c.Close()
 	text := textproto.NewConn(c)
 	code, _, err := text.ReadResponse(0)
-	for _, command := range []string{"EHLO mx.test", "MAIL FROM:<" + from + ">", "RCPT TO:<" + to + ">", "DATA", strings.ReplaceAll(mail, "\n", "\r\n") + "\r\n."} {
+	for _, command := range []string{"EHLO mx.test", "MAIL FROM:<" + from + ">", "RCPT TO:<" + to + ">", "DATA",
+		strings.ReplaceAll(mail, "\n", "\r\n") + "\r\n."} {
 		if err == nil && code < 400 {
 			if err = text.PrintfLine("%s", command); err == nil {
 				code, _, err = text.ReadResponse(0)

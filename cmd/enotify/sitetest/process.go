@@ -23,7 +23,8 @@ func (s *Site) Enotify(args ...string) *exec.Cmd {
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + s.Home, "ENOTIFY_STATE_DIR=" + filepath.Join(s.Home, "journals"),
 		"GORACE=atexit_sleep_ms=0", "DATABASE_URL=" + s.URL,
-		"ENOTIFY_RESOLVER=" + s.DNS.Addr, "ENOTIFY_SMTP_PORT=" + s.portText(), "ENOTIFY_ALLOW_MX=127.0.0.0/8", "ENOTIFY_EGRESS=" + Egress.String(), "ENOTIFY_HELO=mail.host.example",
+		"ENOTIFY_RESOLVER=" + s.DNS.Addr, "ENOTIFY_SMTP_PORT=" + s.portText(), "ENOTIFY_ALLOW_MX=127.0.0.0/8",
+		"ENOTIFY_EGRESS=" + Egress.String(), "ENOTIFY_HELO=mail.host.example",
 	}
 	return cmd
 }

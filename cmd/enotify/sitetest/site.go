@@ -69,7 +69,8 @@ func On(tb testing.TB, url string, receiver smtptest.Config) *Site {
 	if _, _, err := db.AddClient(tb.Context(), "town.example", nil); err != nil {
 		tb.Fatal(err)
 	}
-	if err := db.SetDestination(tb.Context(), queue.Destination{Name: "*", Rate: &queue.Rate{Messages: 0, Per: time.Second}, Connections: 20}); err != nil {
+	if err := db.SetDestination(tb.Context(),
+		queue.Destination{Name: "*", Rate: &queue.Rate{Messages: 0, Per: time.Second}, Connections: 20}); err != nil {
 		tb.Fatal(err)
 	}
 	return s
@@ -118,7 +119,9 @@ func (s *Site) States(batch int64) string {
 func (s *Site) Node() node.Config {
 	s.Helper()
 	return node.Config{
-		DatabaseURL: s.URL, Resolver: s.DNS.Addr, SMTPPort: s.port(), AllowMX: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Egress: []netip.Addr{Egress}, HELO: "mail.host.example",
+		DatabaseURL: s.URL, Resolver: s.DNS.Addr, SMTPPort: s.port(),
+		AllowMX: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Egress: []netip.Addr{Egress},
+		HELO:     "mail.host.example",
 		StateDir: filepath.Join(s.Home, "journals"), Grace: 5 * time.Second,
 	}
 }

@@ -14,7 +14,8 @@ import (
 func TestColour(t *testing.T) {
 	t.Parallel()
 	r := spfreport.New("town.example", "")
-	r.Findings = []spfguard.Finding{{Severity: spfguard.Error, Rule: "syntax", Pos: 7, Message: "\x1b[2J", Remedy: "mend it"}}
+	r.Findings = []spfguard.Finding{{Severity: spfguard.Error, Rule: "syntax", Pos: 7, Message: "\x1b[2J",
+		Remedy: "mend it"}}
 	for colour, want := range map[bool]string{
 		true:  "Findings\n  \x1b[31merror  \x1b[0m  \\x1b[2J\n           mend it\n",
 		false: "Findings\n  error    \\x1b[2J\n           mend it\n",

@@ -17,7 +17,8 @@ import (
 func (d *Door) create(g *guest, w http.ResponseWriter, q *http.Request) error {
 	key := q.Header.Get("Idempotency-Key")
 	if key == "" {
-		return problem(http.StatusBadRequest, "send the header Idempotency-Key: your name for the batch, by which a repeated request is known")
+		return problem(http.StatusBadRequest,
+			"send the header Idempotency-Key: your name for the batch, by which a repeated request is known")
 	}
 	b, err := d.receive(g, w, q, false)
 	if err != nil {
@@ -53,8 +54,10 @@ func (d *Door) create(g *guest, w http.ResponseWriter, q *http.Request) error {
 
 func (f *BatchFields) draft(key string) queue.Draft {
 	d := queue.Draft{Key: key, NotBefore: f.NotBefore, Batch: queue.Batch{
-		From: f.FromAddress, FromName: f.FromName, ReplyTo: f.ReplyTo, Subject: f.Subject, Text: f.BodyText, HTML: f.BodyHTML, Priority: int(f.Priority),
-		ExpiresAt: f.ExpiresAt, OnUnknown: queue.OnUnknown(f.OnUnknown), ListUnsubscribe: f.ListUnsubscribe, Lang: f.Lang, CreatedAt: time.Now(),
+		From: f.FromAddress, FromName: f.FromName, ReplyTo: f.ReplyTo, Subject: f.Subject, Text: f.BodyText,
+		HTML: f.BodyHTML, Priority: int(f.Priority),
+		ExpiresAt: f.ExpiresAt, OnUnknown: queue.OnUnknown(f.OnUnknown), ListUnsubscribe: f.ListUnsubscribe,
+		Lang: f.Lang, CreatedAt: time.Now(),
 	}}
 	names := make([]string, 0, len(f.Headers))
 	for name := range f.Headers {

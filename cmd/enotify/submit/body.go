@@ -77,7 +77,8 @@ const (
 func (d *Door) receive(g *guest, w http.ResponseWriter, q *http.Request, list bool) (b *body, err error) {
 	kind, _, err := mime.ParseMediaType(q.Header.Get("Content-Type"))
 	if err != nil || kind != typeJSON && kind != typeNDJSON && kind != typeCSV {
-		return nil, problem(http.StatusUnsupportedMediaType, "Content-Type: want application/json, application/x-ndjson or text/csv")
+		return nil, problem(http.StatusUnsupportedMediaType,
+			"Content-Type: want application/json, application/x-ndjson or text/csv")
 	}
 	select {
 	case g.bodies <- struct{}{}:
@@ -133,7 +134,8 @@ type meter struct {
 
 func (m *meter) Read(p []byte) (int, error) {
 	if m.left <= 0 {
-		return 0, problem(http.StatusRequestEntityTooLarge, "a recipient is larger than 1 MiB, or the rest of the batch than 12 MiB")
+		return 0, problem(http.StatusRequestEntityTooLarge,
+			"a recipient is larger than 1 MiB, or the rest of the batch than 12 MiB")
 	}
 	n, err := m.in.Read(p[:min(len(p), m.left)])
 	m.left -= n

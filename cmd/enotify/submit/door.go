@@ -70,8 +70,9 @@ func (d *Door) Serve(ctx context.Context, l net.Listener) error {
 			}
 		}
 	})
-	server := &http.Server{Handler: d.Handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(d.Log.Handler(), slog.LevelDebug)}
+	server := &http.Server{Handler: d.Handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 64 << 10,
+		ErrorLog:       slog.NewLogLogger(d.Log.Handler(), slog.LevelDebug)}
 	stop := context.AfterFunc(ctx, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
@@ -134,7 +135,8 @@ func (d *Door) Handler() http.Handler {
 func (d *Door) admit(q *http.Request) (*guest, error) {
 	scheme, token, _ := strings.Cut(q.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return nil, problem(http.StatusUnauthorized, "send the header Authorization: Bearer TOKEN; an operator makes a token with enotify token add")
+		return nil, problem(http.StatusUnauthorized,
+			"send the header Authorization: Bearer TOKEN; an operator makes a token with enotify token add")
 	}
 	key, check := queue.TokenKeyOf(token)
 	id, ok := d.known(q.Context(), check)
@@ -145,7 +147,8 @@ func (d *Door) admit(q *http.Request) (*guest, error) {
 	defer d.mu.Unlock()
 	g := d.guests[id]
 	if g == nil {
-		g = &guest{id: id, holder: d.DB.Holder(key), limit: rate.NewLimiter(perSecond, burst), bodies: make(chan struct{}, bodiesAtATime), turn: make(chan struct{}, 1)}
+		g = &guest{id: id, holder: d.DB.Holder(key), limit: rate.NewLimiter(perSecond, burst),
+			bodies: make(chan struct{}, bodiesAtATime), turn: make(chan struct{}, 1)}
 		g.spooled.most = maxSpooledOfOne
 		d.guests[id] = g
 	}

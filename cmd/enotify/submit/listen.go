@@ -38,7 +38,8 @@ func Listen(addr, cert, key string) (net.Listener, error) {
 		if _, err := pair.current(nil); err != nil {
 			return nil, exit.Usagef("--submit-cert %s: %w", cert, err)
 		}
-		config = &tls.Config{GetCertificate: pair.current, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+		config = &tls.Config{GetCertificate: pair.current, MinVersion: tls.VersionTLS12,
+			NextProtos: []string{"h2", "http/1.1"}}
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {

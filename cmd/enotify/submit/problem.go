@@ -40,7 +40,8 @@ func asProblem(err error) *Problem {
 	case errors.As(err, &refused) && errors.As(err, &no):
 		err = problem(statusOf(no.Code), refused.Error())
 	default:
-		err = problem(http.StatusServiceUnavailable, "the database did not take it; send the request again with the same Idempotency-Key")
+		err = problem(http.StatusServiceUnavailable,
+			"the database did not take it; send the request again with the same Idempotency-Key")
 	}
 	errors.As(err, &is)
 	return is

@@ -67,7 +67,8 @@ func (s *spool) Write(p []byte) (int, error) {
 			for _, before := range s.quotas[:i] {
 				before.giveBack(n)
 			}
-			return 0, problem(http.StatusServiceUnavailable, "too many large bodies come in at once; send it again later")
+			return 0, problem(http.StatusServiceUnavailable,
+				"too many large bodies come in at once; send it again later")
 		}
 	}
 	s.taken += n

@@ -81,7 +81,8 @@ func (d *door) callAs(token, method, path, key, kind string, body io.Reader) (in
 	if err != nil {
 		d.Fatal(err)
 	}
-	for name, value := range map[string]string{"Authorization": "Bearer " + token, "Idempotency-Key": key, "Content-Type": kind} {
+	for name, value := range map[string]string{"Authorization": "Bearer " + token, "Idempotency-Key": key,
+		"Content-Type": kind} {
 		if value != "" {
 			q.Header.Set(name, value)
 		}
@@ -103,31 +104,39 @@ const batch = `"from_address": "info@town.example", "subject": "Lunch menu", "bo
 func TestEachFormMakesTheBatch(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t)
-	rows := []string{`{"address": "ann@a.example", "data": {"name": "Ann"}}`, `{"address": "bob@b.example", "data": {"name": "Bob"}}`, `{"address": "nowhere"}`}
+	rows := []string{`{"address": "ann@a.example", "data": {"name": "Ann"}}`,
+		`{"address": "bob@b.example", "data": {"name": "Bob"}}`, `{"address": "nowhere"}`}
 	list := "[" + strings.Join(rows, ",") + "]"
 	csv := "address,name\nann@a.example,Ann\nbob@b.example,Bob\nnowhere,\n"
 	for _, tt := range []struct{ key, path, kind, body string }{
 		{"json", "/v1/batches", "application/json", `{` + batch + `, "recipients": ` + list + `}`},
-		{"recipients first", "/v1/batches", "application/json; charset=utf-8", `{"recipients": ` + list + `, ` + batch + `}`},
+		{"recipients first", "/v1/batches", "application/json; charset=utf-8", `{"recipients": ` + list + `, ` + batch +
+			`}`},
 		{"lines", "/v1/batches", "application/x-ndjson", "{" + batch + "}\n" + strings.Join(rows, "\n") + "\n"},
 		{"csv", "/v1/batches?from_address=info@town.example&subject=Lunch+menu&body_text=Dear+%7B%7B.name%7D%7D,+soup.&priority=3", "text/csv", csv},
 	} {
 		status, answer := d.call("POST", tt.path, tt.key, tt.kind, tt.body)
 		var s queue.Status
-		if err := json.Unmarshal([]byte(answer), &s); status != http.StatusCreated || err != nil || s.State != "queued" || s.Total != 3 || s.Invalid != 1 || s.IdemKey != tt.key || s.CreatedBy != d.login {
+		if err := json.Unmarshal([]byte(answer), &s); status != http.StatusCreated || err != nil ||
+			s.State != "queued" || s.Total != 3 || s.Invalid != 1 || s.IdemKey != tt.key || s.CreatedBy != d.login {
 			t.Errorf("%s: got %d %s; want 201 and a queued batch of three, one of them invalid", tt.key, status, answer)
 		}
-		if got := queuetest.Query[string](d.Fixture, `SELECT data ->> 'name' FROM enotify.recipient WHERE batch_id = $1 AND address = 'bob@b.example'`, s.ID); got != "Bob" {
+		if got := queuetest.Query[string](d.Fixture,
+			`SELECT data ->> 'name' FROM enotify.recipient WHERE batch_id = $1 AND address = 'bob@b.example'`,
+			s.ID); got != "Bob" {
 			t.Errorf("%s: data: got %q, want Bob", tt.key, got)
 		}
-		if status, again := d.call("POST", tt.path, tt.key, tt.kind, tt.body); status != http.StatusOK || !strings.Contains(again, fmt.Sprintf(`"id":%d,`, s.ID)) {
+		if status, again := d.call("POST", tt.path, tt.key, tt.kind, tt.body); status != http.StatusOK ||
+			!strings.Contains(again, fmt.Sprintf(`"id":%d,`, s.ID)) {
 			t.Errorf("%s again: got %d %s; want 200 and batch %d", tt.key, status, again, s.ID)
 		}
-		if status, shown := d.call("GET", fmt.Sprintf("/v1/batches/%d", s.ID), "", "", ""); status != http.StatusOK || !strings.Contains(shown, `"pending":2`) {
+		if status, shown := d.call("GET", fmt.Sprintf("/v1/batches/%d", s.ID), "", "", ""); status != http.StatusOK ||
+			!strings.Contains(shown, `"pending":2`) {
 			t.Errorf("GET batch %d: got %d %s; want 200 and two pending", s.ID, status, shown)
 		}
 	}
-	if got := queuetest.Query[string](d.Fixture, `SELECT string_agg(DISTINCT by::text, ' ') FROM enotify.batch_log`); got != d.login {
+	if got := queuetest.Query[string](d.Fixture,
+		`SELECT string_agg(DISTINCT by::text, ' ') FROM enotify.batch_log`); got != d.login {
 		t.Errorf("who made the batches: got %q, want the token's login %q", got, d.login)
 	}
 
@@ -146,7 +155,8 @@ func TestEachFormMakesTheBatch(t *testing.T) {
 		{"/submit?expected=7", "", "", `"total":3`},
 		{"/recipients", "text/csv", csv, "is submitted"},
 	} {
-		if status, answer := d.call("POST", of+step.path, "", step.kind, step.body); !strings.Contains(answer, step.want) {
+		if status, answer := d.call("POST", of+step.path, "", step.kind, step.body); !strings.Contains(answer,
+			step.want) {
 			t.Errorf("%s: got %d %s, want %s", step.path, status, answer, step.want)
 		}
 	}
@@ -157,7 +167,8 @@ func TestEachFormMakesTheBatch(t *testing.T) {
 func TestFaultsAreSaid(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t)
-	foreign := queuetest.Query[int64](d.Fixture, `SELECT enotify.enqueue('foreign', 'info@city.example', 'Secret', 's', '{a@a.example}')`)
+	foreign := queuetest.Query[int64](d.Fixture,
+		`SELECT enotify.enqueue('foreign', 'info@city.example', 'Secret', 's', '{a@a.example}')`)
 	const js = "application/json"
 	for _, tt := range []struct {
 		method, path, key, kind, body string
@@ -166,31 +177,43 @@ func TestFaultsAreSaid(t *testing.T) {
 	}{
 		{"POST", "/v1/batches", "", js, `{` + batch + `}`, 400, "Idempotency-Key"},
 		{"POST", "/v1/batches", "k", "text/plain", `{}`, 415, "Content-Type"},
-		{"POST", "/v1/batches", "k", js, `{` + batch + `, "recipients": [{"address": "a@a.example"}`, 400, "ends too early"},
-		{"POST", "/v1/batches", "k", js, `{` + batch + `, "recipients": [{"address": "a@a.example"}, {"address": 1}]}`, 400, "recipient 2"},
-		{"POST", "/v1/batches", "k", js, `{` + batch + `, "recipients": [{"address": "a@a.example", "data": {"x": "\u0000"}}]}`, 400, "holds a NUL"},
+		{"POST", "/v1/batches", "k", js, `{` + batch + `, "recipients": [{"address": "a@a.example"}`, 400,
+			"ends too early"},
+		{"POST", "/v1/batches", "k", js, `{` + batch + `, "recipients": [{"address": "a@a.example"}, {"address": 1}]}`,
+			400, "recipient 2"},
+		{"POST", "/v1/batches", "k", js, `{` + batch +
+			`, "recipients": [{"address": "a@a.example", "data": {"x": "\u0000"}}]}`, 400, "holds a NUL"},
 		{"POST", "/v1/batches", "k", js, `{` + batch + `, "recipients": [], "recipients": []}`, 400, "comes twice"},
 		{"POST", "/v1/batches", "k", js, `{` + batch + `} {}`, 400, "after the end"},
 		{"POST", "/v1/batches", "k", js, `{` + batch + `, "idem_key": "x"}`, 400, "idem_key"},
-		{"POST", "/v1/batches", "k", js, `{` + batch + `, "priority": 11, "recipients": [{"address": "a@a.example"}]}`, 403, "max-priority"},
-		{"POST", "/v1/batches", "k", js, strings.ReplaceAll(`{`+batch+`}`, "town.example", "city.example"), 403, "city.example"},
+		{"POST", "/v1/batches", "k", js, `{` + batch + `, "priority": 11, "recipients": [{"address": "a@a.example"}]}`,
+			403, "max-priority"},
+		{"POST", "/v1/batches", "k", js, strings.ReplaceAll(`{`+batch+`}`, "town.example", "city.example"), 403,
+			"city.example"},
 		{"POST", "/v1/batches", "k", js, strings.ReplaceAll(`{`+batch+`}`, "{{.name}}", "{{.name"), 422, "text"},
 		{"POST", "/v1/batches", "k", js, `{` + batch + `, "recipients": []}`, 422, "is empty"},
-		{"POST", "/v1/batches", "k", js, `{` + batch + `, "list_unsubscribe": "javascript:x"}`, 422, "list-unsubscribe"},
+		{"POST", "/v1/batches", "k", js, `{` + batch + `, "list_unsubscribe": "javascript:x"}`, 422,
+			"list-unsubscribe"},
 		{"POST", "/v1/batches", "k", js, `{"body_text": "` + strings.Repeat("x", 13<<20) + `"}`, 413, "larger"},
-		{"POST", "/v1/batches", "k", js, `{` + batch + `, "recipients": [{"address": "a@a.example", "data": {"x": "` + strings.Repeat("x", 2<<20) + `"}}]}`, 413, "larger"},
+		{"POST", "/v1/batches", "k", js, `{` + batch + `, "recipients": [{"address": "a@a.example", "data": {"x": "` +
+			strings.Repeat("x", 2<<20) + `"}}]}`, 413, "larger"},
 		{"POST", "/v1/batches?subject=s", "k", "text/csv", "name\nAnn\n", 400, "address"},
 		{"GET", fmt.Sprintf("/v1/batches/%d", foreign), "", "", "", 404, "not found"},
-		{"POST", fmt.Sprintf("/v1/batches/%d/recipients", foreign), "", "text/csv", "address\na@a.example\n", 404, fmt.Sprintf("no batch %d of yours", foreign)},
+		{"POST", fmt.Sprintf("/v1/batches/%d/recipients", foreign), "", "text/csv", "address\na@a.example\n", 404,
+			fmt.Sprintf("no batch %d of yours", foreign)},
 		{"POST", fmt.Sprintf("/v1/batches/%d/submit", foreign), "", "", "", 404, "not found"},
 		{"GET", "/v1/batches/x", "", "", "", 404, "no batch x"},
 		{"DELETE", "/v1/batches/1", "", "", "", 405, ""},
 	} {
-		if status, answer := d.call(tt.method, tt.path, tt.key, tt.kind, tt.body); status != tt.status || !strings.Contains(answer, tt.want) || strings.Contains(answer, "SQLSTATE") || strings.Contains(answer, "Secret") {
-			t.Errorf("%s %s %.200s: got %d %s; want %d with %q", tt.method, tt.path, tt.body, status, answer, tt.status, tt.want)
+		if status, answer := d.call(tt.method, tt.path, tt.key, tt.kind, tt.body); status != tt.status ||
+			!strings.Contains(answer, tt.want) || strings.Contains(answer, "SQLSTATE") ||
+			strings.Contains(answer, "Secret") {
+			t.Errorf("%s %s %.200s: got %d %s; want %d with %q", tt.method, tt.path, tt.body, status, answer, tt.status,
+				tt.want)
 		}
 	}
-	if got := queuetest.Query[string](d.Fixture, `SELECT count(*) || ' ' || (SELECT count(*) FROM enotify.recipient_in) FROM enotify.batch`); got != "1 0" {
+	if got := queuetest.Query[string](d.Fixture,
+		`SELECT count(*) || ' ' || (SELECT count(*) FROM enotify.recipient_in) FROM enotify.batch`); got != "1 0" {
 		t.Errorf("batches and staged rows: got %q, want the foreign batch and no row", got)
 	}
 }
@@ -207,7 +230,8 @@ func TestTokensOpenNoMore(t *testing.T) {
 	}
 	operator := queuetest.Connect(t, queuetest.Login(t, d.URL, "enotify_app", "enotify_admin")).Config().User
 	_, check := queue.TokenKeyOf("operator")
-	if _, err := d.DB.AddToken(t.Context(), operator, "", check); err == nil || !strings.Contains(err.Error(), "operator's") {
+	if _, err := d.DB.AddToken(t.Context(), operator, "", check); err == nil ||
+		!strings.Contains(err.Error(), "operator's") {
 		t.Errorf("a token of an operator: got %v, want a refusal", err)
 	}
 	// one that became an operator later acts for nobody
@@ -219,13 +243,17 @@ func TestTokensOpenNoMore(t *testing.T) {
 	stranger := queuetest.Connect(t, queuetest.Login(t, d.URL, "enotify_app"))
 	for set, want := range map[string]string{"": stranger.Config().User, key: d.login} {
 		var got string
-		err := stranger.QueryRow(t.Context(), `SELECT enotify.my_login() FROM set_config('enotify.token', $1, false)`, set).Scan(&got)
+		err := stranger.QueryRow(t.Context(), `SELECT enotify.my_login() FROM set_config('enotify.token', $1, false)`,
+			set).Scan(&got)
 		if err != nil || got != want {
 			t.Errorf("my_login with the key %q: got %q, %v; want %q", set, got, err, want)
 		}
 	}
-	for _, no := range []string{"x", d.token, queuetest.Query[string](d.Fixture, `SELECT encode(hash, 'hex') FROM enotify.token LIMIT 1`)} {
-		if _, err := stranger.Exec(t.Context(), `SELECT enotify.my_clients() FROM set_config('enotify.token', $1, false)`, no); err == nil || !strings.Contains(err.Error(), "token is not known") {
+	for _, no := range []string{"x", d.token,
+		queuetest.Query[string](d.Fixture, `SELECT encode(hash, 'hex') FROM enotify.token LIMIT 1`)} {
+		if _, err := stranger.Exec(t.Context(),
+			`SELECT enotify.my_clients() FROM set_config('enotify.token', $1, false)`, no); err == nil ||
+			!strings.Contains(err.Error(), "token is not known") {
 			t.Errorf("my_clients with the key %q: got %v, want a refusal", no, err)
 		}
 	}
@@ -236,10 +264,12 @@ func TestTokensOpenNoMore(t *testing.T) {
 	if status, answer := d.callAs(promoted, "GET", "/v1/batches/999", "", "", nil); status != http.StatusUnauthorized {
 		t.Errorf("a token whose login became an operator: got %d %s, want 401", status, answer)
 	}
-	if err := d.DB.RetireToken(t.Context(), queuetest.Query[int32](d.Fixture, `SELECT id FROM enotify.token WHERE login = $1`, d.login)); err != nil {
+	if err := d.DB.RetireToken(t.Context(),
+		queuetest.Query[int32](d.Fixture, `SELECT id FROM enotify.token WHERE login = $1`, d.login)); err != nil {
 		t.Fatal(err)
 	}
-	if status, answer := d.call("POST", "/v1/batches", "late", "application/json", `{`+batch+`}`); status != http.StatusUnauthorized {
+	if status, answer := d.call("POST", "/v1/batches", "late", "application/json", `{`+batch+
+		`}`); status != http.StatusUnauthorized {
 		t.Errorf("a token retired just now: got %d %s, want 401", status, answer)
 	}
 }
@@ -266,7 +296,8 @@ func TestFloodsAndSlowClientsDelayNobodyElse(t *testing.T) {
 	for range 8 {
 		sending.Go(func() {
 			for ctx.Err() == nil {
-				if status, _ := d.callAs(flood, "GET", "/v1/batches/1", "", "", nil); status == http.StatusTooManyRequests {
+				if status, _ := d.callAs(flood, "GET", "/v1/batches/1", "", "",
+					nil); status == http.StatusTooManyRequests {
 					once.Do(func() { close(refused) })
 				}
 			}
@@ -277,11 +308,13 @@ func TestFloodsAndSlowClientsDelayNobodyElse(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Fatal("a token's flood: got no 429 in 30 s")
 	}
-	if got := queuetest.Query[int](d.Fixture, `SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%' AND state_change < now() - interval '300 ms'`); got > 0 {
+	if got := queuetest.Query[int](d.Fixture,
+		`SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%' AND state_change < now() - interval '300 ms'`); got > 0 {
 		t.Errorf("transactions that wait for a slow client: got %d, want none", got)
 	}
 	for i := range 5 {
-		if status, answer := d.call("POST", "/v1/batches", fmt.Sprint("quick ", i), "application/json", `{`+batch+`, "recipients": [{"address": "a@a.example"}]}`); status != http.StatusCreated {
+		if status, answer := d.call("POST", "/v1/batches", fmt.Sprint("quick ", i), "application/json", `{`+batch+
+			`, "recipients": [{"address": "a@a.example"}]}`); status != http.StatusCreated {
 			t.Errorf("another token: got %d %s, want 201", status, answer)
 		}
 	}
@@ -324,11 +357,13 @@ func TestOpenAPI(t *testing.T) {
 		}
 	}
 	slices.Sort(got)
-	want := []string{"get /v1/batches/{id}", "get /v1/openapi.json", "post /v1/batches", "post /v1/batches/{id}/recipients", "post /v1/batches/{id}/submit"}
+	want := []string{"get /v1/batches/{id}", "get /v1/openapi.json", "post /v1/batches",
+		"post /v1/batches/{id}/recipients", "post /v1/batches/{id}/submit"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("paths (-want +got):\n%s", diff)
 	}
-	for name, of := range map[string]any{"Batch": submit.BatchFields{}, "Status": queue.Status{}, "Problem": submit.Problem{}} {
+	for name, of := range map[string]any{"Batch": submit.BatchFields{}, "Status": queue.Status{},
+		"Problem": submit.Problem{}} {
 		var fields, described []string
 		for typ, i := reflect.TypeOf(of), 0; i < typ.NumField(); i++ {
 			fields = append(fields, typ.Field(i).Tag.Get("json"))
@@ -353,12 +388,14 @@ func BenchmarkRecipients(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.Pool().Exec(b.Context(), `INSERT INTO enotify.client (domain) VALUES ('town.example')`); err != nil {
+	if _, err := db.Pool().Exec(b.Context(),
+		`INSERT INTO enotify.client (domain) VALUES ('town.example')`); err != nil {
 		b.Fatal(err)
 	}
 	login := queuetest.Login(b, url, "enotify_app")
 	_, check := queue.TokenKeyOf("bench")
-	if _, err := db.AddToken(b.Context(), strings.Split(strings.TrimPrefix(login, "postgres://"), ":")[0], "", check); err != nil {
+	if _, err := db.AddToken(b.Context(), strings.Split(strings.TrimPrefix(login, "postgres://"), ":")[0], "",
+		check); err != nil {
 		b.Fatal(err)
 	}
 	l, err := submit.Listen("127.0.0.1:0", "", "")

@@ -13,7 +13,8 @@ import (
 // A program reads what was written; a terminal is not controlled by it.
 func TestWriteJSON(t *testing.T) {
 	t.Parallel()
-	want := map[string]string{"a": "\x1b[2J\x7f\u009b31m\u202egpj\u2066", "b": "bücher 東京 <b> & \\ \"", "c": "\U000e0041 \U0001f4a9"}
+	want := map[string]string{"a": "\x1b[2J\x7f\u009b31m\u202egpj\u2066", "b": "bücher 東京 <b> & \\ \"",
+		"c": "\U000e0041 \U0001f4a9"}
 	for name, write := range map[string]func(*strings.Builder) error{
 		"indented": func(b *strings.Builder) error { return term.WriteJSON(b, want) },
 		"line":     func(b *strings.Builder) error { return term.WriteJSONLine(b, want) },

@@ -27,7 +27,8 @@ func onPage(colour bool, lay func(p *term.Page)) string {
 func TestTable(t *testing.T) {
 	t.Parallel()
 	lay := func(p *term.Page) {
-		p.Table([]string{"CLIENT", "STATE", "N"}, []string{"bücher.test", "blocked", "1,000"}, []string{"a.test", "done", "7"})
+		p.Table([]string{"CLIENT", "STATE", "N"}, []string{"bücher.test", "blocked", "1,000"},
+			[]string{"a.test", "done", "7"})
 	}
 	want := "CLIENT       STATE        N\n" +
 		"bücher.test  blocked  1,000\n" +
@@ -57,10 +58,12 @@ func TestColourOnlyOnTerminals(t *testing.T) {
 func TestAgo(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]string{
-		0: "(0 s ago)", -90 * time.Second: "(90 s ago)", 59*time.Minute + 59*time.Second: "(in 60 min)", 3 * time.Hour: "(in 3 h)",
+		0: "(0 s ago)", -90 * time.Second: "(90 s ago)", 59*time.Minute + 59*time.Second: "(in 60 min)",
+		3 * time.Hour:   "(in 3 h)",
 		-72 * time.Hour: "(3 days ago)",
 	} {
-		if got := onPage(false, func(p *term.Page) { p.Line("%s", p.Ago(noon.Add(d))) }); !strings.HasSuffix(got, " "+want+"\n") {
+		if got := onPage(false, func(p *term.Page) { p.Line("%s", p.Ago(noon.Add(d))) }); !strings.HasSuffix(got,
+			" "+want+"\n") {
 			t.Errorf("%v: got %q, want it to end with %s", d, got, want)
 		}
 	}

@@ -180,7 +180,8 @@ func (p *Page) below(g *grid, row []string, from int) {
 			if k == 0 {
 				title = g.title(i)
 			}
-			p.Line("%s%s%s%s", indent, p.Paint(Pad(title, label), Bold), strings.Repeat(" ", gap), p.Paint(line, StyleOf(row[i])))
+			p.Line("%s%s%s%s", indent, p.Paint(Pad(title, label), Bold), strings.Repeat(" ", gap),
+				p.Paint(line, StyleOf(row[i])))
 		}
 	}
 }

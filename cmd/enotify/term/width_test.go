@@ -15,7 +15,8 @@ import (
 func TestWideCharactersKeepColumns(t *testing.T) {
 	t.Parallel()
 	got := onPage(false, func(p *term.Page) {
-		p.Table([]string{"CLIENT", "SUBJECT", "N"}, []string{"東京.test", "市報", "1"}, []string{"a.test", "e\u0301te\u0301 🎉", "20"}, []string{"b.test", "plain", "3"})
+		p.Table([]string{"CLIENT", "SUBJECT", "N"}, []string{"東京.test", "市報", "1"},
+			[]string{"a.test", "e\u0301te\u0301 🎉", "20"}, []string{"b.test", "plain", "3"})
 	})
 	want := "CLIENT     SUBJECT   N\n" +
 		"東京.test  市報      1\n" +
@@ -24,7 +25,8 @@ func TestWideCharactersKeepColumns(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("table (-want +got):\n%s", diff)
 	}
-	for text, want := range map[string]string{"市報のお知らせ": "市報の…", "🎉🎉🎉🎉": "🎉🎉🎉…", "e\u0301e\u0301e\u0301": "e\u0301e\u0301e\u0301"} {
+	for text, want := range map[string]string{"市報のお知らせ": "市報の…", "🎉🎉🎉🎉": "🎉🎉🎉…",
+		"e\u0301e\u0301e\u0301": "e\u0301e\u0301e\u0301"} {
 		if got := term.Clip(text, 7); got != want || term.Width(got) > 7 {
 			t.Errorf("%q in 7 columns: got %q, %d columns, want %q", text, got, term.Width(got), want)
 		}
@@ -37,7 +39,8 @@ func TestNarrowTerminals(t *testing.T) {
 	t.Parallel()
 	header := []string{"BATCH", "STATE", "CLIENT", "TOTAL", "DEFERRED", "DELIVERED", "SUBJECT", "WHY"}
 	row := func() []string {
-		return []string{"42", "retrying", "town.example", "1,200", "7", "1,193", "Lunch menu of the 市民 café", "the mail hosts of slow.example do not answer; next try in 5 min"}
+		return []string{"42", "retrying", "town.example", "1,200", "7", "1,193", "Lunch menu of the 市民 café",
+			"the mail hosts of slow.example do not answer; next try in 5 min"}
 	}
 	for columns, want := range map[int]string{
 		80: "BATCH  STATE     CLIENT        TOTAL  DEFERRED  DELIVERED  SUBJECT\n" +

@@ -40,7 +40,8 @@ type Page struct {
 }
 
 // New returns the page of a database.
-func New(db *queue.DB, languages *Languages, open func(ctx context.Context, p token.Purpose, text string) (token.Subject, error), log *slog.Logger) *Page {
+func New(db *queue.DB, languages *Languages,
+	open func(ctx context.Context, p token.Purpose, text string) (token.Subject, error), log *slog.Logger) *Page {
 	return &Page{DB: db, Languages: languages, Open: open, Log: log, lookups: rate.NewLimiter(lookupRate, lookupBurst)}
 }
 
@@ -112,7 +113,8 @@ func (v view) Title() string {
 func (u *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	for _, field := range [][2]string{
-		{"Content-Security-Policy", pagePolicy}, {"Referrer-Policy", "no-referrer"}, {"X-Content-Type-Options", "nosniff"},
+		{"Content-Security-Policy", pagePolicy}, {"Referrer-Policy", "no-referrer"},
+		{"X-Content-Type-Options", "nosniff"},
 		{"Cache-Control", "no-store"}, {"X-Robots-Tag", "noindex"}, {"Content-Type", "text/html; charset=utf-8"},
 	} {
 		h.Set(field[0], field[1])
@@ -153,7 +155,8 @@ func (u *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if post {
 		u.Log.Info("unsubscribed", "client", who.Client, "batch", about.Batch, "how", "one-click")
 	}
-	u.show(w, r, http.StatusOK, who.Lang, view{Sender: cmp.Or(who.FromName, who.Client), Client: who.Client, Address: masked(who.Address), Done: post})
+	u.show(w, r, http.StatusOK, who.Lang,
+		view{Sender: cmp.Or(who.FromName, who.Client), Client: who.Client, Address: masked(who.Address), Done: post})
 }
 
 // Mark is in every page of ours, whatever its language.
@@ -162,7 +165,8 @@ const Mark = `data-page="enotify-unsubscribe"`
 // refuse answers for a link that leads to nobody, or a database that does not answer.
 func (u *Page) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
-	case errors.Is(err, token.ErrMalformed), errors.Is(err, token.ErrForged), errors.Is(err, token.ErrUnknownKey), errors.Is(err, queue.ErrNotFound):
+	case errors.Is(err, token.ErrMalformed), errors.Is(err, token.ErrForged), errors.Is(err, token.ErrUnknownKey),
+		errors.Is(err, queue.ErrNotFound):
 		u.fail(w, r, http.StatusNotFound, func(v Words) (string, string) { return v.Unknown, v.UnknownTo })
 	default:
 		u.Log.Warn("nobody can unsubscribe", "error", err)

@@ -36,8 +36,10 @@ func TestPageForAnUnknownLink(t *testing.T) {
 		w := httptest.NewRecorder()
 		page.ServeHTTP(w, r)
 		body := w.Body.String()
-		if w.Code != http.StatusNotFound || w.Header().Get("Content-Language") != want[0] || !strings.Contains(body, want[1]) || !strings.Contains(body, unsubscribe.Mark) {
-			t.Errorf("Accept-Language %q: got %d, %q and\n%s\nwant 404, %q and the mark", accept, w.Code, w.Header().Get("Content-Language"), body, want)
+		if w.Code != http.StatusNotFound || w.Header().Get("Content-Language") != want[0] ||
+			!strings.Contains(body, want[1]) || !strings.Contains(body, unsubscribe.Mark) {
+			t.Errorf("Accept-Language %q: got %d, %q and\n%s\nwant 404, %q and the mark", accept, w.Code,
+				w.Header().Get("Content-Language"), body, want)
 		}
 	}
 }

@@ -69,7 +69,8 @@ func Load(file string) (*Languages, error) {
 	}
 	l := &Languages{}
 	names := slices.Sorted(maps.Keys(all))
-	names = append([]string{"en"}, slices.DeleteFunc(names, func(n string) bool { return n == "en" })...) // the fallback is first
+	// the fallback is first
+	names = append([]string{"en"}, slices.DeleteFunc(names, func(n string) bool { return n == "en" })...)
 	for _, name := range names {
 		tag, err := language.Parse(name)
 		if err != nil {

@@ -18,7 +18,8 @@ var usual = []queue.State{queue.Pending, queue.Sending, queue.Delivered}
 func (w *Watch) Frame(p *Progress, width int) []string {
 	paint := func(text string, s term.Style) string { return string(w.Screen.Paint(text, s)) }
 	head := fmt.Sprintf("batch %d  ", p.ID)
-	frame := []string{"", paint(head, term.Bold) + paint(p.State, term.StyleOf(p.State)) + "  " + term.Clip(p.Client+"  "+p.Subject, max(8, width-len(head)-len(p.State)-2))}
+	frame := []string{"", paint(head, term.Bold) + paint(p.State, term.StyleOf(p.State)) + "  " +
+		term.Clip(p.Client+"  "+p.Subject, max(8, width-len(head)-len(p.State)-2))}
 	bar := max(10, min(40, width-40))
 	frame = append(frame, term.Gauge(bar, p.Settled(), p.Deferred, p.Total)+" "+term.Fit(p.speed(), width-bar-1))
 	if p.Slowest != "" && p.ETA != nil {
@@ -41,7 +42,8 @@ func (w *Watch) Frame(p *Progress, width int) []string {
 		frame = append(frame, paint("most is left at", term.Bold))
 	}
 	for _, s := range p.Sites {
-		line := term.Pad(term.Clip(s.Site, column), column) + fmt.Sprintf(" %9s left", figures.Count(s.Untried+s.Deferred))
+		line := term.Pad(term.Clip(s.Site, column), column) + fmt.Sprintf(" %9s left",
+			figures.Count(s.Untried+s.Deferred))
 		said := []string{}
 		if s.Deferred > 0 {
 			said = append(said, figures.Count(s.Deferred)+" deferred")
@@ -58,7 +60,8 @@ func (w *Watch) Frame(p *Progress, width int) []string {
 		if i == whyShown {
 			break
 		}
-		frame = append(frame, term.Cut(term.Pad(term.Clip(cmp.Or(f.Class, f.State), column), column)+fmt.Sprintf(" %9s %-8s  %s", figures.Count(f.Alike), f.State, f.Reply), width))
+		frame = append(frame, term.Cut(term.Pad(term.Clip(cmp.Or(f.Class, f.State), column),
+			column)+fmt.Sprintf(" %9s %-8s  %s", figures.Count(f.Alike), f.State, f.Reply), width))
 	}
 	return frame
 }

@@ -27,21 +27,26 @@ func TestWatchFrame(t *testing.T) {
 	eta := 95.0
 	due := time.Now().Add(5*time.Minute + time.Second)
 	sending := &watch.Progress{
-		Status: queue.Status{ID: 42, Client: "townofsmyrna.example", Subject: "Agenda for the council's meeting of December", State: "sending",
-			Total: 100_000, Pending: 57_000, Sending: 1000, Deferred: 1200, Delivered: 40_000, Bounced: 780, Suppressed: 20},
+		Status: queue.Status{ID: 42, Client: "townofsmyrna.example",
+			Subject: "Agenda for the council's meeting of December", State: "sending",
+			Total: 100_000, Pending: 57_000, Sending: 1000, Deferred: 1200, Delivered: 40_000, Bounced: 780,
+			Suppressed: 20},
 		PerSecond: 612.4, ETA: &eta,
 		Sites: []watch.Site{
 			{insight.Waiting{Site: "google", Domains: 3100, Untried: 31_000, Deferred: 900}, "bears 5 connections"},
 			{insight.Waiting{Site: "office365", Domains: 900, Untried: 12_000}, "closed until 2026-12-01 12:00:00"},
-			{insight.Waiting{Site: "a-provider-with-a-very-long-name.example", Domains: 1, Untried: 70, Deferred: 300}, ""},
+			{insight.Waiting{Site: "a-provider-with-a-very-long-name.example", Domains: 1, Untried: 70, Deferred: 300},
+				""},
 		},
 		Failures: []insight.Failure{
-			{State: "deferred", Class: "throttled", Code: 421, Alike: 900, Reply: "421 4.7.28 Our system has detected an unusual rate of mail\ncoming from you"},
+			{State: "deferred", Class: "throttled", Code: 421, Alike: 900,
+				Reply: "421 4.7.28 Our system has detected an unusual rate of mail\ncoming from you"},
 			{State: "bounced", Class: "no_such_user", Code: 550, Alike: 780, Reply: "550 5.1.1 No such user"},
 		},
 	}
 	retrying := &watch.Progress{
-		Status: queue.Status{ID: 7, Client: "town.example", Subject: "Soup", State: "retrying", Total: 3, Deferred: 1, Delivered: 2}, NextDue: &due,
+		Status: queue.Status{ID: 7, Client: "town.example", Subject: "Soup", State: "retrying", Total: 3, Deferred: 1,
+			Delivered: 2}, NextDue: &due,
 		Sites: []watch.Site{{insight.Waiting{Site: "slow.example", Domains: 1, Deferred: 1}, ""}},
 	}
 	var got strings.Builder

@@ -65,13 +65,14 @@ type sample struct {
 // Progress is how a batch stands at one moment.
 type Progress struct {
 	queue.Status
-	PerSecond float64           `json:"per_second"`
-	ETA       *float64          `json:"seconds_left"` // nil: nobody can say
-	NextDue   *time.Time        `json:"next_due_at"`
-	HasTurn   int64             `json:"has_turn,omitempty"` // the batch that has the turn while this one is paused, blocked or waits; 0: none
-	Slowest   string            `json:"slowest"`            // site, and what holds it back; "" is none
-	Sites     []Site            `json:"sites"`              // that most wait for
-	Failures  []insight.Failure `json:"failures"`
+	PerSecond float64    `json:"per_second"`
+	ETA       *float64   `json:"seconds_left"` // nil: nobody can say
+	NextDue   *time.Time `json:"next_due_at"`
+	// the batch that has the turn while this one is paused, blocked or waits; 0: none
+	HasTurn  int64             `json:"has_turn,omitempty"`
+	Slowest  string            `json:"slowest"` // site, and what holds it back; "" is none
+	Sites    []Site            `json:"sites"`   // that most wait for
+	Failures []insight.Failure `json:"failures"`
 }
 
 // A Site is one that a batch waits for.
@@ -116,7 +117,8 @@ func (w *Watch) Run(ctx context.Context) error {
 func ending(p *Progress) error {
 	switch p.State {
 	case "blocked":
-		return exit.With(exit.Blocked, fmt.Errorf("batch %d is blocked: %s; see enotify batch show %d", p.ID, term.Clip(p.Reason, 200), p.ID))
+		return exit.With(exit.Blocked, fmt.Errorf("batch %d is blocked: %s; see enotify batch show %d", p.ID,
+			term.Clip(p.Reason, 200), p.ID))
 	case "cancelled":
 		return fmt.Errorf("batch %d was cancelled: %s", p.ID, cmp.Or(term.Clip(p.Reason, 200), "no reason was given"))
 	}
@@ -136,12 +138,15 @@ func (w *Watch) look(ctx context.Context) (*Progress, error) {
 		return nil, err
 	}
 	if p.State == "draft" {
-		return nil, fmt.Errorf("batch %d is a draft, and nothing of it is sent; enotify batch submit %d queues it", p.ID, p.ID)
+		return nil, fmt.Errorf("batch %d is a draft, and nothing of it is sent; enotify batch submit %d queues it",
+			p.ID, p.ID)
 	}
 	p.PerSecond = w.pace(p)
-	p.NextDue, p.Sites, p.Failures, p.Slowest = w.details.NextDue, w.details.Sites, w.details.Failures, w.details.Slowest
+	p.NextDue, p.Sites, p.Failures, p.Slowest = w.details.NextDue, w.details.Sites, w.details.Failures,
+		w.details.Slowest
 	w.foretell(p)
-	if w.details.ID == p.ID && w.details.State == p.State && time.Since(w.detailsAt) < max(detailsEvery, detailsShare*w.took) {
+	if w.details.ID == p.ID && w.details.State == p.State &&
+		time.Since(w.detailsAt) < max(detailsEvery, detailsShare*w.took) {
 		return p, nil
 	}
 	asked := time.Now()
@@ -205,7 +210,8 @@ func (w *Watch) follow(ctx context.Context) (p *Progress, err error) {
 // foretell says when everybody was tried, by the last forecast.
 func (w *Watch) foretell(p *Progress) {
 	p.ETA = nil
-	if p.Pending+p.Sending == 0 || w.plan.Nodes == 0 || w.forecast.Late || p.FinishedAt != nil || p.State == "paused" || p.State == "blocked" {
+	if p.Pending+p.Sending == 0 || w.plan.Nodes == 0 || w.forecast.Late || p.FinishedAt != nil || p.State == "paused" ||
+		p.State == "blocked" {
 		return
 	}
 	left := max(time.Second, w.forecast.Left(w.plan, time.Now())).Seconds()
@@ -228,7 +234,8 @@ func (w *Watch) sites(ctx context.Context, batch int64) ([]Site, error) {
 // pace is how many recipients a second were tried in the last while.
 func (w *Watch) pace(p *Progress) float64 {
 	now := sample{p.ID, time.Now(), p.Total - p.Pending - p.Sending}
-	w.samples = slices.DeleteFunc(w.samples, func(s sample) bool { return s.batch != now.batch || now.at.Sub(s.at) > paceFor })
+	w.samples = slices.DeleteFunc(w.samples,
+		func(s sample) bool { return s.batch != now.batch || now.at.Sub(s.at) > paceFor })
 	w.samples = append(w.samples, now)
 	first := w.samples[0]
 	if passed := now.at.Sub(first.at); passed > 0 && p.State == "sending" {

@@ -44,7 +44,8 @@ func compose(c queue.WebhookClaim, events []queue.Event, upto int64) (message, e
 	body, err := json.Marshal(map[string]any{
 		"type": "enotify.events", "timestamp": events[len(events)-1].At, "data": map[string]any{"events": events},
 	})
-	return message{id: fmt.Sprintf("evt_%d.%d_%d_%d", c.ID, c.Round, first, last), body: body, upto: upto, n: len(events)}, err
+	return message{id: fmt.Sprintf("evt_%d.%d_%d_%d", c.ID, c.Round, first, last), body: body, upto: upto,
+		n: len(events)}, err
 }
 
 // A refusal is a status that is not 2xx.
@@ -70,7 +71,8 @@ func (r *Runner) post(ctx context.Context, c queue.WebhookClaim, m message) erro
 	now := time.Now()
 	for name, value := range map[string]string{
 		"Content-Type": "application/json", "User-Agent": "enotify", "Webhook-Id": m.id,
-		"Webhook-Timestamp": strconv.FormatInt(now.Unix(), 10), "Webhook-Signature": Signature(c.Secret, m.id, now, m.body),
+		"Webhook-Timestamp": strconv.FormatInt(now.Unix(), 10),
+		"Webhook-Signature": Signature(c.Secret, m.id, now, m.body),
 	} {
 		request.Header.Set(name, value)
 	}

@@ -42,7 +42,8 @@ type Runner struct {
 
 func (r *Runner) prepare() {
 	r.once.Do(func() {
-		r.Timeout, r.Patience, r.Places = cmp.Or(r.Timeout, 10*time.Second), cmp.Or(r.Patience, 5*24*time.Hour), cmp.Or(r.Places, 64)
+		r.Timeout, r.Patience, r.Places = cmp.Or(r.Timeout, 10*time.Second), cmp.Or(r.Patience, 5*24*time.Hour),
+			cmp.Or(r.Places, 64)
 		if r.Wait == nil {
 			r.Wait = func(failures int) time.Duration { return Backoff(failures, rand.Float64()) }
 		}
@@ -138,7 +139,8 @@ func (r *Runner) look(ctx context.Context) (claimed int, err error) {
 			defer r.Wake()
 			defer func() { <-r.places }()
 			if err := r.push(context.WithoutCancel(ctx), c); err != nil {
-				r.Log.Warn("a webhook's progress could not be recorded; its claim ends by itself", "webhook", c.ID, "error", err)
+				r.Log.Warn("a webhook's progress could not be recorded; its claim ends by itself", "webhook", c.ID,
+					"error", err)
 			}
 		})
 	}
@@ -163,7 +165,8 @@ func (r *Runner) push(ctx context.Context, c queue.WebhookClaim) error {
 	if err == nil {
 		return r.DB.Acknowledge(ctx, c, m.upto, m.n, slow)
 	}
-	f := queue.WebhookFailure{Upto: m.upto, Why: err.Error(), Wait: r.Wait(c.Failures + 1), Patience: r.Patience, Slow: slow}
+	f := queue.WebhookFailure{Upto: m.upto, Why: err.Error(), Wait: r.Wait(c.Failures + 1), Patience: r.Patience,
+		Slow: slow}
 	if no := (*refusal)(nil); errors.As(err, &no) {
 		f.Gone, f.Wait = no.status == http.StatusGone, max(f.Wait, no.after)
 	}

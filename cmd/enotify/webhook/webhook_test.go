@@ -59,10 +59,12 @@ func (r *receiver) serve(w http.ResponseWriter, q *http.Request) {
 	key, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(r.secret, "whsec_"))
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(q.Header.Get("webhook-id") + "." + q.Header.Get("webhook-timestamp") + "." + string(body)))
-	if got, want := q.Header.Get("webhook-signature"), "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)); got != want {
+	if got, want := q.Header.Get("webhook-signature"), "v1,"+
+		base64.StdEncoding.EncodeToString(mac.Sum(nil)); got != want {
 		r.wrong = append(r.wrong, fmt.Sprintf("signature %s, want %s", got, want))
 	}
-	if sent, err := strconv.ParseInt(q.Header.Get("webhook-timestamp"), 10, 64); err != nil || time.Since(time.Unix(sent, 0)).Abs() > time.Minute {
+	if sent, err := strconv.ParseInt(q.Header.Get("webhook-timestamp"), 10, 64); err != nil ||
+		time.Since(time.Unix(sent, 0)).Abs() > time.Minute {
 		r.wrong = append(r.wrong, "webhook-timestamp "+q.Header.Get("webhook-timestamp"))
 	}
 	var message struct {
@@ -122,7 +124,8 @@ func runner(db *queue.DB, of ...*receiver) *webhook.Runner {
 	for _, r := range of {
 		roots.AddCert(r.Certificate())
 	}
-	return &webhook.Runner{DB: db, Name: "n1", Allow: loopback, Roots: roots, Wait: func(int) time.Duration { return time.Millisecond }}
+	return &webhook.Runner{DB: db, Name: "n1", Allow: loopback, Roots: roots,
+		Wait: func(int) time.Duration { return time.Millisecond }}
 }
 
 // pushUntil runs a runner until the query says true.
@@ -150,7 +153,8 @@ func TestEventsArriveInOrder(t *testing.T) {
 	push := runner(f.DB, r)
 	pushUntil(f, push, acknowledged, id)
 	keys, ids := r.got(t)
-	want := []string{"batch menu 0", "batch menu 0", "batch menu 1", "batch menu 1", "batch menu 2", "batch menu 2"} // draft, queued
+	// draft, queued
+	want := []string{"batch menu 0", "batch menu 0", "batch menu 1", "batch menu 1", "batch menu 2", "batch menu 2"}
 	if diff := cmp.Diff(want, keys); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
@@ -242,7 +246,8 @@ func TestPrivateAddressesAreNotReached(t *testing.T) {
 	push := runner(f.DB, r)
 	push.Allow, push.Wait = nil, func(int) time.Duration { return time.Hour }
 	pushUntil(f, push, `SELECT bool_and(failures = 1) FROM enotify.webhook`)
-	for i, want := range []string{"--allow-webhook 127.0.0.1", "--allow-webhook", "not be encrypted", "169.254.169.254 is"} {
+	for i, want := range []string{"--allow-webhook 127.0.0.1", "--allow-webhook", "not be encrypted",
+		"169.254.169.254 is"} {
 		if w, err := f.DB.Webhook(t.Context(), ids[i]); err != nil || !strings.Contains(w.Failure, want) {
 			t.Errorf("%s: got failure %q, %v; want one with %q", w.URL, w.Failure, err, want)
 		}
@@ -321,7 +326,8 @@ func TestAnotherNodeGoesOn(t *testing.T) {
 
 func TestBackoff(t *testing.T) {
 	t.Parallel()
-	for failures, want := range map[int]time.Duration{1: 5 * time.Second, 2: 15 * time.Second, 5: 405 * time.Second, 9: 6 * time.Hour, 1000: 6 * time.Hour} {
+	for failures, want := range map[int]time.Duration{1: 5 * time.Second, 2: 15 * time.Second, 5: 405 * time.Second,
+		9: 6 * time.Hour, 1000: 6 * time.Hour} {
 		if got := webhook.Backoff(failures, 0.5); got != want {
 			t.Errorf("after %d failures: got %s, want %s", failures, got, want)
 		}

@@ -61,7 +61,8 @@ func Lay(p *term.Page, lines []Line) {
 	}
 }
 
-var styles = map[string]term.Style{Right: term.Green, Keep: term.Green, Publish: term.Yellow, Change: term.Yellow, Unknown: term.Red}
+var styles = map[string]term.Style{Right: term.Green, Keep: term.Green, Publish: term.Yellow, Change: term.Yellow,
+	Unknown: term.Red}
 
 // A File is what a client should publish, for nodes that send from some addresses.
 type File struct {
@@ -129,7 +130,8 @@ func (z *File) spf(ctx context.Context, c queue.Client) ([]Line, error) {
 				l.Why += "; " + domain + " does not exist in the DNS: is the name mistyped?"
 			}
 			if f.Before != "" {
-				l.Status, l.Why = Change, fmt.Sprintf("SPF, %s; in place of %q: %s", who, f.Before, strings.Join(f.Changes, "; "))
+				l.Status, l.Why = Change,
+					fmt.Sprintf("SPF, %s; in place of %q: %s", who, f.Before, strings.Join(f.Changes, "; "))
 			}
 			for _, text := range f.Delete {
 				l.Why += fmt.Sprintf("; delete the record %q", text)
@@ -144,11 +146,13 @@ func (z *File) spf(ctx context.Context, c queue.Client) ([]Line, error) {
 func (z *File) dkim(ctx context.Context, c queue.Client) ([]Line, error) {
 	if len(c.Selectors) == 0 {
 		return []Line{{Name: "_domainkey." + c.Domain, Type: "TXT", Status: Unknown, Why: fmt.Sprintf(
-			"DKIM, no key signs for this client yet; make one: enotify client key %s --selector s1 --dkim-dir DIR", c.Domain)}}, nil
+			"DKIM, no key signs for this client yet; make one: enotify client key %s --selector s1 --dkim-dir DIR",
+			c.Domain)}}, nil
 	}
 	var lines []Line
 	for _, selector := range c.Selectors {
-		l := Line{Name: dkim.Name(c.Domain, selector), Type: "TXT", Status: Publish, Why: "DKIM, the public key of selector " + selector}
+		l := Line{Name: dkim.Name(c.Domain, selector), Type: "TXT", Status: Publish,
+			Why: "DKIM, the public key of selector " + selector}
 		published, err := z.published(ctx, l.Name)
 		if err != nil {
 			return nil, err
@@ -156,7 +160,9 @@ func (z *File) dkim(ctx context.Context, c queue.Client) ([]Line, error) {
 		key, err := z.Keys.Key(c.Domain, selector)
 		switch {
 		case err != nil && len(published) > 0:
-			l.Value, l.Status, l.Why = published[0], Keep, fmt.Sprintf("DKIM, published for selector %s; whether it fits the key cannot be said: %v", selector, err)
+			l.Value, l.Status, l.Why = published[0], Keep,
+				fmt.Sprintf("DKIM, published for selector %s; whether it fits the key cannot be said: %v", selector,
+					err)
 		case err != nil:
 			l.Status, l.Why = Unknown, fmt.Sprintf("DKIM: %v", err)
 		default:
@@ -164,7 +170,8 @@ func (z *File) dkim(ctx context.Context, c queue.Client) ([]Line, error) {
 			if dkim.Publishes(published, key.Public()) {
 				l.Status, l.Why = Right, "DKIM, already the public key of selector "+selector
 			} else if len(published) > 0 {
-				l.Status, l.Why = Change, l.Why+", in place of another key; better: a new key with a new selector, since mail on its way is signed with the old one"
+				l.Status, l.Why = Change, l.Why+
+					", in place of another key; better: a new key with a new selector, since mail on its way is signed with the old one"
 			}
 		}
 		lines = append(lines, l)
@@ -180,7 +187,8 @@ func (z *File) dmarc(ctx context.Context, c queue.Client) ([]Line, error) {
 		return nil, err
 	}
 	if ok {
-		return []Line{{Name: dmarc.Name(found.Domain), Type: "TXT", Value: found.Record.Text, Status: Keep, Why: "DMARC, there is a policy; leave it as it is"}}, nil
+		return []Line{{Name: dmarc.Name(found.Domain), Type: "TXT", Value: found.Record.Text, Status: Keep,
+			Why: "DMARC, there is a policy; leave it as it is"}}, nil
 	}
 	org := dmarc.Organizational(c.Domain, nil)
 	return []Line{{Name: dmarc.Name(org), Type: "TXT", Value: dmarc.First(org), Status: Publish,
@@ -222,7 +230,8 @@ func (z *File) bounces(ctx context.Context, c queue.Client) ([]Line, error) {
 		line := l
 		line.Value = fmt.Sprintf("10 %s.", host)
 		switch {
-		case slices.ContainsFunc(published.Records, func(mx dns.MX) bool { return strings.EqualFold(strings.TrimSuffix(mx.Host, "."), host) }):
+		case slices.ContainsFunc(published.Records,
+			func(mx dns.MX) bool { return strings.EqualFold(strings.TrimSuffix(mx.Host, "."), host) }):
 			line.Status, line.Why = Right, "MX, already brings bounces here"
 		case len(others) > 0:
 			line.Status, line.Why = Change, fmt.Sprintf("%s, in place of %s", l.Why, strings.Join(others, ", "))

@@ -16,7 +16,8 @@ func (m *message) kind() Kind {
 	case m.receipt:
 		return Other
 	case m.head.has("X-Failed-Recipients"): // Exim's word for programs
-	case !m.fromDaemon() && !aPermanent.MatchString(m.text) && (helpDesk.in(subject) || m.answersByItself() && helpDesk.in(words)):
+	case !m.fromDaemon() && !aPermanent.MatchString(m.text) &&
+		(helpDesk.in(subject) || m.answersByItself() && helpDesk.in(words)):
 		return AutoReply
 	case !system && challengeWords.in(words):
 		return Challenge
@@ -40,7 +41,8 @@ func (m *message) challenges() bool {
 	if m.receipt || m.head.has("X-Failed-Recipients") || aRefusal.MatchString(m.text) {
 		return false
 	}
-	return sureChallenge.in(m.head.value("From") + " " + plain(enmime.DecodeRFC2047(m.head.value("Subject"))+" "+m.text))
+	return sureChallenge.in(m.head.value("From") + " " +
+		plain(enmime.DecodeRFC2047(m.head.value("Subject"))+" "+m.text))
 }
 
 // aPermanent is a reply that refuses for good, quoted with or without the other code.
@@ -85,21 +87,24 @@ func (m *message) fromSystem() bool {
 		return true
 	}
 	nobody := m.head.has("Return-Path") && address(m.head.value("Return-Path")) == ""
-	return from == "" || nobody && !m.answersByItself() && !vacationWords.in(plain(enmime.DecodeRFC2047(m.head.value("Subject"))))
+	return from == "" || nobody && !m.answersByItself() &&
+		!vacationWords.in(plain(enmime.DecodeRFC2047(m.head.value("Subject"))))
 }
 
 // answersByItself reports whether the header calls the mail an automatic answer
 // (RFC 3834 §5, and what programs did before).
 func (m *message) answersByItself() bool {
 	auto := strings.ToLower(firstWord(m.head.value("Auto-Submitted")))
-	if strings.HasPrefix(auto, "auto-replied") || strings.HasPrefix(auto, "auto-generated") || strings.HasPrefix(auto, "auto-notified") {
+	if strings.HasPrefix(auto, "auto-replied") || strings.HasPrefix(auto, "auto-generated") ||
+		strings.HasPrefix(auto, "auto-notified") {
 		return true
 	}
 	switch strings.ToLower(m.head.value("Precedence")) {
 	case "auto_reply", "auto-reply":
 		return true
 	}
-	for _, name := range []string{"X-Autoreply", "X-Autorespond", "X-Autoresponse", "X-Auto-Reply", "X-Vacation", "X-AutoReply-From", "X-Mail-Autoreply"} {
+	for _, name := range []string{"X-Autoreply", "X-Autorespond", "X-Autoresponse", "X-Auto-Reply", "X-Vacation",
+		"X-AutoReply-From", "X-Mail-Autoreply"} {
 		if m.head.has(name) {
 			return true
 		}

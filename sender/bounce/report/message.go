@@ -88,7 +88,8 @@ func (m *message) sort(p *enmime.Part, text, marked *strings.Builder) {
 		}
 	case "message/disposition-notification", "message/global-disposition-notification": // RFC 8098
 		m.receipt = true
-	case "message/rfc822", "text/rfc822-headers", "text/rfc822", "message/global", "message/global-headers", "message/partial":
+	case "message/rfc822", "text/rfc822-headers", "text/rfc822", "message/global", "message/global-headers",
+		"message/partial":
 		if m.returned == nil {
 			m.returned, _ = readFields(strings.TrimLeft(content, "\r\n"))
 		}
@@ -142,7 +143,8 @@ func firstParts(raw []byte) []byte {
 // let at the mail: each level copies what is in it.
 func tame(raw []byte) bool {
 	lower := bytes.ToLower(raw)
-	return bytes.Count(lower, []byte("boundary")) <= maxDepth && bytes.Count(lower, []byte("\ncontent-type:")) <= maxParts
+	return bytes.Count(lower, []byte("boundary")) <= maxDepth &&
+		bytes.Count(lower, []byte("\ncontent-type:")) <= maxParts
 }
 
 var (

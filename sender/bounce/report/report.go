@@ -33,8 +33,9 @@ type Report struct {
 
 // A Recipient is one that a report is about.
 type Recipient struct {
-	Address  string         // as the report has it, which may not be as it was written to; "" when it does not say
-	Was      string         // the address as it was written to (Original-Recipient of RFC 3464 §2.3.1); "" when it does not say
+	Address string // as the report has it, which may not be as it was written to; "" when it does not say
+	// the address as it was written to (Original-Recipient of RFC 3464 §2.3.1); "" when it does not say
+	Was      string
 	Action   string         // failed, delayed, delivered, relayed or expanded (§2.3.3), or expired; "" in a complaint
 	Reply    queue.Reply    // why; a Code that the report did not give is 550 where the failure is permanent
 	Verdict  bounce.Verdict // what the reply means; zero in a complaint
@@ -77,7 +78,8 @@ func Read(raw []byte) Report { return Reader{}.Read(raw) }
 func (rd Reader) Read(raw []byte) Report {
 	m := parse(raw)
 	m.rules = rd.Rules
-	r := Report{MessageID: messageID(m.head.value("Message-ID")), Subject: plain(enmime.DecodeRFC2047(m.head.value("Subject"))), Original: m.original(), SentTo: m.sentTo()}
+	r := Report{MessageID: messageID(m.head.value("Message-ID")),
+		Subject: plain(enmime.DecodeRFC2047(m.head.value("Subject"))), Original: m.original(), SentTo: m.sentTo()}
 	switch {
 	case m.feedback != nil:
 		r.Kind, r.Recipients = m.complaint()

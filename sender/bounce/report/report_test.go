@@ -94,16 +94,21 @@ func TestLimits(t *testing.T) {
 		many += fmt.Sprintf("Final-Recipient: rfc822; r%d@receiver.example\nAction: failed\nStatus: 5.1.1\n\n", i)
 	}
 	for name, raw := range map[string]string{
-		"deep":          deep,
-		"parts":         "From: mailer-daemon@relay.example\nContent-Type: multipart/mixed; boundary=b\n\n" + strings.Repeat("--b\nContent-Type: text/plain\n\nundeliverable a@b.example\n", 20000),
-		"empty parts":   "From: mailer-daemon@relay.example\nContent-Type: multipart/mixed; boundary=b\n\n" + strings.Repeat("--b\n\n", 1<<20/5),
-		"folded":        "From: mailer-daemon@relay.example\nX: a\n" + strings.Repeat(" b\n", 1<<20/3) + "\n",
-		"fields":        "From: mailer-daemon@relay.example\n" + strings.Repeat("X: b\n", 1<<20/5) + "\n",
-		"long address":  "From: mailer-daemon@relay.example\nX-Failed-Recipients: \"" + strings.Repeat(`\\ `, 1<<18) + "\"@b.example\nSubject: undeliverable\n\n",
-		"recipients":    many + "\n--b--\n",
-		"addresses":     "From: mailer-daemon@relay.example\nSubject: undeliverable\n\n" + strings.Repeat("<aa@bb.example>: 550 no\n<cc@dd.example>: 550 no\n", 50000),
-		"one line":      "From: mailer-daemon@relay.example\nSubject: undeliverable\n\n" + strings.Repeat("a@", 1<<20),
-		"larger by far": "From: mailer-daemon@relay.example\nSubject: undeliverable\n\n" + strings.Repeat("x\n", 10*report.MaxBytes),
+		"deep": deep,
+		"parts": "From: mailer-daemon@relay.example\nContent-Type: multipart/mixed; boundary=b\n\n" +
+			strings.Repeat("--b\nContent-Type: text/plain\n\nundeliverable a@b.example\n", 20000),
+		"empty parts": "From: mailer-daemon@relay.example\nContent-Type: multipart/mixed; boundary=b\n\n" +
+			strings.Repeat("--b\n\n", 1<<20/5),
+		"folded": "From: mailer-daemon@relay.example\nX: a\n" + strings.Repeat(" b\n", 1<<20/3) + "\n",
+		"fields": "From: mailer-daemon@relay.example\n" + strings.Repeat("X: b\n", 1<<20/5) + "\n",
+		"long address": "From: mailer-daemon@relay.example\nX-Failed-Recipients: \"" + strings.Repeat(`\\ `, 1<<18) +
+			"\"@b.example\nSubject: undeliverable\n\n",
+		"recipients": many + "\n--b--\n",
+		"addresses": "From: mailer-daemon@relay.example\nSubject: undeliverable\n\n" +
+			strings.Repeat("<aa@bb.example>: 550 no\n<cc@dd.example>: 550 no\n", 50000),
+		"one line": "From: mailer-daemon@relay.example\nSubject: undeliverable\n\n" + strings.Repeat("a@", 1<<20),
+		"larger by far": "From: mailer-daemon@relay.example\nSubject: undeliverable\n\n" +
+			strings.Repeat("x\n", 10*report.MaxBytes),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -126,12 +131,14 @@ func FuzzRead(f *testing.F) {
 			if strings.ContainsAny(x.Address+x.Was, "\r\n\x00") {
 				t.Errorf("address: got %q, which breaks lines", x.Address)
 			}
-			if x.Verdict.Class == queue.NoSuchUser && (x.Reply.Code < 500 && x.Reply.Code != 0 || strings.HasPrefix(x.Reply.Enhanced, "4")) {
+			if x.Verdict.Class == queue.NoSuchUser &&
+				(x.Reply.Code < 500 && x.Reply.Code != 0 || strings.HasPrefix(x.Reply.Enhanced, "4")) {
 				t.Errorf("got %+v, an address given up for what may pass", x)
 			}
 		}
 		switch r.Kind {
-		case report.Bounce, report.Expired, report.Delay, report.Complaint, report.AutoReply, report.Challenge, report.Other:
+		case report.Bounce, report.Expired, report.Delay, report.Complaint, report.AutoReply, report.Challenge,
+			report.Other:
 		default:
 			t.Errorf("kind: got %q", r.Kind)
 		}

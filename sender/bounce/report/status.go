@@ -80,7 +80,8 @@ func (m *message) delivery() (Kind, []Recipient) {
 func expired(status string, r Recipient) bool {
 	for _, code := range []string{status, r.Reply.Enhanced} {
 		if len(code) == len("4.4.7") && code[1:] == ".4.7" {
-			return r.Verdict.Class == queue.Offline || r.Verdict.Class == queue.Throttled || r.Verdict.Class == queue.Other
+			return r.Verdict.Class == queue.Offline || r.Verdict.Class == queue.Throttled ||
+				r.Verdict.Class == queue.Other
 		}
 	}
 	return false
@@ -156,7 +157,8 @@ func supplementary(value string) string {
 // What the reporting host says of a receiver that did not answer stays without.
 func (m *message) judge(r queue.Reply, status string, of Recipient) (queue.Reply, bounce.Explanation) {
 	r.Text = strings.TrimSpace(r.Text)
-	if code := bounce.EnhancedCode(status); r.Enhanced == "" && code == status && code > "4" && !strings.HasSuffix(code, ".0.0") {
+	if code := bounce.EnhancedCode(status); r.Enhanced == "" && code == status && code > "4" &&
+		!strings.HasSuffix(code, ".0.0") {
 		r.Enhanced = code
 	}
 	if r.Code == 0 && of.Action == "failed" {

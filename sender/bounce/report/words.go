@@ -18,7 +18,8 @@ var (
 	// qmail's way, which nobody writes in passing.
 	beforeColon = regexp.MustCompile(`(?m)^<?(` + anAddress.String() + `)>?:[ \t]*$`)
 	// Transcripts name it in a command or a reply.
-	inTranscript = regexp.MustCompile(`(?im)(?:RCPT TO: ?|^(?:<<< )?[45][0-9]{2}[ -](?:[45]\.[0-9.]+ )?)<?(` + anAddress.String() + `)`)
+	inTranscript = regexp.MustCompile(`(?im)(?:RCPT TO: ?|^(?:<<< )?[45][0-9]{2}[ -](?:[45]\.[0-9.]+ )?)<?(` +
+		anAddress.String() + `)`)
 )
 
 // spoken reads a bounce that says it in words alone. One that is taken for
@@ -40,11 +41,13 @@ func (m *message) spoken(kind Kind) (Kind, []Recipient) {
 		}
 		r.Reply, r.Verdict = reply, x.Verdict
 		if kind == Expired && (r.Reply.Code == 0 || r.Verdict.Class == queue.Other) {
-			r.Verdict = bounce.Verdict{Class: queue.Offline, Action: "retry", Rule: "expired", Treatment: queue.Offline.Treatment()}
+			r.Verdict = bounce.Verdict{Class: queue.Offline, Action: "retry", Rule: "expired",
+				Treatment: queue.Offline.Treatment()}
 		}
 		recipients = append(recipients, r)
 	}
-	if kind == Expired && slices.ContainsFunc(recipients, func(r Recipient) bool { return r.Verdict.Class != queue.Offline }) {
+	if kind == Expired && slices.ContainsFunc(recipients,
+		func(r Recipient) bool { return r.Verdict.Class != queue.Offline }) {
 		kind = Bounce
 	}
 	return kind, recipients
@@ -101,7 +104,8 @@ var mentioned = regexp.MustCompile(`(` + anAddress.String() + `)`)
 // it is not about.
 func (m *message) own() (all []string) {
 	to := m.original().To
-	for _, own := range []string{m.head.value("From"), m.head.value("To"), m.head.value("Reply-To"), m.head.value("Delivered-To"), m.returned.value("From"), m.returned.value("Return-Path")} {
+	for _, own := range []string{m.head.value("From"), m.head.value("To"), m.head.value("Reply-To"),
+		m.head.value("Delivered-To"), m.returned.value("From"), m.returned.value("Return-Path")} {
 		if a := address(own); !strings.EqualFold(a, to) { // unless he wrote to himself
 			all = append(all, a)
 		}

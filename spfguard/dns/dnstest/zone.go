@@ -43,7 +43,8 @@ func (s *Server) PutTXT(name string, records ...string) {
 	defer s.mu.Unlock()
 	s.zone.remove(fold(name), dns.TypeTXT)
 	for _, text := range records {
-		txt := &dns.TXT{Hdr: dns.RR_Header{Name: fold(name), Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: defaultTTL}}
+		txt := &dns.TXT{Hdr: dns.RR_Header{Name: fold(name), Rrtype: dns.TypeTXT, Class: dns.ClassINET,
+			Ttl: defaultTTL}}
 		for len(text) > 255 {
 			txt.Txt = append(txt.Txt, escape(text[:255]))
 			text = text[255:]

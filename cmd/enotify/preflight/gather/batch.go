@@ -118,22 +118,24 @@ func (s *Sources) census(ctx context.Context, what Campaign, in *preflight.Input
 		return err
 	}
 	q := insight.CensusQuery{
-		Batch: what.ID, Client: in.Client, Recipients: what.Recipients, Shapes: broken == nil && merges(&what.Batch), Step: func(what string) { s.say("%s", what) },
+		Batch: what.ID, Client: in.Client, Recipients: what.Recipients, Shapes: broken == nil && merges(&what.Batch),
+		Step: func(what string) { s.say("%s", what) },
 	}
-	return insight.Of(s.DB).TakeCensus(ctx, q, func(c *insight.Census, alike func(insight.Shape, int) ([]string, error)) (err error) {
-		in.Census = c
-		if broken != nil {
-			in.Rendering = preflight.Rendering{Err: broken}
-			return nil
-		}
-		s.say("rendering the messages")
-		batch := what.Batch
-		if s.Keys.Path == "" || in.KeysRemote { // it cannot be signed here; dkim.sign says so
-			batch.DKIMSelectors = nil
-		}
-		in.Rendering, err = preflight.Render(&batch, c, mail.Render, alike)
-		return err
-	})
+	return insight.Of(s.DB).TakeCensus(ctx, q,
+		func(c *insight.Census, alike func(insight.Shape, int) ([]string, error)) (err error) {
+			in.Census = c
+			if broken != nil {
+				in.Rendering = preflight.Rendering{Err: broken}
+				return nil
+			}
+			s.say("rendering the messages")
+			batch := what.Batch
+			if s.Keys.Path == "" || in.KeysRemote { // it cannot be signed here; dkim.sign says so
+				batch.DKIMSelectors = nil
+			}
+			in.Rendering, err = preflight.Render(&batch, c, mail.Render, alike)
+			return err
+		})
 }
 
 // batchesShown are the last ones of the client whose bounces are shown.
@@ -149,7 +151,8 @@ func (s *Sources) past(ctx context.Context, in *preflight.Input) error {
 	batches, err := insight.Of(s.DB).LastBatches(ctx, in.Client, in.BatchID, batchesShown)
 	slices.Reverse(batches)
 	for _, b := range batches {
-		in.Bounces = append(in.Bounces, preflight.BatchBounces{Batch: b.ID, At: b.At.UTC(), Sent: b.Sent, Bounced: b.Bounced})
+		in.Bounces = append(in.Bounces, preflight.BatchBounces{Batch: b.ID, At: b.At.UTC(), Sent: b.Sent,
+			Bounced: b.Bounced})
 	}
 	if err != nil {
 		return err

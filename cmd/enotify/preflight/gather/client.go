@@ -197,7 +197,8 @@ func (s *Sources) keysOfNodes(ctx context.Context, in *preflight.Input, c queue.
 			return nil
 		}
 		keys := judge.ParseLines(in.Client, v.Record)
-		same := slices.EqualFunc(keys, c.Selectors, func(k judge.Key, selector string) bool { return k.Selector == selector })
+		same := slices.EqualFunc(keys, c.Selectors,
+			func(k judge.Key, selector string) bool { return k.Selector == selector })
 		if same { // else they were changed, and the guard has not looked since
 			in.Keys, in.KeysUnknown, in.KeysRemote = keys, false, true
 			return nil
@@ -248,7 +249,8 @@ func (s *Sources) addresses(ctx context.Context, nodes []queue.Node, domain stri
 	case len(egress) == 0:
 		return nil, exit.Usagef("no node is live: say with --egress which addresses receivers see")
 	case slices.ContainsFunc(egress, func(e queue.Egress) bool { return e.HELO == "" }):
-		return nil, exit.Usagef("no live node sends from %s: say with --helo which name it gives at EHLO", egress[0].Addr)
+		return nil, exit.Usagef("no live node sends from %s: say with --helo which name it gives at EHLO",
+			egress[0].Addr)
 	}
 	return egress, nil
 }

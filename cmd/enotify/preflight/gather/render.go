@@ -20,7 +20,8 @@ import (
 // signs addresses with is good for nothing: a report is handed around, and a
 // link in it must not unsubscribe anybody. It also says where one unsubscribes.
 func (s *Sources) renderer(ctx context.Context, in *preflight.Input) (*sender.Sender, error) {
-	mail := &sender.Sender{BounceDomain: s.BounceDomain, Keys: token.Keys{{ID: "0", Secret: []byte(rand.Text() + rand.Text())}}}
+	mail := &sender.Sender{BounceDomain: s.BounceDomain,
+		Keys: token.Keys{{ID: "0", Secret: []byte(rand.Text() + rand.Text())}}}
 	if in.KeyTrouble == nil && !in.KeysRemote {
 		mail.DKIM.Path = s.Keys.Path
 	}
@@ -42,7 +43,8 @@ func (s *Sources) renderer(ctx context.Context, in *preflight.Input) (*sender.Se
 
 // oneClick is how to try the unsubscribe page. Who may not read the keys of the
 // nodes can only try it for nobody, with an address that no node signed.
-func (s *Sources) oneClick(ctx context.Context, base string, worthless token.Keys, in *preflight.Input) (*preflight.OneClick, error) {
+func (s *Sources) oneClick(ctx context.Context, base string, worthless token.Keys,
+	in *preflight.Input) (*preflight.OneClick, error) {
 	nobody := token.Subject{Batch: max(1, in.BatchID)}
 	try := &preflight.OneClick{Says: unsubscribe.Mark}
 	keys, err := (&keyring.Keyring{DB: s.DB}).Load(ctx)

@@ -33,7 +33,8 @@ func (s *Sources) warming(ctx context.Context, client string, now time.Time) ([]
 		warms := false
 		for _, w := range e.Warmups {
 			plan, d := warmup.Plan(w.Caps), w.Today()
-			limit, capped := plan.Cap(w.Step, warmup.Day{Begun: d.Begun, Accepted: d.PoolAccepted, Refused: d.Refused, Complaints: d.Complaints})
+			limit, capped := plan.Cap(w.Step,
+				warmup.Day{Begun: d.Begun, Accepted: d.PoolAccepted, Refused: d.Refused, Complaints: d.Complaints})
 			if !capped || w.Site != "*" {
 				continue
 			}

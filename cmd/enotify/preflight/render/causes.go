@@ -12,7 +12,8 @@ import (
 
 // tags are the severities on a page, where there is room for a word.
 var tags = map[preflight.Severity]string{
-	preflight.Block: "Blocks", preflight.Warn: "Warning", preflight.NotChecked: "Not checked", preflight.Info: "For information", preflight.Pass: "In order",
+	preflight.Block: "Blocks", preflight.Warn: "Warning", preflight.NotChecked: "Not checked",
+	preflight.Info: "For information", preflight.Pass: "In order",
 }
 
 // A cause is what one card shows: a finding, and those that the same lines cure.
@@ -26,7 +27,8 @@ type cause struct {
 func causes(r *preflight.Report, s preflight.Severity) []cause {
 	var list []cause
 	for _, f := range r.Findings {
-		if f.Severity != preflight.Block && f.Severity != preflight.Warn && f.Severity != preflight.NotChecked || owner(r, f) != f.ID || f.Severity != s {
+		if f.Severity != preflight.Block && f.Severity != preflight.Warn && f.Severity != preflight.NotChecked ||
+			owner(r, f) != f.ID || f.Severity != s {
 			continue
 		}
 		c := cause{Finding: f}
@@ -111,7 +113,8 @@ func forClients(r *preflight.Report, c cause) cause {
 	}
 	if len(c.Fix) > 0 && !slices.ContainsFunc(c.Fix, func(line string) bool { return !listed(line) }) {
 		c.Fix = nil
-		c.Advice = strings.Replace(strings.Replace(c.Advice, "Publish this line", "Publish the record above", 1), "These lines", "The records above", 1)
+		c.Advice = strings.Replace(strings.Replace(c.Advice, "Publish this line", "Publish the record above", 1),
+			"These lines", "The records above", 1)
 	}
 	return c
 }

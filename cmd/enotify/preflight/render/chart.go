@@ -24,7 +24,8 @@ func siteRows(sites []preflight.Site) []siteRow {
 		total += s.Recipients
 	}
 	line := func(name, limit string, domains, recipients, seconds int) siteRow {
-		r := siteRow{Name: name, Recipients: figures.Count(recipients), Done: figures.Estimate(time.Duration(seconds) * time.Second), Limit: limit}
+		r := siteRow{Name: name, Recipients: figures.Count(recipients),
+			Done: figures.Estimate(time.Duration(seconds) * time.Second), Limit: limit}
 		r.Width = fmt.Sprintf("%.1f", 100*float64(recipients)/float64(max(1, total)))
 		r.Domains = figures.Count(domains)
 		return r
@@ -36,7 +37,8 @@ func siteRows(sites []preflight.Site) []siteRow {
 	}
 	var rest preflight.Site
 	for _, s := range sites[shown:] {
-		rest.Domains, rest.Recipients, rest.Seconds = rest.Domains+s.Domains, rest.Recipients+s.Recipients, max(rest.Seconds, s.Seconds)
+		rest.Domains, rest.Recipients, rest.Seconds = rest.Domains+s.Domains, rest.Recipients+s.Recipients,
+			max(rest.Seconds, s.Seconds)
 	}
 	if rest.Recipients > 0 {
 		out = append(out, line("all others", "", rest.Domains, rest.Recipients, rest.Seconds))
@@ -77,7 +79,8 @@ func newCurveChart(r *preflight.Report) *curveChart {
 		return nil
 	}
 	last := max(1, r.Summary.Seconds)
-	c := &curveChart{Caption: fmt.Sprintf("All %s messages are sent after about %s.", figures.Count(r.Summary.Sendable), figures.Estimate(time.Duration(last)*time.Second))}
+	c := &curveChart{Caption: fmt.Sprintf("All %s messages are sent after about %s.", figures.Count(r.Summary.Sendable),
+		figures.Estimate(time.Duration(last)*time.Second))}
 	if r.Summary.Slowest != "" {
 		c.Caption += fmt.Sprintf(" The last to be done is %s.", r.Summary.Slowest)
 	}
@@ -96,7 +99,8 @@ func newCurveChart(r *preflight.Report) *curveChart {
 		c.Columns = append(c.Columns, gridColumn{chartLeft + i*(chartRight-chartLeft)/4, label, anchor, i%2 == 1})
 	}
 	for i, curve := range r.Curve[:min(len(r.Curve), maxCurves)] {
-		line := curveLine{Class: fmt.Sprintf("c%d", i), Name: fmt.Sprintf("%s (%s of all)", curve.Name, figures.Percent(curve.Share))}
+		line := curveLine{Class: fmt.Sprintf("c%d", i),
+			Name: fmt.Sprintf("%s (%s of all)", curve.Name, figures.Percent(curve.Share))}
 		if curve.Name == "" {
 			line.Name = "all together"
 		}

@@ -90,27 +90,35 @@ type part struct {
 }
 
 var (
-	severityTones = map[preflight.Severity]string{preflight.Block: "block", preflight.Warn: "warn", preflight.NotChecked: "ask", preflight.Info: "info", preflight.Pass: "pass"}
-	stateTones    = map[string]string{"right": "pass", "missing": "block", "wrong": "block", "unknown": "ask"}
-	stateTags     = map[string]string{"right": "In order", "missing": "Missing", "wrong": "To be changed", "unknown": "Not checked"}
+	severityTones = map[preflight.Severity]string{preflight.Block: "block", preflight.Warn: "warn",
+		preflight.NotChecked: "ask", preflight.Info: "info", preflight.Pass: "pass"}
+	stateTones = map[string]string{"right": "pass", "missing": "block", "wrong": "block", "unknown": "ask"}
+	stateTags  = map[string]string{"right": "In order", "missing": "Missing", "wrong": "To be changed",
+		"unknown": "Not checked"}
 )
 
 func newPage(r *preflight.Report) pageView {
-	v := pageView{Subject: r.Subject, What: r.Title(), Facts: facts(r), Setup: records(r.Setup), ForClient: r.Kind == preflight.OfClient}
+	v := pageView{Subject: r.Subject, What: r.Title(), Facts: facts(r), Setup: records(r.Setup),
+		ForClient: r.Kind == preflight.OfClient}
 	v.Date, v.At = r.At.Format("2 January 2006, 15:04 MST"), r.At.Format("2006-01-02T15:04:05Z07:00")
-	v.Tone = map[preflight.Readiness]string{preflight.Ready: "pass", preflight.Doubts: "warn", preflight.Blocked: "block"}[r.Summary.Readiness]
+	v.Tone = map[preflight.Readiness]string{preflight.Ready: "pass", preflight.Doubts: "warn",
+		preflight.Blocked: "block"}[r.Summary.Readiness]
 	v.Word, v.Say = words(r)
-	v.Foot = fmt.Sprintf("Checked on %s. What the DNS shows can change at any time; check again before you send.", r.At.Format("2 January 2006 at 15:04 MST"))
+	v.Foot = fmt.Sprintf("Checked on %s. What the DNS shows can change at any time; check again before you send.",
+		r.At.Format("2 January 2006 at 15:04 MST"))
 	if v.ForClient {
-		v.Foot = fmt.Sprintf("Checked on %s. A change in the DNS takes effect within minutes to a day.", r.At.Format("2 January 2006 at 15:04 MST"))
+		v.Foot = fmt.Sprintf("Checked on %s. A change in the DNS takes effect within minutes to a day.",
+			r.At.Format("2 January 2006 at 15:04 MST"))
 	}
-	tallies := map[preflight.Severity]string{preflight.Block: "blocking", preflight.Warn: "to look at", preflight.NotChecked: "not checked", preflight.Info: "for information", preflight.Pass: "as they should be"}
+	tallies := map[preflight.Severity]string{preflight.Block: "blocking", preflight.Warn: "to look at",
+		preflight.NotChecked: "not checked", preflight.Info: "for information", preflight.Pass: "as they should be"}
 	for _, s := range preflight.Severities {
 		if n := r.Summary.Counts[s]; n > 0 {
 			v.Tally = append(v.Tally, tally{n, tallies[s], severityTones[s]})
 		}
 	}
-	headings := map[preflight.Severity]string{preflight.Block: "What blocks it", preflight.Warn: "What to look at", preflight.NotChecked: "What could not be checked"}
+	headings := map[preflight.Severity]string{preflight.Block: "What blocks it", preflight.Warn: "What to look at",
+		preflight.NotChecked: "What could not be checked"}
 	for _, s := range []preflight.Severity{preflight.Block, preflight.Warn, preflight.NotChecked} {
 		if found := causes(r, s); len(found) > 0 {
 			v.Parts = append(v.Parts, part{Heading: headings[s], Tone: severityTones[s], Causes: found})
@@ -119,7 +127,8 @@ func newPage(r *preflight.Report) pageView {
 	folds := map[preflight.Severity]string{preflight.Info: "Good to know", preflight.Pass: "As it should be"}
 	for _, s := range []preflight.Severity{preflight.Info, preflight.Pass} {
 		if found := r.Of(s); len(found) > 0 {
-			v.Folds = append(v.Folds, part{Heading: folds[s], Note: figures.Some(len(found), "check"), Tone: severityTones[s], Causes: each(r, found)})
+			v.Folds = append(v.Folds, part{Heading: folds[s], Note: figures.Some(len(found), "check"),
+				Tone: severityTones[s], Causes: each(r, found)})
 		}
 	}
 	v.SiteRows, v.Chart, v.Bars = siteRows(r.Sites), newCurveChart(r), newBounceChart(r.Bounces)

@@ -15,5 +15,6 @@ func JSON(w io.Writer, r *preflight.Report) error { return term.WriteJSON(w, r) 
 
 // marks tell severities apart without colour.
 var marks = map[preflight.Severity]string{
-	preflight.Block: "BLOCK", preflight.Warn: "WARN", preflight.NotChecked: "NOT CHECKED", preflight.Info: "INFO", preflight.Pass: "PASS",
+	preflight.Block: "BLOCK", preflight.Warn: "WARN", preflight.NotChecked: "NOT CHECKED", preflight.Info: "INFO",
+	preflight.Pass: "PASS",
 }

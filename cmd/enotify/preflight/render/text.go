@@ -108,7 +108,8 @@ func (t textPage) sites(sites []preflight.Site) {
 	t.Line("%-28s %12s %9s %12s  %s", "SITE", "RECIPIENTS", "DOMAINS", "DONE AFTER", "HELD BACK BY")
 	shown := sites[:min(len(sites), sitesShown)]
 	for _, s := range shown {
-		t.Line("%-28s %12s %9s %12s  %s", s.Name, figures.Count(s.Recipients), figures.Count(s.Domains), after(s.Seconds), s.Limit)
+		t.Line("%-28s %12s %9s %12s  %s", s.Name, figures.Count(s.Recipients), figures.Count(s.Domains),
+			after(s.Seconds), s.Limit)
 	}
 	if rest := sites[len(shown):]; len(rest) > 0 {
 		n, last := 0, 0
