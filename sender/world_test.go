@@ -3,6 +3,7 @@ package sender_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -60,15 +62,32 @@ func newWorld(t testing.TB, zone string, hosts hosts) *world {
 	return w
 }
 
+// start starts the hosts at one port. A port that is free at the first address may be
+// taken at another one, by a connection of another test: then it takes the next.
 func (w *world) start(t testing.TB, hosts hosts) (port int) {
 	t.Helper()
+	for tries := 0; ; tries++ {
+		port, err := w.listen(t, hosts)
+		if err == nil {
+			return port
+		}
+		if tries == 20 || !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatal(err)
+		}
+		for _, s := range w.hosts {
+			s.Close()
+		}
+	}
+}
+
+func (w *world) listen(t testing.TB, hosts hosts) (port int, err error) {
 	n := 0
 	for name, config := range hosts {
 		n++
 		config.Addr = net.JoinHostPort(fmt.Sprintf("127.0.0.%d", n), strconv.Itoa(port))
 		s, err := smtptest.Start(config)
 		if err != nil {
-			t.Fatal(err)
+			return 0, err
 		}
 		t.Cleanup(func() { s.Close() })
 		w.hosts[name] = s
@@ -78,12 +97,12 @@ func (w *world) start(t testing.TB, hosts hosts) (port int) {
 	if port == 0 { // nobody listens
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			t.Fatal(err)
+			return 0, err
 		}
 		port = l.Addr().(*net.TCPAddr).Port
 		l.Close()
 	}
-	return port
+	return port, nil
 }
 
 // one is a world with a single host, a.test's.
