@@ -46,7 +46,7 @@ const (
 var AlertKinds = []string{
 	AlertAuthRejected, AlertClientBlocked, AlertSpamBlock, AlertSmarthost, AlertContent, AlertComplaints,
 	AlertDurability, AlertWentBack,
-	AlertWebhook, AlertNodeBarred, AlertStalled, AlertTLSReports,
+	AlertWebhook, AlertNodeBarred, AlertStalled, AlertNotReady, AlertTLSReports,
 }
 
 const raiseSQL = `SELECT enotify.raise_alert($1, $2, $3, $4, $5, $6)`

@@ -29,6 +29,7 @@ var reads = []string{
 	"bounce report", "bounce report --batch 1", "bounce report --batch 99", "bounce key list", "node list", "health",
 	"spf check town.example",
 	"event list", "event show", "webhook list", "webhook show 1", "retention list", "token list",
+	"egress list", "egress show 192.0.2.10",
 }
 
 // asks are the verbs that ask: each must be among reads.

@@ -18,7 +18,7 @@ type Topic struct {
 var order = []string{
 	"first-campaign", "before-a-campaign", "going-live", "sql", "http", "messages", "batches", "ready", "events",
 	"spf-blocks", "slow-site", "bad-addresses", "replies", "bounces", "receivers", "dkim", "tls", "unsubscribe",
-	"limits", "windows", "smarthost", "doctor", "monitoring", "console", "privacy", "dead-node", "failover",
+	"limits", "windows", "smarthost", "check-up", "monitoring", "web-console", "privacy", "dead-node", "failover",
 	"databases", "upgrade",
 	"addresses", "systemd", "containers", "settings", "speed", "development",
 }

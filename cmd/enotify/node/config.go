@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -217,6 +218,7 @@ func (c *Config) identify() (err error) {
 	c.named = c.Name != ""
 	c.Name = cmp.Or(c.Name, fmt.Sprintf("%s-%d", host, os.Getpid()))
 	c.HELO = cmp.Or(c.HELO, host)
+	c.Egress = slices.Clone(c.Egress) // the caller's stays as it is
 	for i, ip := range c.Egress {
 		c.Egress[i] = ip.Unmap().WithZone("")
 	}
