@@ -28,17 +28,18 @@ func TestGuide(t *testing.T) {
 	for _, topic := range guide.Topics() {
 		pages[topic.Name], _ = guide.Page(topic.Name)
 	}
+	program := plain(t)
 	for name, page := range pages {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			runPage(t, page)
+			runPage(t, program, page)
 		})
 	}
 }
 
-func runPage(t *testing.T, page string) {
+func runPage(t *testing.T, program, page string) {
 	blocks := guide.Parse(page)
-	w := newWorld(t, blocks)
+	w := newWorld(t, program, blocks)
 	for _, b := range blocks {
 		switch {
 		case t.Failed():

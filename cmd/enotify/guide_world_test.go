@@ -39,9 +39,9 @@ type world struct {
 	output    string // of the last block
 }
 
-// newWorld makes a world for a page; without blocks that run commands in need
+// newWorld makes a world for a page, with the program of [plain]; without blocks that run commands in need
 // of it, no database server.
-func newWorld(t *testing.T, blocks []guide.Block) *world {
+func newWorld(t *testing.T, program string, blocks []guide.Block) *world {
 	w := &world{T: t, dir: t.TempDir()}
 	w.dns = dnstest.New(t, worldZone)
 	smtp, err := smtptest.Start(w.receivers.Config())
@@ -52,7 +52,7 @@ func newWorld(t *testing.T, blocks []guide.Block) *world {
 
 	_, smtpPort, _ := net.SplitHostPort(smtp.Addr)
 	w.env = []string{
-		"PATH=" + w.dir + "/.bin:" + os.Getenv("PATH"), "HOME=" + w.dir, "TZ=UTC", "GORACE=atexit_sleep_ms=0",
+		"PATH=" + w.dir + "/.bin:" + program + ":" + os.Getenv("PATH"), "HOME=" + w.dir, "TZ=UTC",
 		"PSQLRC=/dev/null", "PAGER=cat",
 		"ENOTIFY_RESOLVER=" + w.dns.Addr, "ENOTIFY_SMTP_PORT=" + smtpPort, "ENOTIFY_ALLOW_MX=127.0.0.0/8",
 		"ENOTIFY_STATE_DIR=" + w.dir + "/state",

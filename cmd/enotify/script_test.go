@@ -26,6 +26,7 @@ import (
 // What an operator does, a script per story. Each has a database of its own.
 func TestScripts(t *testing.T) {
 	t.Parallel()
+	program := plain(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -34,9 +35,9 @@ func TestScripts(t *testing.T) {
 			env.Values[testKey{}] = tb
 			env.Values[internetKey{}] = &internet{}
 			env.Setenv("DATABASE_URL", queuetest.New(tb))
+			env.Setenv("PATH", program+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("TZ", "UTC")
 			env.Setenv("ENOTIFY_STATE_DIR", filepath.Join(env.WorkDir, "journals"))
-			env.Setenv("GORACE", "atexit_sleep_ms=0") // under -race a process waits a second before it ends
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){

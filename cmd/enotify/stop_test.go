@@ -109,7 +109,7 @@ func TestSecondSignalLeavesAtOnce(t *testing.T) {
 	}
 	<-log.seen
 	first := time.Now() // a moment after the first signal
-	gone := error(nil)
+	var gone error
 	for again := time.NewTicker(100 * time.Millisecond); ; {
 		if err := node.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)

@@ -199,9 +199,9 @@ func (h *laneHeap) Pop() any {
 func (ls *lanes) waiting(batch int64) bool { return ls.of[batch] > 0 }
 
 // retries reports whether a retry is due.
-func (l *lanes) retries() bool {
-	for _, lane := range l.known {
-		if lane.retry && lane.waiting > 0 {
+func (ls *lanes) retries() bool {
+	for _, l := range ls.known {
+		if l.retry && l.waiting > 0 {
 			return true
 		}
 	}

@@ -292,7 +292,7 @@ func (b *body) recipients() (func() (queue.Recipient, error), error) {
 		}
 		return list.Next, nil
 	}
-	var in io.Reader = b.spool.from(b.at)
+	in := b.spool.from(b.at)
 	var dec *json.Decoder
 	if b.kind == typeJSON {
 		dec = json.NewDecoder(io.MultiReader(strings.NewReader("["), in))

@@ -351,7 +351,7 @@ func TestOpenAPI(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.Body.Close()
-			if r.StatusCode == 404 || r.StatusCode == 405 {
+			if r.StatusCode == http.StatusNotFound || r.StatusCode == 405 {
 				t.Errorf("%s %s: got %d, want a handler", method, path, r.StatusCode)
 			}
 		}
@@ -413,7 +413,7 @@ func BenchmarkRecipients(b *testing.B) {
 		fmt.Fprintf(&body, "{\"address\":\"user%d@d%d.example\",\"data\":{\"name\":\"Ann\"}}\n", i, i%20000)
 	}
 	for i := 0; b.Loop(); i++ {
-		q, _ := http.NewRequest("POST", "http://"+l.Addr().String()+"/v1/batches", bytes.NewReader(body.Bytes()))
+		q, _ := http.NewRequest(http.MethodPost, "http://"+l.Addr().String()+"/v1/batches", bytes.NewReader(body.Bytes()))
 		q.Header.Set("Authorization", "Bearer bench")
 		q.Header.Set("Idempotency-Key", fmt.Sprint(i))
 		q.Header.Set("Content-Type", "application/x-ndjson")
