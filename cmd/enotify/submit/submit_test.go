@@ -351,7 +351,7 @@ func TestOpenAPI(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.Body.Close()
-			if r.StatusCode == http.StatusNotFound || r.StatusCode == 405 {
+			if r.StatusCode == http.StatusNotFound || r.StatusCode == http.StatusMethodNotAllowed {
 				t.Errorf("%s %s: got %d, want a handler", method, path, r.StatusCode)
 			}
 		}
