@@ -117,7 +117,7 @@ func (db *DB) FirstEvent(ctx context.Context, at time.Time) (id int64, err error
 	return id, AsRefusal(err)
 }
 
-// TestWebhook has a test event pushed to one; Tested says what came of it.
+// TestWebhook has a test event pushed to a webhook; Tested returns the result.
 func (db *DB) TestWebhook(ctx context.Context, id int32) (event int64, err error) {
 	var made *int64
 	if err := db.pool.QueryRow(ctx, testWebhookSQL, id).Scan(&made); err != nil {

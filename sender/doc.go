@@ -14,7 +14,7 @@
 //   - route.go, site.go: MX by RFC 5321 §5.1, and the site they belong to.
 //   - protection.go, and packages mtasts and dane: which encryption holds for each
 //     host; tls.go: STARTTLS and what the operator asks; explain.go: the same for people.
-//   - pool.go: connections are kept and reused; a site has as many as package
+//   - pool.go, idle.go: connections are kept and reused; a site has as many as package
 //     throttle allows. A message waits for one rather than being deferred.
 //   - dial.go, rawconn.go: TCP, banner, EHLO, STARTTLS; deadhosts.go: hosts not worth a time-out.
 //   - render.go, and package compose: the message, once there is a connection for

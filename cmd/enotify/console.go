@@ -58,7 +58,7 @@ are in force at once: a line that is gone lets nobody in any more.`,
 // consoleFlags say who may come in.
 func consoleFlags(f *pflag.FlagSet, c *console.Config) {
 	f.StringVar(&c.Tokens, "console-tokens", "",
-		"`FILE` of those who may use the console: lines of PERSON TOKEN, and perhaps until when it holds")
+		"`FILE` with a line PERSON TOKEN [END] for each person that may use the console")
 	f.StringVar(&c.Cert, "console-cert", "", "PEM `FILE` with the certificate for HTTPS on the console")
 	f.StringVar(&c.Key, "console-key", "", "PEM `FILE` with the key of that certificate")
 	f.StringVar(&c.ClientCA, "console-client-ca", "",

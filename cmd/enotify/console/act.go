@@ -82,7 +82,7 @@ func (c *console) ask(w http.ResponseWriter, r *http.Request, s *session) {
 		}
 		for i, k := range classes {
 			v.Choices = append(v.Choices,
-				choice{k.Class, fmt.Sprintf("%s: %s, of whom %s are suppressed", k.Class,
+				choice{k.Class, fmt.Sprintf("%s: %s, and %s of them are suppressed", k.Class,
 					figures.Some(k.Alike, "recipient"), figures.Count(k.AlikeSuppressed)), i == 0})
 		}
 		if len(classes) == 0 {

@@ -16,7 +16,7 @@ type part struct {
 	load  func(ctx context.Context) (template.HTML, error)
 }
 
-// A loaded part is what came of the last load.
+// A loaded part has the result of its last load.
 type loaded struct {
 	part
 	html template.HTML

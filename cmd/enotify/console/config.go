@@ -24,7 +24,7 @@ type Config struct {
 	// Listen is the address of the console. Without Tokens and ClientCA it must be a
 	// loopback address.
 	Listen string
-	// Tokens is a file with the tokens of those who may come in; "" is none. See [tokens].
+	// Tokens is a file with the tokens of the persons that may use the console; "" is none. See [tokens].
 	Tokens string
 	// Cert and Key are PEM files, for HTTPS; "" is HTTP.
 	Cert, Key string

@@ -79,8 +79,7 @@ func orUnpublished(reply string) string {
 	return reply
 }
 
-// Asked are the domains and sites of the receivers with rules for those who send many
-// messages a day.
+// Asked are the domains and sites of the receivers that have rules for bulk senders.
 func Asked() (domains, sites []string) {
 	for _, who := range receivers {
 		if slices.ContainsFunc(who.rules, func(r rule) bool { return r.bulk }) {
