@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/forecast"
 	"enotify/queue"
 	"enotify/queue/insight"
 )
@@ -52,7 +53,15 @@ func (c *console) batch(id int64) []part {
 			if err != nil {
 				return "", err
 			}
-			return c.batchHead(s, due)
+			toGo := ""
+			if s.FinishedAt == nil && s.SubmittedAt != nil && s.State != "paused" && s.State != "blocked" && s.Pending+s.Sending > 0 {
+				of, plan, err := forecast.Of(ctx, c.db, s, time.Now())
+				if err != nil {
+					return "", err
+				}
+				toGo = of.Line(plan)
+			}
+			return c.batchHead(s, due, toGo)
 		}},
 		{"verdicts", 2 * time.Second, func(ctx context.Context) (template.HTML, error) {
 			s, err := c.db.Status(ctx, id)
@@ -94,7 +103,9 @@ func (c *console) batch(id int64) []part {
 	}
 }
 
-func (c *console) batchHead(s queue.Status, due *time.Time) (template.HTML, error) {
+// batchHead is what a batch's page begins with. due is when the next retry is, nil where
+// there is none; toGo is the forecast, "" where nothing is left to try.
+func (c *console) batchHead(s queue.Status, due *time.Time, toGo string) (template.HTML, error) {
 	v := struct {
 		Tone, Say string
 		Row       row
@@ -116,7 +127,10 @@ func (c *console) batchHead(s queue.Status, due *time.Time) (template.HTML, erro
 	}
 	v.Facts = append(v.Facts, fact{"in all", figures.Count(s.Total), ""}, fact{"from", s.FromAddress, s.Client})
 	if v.Row.Speed != "" {
-		v.Facts = append(v.Facts, fact{"speed", v.Row.Speed, v.Row.ToGo + " to go"})
+		v.Facts = append(v.Facts, fact{"speed", v.Row.Speed, ""})
+	}
+	if toGo != "" {
+		v.Facts = append(v.Facts, fact{"to go", toGo, ""})
 	}
 	return fill("batch", v)
 }

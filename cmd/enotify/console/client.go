@@ -25,15 +25,7 @@ func (c *console) client(domain string) []part {
 			return c.verdicts(ctx, domain, func(queue.StoredVerdict) bool { return true })
 		}},
 		{"batches", 2 * time.Second, func(ctx context.Context) (template.HTML, error) {
-			batches, err := c.db.Batches(ctx, queue.Filter{Client: domain, Limit: 20})
-			if err != nil {
-				return "", err
-			}
-			rows := make([]row, len(batches))
-			for i, b := range batches {
-				rows[i] = c.row(b)
-			}
-			return fill("batches", rows)
+			return c.batches(ctx, queue.Filter{Client: domain, Limit: 20})
 		}},
 	}
 }

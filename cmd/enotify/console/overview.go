@@ -27,15 +27,7 @@ func (c *console) overview() []part {
 	return []part{
 		{"summary", lookEvery, c.summary},
 		{"batches", lookEvery, func(ctx context.Context) (template.HTML, error) {
-			batches, err := c.db.Batches(ctx, queue.Filter{Since: day, Limit: batchesShown})
-			if err != nil {
-				return "", err
-			}
-			rows := make([]row, len(batches))
-			for i, b := range batches {
-				rows[i] = c.row(b)
-			}
-			return fill("batches", rows)
+			return c.batches(ctx, queue.Filter{Since: day, Limit: batchesShown})
 		}},
 		{"blocked", 2 * time.Second, c.blocked},
 		{"sites", 2 * time.Second, c.sites},

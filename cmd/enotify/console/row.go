@@ -1,13 +1,16 @@
 package console
 
 import (
+	"context"
 	"fmt"
+	"html/template"
 	"math"
 	"slices"
 	"sync"
 	"time"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/forecast"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
@@ -58,11 +61,31 @@ func (c *console) row(s queue.Status) row {
 	perSecond := c.paces.of(s, time.Now())
 	if s.State == "sending" && perSecond >= 0.05 {
 		r.Speed = figures.Speed(perSecond)
-		if left := s.Pending + s.Sending; left > 0 {
-			r.ToGo = figures.Estimate(time.Duration(float64(left) / perSecond * float64(time.Second)))
-		}
 	}
 	return r
+}
+
+// forecasted is how many batches of a table have a forecast: those that are next.
+const forecasted = 20
+
+// batches is a table of batches, each with the forecast that batch list shows too.
+func (c *console) batches(ctx context.Context, f queue.Filter) (template.HTML, error) {
+	batches, err := c.db.Batches(ctx, f)
+	if err != nil {
+		return "", err
+	}
+	next, plan, err := forecast.Queue(ctx, c.db, forecasted, time.Now())
+	if err != nil {
+		return "", err
+	}
+	rows := make([]row, len(batches))
+	for i, b := range batches {
+		rows[i] = c.row(b)
+		if of, ok := next[b.ID]; ok && plan.Nodes > 0 && b.Pending+b.Sending > 0 {
+			rows[i].ToGo = of.Short()
+		}
+	}
+	return fill("batches", rows)
 }
 
 // paces measure how fast batches go, by the looks of all pages.
