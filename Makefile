@@ -15,8 +15,9 @@ ARCHES ?= amd64 arm64
 dist:
 	cmd/enotify/packaging/dist $(DIST) $(VERSION) $(ARCHES)
 
+# Many tests wait for something most of the time: more of them at once than there are cores.
 test:
-	go test -race -timeout 15m ./...
+	go test -race -parallel 4 -timeout 15m ./...
 
 # What SpamAssassin says of the demo's messages and of ten newsletters, by its
 # own rules, without the network; PgBouncer in both modes; the console in Chromium, with axe-core; the packages installed,

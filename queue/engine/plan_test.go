@@ -162,7 +162,7 @@ func TestWindowClosesAndOpens(t *testing.T) {
 	await(f, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, other)
 	urgent := queuetest.Query[int64](f, `SELECT enotify.enqueue('flood', 'info@town.example', 'Flood', 'Leave.', '{x@a.example}', priority => 100)`)
 	await(f, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, urgent)
-	await(f, `SELECT count(*) = 1 FROM enotify.retry WHERE due_at < now() - interval '200 ms' AND batch_id = $1`, batch)
+	await(f, `SELECT count(*) > 0 FROM enotify.retry WHERE due_at < now() - interval '200 ms' AND batch_id = $1`, batch)
 	if got := sent.Load(); got != before {
 		t.Errorf("handed to the sender outside of the window: got %d messages, want none", got-before)
 	}

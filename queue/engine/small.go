@@ -204,28 +204,31 @@ func (v *serving) sendSmall(ctx context.Context, news bool, now time.Time) (sent
 		return false, nil
 	}
 	_, taken := v.flights.taken(slowShare*v.capacity, now)
-	free := min(maxTick, v.capacity-taken)
-	n := 0
+	reserved := v.capacity / urgentShare // see pick
+	free, tick, n := v.capacity+reserved-taken, maxTick, 0
 	for n < len(s.list) && v.relay.waiting() < maxTick/2 {
 		one := s.list[n]
-		if free -= one.size(); free < 0 {
+		room := min(tick, free)
+		if !one.urgent() {
+			room = min(tick, free-reserved)
+		}
+		if one.size() > room {
+			if n == 0 && one.urgent() && v.passOn(now) { // some of it may begin where not all of it can
+				return false, nil
+			}
 			break
 		}
 		if v.admitWhole(one, now) {
 			n++
+			free, tick = free-one.size(), tick-one.size()
 			continue
 		}
 		if n > 0 {
 			break
 		}
-		if s.waits.IsZero() {
-			s.waits = now
+		if !v.passOn(now) {
+			s.again = s.waits.Add(smallPatience)
 		}
-		if !one.fits || v.flights.count() == 0 || now.Sub(s.waits) >= smallPatience {
-			*s = smalls{behind: true, looked: s.looked, given: one.ID}
-			return false, nil
-		}
-		s.again = s.waits.Add(smallPatience)
 		return false, nil
 	}
 	if n == 0 {
@@ -238,6 +241,21 @@ func (v *serving) sendSmall(ctx context.Context, news bool, now time.Time) (sent
 		s.again = time.Time{}
 	}
 	return true, v.takeTurns(ctx, first)
+}
+
+// passOn has the first small batch take the turn like any other once it has waited for
+// too long, or need not wait. It reports whether it did.
+func (v *serving) passOn(now time.Time) bool {
+	s := &v.smalls
+	if s.waits.IsZero() {
+		s.waits = now
+	}
+	one := s.list[0]
+	if one.fits && v.flights.count() > 0 && now.Sub(s.waits) < smallPatience {
+		return false
+	}
+	*s = smalls{behind: true, looked: s.looked, given: one.ID}
+	return true
 }
 
 // mayLook reports whether small batches may take their turns together here.

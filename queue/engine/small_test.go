@@ -91,6 +91,34 @@ func TestUrgentSmallBatchBorrowsTheTurn(t *testing.T) {
 	f.Balances()
 }
 
+// A node whose places are all taken by messages that do not end has some for urgent
+// ones: a small batch begins there, whole or one recipient after the other.
+func TestUrgentSmallBatchBesideAFullNode(t *testing.T) {
+	t.Parallel()
+	for name, addresses := range map[string]string{"whole": "{x@near.example}", "in parts": "{x@near.example, y@near.example, z@near.example}"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := queuetest.NewFixture(t)
+			release := make(chan struct{})
+			s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+				if m.Batch.Priority == 0 {
+					<-release
+				}
+				return queuetest.Deliver(ctx, m)
+			})
+			s.Admission, s.MaxInFlight = whole{}, 8
+			large := f.Enqueue("newsletter", 100, domains(100)...)
+			node(f, s)
+			await(f, `SELECT sending = 24 FROM enotify.batch_status WHERE id = $1`, large) // slow ones have twice as many places
+			urgent := queuetest.Query[int64](f, `SELECT enotify.enqueue('flood', 'info@town.example', 'Flood', 'Leave.', $1::text[], priority => 10)`, addresses)
+			await(f, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, urgent)
+			close(release)
+			await(f, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, large)
+			f.Balances()
+		})
+	}
+}
+
 // A small batch whose messages wait for those of another is paused like any other:
 // they are not sent, and go out once when it is resumed.
 func TestSmallBatchIsPausedWhileItWaits(t *testing.T) {
