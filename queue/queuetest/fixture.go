@@ -321,7 +321,7 @@ func (f *Fixture) Until(then func(), sql string, args ...any) {
 			}
 			return
 		}
-		time.Sleep(2 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 
