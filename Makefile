@@ -15,9 +15,10 @@ ARCHES ?= amd64 arm64
 dist:
 	cmd/enotify/packaging/dist $(DIST) $(VERSION) $(ARCHES)
 
-# Many tests wait for something most of the time: more of them at once than there are cores.
+# Many tests wait for something most of the time: more of them at once than there are
+# cores. The linter vets, tests included.
 test:
-	go test -race -parallel 4 -timeout 15m ./...
+	go test -race -vet off -parallel 4 -timeout 15m ./...
 
 # SpamAssassin, by its own rules and without the network, over the messages of the
 # demo and ten newsletters; PgBouncer in both modes; the packages installed, upgraded
