@@ -351,6 +351,21 @@ COMMENT ON COLUMN enotify.lease.for_node IS
     'the node that has the egress address for what is due in the group: while that node lives, no other takes the '
     'group. NULL: any node';
 
+CREATE TABLE enotify.lease_told (
+    era   bigint   NOT NULL,
+    grp   smallint NOT NULL,
+    epoch bigint   NOT NULL,
+    held  boolean  NOT NULL,
+    PRIMARY KEY (era, grp, epoch)
+);
+COMMENT ON TABLE  enotify.lease_told IS
+    'leases that the nodes say they had, at the begin of an era that is not settled: the database may have forgotten '
+    'that a group changed hands. A group of which nobody tells everything may be a missing node''s';
+COMMENT ON COLUMN enotify.lease_told.era IS 'the era that the node enters';
+COMMENT ON COLUMN enotify.lease_told.grp IS 'group of domains';
+COMMENT ON COLUMN enotify.lease_told.epoch IS 'fence of the lease';
+COMMENT ON COLUMN enotify.lease_told.held IS 'whether the node still had it';
+
 CREATE TABLE enotify.alert_log (
     id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at        timestamptz NOT NULL DEFAULT clock_timestamp(),

@@ -18,8 +18,8 @@ GRANT SELECT ON
     enotify.complaint_level,
     enotify.destination, enotify.domain, enotify.doubt, enotify.egress, enotify.egress_day, enotify.egress_rate,
     enotify.forgotten, enotify.retention,
-    enotify.counted_reply, enotify.era, enotify.lease, enotify.mta_sts, enotify.node, enotify.node_bar,
-    enotify.node_mark,
+    enotify.counted_reply, enotify.era, enotify.lease, enotify.lease_told, enotify.mta_sts, enotify.node,
+    enotify.node_bar, enotify.node_mark,
     enotify.outcome, enotify.pace, enotify.pool,
     enotify.preflight, enotify.ready_draft, enotify.recipient, enotify.recipient_in, enotify.report, enotify.retry,
     enotify.send_window, enotify.site, enotify.suppression, enotify.tls_report, enotify.tls_result, enotify.verdict,
@@ -46,7 +46,7 @@ GRANT SELECT (id, login, note, created_at, created_by, retired_at), INSERT (logi
 GRANT INSERT, UPDATE, DELETE ON
     enotify.attempt, enotify.auth_refusal, enotify.complaint_level, enotify.doubt, enotify.counted_reply,
     enotify.egress_day, enotify.egress_rate,
-    enotify.mta_sts, enotify.client_sent, enotify.send_window,
+    enotify.lease_told, enotify.mta_sts, enotify.client_sent, enotify.send_window,
     enotify.node, enotify.node_bar,
     enotify.node_mark, enotify.outcome, enotify.pace, enotify.report, enotify.retry, enotify.suppression,
     enotify.tls_report, enotify.tls_result, enotify.verdict

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -206,6 +207,62 @@ func TestDatabaseWentBack(t *testing.T) {
 				t.Errorf("states: got %v, want %v", got, want)
 			}
 		})
+	}
+}
+
+// A node takes groups after the state to which the database goes back, sends, and is
+// gone. The database knows neither the node nor that the groups changed hands.
+func TestNodeThatTheDatabaseForgot(t *testing.T) {
+	t.Parallel()
+	const all = 3000
+	d := newForgetful(t)
+	domains := make([]string, 30)
+	for i := range domains {
+		domains[i] = fmt.Sprintf("d%d.example", i)
+	}
+	batch := d.Enqueue("menu", all, domains...)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	served := make(chan error, 2)
+	serve := func(ctx context.Context, name string, handle queue.Handler) {
+		s := d.Server(name, handle)
+		s.UntilIdle, s.MaxInFlight, s.StateDir = false, 20, t.TempDir()
+		go func() { served <- d.Run(ctx, s, "pass") }()
+	}
+	pace := func(ctx context.Context, m queue.Message) queue.Outcome {
+		time.Sleep(50 * time.Millisecond)
+		return queuetest.Deliver(ctx, m)
+	}
+	serve(ctx, "stays", pace)
+	d.sent(100)
+	d.remember()
+
+	sends := make(chan bool, all)
+	goes, leave := context.WithCancel(ctx)
+	defer leave()
+	serve(goes, "comes and goes", func(ctx context.Context, m queue.Message) queue.Outcome {
+		sends <- true
+		return pace(ctx, m)
+	})
+	for range 100 {
+		select {
+		case <-sends:
+		case <-time.After(time.Minute):
+			t.Fatal("the second node sends nothing")
+		}
+	}
+	leave()
+	if err := <-served; err != nil {
+		t.Fatal(err)
+	}
+	d.forget(false)
+	d.Until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	queuetest.Copies(t, d.Sent(), len(d.Sent()), 1)
+	if got := d.States(batch); got["delivered"]+got["unknown"] != all || got["unknown"] == 0 || got["delivered"] < all/3 {
+		t.Errorf("states: got %v, want %d delivered or unknown, and some unknown", got, all)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"enotify/queue"
 
@@ -22,13 +21,15 @@ import (
 // intent, enotify.may_begin(), lets nothing begin. Each node compares its marks
 // with those in the database, writes again what the database has forgotten, and
 // enters the era. It is settled when all have entered that were alive at the last
-// heartbeat before it, or, without those that are missing, after [eraPatience].
+// heartbeat before it, and each group is vouched for (see [unvouchedSQL]); or,
+// without what is missing, after [eraPatience].
 type era struct {
 	Number  int64
 	Entered int64 // the last one that this node has entered
 	Settled bool
 	Moved   bool // the timeline differs from the timeline of the era before
 	Lost    bool // a node found that commits are missing
+	Late    bool // it has lasted for eraPatience
 }
 
 // eraPatience is how long the nodes of the last era are waited for: they notice
@@ -42,14 +43,17 @@ SET number = number + 1, server = pg_postmaster_start_time(), timeline = enotify
     began_at = clock_timestamp(), settled_at = NULL, heard_at = (SELECT coalesce(max(n.live_until), '-infinity') FROM enotify.node n) - $1::interval
 WHERE server <> pg_postmaster_start_time() OR timeline <> enotify.timeline()`
 	eraSQL = `
-SELECT e.number, coalesce(n.era, 0) AS entered, e.settled_at IS NOT NULL AS settled, e.moved, e.lost
+SELECT e.number, coalesce(n.era, 0) AS entered, e.settled_at IS NOT NULL AS settled, e.moved, e.lost,
+       e.began_at < clock_timestamp() - $2::interval AS late
 FROM enotify.era e LEFT JOIN enotify.node n ON n.id = $1`
 	lostSQL   = `UPDATE enotify.era SET lost = true`
 	enterSQL  = `UPDATE enotify.node SET era = $2 WHERE id = $1`
 	absentSQL = `
-SELECT n.id, n.name, e.began_at < clock_timestamp() - $1::interval FROM enotify.node n CROSS JOIN enotify.era e
+SELECT n.id, n.name FROM enotify.node n CROSS JOIN enotify.era e
 WHERE e.settled_at IS NULL AND n.era < e.number AND n.live_until >= e.heard_at ORDER BY n.id`
-	settleEraSQL = `UPDATE enotify.era SET settled_at = clock_timestamp() WHERE settled_at IS NULL`
+	settleEraSQL = `
+WITH told AS (DELETE FROM enotify.lease_told t USING enotify.era e WHERE t.era <= e.number)
+UPDATE enotify.era SET settled_at = clock_timestamp() WHERE settled_at IS NULL`
 )
 
 // noticeServer begins an era when this is not the server of the current one. It
@@ -60,7 +64,7 @@ func (db *store) noticeServer(ctx context.Context) error {
 }
 
 func (db *store) era(ctx context.Context, node int32) (era, error) {
-	rows, err := db.pool.Query(ctx, eraSQL, node)
+	rows, err := db.pool.Query(ctx, eraSQL, node, eraPatience)
 	if err != nil {
 		return era{}, err
 	}
@@ -93,11 +97,20 @@ func (v *serving) catchUp(ctx context.Context, number int64) error {
 	if err != nil {
 		return err
 	}
-	if told := v.marks.compare(known); behind(known, told) {
-		v.phase.worsen(halted)
+	told := v.marks.compare(known)
+	forgot := behind(known, told)
+	v.leases.told = true
+	moved, err := v.store.tellLeases(ctx, v.node.ID, number, v.leases)
+	if err != nil {
+		return err
+	}
+	if forgot || moved {
 		if _, err := v.store.pool.Exec(ctx, lostSQL); err != nil {
 			return err
 		}
+	}
+	if forgot {
+		v.phase.worsen(halted)
 		if err := v.tellAgain(ctx, known); err != nil {
 			return fmt.Errorf("write again what the database has forgotten: %w", err)
 		}
@@ -112,31 +125,23 @@ func (v *serving) catchUp(ctx context.Context, number int64) error {
 
 // settleEra ends the wait for other nodes when all have entered, or it took too long.
 func (v *serving) settleEra(ctx context.Context) error {
-	var absent []int32
-	var names []string
-	late := true
+	var m missing
+	var wait bool
 	var unknown int64
 	err := v.store.inTx(ctx, func(tx pgx.Tx) error {
-		absent, names = nil, nil
-		rows, err := tx.Query(ctx, absentSQL, eraPatience)
-		if err != nil {
-			return err
-		}
-		var id int32
-		var name string
-		if _, err := pgx.ForEachRow(rows, []any{&id, &name, &late}, func() error {
-			absent, names = append(absent, id), append(names, name)
-			return nil
-		}); err != nil || len(absent) > 0 && !late {
-			return err
-		}
 		e, err := v.store.era(ctx, v.node.ID)
 		if err != nil {
 			return err
 		}
-		if len(absent) > 0 && (e.Moved || e.Lost) {
-			if unknown, err = v.store.giveUpShare(ctx, tx, absent); err != nil {
-				return fmt.Errorf("share of the missing node %s: %w", strings.Join(names, ", "), err)
+		if m, err = v.store.missing(ctx, tx, e); err != nil {
+			return err
+		}
+		if wait = m.any() && !e.Late; wait {
+			return nil
+		}
+		if m.any() && (e.Moved || e.Lost) {
+			if unknown, err = v.store.giveUpShare(ctx, tx, m); err != nil {
+				return fmt.Errorf("share of %s: %w", m, err)
 			}
 		}
 		_, err = tx.Exec(ctx, settleEraSQL)
@@ -145,12 +150,13 @@ func (v *serving) settleEra(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(absent) > 0 && !late {
-		return fmt.Errorf("another database server answers since a moment ago: waiting up to %s for node %s to say what it sent", eraPatience, strings.Join(names, ", "))
+	if wait {
+		return fmt.Errorf("another database server answers since a moment ago: waiting up to %s for %s to say what it sent",
+			eraPatience, m)
 	}
 	if unknown > 0 {
-		return v.wentBack(ctx, fmt.Sprintf("the database went back, and node %s is missing: %d recipients that it may have sent to are in doubt",
-			strings.Join(names, ", "), unknown))
+		return v.wentBack(ctx, fmt.Sprintf("the database went back, and %s is missing: %d recipients that it may have sent to are in doubt",
+			m, unknown))
 	}
 	return nil
 }
@@ -358,56 +364,3 @@ WITH flying AS (
 )
 SELECT count(*) FROM unknown`
 )
-
-// What a missing node may have sent to since the point to which the database went
-// back: everybody in its groups who has no outcome yet.
-const (
-	shareFirstSQL = `
-WITH share AS MATERIALIZED (
-	SELECT d.batch_id, d.domain_id, d.intent_seq, d.last_seq, l.node_id
-	FROM enotify.lease l JOIN enotify.batch b ON b.state IN ('sending', 'draining', 'retrying') AND b.on_unknown = 'hold'
-	JOIN enotify.batch_domain d ON d.batch_id = b.id AND d.grp = l.grp AND d.intent_seq < d.last_seq
-	WHERE l.node_id = ANY ($1)
-), raised AS (
-	UPDATE enotify.batch_domain d SET intent_seq = s.last_seq FROM share s WHERE d.batch_id = s.batch_id AND d.domain_id = s.domain_id
-), open AS MATERIALIZED (
-	SELECT r.batch_id, r.seq, s.node_id FROM share s
-	JOIN enotify.recipient r ON r.batch_id = s.batch_id AND r.seq > s.intent_seq AND r.seq <= s.last_seq
-	WHERE NOT EXISTS (SELECT FROM enotify.outcome o WHERE o.batch_id = r.batch_id AND o.seq = r.seq)
-	  AND NOT EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = r.batch_id AND t.seq = r.seq)
-), whose AS (
-	INSERT INTO enotify.doubt (batch_id, seq, node_id, attempts, tries) SELECT batch_id, seq, node_id, 0, 1 FROM open
-	ON CONFLICT (batch_id, seq) DO UPDATE SET at = excluded.at, node_id = excluded.node_id, attempts = excluded.attempts, tries = excluded.tries
-), unknown AS (
-	INSERT INTO enotify.outcome (batch_id, seq, state, reply) SELECT batch_id, seq, 'unknown', $2 FROM open RETURNING 1
-)
-SELECT count(*) FROM unknown`
-	shareRetriesSQL = `
-WITH gone AS (
-	DELETE FROM enotify.retry t USING enotify.lease l, enotify.batch b
-	WHERE l.node_id = ANY ($1) AND t.grp = l.grp AND b.id = t.batch_id AND b.on_unknown = 'hold' AND b.state IN ('sending', 'draining', 'retrying')
-	RETURNING t.batch_id, t.seq, t.attempts, t.tries, l.node_id
-), whose AS (
-	INSERT INTO enotify.doubt (batch_id, seq, node_id, attempts, tries) SELECT batch_id, seq, node_id, attempts, tries + 1 FROM gone
-	ON CONFLICT (batch_id, seq) DO UPDATE SET at = excluded.at, node_id = excluded.node_id, attempts = excluded.attempts, tries = excluded.tries
-), unknown AS (
-	INSERT INTO enotify.outcome (batch_id, seq, state, reply) SELECT batch_id, seq, 'unknown', $2 FROM gone
-	ON CONFLICT (batch_id, seq) DO NOTHING RETURNING 1
-)
-SELECT count(*) FROM unknown`
-	missing = "the database went back, and the node that may have sent this is missing"
-)
-
-// giveUpShare leaves in doubt what missing nodes may have sent, under hold. Their
-// journals take it back when they come.
-func (db *store) giveUpShare(ctx context.Context, tx pgx.Tx, nodes []int32) (n int64, err error) {
-	if _, err := tx.Exec(ctx, lockNodesSQL, nodes); err != nil {
-		return 0, err
-	}
-	var first, later int64
-	if err := tx.QueryRow(ctx, shareFirstSQL, nodes, missing).Scan(&first); err != nil {
-		return 0, err
-	}
-	err = tx.QueryRow(ctx, shareRetriesSQL, nodes, missing).Scan(&later)
-	return first + later, err
-}

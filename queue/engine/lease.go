@@ -24,9 +24,11 @@ const leaseMargin = 500 * time.Millisecond
 // leases are the groups that the node holds. They belong to the loop, except
 // valid, age and count.
 type leases struct {
-	held   map[int16]int64 // epoch of each group
-	ours   map[int16]bool  // of them, those that are for this node: it has the egress address for what is due there
-	giving map[int16]int32 // of them, those to be given back once nothing of them is in flight; to which node, 0: any
+	held   map[int16]int64   // epoch of each group
+	had    map[int16][]int64 // epochs of all leases since the era was settled, those that are held included
+	told   bool              // had was told to the database, see [unvouchedSQL]
+	ours   map[int16]bool    // of them, those that are for this node: it has the egress address for what is due there
+	giving map[int16]int32   // of them, those to be given back once nothing of them is in flight; to which node, 0: any
 
 	orphaned bool // doubts of a dead node were settled since the last replay: a journal of this host may know better
 
@@ -36,7 +38,7 @@ type leases struct {
 }
 
 func newLeases() *leases {
-	return &leases{held: map[int16]int64{}, ours: map[int16]bool{}, giving: map[int16]int32{}, start: time.Now()}
+	return &leases{held: map[int16]int64{}, had: map[int16][]int64{}, ours: map[int16]bool{}, giving: map[int16]int32{}, start: time.Now()}
 }
 
 // valid reports whether the leases have not run out, by our clock.
@@ -65,6 +67,9 @@ func (l *leases) hold(held []lease) (news bool) {
 			ours[h.grp] = true
 		}
 		news = news || l.held[h.grp] != h.epoch
+		if had := l.had[h.grp]; len(had) == 0 || had[len(had)-1] != h.epoch {
+			l.had[h.grp] = append(had, h.epoch)
+		}
 	}
 	l.held, l.ours = epochs, ours
 	l.count.Store(int32(len(held)))
@@ -137,6 +142,10 @@ func (v *serving) renew(ctx context.Context) error {
 	v.leases.renewed(sent)
 	if err := v.enter(ctx); err != nil {
 		return err
+	}
+	if v.leases.told { // and are not asked for again: the database gives the epochs that it has forgotten to others
+		clear(v.leases.had)
+		v.leases.told = false
 	}
 	shared := 0
 	for _, h := range held {
