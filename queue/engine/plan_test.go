@@ -141,12 +141,13 @@ func TestWindowClosesAndOpens(t *testing.T) {
 	setLimits(f, queue.LimitsChange{Window: &always})
 	batch := f.Enqueue("menu", 400, "a.example", "b.example")
 	var sent atomic.Int32
+	var closed atomic.Bool // until then, the first recipient is deferred each time
 	s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
 		if m.Batch.ID == batch {
 			sent.Add(1)
 			time.Sleep(10 * time.Millisecond)
 		}
-		if m.Seq == 1 && m.Attempt == 1 {
+		if m.Seq == 1 && m.Batch.ID == batch && !closed.Load() {
 			return queue.Outcome{State: queue.Deferred, Class: queue.Offline}
 		}
 		return queuetest.Deliver(ctx, m)
@@ -157,6 +158,7 @@ func TestWindowClosesAndOpens(t *testing.T) {
 	await(f, `SELECT delivered > 20 FROM enotify.batch_status WHERE id = $1`, batch)
 	setLimits(f, queue.LimitsChange{Window: &never})
 	await(f, `SELECT state = 'queued' AND sending = 0 FROM enotify.batch_status WHERE id = $1`, batch)
+	closed.Store(true)
 	before := sent.Load()
 	other := queuetest.Query[int64](f, `SELECT enotify.enqueue('agenda', 'info@city.example', 'Agenda', 'Text', '{a@a.example}')`)
 	await(f, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, other)
