@@ -88,7 +88,7 @@ func (s standing) why(b queue.Status) string {
 // eta is how long it takes until everybody of a batch was tried.
 func (s standing) eta(b queue.Status) string {
 	f, ok := s.forecasts[b.ID]
-	if !ok || !due(b) || b.Pending+b.Sending == 0 || s.nodes == 0 {
+	if !ok || !due(b) || !f.Counts(b) || s.nodes == 0 {
 		return "-"
 	}
 	return f.Short()
@@ -97,7 +97,7 @@ func (s standing) eta(b queue.Status) string {
 // line is the same in a line; "" where nothing can be said.
 func (s standing) line(b queue.Status) string {
 	f, ok := s.forecasts[b.ID]
-	if !ok || !due(b) || b.Pending+b.Sending == 0 || s.nodes == 0 {
+	if !ok || !due(b) || !f.Counts(b) || s.nodes == 0 {
 		return ""
 	}
 	return "everybody is tried in " + f.Line(s.plan)

@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"fmt"
-	"hash/fnv"
 	"math"
 	"net/netip"
 	"slices"
@@ -74,7 +73,9 @@ type egresses struct {
 	ranks  map[rankKey][]*address
 	paid   map[paidKey]time.Time // by the database's clock
 	counts *tally
-	putOff map[netip.Addr]bool // addresses whose warm-up has put recipients off; nil: it is not known
+	// the batches whose recipients the warm-up of an address has put off, and what it says;
+	// nil: it is not known
+	putOff map[netip.Addr]map[int64]string
 }
 
 type rankKey struct {
@@ -90,12 +91,19 @@ type paidKey struct {
 
 func newEgresses(node int32) *egresses { return &egresses{node: node, counts: newTally()} }
 
+// waitsFor notes that a batch waits for the warm-up of an address, and why.
+func (e *egresses) waitsFor(addr netip.Addr, batch int64, why string) {
+	if e.putOff == nil { // see putOn
+		return
+	}
+	if e.putOff[addr] == nil {
+		e.putOff[addr] = map[int64]string{}
+	}
+	e.putOff[addr][batch] = why
+}
+
 // rank lists the addresses of a pool in the order in which a group of recipient
-// domains uses them. It is the same on all nodes. It goes by the group and not by the
-// site, so that one node has the first address of all that it leases together; a
-// site is always in the same group. An address that comes or goes moves no group
-// between the others (weighted rendezvous hashing: J. Schindelhauer and G. Schomaker,
-// "Weighted Distributed Hash Tables", SPAA 2005).
+// domains uses them; see queue.EgressScore.
 func (e *egresses) rank(pool string, grp int16, v4 bool) []*address {
 	key := rankKey{pool, grp, v4}
 	if ranked, known := e.ranks[key]; known {
@@ -106,7 +114,7 @@ func (e *egresses) rank(pool string, grp int16, v4 bool) []*address {
 	for _, a := range e.all {
 		if a.Pool == pool && a.Addr.Is4() == v4 {
 			ranked = append(ranked, a)
-			scores[a] = -float64(a.weight) / math.Log(draw(a.Addr, grp))
+			scores[a] = queue.EgressScore(a.Addr, a.weight, grp)
 		}
 	}
 	slices.SortFunc(ranked, func(a, b *address) int {
@@ -114,18 +122,6 @@ func (e *egresses) rank(pool string, grp int16, v4 bool) []*address {
 	})
 	e.ranks[key] = ranked
 	return ranked
-}
-
-// draw is a number between 0 and 1, both excluded, that an address and a group always get.
-func draw(addr netip.Addr, grp int16) float64 {
-	h := fnv.New64a()
-	h.Write([]byte(addr.String()))
-	h.Write([]byte{0, byte(grp)})
-	x := h.Sum64() // spread what differs in few bits over all of them (the end of MurmurHash3, public domain)
-	x = (x ^ x>>33) * 0xff51afd7ed558ccd
-	x = (x ^ x>>33) * 0xc4ceb9fe1a85ec53
-	x ^= x >> 33
-	return (float64(x>>11) + 0.5) / (1 << 53)
 }
 
 // A choice is where messages of a lane leave from now. None of from, node and until

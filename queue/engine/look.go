@@ -33,6 +33,20 @@ FROM enotify.warmup w WHERE w.step < cardinality(w.caps) AND w.address IN (SELEC
 	putOnSQL = `
 UPDATE enotify.retry SET due_at = now()
 WHERE intent_at IS NULL AND due_at > now() AND class = 'not_begun' AND grp = ANY ($1) AND reply LIKE 'the warm-up of ' || $2 || ' %'`
+	// A batch that an application has locked is told at the next heartbeat.
+	waitsForCapSQL = `
+WITH waiting AS (
+	SELECT b.id, w.why FROM unnest($1::bigint[], $2::text[]) w (batch, why) JOIN enotify.batch b ON b.id = w.batch
+	WHERE b.state = 'retrying' AND b.finished_at IS NULL AND b.reason <> w.why AND b.reason NOT LIKE 'waits for an address of pool%'
+	ORDER BY b.id FOR NO KEY UPDATE OF b SKIP LOCKED
+)
+UPDATE enotify.batch b SET reason = w.why FROM waiting w WHERE b.id = w.id`
+	waitedForCapSQL = `
+WITH waited AS (
+	SELECT b.id FROM enotify.batch b WHERE b.state = 'retrying' AND b.finished_at IS NULL AND b.reason LIKE 'the warm-up of ' || $1 || ' %'
+	ORDER BY b.id FOR NO KEY UPDATE OF b SKIP LOCKED
+)
+UPDATE enotify.batch b SET reason = '' FROM waited w WHERE b.id = w.id`
 	// Two nodes may find the new day at once: the second changes nothing.
 	stepSQL = `
 UPDATE enotify.warmup SET step = $4, day = $5, why = $6
@@ -178,8 +192,8 @@ func (v *serving) putOn(ctx context.Context) error {
 		return nil
 	}
 	if e.putOff == nil {
-		e.putOff = map[netip.Addr]bool{}
-		if _, err := v.store.pool.Exec(ctx, putOnSQL, grps, "%"); err != nil {
+		e.putOff = map[netip.Addr]map[int64]string{}
+		if err := v.store.putOn(ctx, grps, "%"); err != nil {
 			return err
 		}
 	}
@@ -188,10 +202,31 @@ func (v *serving) putOn(ctx context.Context) error {
 		if i >= 0 && slices.ContainsFunc(e.all[i].plans, func(p plan) bool { return p.begun >= p.limit && !p.spills }) {
 			continue
 		}
-		if _, err := v.store.pool.Exec(ctx, putOnSQL, grps, addr.String()); err != nil {
+		if err := v.store.putOn(ctx, grps, addr.String()); err != nil {
 			return err
 		}
 		delete(e.putOff, addr)
 	}
-	return nil
+	var batches []int64
+	var whys []string
+	for _, of := range e.putOff {
+		for batch, why := range of {
+			batches, whys = append(batches, batch), append(whys, why)
+		}
+	}
+	if len(batches) == 0 {
+		return nil
+	}
+	_, err := v.store.pool.Exec(ctx, waitsForCapSQL, batches, whys)
+	return err
+}
+
+// putOn has recipients due that the warm-up of an address has put off, and their batches
+// say nothing of it any more; "%" is all addresses.
+func (db *store) putOn(ctx context.Context, grps []int16, addr string) error {
+	if _, err := db.pool.Exec(ctx, putOnSQL, grps, addr); err != nil {
+		return err
+	}
+	_, err := db.pool.Exec(ctx, waitedForCapSQL, addr)
+	return err
 }

@@ -43,13 +43,15 @@ func (v *serving) source(b standing, l *lane, now time.Time) choice {
 }
 
 // waits has a lane wait that no address of ours can serve now. Recipients that would
-// wait for long are deferred, so that the turn goes on to others.
+// wait for long are deferred, so that the turn goes on to others. Those of a client with
+// a quota are not, since they are counted with their first intent: their batch is passed.
 func (v *serving) waits(l *lane, c choice, epoch int64, now time.Time) {
 	if c.putOff != "" && c.until.Sub(now) > longClosure {
-		if n := min(l.waiting, maxDeferral-v.deferrals.n); n > 0 {
-			if c.putOff == queue.NotBegun && v.egress.putOff != nil {
-				v.egress.putOff[c.by] = true
-			}
+		if c.putOff == queue.NotBegun {
+			v.egress.waitsFor(c.by, l.batch, c.why.Text)
+		}
+		n := min(l.waiting, maxDeferral-v.deferrals.n)
+		if n > 0 && (l.retry || !v.batches.limited(l.batch)) {
 			v.deferrals.add(deferral{l, n, epoch, c.until.Sub(now),
 				queue.Closure{Until: c.until, Class: c.putOff, Reply: c.why}})
 		}

@@ -16,6 +16,7 @@ type Ahead struct {
 	NotBefore time.Time // zero: at once
 	Windows   []string  // all of them must be open
 	Client    string
+	Pool      string // of egress addresses
 	Domains   []SiteCount
 }
 
@@ -30,24 +31,40 @@ type SiteCount struct {
 // they are due, on average.
 type DueCount struct {
 	SiteCount
-	Own bool // of the batch that was asked about
-	At  time.Time
+	Batch   int64  // of those that were not tried, and of the batch that was asked about; else 0
+	Pool    string // of egress addresses
+	Untried bool   // they were put off before the first try
+	At      time.Time
 }
 
-// Of a batch that was passed before, its deferred recipients are counted with those
-// of all batches.
+// Recipients that the warm-up of our addresses has put off are due as soon as it has room.
 const retriesSQL = `
-SELECT k.name, coalesce(s.name, k.name), count(*)::int, t.batch_id = $1, to_timestamp(avg(extract(epoch FROM t.due_at)))
+SELECT k.name, coalesce(s.name, k.name), count(*)::int, coalesce(x.batch, 0), x.pool, x.untried,
+       to_timestamp(avg(extract(epoch FROM CASE WHEN t.class = 'not_begun' AND t.reply LIKE 'the warm-up of %' THEN now() ELSE t.due_at END)))
 FROM enotify.retry t JOIN enotify.domain k ON k.id = t.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
-JOIN enotify.batch b ON b.id = t.batch_id
-WHERE t.intent_at IS NULL AND b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying') GROUP BY 1, 2, 4`
+JOIN (SELECT b.id, enotify.batch_pool(b.pool, b.priority, b.client_id) AS pool FROM enotify.batch b
+      WHERE b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying')) b ON b.id = t.batch_id
+CROSS JOIN LATERAL (SELECT t.tries = 0 AS untried, b.pool, CASE WHEN t.tries = 0 OR b.id = $1 THEN b.id END AS batch) x
+WHERE t.intent_at IS NULL GROUP BY 1, 2, 4, 5, 6`
 
-// Retries counts the recipients that wait for another try, those of one batch apart
-// from the others.
+// Retries counts the recipients that wait for another try, or were put off before the
+// first one.
 func (r Reader) Retries(ctx context.Context, own int64) ([]DueCount, error) {
 	return list(ctx, r, func(row pgx.CollectableRow) (c DueCount, err error) {
-		return c, row.Scan(&c.Domain, &c.Site, &c.N, &c.Own, &c.At)
+		return c, row.Scan(&c.Domain, &c.Site, &c.N, &c.Batch, &c.Pool, &c.Untried, &c.At)
 	}, retriesSQL, own)
+}
+
+const groupsSQL = `
+SELECT n, coalesce(s.grp, (hashtextextended(n, 0) & 63)::smallint) FROM unnest($1::text[]) n LEFT JOIN enotify.site s ON s.name = n`
+
+// Groups are the groups of recipient domains that sites are in, or will be.
+func (r Reader) Groups(ctx context.Context, sites []string) (map[string]int16, error) {
+	of := make(map[string]int16, len(sites))
+	var site string
+	var grp int16
+	err := r.each(ctx, []any{&site, &grp}, func() { of[site] = grp }, groupsSQL, sites)
+	return of, err
 }
 
 // In the order of their turns, as the engine gives them. A batch that is not queued
@@ -58,7 +75,7 @@ WITH own AS (
 	SELECT priority, CASE WHEN state = 'draft' THEN 'infinity' ELSE submitted_at END AS submitted_at, id, not_before FROM enotify.batch WHERE id = $1
 	UNION ALL SELECT CASE WHEN $2 THEN -2147483648 ELSE 0 END, 'infinity', 0, NULL WHERE NOT EXISTS (SELECT FROM enotify.batch WHERE id = $1)
 ), b AS (
-	SELECT b.id, b.priority, b.state::text, b.not_before, c.domain AS client,
+	SELECT b.id, b.priority, b.state::text, b.not_before, c.domain AS client, enotify.batch_pool(b.pool, b.priority, b.client_id) AS pool,
 	       CASE WHEN b.priority < c.urgent THEN array_remove(ARRAY[b.send_window, c.send_window], NULL) END AS windows,
 	       row_number() OVER (ORDER BY b.state IN ('draining', 'retrying'), (b.state = 'sending' AND b.priority >= o.priority) DESC, b.priority DESC, b.submitted_at, b.id) AS place
 	FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id, own o
@@ -69,7 +86,7 @@ WITH own AS (
 	  AND ($2 OR b.not_before IS NULL OR b.not_before <= greatest(now(), o.not_before))
 	ORDER BY place LIMIT nullif($3, 0)
 )
-SELECT b.id, b.priority, b.state, coalesce(b.not_before, '-infinity'::timestamptz) > now(), coalesce(b.not_before, now()), b.client, coalesce(b.windows, '{}'),
+SELECT b.id, b.priority, b.state, coalesce(b.not_before, '-infinity'::timestamptz) > now(), coalesce(b.not_before, now()), b.client, b.pool, coalesce(b.windows, '{}'),
        k.name, coalesce(s.name, k.name), d.last_seq - d.intent_seq
 FROM b JOIN enotify.batch_domain d ON d.batch_id = b.id JOIN enotify.domain k ON k.id = d.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
 WHERE d.intent_seq < d.last_seq AND k.no_mail IS NULL
@@ -94,7 +111,7 @@ func (r Reader) ahead(ctx context.Context, batch int64, every bool, most int) ([
 	var later bool
 	var notBefore time.Time
 	var c SiteCount
-	dest := []any{&a.Batch, &a.Priority, &a.State, &later, &notBefore, &a.Client, &a.Windows, &c.Domain, &c.Site, &c.N}
+	dest := []any{&a.Batch, &a.Priority, &a.State, &later, &notBefore, &a.Client, &a.Pool, &a.Windows, &c.Domain, &c.Site, &c.N}
 	err := r.each(ctx, dest, func() {
 		if len(all) == 0 || all[len(all)-1].Batch != a.Batch {
 			one := a

@@ -54,12 +54,14 @@ func (c *console) batch(id int64) []part {
 				return "", err
 			}
 			toGo := ""
-			if s.FinishedAt == nil && s.SubmittedAt != nil && s.State != "paused" && s.State != "blocked" && s.Pending+s.Sending > 0 {
+			if s.FinishedAt == nil && s.SubmittedAt != nil && s.State != "paused" && s.State != "blocked" {
 				of, plan, err := forecast.Of(ctx, c.db, s, time.Now())
 				if err != nil {
 					return "", err
 				}
-				toGo = of.Line(plan)
+				if of.Counts(s) {
+					toGo = of.Line(plan)
+				}
 			}
 			return c.batchHead(s, due, toGo)
 		}},

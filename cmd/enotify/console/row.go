@@ -81,7 +81,7 @@ func (c *console) batches(ctx context.Context, f queue.Filter) (template.HTML, e
 	rows := make([]row, len(batches))
 	for i, b := range batches {
 		rows[i] = c.row(b)
-		if of, ok := next[b.ID]; ok && plan.Nodes > 0 && b.Pending+b.Sending > 0 {
+		if of, ok := next[b.ID]; ok && plan.Nodes > 0 && of.Counts(b) {
 			rows[i].ToGo = of.Short()
 		}
 	}

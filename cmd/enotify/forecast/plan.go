@@ -24,7 +24,8 @@ type Load struct {
 	NotBefore time.Time
 	Windows   []*window.Window // all of them must be open
 	Client    string           // whose quota it counts against; "": none
-	Domains   []Waiting        // not tried yet
+	Pool      string           // of the addresses that it leaves from
+	Domains   []Waiting        // not tried yet; those with a time are put off, and need no turn
 	Due       []Waiting        // deferred: they are tried again beside the turn
 	Beside    bool             // it holds no turn: others have it already
 }
@@ -34,6 +35,7 @@ type Waiting struct {
 	Domain, Site string
 	N            int
 	At           time.Time // when they are due; zero: at once
+	Pool         string    // "": that of their load
 }
 
 // A Quota is how many messages a client may send.
@@ -41,13 +43,6 @@ type Quota struct {
 	PerDay, PerMonth int // 0: no limit
 	Today, Month     int // sent so far
 	Zone             *time.Location
-}
-
-// A Cap is how many messages may go to a site a day while addresses of ours warm up.
-type Cap struct {
-	ByDay []int // from today; the last holds for all days after it
-	Sent  int   // today
-	Zone  *time.Location
 }
 
 // A Plan is what is simulated.
@@ -62,12 +57,14 @@ type Plan struct {
 	Most     rate.Limit    // messages a second that all nodes together get through; 0 is MostPerNode
 	Nodes    int           // that are alive
 	// a batch may begin while the one ahead only waits for slow sites; that is not simulated
-	Overlap  bool
-	Quotas   map[string]*Quota    // by client
-	Caps     map[string]Cap       // by site; "" is each site without one of its own
-	Deferred map[string]float64   // by site: the share of first tries that is likely to be deferred
-	Again    time.Duration        // after which deferred ones are tried again; 0 is five minutes
-	Set      map[string]time.Time // destinations whose limits an operator has set, and when
+	Overlap bool
+	Quotas  map[string]*Quota // by client
+	// from which mail leaves; a pool without any has no limits of addresses
+	Addresses []Address
+	Groups    map[string]int16     // of sites, by which they have addresses; see queue.EgressScore
+	Deferred  map[string]float64   // by site: the share of first tries that is likely to be deferred
+	Again     time.Duration        // after which deferred ones are tried again; 0 is five minutes
+	Set       map[string]time.Time // destinations whose limits an operator has set, and when
 }
 
 const (
@@ -91,7 +88,9 @@ type Forecast struct {
 	Late     bool          // it does not end within maxSpan
 	Deferred int           // recipients that are likely to be deferred
 	Done     time.Duration // when those were tried again; End where nobody is deferred
+	Untried  int           // recipients that were not tried at the start
 	Paused   string        // what it waits for meanwhile, as "its window" or "its quota"; "" is nothing
+	Warming  []WarmingForecast
 	Sites    []SiteForecast
 	Points   []Point // all together
 }

@@ -3,6 +3,7 @@ package forecast_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"enotify/cmd/enotify/forecast"
 	"enotify/queue"
+	"enotify/queue/warmup"
 	"enotify/queue/window"
 	"enotify/sender/throttle"
 )
@@ -101,8 +103,9 @@ func TestPlansComeTrue(t *testing.T) {
 				Own:     forecast.Load{Domains: to(120, "a.test")}}},
 		{name: "a day's cap while addresses warm up", policies: map[string]throttle.Policy{"*": {Rate: 5, Burst: 5}},
 			plan: forecast.Plan{Message: q, Own: forecast.Load{Domains: to(250, "a.test")},
-				Caps: map[string]forecast.Cap{"": {ByDay: []int{100, 200}, Sent: 20,
-					Zone: time.FixedZone("west of the line", 14*3600+53*60)}}}},
+				Addresses: []forecast.Address{{Addr: netip.MustParseAddr("192.0.2.1"), Plans: []forecast.Warming{{
+					Site: "*", Plan: warmup.Plan{100, 200}, Today: warmup.Day{Begun: 20},
+					Zone: time.FixedZone("west of the line", 14*3600+53*60)}}}}}},
 	} {
 		c.plan.Start, c.plan.Limits = at, c.throttle(t)
 		got, want := forecast.Simulate(c.plan).End, c.send(t)
@@ -211,11 +214,15 @@ func (c plannedCase) send(t *testing.T) time.Duration {
 		if turn >= 0 {
 			for _, w := range left[turn] {
 				most := spent(loads[turn], now)
-				if k, ok := p.Caps[""]; ok {
-					most = min(most, k.ByDay[min(1, now.In(k.Zone).Day()-at.In(k.Zone).Day())]-sent["cap"+
+				var caps []forecast.Warming
+				for _, a := range p.Addresses {
+					caps = append(caps, a.Plans...)
+				}
+				for _, k := range caps {
+					most = min(most, k.Plan[min(1, now.In(k.Zone).Day()-at.In(k.Zone).Day())]-sent["cap"+
 						now.In(k.Zone).Format("02")])
 					if now.In(k.Zone).Day() == at.In(k.Zone).Day() {
-						most -= k.Sent
+						most -= k.Today.Begun
 					}
 				}
 				n := s.begin(w, min(50, most), now)
@@ -223,8 +230,8 @@ func (c plannedCase) send(t *testing.T) time.Duration {
 					zone := time.UTC
 					if q := p.Quotas[key]; q != nil {
 						zone = q.Zone
-					} else if k, ok := p.Caps[""]; ok {
-						zone = k.Zone
+					} else if len(caps) > 0 {
+						zone = caps[0].Zone
 					}
 					sent[key+now.In(zone).Format("02")] += n
 				}

@@ -9,6 +9,7 @@ import (
 
 	"enotify/queue"
 	"enotify/queue/insight"
+	"enotify/queue/warmup"
 	"enotify/queue/window"
 	"enotify/sender/throttle"
 )
@@ -44,7 +45,7 @@ func Of(ctx context.Context, db *queue.DB, s queue.Status, now time.Time) (Forec
 // Rest sets what is left of a batch that was submitted.
 func (p *Plan) Rest(ctx context.Context, db *queue.DB, batch int64, state string) error {
 	untried, err := insight.Of(db).Untried(ctx, batch)
-	p.Own.Batch, p.Own.Domains = batch, waiting(untried)
+	p.Own.Batch, p.Own.Domains = batch, append(p.Own.Domains, waiting(untried)...)
 	p.Own.Beside = state == "draining" || state == "retrying"
 	return err
 }
@@ -63,9 +64,9 @@ func Queue(ctx context.Context, db *queue.DB, most int, now time.Time) (map[int6
 	if err := p.limit(ctx, db); err != nil {
 		return nil, p, err
 	}
-	of := make(map[int64]Forecast, len(ahead))
+	of := make(map[int64]Forecast, len(p.Ahead))
 	for i, f := range All(p) {
-		of[ahead[i].Batch] = f
+		of[p.Ahead[i].Batch] = f
 	}
 	return of, p, nil
 }
@@ -80,6 +81,11 @@ func (l *Load) set(ctx context.Context, db *queue.DB, s queue.Status) error {
 	if s.SendWindow != nil {
 		own = *s.SendWindow
 	}
+	pool, err := db.BatchPool(ctx, s.ID)
+	if err != nil {
+		return err
+	}
+	l.Pool = pool
 	return l.Within(ctx, db, own)
 }
 
@@ -126,7 +132,7 @@ func read(ctx context.Context, db *queue.DB, own int64, ahead []insight.Ahead, n
 	limits.Restore(memos, now)
 	for _, a := range ahead {
 		l := Load{
-			Batch: a.Batch, Priority: a.Priority, NotBefore: a.NotBefore, Client: a.Client, Domains: waiting(a.Domains),
+			Batch: a.Batch, Priority: a.Priority, NotBefore: a.NotBefore, Client: a.Client, Pool: a.Pool, Domains: waiting(a.Domains),
 			Beside: a.State == "draining" || a.State == "retrying",
 		}
 		for _, spec := range a.Windows {
@@ -141,10 +147,16 @@ func read(ctx context.Context, db *queue.DB, own int64, ahead []insight.Ahead, n
 		return p, err
 	}
 	for _, r := range retries {
-		w := Waiting{Domain: r.Domain, Site: r.Site, N: r.N, At: r.At}
-		if r.Own {
+		w := Waiting{Domain: r.Domain, Site: r.Site, N: r.N, At: r.At, Pool: r.Pool}
+		switch {
+		case r.Untried && r.Batch == own:
+			p.Own.Domains = append(p.Own.Domains, w)
+		case r.Untried:
+			l := p.load(r.Batch)
+			l.Domains = append(l.Domains, w)
+		case r.Batch == own:
 			p.Own.Due = append(p.Own.Due, w)
-		} else {
+		default:
 			p.Retries = append(p.Retries, w)
 		}
 	}
@@ -161,7 +173,17 @@ func read(ctx context.Context, db *queue.DB, own int64, ahead []insight.Ahead, n
 	return p, nil
 }
 
-// limit reads the quotas of the clients in a plan.
+// load is a batch of a plan; one that holds no turn where it is in none of the others.
+func (p *Plan) load(batch int64) *Load {
+	i := slices.IndexFunc(p.Ahead, func(l Load) bool { return l.Batch == batch })
+	if i < 0 {
+		i = len(p.Ahead)
+		p.Ahead = append(p.Ahead, Load{Batch: batch, Beside: true})
+	}
+	return &p.Ahead[i]
+}
+
+// limit reads the quotas of the clients in a plan, and the warm-up of our addresses.
 func (p *Plan) limit(ctx context.Context, db *queue.DB) error {
 	clients := []string{}
 	for _, l := range append(slices.Clone(p.Ahead), p.Own) {
@@ -178,7 +200,70 @@ func (p *Plan) limit(ctx context.Context, db *queue.DB) error {
 		}
 		p.Quotas[a.Client] = &Quota{PerDay: a.PerDay, PerMonth: a.PerMonth, Today: a.Today, Month: a.Month, Zone: zone}
 	}
+	if err != nil {
+		return err
+	}
+	return p.warm(ctx, db)
+}
+
+// warm reads which of our addresses warm up, and which of them the sites have.
+func (p *Plan) warm(ctx context.Context, db *queue.DB) error {
+	all, err := db.Egresses(ctx)
+	if err != nil {
+		return err
+	}
+	p.Addresses = addresses(all, p.Nodes > 0, p.Start)
+	if !slices.ContainsFunc(p.Addresses, func(a Address) bool { return len(a.Plans) > 0 }) {
+		p.Addresses = nil // they limit nothing
+		return nil
+	}
+	var sites []string
+	for _, l := range append(slices.Clone(p.Ahead), p.Own, Load{Due: p.Retries}) {
+		for _, w := range slices.Concat(l.Domains, l.Due) {
+			sites = append(sites, w.Site)
+		}
+	}
+	slices.Sort(sites)
+	p.Groups, err = insight.Of(db).Groups(ctx, slices.Compact(sites))
 	return err
+}
+
+// addresses are those that mail can leave from; without a node that lives, those that
+// are registered.
+func addresses(all []queue.EgressAddress, live bool, now time.Time) (found []Address) {
+	for _, e := range all {
+		if e.State != queue.EgressActive || live && len(e.Nodes) == 0 {
+			continue
+		}
+		a := Address{Addr: e.Addr, Pool: e.Pool, Weight: e.Weight}
+		for _, w := range e.Warmups {
+			zone, err := time.LoadLocation(w.Zone)
+			if err != nil { // the nodes take it for UTC too
+				zone = time.UTC
+			}
+			day, _ := warmup.Today(zone, now)
+			plan, step, today := warmup.Plan(w.Caps), w.Step, dayOf(w, day)
+			if w.Day != nil && day.After(*w.Day) {
+				step, _ = plan.Next(step, dayOf(w, *w.Day))
+			}
+			if !plan.Warm(step) {
+				a.Plans = append(a.Plans, Warming{Site: w.Site, Plan: plan, Step: step, Today: today, Zone: zone,
+					Spills: w.Overflow == "pool"})
+			}
+		}
+		found = append(found, a)
+	}
+	return found
+}
+
+// dayOf is what left on a day.
+func dayOf(w queue.Warmup, day time.Time) warmup.Day {
+	for _, d := range w.Days {
+		if d.Day.Equal(day) {
+			return warmup.Day{Begun: d.Begun, Accepted: d.PoolAccepted, Refused: d.Refused, Complaints: d.Complaints}
+		}
+	}
+	return warmup.Day{}
 }
 
 // Expect adds to a plan whose Own is complete what its client may send and how many

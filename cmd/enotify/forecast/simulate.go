@@ -35,17 +35,20 @@ type simulation struct {
 	most    float64
 	loads   []*load // Ahead, in the order of their turns; Own; retries of other batches
 	active  []*site // that something leaves to just now
+	moved   bool    // the windows of a load opened or closed
 	sites   map[string]*site
 	buckets map[string]*bucket // of recipient domains
 	quotas  map[string]*quota
+	caps    []*capped           // of addresses that warm up
+	routes  map[[2]string][]way // see ways
 }
 
 // A load is one that is simulated.
 type load struct {
 	Load
-	parts    []*part // not sent
-	later    []*part // deferred, and not due yet; the earliest first
-	retries  []*part // deferred, and due
+	parts    []*part // not sent, when the load has the turn
+	later    []*part // deferred or put off, and not due yet; the earliest first
+	retries  []*part // deferred or put off, and due
 	begin    time.Duration
 	begun    bool
 	end      time.Duration
@@ -54,7 +57,10 @@ type load struct {
 	sites    map[string]*progress
 	points   []Point
 	untried  int // parts that are not sent
+	holds    int // of them, those that need the turn
 	deferred float64
+	warming  map[*capped]*warming
+	open     bool // its windows are
 }
 
 func (l *load) over() bool { return l.untried == 0 }
@@ -66,8 +72,11 @@ type part struct {
 	b     *bucket
 	left  float64
 	first bool
+	aside bool // it needs no turn: it was put off
 	due   time.Duration
 	offer float64
+	ways  []way // by which it may leave; none: there is no limit
+	way   way   // by which it leaves now
 }
 
 // A progress is how far a load is at one site.
@@ -87,6 +96,7 @@ func newSimulation(p Plan) *simulation {
 	s := &simulation{
 		Plan: p, message: cmp.Or(p.Message, DefaultMessage), most: float64(cmp.Or(p.Most, MostPerNode)),
 		sites: map[string]*site{}, buckets: map[string]*bucket{}, quotas: map[string]*quota{},
+		routes: map[[2]string][]way{},
 	}
 	for client, q := range p.Quotas {
 		s.quotas[client] = newQuota(*q, p.Start)
@@ -101,12 +111,19 @@ func newSimulation(p Plan) *simulation {
 }
 
 func (s *simulation) load(l Load) *load {
-	of := &load{Load: l, sites: map[string]*progress{}, begun: l.Beside}
+	of := &load{Load: l, sites: map[string]*progress{}, begun: l.Beside, warming: map[*capped]*warming{}}
 	for _, w := range l.Domains {
 		if w.N == 0 {
 			continue
 		}
-		of.parts = append(of.parts, s.part(of, w, true))
+		p := s.part(of, w, true)
+		if p.aside = !w.At.IsZero(); p.aside {
+			of.later = append(of.later, p)
+		} else {
+			of.parts = append(of.parts, p)
+			of.holds++
+		}
+		of.warm(p, w.N)
 		of.untried++
 		at := of.sites[w.Site]
 		if at == nil {
@@ -123,12 +140,17 @@ func (s *simulation) load(l Load) *load {
 			of.later = append(of.later, s.part(of, w, false))
 		}
 	}
-	slices.SortStableFunc(of.later, func(a, b *part) int { return cmp.Compare(a.due, b.due) })
+	of.sortLater()
 	return of
 }
 
+func (l *load) sortLater() {
+	slices.SortStableFunc(l.later, func(a, b *part) int { return cmp.Compare(a.due, b.due) })
+}
+
 func (s *simulation) part(of *load, w Waiting, first bool) *part {
-	p := &part{load: of, site: s.site(w.Site), b: s.bucket(w.Domain, w.Site), left: float64(w.N), first: first}
+	p := &part{load: of, site: s.site(w.Site), b: s.bucket(w.Domain, w.Site), left: float64(w.N), first: first,
+		ways: s.ways(cmp.Or(w.Pool, of.Pool), w.Site)}
 	if !w.At.IsZero() {
 		p.due = max(0, w.At.Sub(s.Start))
 	}
@@ -144,15 +166,19 @@ func (s *simulation) until(done func() bool) {
 		if next != turn {
 			since = s.at
 		}
-		if next != turn || first || s.due() {
+		if next != turn || first || s.moved || s.due() {
 			turn = next
 			s.activate(turn)
+		}
+		if s.putOff() {
+			continue // perhaps the turn goes on
 		}
 		if len(s.active) == 0 {
 			if wait == 0 { // for ever
 				s.at = maxSpan
 			}
 			s.at += wait
+			since = s.at
 			continue
 		}
 		if turn != nil && !turn.begun {
@@ -169,7 +195,7 @@ func (s *simulation) until(done func() bool) {
 
 // turn is the load that has the turn now, and for how long nothing changes that, as
 // far as that is known: 0 is unknown. A load keeps the turn against others of its
-// priority.
+// priority. It notes whose windows are open.
 func (s *simulation) turn(had *load) (turn *load, wait time.Duration) {
 	now := s.Start.Add(s.at)
 	soon := func(at time.Time) {
@@ -177,13 +203,27 @@ func (s *simulation) turn(had *load) (turn *load, wait time.Duration) {
 			wait = d
 		}
 	}
+	s.moved = false
 	for _, l := range s.loads {
-		if l.over() || l.Beside {
+		if l.over() && len(l.retries)+len(l.later) == 0 {
 			continue
 		}
-		may, change, why := s.may(l, now)
+		open, change, why := l.within(now)
+		if open != l.open {
+			l.open, s.moved = open, true
+		}
+		may := open
+		if l.holds > 0 && !l.Beside {
+			may, change, why = s.may(l, now, open, change, why)
+		}
 		if !change.IsZero() {
 			soon(change)
+		}
+		if l.holds == 0 || l.Beside {
+			if !may && l.untried > 0 {
+				l.paused = cmp.Or(why, l.paused)
+			}
+			continue
 		}
 		if !may {
 			l.paused = cmp.Or(why, l.paused)
@@ -201,20 +241,31 @@ func (s *simulation) turn(had *load) (turn *load, wait time.Duration) {
 	return turn, wait
 }
 
-// may reports whether a load may have the turn, when that changes at the earliest, if
-// it is known, and what it waits for.
-func (s *simulation) may(l *load, now time.Time) (may bool, change time.Time, why string) {
+// may reports whether a load that is within its windows or not may have the turn, when
+// that changes at the earliest, if it is known, and what it waits for.
+func (s *simulation) may(l *load, now time.Time, open bool, change time.Time, why string) (bool, time.Time, string) {
 	if now.Before(l.NotBefore) {
 		return false, l.NotBefore, ""
 	}
-	may = true
+	if q := s.quotas[l.Client]; q != nil && open {
+		if left, resumes := q.left(now); left < 1 {
+			return false, resumes, "its quota"
+		}
+	}
+	return open, change, why
+}
+
+// within reports whether the windows of a load are open, when that changes at the
+// earliest, if it is known, and what it waits for.
+func (l *load) within(now time.Time) (open bool, change time.Time, why string) {
+	open = true
 	for _, w := range l.Windows {
 		span, ok := w.Next(now)
 		switch {
 		case !ok:
 			return false, time.Time{}, "its window"
 		case span.Opens.After(now):
-			may, why = false, "its window"
+			open, why = false, "its window"
 			if change.IsZero() || span.Opens.Before(change) {
 				change = span.Opens
 			}
@@ -222,12 +273,20 @@ func (s *simulation) may(l *load, now time.Time) (may bool, change time.Time, wh
 			change = span.Closes
 		}
 	}
-	if q := s.quotas[l.Client]; q != nil && may {
-		if left, resumes := q.left(now); left < 1 {
-			return false, resumes, "its quota"
+	return open, change, why
+}
+
+// quotaAside counts what a step sends of loads that do not have the turn.
+func (s *simulation) quotaAside() {
+	for _, of := range s.active {
+		for _, p := range of.parts {
+			if q := s.quotas[p.load.Client]; q != nil && p.first && p.aside {
+				left, _ := q.left(s.Start.Add(s.at))
+				p.offer = min(p.offer, left)
+				q.take(p.offer)
+			}
 		}
 	}
-	return may, change, why
 }
 
 // due reports whether deferred recipients have become due that are not active.
@@ -255,14 +314,19 @@ func (s *simulation) activate(turn *load) {
 		for len(l.later) > 0 && l.later[0].due <= s.at {
 			l.retries, l.later = append(l.retries, l.later[0]), l.later[1:]
 		}
+		if !l.open {
+			continue
+		}
 		for _, p := range l.retries {
 			add(p)
 		}
 	}
 	for _, l := range s.loads {
-		if l == turn || l.Beside {
+		if l == turn || l.Beside && l.open {
 			for _, p := range l.parts {
-				add(p)
+				if !p.aside {
+					add(p)
+				}
 			}
 		}
 	}
@@ -275,7 +339,14 @@ const least = 1e-6
 func (s *simulation) step(turn *load, dt time.Duration) {
 	offered := 0.0
 	for _, of := range s.active {
-		offered += s.offer(of, dt)
+		s.offer(of, dt)
+	}
+	s.capOffers()
+	s.quotaAside()
+	for _, of := range s.active {
+		for _, p := range of.parts {
+			offered += p.offer
+		}
 	}
 	share := 1.0
 	if most := s.most * dt.Seconds(); offered > most {
@@ -286,7 +357,9 @@ func (s *simulation) step(turn *load, dt time.Duration) {
 		if q := s.quotas[turn.Client]; q != nil {
 			wants := 0.0
 			for _, p := range turn.parts {
-				wants += p.offer * share
+				if !p.aside {
+					wants += p.offer * share
+				}
 			}
 			if left, _ := q.left(s.Start.Add(s.at)); wants > left {
 				own *= left / wants
@@ -297,17 +370,22 @@ func (s *simulation) step(turn *load, dt time.Duration) {
 	}
 	s.at += dt
 	for _, of := range s.active {
-		of.send(turn, share, own, s.at)
+		of.send(turn, share, own, s.Start, s.at)
 	}
 	s.active = slices.DeleteFunc(s.active, func(of *site) bool { return len(of.parts) == 0 })
-	if turn != nil {
-		turn.points = append(turn.points, Point{s.at, turn.sent})
+	for _, l := range s.loads {
+		if n := len(l.points); l == turn || l.sent > 0 && (n == 0 || l.sent > l.points[n-1].Sent) {
+			l.points = append(l.points, Point{s.at, l.sent})
+		}
 	}
 }
 
 func (s *simulation) forecast(l *load) Forecast {
 	f := Forecast{Begin: l.begin, End: l.end, Late: !l.over(), Paused: l.paused, Deferred: int(l.deferred + 0.5),
-		Points: thin(l.points)}
+		Warming: s.warming(l), Points: thin(l.points)}
+	for _, at := range l.sites {
+		f.Untried += at.total
+	}
 	if f.Late {
 		f.End = s.at
 	}

@@ -18,7 +18,7 @@ const (
 	byConnections = "its connections"
 	byLearned     = "connections that were learned"
 	byClosed      = "it is closed to us for now"
-	byCap         = "the warm-up of our addresses"
+	byCap         = putOffFor
 )
 
 // A site is all domains served by the same mail hosts.
@@ -29,7 +29,6 @@ type site struct {
 	tokens float64 // in its bucket
 	filled time.Duration
 	good   float64 // part of a reply that was not told to the pace yet
-	cap    *capped
 	parts  []*part // that are active
 }
 
@@ -46,11 +45,6 @@ func (s *simulation) site(name string) *site {
 	of := s.sites[name]
 	if of == nil {
 		of = &site{name: name, policy: s.Limits.SitePolicy(name), pace: s.Limits.Pace(name)}
-		if c, ok := s.Caps[name]; ok {
-			of.cap = &capped{Cap: c, start: s.Start}
-		} else if c, ok := s.Caps[""]; ok {
-			of.cap = &capped{Cap: c, start: s.Start}
-		}
 		s.sites[name] = of
 	}
 	return of
@@ -75,9 +69,9 @@ func fill(tokens, limit, burst float64, since, dt time.Duration) float64 {
 	return min(tokens+limit*since.Seconds(), burst) + limit*dt.Seconds()
 }
 
-// offer works out how many messages of each part can leave within dt, and returns
-// their sum. Deferred recipients, which stand first, are asked first.
-func (s *simulation) offer(of *site, dt time.Duration) (offer float64) {
+// offer works out how many messages of each part can leave within dt. Deferred
+// recipients, which stand first, are asked first.
+func (s *simulation) offer(of *site, dt time.Duration) {
 	parts := of.parts
 	seconds, now := dt.Seconds(), s.Start.Add(s.at)
 	connections := of.pace.Connections(of.policy.Connections, now)
@@ -122,11 +116,6 @@ func (s *simulation) offer(of *site, dt time.Duration) (offer float64) {
 			why = byLearned
 		}
 	}
-	if of.cap != nil {
-		if left := of.cap.left(now); left < offer {
-			offer, why = max(0, left), byCap
-		}
-	}
 	if offer > 0 && offer >= capacity { // busy
 		of.good += offer
 	} else {
@@ -146,27 +135,35 @@ func (s *simulation) offer(of *site, dt time.Duration) (offer float64) {
 			at.held[why] += dt / time.Duration(len(parts))
 		}
 	}
-	return offer
 }
 
 // send sends what was offered: a share of it, and of the load that has the turn its
 // own share.
-func (of *site) send(turn *load, share, own float64, at time.Duration) {
+func (of *site) send(turn *load, share, own float64, start time.Time, at time.Duration) {
 	sum := 0.0
 	for _, p := range of.parts {
 		n := p.offer * share
-		if p.first && p.load == turn {
+		if p.first && !p.aside && p.load == turn {
 			n = p.offer * own
 		}
 		p.left -= n
 		p.b.tokens -= n
 		sum += n
+		for _, c := range p.way {
+			c.sent += n
+		}
 		if !p.first {
 			continue
 		}
 		l := p.load
+		if p.aside && len(p.ways) > 0 {
+			l.late(p, start, at)
+		}
 		if p.left < least {
 			p.offer = 0
+			if !p.aside {
+				l.holds--
+			}
 			if l.untried--; l.untried == 0 {
 				l.end = at
 			}
@@ -183,40 +180,6 @@ func (of *site) send(turn *load, share, own float64, at time.Duration) {
 	}
 	of.parts = slices.DeleteFunc(of.parts, func(p *part) bool { return p.left < least })
 	of.tokens -= sum
-	if of.cap != nil {
-		of.cap.sent += sum
-	}
-}
-
-// A capped site is one to which addresses that warm up may send so much a day.
-type capped struct {
-	Cap
-	start time.Time
-	day   int // since the start
-	sent  float64
-	known bool
-}
-
-func (c *capped) left(now time.Time) float64 {
-	day := daysBetween(c.start, now, c.Zone)
-	if !c.known || day != c.day {
-		c.sent = 0
-		if day == 0 {
-			c.sent = float64(c.Sent)
-		}
-		c.day, c.known = day, true
-	}
-	if len(c.ByDay) == 0 {
-		return math.Inf(1)
-	}
-	return float64(c.ByDay[min(day, len(c.ByDay)-1)]) - c.sent
-}
-
-func daysBetween(from, to time.Time, zone *time.Location) int {
-	if zone == nil {
-		zone = time.UTC
-	}
-	return int(midnight(to, zone).Sub(midnight(from, zone)).Round(24*time.Hour) / (24 * time.Hour))
 }
 
 func midnight(t time.Time, zone *time.Location) time.Time {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/queue"
 	"enotify/sender/throttle"
 )
 
@@ -69,7 +70,7 @@ func (p Plan) HeldBy(s SiteForecast) string {
 	case byClosed:
 		return withReason("closed until "+figures.TimeOfDay(pace.ClosedUntil), pace)
 	case byCap:
-		return "the warm-up of our addresses"
+		return byCap
 	case byDomains:
 		if s.One != "" {
 			return p.whose(s.One) + " " + figures.Rate(p.Limits.Policy(s.One).Rate)
@@ -95,6 +96,9 @@ func withReason(text string, p throttle.Pace) string {
 	}
 	return text + "; " + strings.TrimSpace(p.Why)
 }
+
+// Counts reports whether somebody of a batch was not tried yet, or is just now.
+func (f Forecast) Counts(s queue.Status) bool { return f.Untried > 0 || s.Pending+s.Sending > 0 }
 
 // Left is how long it takes until everybody was tried, from now on.
 func (f Forecast) Left(p Plan, now time.Time) time.Duration { return max(0, f.End-now.Sub(p.Start)) }

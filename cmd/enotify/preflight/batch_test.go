@@ -17,6 +17,7 @@ import (
 	"enotify/cmd/enotify/preflight"
 	"enotify/queue"
 	"enotify/queue/insight"
+	"enotify/queue/warmup"
 	"enotify/sender"
 	"enotify/sender/compose"
 	"enotify/sender/dkim"
@@ -368,7 +369,7 @@ func TestBatchRows(t *testing.T) {
 			change: func(in *preflight.Input) { in.Census.Sendable, in.LargestDay = 4001, 2000 }}},
 		{rowCase: rowCase{name: "from nothing", row: "warmup", want: warn,
 			change: func(in *preflight.Input) { in.Census.Sendable, in.LargestDay = 4001, 0 }}},
-		{rowCase: rowCase{name: "an address within its day", row: "warmup", want: pass, change: warming(200, false)}},
+		{rowCase: rowCase{name: "an address within its day", row: "warmup", want: pass, change: warming(100, false)}},
 		{rowCase: rowCase{name: "an address that is warming up", row: "warmup", want: warn,
 			says: "let the last of them leave in 32 h", change: warming(351, false)}},
 		{rowCase: rowCase{name: "the same beside warm ones", row: "warmup", want: pass,
@@ -446,14 +447,15 @@ func limits(policies map[string]throttle.Policy) *throttle.Throttle {
 	return t
 }
 
-// warming is a campaign of n messages, half of it from an address that may send 100 today,
-// 75 on the next day, and then as many as it likes.
+// warming is a campaign of n messages from an address that may send 100 today and 150 on
+// the next day, and then as many as it likes; a warm one of its pool stands beside it.
 func warming(n int, spills bool) func(in *preflight.Input) {
 	return func(in *preflight.Input) {
-		in.Census.Sendable = n
-		in.Warming = []preflight.Warming{{
-			Address: netip.MustParseAddr("192.0.2.10"), Step: 1, Steps: 3, Share: 0.5, Left: 100, Next: []int{75},
-			Ends: 8 * time.Hour, Spills: spills,
-		}}
+		in.Census.Sendable, in.Census.Domains = n, []insight.DomainCount{{Domain: "a.test", N: n}}
+		w := forecast.Warming{Site: "*", Plan: warmup.Plan{50, 100, 150}, Step: 1, Spills: spills,
+			Zone: time.FixedZone("8 h before midnight", 3600*(16-at.Hour())-60*at.Minute())}
+		in.Plan.Addresses = []forecast.Address{
+			{Addr: netip.MustParseAddr("192.0.2.10"), Weight: 1000, Plans: []forecast.Warming{w}},
+			{Addr: netip.MustParseAddr("192.0.2.11"), Weight: 1}}
 	}
 }

@@ -42,7 +42,7 @@ func Run(ctx context.Context, in *Input) (*Report, error) {
 	if in.Batch == nil {
 		r.Kind = OfClient
 	}
-	in.opinion = in.judge(ctx)
+	in.opinion, in.foretold = in.judge(ctx), in.foretell()
 	found := make([][]Finding, len(checks))
 	var all sync.WaitGroup
 	for i, c := range checks {

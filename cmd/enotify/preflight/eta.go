@@ -21,14 +21,8 @@ func (in *Input) forecast(r *Report) Finding {
 		r.Summary.Uncertain = "it was not estimated"
 		return f
 	}
-	p := in.Plan
-	p.Start = in.Now
-	if p.Own.Domains == nil {
-		p.Own.Domains = in.Waiting()
-	}
-	c := forecast.Simulate(p)
-	until, warming := in.warmingUntil()
-	c.End = max(c.End, until)
+	p, c := in.Plan, in.foretold()
+	_, warming := warming(c)
 	in.draw(r, c)
 	if c.Late {
 		f.Severity, f.Found = Warn, "At these limits it takes over two months."

@@ -59,7 +59,7 @@ func warmup(in *Input) Finding {
 		f.Found = fmt.Sprintf("%s; on the largest day of the last 30 it was %s.", figures.Some(n, "message"),
 			figures.Count(most))
 	}
-	until, said := in.warmingUntil()
+	until, said := warming(in.foretold())
 	f.Evidence = said
 	if until > 0 {
 		f.Severity = Warn

@@ -60,12 +60,11 @@ type Input struct {
 	// GmailBulkSince is when the client sent 5,000 messages to Gmail within a day for the
 	// first time; nil: never, as far as is known.
 	GmailBulkSince *time.Time
-	// Warming are the addresses of the batch's pool that are warming up.
-	Warming []Warming
 	// Complaints are the client's rates, in all and by site.
 	Complaints []insight.Complained
 
-	opinion func() judge.Opinion // what the guard finds of the client's mail, asked for once in each Run
+	foretold func() forecast.Forecast // how the batch will go, worked out once in each Run
+	opinion  func() judge.Opinion     // what the guard finds of the client's mail, asked for once in each Run
 }
 
 // judge has the client's mail judged as the guard does.
@@ -76,6 +75,21 @@ func (in *Input) judge(ctx context.Context) func() judge.Opinion {
 			Client: in.Client, From: in.From, MailFrom: in.MailFrom, Egress: in.Egress, FromSPF: in.FromSPF,
 			Keys: in.Keys, KeysUnknown: in.KeysUnknown, KeyName: in.KeyName, KeyTrouble: in.KeyTrouble,
 		})
+	})
+}
+
+// foretell simulates the batch.
+func (in *Input) foretell() func() forecast.Forecast {
+	return sync.OnceValue(func() forecast.Forecast {
+		if in.Plan.Limits == nil {
+			return forecast.Forecast{}
+		}
+		p := in.Plan
+		p.Start = in.Now
+		if p.Own.Domains == nil {
+			p.Own.Domains = in.Waiting()
+		}
+		return forecast.Simulate(p)
 	})
 }
 

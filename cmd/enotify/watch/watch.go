@@ -210,7 +210,7 @@ func (w *Watch) follow(ctx context.Context) (p *Progress, err error) {
 // foretell says when everybody was tried, by the last forecast.
 func (w *Watch) foretell(p *Progress) {
 	p.ETA = nil
-	if p.Pending+p.Sending == 0 || w.plan.Nodes == 0 || w.forecast.Late || p.FinishedAt != nil || p.State == "paused" ||
+	if !w.forecast.Counts(p.Status) || w.plan.Nodes == 0 || w.forecast.Late || p.FinishedAt != nil || p.State == "paused" ||
 		p.State == "blocked" {
 		return
 	}

@@ -59,9 +59,6 @@ func (s *Sources) Campaign(ctx context.Context, what Campaign) (*preflight.Input
 		return nil, err
 	}
 	in.Batch, in.BatchID, in.State = &what.Batch, what.ID, state
-	if in.Warming, err = s.warming(ctx, in.Client, in.Now); err != nil {
-		return nil, err
-	}
 	if in.Plan, err = s.plan(ctx, what, window, state, begun, in); err != nil {
 		return nil, err
 	}
@@ -96,6 +93,9 @@ func (s *Sources) plan(
 		return p, err
 	}
 	p.Own.NotBefore, p.Own.Client, p.Own.Priority = what.NotBefore, in.Client, what.Batch.Priority
+	if p.Own.Pool, err = s.pool(ctx, in.Client); err != nil {
+		return p, err
+	}
 	if err := p.Own.Within(ctx, s.DB, window); err != nil && !errors.Is(err, queue.ErrNotFound) {
 		return p, err
 	}
@@ -108,6 +108,18 @@ func (s *Sources) plan(
 		p.Message, p.Measured = s.Message, false
 	}
 	return p, nil
+}
+
+// pool is the one that the batch leaves from.
+func (s *Sources) pool(ctx context.Context, client string) (string, error) {
+	if s.Pool != "" {
+		return s.Pool, nil
+	}
+	c, err := s.DB.Client(ctx, client)
+	if errors.Is(err, queue.ErrNotFound) {
+		return queue.DefaultPool, nil
+	}
+	return c.Pool, err
 }
 
 // census counts the recipients and renders their messages.
