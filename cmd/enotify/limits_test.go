@@ -1,7 +1,10 @@
 package main_test
 
 import (
+	"fmt"
+	"os/exec"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -62,6 +65,43 @@ func TestLimitsChangeWhileSending(t *testing.T) {
 	if got := s.SMTP.Delivered() - before; got > 0 {
 		t.Errorf("at one a day again: got %d messages, want none", got)
 	}
+}
+
+// A client sends exactly as many messages a day as it may, from two nodes of which one
+// is killed in the middle. The rest waits with its reason; a larger limit is in force at
+// once.
+func TestQuotaHoldsOverKills(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, smtptest.Config{})
+	s.Run("client", "set", "town.example", "--per-day", "70", "--zone", noon())
+	s.Run("destination", "set", "*", "--rate", "2/s", "--burst", "1")
+	batch := s.Enqueue("menu", "Soup.", 160, 20)
+	nodes := map[string]*exec.Cmd{}
+	for _, name := range []string{"n1", "n2"} {
+		nodes[name] = s.Start("run", "--node", name)
+	}
+	s.Until(`SELECT coalesce(sum(n), 0) >= 30 FROM enotify.client_sent`)
+	s.kill(nodes["n1"].Process)
+	_ = nodes["n1"].Wait()
+	if got := ask[int](s, `SELECT sum(n)::int FROM enotify.client_sent`); got >= 70 {
+		t.Errorf("counted when a node was killed: got %d, want fewer than 70", got)
+	}
+	s.Run("destination", "set", "*", "--rate", "unlimited")
+	s.Start("run", "--node", "n1")
+	const spent = `SELECT state = 'queued' AND sending = 0 AND reason LIKE 'client town.example has sent all that it may for now; it goes on at %' AND pending = $2
+		FROM enotify.batch_status WHERE id = $1`
+	s.Until(spent, batch, 90)
+	if got := s.Run("batch", "list"); !strings.Contains(got, "client town.example has sent all that it may for now") {
+		t.Errorf("batch list: got %s", got)
+	}
+	s.Run("client", "set", "town.example", "--per-day", "100")
+	s.Until(spent, batch, 60)
+	if got := s.SMTP.Delivered(); got > 100 {
+		t.Errorf("messages: got %d, want 100 at most", got)
+	}
+	s.Run("client", "set", "town.example", "--per-day", "0")
+	s.Until(`SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	s.Run("batch", "audit", fmt.Sprint(batch))
 }
 
 // A node that joins gets sites from one that lives on, and with them what was

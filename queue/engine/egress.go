@@ -62,6 +62,15 @@ type plan struct {
 // applies reports whether mail to a site counts.
 func (p *plan) applies(site string) bool { return p.site == everySite || p.site == site }
 
+// why says why mail waits for the plan of an address.
+func (p *plan) why(addr netip.Addr) string {
+	to := ""
+	if p.site != everySite {
+		to = " to " + p.site
+	}
+	return fmt.Sprintf("the warm-up of %s allows %d messages%s today; the rest waits for the next day", addr, p.limit, to)
+}
+
 // egresses are the addresses of all live nodes. They belong to the loop.
 type egresses struct {
 	node    int32
@@ -73,9 +82,9 @@ type egresses struct {
 	ranks  map[rankKey][]*address
 	paid   map[paidKey]time.Time // by the database's clock
 	counts *tally
-	// the batches whose recipients the warm-up of an address has put off, and what it says;
-	// nil: it is not known
-	putOff map[netip.Addr]map[int64]string
+	// the batches whose recipients the warm-up of an address has put off
+	putOff map[netip.Addr]map[int64]bool
+	seen   []int16 // the groups whose recipients that were put off are known by putOff
 }
 
 type rankKey struct {
@@ -89,17 +98,14 @@ type paidKey struct {
 	site string
 }
 
-func newEgresses(node int32) *egresses { return &egresses{node: node, counts: newTally()} }
+func newEgresses(node int32) *egresses { return &egresses{node: node, counts: newTally(), putOff: map[netip.Addr]map[int64]bool{}} }
 
-// waitsFor notes that a batch waits for the warm-up of an address, and why.
-func (e *egresses) waitsFor(addr netip.Addr, batch int64, why string) {
-	if e.putOff == nil { // see putOn
-		return
-	}
+// waitsFor notes that a batch waits for the warm-up of an address.
+func (e *egresses) waitsFor(addr netip.Addr, batch int64) {
 	if e.putOff[addr] == nil {
-		e.putOff[addr] = map[int64]string{}
+		e.putOff[addr] = map[int64]bool{}
 	}
-	e.putOff[addr][batch] = why
+	e.putOff[addr][batch] = true
 }
 
 // rank lists the addresses of a pool in the order in which a group of recipient
@@ -197,7 +203,7 @@ func (e *egresses) walk(ranked []*address, site string, may []int32, held func(n
 		}
 		if full != nil {
 			later(now.Add(full.ends.Sub(dbNow)), queue.NotBegun, a.Addr,
-				queue.Reply{Text: fmt.Sprintf("the warm-up of %s allows %d messages today; the rest waits for the next day", a.Addr, full.limit)})
+				queue.Reply{Text: full.why(a.Addr)})
 			if !full.spills {
 				return wait
 			}

@@ -185,34 +185,32 @@ func (v *serving) lookAtEgress(ctx context.Context) error {
 
 // putOn has recipients tried at once that the warm-up of an address had put off to the
 // next day, when it has room again: a new day has begun, or an operator has changed it.
-// A node that has just begun to send does so for all addresses.
+// Of groups that it has just got, a node does not know which addresses have put off whom.
 func (v *serving) putOn(ctx context.Context) error {
 	e, grps := v.egress, v.leases.usable()
-	if len(grps) == 0 {
-		return nil
-	}
-	if e.putOff == nil {
-		e.putOff = map[netip.Addr]map[int64]string{}
-		if err := v.store.putOn(ctx, grps, "%"); err != nil {
+	fresh := slices.DeleteFunc(slices.Clone(grps), func(grp int16) bool { return slices.Contains(e.seen, grp) })
+	if len(fresh) > 0 {
+		if err := v.store.putOn(ctx, fresh, "%"); err != nil {
 			return err
 		}
 	}
-	for addr := range e.putOff {
-		i := slices.IndexFunc(e.all, func(a *address) bool { return a.Addr == addr })
-		if i >= 0 && slices.ContainsFunc(e.all[i].plans, func(p plan) bool { return p.begun >= p.limit && !p.spills }) {
-			continue
+	e.seen = grps
+	var batches []int64
+	var whys []string
+	for addr, of := range e.putOff {
+		if i := slices.IndexFunc(e.all, func(a *address) bool { return a.Addr == addr }); i >= 0 {
+			plans := e.all[i].plans
+			if f := slices.IndexFunc(plans, func(p plan) bool { return p.begun >= p.limit && !p.spills }); f >= 0 {
+				for batch := range of {
+					batches, whys = append(batches, batch), append(whys, plans[f].why(addr))
+				}
+				continue
+			}
 		}
 		if err := v.store.putOn(ctx, grps, addr.String()); err != nil {
 			return err
 		}
 		delete(e.putOff, addr)
-	}
-	var batches []int64
-	var whys []string
-	for _, of := range e.putOff {
-		for batch, why := range of {
-			batches, whys = append(batches, batch), append(whys, why)
-		}
 	}
 	if len(batches) == 0 {
 		return nil

@@ -48,7 +48,7 @@ func (v *serving) source(b standing, l *lane, now time.Time) choice {
 func (v *serving) waits(l *lane, c choice, epoch int64, now time.Time) {
 	if c.putOff != "" && c.until.Sub(now) > longClosure {
 		if c.putOff == queue.NotBegun {
-			v.egress.waitsFor(c.by, l.batch, c.why.Text)
+			v.egress.waitsFor(c.by, l.batch)
 		}
 		n := min(l.waiting, maxDeferral-v.deferrals.n)
 		if n > 0 && (l.retry || !v.batches.limited(l.batch)) {
