@@ -48,13 +48,19 @@ func (h Holder) act(ctx context.Context, f func(tx pgx.Tx) error) error {
 	return AsRefusal(err)
 }
 
-// Create is [DB.Create], with the batch as it stands then.
+// Create is [DB.Create], with the batch as it stands then. A call that is repeated once
+// the batch is no draft any more keeps nothing ready.
 func (h Holder) Create(ctx context.Context, d Draft) (made Created, s Status, err error) {
+	ready := d.Ready
+	d.Ready = false
 	err = h.act(ctx, func(tx pgx.Tx) error {
 		if made, err = create(ctx, tx, d); err != nil {
 			return err
 		}
-		s, err = status(ctx, tx, made.ID)
+		if s, err = status(ctx, tx, made.ID); err != nil || !ready || s.State != "draft" {
+			return err
+		}
+		_, err = tx.Exec(ctx, keepReadySQL, made.ID, true)
 		return err
 	})
 	return made, s, err

@@ -33,7 +33,7 @@ func (d *Door) create(g *guest, w http.ResponseWriter, q *http.Request) error {
 	if err := compose.Check(&draft.Batch); err != nil {
 		return problem(http.StatusUnprocessableEntity, err.Error())
 	}
-	draft.Submit = b.listed && !f.Draft
+	draft.Submit = b.listed && !f.Draft && !f.Ready
 	if draft.Recipients, err = b.recipients(); err != nil {
 		return unreadable(err)
 	}
@@ -53,12 +53,17 @@ func (d *Door) create(g *guest, w http.ResponseWriter, q *http.Request) error {
 }
 
 func (f *BatchFields) draft(key string) queue.Draft {
-	d := queue.Draft{Key: key, NotBefore: f.NotBefore, Batch: queue.Batch{
+	d := queue.Draft{Key: key, NotBefore: f.NotBefore, Pool: f.Pool, Window: f.SendWindow, Ready: f.Ready}
+	d.Batch = queue.Batch{
 		From: f.FromAddress, FromName: f.FromName, ReplyTo: f.ReplyTo, Subject: f.Subject, Text: f.BodyText,
 		HTML: f.BodyHTML, Priority: int(f.Priority),
 		ExpiresAt: f.ExpiresAt, OnUnknown: queue.OnUnknown(f.OnUnknown), ListUnsubscribe: f.ListUnsubscribe,
 		Lang: f.Lang, CreatedAt: time.Now(),
-	}}
+	}
+	for _, a := range f.Attachments {
+		d.Attachments = append(d.Attachments, queue.Attachment{Filename: a.Filename, ContentType: a.ContentType,
+			ContentID: a.ContentID, Content: a.Content})
+	}
 	names := make([]string, 0, len(f.Headers))
 	for name := range f.Headers {
 		names = append(names, name)

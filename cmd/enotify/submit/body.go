@@ -17,8 +17,8 @@ import (
 	"enotify/queue"
 )
 
-// BatchFields are those of a batch: the arguments of enotify.create_batch, but for
-// idem_key, which is the header Idempotency-Key.
+// BatchFields are those of a batch: the arguments of enotify.create_batch, without
+// idem_key, which is the header Idempotency-Key, and three that other functions take.
 type BatchFields struct {
 	FromAddress     string            `json:"from_address"`
 	FromName        string            `json:"from_name"`
@@ -33,7 +33,20 @@ type BatchFields struct {
 	ListUnsubscribe string            `json:"list_unsubscribe"`
 	Headers         map[string]values `json:"headers"`
 	Lang            string            `json:"lang"`
+	Pool            string            `json:"pool"`
+	SendWindow      string            `json:"send_window"`
 	Draft           bool              `json:"draft"` // do not submit it yet
+	Ready           bool              `json:"ready"` // keep it as a draft until it is needed
+	Attachments     []Attachment      `json:"attachments"`
+}
+
+// An Attachment is a file that every message carries: the arguments of
+// enotify.add_attachment.
+type Attachment struct {
+	Filename    string `json:"filename"`
+	Content     []byte `json:"content"` // in JSON: base64
+	ContentType string `json:"content_type"`
+	ContentID   string `json:"content_id"`
 }
 
 // values are those of a header field: a string, or a list of them.
@@ -51,12 +64,14 @@ func (v *values) UnmarshalJSON(raw []byte) error {
 // again.
 type body struct {
 	guest  *guest
+	door   *Door
 	spool  *spool
 	kind   string          // media type
-	fields json.RawMessage // of the batch; nil: they are in the query
-	listed bool            // it names recipients
-	n      int             // how many
-	at     int64           // where they begin, in JSON
+	fields json.RawMessage // of the batch, without attachments; nil: they are in the query
+	files  []Attachment
+	listed bool  // it names recipients
+	n      int   // how many
+	at     int64 // where they begin, in JSON
 }
 
 // Media types.
@@ -69,6 +84,7 @@ const (
 // Bounds of parts of a body, in octets. Each part is in memory.
 const (
 	maxFields    = 12 << 20
+	maxFiles     = 36 << 20 // of attachments, which in base64 are larger by a third
 	maxRecipient = 1 << 20
 )
 
@@ -85,7 +101,7 @@ func (d *Door) receive(g *guest, w http.ResponseWriter, q *http.Request, list bo
 	default:
 		return nil, problem(http.StatusTooManyRequests, "the token sends four bodies already; wait until one is done")
 	}
-	b = &body{guest: g, kind: kind, spool: &spool{dir: d.Dir, quotas: []*quota{&g.spooled, &d.spooled}}}
+	b = &body{guest: g, door: d, kind: kind, spool: &spool{dir: d.Dir, quotas: []*quota{&g.spooled, &d.spooled}}}
 	defer func() {
 		if err != nil {
 			b.close()
@@ -111,6 +127,10 @@ func (d *Door) receive(g *guest, w http.ResponseWriter, q *http.Request, list bo
 // close forgets the body, and lets the token send another.
 func (b *body) close() {
 	b.spool.close()
+	if b.files != nil {
+		<-b.guest.files
+		<-b.door.files
+	}
 	<-b.guest.bodies
 }
 
@@ -135,7 +155,7 @@ type meter struct {
 func (m *meter) Read(p []byte) (int, error) {
 	if m.left <= 0 {
 		return 0, problem(http.StatusRequestEntityTooLarge,
-			"a recipient is larger than 1 MiB, or the rest of the batch than 12 MiB")
+			"a recipient is larger than 1 MiB, the attachments than 25 MiB, or the rest of the batch than 12 MiB")
 	}
 	n, err := m.in.Read(p[:min(len(p), m.left)])
 	m.left -= n
@@ -144,8 +164,17 @@ func (m *meter) Read(p []byte) (int, error) {
 
 // readObject reads a batch with an array "recipients" at any place.
 func (b *body) readObject(in *meter) error {
+	dec := decoder(in)
+	if err := b.readFields(dec, in); err != nil {
+		return err
+	}
+	return end(dec, in)
+}
+
+// readFields reads the object of a batch. Recipients and attachments are bounded on their
+// own; in lines of JSON, the recipients follow the object.
+func (b *body) readFields(dec *json.Decoder, in *meter) error {
 	in.left = maxFields
-	dec := json.NewDecoder(in)
 	if err := expect(dec, '{'); err != nil {
 		return err
 	}
@@ -155,11 +184,15 @@ func (b *body) readObject(in *meter) error {
 		if err != nil {
 			return err
 		}
-		if name == "recipients" {
-			if b.listed {
-				return errors.New(`"recipients" comes twice`)
-			}
+		switch {
+		case name == "recipients" && b.kind == typeJSON:
 			if err := b.readArray(dec, in); err != nil {
+				return err
+			}
+			in.left = maxFields - size
+			continue
+		case name == "attachments":
+			if err := b.readFiles(dec, in); err != nil {
 				return err
 			}
 			in.left = maxFields - size
@@ -177,16 +210,60 @@ func (b *body) readObject(in *meter) error {
 	if err := expect(dec, '}'); err != nil {
 		return err
 	}
-	if err := end(dec, in); err != nil {
-		return err
-	}
 	var err error
 	b.fields, err = json.Marshal(rest)
 	return err
 }
 
+// readFiles reads the attachments, which stay in memory: a token has one such body at a
+// time, and the door a few.
+func (b *body) readFiles(dec *json.Decoder, in *meter) error {
+	if b.files != nil {
+		return errors.New(`"attachments" comes twice`)
+	}
+	select {
+	case b.guest.files <- struct{}{}:
+	default:
+		return problem(http.StatusTooManyRequests,
+			"the token sends another batch with attachments; wait until that is done")
+	}
+	select {
+	case b.door.files <- struct{}{}:
+	default:
+		<-b.guest.files
+		return problem(http.StatusServiceUnavailable,
+			"too many batches with attachments come in at once; send it again later")
+	}
+	b.files = []Attachment{}
+	in.left = maxFiles
+	if err := expect(dec, '['); err != nil {
+		return err
+	}
+	for dec.More() {
+		var a Attachment
+		if err := dec.Decode(&a); err != nil {
+			if is := (*Problem)(nil); errors.As(err, &is) {
+				return err
+			}
+			return fmt.Errorf("attachment %d: %s", len(b.files)+1, strings.TrimPrefix(err.Error(), "json: "))
+		}
+		b.files = append(b.files, a)
+	}
+	return expect(dec, ']')
+}
+
+// decoder refuses fields that nobody knows: they would be lost without a word.
+func decoder(in io.Reader) *json.Decoder {
+	dec := json.NewDecoder(in)
+	dec.DisallowUnknownFields()
+	return dec
+}
+
 // readArray reads the array of recipients.
 func (b *body) readArray(dec *json.Decoder, in *meter) error {
+	if b.listed {
+		return errors.New(`"recipients" comes twice`)
+	}
 	if err := expect(dec, '['); err != nil {
 		return err
 	}
@@ -202,7 +279,7 @@ func (b *body) readArray(dec *json.Decoder, in *meter) error {
 // readList reads recipients alone, an array or lines.
 func (b *body) readList(in *meter) error {
 	in.left = maxRecipient
-	dec := json.NewDecoder(in)
+	dec := decoder(in)
 	if b.kind == typeNDJSON {
 		return b.readRest(dec, in)
 	}
@@ -214,9 +291,8 @@ func (b *body) readList(in *meter) error {
 
 // readLines reads a batch on the first line, and a recipient on each other.
 func (b *body) readLines(in *meter) error {
-	in.left = maxFields
-	dec := json.NewDecoder(in)
-	if err := dec.Decode(&b.fields); err != nil {
+	dec := decoder(in)
+	if err := b.readFields(dec, in); err != nil {
 		return err
 	}
 	return b.readRest(dec, in)
@@ -339,11 +415,10 @@ func (b *body) batch(q *http.Request) (f BatchFields, err error) {
 			return f, err
 		}
 	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&f); err != nil {
+	if err := decoder(bytes.NewReader(raw)).Decode(&f); err != nil {
 		return f, problem(http.StatusBadRequest, "the batch cannot be read: "+strings.TrimPrefix(err.Error(), "json: "))
 	}
+	f.Attachments = b.files
 	return f, nil
 }
 
@@ -359,14 +434,14 @@ func queryFields(q *http.Request) (json.RawMessage, error) {
 				return nil, problem(http.StatusBadRequest, "priority: want a number")
 			}
 			fields[name] = n
-		case "draft":
+		case "draft", "ready":
 			yes, err := strconv.ParseBool(all[0])
 			if err != nil {
-				return nil, problem(http.StatusBadRequest, "draft: want true or false")
+				return nil, problem(http.StatusBadRequest, name+": want true or false")
 			}
 			fields[name] = yes
-		case "headers":
-			return nil, problem(http.StatusBadRequest, "headers: only in a JSON body")
+		case "headers", "attachments":
+			return nil, problem(http.StatusBadRequest, name+": only in a JSON body")
 		}
 	}
 	return json.Marshal(fields)

@@ -28,6 +28,7 @@ type Door struct {
 	guests  map[int32]*guest
 	spooled quota
 	turns   chan struct{} // transactions at once
+	files   chan struct{} // bodies with attachments at once
 }
 
 // Bounds of requests.
@@ -36,6 +37,7 @@ const (
 	burst         = 50 // and at once after a quiet time
 	bodiesAtATime = 4  // requests with a body, of a token
 	maxTurns      = 4  // transactions at once, one of a token
+	maxWithFiles  = 8  // bodies with attachments at once, one of a token
 	// Connections that a door needs: one for each turn, and some for short questions.
 	Connections = maxTurns + 3
 )
@@ -47,6 +49,7 @@ type guest struct {
 	limit   *rate.Limiter
 	bodies  chan struct{}
 	turn    chan struct{}
+	files   chan struct{}
 	spooled quota
 }
 
@@ -88,6 +91,7 @@ func (d *Door) Serve(ctx context.Context, l net.Listener) error {
 
 func (d *Door) prepare() {
 	d.guests, d.turns = map[int32]*guest{}, make(chan struct{}, maxTurns)
+	d.files = make(chan struct{}, maxWithFiles)
 	d.spooled.most = maxSpooled
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
@@ -148,7 +152,7 @@ func (d *Door) admit(q *http.Request) (*guest, error) {
 	g := d.guests[id]
 	if g == nil {
 		g = &guest{id: id, holder: d.DB.Holder(key), limit: rate.NewLimiter(perSecond, burst),
-			bodies: make(chan struct{}, bodiesAtATime), turn: make(chan struct{}, 1)}
+			bodies: make(chan struct{}, bodiesAtATime), turn: make(chan struct{}, 1), files: make(chan struct{}, 1)}
 		g.spooled.most = maxSpooledOfOne
 		d.guests[id] = g
 	}

@@ -198,6 +198,16 @@ func TestFaultsAreSaid(t *testing.T) {
 		{"POST", "/v1/batches", "k", js, `{` + batch + `, "recipients": [{"address": "a@a.example", "data": {"x": "` +
 			strings.Repeat("x", 2<<20) + `"}}]}`, 413, "larger"},
 		{"POST", "/v1/batches?subject=s", "k", "text/csv", "name\nAnn\n", 400, "address"},
+		{"POST", "/v1/batches?subject=s&attachments=x", "k", "text/csv", "address\na@a.example\n", 400, "attachments: only in"},
+		{"POST", "/v1/batches", "k", js, `{` + batch + `, "recipients": [{"address": "a@a.example", "name": "Ann"}]}`, 400, "recipient 1: "},
+		{"POST", "/v1/batches", "k", js, `{` + batch + `, "attachments": [{"filename": "a", "content": "?"}]}`, 400, "attachment 1: "},
+		{"POST", "/v1/batches", "k", js, `{` + batch + `, "attachments": [{"filename": "a/b", "content": "aGk="}]}`, 422, "slash"},
+		{"POST", "/v1/batches", "k", js, `{` + batch + `, "attachments": [], "attachments": []}`, 400, "comes twice"},
+		{"POST", "/v1/batches", "k", js, `{` + batch + `, "attachments": [{"filename": "a", "content": "` +
+			strings.Repeat("aGlo", 10<<20) + `"}]}`, 413, "attachments"},
+		{"POST", "/v1/batches", "k", js, `{` + batch + `, "pool": "nowhere"}`, 422, "nowhere"},
+		{"POST", "/v1/batches", "k", js, `{` + batch + `, "send_window": "at night"}`, 422, "at night"},
+		{"POST", "/v1/batches", "k", "application/x-ndjson", `{` + batch + `, "recipients": []}`, 400, "recipients"},
 		{"GET", fmt.Sprintf("/v1/batches/%d", foreign), "", "", "", 404, "not found"},
 		{"POST", fmt.Sprintf("/v1/batches/%d/recipients", foreign), "", "text/csv", "address\na@a.example\n", 404,
 			fmt.Sprintf("no batch %d of yours", foreign)},
@@ -363,7 +373,7 @@ func TestOpenAPI(t *testing.T) {
 		t.Errorf("paths (-want +got):\n%s", diff)
 	}
 	for name, of := range map[string]any{"Batch": submit.BatchFields{}, "Status": queue.Status{},
-		"Problem": submit.Problem{}} {
+		"Problem": submit.Problem{}, "Attachment": submit.Attachment{}} {
 		var fields, described []string
 		for typ, i := reflect.TypeOf(of), 0; i < typ.NumField(); i++ {
 			fields = append(fields, typ.Field(i).Tag.Get("json"))
@@ -375,6 +385,63 @@ func TestOpenAPI(t *testing.T) {
 		slices.Sort(described)
 		if diff := cmp.Diff(fields, described); diff != "" {
 			t.Errorf("fields of %s (-code +openapi.json):\n%s", name, diff)
+		}
+	}
+	// what create_batch takes, and nothing else but what other functions of applications do
+	takes := queuetest.Query[[]string](queuetest.NewFixture(t),
+		`SELECT proargnames FROM pg_proc WHERE oid = 'enotify.create_batch'::regproc`)
+	fields := []string{"idem_key"} // the header Idempotency-Key
+	for field := range api.Components.Schemas["Batch"].Properties {
+		if !slices.Contains([]string{"draft", "ready", "attachments"}, field) {
+			fields = append(fields, field)
+		}
+	}
+	slices.Sort(takes)
+	slices.Sort(fields)
+	if diff := cmp.Diff(takes, fields); diff != "" {
+		t.Errorf("arguments of create_batch (-SQL +openapi.json):\n%s", diff)
+	}
+}
+
+// All that SQL can say of a batch can be said over HTTP too; a second request with the
+// key changes nothing, whatever became of the batch.
+func TestABatchWithAllThatItCanHave(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t)
+	d.Exec(`INSERT INTO enotify.pool (name, kind) VALUES ('letters', 'shared')`)
+	const more = `, "lang": "de", "pool": "letters", "send_window": "Mon-Fri 08:00-20:00 Europe/Berlin",
+		"attachments": [{"filename": "agenda.pdf", "content": "JVBERg==", "content_type": "application/pdf"}, {"filename": "logo.png", "content": "iVBORw==", "content_id": "logo"}]`
+	const list = `[{"address": "ann@a.example", "data": {"name": "Ann"}}]`
+	said := func(id int64) string {
+		return queuetest.Query[string](d.Fixture, `
+			SELECT concat_ws(' ', b.state, b.lang, b.pool, b.send_window, EXISTS (SELECT FROM enotify.ready_draft r WHERE r.batch_id = b.id),
+			       (SELECT string_agg(concat_ws(' ', a.filename, a.content_type, a.content_id, encode(a.content, 'escape')), ' ' ORDER BY a.n) FROM enotify.attachment a WHERE a.batch_id = b.id))
+			FROM enotify.batch b WHERE b.id = $1`, id)
+	}
+	const files = "agenda.pdf application/pdf  %PDF logo.png  logo \\211PNG"
+	const kept = "de letters Mon-Fri 08:00-20:00 Europe/Berlin"
+	for _, tt := range []struct{ key, kind, body, want string }{
+		{"json", "application/json", `{` + batch + more + `, "recipients": ` + list + `}`, "queued " + kept + " f " + files},
+		{"lines", "application/x-ndjson", "{" + batch + strings.ReplaceAll(more, "\n", "") + "}\n" + strings.Trim(list, "[]") + "\n", "queued " + kept + " f " + files},
+		{"alarm", "application/json", `{"recipients": ` + list + `, "ready": true, ` + batch + more + `}`, "draft " + kept + " t " + files},
+	} {
+		status, answer := d.call("POST", "/v1/batches", tt.key, tt.kind, tt.body)
+		var s queue.Status
+		if err := json.Unmarshal([]byte(answer), &s); err != nil || status != http.StatusCreated {
+			t.Fatalf("%s: got %d %s, want 201", tt.key, status, answer)
+		}
+		if got := said(s.ID); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.key, got, tt.want)
+		}
+		if tt.key == "alarm" {
+			d.call("POST", fmt.Sprintf("/v1/batches/%d/submit?expected=1", s.ID), "", "", "")
+			tt.want = "queued " + kept + " f " + files
+		}
+		if status, answer := d.call("POST", "/v1/batches", tt.key, tt.kind, tt.body); status != http.StatusOK {
+			t.Errorf("%s again: got %d %s, want 200", tt.key, status, answer)
+		}
+		if got := said(s.ID); got != tt.want {
+			t.Errorf("%s again: got %q, want %q", tt.key, got, tt.want)
 		}
 	}
 }
