@@ -239,6 +239,8 @@ CREATE INDEX batch_windows ON enotify.batch (send_window) WHERE finished_at IS N
 CREATE INDEX batch_draft ON enotify.batch (created_by, created_at) WHERE state = 'draft';
 CREATE INDEX batch_waiting ON enotify.batch (priority DESC, submitted_at, id) WHERE state = 'queued';
 CREATE INDEX batch_open ON enotify.batch (priority DESC, id) WHERE finished_at IS NULL;
+-- For people: the batches of the last day or week, beside years of older ones.
+CREATE INDEX batch_finished ON enotify.batch (finished_at) WHERE finished_at IS NOT NULL;
 COMMENT ON TABLE  enotify.batch IS 'one notification to many recipients';
 COMMENT ON INDEX  enotify.batch_one_sending IS 'one batch at a time: at most one row is in state sending';
 COMMENT ON INDEX  enotify.batch_draining IS
@@ -403,7 +405,7 @@ COMMENT ON COLUMN enotify.ready_draft.held_until IS 'until when a node has it to
 CREATE TABLE enotify.recipient_in (
     batch_id bigint NOT NULL,
     address  text,
-    data     jsonb CONSTRAINT "the data of a recipient has at most 64 KiB" CHECK (pg_column_size(data) <= 65536),
+    data     jsonb,
     owner    oid NOT NULL DEFAULT session_user::regrole::oid
 );
 CREATE INDEX recipient_in_batch ON enotify.recipient_in (batch_id);
@@ -413,6 +415,6 @@ COMMENT ON COLUMN enotify.recipient_in.batch_id IS 'a batch in state draft';
 COMMENT ON COLUMN enotify.recipient_in.address IS
     'as the application has it; a bad address becomes the outcome ''invalid'', never an error';
 COMMENT ON COLUMN enotify.recipient_in.data IS
-    'merge data, a JSON object of at most 64 KiB; NULL: none. The constraint''s name is what COPY says of a larger one';
+    'merge data, a JSON object of at most 64 KiB, see recipients_staged(); NULL: none';
 COMMENT ON COLUMN enotify.recipient_in.owner IS
     'login that staged the row. A default, because COPY FROM refuses tables with row-level security';

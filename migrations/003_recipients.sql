@@ -110,6 +110,8 @@ CREATE TABLE enotify.outcome (
     reply    text,
     PRIMARY KEY (batch_id, seq)
 );
+-- A report of what was refused reads nothing of what was delivered.
+CREATE INDEX outcome_refused ON enotify.outcome (batch_id) WHERE state IN ('bounced', 'expired');
 COMMENT ON TABLE  enotify.outcome IS
     'final result of a recipient, at most one each. Appended; changed only by a late fact: an unknown recipient turns '
     'out delivered or bounced, or a report says that a delivered message bounced after all';

@@ -87,6 +87,7 @@ CREATE TABLE enotify.report (
     raw         bytea CHECK (length(raw) <= 1048576)
 );
 CREATE INDEX report_recipient ON enotify.report (batch_id, seq);
+CREATE INDEX report_received ON enotify.report (received_at);
 CREATE INDEX report_raw ON enotify.report (received_at) WHERE raw IS NOT NULL;
 COMMENT ON TABLE  enotify.report IS
     'returned mail about a recipient. The same report received twice is one row. The mail itself is kept for 30 days';

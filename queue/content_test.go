@@ -56,7 +56,7 @@ func TestLimitsOfContent(t *testing.T) {
 	}
 	refused(f, attach(`'a', 'x'`), "has 20 attachments already", batch)
 	refused(f, `SELECT enotify.add_recipients($1, '{a@b.example}', ARRAY[jsonb_build_object('x', repeat('x', 70000))])`,
-		"the data of a recipient has at most 64 KiB", batch)
+		"the data of recipient 'a@b.example' has 70", batch)
 	f.Exec(`SELECT enotify.add_recipients($1, '{a@b.example}', ARRAY[jsonb_build_object('x', repeat('x', 60000))])`,
 		batch)
 }

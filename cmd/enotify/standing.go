@@ -10,6 +10,7 @@ import (
 
 	"enotify/cmd/enotify/forecast"
 	"enotify/queue"
+	"enotify/queue/insight"
 )
 
 // forecasted is how many batches have a forecast in batch list: those that are next.
@@ -50,10 +51,7 @@ func look(ctx context.Context, db *queue.DB, one *queue.Status) (s standing, err
 	if s.troubles, err = db.Troubles(ctx); err != nil {
 		return s, err
 	}
-	under, err := db.Batches(ctx, queue.Filter{State: "sending", Since: time.Second, Limit: 1})
-	if i := slices.IndexFunc(under, func(b queue.Status) bool { return b.State == "sending" }); i >= 0 {
-		s.turn = under[i].ID
-	}
+	s.turn, err = insight.Of(db).Turn(ctx)
 	return s, err
 }
 

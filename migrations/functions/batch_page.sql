@@ -10,12 +10,20 @@ BEGIN
     IF batch_page.client <> '' THEN
         mine := ARRAY(SELECT c.id FROM enotify.client c WHERE c.domain = batch_page.client AND c.id = ANY (mine));
     END IF;
-    IF batch_page.finished THEN -- from the newest on, by the primary key
+    IF batch_page.finished AND batch_page.since > interval '0' THEN -- by the index of their ends
+        RETURN QUERY
+            SELECT b.id FROM (
+                SELECT f.id, f.client_id, f.state FROM enotify.batch f
+                WHERE f.finished_at > now() - batch_page.since OFFSET 0) b
+            WHERE b.client_id = ANY (mine)
+              AND (batch_page.state = '' OR b.state::text = batch_page.state)
+              AND (batch_page.before = 0 OR b.id < batch_page.before)
+            ORDER BY b.id DESC LIMIT batch_page.n;
+    ELSIF batch_page.finished THEN -- from the newest on, by the primary key
         RETURN QUERY
             SELECT b.id FROM enotify.batch b
             WHERE b.finished_at IS NOT NULL AND b.client_id = ANY (mine)
               AND (batch_page.state = '' OR b.state::text = batch_page.state)
-              AND (batch_page.since = interval '0' OR b.finished_at > now() - batch_page.since)
               AND (batch_page.before = 0 OR b.id < batch_page.before)
             ORDER BY b.id DESC LIMIT batch_page.n;
     ELSE -- by the index of those

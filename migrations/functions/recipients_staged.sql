@@ -1,4 +1,5 @@
--- The share lock on the batch makes submit_batch wait for a COPY under way, and a later COPY fail.
+-- The share lock on the batch makes submit_batch wait for a COPY under way, and a later COPY fail. The size of the data
+-- is looked at here and not in a CHECK, of which COPY would tell the application the name of a constraint.
 CREATE OR REPLACE FUNCTION enotify.recipients_staged() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -7,6 +8,7 @@ DECLARE
         SELECT id FROM enotify.batch WHERE id = ANY (named) AND client_id = ANY (enotify.my_clients())
         ORDER BY id FOR SHARE);
     bad    bigint;
+    large  record;
 BEGIN
     SELECT min(s) INTO bad FROM unnest(named) s WHERE s <> ALL (mine);
     IF bad IS NOT NULL THEN
@@ -18,10 +20,18 @@ BEGIN
         RAISE EXCEPTION 'batch % is submitted; it takes no more recipients', bad
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'put them into a new batch';
     END IF;
+    SELECT left(coalesce(a.address, ''), 254) AS address, pg_column_size(a.data) AS octets INTO large
+    FROM added a WHERE pg_column_size(a.data) > 65536 LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the data of recipient % has % octets, where 65536 are allowed',
+            quote_literal(large.address), large.octets
+            USING ERRCODE = 'check_violation', HINT = 'what is the same for all belongs into the body of the batch';
+    END IF;
     RETURN NULL;
 END $$;
 
-COMMENT ON FUNCTION enotify.recipients_staged IS 'lets a login stage rows only for drafts of its own clients';
+COMMENT ON FUNCTION enotify.recipients_staged IS
+    'lets a login stage rows only for drafts of its own clients, with data of at most 64 KiB';
 
 CREATE OR REPLACE TRIGGER staged AFTER INSERT ON enotify.recipient_in REFERENCING NEW TABLE AS added
     FOR EACH STATEMENT EXECUTE FUNCTION enotify.recipients_staged();

@@ -24,15 +24,20 @@ type Scope struct {
 	Since  time.Time // of the reply
 }
 
+// Beside years of older batches it reads those of the time alone, each of three kinds by
+// an index, and of their outcomes those that were refused.
 const refusalsOfSQL = `
-WITH scope AS (
-	SELECT b.id FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id
-	WHERE $1 IN ('', c.domain) AND ($2::bigint = 0 OR b.id = $2) AND b.state <> 'draft' AND (b.finished_at IS NULL OR b.finished_at >= $3
-	      OR b.id IN (SELECT r.batch_id FROM enotify.report r WHERE r.received_at >= $3))
+WITH recent AS (
+	SELECT id FROM enotify.batch WHERE finished_at IS NULL AND state <> 'draft' AND ($2::bigint = 0 OR id = $2)
+	UNION SELECT id FROM enotify.batch WHERE finished_at >= $3 AND ($2 = 0 OR id = $2)
+	UNION SELECT batch_id FROM enotify.report WHERE received_at >= $3 AND ($2 = 0 OR batch_id = $2)
+), scope AS (
+	SELECT b.id FROM recent t JOIN enotify.batch b ON b.id = t.id JOIN enotify.client c ON c.id = b.client_id
+	WHERE $1 IN ('', c.domain)
 ), said AS (
 	SELECT o.batch_id, o.seq, o.class, false AS deferred, o.code, o.enhanced, o.reply
-	FROM scope s JOIN enotify.outcome o ON o.batch_id = s.id
-	WHERE o.state IN ('bounced', 'expired') AND o.at >= $3
+	FROM scope s CROSS JOIN LATERAL (
+		SELECT * FROM enotify.outcome o WHERE o.batch_id = s.id AND o.state IN ('bounced', 'expired') AND o.at >= $3 OFFSET 0) o
 	UNION ALL
 	SELECT t.batch_id, t.seq, t.class, true, t.code, t.enhanced, t.reply
 	FROM scope s JOIN enotify.retry t ON t.batch_id = s.id WHERE t.class <> 'not_begun'

@@ -38,14 +38,18 @@ type DueCount struct {
 }
 
 // Recipients that the warm-up of our addresses has put off are due as soon as it has room.
+// They are counted by number first, which is cheaper for hundreds of thousands than by name.
 const retriesSQL = `
-SELECT k.name, coalesce(s.name, k.name), count(*)::int, coalesce(x.batch, 0), x.pool, x.untried,
-       to_timestamp(avg(extract(epoch FROM CASE WHEN t.class = 'not_begun' AND t.reply LIKE 'the warm-up of %' THEN now() ELSE t.due_at END)))
-FROM enotify.retry t JOIN enotify.domain k ON k.id = t.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
-JOIN (SELECT b.id, enotify.batch_pool(b.pool, b.priority, b.client_id) AS pool FROM enotify.batch b
-      WHERE b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying')) b ON b.id = t.batch_id
-CROSS JOIN LATERAL (SELECT t.tries = 0 AS untried, b.pool, CASE WHEN t.tries = 0 OR b.id = $1 THEN b.id END AS batch) x
-WHERE t.intent_at IS NULL GROUP BY 1, 2, 4, 5, 6`
+WITH going AS MATERIALIZED (
+	SELECT b.id, enotify.batch_pool(b.pool, b.priority, b.client_id) AS pool FROM enotify.batch b
+	WHERE b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying')
+), waiting AS (
+	SELECT t.domain_id, b.pool, t.tries = 0 AS untried, CASE WHEN t.tries = 0 OR b.id = $1 THEN b.id END AS batch, count(*)::int AS n,
+	       avg(extract(epoch FROM CASE WHEN t.class = 'not_begun' AND t.reply LIKE 'the warm-up of %' THEN now() ELSE t.due_at END)::float8) AS due
+	FROM enotify.retry t JOIN going b ON b.id = t.batch_id WHERE t.intent_at IS NULL GROUP BY 1, 2, 3, 4
+)
+SELECT k.name, coalesce(s.name, k.name), w.n, coalesce(w.batch, 0), w.pool, w.untried, to_timestamp(w.due)
+FROM waiting w JOIN enotify.domain k ON k.id = w.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id`
 
 // Retries counts the recipients that wait for another try, or were put off before the
 // first one.

@@ -26,3 +26,11 @@ GROUP BY 1 ORDER BY sum(d.last_seq - d.intent_seq) + coalesce(sum(t.n), 0) DESC,
 func (r Reader) Waiting(ctx context.Context, batch int64, limit int) ([]Waiting, error) {
 	return collect[Waiting](ctx, r, waitingSQL, batch, limit)
 }
+
+const turnOfSQL = `SELECT coalesce(max(id), 0) FROM enotify.batch WHERE state = 'sending'`
+
+// Turn is the batch that has the turn; 0: none has.
+func (r Reader) Turn(ctx context.Context) (batch int64, err error) {
+	err = r.row(ctx, turnOfSQL)(&batch)
+	return batch, err
+}

@@ -72,7 +72,8 @@ type part struct {
 	b     *bucket
 	left  float64
 	first bool
-	aside bool // it needs no turn: it was put off
+	here  *progress // of its load at its site; nil for deferred recipients
+	aside bool      // it needs no turn: it was put off
 	due   time.Duration
 	offer float64
 	ways  []way // by which it may leave; none: there is no limit
@@ -130,6 +131,7 @@ func (s *simulation) load(l Load) *load {
 			at = &progress{name: w.Site, one: w.Domain, held: map[string]time.Duration{}}
 			of.sites[w.Site] = at
 		}
+		p.here = at
 		at.domains++
 		at.total += w.N
 		at.left += float64(w.N)

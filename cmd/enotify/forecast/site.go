@@ -131,8 +131,8 @@ func (s *simulation) offer(of *site, dt time.Duration) {
 		if demand > 0 {
 			p.offer *= offer / demand
 		}
-		if at := p.load.sites[of.name]; p.first && at != nil {
-			at.held[why] += dt / time.Duration(len(parts))
+		if p.here != nil {
+			p.here.held[why] += dt / time.Duration(len(parts))
 		}
 	}
 }
@@ -169,7 +169,7 @@ func (of *site) send(turn *load, share, own float64, start time.Time, at time.Du
 			}
 		}
 		l.sent += n
-		here := l.sites[of.name]
+		here := p.here
 		here.sent += n
 		if here.left -= n; here.left < least*float64(here.domains) && here.end == 0 {
 			here.end = at
