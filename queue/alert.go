@@ -52,18 +52,18 @@ var AlertKinds = []string{
 const raiseSQL = `SELECT enotify.raise_alert($1, $2, $3, $4, $5, $6)`
 
 // Raise sends an alert about a fact that is recorded nowhere else.
-func (db *DB) Raise(ctx context.Context, a Alert) error { return raise(ctx, db.pool, a) }
+func (db *DB) Raise(ctx context.Context, a Alert) error { return RaiseIn(ctx, db.pool, a) }
 
 type execer interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-// raise tells them when the transaction commits.
-func raise(ctx context.Context, q execer, a Alert) error {
+// RaiseIn raises an alert that people are told of when the transaction commits.
+func RaiseIn(ctx context.Context, q execer, a Alert) error {
 	if runes := []rune(a.Text); len(runes) > maxAlert {
 		a.Text = string(runes[:maxAlert-1]) + "…"
 	}
-	if _, err := q.Exec(ctx, raiseSQL, a.Kind, a.Client, a.Batch, a.Site, text(a.Text), a.Next); err != nil {
+	if _, err := q.Exec(ctx, raiseSQL, a.Kind, a.Client, a.Batch, a.Site, Text(a.Text), a.Next); err != nil {
 		return fmt.Errorf("alert %s: %w", a.Kind, err)
 	}
 	return nil

@@ -94,7 +94,7 @@ func (db *DB) Audit(ctx context.Context, batch int64) (audits []Audit, err error
 			return err
 		}
 		if batch != 0 && len(all) == 0 {
-			return notFound(NounBatch, batch)
+			return NotFound(NounBatch, batch)
 		}
 		var some []int64
 		recipients := 0

@@ -199,7 +199,7 @@ func weigh(ctx context.Context, tx pgx.Tx, client int32, since time.Time) (*Aler
 		a.Text = fmt.Sprintf("%s refuses mail of %s as not authorised (%s); the guard looks at its record again",
 			latest.Site, domain, latest.Code)
 	}
-	return &a, raise(ctx, tx, a)
+	return &a, RaiseIn(ctx, tx, a)
 }
 
 // evidence is the sites that refuse enough of a client's mail to block its

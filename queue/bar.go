@@ -33,9 +33,9 @@ ON CONFLICT (node_id, client_id) DO UPDATE SET reason = excluded.reason WHERE b.
 func (db *DB) Bar(ctx context.Context, node int32, why map[int32]string) (news []int32, err error) {
 	clients, reasons := []int32{}, []string{}
 	for id, reason := range why {
-		clients, reasons = append(clients, id), append(reasons, text(reason))
+		clients, reasons = append(clients, id), append(reasons, Text(reason))
 	}
-	rows, err := collect[struct{ ID int32 }](ctx, db, barSQL, node, clients, reasons)
+	rows, err := Collect[struct{ ID int32 }](ctx, db, barSQL, node, clients, reasons)
 	for _, r := range rows {
 		news = append(news, r.ID)
 	}
@@ -53,5 +53,5 @@ type Signer struct {
 
 // Signers lists the clients whose mail is signed.
 func (db *DB) Signers(ctx context.Context) ([]Signer, error) {
-	return collect[Signer](ctx, db, signersSQL)
+	return Collect[Signer](ctx, db, signersSQL)
 }

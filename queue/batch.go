@@ -119,7 +119,7 @@ func status(ctx context.Context, q querier, batch int64) (Status, error) {
 		return Status{}, err
 	}
 	if len(found) == 0 {
-		return Status{}, notFound(NounBatch, batch)
+		return Status{}, NotFound(NounBatch, batch)
 	}
 	return found[0], nil
 }

@@ -103,7 +103,7 @@ func tie(ctx context.Context, tx pgx.Tx, domain, login string) (tied bool, err e
 	var canLogin, member bool
 	switch err := tx.QueryRow(ctx, loginSQL, login).Scan(&canLogin, &member); {
 	case errors.Is(err, pgx.ErrNoRows):
-		return false, notFound(NounLogin, login)
+		return false, NotFound(NounLogin, login)
 	case err != nil:
 		return false, AsRefusal(err)
 	case !canLogin:
@@ -239,7 +239,7 @@ func (db *DB) SetClient(ctx context.Context, name string, change ClientChange) (
 }
 
 func unregistered(domain string) error {
-	return notFound(NounClient, domain)
+	return NotFound(NounClient, domain)
 }
 
 const (

@@ -81,7 +81,7 @@ RETURNING l.client_id, l.level`
 
 // ComplaintRates returns a client's rates over 1, 7 and 30 days.
 func (db *DB) ComplaintRates(ctx context.Context, client string) ([]ComplaintRate, error) {
-	return collect[ComplaintRate](ctx, db, complaintRateSQL, client)
+	return Collect[ComplaintRate](ctx, db, complaintRateSQL, client)
 }
 
 // complained raises an alert when a complaint about a batch brings its client over a
@@ -121,5 +121,5 @@ func complained(ctx context.Context, tx pgx.Tx, batch int64, domain string) (*Al
 	}
 	a.Text = fmt.Sprintf("%d readers of %d messages of %s called it spam in batches of the last %d days (%.2f %%), which is over %s",
 		worst.Complaints, worst.Accepted, domain, worst.Days, 100*worst.Rate(), limit)
-	return &a, raise(ctx, tx, a)
+	return &a, RaiseIn(ctx, tx, a)
 }

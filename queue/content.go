@@ -46,7 +46,7 @@ func (db *DB) Content(ctx context.Context, batch int64) (*Batch, error) {
 		return nil, fmt.Errorf("batch %d: %w", batch, err)
 	}
 	if all[batch] == nil {
-		return nil, notFound(NounBatch, batch)
+		return nil, NotFound(NounBatch, batch)
 	}
 	return all[batch], nil
 }

@@ -128,8 +128,9 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// collect reads rows into structs whose fields are the columns in order.
-func collect[T any](ctx context.Context, db *DB, sql string, args ...any) ([]T, error) {
+// Collect reads rows into structs whose fields are the columns in order. The error is
+// in words for people, see [AsRefusal].
+func Collect[T any](ctx context.Context, db *DB, sql string, args ...any) ([]T, error) {
 	rows, err := db.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, AsRefusal(err)

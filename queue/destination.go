@@ -77,7 +77,7 @@ func (db *DB) ResetDestination(ctx context.Context, name string) error {
 		return AsRefusal(err)
 	}
 	if tag.RowsAffected() == 0 {
-		return notFound(NounLimits, name)
+		return NotFound(NounLimits, name)
 	}
 	return nil
 }

@@ -128,7 +128,7 @@ func (db *DB) Egresses(ctx context.Context) ([]EgressAddress, error) {
 func (db *DB) Egress(ctx context.Context, addr netip.Addr) (EgressAddress, error) {
 	found, err := collectEgress(ctx, db, &addr)
 	if err == nil && len(found) == 0 {
-		err = notFound(NounEgress, addr)
+		err = NotFound(NounEgress, addr)
 	}
 	if err != nil {
 		return EgressAddress{}, err
@@ -225,7 +225,7 @@ func setEgress(ctx context.Context, tx pgx.Tx, addr netip.Addr, c EgressChange) 
 	tag, err := tx.Exec(ctx, setEgressSQL, addr, c.Pool, c.State, c.Reason, c.HELO, c.Bind != nil, bind, c.Weight, rate,
 		per, siteRate, sitePer, c.Note)
 	if err == nil && tag.RowsAffected() == 0 {
-		return notFound(NounEgress, addr)
+		return NotFound(NounEgress, addr)
 	}
 	return AsRefusal(err)
 }
@@ -250,7 +250,7 @@ func (db *DB) RemoveEgress(ctx context.Context, addr netip.Addr) error {
 		}
 		tag, err := tx.Exec(ctx, rmEgressSQL, addr)
 		if err == nil && tag.RowsAffected() == 0 {
-			return notFound(NounEgress, addr)
+			return NotFound(NounEgress, addr)
 		}
 		return AsRefusal(err)
 	})
@@ -272,7 +272,7 @@ func (db *DB) Warm(ctx context.Context, addr netip.Addr, w Warmup) error {
 func (db *DB) EndWarmup(ctx context.Context, addr netip.Addr, site string) error {
 	tag, err := db.pool.Exec(ctx, coolSQL, addr, site)
 	if err == nil && tag.RowsAffected() == 0 {
-		return notFound(NounWarmup, addr)
+		return NotFound(NounWarmup, addr)
 	}
 	return AsRefusal(err)
 }

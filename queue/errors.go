@@ -81,8 +81,8 @@ func (p *Problem) Error() string {
 
 func (p *Problem) Unwrap() error { return p.Err }
 
-// notFound is the Problem of a thing that is not there.
-func notFound(noun Noun, name any) error {
+// NotFound is the [Problem] of a thing that is not there.
+func NotFound(noun Noun, name any) error {
 	return &Problem{Noun: noun, Name: fmt.Sprint(name), Err: ErrNotFound}
 }
 

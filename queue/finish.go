@@ -268,10 +268,10 @@ func (r Reply) Storable() Reply {
 
 // storable makes text that came from a receiver fit for a text column, at the
 // length that is kept.
-func storable(s string) string { return text(s[:min(len(s), maxReply)]) }
+func storable(s string) string { return Text(s[:min(len(s), maxReply)]) }
 
-// text makes text from outside fit for a text column: UTF-8 without NUL.
-func text(s string) string {
+// Text makes text from outside fit for a text column: UTF-8 without NUL.
+func Text(s string) string {
 	if utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
 		return s
 	}

@@ -88,7 +88,7 @@ func (db *DB) Judge(ctx context.Context, s Subject, verdicts []Verdict) (j Judge
 	bad := false
 	for i := range verdicts {
 		v := &verdicts[i]
-		v.Domain, v.Record, v.Explanation, v.Fix = text(v.Domain), text(v.Record), text(v.Explanation), text(v.Fix)
+		v.Domain, v.Record, v.Explanation, v.Fix = Text(v.Domain), Text(v.Record), Text(v.Explanation), Text(v.Fix)
 		identities, egress = append(identities, v.Identity), append(egress, v.Egress)
 		bad = bad || v.Blocks
 	}
@@ -275,7 +275,7 @@ func (j *Judgement) block(ctx context.Context, tx pgx.Tx, client int32, p *poolV
 		if no.Identity == "dkim" || no.Identity == "dmarc" {
 			a.Next = "enotify client show " + a.Client
 		}
-		if err := raise(ctx, tx, a); err != nil {
+		if err := RaiseIn(ctx, tx, a); err != nil {
 			return err
 		}
 		j.Alerts = append(j.Alerts, a)

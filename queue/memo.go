@@ -53,7 +53,7 @@ func (db *DB) ForgetLearned(ctx context.Context, site string) error {
 		return AsRefusal(err)
 	}
 	if !found {
-		return notFound(NounLearned, site)
+		return NotFound(NounLearned, site)
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ type Batch struct {
 	OnUnknown OnUnknown
 
 	// TLSReport: it is a report on failures of TLS (RFC 8460), which no policy of the
-	// receiver's may stop, and which only a node can make; see [DB.SendTLSReport].
+	// receiver's may stop, and which only a node can make; see package queue/tlsreports.
 	TLSReport bool
 }
 

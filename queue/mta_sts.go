@@ -18,7 +18,7 @@ const mtastsSQL = `SELECT domain, id, policy, fetched_at, until FROM enotify.mta
 
 // MTASTS lists the policies that hold.
 func (db *DB) MTASTS(ctx context.Context) ([]MTASTS, error) {
-	return collect[MTASTS](ctx, db, mtastsSQL)
+	return Collect[MTASTS](ctx, db, mtastsSQL)
 }
 
 const keepMTASTSSQL = `

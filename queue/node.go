@@ -84,7 +84,7 @@ SELECT name, trouble FROM enotify.node WHERE trouble <> '' AND trouble_at > now(
 
 // Troubles lists the nodes that say that they cannot send.
 func (db *DB) Troubles(ctx context.Context) ([]Trouble, error) {
-	return collect[Trouble](ctx, db, troublesSQL)
+	return Collect[Trouble](ctx, db, troublesSQL)
 }
 
 // Nodes lists the nodes that are alive.
@@ -119,5 +119,5 @@ GROUP BY name ORDER BY 2 DESC`
 
 // SilentNodes lists the nodes that died and did not come back, the latest first.
 func (db *DB) SilentNodes(ctx context.Context) ([]Silent, error) {
-	return collect[Silent](ctx, db, silentSQL, LeaseTTL)
+	return Collect[Silent](ctx, db, silentSQL, LeaseTTL)
 }

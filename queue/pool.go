@@ -49,14 +49,14 @@ UNION SELECT e.address FROM enotify.egress e WHERE NOT e.by_node AND e.state <> 
 
 // EgressPools lists the pools.
 func (db *DB) EgressPools(ctx context.Context) ([]Pool, error) {
-	return collect[Pool](ctx, db, poolsListSQL, "")
+	return Collect[Pool](ctx, db, poolsListSQL, "")
 }
 
 // EgressPool finds a pool.
 func (db *DB) EgressPool(ctx context.Context, name string) (Pool, error) {
-	found, err := collect[Pool](ctx, db, poolsListSQL, name)
+	found, err := Collect[Pool](ctx, db, poolsListSQL, name)
 	if err == nil && len(found) == 0 || name == "" {
-		err = notFound(NounPool, name)
+		err = NotFound(NounPool, name)
 	}
 	if err != nil {
 		return Pool{}, err
@@ -82,7 +82,7 @@ func (db *DB) SetPool(ctx context.Context, name string, kind PoolKind) error {
 		}
 		tag, err := tx.Exec(ctx, setPoolKindSQL, name, kind)
 		if err == nil && tag.RowsAffected() == 0 {
-			return notFound(NounPool, name)
+			return NotFound(NounPool, name)
 		}
 		return AsRefusal(err)
 	})
@@ -92,7 +92,7 @@ func (db *DB) SetPool(ctx context.Context, name string, kind PoolKind) error {
 func (db *DB) BatchPool(ctx context.Context, batch int64) (pool string, err error) {
 	err = db.pool.QueryRow(ctx, batchPoolSQL, batch).Scan(&pool)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return "", notFound(NounBatch, batch)
+		return "", NotFound(NounBatch, batch)
 	}
 	return pool, AsRefusal(err)
 }

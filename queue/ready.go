@@ -37,7 +37,7 @@ func (db *DB) KeepReady(ctx context.Context, batch int64, keep bool) error {
 
 // ReadyDrafts lists the drafts that are kept ready.
 func (db *DB) ReadyDrafts(ctx context.Context) ([]ReadyDraft, error) {
-	return collect[ReadyDraft](ctx, db, readyDraftsSQL)
+	return Collect[ReadyDraft](ctx, db, readyDraftsSQL)
 }
 
 // checkReadySQL takes a draft that is to be checked: at first, once a night after
@@ -72,7 +72,7 @@ type ReadyCheck struct {
 func (db *DB) CheckReady(ctx context.Context, lease time.Duration) (c ReadyCheck, err error) {
 	err = db.pool.QueryRow(ctx, checkReadySQL, lease).Scan(&c.Batch, &c.Client, &c.mark)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return c, notFound(NounBatch, "to check")
+		return c, NotFound(NounBatch, "to check")
 	}
 	return c, err
 }
@@ -91,7 +91,7 @@ func (db *DB) NoteReady(ctx context.Context, c ReadyCheck, verdict, line string,
 	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		var news bool
-		if err := tx.QueryRow(ctx, noteReadySQL, c.Batch, c.mark, verdict, text(line), report,
+		if err := tx.QueryRow(ctx, noteReadySQL, c.Batch, c.mark, verdict, Text(line), report,
 			reportLine).Scan(&news); err != nil || !news {
 			return err
 		}
@@ -103,7 +103,7 @@ func (db *DB) NoteReady(ctx context.Context, c ReadyCheck, verdict, line string,
 		}
 		alert = &Alert{Kind: AlertNotReady, Client: c.Client, Batch: c.Batch, Text: what + line,
 			Next: "enotify preflight " + strconv.FormatInt(c.Batch, 10)}
-		return raise(ctx, tx, *alert)
+		return RaiseIn(ctx, tx, *alert)
 	})
 	if err != nil {
 		return nil, err

@@ -44,7 +44,7 @@ ORDER BY a.n DESC, class, r.rank`
 // Requeueable lists the recipients of a batch that [DB.Requeue] would send to again:
 // with "" of every class, the most frequent first, of each up to limit domains.
 func (db *DB) Requeueable(ctx context.Context, batch int64, class string, limit int) ([]Requeueable, error) {
-	return collect[Requeueable](ctx, db, requeueableSQL, batch, class, limit)
+	return Collect[Requeueable](ctx, db, requeueableSQL, batch, class, limit)
 }
 
 const requeueSQL = `SELECT requeued, suppressed FROM enotify.requeue_batch($1, $2, $3)`

@@ -17,7 +17,7 @@ type Retention struct {
 	UpdatedBy string         `json:"updated_by"`
 }
 
-// Events is the kind of data that the outbox is. It is dropped with DropEvents.
+// Events is the kind of data that the outbox is. Its oldest events are dropped by package queue/events.
 const Events = "events"
 
 const (
@@ -53,7 +53,7 @@ func (db *DB) SetRetention(ctx context.Context, kind string, keep *time.Duration
 	var found bool
 	err := db.pool.QueryRow(ctx, setRetentionSQL, kind, keep).Scan(&found)
 	if err == nil && !found {
-		return notFound(NounRetention, kind)
+		return NotFound(NounRetention, kind)
 	}
 	return AsRefusal(err)
 }

@@ -45,7 +45,7 @@ FROM pg_roles WHERE rolname = $1`
 )
 
 // Tokens lists all tokens.
-func (db *DB) Tokens(ctx context.Context) ([]Token, error) { return collect[Token](ctx, db, tokensSQL) }
+func (db *DB) Tokens(ctx context.Context) ([]Token, error) { return Collect[Token](ctx, db, tokensSQL) }
 
 // AddToken adds a token of an application's login.
 func (db *DB) AddToken(ctx context.Context, login, note string, check TokenCheck) (id int32, err error) {
@@ -67,7 +67,7 @@ func mayEnqueue(ctx context.Context, tx pgx.Tx, login string) error {
 	}
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return notFound(NounLogin, login)
+		return NotFound(NounLogin, login)
 	case err != nil:
 		return AsRefusal(err)
 	case !canLogin:
@@ -85,7 +85,7 @@ func mayEnqueue(ctx context.Context, tx pgx.Tx, login string) error {
 func (db *DB) RetireToken(ctx context.Context, id int32) error {
 	tag, err := db.pool.Exec(ctx, retireTokenSQL, id)
 	if err == nil && tag.RowsAffected() == 0 {
-		return notFound(NounToken, id)
+		return NotFound(NounToken, id)
 	}
 	return AsRefusal(err)
 }

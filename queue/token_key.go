@@ -16,14 +16,14 @@ const tokenKeysSQL = `SELECT id, secret FROM enotify.token_key WHERE retired_at 
 // TokenKeys returns the keys in use, the newest first. When there is none, it
 // makes the first. It takes a member of enotify_sender.
 func (db *DB) TokenKeys(ctx context.Context) ([]TokenKey, error) {
-	keys, err := collect[TokenKey](ctx, db, tokenKeysSQL)
+	keys, err := Collect[TokenKey](ctx, db, tokenKeysSQL)
 	if err != nil || len(keys) > 0 {
 		return keys, err
 	}
 	if _, err := db.pool.Exec(ctx, `SELECT enotify.make_token_key(true)`); err != nil {
 		return nil, AsRefusal(err)
 	}
-	return collect[TokenKey](ctx, db, tokenKeysSQL)
+	return Collect[TokenKey](ctx, db, tokenKeysSQL)
 }
 
 // A KeyState is the public part of a TokenKey. The key signs while SignedUntil is nil,
@@ -41,7 +41,7 @@ FROM enotify.token_key ORDER BY created_at DESC, id DESC`
 
 // TokenKeyStates lists all keys, newest first.
 func (db *DB) TokenKeyStates(ctx context.Context) ([]KeyState, error) {
-	return collect[KeyState](ctx, db, keyStatesSQL)
+	return Collect[KeyState](ctx, db, keyStatesSQL)
 }
 
 // TokenKeyState finds a key. The error wraps [ErrNotFound] when there is none.
@@ -55,7 +55,7 @@ func (db *DB) TokenKeyState(ctx context.Context, id string) (KeyState, error) {
 			return k, nil
 		}
 	}
-	return KeyState{}, notFound(NounTokenKey, id)
+	return KeyState{}, NotFound(NounTokenKey, id)
 }
 
 // RotateTokenKey adds a key, which signs from now on, and returns its name.

@@ -35,7 +35,7 @@ func readAddressee(row pgx.Row, batch int64, seq int32) (a Addressee, err error)
 
 func addresseeError(err error, batch int64, seq int32) error {
 	if errors.Is(err, pgx.ErrNoRows) {
-		return notFound(NounRecipient, fmt.Sprintf("%d of batch %d", seq, batch))
+		return NotFound(NounRecipient, fmt.Sprintf("%d of batch %d", seq, batch))
 	}
 	return AsRefusal(err)
 }

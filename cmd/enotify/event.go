@@ -16,6 +16,7 @@ import (
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
+	"enotify/queue/events"
 )
 
 func (a *app) eventCmd() *cobra.Command {
@@ -35,12 +36,12 @@ func (a *app) eventListCmd() *cobra.Command {
 				return exit.Usagef("--limit %d: want 1 to 10000", limit)
 			}
 			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
-				found, err := db.Events(ctx, after, limit)
+				found, err := events.Of(db).List(ctx, after, limit)
 				if err != nil {
 					return err
 				}
 				if found == nil {
-					found = []queue.Event{}
+					found = []events.Event{}
 				}
 				switch {
 				case len(found) == limit:
@@ -61,7 +62,7 @@ func (a *app) eventListCmd() *cobra.Command {
 	return cmd
 }
 
-func layEvents(p *term.Page, found []queue.Event) {
+func layEvents(p *term.Page, found []events.Event) {
 	if len(found) == 0 {
 		return
 	}
@@ -110,11 +111,11 @@ it. Without it nothing is recorded. A webhook switches it on by itself.`,
 			}
 			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 				if keep != "" {
-					if err := db.KeepEvents(ctx, span); err != nil {
+					if err := events.Of(db).Keep(ctx, span); err != nil {
 						return err
 					}
 				}
-				if err := db.Record(ctx, client, true); err != nil {
+				if err := events.Of(db).Record(ctx, client, true); err != nil {
 					return err
 				}
 				return a.say("events of %s are recorded", ofClient(client))
@@ -142,10 +143,10 @@ enotify event on without --client began; clients that were switched on one by on
 stay on. What was recorded can be read until it is dropped.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
-				if err := db.Record(ctx, client, false); err != nil {
+				if err := events.Of(db).Record(ctx, client, false); err != nil {
 					return err
 				}
-				now, err := db.Recording(ctx)
+				now, err := events.Of(db).Recording(ctx)
 				if err != nil {
 					return err
 				}
@@ -167,7 +168,7 @@ func (a *app) eventShowCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "show", Short: "Show which events are recorded, and for how long they are kept", Args: cobra.NoArgs,
 		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
-			now, err := db.Recording(ctx)
+			now, err := events.Of(db).Recording(ctx)
 			if err != nil {
 				return err
 			}

@@ -18,6 +18,7 @@ import (
 	"enotify/cmd/enotify/term"
 	"enotify/cmd/enotify/webhook"
 	"enotify/queue"
+	"enotify/queue/events"
 )
 
 func (a *app) webhookCmd() *cobra.Command {
@@ -27,7 +28,7 @@ func (a *app) webhookCmd() *cobra.Command {
 }
 
 func (a *app) webhookAddCmd() *cobra.Command {
-	w := queue.Webhook{}
+	w := events.Webhook{}
 	var all bool
 	cmd := &cobra.Command{
 		Use: "add URL", Short: "Push events to a URL, signed", Args: one("a URL"),
@@ -44,7 +45,7 @@ the webhook is disabled, with an alert.`,
 			}
 			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 				secret, shown := webhook.NewSecret()
-				id, err := db.AddWebhook(ctx, w, secret)
+				id, err := events.Of(db).AddWebhook(ctx, w, secret)
 				if err != nil {
 					return err
 				}
@@ -59,13 +60,13 @@ the webhook is disabled, with an alert.`,
 	f.StringVar(&w.Client, "client", "", "events of the client `DOMAIN`")
 	f.BoolVar(&all, "all-clients", false, "events of all clients, for a receiver of the operator's")
 	f.StringSliceVar(&w.Kinds, "events", nil, "only these `KINDS`, separated by commas: "+
-		strings.Join(queue.EventKinds(), ", ")+"; default: all")
+		strings.Join(events.Kinds(), ", ")+"; default: all")
 	_ = cmd.RegisterFlagCompletionFunc("events",
-		cobra.FixedCompletions(queue.EventKinds(), cobra.ShellCompDirectiveNoFileComp))
+		cobra.FixedCompletions(events.Kinds(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-func checkHook(w *queue.Webhook, all bool) error {
+func checkHook(w *events.Webhook, all bool) error {
 	u, err := url.Parse(w.URL)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil ||
 		u.Fragment != "" {
@@ -75,8 +76,8 @@ func checkHook(w *queue.Webhook, all bool) error {
 		return exit.Usagef("say whose events: --client DOMAIN, or --all-clients")
 	}
 	for _, kind := range w.Kinds {
-		if !slices.Contains(queue.EventKinds(), kind) {
-			return exit.Usagef("--events %s: want some of %s", kind, strings.Join(queue.EventKinds(), ", "))
+		if !slices.Contains(events.Kinds(), kind) {
+			return exit.Usagef("--events %s: want some of %s", kind, strings.Join(events.Kinds(), ", "))
 		}
 	}
 	return nil
@@ -86,12 +87,12 @@ func (a *app) webhookListCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the webhooks", Args: cobra.NoArgs,
 		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
-			hooks, err := db.Webhooks(ctx)
+			hooks, err := events.Of(db).Webhooks(ctx)
 			if err != nil {
 				return err
 			}
 			if hooks == nil {
-				hooks = []queue.Webhook{}
+				hooks = []events.Webhook{}
 			}
 			if len(hooks) == 0 {
 				a.hint("no webhook; enotify webhook add URL --client DOMAIN adds one")
@@ -110,9 +111,9 @@ func (a *app) webhookListCmd() *cobra.Command {
 	}
 }
 
-func kindsOf(w queue.Webhook) string { return cmp.Or(strings.Join(w.Kinds, ","), "all") }
+func kindsOf(w events.Webhook) string { return cmp.Or(strings.Join(w.Kinds, ","), "all") }
 
-func stateOf(p *term.Page, w queue.Webhook) string {
+func stateOf(p *term.Page, w events.Webhook) string {
 	switch {
 	case w.DisabledAt != nil:
 		return "disabled " + p.Ago(*w.DisabledAt)
@@ -127,7 +128,7 @@ func (a *app) webhookShowCmd() *cobra.Command {
 		Use: "show ID", Short: "Show a webhook: how far it has come, and why it fails",
 		Args: one("the number of a webhook"),
 		RunE: a.onWebhook(func(ctx context.Context, db *queue.DB, id int32) error {
-			w, err := db.Webhook(ctx, id)
+			w, err := events.Of(db).Webhook(ctx, id)
 			if err != nil {
 				return err
 			}
@@ -177,21 +178,21 @@ Exits with 2 when the receiver does not acknowledge it.`,
 	}
 	cmd.Flags().DurationVar(&wait, "wait", 30*time.Second, "how long to wait for the answer")
 	cmd.RunE = a.onWebhook(func(ctx context.Context, db *queue.DB, id int32) error {
-		before, err := db.Webhook(ctx, id)
+		before, err := events.Of(db).Webhook(ctx, id)
 		if err != nil {
 			return err
 		}
 		if before.DisabledAt != nil {
 			return fmt.Errorf("webhook %d is disabled: enotify webhook enable %[1]d tries it again", id)
 		}
-		event, err := db.TestWebhook(ctx, id)
+		event, err := events.Of(db).TestWebhook(ctx, id)
 		if err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
 		for tick := time.NewTicker(100 * time.Millisecond); ; {
-			done, failures, failure, err := db.Tested(ctx, id, event)
+			done, failures, failure, err := events.Of(db).Tested(ctx, id, event)
 			switch {
 			case err == nil && done:
 				return a.say("webhook %d works", id)
@@ -232,11 +233,11 @@ then what follows. It enables a webhook that is disabled. Events keep their ids.
 		}
 		return a.onWebhook(func(ctx context.Context, db *queue.DB, id int32) (err error) {
 			if event == 0 {
-				if event, err = db.FirstEvent(ctx, at); err != nil {
+				if event, err = events.Of(db).First(ctx, at); err != nil {
 					return err
 				}
 			}
-			if err := db.ReplayWebhook(ctx, id, event); err != nil {
+			if err := events.Of(db).ReplayWebhook(ctx, id, event); err != nil {
 				return err
 			}
 			return a.say("webhook %d gets what happened from event %d on", id, event)
@@ -265,7 +266,7 @@ func (a *app) webhookEnableCmd() *cobra.Command {
 		Use: "enable ID", Short: "Try a webhook again at once, from where it stopped",
 		Args: one("the number of a webhook"),
 		RunE: a.onWebhook(func(ctx context.Context, db *queue.DB, id int32) error {
-			if err := db.EnableWebhook(ctx, id); err != nil {
+			if err := events.Of(db).EnableWebhook(ctx, id); err != nil {
 				return err
 			}
 			return a.say("webhook %d is enabled", id)
@@ -279,7 +280,7 @@ func (a *app) webhookRemoveCmd() *cobra.Command {
 	}
 	yes := yesFlag(cmd)
 	cmd.RunE = a.onWebhook(func(ctx context.Context, db *queue.DB, id int32) error {
-		w, err := db.Webhook(ctx, id)
+		w, err := events.Of(db).Webhook(ctx, id)
 		if err != nil {
 			return err
 		}
@@ -287,7 +288,7 @@ func (a *app) webhookRemoveCmd() *cobra.Command {
 			w.URL); err != nil {
 			return err
 		}
-		if err := db.RemoveWebhook(ctx, id); err != nil {
+		if err := events.Of(db).RemoveWebhook(ctx, id); err != nil {
 			return err
 		}
 		return a.say("webhook %d is removed; events of %s go on being recorded: enotify event off ends that", id,

@@ -13,6 +13,7 @@ import (
 
 	"enotify/queue"
 	"enotify/queue/engine"
+	"enotify/queue/events"
 	"enotify/queue/queuetest"
 )
 
@@ -72,7 +73,7 @@ func BenchmarkServe(b *testing.B) {
 	b.Run("events on", func(b *testing.B) { benchmarkServe(b, true) })
 }
 
-func benchmarkServe(b *testing.B, events bool) {
+func benchmarkServe(b *testing.B, told bool) {
 	const n = 400_000
 	for b.Loop() {
 		b.StopTimer()
@@ -98,14 +99,14 @@ func benchmarkServe(b *testing.B, events bool) {
 			UntilIdle: true,
 			Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
 		}
-		if _, err := conn.Exec(b.Context(), `UPDATE enotify.event_setting SET every = $1`, events); err != nil {
+		if _, err := conn.Exec(b.Context(), `UPDATE enotify.event_setting SET every = $1`, told); err != nil {
 			b.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(b.Context())
 		var numbering sync.WaitGroup
 		numbering.Go(func() { // as package webhook does
 			for tick := time.NewTicker(500 * time.Millisecond); ctx.Err() == nil; {
-				_, _ = db.NumberEvents(ctx)
+				_, _ = events.Of(db).Number(ctx)
 				select {
 				case <-ctx.Done():
 				case <-tick.C:

@@ -98,7 +98,9 @@ type paidKey struct {
 	site string
 }
 
-func newEgresses(node int32) *egresses { return &egresses{node: node, counts: newTally(), putOff: map[netip.Addr]map[int64]bool{}} }
+func newEgresses(node int32) *egresses {
+	return &egresses{node: node, counts: newTally(), putOff: map[netip.Addr]map[int64]bool{}}
+}
 
 // waitsFor notes that a batch waits for the warm-up of an address.
 func (e *egresses) waitsFor(addr netip.Addr, batch int64) {

@@ -12,6 +12,7 @@ import (
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
+	"enotify/queue/tlsreports"
 	"enotify/sender"
 	"enotify/sender/mtasts"
 	"enotify/sender/tlsrpt"
@@ -46,7 +47,7 @@ type tlsReport struct {
 // counted reads how the sessions of a domain ended today, and what became of its
 // latest report.
 func (e *Encryption) counted(ctx context.Context, db *queue.DB, domain string) error {
-	rows, err := db.TLSResults(ctx, domain, time.Time{})
+	rows, err := tlsreports.Of(db).Results(ctx, domain, time.Time{})
 	if err != nil {
 		return err
 	}
@@ -72,7 +73,7 @@ func (e *Encryption) counted(ctx context.Context, db *queue.DB, domain string) e
 		}
 		e.Sessions[i].N += row.Sessions
 	}
-	last, err := db.LastTLSReport(ctx, domain)
+	last, err := tlsreports.Of(db).Last(ctx, domain)
 	if err != nil || last == nil {
 		return err
 	}

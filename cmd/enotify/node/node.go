@@ -24,6 +24,7 @@ import (
 	"enotify/queue"
 	"enotify/queue/engine"
 	"enotify/queue/guard"
+	"enotify/queue/tlsreports"
 	"enotify/sender"
 	"enotify/sender/compose"
 	"enotify/sender/dkim"
@@ -127,7 +128,7 @@ func (c Config) assemble(ctx context.Context, db *queue.DB) (_ *parts, err error
 	}
 	p.mail.Alerted, p.mail.Measured = p.alert, p.monitor.phase
 	p.mail.TLSResults = &tlsrpt.Tally{Seen: p.monitor.tlsSession}
-	p.reports = &tlsReports{db: db, mail: p.mail, tally: p.mail.TLSResults,
+	p.reports = &tlsReports{db: db, store: tlsreports.Of(db), mail: p.mail, tally: p.mail.TLSResults,
 		from: tlsrpt.Sender{Address: c.TLSReportFrom}, log: p.log, alert: p.alert}
 	p.server = &engine.Server{
 		DB: db, Node: queue.Node{

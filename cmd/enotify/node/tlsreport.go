@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"enotify/queue"
+	"enotify/queue/tlsreports"
 	"enotify/sender"
 	"enotify/sender/mtasts"
 	"enotify/sender/tlsrpt"
@@ -23,6 +24,7 @@ import (
 // reports on it that recipient domains ask for (RFC 8460).
 type tlsReports struct {
 	db     *queue.DB
+	store  tlsreports.Store
 	mail   *sender.Sender
 	tally  *tlsrpt.Tally
 	from   tlsrpt.Sender // Address "" sends none
@@ -71,11 +73,11 @@ func (t *tlsReports) keep(ctx context.Context) {
 		t.log.Warn("results of TLS were not counted: there were too many at once", "sessions", lost)
 	}
 	for part := range slices.Chunk(counts, 1000) {
-		rows := make([]queue.TLSResult, len(part))
+		rows := make([]tlsreports.Result, len(part))
 		for i, c := range part {
-			rows[i] = queue.TLSResult(c)
+			rows[i] = tlsreports.Result(c)
 		}
-		if err := t.db.NoteTLSResults(ctx, rows); err != nil {
+		if err := t.store.Note(ctx, rows); err != nil {
 			t.tally.PutBack(part)
 			if ctx.Err() == nil {
 				t.log.Warn("results of TLS could not be kept; trying again", "error", err)
@@ -86,14 +88,14 @@ func (t *tlsReports) keep(ctx context.Context) {
 
 // report sends the reports that are due.
 func (t *tlsReports) report(ctx context.Context) {
-	if err := t.db.ForgetTLSResults(ctx); err != nil && ctx.Err() == nil {
+	if err := t.store.Forget(ctx); err != nil && ctx.Err() == nil {
 		t.log.Warn("old results of TLS could not be removed", "error", err)
 	}
 	if t.from.Address == "" || !t.able(ctx) {
 		return
 	}
 	for ctx.Err() == nil {
-		due, err := t.db.ClaimTLSReports(ctx, claimedAtOnce)
+		due, err := t.store.Claim(ctx, claimedAtOnce)
 		if err != nil && ctx.Err() == nil {
 			t.log.Warn("reports on TLS could not be looked for", "error", err)
 		}
@@ -141,22 +143,22 @@ func (t *tlsReports) able(ctx context.Context) bool {
 }
 
 // send carries one report as far as it can be carried now. An error is temporary.
-func (t *tlsReports) send(ctx context.Context, r queue.TLSReport) error {
+func (t *tlsReports) send(ctx context.Context, r tlsreports.Report) error {
 	late := time.Since(r.Day.Add(24*time.Hour)) > giveUpAfter
 	answer, err := t.mail.Resolver.TXT(ctx, "_smtp._tls."+r.Domain)
 	if err != nil && !errors.Is(err, dns.ErrNXDomain) && !errors.Is(err, dns.ErrNoData) {
 		if late {
-			return t.db.FinishTLSReport(ctx, r, "not sent: the DNS did not say where reports go: "+err.Error())
+			return t.store.Finish(ctx, r, "not sent: the DNS did not say where reports go: "+err.Error())
 		}
 		return err
 	}
 	wanted := tlsrpt.Destinations(answer.Records)
 	if len(wanted) == 0 {
-		return t.db.FinishTLSReport(ctx, r, "not sent: the domain asks for no reports")
+		return t.store.Finish(ctx, r, "not sent: the domain asks for no reports")
 	}
 	report, content, err := t.write(ctx, r)
 	if err != nil {
-		return t.db.FinishTLSReport(ctx, r, "not sent: "+err.Error())
+		return t.store.Finish(ctx, r, "not sent: "+err.Error())
 	}
 	result, err := t.deliver(ctx, r, report, content, wanted)
 	if err != nil && !late {
@@ -165,11 +167,11 @@ func (t *tlsReports) send(ctx context.Context, r queue.TLSReport) error {
 	if err != nil {
 		result = append(result, "given up: "+err.Error())
 	}
-	return t.db.FinishTLSReport(ctx, r, strings.Join(result, "; "))
+	return t.store.Finish(ctx, r, strings.Join(result, "; "))
 }
 
-func (t *tlsReports) write(ctx context.Context, r queue.TLSReport) (*tlsrpt.Report, []byte, error) {
-	rows, err := t.db.TLSResults(ctx, r.Domain, r.Day)
+func (t *tlsReports) write(ctx context.Context, r tlsreports.Report) (*tlsrpt.Report, []byte, error) {
+	rows, err := t.store.Results(ctx, r.Domain, r.Day)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -188,9 +190,9 @@ func (t *tlsReports) write(ctx context.Context, r queue.TLSReport) (*tlsrpt.Repo
 // deliver mails and posts a report. It says what was done; the error is about what
 // was not. The mail is queued exactly once; an https address that took the report
 // while we were killed gets it again, with the same report-id.
-func (t *tlsReports) deliver(ctx context.Context, r queue.TLSReport, report *tlsrpt.Report, content []byte,
+func (t *tlsReports) deliver(ctx context.Context, r tlsreports.Report, report *tlsrpt.Report, content []byte,
 	wanted []tlsrpt.Destination) (done []string, err error) {
-	m := queue.TLSReportMail{
+	m := tlsreports.Mail{
 		From: t.from.Address, Subject: report.Subject(), Text: report.Text(), Headers: report.Headers(),
 		Filename: report.Filename(), Content: content,
 	}
@@ -201,7 +203,7 @@ func (t *tlsReports) deliver(ctx context.Context, r queue.TLSReport, report *tls
 		case !slices.Contains(r.Posted, d.Page):
 			failed := tlsrpt.Post(ctx, t.dial, d.Page, content)
 			if failed == nil {
-				failed = t.db.PostedTLSReport(ctx, r, d.Page)
+				failed = t.store.Posted(ctx, r, d.Page)
 			}
 			if failed != nil {
 				err = errors.Join(err, failed)
@@ -218,7 +220,7 @@ func (t *tlsReports) deliver(ctx context.Context, r queue.TLSReport, report *tls
 	batch := r.BatchID
 	if batch == nil {
 		var failed error
-		if batch, failed = t.db.SendTLSReport(ctx, r, m); failed != nil {
+		if batch, failed = t.store.Send(ctx, r, m); failed != nil {
 			return done, errors.Join(err, failed)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"enotify/queue"
+	"enotify/queue/events"
 )
 
 // A message holds at most so many events and about so many octets.
@@ -31,21 +31,21 @@ type message struct {
 }
 
 // compose makes a message of the first events that fit.
-func compose(c queue.WebhookClaim, events []queue.Event, upto int64) (message, error) {
+func compose(c events.Claim, next []events.Event, upto int64) (message, error) {
 	size := 0
-	for i, e := range events {
+	for i, e := range next {
 		size += 200 + len(e.Data)
 		if size > maxOctets && i > 0 {
-			events, upto = events[:i], events[i-1].ID
+			next, upto = next[:i], next[i-1].ID
 			break
 		}
 	}
-	first, last := events[0].ID, events[len(events)-1].ID
+	first, last := next[0].ID, next[len(next)-1].ID
 	body, err := json.Marshal(map[string]any{
-		"type": "enotify.events", "timestamp": events[len(events)-1].At, "data": map[string]any{"events": events},
+		"type": "enotify.events", "timestamp": next[len(next)-1].At, "data": map[string]any{"events": next},
 	})
 	return message{id: fmt.Sprintf("evt_%d.%d_%d_%d", c.ID, c.Round, first, last), body: body, upto: upto,
-		n: len(events)}, err
+		n: len(next)}, err
 }
 
 // A refusal is a status that is not 2xx.
@@ -63,7 +63,7 @@ const maxRetryAfter = time.Hour
 
 // post sends a message. What the receiver writes is read, so that the connection can
 // be used again, up to a bound.
-func (r *Runner) post(ctx context.Context, c queue.WebhookClaim, m message) error {
+func (r *Runner) post(ctx context.Context, c events.Claim, m message) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, bytes.NewReader(m.body))
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"enotify/queue"
+	"enotify/queue/events"
 )
 
 // A Runner numbers events and pushes them, as part of a node. Its zero values have
@@ -33,6 +34,7 @@ type Runner struct {
 	Log     *slog.Logger
 	Alerted func(queue.Alert)
 
+	store         events.Store
 	secure, plain *http.Client
 	once          sync.Once
 	wake          chan struct{}
@@ -50,6 +52,7 @@ func (r *Runner) prepare() {
 		if r.Log == nil {
 			r.Log = slog.New(slog.DiscardHandler)
 		}
+		r.store = events.Of(r.DB)
 		r.secure, r.plain = r.client(true), r.client(false)
 		r.wake, r.places = make(chan struct{}, 1), make(chan struct{}, r.Places)
 	})
@@ -114,7 +117,7 @@ func (r *Runner) Drain(ctx context.Context) {
 // drop drops events that are older than they are kept, some at a time.
 func (r *Runner) drop(ctx context.Context) {
 	for range 20 {
-		if some, err := r.DB.DropEvents(ctx); err != nil || !some {
+		if some, err := r.store.Drop(ctx); err != nil || !some {
 			return
 		}
 	}
@@ -123,7 +126,7 @@ func (r *Runner) drop(ctx context.Context) {
 // look numbers new events, and begins to push to as many webhooks as there are places.
 func (r *Runner) look(ctx context.Context) (claimed int, err error) {
 	for some := true; some; {
-		if some, err = r.DB.NumberEvents(ctx); err != nil {
+		if some, err = r.store.Number(ctx); err != nil {
 			return 0, err
 		}
 	}
@@ -132,7 +135,7 @@ func (r *Runner) look(ctx context.Context) (claimed int, err error) {
 		return 0, nil
 	}
 	// A claim outlasts a try, and what is written after it.
-	claims, err := r.DB.ClaimWebhooks(ctx, r.Name, 3*r.Timeout, free, max(1, free-cap(r.places)/2))
+	claims, err := r.store.Claim(ctx, r.Name, 3*r.Timeout, free, max(1, free-cap(r.places)/2))
 	for _, c := range claims {
 		r.places <- struct{}{}
 		r.working.Go(func() {
@@ -148,14 +151,14 @@ func (r *Runner) look(ctx context.Context) (claimed int, err error) {
 }
 
 // push sends one message to a webhook, and records how that went.
-func (r *Runner) push(ctx context.Context, c queue.WebhookClaim) error {
+func (r *Runner) push(ctx context.Context, c events.Claim) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*r.Timeout)
 	defer cancel()
-	events, upto, err := r.DB.Claimed(ctx, c, maxEvents)
-	if err != nil || len(events) == 0 {
+	next, upto, err := r.store.Claimed(ctx, c, maxEvents)
+	if err != nil || len(next) == 0 {
 		return err
 	}
-	m, err := compose(c, events, upto)
+	m, err := compose(c, next, upto)
 	if err != nil {
 		return err
 	}
@@ -163,15 +166,15 @@ func (r *Runner) push(ctx context.Context, c queue.WebhookClaim) error {
 	err = r.post(ctx, c, m)
 	slow := time.Since(start) > r.Timeout/5
 	if err == nil {
-		return r.DB.Acknowledge(ctx, c, m.upto, m.n, slow)
+		return r.store.Acknowledge(ctx, c, m.upto, m.n, slow)
 	}
-	f := queue.WebhookFailure{Upto: m.upto, Why: err.Error(), Wait: r.Wait(c.Failures + 1), Patience: r.Patience,
+	f := events.Failure{Upto: m.upto, Why: err.Error(), Wait: r.Wait(c.Failures + 1), Patience: r.Patience,
 		Slow: slow}
 	if no := (*refusal)(nil); errors.As(err, &no) {
 		f.Gone, f.Wait = no.status == http.StatusGone, max(f.Wait, no.after)
 	}
 	r.Log.Info("a webhook failed", "webhook", c.ID, "failures", c.Failures+1, "error", f.Why, "next_in", f.Wait)
-	alert, err := r.DB.Fail(ctx, c, f)
+	alert, err := r.store.Fail(ctx, c, f)
 	if alert != nil && r.Alerted != nil {
 		r.Alerted(*alert)
 	}

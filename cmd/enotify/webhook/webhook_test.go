@@ -23,6 +23,7 @@ import (
 
 	"enotify/cmd/enotify/webhook"
 	"enotify/queue"
+	"enotify/queue/events"
 	"enotify/queue/queuetest"
 )
 
@@ -38,7 +39,7 @@ type receiver struct {
 
 	mu     sync.Mutex
 	ids    []string // webhook-id of each message
-	events []queue.Event
+	events []events.Event
 	wrong  []string
 	came   chan struct{}
 }
@@ -68,7 +69,7 @@ func (r *receiver) serve(w http.ResponseWriter, q *http.Request) {
 		r.wrong = append(r.wrong, "webhook-timestamp "+q.Header.Get("webhook-timestamp"))
 	}
 	var message struct {
-		Data struct{ Events []queue.Event }
+		Data struct{ Events []events.Event }
 	}
 	if err := json.Unmarshal(body, &message); err != nil {
 		r.wrong = append(r.wrong, err.Error())
@@ -111,7 +112,7 @@ func hook(t *testing.T, f *queuetest.Fixture, r *receiver, url string, kinds ...
 	t.Helper()
 	secret, shown := webhook.NewSecret()
 	r.secret = shown
-	id, err := f.DB.AddWebhook(t.Context(), queue.Webhook{URL: url, Client: "town.example", Kinds: kinds}, secret)
+	id, err := events.Of(f.DB).AddWebhook(t.Context(), events.Webhook{URL: url, Client: "town.example", Kinds: kinds}, secret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +164,7 @@ func TestEventsArriveInOrder(t *testing.T) {
 	}
 
 	from := queuetest.Query[int64](f, `SELECT id FROM enotify.events() WHERE idem_key = 'menu 2' ORDER BY id LIMIT 1`)
-	if err := f.DB.ReplayWebhook(t.Context(), id, from); err != nil {
+	if err := events.Of(f.DB).ReplayWebhook(t.Context(), id, from); err != nil {
 		t.Fatal(err)
 	}
 	pushUntil(f, push, acknowledged, id)
@@ -175,12 +176,12 @@ func TestEventsArriveInOrder(t *testing.T) {
 		t.Errorf("id of the replayed message: got %s, want one that the receiver does not know", ids[3])
 	}
 
-	test, err := f.DB.TestWebhook(t.Context(), id)
+	test, err := events.Of(f.DB).TestWebhook(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
 	pushUntil(f, push, acknowledged, id)
-	if done, _, _, err := f.DB.Tested(t.Context(), id, test); err != nil || !done {
+	if done, _, _, err := events.Of(f.DB).Tested(t.Context(), id, test); err != nil || !done {
 		t.Errorf("test event: got %v, %v; want it acknowledged", done, err)
 	}
 	if keys, _ = r.got(t); keys[len(keys)-1] != "test" {
@@ -214,14 +215,14 @@ func TestDisabledWithAnAlert(t *testing.T) {
 		t.Errorf("alerts: got %d, want 1", got)
 	}
 	push.Patience = time.Hour
-	if err := f.DB.EnableWebhook(t.Context(), id); err != nil {
+	if err := events.Of(f.DB).EnableWebhook(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
 	pushUntil(f, push, disabled, id) // by 410, at once
 	r.mu.Lock()
 	gone = false
 	r.mu.Unlock()
-	if err := f.DB.EnableWebhook(t.Context(), id); err != nil {
+	if err := events.Of(f.DB).EnableWebhook(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
 	pushUntil(f, push, acknowledged, id)
@@ -248,7 +249,7 @@ func TestPrivateAddressesAreNotReached(t *testing.T) {
 	pushUntil(f, push, `SELECT bool_and(failures = 1) FROM enotify.webhook`)
 	for i, want := range []string{"--allow-webhook 127.0.0.1", "--allow-webhook", "not be encrypted",
 		"169.254.169.254 is"} {
-		if w, err := f.DB.Webhook(t.Context(), ids[i]); err != nil || !strings.Contains(w.Failure, want) {
+		if w, err := events.Of(f.DB).Webhook(t.Context(), ids[i]); err != nil || !strings.Contains(w.Failure, want) {
 			t.Errorf("%s: got failure %q, %v; want one with %q", w.URL, w.Failure, err, want)
 		}
 	}
@@ -301,14 +302,14 @@ func TestAnotherNodeGoesOn(t *testing.T) {
 	r := newReceiver(t, nil)
 	id := hook(t, f, r, r.URL)
 	f.Enqueue("menu", 1, "a.example")
-	if _, err := f.DB.NumberEvents(t.Context()); err != nil {
+	if _, err := events.Of(f.DB).Number(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	claims, err := f.DB.ClaimWebhooks(t.Context(), "dead", 300*time.Millisecond, 10, 10)
+	claims, err := events.Of(f.DB).Claim(t.Context(), "dead", 300*time.Millisecond, 10, 10)
 	if err != nil || len(claims) != 1 {
 		t.Fatalf("claims: got %v, %v; want one", claims, err)
 	}
-	if again, err := f.DB.ClaimWebhooks(t.Context(), "n2", time.Second, 10, 10); err != nil || len(again) > 0 {
+	if again, err := events.Of(f.DB).Claim(t.Context(), "n2", time.Second, 10, 10); err != nil || len(again) > 0 {
 		t.Fatalf("claims of another node: got %v, %v; want none", again, err)
 	}
 	pushUntil(f, runner(f.DB, r), acknowledged, id)
@@ -316,7 +317,7 @@ func TestAnotherNodeGoesOn(t *testing.T) {
 		t.Errorf("events: got %v, want the two of the batch", keys)
 	}
 	before := queuetest.Query[int64](f, `SELECT after FROM enotify.webhook`)
-	if err := f.DB.Acknowledge(t.Context(), claims[0], 1, 1, false); err != nil {
+	if err := events.Of(f.DB).Acknowledge(t.Context(), claims[0], 1, 1, false); err != nil {
 		t.Fatal(err)
 	}
 	if got := queuetest.Query[int64](f, `SELECT after FROM enotify.webhook`); got != before {

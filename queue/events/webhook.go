@@ -1,4 +1,4 @@
-package queue
+package events
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
 )
 
 // A Webhook is where events are pushed to, as operators see it.
@@ -52,15 +54,15 @@ SELECT w.after >= e.first, w.failures, w.failure FROM enotify.webhook w CROSS JO
 )
 
 // Webhooks lists all of them.
-func (db *DB) Webhooks(ctx context.Context) ([]Webhook, error) {
-	return collect[Webhook](ctx, db, webhooksSQL, 0)
+func (s Store) Webhooks(ctx context.Context) ([]Webhook, error) {
+	return queue.Collect[Webhook](ctx, s.db, webhooksSQL, 0)
 }
 
 // Webhook finds one by its number.
-func (db *DB) Webhook(ctx context.Context, id int32) (Webhook, error) {
-	found, err := collect[Webhook](ctx, db, webhooksSQL, id)
+func (s Store) Webhook(ctx context.Context, id int32) (Webhook, error) {
+	found, err := queue.Collect[Webhook](ctx, s.db, webhooksSQL, id)
 	if err == nil && len(found) == 0 {
-		err = notFound(NounWebhook, id)
+		err = queue.NotFound(queue.NounWebhook, id)
 	}
 	if err != nil {
 		return Webhook{}, err
@@ -70,83 +72,83 @@ func (db *DB) Webhook(ctx context.Context, id int32) (Webhook, error) {
 
 // AddWebhook adds one that gets what happens from now on, signed with the secret, and
 // has the events of its client recorded.
-func (db *DB) AddWebhook(ctx context.Context, w Webhook, secret []byte) (id int32, err error) {
+func (s Store) AddWebhook(ctx context.Context, w Webhook, secret []byte) (id int32, err error) {
 	if w.Kinds == nil {
 		w.Kinds = []string{}
 	}
 	if w.Client != "" {
-		c, err := db.Client(ctx, w.Client)
+		c, err := s.db.Client(ctx, w.Client)
 		if err != nil {
 			return 0, err
 		}
 		w.Client = c.Domain
 	}
-	err = db.inTx(ctx, func(tx pgx.Tx) error {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		if w.Client == "" {
 			_, err = tx.Exec(ctx, recordEverySQL, true)
 		} else {
 			err = recordClient(ctx, tx, w.Client, true)
 		}
 		if err != nil {
-			return AsRefusal(err)
+			return queue.AsRefusal(err)
 		}
-		return AsRefusal(tx.QueryRow(ctx, addWebhookSQL, w.Client, w.URL, w.Kinds, secret).Scan(&id))
+		return queue.AsRefusal(tx.QueryRow(ctx, addWebhookSQL, w.Client, w.URL, w.Kinds, secret).Scan(&id))
 	})
 	return id, err
 }
 
 // RemoveWebhook removes one. Events go on being recorded.
-func (db *DB) RemoveWebhook(ctx context.Context, id int32) error {
-	return db.onWebhook(ctx, id, removeWebhookSQL)
+func (s Store) RemoveWebhook(ctx context.Context, id int32) error {
+	return s.onWebhook(ctx, id, removeWebhookSQL)
 }
 
 // EnableWebhook has one tried again at once, from the event where it stopped.
-func (db *DB) EnableWebhook(ctx context.Context, id int32) error {
-	return db.onWebhook(ctx, id, enableWebhookSQL)
+func (s Store) EnableWebhook(ctx context.Context, id int32) error {
+	return s.onWebhook(ctx, id, enableWebhookSQL)
 }
 
 // ReplayWebhook has one pushed again what happened from an event on, that one included.
-func (db *DB) ReplayWebhook(ctx context.Context, id int32, from int64) error {
-	return db.onWebhook(ctx, id, replayWebhookSQL, from-1)
+func (s Store) ReplayWebhook(ctx context.Context, id int32, from int64) error {
+	return s.onWebhook(ctx, id, replayWebhookSQL, from-1)
 }
 
-// FirstEvent is the number of the first event that is recorded at a time or later,
+// First is the number of the first event that is recorded at a time or later,
 // as far as events are kept.
-func (db *DB) FirstEvent(ctx context.Context, at time.Time) (id int64, err error) {
-	err = db.pool.QueryRow(ctx, firstEventSQL, at).Scan(&id)
-	return id, AsRefusal(err)
+func (s Store) First(ctx context.Context, at time.Time) (id int64, err error) {
+	err = s.db.Pool().QueryRow(ctx, firstEventSQL, at).Scan(&id)
+	return id, queue.AsRefusal(err)
 }
 
 // TestWebhook has a test event pushed to a webhook; Tested returns the result.
-func (db *DB) TestWebhook(ctx context.Context, id int32) (event int64, err error) {
+func (s Store) TestWebhook(ctx context.Context, id int32) (event int64, err error) {
 	var made *int64
-	if err := db.pool.QueryRow(ctx, testWebhookSQL, id).Scan(&made); err != nil {
-		return 0, AsRefusal(err)
+	if err := s.db.Pool().QueryRow(ctx, testWebhookSQL, id).Scan(&made); err != nil {
+		return 0, queue.AsRefusal(err)
 	}
 	if made == nil {
-		return 0, notFound(NounWebhook, id)
+		return 0, queue.NotFound(queue.NounWebhook, id)
 	}
 	return *made, nil
 }
 
 // Tested reports whether the receiver has acknowledged a test event, how many tries
 // have failed since the last success, and why the last one did.
-func (db *DB) Tested(ctx context.Context, id int32, event int64) (done bool, failures int, failure string, err error) {
+func (s Store) Tested(ctx context.Context, id int32, event int64) (done bool, failures int, failure string, err error) {
 	var acknowledged *bool
-	err = db.pool.QueryRow(ctx, testedSQL, id, event).Scan(&acknowledged, &failures, &failure)
-	return acknowledged != nil && *acknowledged, failures, failure, AsRefusal(err)
+	err = s.db.Pool().QueryRow(ctx, testedSQL, id, event).Scan(&acknowledged, &failures, &failure)
+	return acknowledged != nil && *acknowledged, failures, failure, queue.AsRefusal(err)
 }
 
-func (db *DB) onWebhook(ctx context.Context, id int32, sql string, args ...any) error {
-	tag, err := db.pool.Exec(ctx, sql, append([]any{id}, args...)...)
+func (s Store) onWebhook(ctx context.Context, id int32, sql string, args ...any) error {
+	tag, err := s.db.Pool().Exec(ctx, sql, append([]any{id}, args...)...)
 	if err == nil && tag.RowsAffected() == 0 {
-		return notFound(NounWebhook, id)
+		return queue.NotFound(queue.NounWebhook, id)
 	}
-	return AsRefusal(err)
+	return queue.AsRefusal(err)
 }
 
-// A WebhookClaim is a webhook that a node may push to until its lease ends.
-type WebhookClaim struct {
+// A Claim is a webhook that a node may push to until its lease ends.
+type Claim struct {
 	ID       int32
 	Client   string
 	ClientID *int32
@@ -192,19 +194,19 @@ WHERE id = $1 AND fence = $2
 RETURNING disabled_at IS NOT NULL, failing_since`
 )
 
-// ClaimWebhooks claims webhooks that have something to get, at most so many, and of
+// Claim claims webhooks that have something to get, at most so many, and of
 // those that were slow at most slow.
-func (db *DB) ClaimWebhooks(ctx context.Context, holder string, lease time.Duration, most, slow int) ([]WebhookClaim,
+func (s Store) Claim(ctx context.Context, holder string, lease time.Duration, most, slow int) ([]Claim,
 	error) {
-	return collect[WebhookClaim](ctx, db, claimWebhooksSQL, holder, lease, most, slow)
+	return queue.Collect[Claim](ctx, s.db, claimWebhooksSQL, holder, lease, most, slow)
 }
 
 // Claimed lists the events that a webhook is to get next, at most so many; they are
 // all that it is to get up to upto. Without any, the claim ends.
-func (db *DB) Claimed(ctx context.Context, c WebhookClaim, most int) (events []Event, upto int64, err error) {
+func (s Store) Claimed(ctx context.Context, c Claim, most int) (events []Event, upto int64, err error) {
 	if c.Upto != nil {
 		upto = *c.Upto
-	} else if err := db.pool.QueryRow(ctx, lastEventSQL).Scan(&upto); err != nil {
+	} else if err := s.db.Pool().QueryRow(ctx, lastEventSQL).Scan(&upto); err != nil {
 		return nil, 0, err
 	}
 	var clients []int32
@@ -215,7 +217,7 @@ func (db *DB) Claimed(ctx context.Context, c WebhookClaim, most int) (events []E
 	if len(kinds) > 0 {
 		kinds = append([]string{"test"}, kinds...)
 	}
-	read, err := collect[Event](ctx, db, readEventsSQL, clients, kinds, c.After, upto, most)
+	read, err := queue.Collect[Event](ctx, s.db, readEventsSQL, clients, kinds, c.After, upto, most)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -229,19 +231,19 @@ func (db *DB) Claimed(ctx context.Context, c WebhookClaim, most int) (events []E
 		}
 	}
 	if len(events) == 0 {
-		_, err = db.pool.Exec(ctx, passSQL, c.ID, c.Fence, upto)
+		_, err = s.db.Pool().Exec(ctx, passSQL, c.ID, c.Fence, upto)
 	}
 	return events, upto, err
 }
 
 // Acknowledge records that the receiver has n events up to one, and ends the claim.
-func (db *DB) Acknowledge(ctx context.Context, c WebhookClaim, upto int64, n int, slow bool) error {
-	_, err := db.pool.Exec(ctx, acknowledgeSQL, c.ID, c.Fence, upto, n, slow)
+func (s Store) Acknowledge(ctx context.Context, c Claim, upto int64, n int, slow bool) error {
+	_, err := s.db.Pool().Exec(ctx, acknowledgeSQL, c.ID, c.Fence, upto, n, slow)
 	return err
 }
 
-// A WebhookFailure is a try to push events that failed.
-type WebhookFailure struct {
+// A Failure is a try to push events that failed.
+type Failure struct {
 	Upto     int64         // the last event of the message
 	Why      string        // for people
 	Wait     time.Duration // until the next try
@@ -252,11 +254,11 @@ type WebhookFailure struct {
 
 // Fail records a try that failed, and ends the claim. The alert says that the
 // webhook is disabled now; nil: it is not.
-func (db *DB) Fail(ctx context.Context, c WebhookClaim, f WebhookFailure) (alert *Alert, err error) {
-	err = db.inTx(ctx, func(tx pgx.Tx) error {
+func (s Store) Fail(ctx context.Context, c Claim, f Failure) (alert *queue.Alert, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		var disabled bool
 		var since time.Time
-		err := tx.QueryRow(ctx, failSQL, c.ID, c.Fence, f.Upto, text(f.Why), f.Wait, f.Slow, f.Gone,
+		err := tx.QueryRow(ctx, failSQL, c.ID, c.Fence, f.Upto, queue.Text(f.Why), f.Wait, f.Slow, f.Gone,
 			f.Patience).Scan(&disabled, &since)
 		if errors.Is(err, pgx.ErrNoRows) || err == nil && !disabled {
 			return nil
@@ -268,12 +270,12 @@ func (db *DB) Fail(ctx context.Context, c WebhookClaim, f WebhookFailure) (alert
 		if of == "" {
 			of = "all clients"
 		}
-		alert = &Alert{
-			Kind: AlertWebhook, Client: c.Client, Next: "enotify webhook enable " + strconv.Itoa(int(c.ID)),
+		alert = &queue.Alert{
+			Kind: queue.AlertWebhook, Client: c.Client, Next: "enotify webhook enable " + strconv.Itoa(int(c.ID)),
 			Text: fmt.Sprintf("webhook %d, which gets events of %s, is disabled: it has failed since %s, %d times; the last time: %s",
 				c.ID, of, since.UTC().Format("2006-01-02 15:04 MST"), c.Failures+1, f.Why),
 		}
-		return raise(ctx, tx, *alert)
+		return queue.RaiseIn(ctx, tx, *alert)
 	})
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package queue
+package events
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
 )
 
 // An Event is something that happened to a recipient, a batch or a client. It is
@@ -24,11 +26,11 @@ type Event struct {
 	Data    json.RawMessage `json:"data,omitempty"`
 }
 
-// EventKinds are the kinds of events that a webhook may ask for.
-func EventKinds() []string {
+// Kinds are the kinds of events that a webhook may ask for.
+func Kinds() []string {
 	return []string{
-		string(Delivered), string(Deferred), string(Bounced), string(Suppressed), string(Invalid), string(Expired),
-		string(Unknown), string(Cancelled),
+		string(queue.Delivered), string(queue.Deferred), string(queue.Bounced), string(queue.Suppressed),
+		string(queue.Invalid), string(queue.Expired), string(queue.Unknown), string(queue.Cancelled),
 		"complained", "unsubscribed", "batch", "client", "alert",
 	}
 }
@@ -39,27 +41,27 @@ const (
 	dropEventsSQL   = `SELECT enotify.drop_events()`
 )
 
-// Events lists events after one, in order, of the clients that this login may see.
-func (db *DB) Events(ctx context.Context, after int64, most int) ([]Event, error) {
-	return collect[Event](ctx, db, eventsSQL, after, most)
+// List lists events after one, in order, of the clients that this login may see.
+func (s Store) List(ctx context.Context, after int64, most int) ([]Event, error) {
+	return queue.Collect[Event](ctx, s.db, eventsSQL, after, most)
 }
 
-// numbered is how many rows of events NumberEvents takes in one transaction.
+// numbered is how many rows of events Number takes in one transaction.
 const numbered = 5000
 
-// NumberEvents gives numbers to committed events, which makes them readable, and
+// Number gives numbers to committed events, which makes them readable, and
 // reports whether it gave any: there may be more then.
-func (db *DB) NumberEvents(ctx context.Context) (some bool, err error) {
+func (s Store) Number(ctx context.Context) (some bool, err error) {
 	var last int64
-	err = db.pool.QueryRow(ctx, numberEventsSQL, numbered).Scan(&last)
+	err = s.db.Pool().QueryRow(ctx, numberEventsSQL, numbered).Scan(&last)
 	return last > 0, err
 }
 
-// DropEvents drops some of the events that are older than they are kept, and
+// Drop drops some of the events that are older than they are kept, and
 // reports whether there may be more.
-func (db *DB) DropEvents(ctx context.Context) (some bool, err error) {
+func (s Store) Drop(ctx context.Context) (some bool, err error) {
 	var n int
-	err = db.pool.QueryRow(ctx, dropEventsSQL).Scan(&n)
+	err = s.db.Pool().QueryRow(ctx, dropEventsSQL).Scan(&n)
 	return n > 0, err
 }
 
@@ -83,8 +85,8 @@ FROM enotify.event_setting s CROSS JOIN enotify.event_head h`
 )
 
 // Recording returns what is recorded.
-func (db *DB) Recording(ctx context.Context) (Recording, error) {
-	all, err := collect[Recording](ctx, db, recordingSQL)
+func (s Store) Recording(ctx context.Context) (Recording, error) {
+	all, err := queue.Collect[Recording](ctx, s.db, recordingSQL)
 	if err != nil {
 		return Recording{}, err
 	}
@@ -92,16 +94,16 @@ func (db *DB) Recording(ctx context.Context) (Recording, error) {
 }
 
 // Record has events recorded from now on, or no longer; client is "" for all.
-func (db *DB) Record(ctx context.Context, client string, on bool) error {
+func (s Store) Record(ctx context.Context, client string, on bool) error {
 	if client == "" {
-		_, err := db.pool.Exec(ctx, recordEverySQL, on)
-		return AsRefusal(err)
+		_, err := s.db.Pool().Exec(ctx, recordEverySQL, on)
+		return queue.AsRefusal(err)
 	}
-	c, err := db.Client(ctx, client)
+	c, err := s.db.Client(ctx, client)
 	if err != nil {
 		return err
 	}
-	return db.inTx(ctx, func(tx pgx.Tx) error { return recordClient(ctx, tx, c.Domain, on) })
+	return s.inTx(ctx, func(tx pgx.Tx) error { return recordClient(ctx, tx, c.Domain, on) })
 }
 
 func recordClient(ctx context.Context, tx pgx.Tx, client string, on bool) error {
@@ -110,13 +112,13 @@ func recordClient(ctx context.Context, tx pgx.Tx, client string, on bool) error 
 		sql = recordClientSQL
 	}
 	_, err := tx.Exec(ctx, sql, client)
-	return AsRefusal(err)
+	return queue.AsRefusal(err)
 }
 
-// KeepEvents sets for how long events are kept.
-func (db *DB) KeepEvents(ctx context.Context, d time.Duration) error {
-	_, err := db.pool.Exec(ctx, keepEventsSQL, d)
-	return AsRefusal(err)
+// Keep sets for how long events are kept.
+func (s Store) Keep(ctx context.Context, d time.Duration) error {
+	_, err := s.db.Pool().Exec(ctx, keepEventsSQL, d)
+	return queue.AsRefusal(err)
 }
 
 // Records reports whether events of a client are recorded.

@@ -1,4 +1,4 @@
-package queue
+package tlsreports
 
 import (
 	"context"
@@ -7,10 +7,18 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
 )
 
-// A TLSResult is how many connections for a recipient domain ended alike on a day.
-type TLSResult struct {
+// A Store holds the counts and reports of a database.
+type Store struct{ db *queue.DB }
+
+// Of is the store in a database.
+func Of(db *queue.DB) Store { return Store{db} }
+
+// A Result is how many connections for a recipient domain ended alike on a day.
+type Result struct {
 	Day      time.Time // at 00:00 UTC
 	Domain   string
 	Shape    [16]byte        // identifies Policy and Failure
@@ -21,7 +29,7 @@ type TLSResult struct {
 
 // A domain may have 100 shapes a day. What comes beyond them is counted without its
 // details, as a failure or not under no policy.
-const noteTLSResultsSQL = `
+const noteResultsSQL = `
 INSERT INTO enotify.tls_result AS t (day, domain, shape, policy, failure, sessions)
 SELECT day, domain, CASE WHEN fits THEN shape ELSE md5(kind)::uuid END,
        CASE WHEN fits THEN policy ELSE jsonb_build_object('policy-type', 'no-policy-found', 'policy-domain', domain) END,
@@ -37,8 +45,8 @@ FROM (
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3
 ON CONFLICT (day, domain, shape) DO UPDATE SET sessions = t.sessions + excluded.sessions`
 
-// NoteTLSResults adds to what was counted.
-func (db *DB) NoteTLSResults(ctx context.Context, results []TLSResult) error {
+// Note adds to what was counted.
+func (s Store) Note(ctx context.Context, results []Result) error {
 	n := len(results)
 	days, domains, shapes := make([]time.Time, n), make([]string, n), make([][16]byte, n)
 	policies, failures, sessions := make([]string, n), make([]*string, n), make([]int64, n)
@@ -50,26 +58,26 @@ func (db *DB) NoteTLSResults(ctx context.Context, results []TLSResult) error {
 			failures[i] = &failure
 		}
 	}
-	_, err := db.pool.Exec(ctx, noteTLSResultsSQL, days, domains, shapes, policies, failures, sessions)
-	return AsRefusal(err)
+	_, err := s.db.Pool().Exec(ctx, noteResultsSQL, days, domains, shapes, policies, failures, sessions)
+	return queue.AsRefusal(err)
 }
 
 const tlsResultsSQL = `
 SELECT day, domain, shape, policy, failure, sessions FROM enotify.tls_result
 WHERE domain = $1 AND day = coalesce($2, (now() AT TIME ZONE 'UTC')::date) ORDER BY sessions DESC, shape`
 
-// TLSResults lists what was counted for a recipient domain on a day; on the zero
+// Results lists what was counted for a recipient domain on a day; on the zero
 // day, today.
-func (db *DB) TLSResults(ctx context.Context, domain string, day time.Time) ([]TLSResult, error) {
+func (s Store) Results(ctx context.Context, domain string, day time.Time) ([]Result, error) {
 	var of *time.Time
 	if !day.IsZero() {
 		of = &day
 	}
-	return collect[TLSResult](ctx, db, tlsResultsSQL, domain, of)
+	return queue.Collect[Result](ctx, s.db, tlsResultsSQL, domain, of)
 }
 
-// A TLSReport is the report on TLS of a day to a recipient domain.
-type TLSReport struct {
+// A Report is the report on TLS of a day to a recipient domain.
+type Report struct {
 	Day        time.Time
 	Domain     string
 	Tries      int      // by nodes
@@ -88,7 +96,7 @@ const (
 	forgetTLSSQL = `
 WITH old AS (DELETE FROM enotify.tls_report WHERE day < (now() AT TIME ZONE 'UTC')::date - 30)
 DELETE FROM enotify.tls_result WHERE day < (now() AT TIME ZONE 'UTC')::date - 3`
-	claimTLSReportsSQL = `
+	claimReportsSQL = `
 WITH due AS (
 	SELECT DISTINCT r.day, r.domain FROM enotify.tls_result r
 	WHERE r.day < (now() AT TIME ZONE 'UTC')::date
@@ -100,31 +108,31 @@ ON CONFLICT (day, domain) DO UPDATE SET claimed_until = now() + interval '10 min
 RETURNING day, domain, tries, posted, batch_id, finished_at, result, (SELECT left(installation::text, 8) FROM enotify.era) AS installation`
 )
 
-// ClaimTLSReports gives this node up to n reports that are due, for ten minutes. No
+// Claim gives this node up to n reports that are due, for ten minutes. No
 // other node gets them meanwhile.
-func (db *DB) ClaimTLSReports(ctx context.Context, n int) (claimed []TLSReport, err error) {
-	err = db.inTx(ctx, func(tx pgx.Tx) error {
+func (s Store) Claim(ctx context.Context, n int) (claimed []Report, err error) {
+	err = pgx.BeginTxFunc(ctx, s.db.Pool(), pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT enotify.lock_tls_reports()`); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, claimTLSReportsSQL, n)
+		rows, err := tx.Query(ctx, claimReportsSQL, n)
 		if err != nil {
 			return err
 		}
-		claimed, err = pgx.CollectRows(rows, pgx.RowToStructByName[TLSReport])
+		claimed, err = pgx.CollectRows(rows, pgx.RowToStructByName[Report])
 		return err
 	})
-	return claimed, AsRefusal(err)
+	return claimed, queue.AsRefusal(err)
 }
 
-// ForgetTLSResults removes counts and reports that are over.
-func (db *DB) ForgetTLSResults(ctx context.Context) error {
-	_, err := db.pool.Exec(ctx, forgetTLSSQL)
-	return AsRefusal(err)
+// Forget removes counts and reports that are over.
+func (s Store) Forget(ctx context.Context) error {
+	_, err := s.db.Pool().Exec(ctx, forgetTLSSQL)
+	return queue.AsRefusal(err)
 }
 
-// A TLSReportMail is a report as it is mailed.
-type TLSReportMail struct {
+// A Mail is a report as it is mailed.
+type Mail struct {
 	From, Subject, Text string
 	Headers             map[string]string
 	Filename            string
@@ -132,47 +140,47 @@ type TLSReportMail struct {
 	To                  []string
 }
 
-const sendTLSReportSQL = `SELECT enotify.send_tls_report($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+const sendReportSQL = `SELECT enotify.send_tls_report($1, $2, $3, $4, $5, $6, $7, $8, $9)`
 
-// SendTLSReport queues a report that was claimed, unless that was done before, and
+// Send queues a report that was claimed, unless that was done before, and
 // returns its batch. However often it is called, and whoever is killed meanwhile,
 // there is one.
-func (db *DB) SendTLSReport(ctx context.Context, r TLSReport, m TLSReportMail) (batch *int64, err error) {
-	err = db.pool.QueryRow(ctx, sendTLSReportSQL, r.Day, r.Domain, m.From, m.Subject, m.Text, m.Headers, m.Filename,
+func (s Store) Send(ctx context.Context, r Report, m Mail) (batch *int64, err error) {
+	err = s.db.Pool().QueryRow(ctx, sendReportSQL, r.Day, r.Domain, m.From, m.Subject, m.Text, m.Headers, m.Filename,
 		m.Content, m.To).Scan(&batch)
 	if err != nil {
-		return nil, fmt.Errorf("TLS report to %s for %s: %w", r.Domain, r.Day.Format(time.DateOnly), AsRefusal(err))
+		return nil, fmt.Errorf("TLS report to %s for %s: %w", r.Domain, r.Day.Format(time.DateOnly), queue.AsRefusal(err))
 	}
 	return batch, nil
 }
 
-const postedTLSReportSQL = `
+const postedReportSQL = `
 UPDATE enotify.tls_report SET posted = posted || $3::text WHERE day = $1 AND domain = $2 AND NOT $3 = ANY (posted)`
 
-// PostedTLSReport remembers that an https address has taken a report.
-func (db *DB) PostedTLSReport(ctx context.Context, r TLSReport, page string) error {
-	_, err := db.pool.Exec(ctx, postedTLSReportSQL, r.Day, r.Domain, page)
-	return AsRefusal(err)
+// Posted remembers that an https address has taken a report.
+func (s Store) Posted(ctx context.Context, r Report, page string) error {
+	_, err := s.db.Pool().Exec(ctx, postedReportSQL, r.Day, r.Domain, page)
+	return queue.AsRefusal(err)
 }
 
-const finishTLSReportSQL = `
+const finishReportSQL = `
 WITH done AS (
 	UPDATE enotify.tls_report SET finished_at = now(), result = left($3, 1000) WHERE day = $1 AND domain = $2 RETURNING day, domain)
 DELETE FROM enotify.tls_result r USING done WHERE (r.day, r.domain) = (done.day, done.domain)`
 
-// FinishTLSReport notes what became of a report, for which nothing is left to do,
+// Finish notes what became of a report, for which nothing is left to do,
 // and removes what was counted for it.
-func (db *DB) FinishTLSReport(ctx context.Context, r TLSReport, result string) error {
-	_, err := db.pool.Exec(ctx, finishTLSReportSQL, r.Day, r.Domain, result)
-	return AsRefusal(err)
+func (s Store) Finish(ctx context.Context, r Report, result string) error {
+	_, err := s.db.Pool().Exec(ctx, finishReportSQL, r.Day, r.Domain, result)
+	return queue.AsRefusal(err)
 }
 
-const lastTLSReportSQL = `
+const lastReportSQL = `
 SELECT day, domain, tries, posted, batch_id, finished_at, result, '' AS installation FROM enotify.tls_report WHERE domain = $1 ORDER BY day DESC LIMIT 1`
 
-// LastTLSReport is the latest report to a recipient domain; nil when there is none.
-func (db *DB) LastTLSReport(ctx context.Context, domain string) (*TLSReport, error) {
-	found, err := collect[TLSReport](ctx, db, lastTLSReportSQL, domain)
+// Last is the latest report to a recipient domain; nil when there is none.
+func (s Store) Last(ctx context.Context, domain string) (*Report, error) {
+	found, err := queue.Collect[Report](ctx, s.db, lastReportSQL, domain)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
