@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -104,6 +105,28 @@ func (d *forgetful) sent(atLeast int) {
 	}
 }
 
+// A ration is how many messages the handler of one node lets go. The others wait in it,
+// so that a node is in the middle of its work however long the test stands still.
+type ration struct{ n, most atomic.Int64 }
+
+// handle is slowly within the ration.
+func (r *ration) handle(ctx context.Context, m queue.Message) queue.Outcome {
+	for n := r.n.Add(1); n > r.most.Load() && ctx.Err() == nil; {
+		time.Sleep(time.Millisecond)
+	}
+	return slowly(ctx, m)
+}
+
+// used waits until the node has begun n messages.
+func (r *ration) used(t *testing.T, n int64) {
+	t.Helper()
+	for giveUp := time.Now().Add(2 * time.Minute); r.n.Load() < n; time.Sleep(time.Millisecond) {
+		if time.Now().After(giveUp) {
+			t.Fatalf("messages that the node began: got %d, want %d", r.n.Load(), n)
+		}
+	}
+}
+
 // slowly takes a millisecond for each message.
 func slowly(ctx context.Context, m queue.Message) queue.Outcome {
 	time.Sleep(time.Millisecond)
@@ -132,14 +155,20 @@ func TestDatabaseWentBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newForgetful(t)
-			batch := d.Enqueue("menu", all, "a.example", "b.example", "c.example")
+			batch := d.Enqueue("menu", all, manyDomains(40)...) // each node has some of them
 			dir := ""
 			if test.journal {
 				dir = t.TempDir()
 			}
 			served := make(chan error, 2*test.nodes)
+			var stays, gone ration
+			stays.most.Store(700)
+			gone.most.Store(50)
 			serve := func(ctx context.Context, name string) {
-				s := d.Server(name, slowly)
+				s := d.Server(name, stays.handle)
+				if name == "gone" {
+					s.Handler = d.Server(name, gone.handle).Handler
+				}
 				s.UntilIdle, s.MaxInFlight, s.StateDir = false, 20, dir
 				if test.gone {
 					s.StateDir = t.TempDir()
@@ -158,9 +187,19 @@ func TestDatabaseWentBack(t *testing.T) {
 				serve(ctx, string(rune('a'+i)))
 			}
 			d.sent(300)
+			if test.gone {
+				gone.used(t, 50)
+			}
 			d.remember()
+			if test.gone { // it sends after the state to which the database goes back
+				gone.most.Store(150)
+				gone.used(t, 100)
+			}
 			before := len(d.Sent())
-			d.sent(before + 400)
+			stays.most.Store(1200)
+			d.sent(before + 300)
+			gone.most.Store(all)
+			stays.most.Store(2 * all)
 			if test.restart {
 				cancel()
 				for range test.nodes {
@@ -229,33 +268,24 @@ func TestNodeThatTheDatabaseForgot(t *testing.T) {
 		s.UntilIdle, s.MaxInFlight, s.StateDir = false, 20, t.TempDir()
 		go func() { served <- d.Run(ctx, s, "pass") }()
 	}
-	pace := func(ctx context.Context, m queue.Message) queue.Outcome {
-		time.Sleep(50 * time.Millisecond)
-		return queuetest.Deliver(ctx, m)
-	}
-	serve(ctx, "stays", pace)
+	var stays, comes ration
+	stays.most.Store(500)
+	comes.most.Store(150)
+	serve(ctx, "stays", stays.handle)
 	d.sent(100)
 	d.remember()
 
-	sends := make(chan bool, all)
 	goes, leave := context.WithCancel(ctx)
 	defer leave()
-	serve(goes, "comes and goes", func(ctx context.Context, m queue.Message) queue.Outcome {
-		sends <- true
-		return pace(ctx, m)
-	})
-	for range 100 {
-		select {
-		case <-sends:
-		case <-time.After(time.Minute):
-			t.Fatal("the second node sends nothing")
-		}
-	}
+	serve(goes, "comes and goes", comes.handle)
+	comes.used(t, 100)
+	comes.most.Store(all)
 	leave()
 	if err := <-served; err != nil {
 		t.Fatal(err)
 	}
 	d.forget(false)
+	stays.most.Store(2 * all)
 	d.Until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 	if err := <-served; err != nil {
 		t.Error(err)
