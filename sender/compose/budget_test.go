@@ -22,7 +22,7 @@ func TestBudget(t *testing.T) {
 	}
 	must := func(batch int64, n int) func() {
 		t.Helper()
-		give, err := take(batch, n, 10*time.Second)
+		give, err := take(batch, n, time.Minute)
 		if err != nil {
 			t.Fatalf("batch %d, %d octets: %v", batch, n, err)
 		}
@@ -39,7 +39,7 @@ func TestBudget(t *testing.T) {
 	}
 	waits := make(chan error)
 	go func() {
-		give, err := take(1, 2*mb, 10*time.Second)
+		give, err := take(1, 2*mb, time.Minute)
 		if err == nil {
 			give()
 		}

@@ -263,7 +263,7 @@ func TestLimits(t *testing.T) {
 		if _, _, err := first.ReadResponse(221); err != nil {
 			t.Fatal(err)
 		}
-		for deadline := time.Now().Add(20 * time.Second); ; { // until the server has seen it go
+		for deadline := time.Now().Add(time.Minute); ; { // until the server has seen it go
 			if got := b.talk(b.dial()); got[0] == 220 {
 				break
 			}

@@ -33,7 +33,7 @@ func talk(t *testing.T, s *smtptest.Server, lines ...string) []string {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	fmt.Fprint(conn, strings.Join(lines, "\r\n")+"\r\n")
 	var replies []string
 	scanner := bufio.NewScanner(conn)
@@ -113,7 +113,7 @@ func TestScript(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			conn.SetDeadline(time.Now().Add(5 * time.Second))
+			conn.SetDeadline(time.Now().Add(time.Minute))
 			fmt.Fprint(conn, strings.Join(lines, "\r\n")+"\r\n")
 			conn.(*net.TCPConn).CloseWrite()
 			got := ""
@@ -152,7 +152,7 @@ func TestGreylist(t *testing.T) {
 	if err := send(); err == nil || !strings.HasPrefix(err.Error(), "451") {
 		t.Errorf("first try: got %v, want a 451", err)
 	}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for send() != nil {
 		if time.Now().After(deadline) {
 			t.Fatal("never accepted")
