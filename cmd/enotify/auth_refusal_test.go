@@ -61,7 +61,7 @@ func TestRefusalsBlockAndAreCured(t *testing.T) {
 	s.Until(`SELECT state = 'blocked' FROM enotify.batch WHERE id = $1`, batch)
 
 	// Somebody hears of it.
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var alert queue.Alert
 	for alert.Kind != queue.AlertClientBlocked {

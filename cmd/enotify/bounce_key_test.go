@@ -39,7 +39,7 @@ func TestKeyRotation(t *testing.T) {
 	if out := s.Run("bounce", "key", "rotate"); out != "key 2 signs from now on\n" {
 		t.Errorf("rotate: got %q", out)
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		_, signed, _, links := send("new" + time.Now().String())
 		if strings.HasPrefix(signed[0], "b-2-") && strings.Contains(links[1], "/u/2-") {
 			break
@@ -61,7 +61,7 @@ func TestKeyRotation(t *testing.T) {
 	if out := s.Run("bounce", "key", "retire", "1", "--yes"); !strings.HasPrefix(out, "key 1 is retired since ") {
 		t.Errorf("retire: got %q", out)
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		code, _, _ := sitetest.Request(t, http.MethodGet, pages[1], nil)
 		if code == http.StatusNotFound {
 			break

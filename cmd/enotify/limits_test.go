@@ -37,8 +37,8 @@ func TestLimitsChangeWhileSending(t *testing.T) {
 		}
 		took := time.Since(said).Round(time.Millisecond)
 		t.Logf("%v was felt after %v", args, took)
-		if took > 10*time.Second { // it is under 1 s where nobody else has the machine
-			t.Errorf("%v was felt after %v, want 1 s", args, took)
+		if took > 30*time.Second { // it is under 1 s where nobody else has the machine
+			t.Errorf("%v was felt after %v, want 30 s at most", args, took)
 		}
 	}
 	// turns is how often the connection changes in the last n messages.
