@@ -13,7 +13,7 @@
 -- batches do not conflict with. Migrations have one of their own, on enotify.schema_version.
 
 CREATE TABLE enotify.engine_lock (
-    kind  text     NOT NULL CHECK (kind IN ('turn', 'survey', 'node', 'results', 'report', 'tls_report')),
+    kind  text     NOT NULL CHECK (kind IN ('join', 'turn', 'survey', 'node', 'results', 'report', 'tls_report')),
     slot  smallint NOT NULL,
     shard smallint NOT NULL DEFAULT 0,
     PRIMARY KEY (kind, slot, shard)
@@ -21,8 +21,9 @@ CREATE TABLE enotify.engine_lock (
 COMMENT ON TABLE  enotify.engine_lock IS
     'rows that the engine locks until the end of a transaction; nothing is stored in them';
 COMMENT ON COLUMN enotify.engine_lock.kind IS
-    'what the lock protects, see the functions of these names. turn: lock_turn(). survey: lock_survey(). node: '
-    'lock_nodes(). results: write_results(), lock_results(). report: lock_report(). tls_report: lock_tls_reports()';
+    'what the lock protects, see the functions of these names. join: lock_join(). turn: lock_turn(). survey: '
+    'lock_survey(). node: lock_nodes(). results: write_results(), lock_results(). report: lock_report(). tls_report: '
+    'lock_tls_reports()';
 COMMENT ON COLUMN enotify.engine_lock.slot IS
     'which of the kind: a node''s or batch''s number modulo the slots there are, a hash of a recipient. Two that share '
     'a slot wait for each other, which is harmless';
@@ -30,7 +31,7 @@ COMMENT ON COLUMN enotify.engine_lock.shard IS
     'of results: a writer of outcomes locks one shard, so that writers hardly ever wait for each other; lock_results() '
     'locks all shards. Else 0';
 
-INSERT INTO enotify.engine_lock (kind, slot) VALUES ('turn', 0), ('survey', 0), ('tls_report', 0);
+INSERT INTO enotify.engine_lock (kind, slot) VALUES ('join', 0), ('turn', 0), ('survey', 0), ('tls_report', 0);
 INSERT INTO enotify.engine_lock (kind, slot)
     SELECT k, s FROM unnest('{node,report}'::text[]) k, generate_series(0, 63) s;
 INSERT INTO enotify.engine_lock (kind, slot, shard)

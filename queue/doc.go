@@ -87,6 +87,7 @@
 //	lock_results           to count its outcomes or to take them back
 //	lock_report            reports about one recipient, one after the other
 //	lock_tls_reports       who sends which report on TLS; nothing else is locked after it
+//	lock_join              a node that joins; it locks none of the others
 //	verdict rows           guard
 //	batch rows             every change of state
 //	batch_domain, retry, outcome, batch_count, suppression rows

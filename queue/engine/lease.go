@@ -216,16 +216,32 @@ WITH swept AS (DELETE FROM enotify.node n WHERE n.live_until < now() - interval 
      added AS (INSERT INTO enotify.egress (address, by_node) SELECT DISTINCT a, true FROM unnest($2::inet[]) a ORDER BY a ON CONFLICT DO NOTHING),
      past AS (DELETE FROM enotify.egress_day d WHERE d.day < current_date - 400)
 INSERT INTO enotify.node (name, egress, helo, version, incarnation, live_until, turn, settings)
-VALUES ($1, $2, $3, $4, $5::uuid, now() + $6, $7, $8) RETURNING id, clock_timestamp()`
+SELECT $1, $2, $3, $4, $5::uuid, now() + $6::interval, $7, $8
+WHERE NOT ($9 AND EXISTS (SELECT FROM enotify.node o WHERE o.name = $1 AND o.live_until > now())) RETURNING id, clock_timestamp()`
+
+const lockJoinSQL = `SELECT enotify.lock_join()`
+
+// ErrNamesake says that a node of the same name is alive.
+var ErrNamesake = errors.New("a node of this name is running")
 
 // join registers a node, which holds no groups yet. The row of a dead node is kept
 // for a month, in case its journal comes back. After that its recipients in doubt
-// stay unknown. Addresses that nobody has named are in the pool default.
-func (db *store) join(ctx context.Context, n node) (id int32, c clock, err error) {
-	c.here = time.Now()
-	row := db.pool.QueryRow(ctx, joinSQL, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, queue.LeaseTTL,
-		cmp.Or(n.Turn, queue.Strict), n.Settings)
-	err = row.Scan(&id, &c.there)
+// stay unknown. Addresses that nobody has named are in the pool default. With sole the
+// error wraps ErrNamesake while another node of the name is alive.
+func (db *store) join(ctx context.Context, n node, sole bool) (id int32, c clock, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, lockJoinSQL); err != nil {
+			return err
+		}
+		c.here = time.Now()
+		row := tx.QueryRow(ctx, joinSQL, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, queue.LeaseTTL,
+			cmp.Or(n.Turn, queue.Strict), n.Settings, sole)
+		err := row.Scan(&id, &c.there)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return ErrNamesake
+		}
+		return err
+	})
 	return id, c, err
 }
 

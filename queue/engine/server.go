@@ -56,6 +56,7 @@ type Server struct {
 	Grace       time.Duration // time that transactions under way have to finish when Serve ends; 0 is 30 s
 	StateDir    string        // folder of the journal; nodes of one host may share it; "" is no journal
 	UntilIdle   bool          // Serve ends when nothing is due
+	Sole        bool          // Serve refuses to join while a node of its name is alive: ErrNamesake
 	Log         *slog.Logger  // nil is slog.Default
 
 	Alerted func(queue.Alert) // called with each alert that outcomes raised, once they are recorded; may be nil
@@ -145,7 +146,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	var err error
 	var now clock
-	if node.ID, now, err = db.join(ctx, node); err != nil || ctx.Err() != nil {
+	if node.ID, now, err = db.join(ctx, node, s.Sole); err != nil || ctx.Err() != nil {
 		kept.remove() // a row that was written although no answer came ends by its time
 		if ctx.Err() != nil {
 			return nil

@@ -16,6 +16,7 @@ import (
 	"enotify/cmd/enotify/console"
 	"enotify/cmd/enotify/database"
 	"enotify/cmd/enotify/destinations"
+	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/keyring"
 	"enotify/cmd/enotify/preflight/gather"
 	"enotify/cmd/enotify/ready"
@@ -139,7 +140,8 @@ func (c Config) assemble(ctx context.Context, db *queue.DB) (_ *parts, err error
 		Handler: p.monitor.watch(p.picked(p.mail.Deliver)), Admission: pacer{limits, p.monitor.metrics},
 		Flushed: p.recorded, Memory: limits, Schedule: c.Schedule,
 		Survey: p.mail.Survey, Check: compose.Check, MessageTime: p.mail.MessageTime,
-		MaxInFlight: c.MaxInFlight, Grace: c.Grace, StateDir: c.StateDir, UntilIdle: c.UntilIdle, Log: c.Log,
+		MaxInFlight: c.MaxInFlight, Grace: c.Grace, StateDir: c.StateDir, UntilIdle: c.UntilIdle, Sole: c.named,
+		Log:     c.Log,
 		Alerted: p.monitor.alert,
 	}
 	p.guard = &guard.Guard{
@@ -251,6 +253,9 @@ func (p *parts) run(ctx context.Context) error {
 	}
 	p.mail.Close()
 	p.log.Info("stopped")
+	if errors.Is(err, engine.ErrNamesake) { // they started at the same moment
+		return exit.Usagef("--node %s: %v; give this one another name", p.Name, engine.ErrNamesake)
+	}
 	return err
 }
 
