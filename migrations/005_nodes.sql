@@ -10,6 +10,8 @@ CREATE TABLE enotify.destination (
     tls            text CHECK (tls IN ('opportunistic', 'required', 'verified')),
     updated_at     timestamptz NOT NULL DEFAULT now(),
     updated_by     name NOT NULL DEFAULT session_user,
+    person         text NOT NULL DEFAULT CASE WHEN starts_with(current_setting('application_name'), 'enotify by ')
+                                              THEN substr(current_setting('application_name'), 12) ELSE '' END,
     CHECK ((rate_messages IS NULL) = (rate_per IS NULL))
 );
 COMMENT ON TABLE  enotify.destination IS
@@ -25,6 +27,8 @@ COMMENT ON COLUMN enotify.destination.tls IS
     'valid certificate. NULL: the value of the row ''*'', else run --tls';
 COMMENT ON COLUMN enotify.destination.updated_at IS 'when it was set';
 COMMENT ON COLUMN enotify.destination.updated_by IS 'login that set it';
+COMMENT ON COLUMN enotify.destination.person IS
+    'who set it at the command line or the console; empty: it was set by SQL';
 
 CREATE TABLE enotify.mta_sts (
     domain     text PRIMARY KEY CHECK (length(domain) <= 255),

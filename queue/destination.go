@@ -17,7 +17,16 @@ type Destination struct {
 	PerConnection int    // messages before a connection is closed
 	TLS           string // opportunistic, required or verified; "" says nothing
 	UpdatedAt     time.Time
-	UpdatedBy     string
+	UpdatedBy     string // login
+	Person        string // at the command line or the console; "" when it was set by SQL
+}
+
+// Who says who set the limits.
+func (d *Destination) Who() string {
+	if d.Person != "" {
+		return d.Person + " (login " + d.UpdatedBy + ")"
+	}
+	return d.UpdatedBy
 }
 
 // A Rate is so many messages per time; 0 messages is no limit.
@@ -27,7 +36,7 @@ type Rate struct {
 }
 
 const destinationsSQL = `
-SELECT name, coalesce(rate_messages, -1), coalesce(rate_per, '0'), coalesce(burst, 0), coalesce(connections, 0), coalesce(per_connection, 0), coalesce(tls, ''), updated_at, updated_by
+SELECT name, coalesce(rate_messages, -1), coalesce(rate_per, '0'), coalesce(burst, 0), coalesce(connections, 0), coalesce(per_connection, 0), coalesce(tls, ''), updated_at, updated_by, person
 FROM enotify.destination ORDER BY name <> '*', name`
 
 // Destinations lists the limits that were set, * first.
@@ -39,7 +48,8 @@ func (db *DB) Destinations(ctx context.Context) ([]Destination, error) {
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (d Destination, err error) {
 		var r Rate
 		err = row.Scan(&d.Name, &r.Messages, &r.Per, &d.Burst, &d.Connections, &d.PerConnection, &d.TLS, &d.UpdatedAt,
-			&d.UpdatedBy)
+			&d.UpdatedBy, &d.Person)
+		d.Person = Unescaped(d.Person)
 		if r.Messages >= 0 {
 			d.Rate = &r
 		}
@@ -53,7 +63,7 @@ VALUES ($1, $2, $3, nullif($4, 0), nullif($5, 0), nullif($6, 0), nullif($7, ''))
 ON CONFLICT (name) DO UPDATE
 SET rate_messages = coalesce(excluded.rate_messages, d.rate_messages), rate_per = coalesce(excluded.rate_per, d.rate_per),
     burst = coalesce(excluded.burst, d.burst), connections = coalesce(excluded.connections, d.connections),
-    per_connection = coalesce(excluded.per_connection, d.per_connection), tls = coalesce(excluded.tls, d.tls), updated_at = now(), updated_by = session_user`
+    per_connection = coalesce(excluded.per_connection, d.per_connection), tls = coalesce(excluded.tls, d.tls), updated_at = now(), updated_by = session_user, person = excluded.person`
 
 // SetDestination changes the limits of a destination; zero fields of d leave what was
 // set before. Running nodes follow at once.

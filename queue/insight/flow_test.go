@@ -42,3 +42,28 @@ func TestFlowAndBusiest(t *testing.T) {
 		}
 	}
 }
+
+// A batch that is retried for days has its messages in the hour in which they left, not
+// evenly from its start on; a large one by some of its recipients, with exact counts.
+func TestTheDayShowsWhenMailLeft(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	const n, bounced = 5003, 2
+	f.Exec(`SELECT enotify.enqueue('menu', 'info@town.example', 's', 't', (SELECT array_agg('u' || i || '@a.example') FROM generate_series(1, $1::int) i))`, n)
+	f.Exec(`UPDATE enotify.batch SET state = 'sending', started_at = now() - interval '3 days'`)
+	f.Exec(`INSERT INTO enotify.outcome (batch_id, seq, state, at)
+		SELECT 1, i, CASE WHEN i > $1::int - $2::int THEN 'bounced' ELSE 'delivered' END::enotify.recipient_state, now() - interval '3 days' + interval '20 minutes' * (i % 2)
+		FROM generate_series(1, $1::int - 1) i`, n, bounced+1)
+	f.Exec(`UPDATE enotify.batch SET state = 'retrying'`)
+	flow, err := insight.Of(f.DB).CoarseFlow(t.Context(), 30*24*time.Hour, time.Hour)
+	delivered, failed := 0, 0
+	for _, s := range flow {
+		delivered, failed = delivered+s.Delivered, failed+s.Failed
+		if age := time.Since(s.At); age < 70*time.Hour {
+			t.Errorf("%d delivered and %d not %s ago; want all of them three days ago", s.Delivered, s.Failed, age)
+		}
+	}
+	if err != nil || delivered != n-1-bounced || failed != bounced {
+		t.Errorf("got %d delivered and %d not, %v; want %d and %d", delivered, failed, err, n-1-bounced, bounced)
+	}
+}

@@ -38,59 +38,86 @@ func LayOne(p *term.Page, e queue.EgressAddress) {
 	}
 }
 
-// layPlan draws a line for each day: what was sent, and for today and the days to come
-// what the plan allows.
-func layPlan(p *term.Page, w queue.Warmup) {
-	where := "all sites together"
+// A Drawing is a plan of warm-up against what was sent.
+type Drawing struct {
+	Where string // the sites that it holds for
+	Say   string // how far it is
+	Why   string // it did not grow; "" when it did
+	Zone  string // of its days
+	Days  []PlanDay
+	Most  int // messages of the largest day, at least 1
+}
+
+// A PlanDay is a day of a drawing: one that is over, today, or one to come.
+type PlanDay struct {
+	Name    string
+	Sent    int
+	Allowed int // 0 for a day that is over
+	Ahead   bool
+	Trouble string // refusals and complaints of the day
+}
+
+// Draw has a line for each day: what was sent, and for today and the days to come what
+// the plan allows.
+func Draw(w queue.Warmup) Drawing {
+	d := Drawing{Where: "all sites together", Zone: w.Zone, Why: w.Why, Most: 1}
 	if w.Site != "*" {
-		where = "site " + w.Site
+		d.Where = "site " + w.Site
 	}
-	p.Heading("Warm-up, %s", where)
 	n, capped := Cap(w)
 	switch {
 	case !capped:
-		p.Line("warm: there is no limit any more")
+		d.Say = "warm: there is no limit any more"
 	case w.Day == nil:
-		p.Line("begins with %s a day, once a node announces the address", figures.Some(n, "message"))
+		d.Say = fmt.Sprintf("begins with %s a day, once a node announces the address", figures.Some(n, "message"))
 	default:
-		p.Line("day %d of %d: %s of %s sent; what is above %s", w.Step+1, len(w.Caps), figures.Count(w.Today().Begun),
-			figures.Some(n, "message"), overflow(w))
+		d.Say = fmt.Sprintf("day %d of %d: %s of %s sent; what is above %s", w.Step+1, len(w.Caps),
+			figures.Count(w.Today().Begun), figures.Some(n, "message"), overflow(w))
 	}
-	if w.Why != "" {
-		p.Line("it did not grow: %s", w.Why)
-	}
-	most := 1
-	for _, d := range w.Days {
-		most = max(most, d.Begun)
-	}
-	for i := w.Step; i < min(len(w.Caps), w.Step+1+daysAhead); i++ {
-		most = max(most, w.Caps[i])
-	}
-	var rows [][]string
-	days := w.Days[max(0, len(w.Days)-daysBefore):]
 	today := time.Time{}
 	if w.Day != nil {
 		today = *w.Day
 	}
-	for _, d := range days {
-		if d.Day.Before(today) {
-			rows = append(rows, []string{d.Day.Format("Mon 2 Jan"), figures.Count(d.Begun), "", trouble(d),
-				term.Gauge(barWidth, d.Begun, 0, most)})
+	for _, past := range w.Days[max(0, len(w.Days)-daysBefore):] {
+		if past.Day.Before(today) {
+			d.Days = append(d.Days, PlanDay{Name: past.Day.Format("Mon 2 Jan"), Sent: past.Begun, Trouble: trouble(past)})
 		}
 	}
-	if capped {
-		for i := 0; i <= daysAhead && w.Step+i < len(w.Caps); i++ {
-			name, sent, d := fmt.Sprintf("in %s", figures.Some(i, "day")), "", queue.EgressDay{}
-			limit := w.Caps[w.Step+i]
-			if i == 0 {
-				d, limit = w.Today(), n
-				name, sent = "today", figures.Count(d.Begun)
-			}
-			rows = append(rows, []string{name, sent, figures.Count(limit), trouble(d),
-				term.Gauge(barWidth, d.Begun, max(0, limit-d.Begun), most)})
+	for i := 0; capped && i <= daysAhead && w.Step+i < len(w.Caps); i++ {
+		if i == 0 {
+			now := w.Today()
+			d.Days = append(d.Days, PlanDay{Name: "today", Sent: now.Begun, Allowed: n, Trouble: trouble(now)})
+			continue
 		}
+		d.Days = append(d.Days, PlanDay{Name: "in " + figures.Some(i, "day"), Allowed: w.Caps[w.Step+i], Ahead: true})
 	}
-	p.Table([]string{"DAY (" + w.Zone + ")", "SENT", "ALLOWED", "", "█ SENT ▒ ALLOWED"}, rows...)
+	for _, day := range d.Days {
+		d.Most = max(d.Most, day.Sent, day.Allowed)
+	}
+	return d
+}
+
+// layPlan puts a drawing on a page.
+func layPlan(p *term.Page, w queue.Warmup) {
+	d := Draw(w)
+	p.Heading("Warm-up, %s", d.Where)
+	p.Line("%s", d.Say)
+	if d.Why != "" {
+		p.Line("it did not grow: %s", d.Why)
+	}
+	var rows [][]string
+	for _, day := range d.Days {
+		sent, allowed := figures.Count(day.Sent), ""
+		if day.Ahead {
+			sent = ""
+		}
+		if day.Allowed > 0 || day.Ahead {
+			allowed = figures.Count(day.Allowed)
+		}
+		rows = append(rows, []string{day.Name, sent, allowed, day.Trouble,
+			term.Gauge(barWidth, day.Sent, max(0, day.Allowed-day.Sent), d.Most)})
+	}
+	p.Table([]string{"DAY (" + d.Zone + ")", "SENT", "ALLOWED", "", "█ SENT ▒ ALLOWED"}, rows...)
 }
 
 func overflow(w queue.Warmup) string {

@@ -167,7 +167,7 @@ func (c *console) destination(r *http.Request) (queue.Destination, error) {
 func (c *console) limitsView(r *http.Request, d queue.Destination, trouble string) view {
 	text := "Running nodes follow within a second. What is left empty stays as it is."
 	if d.UpdatedBy != "" {
-		text += fmt.Sprintf(" The last change was by %s at %s.", d.UpdatedBy, figures.Clock(d.UpdatedAt))
+		text += fmt.Sprintf(" The last change was by %s at %s.", d.Who(), figures.Clock(d.UpdatedAt))
 	}
 	return view{Title: "Set the limits of " + d.Name, Text: text, Tone: "info", Button: "Set them", Back: "/site/" +
 		url.PathEscape(d.Name), Fields: limitFields(r, d), Trouble: trouble}

@@ -64,6 +64,9 @@ func (c *Config) Check() error {
 	if !c.locked() && !loopback(host) {
 		return exit.Usagef("--console %s: anybody who reaches that address could steer; give a loopback address such as 127.0.0.1:9027, --console-tokens FILE, or --console-client-ca FILE", c.Listen)
 	}
+	if _, err := c.tls(); err != nil {
+		return err
+	}
 	_, err = c.sources(nil)
 	return err
 }

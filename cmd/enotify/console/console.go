@@ -123,7 +123,8 @@ func (c *console) handler() http.Handler {
 	mux.HandleFunc("GET /live", c.inside(c.live))
 	mux.HandleFunc("GET /find", c.inside(c.find))
 	for _, path := range []string{"/{$}", "/batch/{id}", "/client/{domain}", "/site/{name}", "/client/{domain}/dns",
-		"/message/{id}/{seq}", "/address/{address}", "/bounces"} {
+		"/message/{id}/{seq}", "/address/{address}", "/bounces",
+		"/egress"} {
 		mux.HandleFunc("GET "+path, c.inside(c.page))
 	}
 	mux.HandleFunc("GET /batch/{id}/preflight", c.inside(c.preflight))

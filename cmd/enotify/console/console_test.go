@@ -129,8 +129,8 @@ func TestSteer(t *testing.T) {
 		t.Errorf("limits with a mistake: got %d and\n%s", code, body)
 	}
 	if code, body := v.post("site/d.test/limits", url.Values{"rate": {"7/s"}}); code != http.StatusOK ||
-		!strings.Contains(body, "7/s") {
-		t.Errorf("limits: got %d and\n%s", code, body)
+		!strings.Contains(body, "7/s") || !strings.Contains(body, "set by ada (login ") {
+		t.Errorf("limits: got %d and\n%s\nwant them, and who set them", code, body)
 	}
 	if code, _ := v.post(batch+"/cancel", url.Values{"reason": {"no"}}); code != http.StatusOK ||
 		sitetest.Ask[string](s, `SELECT state::text FROM enotify.batch`) != "cancelled" {
@@ -141,7 +141,7 @@ func TestSteer(t *testing.T) {
 		t.Errorf("cancel again: got %d and\n%s", code, body)
 	}
 	for _, path := range []string{"client/town.example", "message/1/1", "address/ada@d.test", "bounces",
-		"site/d.test"} {
+		"site/d.test", "egress"} {
 		if code, body := v.get(path); code != http.StatusOK || strings.Contains(body, "stale") {
 			t.Errorf("%s: got %d and\n%s", path, code, body)
 		}
@@ -311,11 +311,9 @@ func TestListenIsCareful(t *testing.T) {
 		{console.Config{Listen: "0.0.0.0:0", Tokens: open}, "can be read by everybody"},
 		{console.Config{Listen: "0.0.0.0:0", Tokens: short}, "line 1: the token has 6 characters"},
 		{console.Config{Listen: "0.0.0.0:0", ClientCA: open}, "needs HTTPS"},
+		{console.Config{Listen: "127.0.0.1:0", Cert: open, Key: open}, "--console-cert"},
 	} {
-		server, err := console.Listen(c.config)
-		if err == nil {
-			server.Close()
-		}
+		err := c.config.Check() // before anything is connected to
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: got %v, want %q", c.config, err, c.want)
 		}
@@ -359,4 +357,21 @@ func TestTheCureShows(t *testing.T) {
 		}
 	}
 	t.Errorf("the stream ended before the record was right: %v", lines.Err())
+}
+
+// The page of addresses draws each plan of warm-up against what was sent.
+func TestWarmupIsDrawn(t *testing.T) {
+	t.Parallel()
+	s := sitetest.New(t, smtptest.Config{})
+	s.Exec(`INSERT INTO enotify.egress (address) VALUES ('192.0.2.77')`)
+	s.Exec(`INSERT INTO enotify.warmup (address, site, caps, zone, step, day) VALUES ('192.0.2.77', '*', '{100,200,400}', 'UTC', 1, current_date)`)
+	s.Exec(`INSERT INTO enotify.egress_day (address, site, day, begun, accepted, refused)
+		VALUES ('192.0.2.77', '*', current_date - 1, 97, 95, 2), ('192.0.2.77', '*', current_date, 150, 150, 0)`)
+	_, body := visit(t, serve(s, console.Config{Listen: "127.0.0.1:0", Person: "ada"})).get("egress")
+	for _, want := range []string{"<h2>192.0.2.77</h2>", "Day 2 of 3: 150 of 200 messages sent", "<td class=\"n\">97</td>", "2 refused",
+		`<rect class="track" width="50" height="8"/><rect class="fill" width="37.5" height="8"/>`, "in 1 day", "<td class=\"n\">400</td>"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("got\n%s\nwant %s", body, want)
+		}
+	}
 }

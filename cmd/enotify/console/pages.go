@@ -178,6 +178,8 @@ func (c *console) parts(ctx context.Context, path string) ([]part, error) {
 		return c.site(words[1]), nil
 	case len(words) == 2 && words[0] == "address":
 		return c.address(words[1]), nil
+	case path == "/egress":
+		return []part{{"addresses", 2 * time.Second, c.addresses}}, nil
 	case path == "/bounces":
 		return c.bounces(), nil
 	}

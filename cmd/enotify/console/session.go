@@ -92,12 +92,17 @@ func (s *sessions) holds(found *session, certified string, now time.Time) bool {
 	return false
 }
 
-// certified is the name in the certificate of who asks; "" is none.
+// certified is the name in the certificate of the browser; "" is none. A certificate that
+// ends while its connection is open lets nobody in any more.
 func (s *sessions) certified(r *http.Request) string {
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
 		return ""
 	}
-	return r.TLS.VerifiedChains[0][0].Subject.CommonName
+	shown := r.TLS.VerifiedChains[0][0]
+	if time.Now().After(shown.NotAfter) {
+		return ""
+	}
+	return shown.Subject.CommonName
 }
 
 // open begins a session. The oldest ends when there are too many.

@@ -76,7 +76,7 @@ func (l *limits) describe(name string, site bool) Destination {
 		}
 	}
 	if len(d.Set) > 0 {
-		d.UpdatedAt, d.UpdatedBy = &own.UpdatedAt, own.UpdatedBy
+		d.UpdatedAt, d.UpdatedBy = &own.UpdatedAt, own.Who()
 	}
 	return d
 }
@@ -92,11 +92,11 @@ func (l *limits) list(name string, site bool) []limit {
 	from := func(set bool, builtIn bool, all bool) string {
 		switch {
 		case set:
-			return fmt.Sprintf("set by %s at %s", own.UpdatedBy, figures.Clock(own.UpdatedAt))
+			return fmt.Sprintf("set by %s at %s", own.Who(), figures.Clock(own.UpdatedAt))
 		case builtIn:
 			return "built in for " + name
 		case all && name != throttle.Everyone:
-			return fmt.Sprintf("set for * by %s at %s", everyone.UpdatedBy, figures.Clock(everyone.UpdatedAt))
+			return fmt.Sprintf("set for * by %s at %s", everyone.Who(), figures.Clock(everyone.UpdatedAt))
 		}
 		return "default"
 	}
@@ -123,9 +123,9 @@ func (l *limits) list(name string, site bool) []limit {
 func (l *limits) encryption(name, site string) limit {
 	for _, of := range []string{name, site, throttle.Everyone} {
 		if d := l.rows[of]; d.TLS != "" {
-			from := fmt.Sprintf("set by %s at %s", d.UpdatedBy, figures.Clock(d.UpdatedAt))
+			from := fmt.Sprintf("set by %s at %s", d.Who(), figures.Clock(d.UpdatedAt))
 			if of != name {
-				from = fmt.Sprintf("set for %s by %s at %s", of, d.UpdatedBy, figures.Clock(d.UpdatedAt))
+				from = fmt.Sprintf("set for %s by %s at %s", of, d.Who(), figures.Clock(d.UpdatedAt))
 			}
 			return limit{name, "TLS", d.TLS, from}
 		}

@@ -30,8 +30,8 @@ type Destination struct {
 	TLS           string     `json:"tls"` // "": as enotify run --tls says
 	Set           []string   `json:"set"` // the fields that an operator set for this name
 	UpdatedAt     *time.Time `json:"updated_at"`
-	UpdatedBy     string     `json:"updated_by"`
-	Learned       string     `json:"learned"` // what keeps a site slower than that, in short; "" when nothing does
+	UpdatedBy     string     `json:"updated_by"` // login, and the person where one is known
+	Learned       string     `json:"learned"`    // what keeps a site slower than that, in short; "" when nothing does
 }
 
 // List lists what holds: first for all, then what was set, then the sites

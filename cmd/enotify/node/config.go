@@ -206,6 +206,9 @@ func (c *Config) Check() (err error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.Attempts = cmp.Or(c.Attempts, c.Log)
+	if c.Console != nil {
+		return c.Console.Check()
+	}
 	return nil
 }
 
