@@ -306,6 +306,9 @@ func (p *pool) serve(s *siteConns) {
 	for len(s.waiters) > 0 {
 		now, w := time.Now(), s.waiters[0]
 		of := p.class(s, w)
+		if of != urgent && p.throttle.Yields(s.name, now) {
+			return // one of its connections will be free
+		}
 		if !p.places.room(of) {
 			p.places.ripen(now)
 		}

@@ -23,6 +23,7 @@ type State struct {
 	At     time.Time `json:"at"`               // when it was so
 	Pace   Pace      `json:"pace,omitzero"`    // of a site
 	Holds  []Hold    `json:"holds,omitempty"`  // of a site
+	Bears  int       `json:"bears,omitempty"`  // connections at once that a site has taken and answered well
 	Tokens *float64  `json:"tokens,omitempty"` // in its bucket, where that is slow
 }
 
@@ -49,6 +50,18 @@ func ReadState(data []byte, at time.Time) (State, error) {
 	return s, nil
 }
 
+// bearsFor is how long a site is taken to bear as many connections as it did.
+const bearsFor = 30 * 24 * time.Hour
+
+// pace is the pace with which a process goes on.
+func (s State) pace(now time.Time) Pace {
+	p := s.Pace
+	if p.Allowed == 0 && now.Sub(s.At) < bearsFor {
+		p.Allowed = s.Bears
+	}
+	return p
+}
+
 // remembered is anything that has a memory.
 type remembered interface {
 	mem() *memory
@@ -61,11 +74,12 @@ func (m *memory) mem() *memory { return m }
 
 // worthKeeping reports whether a new process would do worse without.
 func (s *site) worthKeeping() bool {
-	return s.pace.Learned() || len(s.holds) > 0 || s.bucket.slow()
+	return s.pace.Learned() || len(s.holds) > 0 || s.bucket.slow() || s.pace.bears() > 0
 }
 
 func (s *site) state(now time.Time) State {
-	return State{At: now, Pace: s.kept(), Holds: s.holds, Tokens: s.bucket.kept(now)}
+	return State{At: now, Pace: s.kept(), Holds: s.holds, Bears: s.pace.bears(),
+		Tokens: s.bucket.kept(now)}
 }
 
 // kept is what of the pace is worth keeping.
@@ -191,7 +205,7 @@ func (t *Throttle) Restore(memos []queue.Memo, now time.Time) {
 		}
 		if memo.Kind == queue.Site {
 			s := t.site(memo.Name, now)
-			s.pace, s.holds, s.allHeld, s.settling = state.Pace, state.Holds, time.Time{}, 0
+			s.pace, s.holds, s.allHeld, s.settling = state.pace(now), state.Holds, time.Time{}, 0
 			if s.domain == "" {
 				s.domain = memo.Domain
 			}

@@ -37,7 +37,7 @@ const (
 // hit it again) costs about twenty times as many refusals. A rate is found in
 // the same way: there is none until the site asks for one.
 type Pace struct {
-	Allowed int // connections at once; 0 is the start
+	Allowed int // connections at once; 0 is the start, see also State.Bears
 	Good    int // good replies since Allowed last changed
 
 	Ceiling   int           // connections it is known to bear; 0 when it has refused none
@@ -59,6 +59,15 @@ type Pace struct {
 
 // Learned reports whether there is anything to remember.
 func (p Pace) Learned() bool { return p.Ceiling > 0 || p.Rate > 0 || p.Refusals > 0 }
+
+// bears is how many connections the site has taken and answered well, where that is
+// more than those of a new one; 0 where it is not.
+func (p Pace) bears() int {
+	if p.Allowed <= startConnections {
+		return 0
+	}
+	return p.Allowed
+}
 
 // Connections is how many the site may have now, 0 while it is closed; limit
 // is the policy's.

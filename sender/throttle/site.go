@@ -41,6 +41,9 @@ type site struct {
 	in       *list.List
 	at       *list.Element // in it, one of the lists of turns; nil when in none
 	quiet    time.Time     // when its last message was done
+	short    time.Time     // when fewer messages began than there were, unless all have since; see wants
+	shortOf  string        // the domain of these messages
+	turned   time.Time     // when it was turned away for want of a connection
 	lags     bool          // it took long for its last answer
 	dead     unreached
 	depth    int // messages that a connection may have at once; 0 is 1
@@ -70,9 +73,13 @@ func (s *site) waitsSince() time.Time {
 // most is how many messages may be under way to the site. One message for a new or
 // stuck site, so that sites that do not respond tie up little. One per connection
 // for a slow site. Otherwise as many per connection as may be under way there at
-// once, and one more that comes to it meanwhile.
-func (s *site) most(now time.Time) int {
+// once, and one more that comes to it meanwhile. A site that yields has no more
+// connections than are open.
+func (s *site) most(yields bool, now time.Time) int {
 	connections := s.pace.Connections(s.limits.Connections, now)
+	if yields {
+		connections = min(connections, s.open)
+	}
 	switch {
 	case s.moved.IsZero(), s.pace.Refusals > 0:
 		return min(1, connections)

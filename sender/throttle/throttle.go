@@ -66,7 +66,8 @@ type domain struct {
 // gives no answer. The fewer are under way, the fewer are in doubt after a crash.
 //
 // Sites with a connection go first: to one without, nothing is admitted while
-// all connections there may be belong to sites with messages.
+// all connections there may be belong to sites with messages. But while such sites
+// wait, those that answer make do with the connections that they have.
 func (t *Throttle) Admit(name string, want int, now time.Time) (n int, w queue.Wait) {
 	return t.admit(name, want, false, now)
 }
@@ -82,10 +83,11 @@ func (t *Throttle) admit(name string, want int, urgent bool, now time.Time) (n i
 	defer t.mu.Unlock()
 	d := t.domain(name, now)
 	if d.site != nil && !urgent && !t.turns.has(d.site, now) {
+		t.turns.turn(d.site, now)
 		return 0, queue.Wait{Until: t.turns.again(len(t.domains), now)}
 	}
 	n = min(want, maxGrant)
-	room, until, site := t.room(d, now)
+	room, until, site := t.room(d, urgent, now)
 	if room < n {
 		n, w = max(0, room), queue.Wait{Until: until, Site: site}
 	}
@@ -96,6 +98,7 @@ func (t *Throttle) admit(name string, want int, urgent bool, now time.Time) (n i
 		if granted, until := d.site.bucket.grant(n, now); granted < n {
 			n, w = granted, queue.Wait{Until: until}
 		}
+		d.site.asked(name, want, n, now)
 	}
 	t.begin(d, n, now)
 	return n, w
@@ -114,9 +117,10 @@ func (t *Throttle) AdmitAll(want map[string]int, urgent bool, now time.Time) boo
 	sites := make(map[*site]int, len(want))
 	for name, n := range want {
 		d := t.domain(name, now)
-		room, _, _ := t.room(d, now)
+		room, _, _ := t.room(d, urgent, now)
 		if d.site != nil {
 			if !urgent && !t.turns.has(d.site, now) {
+				t.turns.turn(d.site, now)
 				return false
 			}
 			if d.connections == 0 && d.site.answers(now) {
@@ -156,9 +160,9 @@ func (t *Throttle) Done(name string, o queue.Outcome, now time.Time) (site strin
 	}
 	s := d.site
 	t.turns.flow(s, -1, now)
-	before := s.kept()
+	before, bore := s.kept(), s.pace.bears()
 	s.learn(o, now)
-	if s.kept() != before {
+	if s.kept() != before || s.pace.bears() != bore {
 		t.change(s)
 	}
 	return s.name
@@ -186,7 +190,7 @@ func (t *Throttle) Assign(name, siteName string, now time.Time) {
 
 // room is how many more messages of d may be under way, and when to ask again
 // if that is too few.
-func (t *Throttle) room(d *domain, now time.Time) (n int, until time.Time, site string) {
+func (t *Throttle) room(d *domain, urgent bool, now time.Time) (n int, until time.Time, site string) {
 	if d.site == nil {
 		return 1 - d.inflight, now.Add(lookup), ""
 	}
@@ -194,7 +198,7 @@ func (t *Throttle) room(d *domain, now time.Time) (n int, until time.Time, site 
 	if until := s.closed(); now.Before(until) {
 		return 0, earlier(until, now.Add(maxWait)), ""
 	}
-	n = s.most(now) - s.inflight
+	n = s.most(!urgent && t.turns.yields(s, now), now) - s.inflight
 	if d.connections > 0 {
 		n = min(n, d.connections-d.inflight)
 	}

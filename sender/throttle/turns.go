@@ -7,7 +7,8 @@ import (
 )
 
 // turns decide which sites may get a connection where there are more sites than
-// connections: those that have one keep it while there are messages for them.
+// connections: those that have one keep it while there are messages for them, and get
+// another one only of what is left when each of the others has one.
 type turns struct {
 	known atomic.Bool  // room was told
 	room  atomic.Int64 // for more connections; may be negative
@@ -15,6 +16,7 @@ type turns struct {
 	coming  list.List // sites with messages under way and without a connection, since not long; by busy
 	resting list.List // sites with connections and without messages, since not long; by quiet
 	spare   list.List // for longer: their connections may be closed for others
+	turned  list.List // sites that were turned away for want of a connection, since not long; by turned
 }
 
 // restsFor is how long a site without messages under way counts as one that will
@@ -31,12 +33,58 @@ func (t *Throttle) Room(n int) {
 	t.turns.known.Store(true)
 }
 
-// Busy reports whether a site has messages under way, or had some just now.
+// Busy reports whether a site has messages under way, or had some just now, or has
+// some that could not begin yet.
 func (t *Throttle) Busy(name string, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.sites[name]
-	return s != nil && (s.inflight > 0 || now.Sub(s.quiet) < restsFor)
+	return s != nil && (s.inflight > 0 || now.Sub(s.quiet) < restsFor || s.wants(now))
+}
+
+// wantsFor is how long after a site got fewer messages than there are for it, or none
+// for want of a connection, it counts as one with mail: it is asked for again by then.
+const wantsFor = 2 * maxWait
+
+// wants reports whether there were lately more messages for a site than could begin.
+func (s *site) wants(now time.Time) bool { return now.Sub(s.short) < wantsFor }
+
+// asked notes how many messages to a domain of a site there were, and how many of them began.
+func (s *site) asked(domain string, want, n int, now time.Time) {
+	switch {
+	case n < want:
+		s.short, s.shortOf = now, domain
+	case s.shortOf == domain:
+		s.short = time.Time{}
+	}
+}
+
+// turn notes that a site was turned away by has.
+func (ts *turns) turn(s *site, now time.Time) {
+	ts.leave(s)
+	s.turned = now
+	s.in, s.at = &ts.turned, ts.turned.PushBack(s)
+}
+
+// Yields reports whether a site makes do with the connections that it has, so that
+// sites without one get one. Only a site that answers does: another may need a second
+// connection to move at all.
+func (t *Throttle) Yields(name string, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.sites[name]
+	return s != nil && t.turns.yields(s, now)
+}
+
+func (ts *turns) yields(s *site, now time.Time) bool {
+	if s.open <= 0 || !ts.known.Load() || !s.answers(now) {
+		return false
+	}
+	left := ts.left(now)
+	for e := ts.turned.Front(); e != nil && now.Sub(e.Value.(*site).turned) >= wantsFor; e = ts.turned.Front() {
+		ts.leave(e.Value.(*site))
+	}
+	return left <= ts.turned.Len()
 }
 
 // has reports whether a site has a connection, or there is one to be had.
@@ -44,6 +92,12 @@ func (ts *turns) has(s *site, now time.Time) bool {
 	if s.open > 0 || s.inflight > 0 || !ts.known.Load() {
 		return true
 	}
+	return ts.left(now) > 0
+}
+
+// left is how many connections there are for sites that have none, beside those that
+// are about to take one.
+func (ts *turns) left(now time.Time) int {
 	for e := ts.coming.Front(); e != nil; e = ts.coming.Front() {
 		if now.Sub(e.Value.(*site).busy) < comesFor {
 			break
@@ -56,9 +110,14 @@ func (ts *turns) has(s *site, now time.Time) bool {
 			break
 		}
 		ts.leave(rested)
+		if rested.wants(now) {
+			rested.quiet = now
+			rested.in, rested.at = &ts.resting, ts.resting.PushBack(rested)
+			continue
+		}
 		rested.in, rested.at = &ts.spare, ts.spare.PushBack(rested)
 	}
-	return int(ts.room.Load())+ts.spare.Len()-ts.coming.Len() > 0
+	return int(ts.room.Load()) + ts.spare.Len() - ts.coming.Len()
 }
 
 // again is when to ask again for a site without a connection: all of them at the
@@ -93,7 +152,7 @@ func (ts *turns) opens(s *site, n int) {
 func (ts *turns) place(s *site) {
 	coming := s.inflight > 0 && s.open <= 0
 	resting := s.inflight == 0 && s.open > 0
-	if coming && s.coming || resting && s.at != nil && s.in != &ts.coming {
+	if coming && s.coming || resting && s.at != nil && (s.in == &ts.resting || s.in == &ts.spare) {
 		return // and stays where it has come since
 	}
 	ts.leave(s)

@@ -87,6 +87,10 @@ func Show(ctx context.Context, db *queue.DB, name string, now time.Time) (*Repor
 func (r *Report) tell(s throttle.State, policy throttle.Policy, now time.Time) {
 	p, site := s.Pace, r.Site
 	say := func(format string, args ...any) { r.Learned = append(r.Learned, fmt.Sprintf(format, args...)) }
+	if s.Bears > 0 && p.Ceiling == 0 {
+		say("%s has answered well on %s at once: a node that starts opens as many, if there is mail for them.", site,
+			figures.Some(s.Bears, "connection"))
+	}
 	if !p.Learned() && len(s.Holds) == 0 {
 		return
 	}

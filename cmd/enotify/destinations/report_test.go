@@ -54,6 +54,11 @@ Next
   enotify destination reset google --learned   # forgets this: tries it again at once
   enotify destination set google --connections 5 --rate unlimited   # makes it the limit
 `},
+		"more than at first": {
+			throttle.State{Bears: 7},
+			"",
+			`google has answered well on 7 connections at once: a node that starts opens as many, if there is mail for them.
+`},
 		"holds": {
 			throttle.State{Holds: []throttle.Hold{
 				{Egress: "192.0.2.1", Times: 2, Until: at.Add(30 * time.Minute), At: at, Reply: "550 5.7.1 Blocked"},

@@ -244,7 +244,8 @@ func (p *parts) run(ctx context.Context) error {
 		}
 		return nil
 	})
-	p.log.Info("started", "egress", p.Egress, "helo", p.HELO, "version", p.Version)
+	p.log.Info("started", "egress", p.Egress, "helo", p.HELO, "version", p.Version, "max_connections", p.MaxConnections,
+		"max_files", maxFiles())
 	err := p.server.Serve(ctx)
 	cancel()
 	err = errors.Join(err, group.Wait())
