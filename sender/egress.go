@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"hash/fnv"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -58,8 +57,7 @@ func (s *Sender) egresses(chosen []queue.Egress, v4 bool) (choices []egress) {
 // egress chooses the address from which we connect to a site by IPv4 or IPv6.
 // It is the same for a site as long as our addresses are: greylisting wants the
 // next try from where the first came (RFC 6647 §2.3). Sites spread over the
-// addresses, and an address that comes or goes moves few of them (rendezvous
-// hashing). One that is held at the site is passed over; when all are, until
+// addresses by [queue.Preference]. One that is held at the site is passed over; when all are, until
 // says for how long.
 func (s *Sender) egress(chosen []queue.Egress, site string, v4 bool, now time.Time) (e egress, until time.Time,
 	err error) {
@@ -67,7 +65,9 @@ func (s *Sender) egress(chosen []queue.Egress, site string, v4 bool, now time.Ti
 	if len(choices) == 0 {
 		return egress{}, time.Time{}, errNoFamily
 	}
-	slices.SortFunc(choices, func(a, b egress) int { return cmp.Compare(weight(site, b.name), weight(site, a.name)) })
+	slices.SortFunc(choices, func(a, b egress) int {
+		return cmp.Compare(queue.Preference(site, b.name, 1), queue.Preference(site, a.name, 1))
+	})
 	for _, e := range choices {
 		held := s.Throttle.Held(site, e.name, now)
 		if held.IsZero() {
@@ -84,23 +84,6 @@ func (s *Sender) egress(chosen []queue.Egress, site string, v4 bool, now time.Ti
 func address(name string) netip.Addr {
 	addr, _ := netip.ParseAddr(name)
 	return addr
-}
-
-func weight(site, egress string) uint64 {
-	h := fnv.New64a()
-	h.Write([]byte(egress))
-	h.Write([]byte{0})
-	h.Write([]byte(site)) // last: the end is mixed least, and sites differ more than addresses
-	return mix(h.Sum64())
-}
-
-// mix spreads what differs in few bits over all of them (the end of MurmurHash3, public domain).
-func mix(x uint64) uint64 {
-	x ^= x >> 33
-	x *= 0xff51afd7ed558ccd
-	x ^= x >> 33
-	x *= 0xc4ceb9fe1a85ec53
-	return x ^ x>>33
 }
 
 // blocked holds the egress address of a connection, or of a try to open one,
