@@ -1,7 +1,6 @@
 package main_test
 
 import (
-	"context"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -10,11 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"enotify/cmd/enotify/sitetest"
-	"enotify/migrations"
-	"enotify/queue/localpg"
+	"enotify/queue/queuetest"
 	"enotify/sender/dkim"
 	"enotify/sender/smtptest"
 	"enotify/spfguard"
@@ -49,7 +45,7 @@ func BenchmarkRun(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
 				bench.receiver.Discard = true
-				s := &site{sitetest.On(b, durable(b), bench.receiver)}
+				s := &site{sitetest.On(b, queuetest.Durable(b), bench.receiver)}
 				s.Exec(`UPDATE enotify.destination SET connections = $1 WHERE name = '*'`, bench.connections)
 				keys := dkim.Directory{Path: filepath.Join(s.Home, "keys")}
 				if bench.key != "" {
@@ -88,25 +84,6 @@ func BenchmarkRun(b *testing.B) {
 			b.ReportMetric(float64(peak), "MB-resident")
 		})
 	}
-}
-
-// durable is a database on a server that waits for its disk.
-func durable(b *testing.B) (url string) {
-	b.Helper()
-	server, err := localpg.Start(b.Context(), localpg.Options{Ephemeral: true})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = server.Stop(context.Background()) })
-	conn, err := pgx.Connect(b.Context(), server.URL())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	if _, err := migrations.Up(b.Context(), conn); err != nil {
-		b.Fatal(err)
-	}
-	return server.URL()
 }
 
 // smtpSource sends n messages of so many octets to the receiver by Postfix's

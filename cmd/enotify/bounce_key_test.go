@@ -8,16 +8,13 @@ import (
 	"time"
 
 	"enotify/cmd/enotify/sitetest"
-	"enotify/sender/smtptest"
 )
 
 // A key is changed while a node runs: it signs with the new one, and goes on to
 // take what the old one signed, bounces and clicks, until that is retired.
 func TestKeyRotation(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, smtptest.Config{})
-	s.DNS.PutTXT("bounce.town.example", "v=spf1 ip4:192.0.2.10 -all")
-	s.Exec(`UPDATE enotify.client SET bounce = 'own', bounce_domain = 'bounce.town.example'`)
+	s := newBouncingSite(t)
 	at, web := sitetest.FreePort(t), sitetest.FreePort(t)
 	s.Start("run", "--bounce-listen", at, "--listen", web, "--public-url", "https://news.host.example")
 	// send is a batch to two; it returns its return paths and pages.

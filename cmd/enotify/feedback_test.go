@@ -7,16 +7,13 @@ import (
 	"testing"
 
 	"enotify/cmd/enotify/sitetest"
-	"enotify/sender/smtptest"
 )
 
 // A provider's feedback loop writes to one address for all clients and hides the reader:
 // the message that it returns says who complained.
 func TestFeedbackLoop(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, smtptest.Config{})
-	s.DNS.PutTXT("bounce.town.example", "v=spf1 ip4:192.0.2.10 -all")
-	s.Exec(`UPDATE enotify.client SET bounce = 'own', bounce_domain = 'bounce.town.example'`)
+	s := newBouncingSite(t)
 	keys := t.TempDir()
 	s.Run("client", "key", "mail.host.example", "--selector", "s1", "--dkim-dir", keys)
 	at := sitetest.FreePort(t)

@@ -19,6 +19,16 @@ func newSite(tb testing.TB, receiver smtptest.Config) *site {
 	return &site{sitetest.New(tb, receiver)}
 }
 
+// newBouncingSite is a site whose client has return paths of its own, at
+// bounce.town.example. Its receiver takes every message.
+func newBouncingSite(tb testing.TB) *site {
+	tb.Helper()
+	s := newSite(tb, smtptest.Config{})
+	s.DNS.PutTXT("bounce.town.example", "v=spf1 ip4:192.0.2.10 -all")
+	s.Exec(`UPDATE enotify.client SET bounce = 'own', bounce_domain = 'bounce.town.example'`)
+	return s
+}
+
 // ask runs a query of one value.
 func ask[T any](s *site, sql string, args ...any) T {
 	s.Helper()

@@ -22,9 +22,7 @@ import (
 // turns, the address is suppressed, and a second copy changes nothing.
 func TestBounceAfterDelivery(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, smtptest.Config{})
-	s.DNS.PutTXT("bounce.town.example", "v=spf1 ip4:192.0.2.10 -all")
-	s.Exec(`UPDATE enotify.client SET bounce = 'own', bounce_domain = 'bounce.town.example'`)
+	s := newBouncingSite(t)
 	at, lmtp := sitetest.FreePort(t), sitetest.FreePort(t)
 	node := s.Start("run", "--bounce-listen", at, "--bounce-listen", "lmtp://"+lmtp)
 	batch := s.Enqueue("menu", "Soup.", 3, 1)
@@ -97,9 +95,7 @@ func TestBounceAfterDelivery(t *testing.T) {
 // it, and tries again.
 func TestBounceWaitsForTheDatabase(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, smtptest.Config{})
-	s.DNS.PutTXT("bounce.town.example", "v=spf1 ip4:192.0.2.10 -all")
-	s.Exec(`UPDATE enotify.client SET bounce = 'own', bounce_domain = 'bounce.town.example'`)
+	s := newBouncingSite(t)
 	at := sitetest.FreePort(t)
 	s.Start("run", "--bounce-listen", at)
 	batch := s.Enqueue("menu", "Soup.", 1, 1)

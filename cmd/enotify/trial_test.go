@@ -98,9 +98,7 @@ func TestTestSend(t *testing.T) {
 // that reader for the client.
 func TestComplaintAtCFBLAddress(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, smtptest.Config{})
-	s.DNS.PutTXT("bounce.town.example", "v=spf1 ip4:192.0.2.10 -all")
-	s.Exec(`UPDATE enotify.client SET bounce = 'own', bounce_domain = 'bounce.town.example'`)
+	s := newBouncingSite(t)
 	at := sitetest.FreePort(t)
 	s.Start("run", "--bounce-listen", at)
 	batch := s.Enqueue("menu", "Soup.", 2, 1)

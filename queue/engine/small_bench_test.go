@@ -11,10 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"enotify/migrations"
 	"enotify/queue"
 	"enotify/queue/engine"
-	"enotify/queue/localpg"
 	"enotify/queue/queuetest"
 )
 
@@ -23,32 +21,13 @@ type whole struct{ queuetest.Unlimited }
 
 func (whole) AdmitAll(map[string]int, bool, time.Time) bool { return true }
 
-// durable is a database on a server that waits for its disk.
-func durable(b *testing.B) (url string) {
-	b.Helper()
-	server, err := localpg.Start(b.Context(), localpg.Options{Ephemeral: true})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = server.Stop(context.Background()) })
-	conn, err := pgx.Connect(b.Context(), server.URL())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	if _, err := migrations.Up(b.Context(), conn); err != nil {
-		b.Fatal(err)
-	}
-	return server.URL()
-}
-
 // BenchmarkSmallBatches sends 2,000 batches to five recipients each, at 50 domains,
 // with a handler that says at once that all is well: on a server that waits for its
 // disk, and on one that does not.
 func BenchmarkSmallBatches(b *testing.B) {
 	const n = 2000
-	for name, open := range map[string]func(*testing.B) string{"durable": durable,
-		"fsync=off": func(b *testing.B) string { return queuetest.New(b) }} {
+	for name, open := range map[string]func(testing.TB) string{"durable": queuetest.Durable,
+		"fsync=off": queuetest.New} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()

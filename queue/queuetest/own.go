@@ -5,6 +5,8 @@ import (
 	"os"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"enotify/migrations"
 	"enotify/queue/localpg"
 )
@@ -62,4 +64,24 @@ func (o *OwnServer) start() {
 		o.Fatal(err)
 	}
 	o.PostgreSQL = server
+}
+
+// Durable starts a server that waits for its disk, and returns the URL of its migrated
+// database. The server is stopped when the test or benchmark ends.
+func Durable(tb testing.TB) (url string) {
+	tb.Helper()
+	server, err := localpg.Start(tb.Context(), localpg.Options{Ephemeral: true})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = server.Stop(context.Background()) })
+	conn, err := pgx.Connect(tb.Context(), server.URL())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := migrations.Up(tb.Context(), conn); err != nil {
+		tb.Fatal(err)
+	}
+	return server.URL()
 }

@@ -153,11 +153,6 @@ func (o *Opinion) Of(identity string) []queue.Verdict {
 	return slices.DeleteFunc(slices.Clone(o.Verdicts), func(v queue.Verdict) bool { return v.Identity != identity })
 }
 
-// Blocks reports whether a verdict blocks.
-func (o *Opinion) Blocks() bool {
-	return slices.ContainsFunc(o.Verdicts, func(v queue.Verdict) bool { return v.Blocks })
-}
-
 // txt returns the TXT records of a name, none if it has none. Its errors are
 // temporary.
 func (j *Judge) txt(ctx context.Context, name string) ([]string, error) {

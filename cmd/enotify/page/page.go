@@ -53,9 +53,6 @@ func hash(text string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-// Script is the source of a script for a Content-Security-Policy.
-func Script(text string) string { return "script-src " + hash(text) }
-
 // New parses the template of a page beside the parts of the layout: top, which takes a
 // [Top]; icon, which takes a tone; text and line, which take a string.
 func New(name, text string, functions template.FuncMap) *template.Template {
