@@ -21,7 +21,8 @@ type Audit struct {
 
 const (
 	auditedSQL = `SELECT id, total FROM enotify.batch WHERE $1::bigint IN (0, id) ORDER BY id`
-	rowsSQL    = `SELECT batch_id, state, count(*)::int FROM enotify.delivery WHERE batch_id = ANY ($1) GROUP BY batch_id, state`
+	rowsSQL    = `
+SELECT batch_id, state, count(*)::int FROM enotify.delivery WHERE batch_id = ANY ($1) GROUP BY batch_id, state`
 	// Sorts and hashes of a million rows stay in memory.
 	memorySQL = `SET LOCAL work_mem = '128MB'`
 )
@@ -30,17 +31,20 @@ const (
 // every row once, however many domains and batches there are.
 var imbalances = []struct{ sql, what string }{
 	{`SELECT b.id, abs(b.total - coalesce(r.n, 0)) FROM enotify.batch b
-	  LEFT JOIN (SELECT batch_id, count(*) AS n FROM enotify.recipient WHERE batch_id = ANY ($1) GROUP BY batch_id) r ON r.batch_id = b.id
+	  LEFT JOIN (SELECT batch_id, count(*) AS n FROM enotify.recipient WHERE batch_id = ANY ($1) GROUP BY batch_id) r
+	    ON r.batch_id = b.id
 	  WHERE b.id = ANY ($1)`,
 		"recipients more or fewer than were sealed"},
 	{`SELECT id, abs(staged - duplicates - total) FROM enotify.batch WHERE id = ANY ($1)`,
 		"staged rows that are neither recipients nor duplicates"},
 	{`SELECT batch_id, sum(n - 1) FROM (
-	      SELECT batch_id, count(*) AS n FROM enotify.recipient WHERE batch_id = ANY ($1) AND address <> '' GROUP BY batch_id, lower(address) COLLATE "C" HAVING count(*) > 1) s
+	      SELECT batch_id, count(*) AS n FROM enotify.recipient WHERE batch_id = ANY ($1) AND address <> ''
+	        GROUP BY batch_id, lower(address) COLLATE "C" HAVING count(*) > 1) s
 	  GROUP BY batch_id`,
 		"addresses that stand twice"},
 	{`SELECT b.id, abs(b.sendable - coalesce(d.n, 0)) FROM enotify.batch b
-	  LEFT JOIN (SELECT batch_id, sum(last_seq - first_seq + 1) AS n FROM enotify.batch_domain WHERE batch_id = ANY ($1) GROUP BY batch_id) d ON d.batch_id = b.id
+	  LEFT JOIN (SELECT batch_id, sum(last_seq - first_seq + 1) AS n FROM enotify.batch_domain WHERE batch_id = ANY ($1)
+	    GROUP BY batch_id) d ON d.batch_id = b.id
 	  WHERE b.id = ANY ($1)`,
 		"recipients in no domain's range, or in two"},
 	{`SELECT o.batch_id, count(*) FROM enotify.outcome o
@@ -53,15 +57,19 @@ var imbalances = []struct{ sql, what string }{
 		"recipients with an outcome that are to be tried again"},
 	// Of each domain only the part of its range that was not tried is looked at.
 	{`SELECT d.batch_id, sum(
-	      (SELECT count(*) FROM enotify.outcome o WHERE o.batch_id = d.batch_id AND o.seq > d.intent_seq AND o.seq <= d.last_seq)
-	    + (SELECT count(*) FROM enotify.retry t WHERE t.batch_id = d.batch_id AND t.seq > d.intent_seq AND t.seq <= d.last_seq))
+	      (SELECT count(*) FROM enotify.outcome o WHERE o.batch_id = d.batch_id AND o.seq > d.intent_seq
+	        AND o.seq <= d.last_seq)
+	    + (SELECT count(*) FROM enotify.retry t WHERE t.batch_id = d.batch_id AND t.seq > d.intent_seq
+	      AND t.seq <= d.last_seq))
 	  FROM enotify.batch_domain d WHERE d.batch_id = ANY ($1) AND d.intent_seq < d.last_seq GROUP BY d.batch_id`,
 		"recipients that were tried without an intent"},
 	{`SELECT b.id, count(*) FROM enotify.batch b JOIN enotify.retry t ON t.batch_id = b.id WHERE b.id = ANY ($1) AND b.finished_at IS NOT NULL GROUP BY b.id`,
 		"retries of a batch that has finished"},
 	{`SELECT batch_id, sum(abs(coalesce(c.n, 0) - coalesce(o.n, 0)))
-	  FROM (SELECT batch_id, state, sum(n) AS n FROM enotify.batch_count WHERE batch_id = ANY ($1) GROUP BY batch_id, state) c
-	  FULL JOIN (SELECT batch_id, state, count(*) AS n FROM enotify.outcome WHERE batch_id = ANY ($1) GROUP BY batch_id, state) o USING (batch_id, state)
+	  FROM (SELECT batch_id, state, sum(n) AS n FROM enotify.batch_count WHERE batch_id = ANY ($1)
+	    GROUP BY batch_id, state) c
+	  FULL JOIN (SELECT batch_id, state, count(*) AS n FROM enotify.outcome WHERE batch_id = ANY ($1)
+	    GROUP BY batch_id, state) o USING (batch_id, state)
 	  GROUP BY batch_id`,
 		"outcomes that batch_count has wrong"},
 }

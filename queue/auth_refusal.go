@@ -37,7 +37,8 @@ const (
 	// the first that counts, or else the first.
 	countRefusedSQL = `
 INSERT INTO enotify.auth_refusal AS a (client_id, site, first_at, last_at, hits, batch_id, seq, code, reply)
-SELECT b.client_id, f.site, min(f.at), max(f.at), count(*) FILTER (WHERE f.counts), (array_agg(f.batch_id ORDER BY NOT f.counts, f.at))[1],
+SELECT b.client_id, f.site, min(f.at), max(f.at), count(*) FILTER (WHERE f.counts),
+  (array_agg(f.batch_id ORDER BY NOT f.counts, f.at))[1],
        (array_agg(f.seq ORDER BY NOT f.counts, f.at))[1], (array_agg(f.code ORDER BY NOT f.counts, f.at))[1],
        (array_agg(CASE WHEN g.at IS NULL THEN f.reply ELSE '' END ORDER BY NOT f.counts, f.at))[1]
 FROM unnest($1::bigint[], $2::int[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::bool[])
@@ -60,18 +61,21 @@ SELECT count(*) FROM (
 	SELECT FROM enotify.batch b
 	JOIN enotify.batch_domain p ON p.batch_id = b.id
 	JOIN enotify.domain d ON d.id = p.domain_id LEFT JOIN enotify.site s ON s.id = d.site_id
-	JOIN enotify.outcome o ON o.batch_id = b.id AND o.seq BETWEEN p.first_seq AND p.intent_seq AND o.state = 'delivered' AND o.at >= $3
+	JOIN enotify.outcome o ON o.batch_id = b.id AND o.seq BETWEEN p.first_seq AND p.intent_seq AND o.state = 'delivered'
+		AND o.at >= $3
 	WHERE b.client_id = $1 AND (b.finished_at IS NULL OR b.finished_at >= $3) AND coalesce(s.name, d.name) = $2
 	LIMIT $4
 ) o`
-	endSpellsSQL = `DELETE FROM enotify.auth_refusal a WHERE a.client_id = $1 AND a.last_at < $2::timestamptz - $3::interval`
+	endSpellsSQL = `
+DELETE FROM enotify.auth_refusal a WHERE a.client_id = $1 AND a.last_at < $2::timestamptz - $3::interval`
 	// A site that is new since before is there for the first time in this spell.
 	refusalsSQL = `
 SELECT a.site, a.hits, a.code, a.reply, a.batch_id, a.first_at, a.first_at >= $2 AS first
 FROM enotify.auth_refusal a WHERE a.client_id = $1 ORDER BY a.first_at, a.site`
 	askAgainSQL = `
 WITH due AS (
-	UPDATE enotify.verdict SET valid_until = now() WHERE client_id = $1 AND superseded_at IS NULL AND valid_until > now() RETURNING 1
+	UPDATE enotify.verdict SET valid_until = now() WHERE client_id = $1 AND superseded_at IS NULL
+		AND valid_until > now() RETURNING 1
 )
 SELECT pg_notify('enotify', 'verdict') WHERE EXISTS (SELECT FROM due)`
 	refusedClientSQL = `SELECT domain, refused_at IS NOT NULL FROM enotify.client WHERE id = $1`

@@ -7,16 +7,19 @@ const (
 	// judging the client just now, it looks again soon anyway.
 	barSQL = `
 WITH w AS (
-	SELECT * FROM unnest($2::int[], $3::text[]) w (client_id, reason) WHERE EXISTS (SELECT FROM enotify.client c WHERE c.id = w.client_id)
+	SELECT * FROM unnest($2::int[], $3::text[]) w (client_id, reason)
+		WHERE EXISTS (SELECT FROM enotify.client c WHERE c.id = w.client_id)
 ), gone AS (
 	DELETE FROM enotify.node_bar b WHERE b.node_id = $1 AND b.client_id <> ALL ($2) RETURNING b.client_id
 ), news AS (
-	INSERT INTO enotify.node_bar AS b (node_id, client_id, reason) SELECT n.id, w.client_id, w.reason FROM w JOIN enotify.node n ON n.id = $1
+	INSERT INTO enotify.node_bar AS b (node_id, client_id, reason) SELECT n.id, w.client_id, w.reason FROM w
+		JOIN enotify.node n ON n.id = $1
 	ON CONFLICT (node_id, client_id) DO UPDATE SET reason = excluded.reason WHERE b.reason <> excluded.reason
 	RETURNING b.client_id
 ), old AS (
 	SELECT v.id FROM enotify.verdict v
-	WHERE v.client_id IN (SELECT client_id FROM gone UNION SELECT client_id FROM news) AND v.superseded_at IS NULL AND v.valid_until > now()
+	WHERE v.client_id IN (SELECT client_id FROM gone UNION SELECT client_id FROM news) AND v.superseded_at IS NULL
+		AND v.valid_until > now()
 	ORDER BY v.id FOR NO KEY UPDATE SKIP LOCKED
 ), again AS (
 	UPDATE enotify.verdict v SET valid_until = now() FROM old WHERE v.id = old.id

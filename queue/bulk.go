@@ -12,8 +12,10 @@ UPDATE enotify.client c SET bulk_since = now() WHERE c.bulk_since IS NULL AND (
 	SELECT count(*) FROM enotify.batch b
 	JOIN enotify.batch_domain p ON p.batch_id = b.id
 	JOIN enotify.domain d ON d.id = p.domain_id AND d.name IN ('gmail.com', 'googlemail.com')
-	JOIN enotify.outcome o ON o.batch_id = b.id AND o.seq BETWEEN p.first_seq AND p.intent_seq AND o.state = 'delivered' AND o.at > now() - interval '1 day'
-	WHERE b.client_id = c.id AND b.started_at IS NOT NULL AND (b.finished_at IS NULL OR b.finished_at > now() - interval '1 day')
+	JOIN enotify.outcome o ON o.batch_id = b.id AND o.seq BETWEEN p.first_seq AND p.intent_seq AND o.state = 'delivered'
+		AND o.at > now() - interval '1 day'
+	WHERE b.client_id = c.id AND b.started_at IS NOT NULL
+		AND (b.finished_at IS NULL OR b.finished_at > now() - interval '1 day')
 ) >= 5000`
 
 // NoteBulkSenders remembers the clients that became bulk senders for Gmail within the

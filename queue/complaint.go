@@ -69,7 +69,8 @@ func WorstComplaints(rates []ComplaintRate) (worst ComplaintRate) {
 
 const (
 	complaintRateSQL = `
-SELECT r.days, r.accepted, r.complaints FROM enotify.client c CROSS JOIN LATERAL enotify.complaint_rate(c.id) r WHERE c.domain = $1`
+SELECT r.days, r.accepted, r.complaints FROM enotify.client c CROSS JOIN LATERAL enotify.complaint_rate(c.id) r
+  WHERE c.domain = $1`
 	// The row is locked before the rates are asked for: of two complaints at once the
 	// second sees the first.
 	lockComplaintLevelSQL = `

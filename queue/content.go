@@ -14,11 +14,15 @@ import (
 )
 
 const contentSQL = `
-SELECT b.id, c.domain, b.from_address, b.from_name, b.reply_to, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''), c.dkim_selectors, b.subject, b.headers, b.body_text, b.body_html,
-       c.auto_submitted, c.precedence, b.edits, b.lang, b.list_unsubscribe, b.priority, b.created_at, b.started_at, b.expires_at, b.on_unknown, b.tls_report
+SELECT b.id, c.domain, b.from_address, b.from_name, b.reply_to, coalesce(c.return_path, ''), c.bounce,
+  coalesce(c.bounce_domain, ''), c.dkim_selectors, b.subject, b.headers, b.body_text, b.body_html,
+       c.auto_submitted, c.precedence, b.edits, b.lang, b.list_unsubscribe, b.priority, b.created_at, b.started_at,
+         b.expires_at, b.on_unknown, b.tls_report
 FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id WHERE b.id = ANY ($1)`
 
-const attachmentsSQL = `SELECT batch_id, filename, content_type, content_id, content FROM enotify.attachment WHERE batch_id = ANY ($1) ORDER BY batch_id, n`
+const attachmentsSQL = `
+SELECT batch_id, filename, content_type, content_id, content FROM enotify.attachment WHERE batch_id = ANY ($1)
+  ORDER BY batch_id, n`
 
 // ErrUnreadable is of a batch that the database has and nobody can read. It says
 // nothing about other batches.

@@ -103,7 +103,8 @@ func (db *DB) Ping(ctx context.Context) error { return db.pool.Ping(ctx) }
 
 const openBatchesSQL = `
 SELECT s.state::text, count(b.id)::int
-FROM unnest(enum_range(NULL::enotify.batch_state)) s (state) LEFT JOIN enotify.batch b ON b.state = s.state AND b.finished_at IS NULL
+FROM unnest(enum_range(NULL::enotify.batch_state)) s (state) LEFT JOIN enotify.batch b ON b.state = s.state
+  AND b.finished_at IS NULL
 WHERE s.state NOT IN ('done', 'cancelled') GROUP BY s.state`
 
 // OpenBatches counts the batches that are not finished, by state.

@@ -36,7 +36,8 @@ type Rate struct {
 }
 
 const destinationsSQL = `
-SELECT name, coalesce(rate_messages, -1), coalesce(rate_per, '0'), coalesce(burst, 0), coalesce(connections, 0), coalesce(per_connection, 0), coalesce(tls, ''), updated_at, updated_by, person
+SELECT name, coalesce(rate_messages, -1), coalesce(rate_per, '0'), coalesce(burst, 0), coalesce(connections, 0),
+  coalesce(per_connection, 0), coalesce(tls, ''), updated_at, updated_by, person
 FROM enotify.destination ORDER BY name <> '*', name`
 
 // Destinations lists the limits that were set, * first.
@@ -61,9 +62,11 @@ const setDestinationSQL = `
 INSERT INTO enotify.destination AS d (name, rate_messages, rate_per, burst, connections, per_connection, tls)
 VALUES ($1, $2, $3, nullif($4, 0), nullif($5, 0), nullif($6, 0), nullif($7, ''))
 ON CONFLICT (name) DO UPDATE
-SET rate_messages = coalesce(excluded.rate_messages, d.rate_messages), rate_per = coalesce(excluded.rate_per, d.rate_per),
+SET rate_messages = coalesce(excluded.rate_messages, d.rate_messages),
+  rate_per = coalesce(excluded.rate_per, d.rate_per),
     burst = coalesce(excluded.burst, d.burst), connections = coalesce(excluded.connections, d.connections),
-    per_connection = coalesce(excluded.per_connection, d.per_connection), tls = coalesce(excluded.tls, d.tls), updated_at = now(), updated_by = session_user, person = excluded.person`
+    per_connection = coalesce(excluded.per_connection, d.per_connection), tls = coalesce(excluded.tls, d.tls),
+      updated_at = now(), updated_by = session_user, person = excluded.person`
 
 // SetDestination changes the limits of a destination; zero fields of d leave what was
 // set before. Running nodes follow at once.

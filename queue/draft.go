@@ -42,8 +42,10 @@ type Created struct {
 
 const (
 	createSQL = `
-SELECT enotify.create_batch(idem_key => $1, from_address => $2, subject => $3, body_text => $4, body_html => $5, from_name => $6, reply_to => $7,
-                            priority => $8, not_before => $9, expires_at => $10, on_unknown => $11, list_unsubscribe => $12, headers => $13, lang => $14, send_window => $15, pool => $16)`
+SELECT enotify.create_batch(idem_key => $1, from_address => $2, subject => $3, body_text => $4, body_html => $5,
+  from_name => $6, reply_to => $7,
+                            priority => $8, not_before => $9, expires_at => $10, on_unknown => $11,
+                              list_unsubscribe => $12, headers => $13, lang => $14, send_window => $15, pool => $16)`
 	// A row of this transaction bears the transaction's time.
 	existedSQL = `SELECT created_at <> now() FROM enotify.batch_status WHERE id = $1`
 	attachSQL  = `SELECT enotify.add_attachment($1, $2, $3, $4, $5)`

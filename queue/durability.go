@@ -14,7 +14,8 @@ type Risk struct {
 }
 
 const durabilitySQL = `
-SELECT current_setting('fsync')::bool, current_setting('full_page_writes')::bool, current_setting('synchronous_standby_names') <> '',
+SELECT current_setting('fsync')::bool, current_setting('full_page_writes')::bool,
+  current_setting('synchronous_standby_names') <> '',
        (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' OR state IS NULL)`
 
 // Durability lists what threatens committed intents and outcomes. What a login

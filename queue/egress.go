@@ -83,39 +83,54 @@ const (
 	// behind the node's back.
 	egressesSQL = `
 WITH live AS (
-	SELECT a.address, array_agg(n.name ORDER BY n.name) AS nodes FROM enotify.node n CROSS JOIN unnest(n.egress) a (address) WHERE n.live_until > now() GROUP BY 1
+	SELECT a.address, array_agg(n.name ORDER BY n.name) AS nodes FROM enotify.node n
+		CROSS JOIN unnest(n.egress) a (address) WHERE n.live_until > now() GROUP BY 1
 )
-SELECT coalesce(e.address, l.address), coalesce(e.pool, 'default'), coalesce(e.state, 'active'), coalesce(e.reason, ''), coalesce(e.helo, ''), e.bind, coalesce(e.weight, 1),
-       e.rate, e.rate_per, e.site_rate, e.site_rate_per, coalesce(e.note, ''), coalesce(e.by_node, true), coalesce(l.nodes, '{}'),
+SELECT coalesce(e.address, l.address), coalesce(e.pool, 'default'), coalesce(e.state, 'active'), coalesce(e.reason, ''),
+  coalesce(e.helo, ''), e.bind, coalesce(e.weight, 1),
+       e.rate, e.rate_per, e.site_rate, e.site_rate_per, coalesce(e.note, ''), coalesce(e.by_node, true),
+         coalesce(l.nodes, '{}'),
        coalesce(d.begun, 0), coalesce(d.accepted, 0), coalesce(d.refused, 0), coalesce(d.complaints, 0),
-       coalesce((SELECT jsonb_agg(jsonb_build_object('site', w.site, 'caps', w.caps, 'zone', w.zone, 'overflow', w.overflow, 'step', w.step,
-           'day', w.day::timestamp AT TIME ZONE 'UTC', 'why', w.why, 'days', coalesce((SELECT jsonb_agg(jsonb_build_object('day', x.day::timestamp AT TIME ZONE 'UTC', 'begun', x.begun,
-               'accepted', x.accepted, 'pool_accepted', x.pool_accepted, 'refused', x.refused, 'complaints', x.complaints) ORDER BY x.day)
-               FROM (SELECT * FROM enotify.warmup_day x WHERE x.address = w.address AND x.site = w.site ORDER BY x.day DESC LIMIT 60) x), '[]')) ORDER BY w.site)
+       coalesce((SELECT jsonb_agg(jsonb_build_object('site', w.site, 'caps', w.caps, 'zone', w.zone, 'overflow',
+         w.overflow, 'step', w.step,
+           'day', w.day::timestamp AT TIME ZONE 'UTC', 'why', w.why, 'days',
+             coalesce((SELECT jsonb_agg(jsonb_build_object('day', x.day::timestamp AT TIME ZONE 'UTC', 'begun', x.begun,
+               'accepted', x.accepted, 'pool_accepted', x.pool_accepted, 'refused', x.refused, 'complaints',
+                 x.complaints) ORDER BY x.day)
+               FROM (SELECT * FROM enotify.warmup_day x WHERE x.address = w.address AND x.site = w.site
+                 ORDER BY x.day DESC LIMIT 60) x), '[]')) ORDER BY w.site)
            FROM enotify.warmup w WHERE w.address = e.address), '[]')
 FROM enotify.egress e FULL JOIN live l ON l.address = e.address
-LEFT JOIN enotify.egress_day d ON d.address = coalesce(e.address, l.address) AND d.site = '*' AND d.day = (now() AT TIME ZONE 'UTC')::date
+LEFT JOIN enotify.egress_day d ON d.address = coalesce(e.address, l.address) AND d.site = '*'
+  AND d.day = (now() AT TIME ZONE 'UTC')::date
 WHERE $1::inet IS NULL OR coalesce(e.address, l.address) = $1
 ORDER BY coalesce(e.pool, 'default'), coalesce(e.address, l.address)`
 	claimEgressSQL = `
-INSERT INTO enotify.egress (address, by_node) SELECT $1, true WHERE EXISTS (SELECT FROM enotify.node n WHERE n.live_until > now() AND $1 = ANY (n.egress))
+INSERT INTO enotify.egress (address, by_node) SELECT $1, true
+  WHERE EXISTS (SELECT FROM enotify.node n WHERE n.live_until > now() AND $1 = ANY (n.egress))
 ON CONFLICT (address) DO NOTHING`
 	addEgressSQL = `
-INSERT INTO enotify.egress AS e (address) VALUES ($1) ON CONFLICT (address) DO UPDATE SET by_node = false WHERE e.by_node`
+INSERT INTO enotify.egress AS e (address) VALUES ($1) ON CONFLICT (address) DO UPDATE SET by_node = false
+  WHERE e.by_node`
 	setEgressSQL = `
-UPDATE enotify.egress SET pool = coalesce($2, pool), state = coalesce($3, state), reason = coalesce($4, reason), helo = CASE WHEN $5::text IS NULL THEN helo ELSE nullif($5, '') END,
+UPDATE enotify.egress SET pool = coalesce($2, pool), state = coalesce($3, state), reason = coalesce($4, reason),
+  helo = CASE WHEN $5::text IS NULL THEN helo ELSE nullif($5, '') END,
        bind = CASE WHEN $6 THEN $7::inet ELSE bind END, weight = coalesce($8, weight),
-       rate = CASE WHEN $9::int IS NULL THEN rate ELSE nullif($9, 0) END, rate_per = CASE WHEN $9::int IS NULL THEN rate_per WHEN $9 > 0 THEN $10::interval END,
-       site_rate = CASE WHEN $11::int IS NULL THEN site_rate ELSE nullif($11, 0) END, site_rate_per = CASE WHEN $11::int IS NULL THEN site_rate_per WHEN $11 > 0 THEN $12::interval END,
+       rate = CASE WHEN $9::int IS NULL THEN rate ELSE nullif($9, 0) END, rate_per = CASE
+         WHEN $9::int IS NULL THEN rate_per WHEN $9 > 0 THEN $10::interval END,
+       site_rate = CASE WHEN $11::int IS NULL THEN site_rate ELSE nullif($11, 0) END, site_rate_per = CASE
+         WHEN $11::int IS NULL THEN site_rate_per WHEN $11 > 0 THEN $12::interval END,
        note = coalesce($13, note), by_node = false, updated_at = now(), updated_by = session_user
 WHERE address = $1`
 	makePoolSQL   = `INSERT INTO enotify.pool (name) VALUES ($1) ON CONFLICT DO NOTHING`
-	announcersSQL = `SELECT n.name FROM enotify.node n WHERE n.live_until > now() AND $1 = ANY (n.egress) ORDER BY n.name`
-	rmEgressSQL   = `DELETE FROM enotify.egress WHERE address = $1`
-	rmRatesSQL    = `DELETE FROM enotify.egress_rate WHERE address = $1`
-	warmSQL       = `
+	announcersSQL = `
+SELECT n.name FROM enotify.node n WHERE n.live_until > now() AND $1 = ANY (n.egress) ORDER BY n.name`
+	rmEgressSQL = `DELETE FROM enotify.egress WHERE address = $1`
+	rmRatesSQL  = `DELETE FROM enotify.egress_rate WHERE address = $1`
+	warmSQL     = `
 INSERT INTO enotify.warmup AS w (address, site, caps, zone, overflow) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (address, site) DO UPDATE SET caps = excluded.caps, zone = excluded.zone, overflow = excluded.overflow, step = 0, day = NULL, why = '', set_at = now(), set_by = session_user`
+ON CONFLICT (address, site) DO UPDATE SET caps = excluded.caps, zone = excluded.zone, overflow = excluded.overflow,
+  step = 0, day = NULL, why = '', set_at = now(), set_by = session_user`
 	coolSQL = `DELETE FROM enotify.warmup WHERE address = $1 AND ($2 = '' OR site = $2)`
 )
 

@@ -14,7 +14,8 @@ SELECT w.address, w.site, w.day, 1
 FROM enotify.batch b JOIN enotify.egress e ON e.pool = enotify.batch_pool(b.pool, b.priority, b.client_id)
 JOIN enotify.warmup w ON w.address = e.address AND w.day IS NOT NULL AND w.step < cardinality(w.caps)
 WHERE b.id = $1 AND w.site IN ('*', (
-	SELECT coalesce(s.name, k.name) FROM enotify.recipient r JOIN enotify.domain k ON k.id = r.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
+	SELECT coalesce(s.name, k.name) FROM enotify.recipient r JOIN enotify.domain k ON k.id = r.domain_id
+		LEFT JOIN enotify.site s ON s.id = k.site_id
 	WHERE r.batch_id = $1 AND r.seq = $2))
 ORDER BY w.address, w.site
 ON CONFLICT (address, site, day) DO UPDATE SET complaints = d.complaints + 1`

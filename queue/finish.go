@@ -37,7 +37,8 @@ const finishSQL = `
 WITH f AS (
 	SELECT batch_id, seq, f.state, f.class, f.code, f.enhanced, CASE WHEN g.at IS NULL THEN f.reply END AS reply, f.at
 	FROM unnest($1::bigint[], $2::int[], $3::text[]::enotify.recipient_state[], $4::text[]::enotify.reply_class[],
-		$5::smallint[], $6::text[], $7::text[], $8::timestamptz[], $9::int[]) f (batch_id, seq, state, class, code, enhanced, reply, at, try)
+		$5::smallint[], $6::text[], $7::text[], $8::timestamptz[], $9::int[]) f (batch_id, seq, state, class, code,
+			enhanced, reply, at, try)
 	LEFT JOIN enotify.retry t USING (batch_id, seq) LEFT JOIN enotify.forgotten g USING (batch_id, seq)
 	WHERE t.tries IS NULL OR t.tries < f.try OR f.state = 'delivered'
 ), gone AS (
@@ -51,44 +52,57 @@ SELECT * FROM f ORDER BY batch_id, seq`
 // for the transaction that found such recipients.
 const finishAgainSQL = finishSQL + `
 ON CONFLICT (batch_id, seq) DO UPDATE
-SET state = excluded.state, class = excluded.class, code = excluded.code, enhanced = excluded.enhanced, reply = excluded.reply, at = excluded.at
+SET state = excluded.state, class = excluded.class, code = excluded.code, enhanced = excluded.enhanced,
+  reply = excluded.reply, at = excluded.at
 WHERE o.state = 'unknown'`
 
 // A late result that a recipient in doubt was not delivered to brings back a batch
 // that has ended. Its domains may have moved to other groups since.
 const reviveSQL = `
-UPDATE enotify.batch b SET state = 'queued', finished_at = NULL, requeues = requeues + 1, reason = 'a node reported late that it had not delivered to some recipients'
+UPDATE enotify.batch b SET state = 'queued', finished_at = NULL, requeues = requeues + 1,
+  reason = 'a node reported late that it had not delivered to some recipients'
 WHERE b.id = ANY ($1) AND b.state = 'done' AND b.expires_at > now() AND b.pruned_at IS NULL
-  AND EXISTS (SELECT FROM unnest($1::bigint[], $2::int[]) f (batch_id, seq) JOIN enotify.outcome o USING (batch_id, seq) WHERE f.batch_id = b.id AND o.state = 'unknown')`
+  AND EXISTS (SELECT FROM unnest($1::bigint[], $2::int[]) f (batch_id, seq) JOIN enotify.outcome o USING (batch_id, seq)
+    WHERE f.batch_id = b.id AND o.state = 'unknown')`
 
 // A batch that has expired or was cancelled is not brought back: then the late result
 // is final. A late result may also come after the domain moved to another group.
 const deferSQL = `
 WITH f AS (
 	SELECT f.batch_id, f.seq, f.domain_id, f.due_at, f.attempts, f.tries, f.class, f.code, f.enhanced, f.at,
-	       CASE WHEN g.at IS NULL THEN f.reply END AS reply, b.finished_at IS NULL AS open, b.state = 'cancelled' AS cancelled
-	FROM unnest($1::bigint[], $2::int[], $3::int[], $4::timestamptz[], $5::int[], $6::int[], $7::text[]::enotify.reply_class[],
-		$8::smallint[], $9::text[], $10::text[], $11::timestamptz[]) f (batch_id, seq, domain_id, due_at, attempts, tries, class, code, enhanced, reply, at)
+	       CASE WHEN g.at IS NULL THEN f.reply END AS reply, b.finished_at IS NULL AS open,
+	         b.state = 'cancelled' AS cancelled
+	FROM unnest($1::bigint[], $2::int[], $3::int[], $4::timestamptz[], $5::int[], $6::int[],
+		$7::text[]::enotify.reply_class[],
+		$8::smallint[], $9::text[], $10::text[], $11::timestamptz[]) f (batch_id, seq, domain_id, due_at, attempts,
+			tries, class, code, enhanced, reply, at)
 	JOIN enotify.batch b ON b.id = f.batch_id LEFT JOIN enotify.forgotten g ON g.batch_id = f.batch_id AND g.seq = f.seq
 ), known AS (
-	DELETE FROM enotify.outcome o USING f WHERE f.open AND o.batch_id = f.batch_id AND o.seq = f.seq AND o.state = 'unknown'
+	DELETE FROM enotify.outcome o USING f WHERE f.open AND o.batch_id = f.batch_id AND o.seq = f.seq
+		AND o.state = 'unknown'
 ), late AS (
-	UPDATE enotify.outcome o SET state = CASE WHEN f.cancelled THEN 'cancelled' ELSE 'expired' END::enotify.recipient_state, class = f.class, code = f.code, enhanced = f.enhanced, reply = f.reply
+	UPDATE enotify.outcome o SET state = CASE WHEN f.cancelled THEN 'cancelled'
+		ELSE 'expired' END::enotify.recipient_state, class = f.class, code = f.code, enhanced = f.enhanced,
+		reply = f.reply
 	FROM f WHERE NOT f.open AND o.batch_id = f.batch_id AND o.seq = f.seq AND o.state = 'unknown'
 )
-INSERT INTO enotify.retry AS t (batch_id, seq, domain_id, grp, due_at, first_at, attempts, tries, class, code, enhanced, reply)
+INSERT INTO enotify.retry AS t (batch_id, seq, domain_id, grp, due_at, first_at, attempts, tries, class, code, enhanced,
+  reply)
 SELECT f.batch_id, f.seq, f.domain_id, d.grp, f.due_at, f.at, f.attempts, f.tries, f.class, f.code, f.enhanced, f.reply
 FROM f JOIN enotify.batch_domain d ON d.batch_id = f.batch_id AND d.domain_id = f.domain_id
-WHERE f.open AND NOT EXISTS (SELECT FROM enotify.outcome o WHERE o.batch_id = f.batch_id AND o.seq = f.seq AND o.state <> 'unknown')
+WHERE f.open AND NOT EXISTS (SELECT FROM enotify.outcome o WHERE o.batch_id = f.batch_id AND o.seq = f.seq
+  AND o.state <> 'unknown')
 ORDER BY f.batch_id, f.seq
 ON CONFLICT (batch_id, seq) DO UPDATE SET intent_at = NULL, due_at = excluded.due_at, attempts = excluded.attempts,
-	tries = excluded.tries, requeued = false, class = excluded.class, code = excluded.code, enhanced = excluded.enhanced, reply = excluded.reply
+	tries = excluded.tries, requeued = false, class = excluded.class, code = excluded.code,
+		enhanced = excluded.enhanced, reply = excluded.reply
 WHERE t.tries < excluded.tries`
 
 const logAttemptsSQL = `
 INSERT INTO enotify.attempt (batch_id, seq, n, class, code, enhanced, reply, host, at)
 SELECT f.batch_id, f.seq, f.n, f.class, f.code, f.enhanced, CASE WHEN g.at IS NULL THEN f.reply END, f.host, f.at
-FROM unnest($1::bigint[], $2::int[], $3::int[], $4::text[]::enotify.reply_class[], $5::smallint[], $6::text[], $7::text[], $8::text[], $9::timestamptz[])
+FROM unnest($1::bigint[], $2::int[], $3::int[], $4::text[]::enotify.reply_class[], $5::smallint[], $6::text[],
+  $7::text[], $8::text[], $9::timestamptz[])
 	f (batch_id, seq, n, class, code, enhanced, reply, host, at)
 LEFT JOIN enotify.forgotten g ON g.batch_id = f.batch_id AND g.seq = f.seq`
 
@@ -99,7 +113,8 @@ const endSQL = `
 WITH over AS (
 	SELECT b.id FROM enotify.batch b
 	WHERE b.id = ANY ($1) AND b.state = 'retrying' AND b.passed_at IS NULL AND b.finished_at IS NULL
-	  AND (SELECT sum(c.n) = b.total AND coalesce(sum(c.n) FILTER (WHERE c.state = 'unknown'), 0) = 0 FROM enotify.batch_count c WHERE c.batch_id = b.id)
+	  AND (SELECT sum(c.n) = b.total AND coalesce(sum(c.n) FILTER (WHERE c.state = 'unknown'), 0) = 0
+	    FROM enotify.batch_count c WHERE c.batch_id = b.id)
 	ORDER BY b.id FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE enotify.batch b SET state = 'done', finished_at = now(), reason = '' FROM over WHERE b.id = over.id`

@@ -32,8 +32,10 @@ const (
 	findForgottenSQL = `
 SELECT x.batch_id, array_agg(DISTINCT x.seq) FROM (
 	SELECT r.batch_id, r.seq FROM enotify.recipient r
-	WHERE r.domain_id IN (SELECT d.id FROM enotify.domain d WHERE d.name = split_part($1, '@', -1)) AND lower(r.address) = $1
-	   OR r.domain_id IS NULL AND strpos(lower(r.address), split_part($1, '@', 1)) > 0 AND (lower(enotify.mailbox(r.address)) = $1 OR strpos(lower(r.address), $1) > 0)
+	WHERE r.domain_id IN (SELECT d.id FROM enotify.domain d WHERE d.name = split_part($1, '@', -1))
+		AND lower(r.address) = $1
+	   OR r.domain_id IS NULL AND strpos(lower(r.address), split_part($1, '@', 1)) > 0
+	     AND (lower(enotify.mailbox(r.address)) = $1 OR strpos(lower(r.address), $1) > 0)
 	UNION ALL SELECT o.batch_id, o.seq FROM enotify.outcome o WHERE strpos(lower(o.reply), $1) > 0
 	UNION ALL SELECT t.batch_id, t.seq FROM enotify.attempt t WHERE strpos(lower(t.reply), $1) > 0
 	UNION ALL SELECT t.batch_id, t.seq FROM enotify.retry t WHERE strpos(lower(t.reply), $1) > 0
@@ -44,7 +46,8 @@ SELECT x.batch_id, array_agg(DISTINCT x.seq) FROM (
 	// Others that have written recipients and did not commit yet.
 	underWayForgetSQL = `
 SELECT coalesce(array_agg(DISTINCT l.pid), '{}') FROM pg_locks l
-WHERE l.relation IN ('enotify.recipient'::regclass, 'enotify.recipient_in'::regclass) AND l.mode = 'RowExclusiveLock' AND l.granted
+WHERE l.relation IN ('enotify.recipient'::regclass, 'enotify.recipient_in'::regclass) AND l.mode = 'RowExclusiveLock'
+  AND l.granted
   AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) AND l.pid <> pg_backend_pid()`
 )
 

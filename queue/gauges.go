@@ -20,14 +20,18 @@ type Gauges struct {
 const (
 	// Of what has begun only: recipients of batches that wait are their totals.
 	pendingSQL = `
-SELECT coalesce((SELECT sum(b.sendable) FROM enotify.batch b WHERE b.finished_at IS NULL AND b.started_at IS NULL AND b.state <> 'draft'), 0)
-     + coalesce((SELECT sum(d.last_seq - d.intent_seq) FROM enotify.batch b JOIN enotify.batch_domain d ON d.batch_id = b.id
+SELECT coalesce((SELECT sum(b.sendable) FROM enotify.batch b WHERE b.finished_at IS NULL AND b.started_at IS NULL
+  AND b.state <> 'draft'), 0)
+     + coalesce((SELECT sum(d.last_seq - d.intent_seq) FROM enotify.batch b
+       JOIN enotify.batch_domain d ON d.batch_id = b.id
                  WHERE b.finished_at IS NULL AND b.started_at IS NOT NULL), 0)`
 	deferredSQL = `
-SELECT coalesce(t.class::text, 'other'), count(*), extract(epoch FROM now() - min(t.first_at))::float8 FROM enotify.retry t WHERE t.intent_at IS NULL GROUP BY 1`
+SELECT coalesce(t.class::text, 'other'), count(*), extract(epoch FROM now() - min(t.first_at))::float8
+  FROM enotify.retry t WHERE t.intent_at IS NULL GROUP BY 1`
 	stoppedSQL = `
 SELECT (SELECT count(DISTINCT v.client_id) FROM enotify.verdict v WHERE v.superseded_at IS NULL AND v.blocks)::int,
-       count(*) FILTER (WHERE jsonb_array_length(CASE jsonb_typeof(p.state -> 'holds') WHEN 'array' THEN p.state -> 'holds' ELSE '[]' END) > 0)::int,
+       count(*) FILTER (WHERE jsonb_array_length(CASE jsonb_typeof(p.state -> 'holds')
+         WHEN 'array' THEN p.state -> 'holds' ELSE '[]' END) > 0)::int,
        count(*) FILTER (WHERE p.state ? 'pace')::int,
        (SELECT count(*) FROM enotify.node n WHERE n.live_until < now())::int
 FROM enotify.pace p WHERE p.kind = 'site'`
@@ -68,8 +72,10 @@ WITH began AS (
 	SELECT b.id, b.client_id FROM enotify.batch b WHERE b.started_at > now() - interval '1 day'
 ), each AS (
 	SELECT g.client_id,
-	       sum((SELECT coalesce(sum(c.n), 0) FROM enotify.batch_count c WHERE c.batch_id = g.id AND c.state = 'delivered')) AS accepted,
-	       sum((SELECT count(DISTINCT r.seq) FROM enotify.report r WHERE r.batch_id = g.id AND r.kind = 'complaint')) AS complaints
+	       sum((SELECT coalesce(sum(c.n), 0) FROM enotify.batch_count c
+	         WHERE c.batch_id = g.id AND c.state = 'delivered')) AS accepted,
+	       sum((SELECT count(DISTINCT r.seq) FROM enotify.report r
+	         WHERE r.batch_id = g.id AND r.kind = 'complaint')) AS complaints
 	FROM began g GROUP BY 1
 )
 SELECT coalesce(sum(complaints) / nullif(sum(accepted), 0), 0)::float8,

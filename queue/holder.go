@@ -30,7 +30,8 @@ var ErrToken = errors.New("the token is not accepted")
 // The owner of the schema need not be a member of enotify_app: its rights on tables
 // stay then, and what the functions and views show is still what the key opens.
 const actSQL = `
-SELECT set_config('role', CASE WHEN pg_has_role(session_user, 'enotify_app', 'MEMBER') THEN 'enotify_app' ELSE current_setting('role') END, true),
+SELECT set_config('role', CASE WHEN pg_has_role(session_user, 'enotify_app', 'MEMBER') THEN 'enotify_app'
+  ELSE current_setting('role') END, true),
        set_config('enotify.token', $1, true), enotify.my_login()`
 
 // act runs f in a transaction of the holder's.
@@ -98,7 +99,9 @@ func (h Holder) Status(ctx context.Context, batch int64) (s Status, err error) {
 	return s, err
 }
 
-const mayActSQL = `SELECT pg_has_role('enotify_app', 'MEMBER') OR pg_has_role(nspowner, 'MEMBER') FROM pg_namespace WHERE nspname = 'enotify'`
+const mayActSQL = `
+SELECT pg_has_role('enotify_app', 'MEMBER') OR pg_has_role(nspowner, 'MEMBER') FROM pg_namespace
+  WHERE nspname = 'enotify'`
 
 // MayAct reports whether the login of db may act for holders: it is a member of
 // enotify_app, or the owner of the schema.

@@ -25,37 +25,57 @@ const (
 	// The same again: only the time moves.
 	confirmSQL = `
 UPDATE enotify.verdict SET checked_at = now(), valid_until = now() + $7, explanation = $8, fix = $9
-WHERE client_id = $1 AND identity = $2 AND egress = $3 AND superseded_at IS NULL AND domain = $4 AND result = $5 AND record = $6 AND blocks = $10`
+WHERE client_id = $1 AND identity = $2 AND egress = $3 AND superseded_at IS NULL AND domain = $4 AND result = $5
+  AND record = $6 AND blocks = $10`
 	outliveSQL = `
 UPDATE enotify.verdict SET valid_until = now() + $4
-WHERE client_id = $1 AND identity = $2 AND egress = $3 AND superseded_at IS NULL AND result <> 'temperror' AND checked_at > now() - $5::interval`
+WHERE client_id = $1 AND identity = $2 AND egress = $3 AND superseded_at IS NULL AND result <> 'temperror'
+  AND checked_at > now() - $5::interval`
 	supersedeSQL = `
-UPDATE enotify.verdict SET superseded_at = now() WHERE client_id = $1 AND identity = $2 AND egress = $3 AND superseded_at IS NULL
+UPDATE enotify.verdict SET superseded_at = now() WHERE client_id = $1 AND identity = $2 AND egress = $3
+  AND superseded_at IS NULL
 RETURNING result, record, since, blocks`
 	concludeSQL = `
 INSERT INTO enotify.verdict (client_id, identity, egress, domain, result, record, valid_until, explanation, fix, blocks)
 VALUES ($1, $2, $3, $4, $5, $6, now() + $7, $8, $9, $10)`
 	dropOthersSQL = `
 UPDATE enotify.verdict SET superseded_at = now()
-WHERE client_id = $1 AND superseded_at IS NULL AND (identity, egress) NOT IN (SELECT * FROM unnest($2::text[], $3::inet[]))`
+WHERE client_id = $1 AND superseded_at IS NULL
+  AND (identity, egress) NOT IN (SELECT * FROM unnest($2::text[], $3::inet[]))`
 
 	poolsSQL = `
 SELECT a.ip, coalesce(e.pool, 'default') FROM unnest($1::inet[]) a (ip) LEFT JOIN enotify.egress e ON e.address = a.ip`
-	lockBatchesSQL = `SELECT FROM enotify.batch WHERE client_id = $1 AND finished_at IS NULL AND state <> 'draft' ORDER BY id FOR NO KEY UPDATE`
+	lockBatchesSQL = `
+SELECT FROM enotify.batch WHERE client_id = $1 AND finished_at IS NULL AND state <> 'draft'
+  ORDER BY id FOR NO KEY UPDATE`
 
-	blockSQL     = `UPDATE enotify.batch SET state = 'blocked', reason = $2 WHERE client_id = $1 AND state IN ('queued', 'sending', 'draining', 'retrying') RETURNING id`
+	blockSQL = `
+UPDATE enotify.batch SET state = 'blocked', reason = $2
+  WHERE client_id = $1 AND state IN ('queued', 'sending', 'draining', 'retrying') RETURNING id`
 	blockPoolSQL = `
 UPDATE enotify.batch SET state = 'blocked', reason = $2
-WHERE client_id = $1 AND state IN ('queued', 'sending', 'draining', 'retrying') AND enotify.batch_pool(pool, priority, client_id) = $3 RETURNING id`
-	blockNewSQL = `UPDATE enotify.batch SET state = 'blocked', reason = $2 WHERE client_id = $1 AND state = 'queued' AND started_at IS NULL AND enotify.batch_pool(pool, priority, client_id) = $3 RETURNING id`
-	anyMaySQL   = `SELECT EXISTS (SELECT FROM enotify.node n WHERE n.live_until > now() AND enotify.may_send(n.id, $1, $2))`
-	reblockSQL  = `UPDATE enotify.batch SET reason = $2 WHERE client_id = $1 AND state = 'blocked' AND fault = '' AND reason <> $2 AND enotify.batch_pool(pool, priority, client_id) = $3`
-	unblockSQL  = `
+WHERE client_id = $1 AND state IN ('queued', 'sending', 'draining', 'retrying')
+  AND enotify.batch_pool(pool, priority, client_id) = $3 RETURNING id`
+	blockNewSQL = `
+UPDATE enotify.batch SET state = 'blocked', reason = $2 WHERE client_id = $1 AND state = 'queued' AND started_at IS NULL
+  AND enotify.batch_pool(pool, priority, client_id) = $3 RETURNING id`
+	anyMaySQL = `
+SELECT EXISTS (SELECT FROM enotify.node n WHERE n.live_until > now() AND enotify.may_send(n.id, $1, $2))`
+	reblockSQL = `
+UPDATE enotify.batch SET reason = $2 WHERE client_id = $1 AND state = 'blocked' AND fault = '' AND reason <> $2
+  AND enotify.batch_pool(pool, priority, client_id) = $3`
+	unblockSQL = `
 UPDATE enotify.batch SET state = 'queued', reason = ''
-WHERE client_id = $1 AND state = 'blocked' AND fault = '' AND enotify.batch_pool(pool, priority, client_id) = $2 AND NOT EXISTS (SELECT FROM enotify.client c WHERE c.id = $1 AND c.refused_at IS NOT NULL) RETURNING id`
+WHERE client_id = $1 AND state = 'blocked' AND fault = '' AND enotify.batch_pool(pool, priority, client_id) = $2
+  AND NOT EXISTS (SELECT FROM enotify.client c WHERE c.id = $1 AND c.refused_at IS NOT NULL) RETURNING id`
 	clientDomainSQL = `SELECT domain FROM enotify.client WHERE id = $1`
-	waitSQL         = `UPDATE enotify.batch SET reason = $2 WHERE client_id = $1 AND state = 'queued' AND reason <> $2 AND enotify.batch_pool(pool, priority, client_id) = $3`
-	waitedSQL       = `UPDATE enotify.batch SET reason = '' WHERE client_id = $1 AND state = 'queued' AND (reason LIKE 'waits for DNS%' OR reason LIKE 'waits for the guard%') AND enotify.batch_pool(pool, priority, client_id) = $2`
+	waitSQL         = `
+UPDATE enotify.batch SET reason = $2 WHERE client_id = $1 AND state = 'queued' AND reason <> $2
+  AND enotify.batch_pool(pool, priority, client_id) = $3`
+	waitedSQL = `
+UPDATE enotify.batch SET reason = '' WHERE client_id = $1 AND state = 'queued'
+  AND (reason LIKE 'waits for DNS%' OR reason LIKE 'waits for the guard%')
+  AND enotify.batch_pool(pool, priority, client_id) = $2`
 )
 
 // A Judgement is the consequences of verdicts.
@@ -217,7 +237,8 @@ const shortWaitSQL = `SET LOCAL lock_timeout = '500ms'`
 // It waits for no lock: a batch that is locked keeps its reason.
 const unjudgedSQL = `
 WITH waiting AS (
-	SELECT id FROM enotify.batch WHERE client_id = $1 AND state = 'queued' AND reason <> $2 ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+	SELECT id FROM enotify.batch WHERE client_id = $1 AND state = 'queued' AND reason <> $2
+		ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE enotify.batch b SET reason = $2 FROM waiting w WHERE b.id = w.id`
 
@@ -230,7 +251,8 @@ func (db *DB) NoteUnjudged(ctx context.Context, s Subject) error {
 
 // The client's row is locked before its verdicts, as SetClient does.
 const subjectSQL = `
-SELECT coalesce(return_path, ''), bounce, coalesce(bounce_domain, ''), dkim_selectors, from_spf FROM enotify.client WHERE id = $1 FOR NO KEY UPDATE`
+SELECT coalesce(return_path, ''), bounce, coalesce(bounce_domain, ''), dkim_selectors, from_spf FROM enotify.client
+  WHERE id = $1 FOR NO KEY UPDATE`
 
 // current reports whether the client still sends as it did when s was listed,
 // and keeps it so until the end of the transaction.

@@ -67,16 +67,21 @@ func set[T any](to, value *T) {
 const (
 	// A new limit, or other days, needs a count of what was sent before.
 	setLimitsSQL = `
-UPDATE enotify.client c SET per_day = nullif($2, 0), per_month = nullif($3, 0), max_batches = nullif($4, 0), max_batch_size = nullif($5, 0), over_quota = $6, zone = $7, send_window = $8, urgent = $9, spent_until = NULL
+UPDATE enotify.client c SET per_day = nullif($2, 0), per_month = nullif($3, 0), max_batches = nullif($4, 0),
+  max_batch_size = nullif($5, 0), over_quota = $6, zone = $7, send_window = $8, urgent = $9, spent_until = NULL
 FROM enotify.client o WHERE c.domain = $1 AND o.id = c.id
-RETURNING c.id, (c.per_day IS NOT NULL OR c.per_month IS NOT NULL) AND (o.per_day IS NULL AND o.per_month IS NULL OR o.zone <> c.zone)`
+RETURNING c.id, (c.per_day IS NOT NULL OR c.per_month IS NOT NULL)
+  AND (o.per_day IS NULL AND o.per_month IS NULL OR o.zone <> c.zone)`
 	countSentSQL  = `SELECT enotify.count_sent($1)`
 	submitLockSQL = `INSERT INTO enotify.submit_lock (client_id) VALUES ($1) ON CONFLICT DO NOTHING`
 	limitsSQL     = `
-SELECT coalesce(per_day, 0), coalesce(per_month, 0), coalesce(max_batches, 0), coalesce(max_batch_size, 0), over_quota, zone, coalesce(send_window, ''), urgent
+SELECT coalesce(per_day, 0), coalesce(per_month, 0), coalesce(max_batches, 0), coalesce(max_batch_size, 0), over_quota,
+  zone, coalesce(send_window, ''), urgent
 FROM enotify.client WHERE domain = $1`
 	readWindowSQL = `SELECT coalesce(spec, ''), coalesce(problem, '') FROM enotify.read_window($1)`
-	zoneSQL       = `SELECT name FROM pg_timezone_names WHERE lower(name) = lower($1) AND (name ~ '^[A-Z][A-Za-z_]+/[A-Za-z0-9_/+-]+$' OR name = 'UTC')`
+	zoneSQL       = `
+SELECT name FROM pg_timezone_names WHERE lower(name) = lower($1)
+  AND (name ~ '^[A-Z][A-Za-z_]+/[A-Za-z0-9_/+-]+$' OR name = 'UTC')`
 )
 
 // setLimits changes the limits of a client, which the caller has locked.

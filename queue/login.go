@@ -21,7 +21,8 @@ SELECT session_user::text AS name,
        pg_has_role('enotify_admin', 'MEMBER') OR o.owns AS admin,
        pg_has_role('enotify_sender', 'MEMBER') OR o.owns AS sender,
        cardinality(enotify.my_clients()) AS sees, o.owner
-FROM (SELECT pg_has_role(n.nspowner, 'MEMBER') AS owns, pg_get_userbyid(n.nspowner)::text AS owner FROM pg_namespace n WHERE n.nspname = 'enotify') o`
+FROM (SELECT pg_has_role(n.nspowner, 'MEMBER') AS owns, pg_get_userbyid(n.nspowner)::text AS owner FROM pg_namespace n
+  WHERE n.nspname = 'enotify') o`
 
 // Login says as whom db works.
 func (db *DB) Login(ctx context.Context) (Login, error) {

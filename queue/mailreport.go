@@ -69,7 +69,8 @@ SELECT count(*) >= $3 OR coalesce(bool_or(r.fingerprint = $4 OR r.message_id = $
 FROM enotify.report r WHERE r.batch_id = $1 AND r.seq = $2`
 	requeuesSQL   = `SELECT requeues FROM enotify.batch WHERE id = $1`
 	keepReportSQL = `
-INSERT INTO enotify.report (fingerprint, batch_id, seq, signed, kind, was, class, code, enhanced, reply, message_id, via, raw)
+INSERT INTO enotify.report (fingerprint, batch_id, seq, signed, kind, was, class, code, enhanced, reply, message_id,
+  via, raw)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (fingerprint) DO NOTHING`
 	// It changes also a recipient whose outcome is still on its way to the database, or
@@ -80,17 +81,20 @@ ON CONFLICT (fingerprint) DO NOTHING`
 WITH sent AS (
 	SELECT r.batch_id, r.seq, o.state AS was
 	FROM enotify.recipient r
-	JOIN enotify.batch_domain p ON p.batch_id = r.batch_id AND p.domain_id = r.domain_id AND r.seq BETWEEN p.first_seq AND p.intent_seq
+	JOIN enotify.batch_domain p ON p.batch_id = r.batch_id AND p.domain_id = r.domain_id
+		AND r.seq BETWEEN p.first_seq AND p.intent_seq
 	LEFT JOIN enotify.outcome o ON o.batch_id = r.batch_id AND o.seq = r.seq
 	WHERE r.batch_id = $1 AND r.seq = $2 AND (o.state IS NULL AND $8 OR o.state IN ('delivered', 'unknown'))
-	  AND ($9 OR NOT EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = r.batch_id AND t.seq = r.seq AND t.requeued))
+	  AND ($9 OR NOT EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = r.batch_id AND t.seq = r.seq
+	    AND t.requeued))
 ), waiting AS (
 	DELETE FROM enotify.retry t USING sent WHERE t.batch_id = sent.batch_id AND t.seq = sent.seq
 ), changed AS (
 	INSERT INTO enotify.outcome AS o (batch_id, seq, state, class, code, enhanced, reply, at)
 	SELECT batch_id, seq, $3::enotify.recipient_state, $4::enotify.reply_class, $5, $6, $7, now() FROM sent
 	ON CONFLICT (batch_id, seq) DO UPDATE
-	SET state = excluded.state, class = excluded.class, code = excluded.code, enhanced = excluded.enhanced, reply = excluded.reply, at = excluded.at
+	SET state = excluded.state, class = excluded.class, code = excluded.code, enhanced = excluded.enhanced,
+		reply = excluded.reply, at = excluded.at
 	WHERE o.state IN ('delivered', 'unknown')
 	RETURNING o.batch_id
 )
@@ -248,8 +252,10 @@ func orNullCode(code int) *int16 {
 }
 
 const byMessageIDSQL = `
-SELECT r.address FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id JOIN enotify.recipient r ON r.batch_id = b.id AND r.seq = $2
-WHERE b.id = $1 AND c.domain = lower($3) AND (extract(epoch FROM b.created_at) * 1000000)::bigint = $4 AND r.address <> ''`
+SELECT r.address FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id
+  JOIN enotify.recipient r ON r.batch_id = b.id AND r.seq = $2
+WHERE b.id = $1 AND c.domain = lower($3) AND (extract(epoch FROM b.created_at) * 1000000)::bigint = $4
+  AND r.address <> ''`
 
 // AboutMessage reports the recipient of the message with an ID of ours: number seq
 // of a batch of the client, which was created at a time, to the microsecond.

@@ -24,7 +24,8 @@ func (db *DB) MTASTS(ctx context.Context) ([]MTASTS, error) {
 const keepMTASTSSQL = `
 WITH over AS (DELETE FROM enotify.mta_sts WHERE until < now() AND domain <> $1)
 INSERT INTO enotify.mta_sts AS m (domain, id, policy, fetched_at, until) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (domain) DO UPDATE SET id = excluded.id, policy = excluded.policy, fetched_at = excluded.fetched_at, until = excluded.until
+ON CONFLICT (domain) DO UPDATE SET id = excluded.id, policy = excluded.policy, fetched_at = excluded.fetched_at,
+  until = excluded.until
 WHERE m.fetched_at < excluded.fetched_at`
 
 // KeepMTASTS replaces the policy that is kept for a domain, unless that is newer.

@@ -62,14 +62,17 @@ const (
 const LeaseTTL = 4 * time.Second
 
 const nodesSQL = `
-SELECT n.id, n.name, n.egress, n.helo, n.version, n.started_at, n.live_until, greatest(clock_timestamp() - (n.live_until - $1::interval), interval '0'),
+SELECT n.id, n.name, n.egress, n.helo, n.version, n.started_at, n.live_until,
+  greatest(clock_timestamp() - (n.live_until - $1::interval), interval '0'),
        (SELECT count(*)::int FROM enotify.lease l WHERE l.node_id = n.id), n.turn,
        coalesce((SELECT jsonb_agg(to_jsonb(b) ORDER BY b.client, b.egress) FROM (
-           (SELECT DISTINCT ON (c.domain, v.egress) c.domain AS client, host(v.egress) AS egress, v.explanation AS reason, v.fix
+           (SELECT DISTINCT ON (c.domain, v.egress) c.domain AS client, host(v.egress) AS egress,
+             v.explanation AS reason, v.fix
             FROM enotify.verdict v JOIN enotify.client c ON c.id = v.client_id
             WHERE v.superseded_at IS NULL AND v.blocks AND v.egress = ANY (n.egress) ORDER BY c.domain, v.egress, v.id)
            UNION ALL
-           SELECT c.domain, '', r.reason, '' FROM enotify.node_bar r JOIN enotify.client c ON c.id = r.client_id WHERE r.node_id = n.id) b), '[]'),
+           SELECT c.domain, '', r.reason, '' FROM enotify.node_bar r JOIN enotify.client c ON c.id = r.client_id
+             WHERE r.node_id = n.id) b), '[]'),
        coalesce(n.message_time, '0'), n.settings
 FROM enotify.node n WHERE n.live_until > now() ORDER BY n.name, n.id`
 

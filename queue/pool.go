@@ -30,8 +30,10 @@ type Pool struct {
 const (
 	poolsListSQL = `
 SELECT p.name, p.kind, (SELECT count(DISTINCT a.address)::int FROM (
-           SELECT e.address FROM enotify.egress e WHERE e.pool = p.name UNION SELECT l.address FROM enotify.live_egress l WHERE l.pool = p.name) a) AS addresses,
-       (SELECT count(DISTINCT l.address)::int FROM enotify.live_egress l WHERE l.pool = p.name AND l.state = 'active') AS active,
+           SELECT e.address FROM enotify.egress e WHERE e.pool = p.name UNION SELECT l.address
+             FROM enotify.live_egress l WHERE l.pool = p.name) a) AS addresses,
+       (SELECT count(DISTINCT l.address)::int FROM enotify.live_egress l
+         WHERE l.pool = p.name AND l.state = 'active') AS active,
        (SELECT count(*)::int FROM enotify.client c WHERE c.pool = p.name) AS clients
 FROM enotify.pool p WHERE $1 IN ('', p.name) ORDER BY p.name`
 	demoteSQL      = `UPDATE enotify.pool SET kind = 'shared' WHERE kind = 'urgent' AND name <> $1 AND $2 = 'urgent'`
@@ -44,7 +46,8 @@ SELECT DISTINCT ON (e.address) e.address, e.helo, e.pool FROM enotify.live_egres
 WHERE e.state = 'active' AND ($1::text[] IS NULL OR e.pool = ANY ($1)) ORDER BY e.address, e.node_id`
 	senderAddressesSQL = `
 SELECT e.address FROM enotify.live_egress e WHERE e.state <> 'draining' AND ($1::text[] IS NULL OR e.pool = ANY ($1))
-UNION SELECT e.address FROM enotify.egress e WHERE NOT e.by_node AND e.state <> 'draining' AND ($1::text[] IS NULL OR e.pool = ANY ($1)) ORDER BY 1`
+UNION SELECT e.address FROM enotify.egress e WHERE NOT e.by_node AND e.state <> 'draining'
+  AND ($1::text[] IS NULL OR e.pool = ANY ($1)) ORDER BY 1`
 )
 
 // EgressPools lists the pools.

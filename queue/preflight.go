@@ -19,7 +19,8 @@ type KeptPreflight struct {
 	Report  json.RawMessage `json:"-"`
 }
 
-const keepPreflightSQL = `INSERT INTO enotify.preflight (batch_id, verdict, line, forced, report) VALUES ($1, $2, $3, $4, $5)`
+const keepPreflightSQL = `
+INSERT INTO enotify.preflight (batch_id, verdict, line, forced, report) VALUES ($1, $2, $3, $4, $5)`
 
 // KeepPreflight keeps a preflight report with a batch.
 func (db *DB) KeepPreflight(ctx context.Context, batch int64, p KeptPreflight) error {
@@ -28,7 +29,8 @@ func (db *DB) KeepPreflight(ctx context.Context, batch int64, p KeptPreflight) e
 }
 
 const lastPreflightSQL = `
-SELECT at, by::text, verdict, line, coalesce(forced, ''), report FROM enotify.preflight WHERE batch_id = $1 ORDER BY at DESC, id DESC LIMIT 1`
+SELECT at, by::text, verdict, line, coalesce(forced, ''), report FROM enotify.preflight WHERE batch_id = $1
+  ORDER BY at DESC, id DESC LIMIT 1`
 
 // LastPreflight returns the latest preflight report of a batch; nil if there is none.
 func (db *DB) LastPreflight(ctx context.Context, batch int64) (*KeptPreflight, error) {

@@ -26,7 +26,8 @@ func (r ReadyDraft) Goes() bool { return r.Verdict == "ready" || r.Verdict == "w
 
 const (
 	keepReadySQL   = `SELECT enotify.keep_ready($1, $2)`
-	readyDraftsSQL = `SELECT batch_id, idem_key, client, subject, since, checked_at, verdict, line FROM enotify.ready ORDER BY batch_id`
+	readyDraftsSQL = `
+SELECT batch_id, idem_key, client, subject, since, checked_at, verdict, line FROM enotify.ready ORDER BY batch_id`
 )
 
 // KeepReady keeps a draft until it is needed, or no longer.
@@ -45,15 +46,19 @@ func (db *DB) ReadyDrafts(ctx context.Context) ([]ReadyDraft, error) {
 // is what a preflight asks of them: another process with the same settings is no change.
 const checkReadySQL = `
 WITH now AS MATERIALIZED (
-	SELECT r.batch_id, c.domain, md5(concat_ws(E'\n', b.xmin, c.return_path, c.bounce, c.bounce_domain, c.dkim_selectors, c.from_spf,
-		(SELECT string_agg(concat_ws(' ', v.identity, v.domain, v.egress, v.result, v.blocks, v.record), E'\n' ORDER BY v.identity, v.egress)
+	SELECT r.batch_id, c.domain, md5(concat_ws(E'\n', b.xmin, c.return_path, c.bounce, c.bounce_domain,
+		c.dkim_selectors, c.from_spf,
+		(SELECT string_agg(concat_ws(' ', v.identity, v.domain, v.egress, v.result, v.blocks, v.record), E'\n'
+			ORDER BY v.identity, v.egress)
 		 FROM enotify.verdict v WHERE v.client_id = c.id AND v.superseded_at IS NULL),
-		(SELECT string_agg(DISTINCT concat_ws(' ', n.egress, n.helo, n.settings), E'\n') FROM enotify.node n WHERE n.live_until > now()))) AS mark
+		(SELECT string_agg(DISTINCT concat_ws(' ', n.egress, n.helo, n.settings), E'\n') FROM enotify.node n
+			WHERE n.live_until > now()))) AS mark
 	FROM enotify.ready_draft r JOIN enotify.batch b ON b.id = r.batch_id JOIN enotify.client c ON c.id = b.client_id
 	WHERE b.state = 'draft'
 ), next AS (
 	SELECT r.batch_id, n.domain, n.mark FROM enotify.ready_draft r JOIN now n ON n.batch_id = r.batch_id
-	WHERE r.held_until <= now() AND (r.checked_at IS NULL OR r.mark IS DISTINCT FROM n.mark OR r.verdict IN ('blocked', 'unknown') AND r.checked_at < now() - interval '1 hour'
+	WHERE r.held_until <= now() AND (r.checked_at IS NULL OR r.mark IS DISTINCT FROM n.mark
+		OR r.verdict IN ('blocked', 'unknown') AND r.checked_at < now() - interval '1 hour'
 	   OR r.checked_at < date_trunc('day', now() - interval '3 hours') + interval '3 hours')
 	ORDER BY r.checked_at NULLS FIRST, r.batch_id LIMIT 1 FOR UPDATE OF r SKIP LOCKED
 )

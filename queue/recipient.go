@@ -20,7 +20,8 @@ type Sample struct {
 const (
 	sealedSQL = `
 SELECT r.seq, r.address, r.data FROM enotify.recipient r
-WHERE r.batch_id = $1 AND ($2::int IS NULL OR r.seq = $2) AND ($3::text IS NULL OR lower(r.address) = lower(enotify.mailbox($3)))
+WHERE r.batch_id = $1 AND ($2::int IS NULL OR r.seq = $2)
+  AND ($3::text IS NULL OR lower(r.address) = lower(enotify.mailbox($3)))
 ORDER BY r.seq LIMIT 1`
 	stagedSQL = `
 SELECT 0, coalesce(enotify.mailbox(r.address), ''), r.data FROM enotify.recipient_in r
@@ -59,7 +60,8 @@ func (db *DB) Recipient(ctx context.Context, batch int64, who string) (s Sample,
 	return s, AsRefusal(err)
 }
 
-const asMailboxSQL = `SELECT coalesce(enotify.mailbox($1), ''), coalesce(enotify.mailbox_problem(enotify.mailbox($1)), '')`
+const asMailboxSQL = `
+SELECT coalesce(enotify.mailbox($1), ''), coalesce(enotify.mailbox_problem(enotify.mailbox($1)), '')`
 
 // Mailbox returns an address as the database has it, or an error that says why
 // it is none.

@@ -23,7 +23,8 @@ WITH ended AS (
 	FROM enotify.outcome o
 	JOIN enotify.batch b ON b.id = o.batch_id
 	JOIN enotify.recipient r ON r.batch_id = o.batch_id AND r.seq = o.seq
-	CROSS JOIN unnest(ARRAY[CASE WHEN o.state IN ('bounced', 'expired') THEN o.class::text END, CASE WHEN o.state IN ('expired', 'unknown') THEN o.state::text END]) w (class)
+	CROSS JOIN unnest(ARRAY[CASE WHEN o.state IN ('bounced', 'expired') THEN o.class::text END, CASE
+		WHEN o.state IN ('expired', 'unknown') THEN o.state::text END]) w (class)
 	LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true
 	WHERE o.batch_id = $1 AND o.state IN ('bounced', 'expired', 'unknown') AND $2 IN ('', w.class)
 	UNION ALL

@@ -54,7 +54,8 @@ FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[]) f (batch_id, seq, n
 JOIN enotify.recipient r ON r.batch_id = f.batch_id AND r.seq = f.seq AND r.address <> ''
 ORDER BY lower(r.address)
 ON CONFLICT (address, client_id) DO UPDATE
-SET cause = excluded.cause, until = NULL, batch_id = excluded.batch_id, seq = excluded.seq, note = excluded.note, added_at = now(), added_by = session_user
+SET cause = excluded.cause, until = NULL, batch_id = excluded.batch_id, seq = excluded.seq, note = excluded.note,
+  added_at = now(), added_by = session_user
 WHERE s.until IS NOT NULL`
 
 // Replies no newer than the last counted one are skipped.
@@ -73,7 +74,8 @@ WHERE c.last_at < excluded.last_at`
 const suppressRepeatedSQL = `
 WITH ripe AS (
 	DELETE FROM enotify.counted_reply c
-	USING unnest($1::bigint[], $2::int[], $3::text[], $4::text[]::enotify.reply_class[]) f (batch_id, seq, reply, class), enotify.recipient r
+	USING unnest($1::bigint[], $2::int[], $3::text[], $4::text[]::enotify.reply_class[]) f (batch_id, seq, reply,
+		class), enotify.recipient r
 	WHERE r.batch_id = f.batch_id AND r.seq = f.seq AND c.address = lower(r.address) AND c.class = f.class
 	  AND c.replies >= $5 AND c.last_at - c.first_at >= $6::interval
 	RETURNING c.address, c.class, c.replies, c.first_at, c.last_at, r.batch_id, r.seq, f.reply
@@ -83,7 +85,8 @@ SELECT DISTINCT ON (address) address, NULL::int, class::text, last_at + nullif($
        format('said %s times since %s: %s', replies, to_char(first_at, 'YYYY-MM-DD'), reply)
 FROM ripe ORDER BY address
 ON CONFLICT (address, client_id) DO UPDATE
-SET cause = excluded.cause, until = excluded.until, batch_id = excluded.batch_id, seq = excluded.seq, note = excluded.note, added_at = now(), added_by = session_user
+SET cause = excluded.cause, until = excluded.until, batch_id = excluded.batch_id, seq = excluded.seq,
+  note = excluded.note, added_at = now(), added_by = session_user
 WHERE s.until <= now() OR s.until IS NOT NULL AND excluded.until IS NULL`
 
 // It writes only for recipients with counted replies; any other delivery costs nothing here.

@@ -29,7 +29,8 @@ func (s *Suppression) Forgotten() bool { return strings.HasPrefix(s.Address, "hm
 const suppressionsSQL = `
 SELECT s.address, coalesce(c.domain, '') AS client, s.cause, s.until, s.added_at, s.added_by::text, s.batch_id, s.note
 FROM enotify.suppression s LEFT JOIN enotify.client c ON c.id = s.client_id
-WHERE (s.until IS NULL OR s.until > now()) AND ($1 = '' OR s.client_id IS NULL OR c.domain = $1) AND strpos(s.address, lower($2)) > 0
+WHERE (s.until IS NULL OR s.until > now()) AND ($1 = '' OR s.client_id IS NULL OR c.domain = $1)
+  AND strpos(s.address, lower($2)) > 0
 ORDER BY s.added_at DESC, s.address, client LIMIT nullif($3, 0)`
 
 // Suppressions lists the suppressions in force whose address contains match, newest
@@ -71,7 +72,8 @@ const addSuppressionSQL = `
 INSERT INTO enotify.suppression AS s (address, client_id, cause, until, note)
 VALUES ($1, (SELECT id FROM enotify.client WHERE domain = $2), 'operator', $3, $4)
 ON CONFLICT (address, client_id) DO UPDATE
-SET cause = excluded.cause, until = excluded.until, note = excluded.note, added_at = now(), added_by = session_user, batch_id = NULL, seq = NULL
+SET cause = excluded.cause, until = excluded.until, note = excluded.note, added_at = now(), added_by = session_user,
+  batch_id = NULL, seq = NULL
 WHERE s.until IS NOT NULL OR s.cause = 'operator'`
 
 // Suppress adds an address for an operator, for one client or with "" for all. The
@@ -97,7 +99,8 @@ func (db *DB) Suppress(ctx context.Context, s Suppression) (address string, err 
 const (
 	releaseAddressSQL = `
 DELETE FROM enotify.suppression s
-WHERE s.address = ANY (ARRAY[$1, enotify.hashed_address($1)]) AND s.client_id IS NOT DISTINCT FROM (SELECT c.id FROM enotify.client c WHERE c.domain = $2)`
+WHERE s.address = ANY (ARRAY[$1, enotify.hashed_address($1)])
+  AND s.client_id IS NOT DISTINCT FROM (SELECT c.id FROM enotify.client c WHERE c.domain = $2)`
 	elsewhereSQL = `
 SELECT coalesce(c.domain, '') FROM enotify.suppression s LEFT JOIN enotify.client c ON c.id = s.client_id
 WHERE s.address = ANY (ARRAY[$1, enotify.hashed_address($1)]) ORDER BY 1 LIMIT 1`

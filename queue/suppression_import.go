@@ -24,8 +24,10 @@ type BadRow struct {
 }
 
 const (
-	importTableSQL = `CREATE TEMP TABLE suppression_in (line int, address text, client text, cause text, until timestamptz, note text) ON COMMIT DROP`
-	badRowsSQL     = `
+	importTableSQL = `
+CREATE TEMP TABLE suppression_in (line int, address text, client text, cause text, until timestamptz, note text)
+  ON COMMIT DROP`
+	badRowsSQL = `
 SELECT i.line, coalesce(
 	quote_nullable(i.address) || ' is no address: ' || enotify.mailbox_problem(enotify.mailbox(i.address)),
 	CASE WHEN i.client <> '' AND c.id IS NULL THEN 'client ' || i.client || ' is not registered' END,
@@ -42,7 +44,8 @@ SELECT DISTINCT ON (address, client_id) * FROM (
 	FROM pg_temp.suppression_in i LEFT JOIN enotify.client c ON c.domain = enotify.a_labels(i.client)
 ) i ORDER BY address, client_id, until DESC NULLS FIRST
 ON CONFLICT (address, client_id) DO UPDATE
-SET cause = excluded.cause, until = excluded.until, note = excluded.note, added_at = now(), added_by = session_user, batch_id = NULL, seq = NULL
+SET cause = excluded.cause, until = excluded.until, note = excluded.note, added_at = now(), added_by = session_user,
+  batch_id = NULL, seq = NULL
 WHERE s.until IS NOT NULL OR s.cause = 'operator'`
 )
 

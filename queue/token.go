@@ -34,7 +34,8 @@ func TokenKeyOf(token string) (key string, check TokenCheck) {
 }
 
 const (
-	tokensSQL      = `SELECT id, login::text, note, created_at, created_by::text, retired_at FROM enotify.token ORDER BY id`
+	tokensSQL = `
+SELECT id, login::text, note, created_at, created_by::text, retired_at FROM enotify.token ORDER BY id`
 	addTokenSQL    = `INSERT INTO enotify.token (login, hash, note) VALUES ($1, $2, $3) RETURNING id`
 	retireTokenSQL = `UPDATE enotify.token SET retired_at = coalesce(retired_at, now()) WHERE id = $1`
 	tokenChecksSQL = `SELECT hash, id FROM enotify.token WHERE retired_at IS NULL`

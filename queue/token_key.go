@@ -11,7 +11,8 @@ type TokenKey struct {
 	Secret []byte
 }
 
-const tokenKeysSQL = `SELECT id, secret FROM enotify.token_key WHERE retired_at IS NULL ORDER BY created_at DESC, id DESC`
+const tokenKeysSQL = `
+SELECT id, secret FROM enotify.token_key WHERE retired_at IS NULL ORDER BY created_at DESC, id DESC`
 
 // TokenKeys returns the keys in use, the newest first. When there is none, it
 // makes the first. It takes a member of enotify_sender.

@@ -51,7 +51,8 @@ WITH who AS (
 	INSERT INTO enotify.suppression AS s (address, client_id, cause, batch_id, seq, note)
 	SELECT lower(address), client_id, $3, $1, $2, $4 FROM who
 	ON CONFLICT (address, client_id) DO UPDATE
-	SET cause = excluded.cause, until = NULL, note = excluded.note, batch_id = excluded.batch_id, seq = excluded.seq, added_at = now(), added_by = session_user
+	SET cause = excluded.cause, until = NULL, note = excluded.note, batch_id = excluded.batch_id, seq = excluded.seq,
+		added_at = now(), added_by = session_user
 	WHERE s.until IS NOT NULL OR s.cause = 'operator'
 )
 SELECT address, domain, from_name, lang FROM who`

@@ -35,7 +35,8 @@ type StoredVerdict struct {
 }
 
 const verdictsSQL = `
-SELECT v.identity, v.domain, v.egress, v.result, v.blocks, v.record, v.explanation, v.fix, v.since, v.checked_at, v.superseded_at
+SELECT v.identity, v.domain, v.egress, v.result, v.blocks, v.record, v.explanation, v.fix, v.since, v.checked_at,
+  v.superseded_at
 FROM enotify.verdict v JOIN enotify.client c ON c.id = v.client_id WHERE c.domain = $1
 ORDER BY v.superseded_at DESC NULLS FIRST, v.identity, v.egress LIMIT $2`
 

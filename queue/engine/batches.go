@@ -127,7 +127,8 @@ func (b *batches) halt() {
 
 const sendableSQL = `
 SELECT b.id, b.edits, p.name, b.client_id, enotify.quota_left(b.client_id),
-       ARRAY(SELECT n.id FROM enotify.node n WHERE (n.live_until > now() OR n.id = $2) AND enotify.may_send(n.id, b.client_id, p.name) ORDER BY n.id)
+       ARRAY(SELECT n.id FROM enotify.node n WHERE (n.live_until > now() OR n.id = $2)
+         AND enotify.may_send(n.id, b.client_id, p.name) ORDER BY n.id)
 FROM enotify.batch b CROSS JOIN LATERAL (SELECT enotify.batch_pool(b.pool, b.priority, b.client_id) AS name) p
 WHERE b.id = ANY ($1) AND b.state IN ('sending', 'draining', 'retrying')
   AND enotify.window_allows(b.client_id, b.priority, b.send_window)`

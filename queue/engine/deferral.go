@@ -83,22 +83,28 @@ const (
 	deferWantSQL = `
 WITH allowed AS MATERIALIZED (
 	SELECT b.id FROM enotify.batch b
-	WHERE b.id = ANY ($2) AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now() AND enotify.may_send($1, b.client_id, enotify.batch_pool(b.pool, b.priority, b.client_id))
+	WHERE b.id = ANY ($2) AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now()
+		AND enotify.may_send($1, b.client_id, enotify.batch_pool(b.pool, b.priority, b.client_id))
 ), want AS (
-	SELECT w.* FROM unnest($2::bigint[], $3::int[], $4::int[], $5::smallint[], $6::bigint[], $7::interval[], $8::text[]::enotify.reply_class[], $9::smallint[], $10::text[], $11::text[])
+	SELECT w.* FROM unnest($2::bigint[], $3::int[], $4::int[], $5::smallint[], $6::bigint[], $7::interval[],
+		$8::text[]::enotify.reply_class[], $9::smallint[], $10::text[], $11::text[])
 	              w (batch_id, domain_id, n, grp, epoch, wait, class, code, enhanced, reply)
 	JOIN allowed a ON a.id = w.batch_id
 	JOIN enotify.lease l ON l.grp = w.grp AND l.epoch = w.epoch AND l.node_id = $1 AND l.until > clock_timestamp()
 )`
 	deferFirstSQL = deferWantSQL + `, moved AS (
 	UPDATE enotify.batch_domain d SET intent_seq = d.intent_seq + w.n
-	FROM want w WHERE d.batch_id = w.batch_id AND d.domain_id = w.domain_id AND d.grp = w.grp AND d.intent_seq + w.n <= d.last_seq
+	FROM want w WHERE d.batch_id = w.batch_id AND d.domain_id = w.domain_id AND d.grp = w.grp
+		AND d.intent_seq + w.n <= d.last_seq
 	RETURNING w.*, d.intent_seq AS upto
 ), put AS (
-	INSERT INTO enotify.retry (batch_id, seq, domain_id, grp, due_at, first_at, attempts, tries, class, code, enhanced, reply)
-	SELECT r.batch_id, r.seq, r.domain_id, m.grp, clock_timestamp() + m.wait + random() * $12::interval, now(), 0, 0, m.class, m.code, m.enhanced, m.reply
+	INSERT INTO enotify.retry (batch_id, seq, domain_id, grp, due_at, first_at, attempts, tries, class, code, enhanced,
+		reply)
+	SELECT r.batch_id, r.seq, r.domain_id, m.grp, clock_timestamp() + m.wait + random() * $12::interval, now(), 0, 0,
+		m.class, m.code, m.enhanced, m.reply
 	FROM moved m CROSS JOIN LATERAL (
-		SELECT * FROM enotify.recipient r WHERE r.batch_id = m.batch_id AND r.seq > m.upto - m.n AND r.seq <= m.upto OFFSET 0 -- by primary key, as intents are
+		SELECT * FROM enotify.recipient r WHERE r.batch_id = m.batch_id AND r.seq > m.upto - m.n
+			AND r.seq <= m.upto OFFSET 0 -- by primary key, as intents are
 	) r
 	RETURNING batch_id, domain_id
 )
@@ -106,11 +112,14 @@ SELECT batch_id, domain_id, count(*)::int FROM put GROUP BY batch_id, domain_id`
 	// A recipient that has a reply keeps it.
 	deferRetriesSQL = deferWantSQL + `, put AS (
 	UPDATE enotify.retry t SET due_at = clock_timestamp() + d.wait + random() * $12::interval,
-	       class = CASE WHEN t.class = 'not_begun' THEN d.class ELSE t.class END, code = CASE WHEN t.class = 'not_begun' THEN d.code ELSE t.code END,
-	       enhanced = CASE WHEN t.class = 'not_begun' THEN d.enhanced ELSE t.enhanced END, reply = CASE WHEN t.class = 'not_begun' THEN d.reply ELSE t.reply END
+	       class = CASE WHEN t.class = 'not_begun' THEN d.class ELSE t.class END, code = CASE
+	         WHEN t.class = 'not_begun' THEN d.code ELSE t.code END,
+	       enhanced = CASE WHEN t.class = 'not_begun' THEN d.enhanced ELSE t.enhanced END, reply = CASE
+	         WHEN t.class = 'not_begun' THEN d.reply ELSE t.reply END
 	FROM (SELECT w.*, t.seq FROM want w CROSS JOIN LATERAL (
 		SELECT t.seq FROM enotify.retry t
-		WHERE t.batch_id = w.batch_id AND t.domain_id = w.domain_id AND t.grp = w.grp AND t.intent_at IS NULL AND t.due_at <= now()
+		WHERE t.batch_id = w.batch_id AND t.domain_id = w.domain_id AND t.grp = w.grp AND t.intent_at IS NULL
+			AND t.due_at <= now()
 		ORDER BY t.due_at LIMIT w.n
 	) t) d
 	WHERE t.batch_id = d.batch_id AND t.seq = d.seq AND t.intent_at IS NULL

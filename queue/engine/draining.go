@@ -10,7 +10,8 @@ import (
 // node, and delays the next in its domains.
 const maxDraining = 8
 
-const byDestinationSQL = `SELECT coalesce(bool_and(n.turn = 'destination'), false) FROM enotify.node n WHERE n.live_until > now()`
+const byDestinationSQL = `
+SELECT coalesce(bool_and(n.turn = 'destination'), false) FROM enotify.node n WHERE n.live_until > now()`
 
 func byDestination(ctx context.Context, q querier) (bool, error) {
 	return yes(ctx, q, byDestinationSQL)

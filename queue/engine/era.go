@@ -39,8 +39,10 @@ const eraPatience = 2 * queue.LeaseTTL
 const (
 	newServerSQL = `
 UPDATE enotify.era e
-SET number = number + 1, server = pg_postmaster_start_time(), timeline = enotify.timeline(), moved = timeline <> enotify.timeline(), lost = false,
-    began_at = clock_timestamp(), settled_at = NULL, heard_at = (SELECT coalesce(max(n.live_until), '-infinity') FROM enotify.node n) - $1::interval
+SET number = number + 1, server = pg_postmaster_start_time(), timeline = enotify.timeline(),
+  moved = timeline <> enotify.timeline(), lost = false,
+    began_at = clock_timestamp(), settled_at = NULL,
+      heard_at = (SELECT coalesce(max(n.live_until), '-infinity') FROM enotify.node n) - $1::interval
 WHERE server <> pg_postmaster_start_time() OR timeline <> enotify.timeline()`
 	eraSQL = `
 SELECT e.number, coalesce(n.era, 0) AS entered, e.settled_at IS NOT NULL AS settled, e.moved, e.lost,
@@ -308,14 +310,17 @@ WITH high AS (
 	SELECT d.batch_id, d.domain_id, d.grp, CASE WHEN $6 THEN d.intent_seq ELSE d.first_seq - 1 END AS known, h.low,
 	       greatest(d.intent_seq, h.upto) AS upto,
 	       coalesce(l.node_id = $8 AND l.until > now(), false) AS ours
-	FROM high h JOIN enotify.batch_domain d ON d.batch_id = h.batch_id AND d.domain_id = h.domain_id AND (d.intent_seq < h.upto OR NOT $6)
+	FROM high h JOIN enotify.batch_domain d ON d.batch_id = h.batch_id AND d.domain_id = h.domain_id
+		AND (d.intent_seq < h.upto OR NOT $6)
 	LEFT JOIN enotify.lease l ON l.grp = d.grp
 ), raised AS (
-	UPDATE enotify.batch_domain d SET intent_seq = b.upto FROM before b WHERE d.batch_id = b.batch_id AND d.domain_id = b.domain_id
+	UPDATE enotify.batch_domain d SET intent_seq = b.upto FROM before b WHERE d.batch_id = b.batch_id
+		AND d.domain_id = b.domain_id
 ), flying AS (
 	SELECT DISTINCT batch_id, seq FROM unnest($4::bigint[], $5::int[]) f (batch_id, seq)
 ), open AS MATERIALIZED (
-	SELECT r.batch_id, r.seq, r.domain_id, b.grp, k.on_unknown = 'hold' AND (f.seq IS NOT NULL OR NOT $6 OR r.seq < b.low) AS doubted
+	SELECT r.batch_id, r.seq, r.domain_id, b.grp, k.on_unknown = 'hold'
+		AND (f.seq IS NOT NULL OR NOT $6 OR r.seq < b.low) AS doubted
 	FROM before b JOIN enotify.batch k ON k.id = b.batch_id
 	JOIN enotify.recipient r ON r.batch_id = b.batch_id AND r.seq > b.known AND r.seq <= b.upto
 	LEFT JOIN flying f ON f.batch_id = r.batch_id AND f.seq = r.seq
@@ -328,9 +333,11 @@ WITH high AS (
 ), whose AS (
 	INSERT INTO enotify.doubt (batch_id, seq, node_id, attempts, tries)
 	SELECT batch_id, seq, $8, 0, 1 FROM open WHERE doubted AND $8 > 0
-	ON CONFLICT (batch_id, seq) DO UPDATE SET at = excluded.at, node_id = excluded.node_id, attempts = excluded.attempts, tries = excluded.tries
+	ON CONFLICT (batch_id, seq) DO UPDATE SET at = excluded.at, node_id = excluded.node_id,
+		attempts = excluded.attempts, tries = excluded.tries
 ), unknown AS (
-	INSERT INTO enotify.outcome (batch_id, seq, state, reply) SELECT batch_id, seq, 'unknown', $7 FROM open WHERE doubted RETURNING 1
+	INSERT INTO enotify.outcome (batch_id, seq, state, reply) SELECT batch_id, seq, 'unknown', $7 FROM open
+		WHERE doubted RETURNING 1
 )
 SELECT count(*) FROM unknown`
 	// Without a complete journal nobody knows which of the retries that the
@@ -338,7 +345,8 @@ SELECT count(*) FROM unknown`
 	doubtRetriesSQL = `
 WITH gone AS (
 	DELETE FROM enotify.retry t USING enotify.lease l, enotify.batch b
-	WHERE l.node_id = $1 AND l.until > now() AND t.grp = l.grp AND (t.intent_at IS NOT NULL OR t.due_at <= now()) AND b.id = t.batch_id AND b.on_unknown = 'hold'
+	WHERE l.node_id = $1 AND l.until > now() AND t.grp = l.grp AND (t.intent_at IS NOT NULL OR t.due_at <= now())
+		AND b.id = t.batch_id AND b.on_unknown = 'hold'
 	  AND (t.batch_id, t.seq) NOT IN (SELECT * FROM unnest($2::bigint[], $3::int[]))
 	RETURNING t.batch_id, t.seq
 ), unknown AS (
@@ -350,17 +358,21 @@ SELECT count(*) FROM unknown`
 	// group that another node holds, that one would send them.
 	raiseRetriesSQL = `
 WITH flying AS (
-	SELECT t.batch_id, t.seq, f.try, t.attempts, coalesce(l.node_id = $4 AND l.until > now(), false) AS ours, b.on_unknown
+	SELECT t.batch_id, t.seq, f.try, t.attempts, coalesce(l.node_id = $4 AND l.until > now(), false) AS ours,
+		b.on_unknown
 	FROM unnest($1::bigint[], $2::int[], $3::int[]) f (batch_id, seq, try)
 	JOIN enotify.retry t ON t.batch_id = f.batch_id AND t.seq = f.seq AND t.tries < f.try AND t.intent_at IS NULL
 	JOIN enotify.batch b ON b.id = t.batch_id LEFT JOIN enotify.lease l ON l.grp = t.grp
 ), held AS (
-	UPDATE enotify.retry t SET intent_at = now() FROM flying f WHERE t.batch_id = f.batch_id AND t.seq = f.seq AND f.ours
+	UPDATE enotify.retry t SET intent_at = now() FROM flying f WHERE t.batch_id = f.batch_id AND t.seq = f.seq
+		AND f.ours
 ), gone AS (
-	DELETE FROM enotify.retry t USING flying f WHERE t.batch_id = f.batch_id AND t.seq = f.seq AND NOT f.ours AND f.on_unknown = 'hold'
+	DELETE FROM enotify.retry t USING flying f WHERE t.batch_id = f.batch_id AND t.seq = f.seq AND NOT f.ours
+		AND f.on_unknown = 'hold'
 ), unknown AS (
 	INSERT INTO enotify.outcome (batch_id, seq, state, reply)
-	SELECT batch_id, seq, 'unknown', $5 FROM flying WHERE NOT ours AND on_unknown = 'hold' ON CONFLICT (batch_id, seq) DO NOTHING RETURNING 1
+	SELECT batch_id, seq, 'unknown', $5 FROM flying WHERE NOT ours AND on_unknown = 'hold' ON CONFLICT (batch_id, seq)
+		DO NOTHING RETURNING 1
 )
 SELECT count(*) FROM unknown`
 )

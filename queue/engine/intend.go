@@ -43,10 +43,13 @@ func (db *store) lanes(ctx context.Context, batch int64, grps []int16) ([]lane, 
 }
 
 const retryLanesSQL = `
-SELECT t.batch_id, t.domain_id, k.name, coalesce(s.name, ''), t.grp, count(*)::int, (count(*) FILTER (WHERE t.class = 'not_begun'))::int
-FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id JOIN enotify.domain k ON k.id = t.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
+SELECT t.batch_id, t.domain_id, k.name, coalesce(s.name, ''), t.grp, count(*)::int,
+  (count(*) FILTER (WHERE t.class = 'not_begun'))::int
+FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id JOIN enotify.domain k ON k.id = t.domain_id
+  LEFT JOIN enotify.site s ON s.id = k.site_id
 WHERE t.intent_at IS NULL AND t.due_at <= now() AND t.grp = ANY ($1) AND b.expires_at > now()
-  AND b.id IN (SELECT o.id FROM enotify.batch o WHERE o.finished_at IS NULL AND o.state IN ('sending', 'draining', 'retrying'))
+  AND b.id IN (SELECT o.id FROM enotify.batch o
+    WHERE o.finished_at IS NULL AND o.state IN ('sending', 'draining', 'retrying'))
 GROUP BY t.batch_id, t.domain_id, k.name, s.name, t.grp`
 
 // retryLanes lists the domains that have retries due, in the given groups.
@@ -104,9 +107,11 @@ WITH want AS (
 	UPDATE enotify.batch_domain d SET intent_seq = d.intent_seq + w.n
 	FROM want w, enotify.batch b, enotify.lease l
 	WHERE d.batch_id = $1 AND d.domain_id = w.domain_id AND d.intent_seq + w.n <= d.last_seq
-	  AND b.id = $1 AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now() AND (SELECT enotify.may_begin($6))
+	  AND b.id = $1 AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now()
+	    AND (SELECT enotify.may_begin($6))
 	  AND d.grp = w.grp AND l.grp = w.grp AND l.node_id = $6 AND l.epoch = w.epoch AND l.until > clock_timestamp()
-	  AND (SELECT enotify.may_send($6, x.client_id, enotify.batch_pool(x.pool, x.priority, x.client_id)) FROM enotify.batch x WHERE x.id = $1)
+	  AND (SELECT enotify.may_send($6, x.client_id, enotify.batch_pool(x.pool, x.priority, x.client_id))
+	    FROM enotify.batch x WHERE x.id = $1)
 	  AND (SELECT enotify.may_take($1, (SELECT sum(n) FROM want)::bigint))
 	  ` + noCosts + `
 `
@@ -115,14 +120,16 @@ const intendReadSQL = `
 	RETURNING d.domain_id, d.intent_seq - w.n AS before, d.intent_seq AS upto, b.client_id
 ), counted AS (
 	INSERT INTO enotify.client_sent AS s (client_id, day, n)
-	SELECT c.id, (now() AT TIME ZONE c.zone)::date, sum(m.upto - m.before) FROM moved m JOIN enotify.client c ON c.id = m.client_id
+	SELECT c.id, (now() AT TIME ZONE c.zone)::date, sum(m.upto - m.before) FROM moved m
+		JOIN enotify.client c ON c.id = m.client_id
 	WHERE c.per_day IS NOT NULL OR c.per_month IS NOT NULL GROUP BY c.id
 	ON CONFLICT (client_id, day) DO UPDATE SET n = s.n + excluded.n
 )
 SELECT $1::bigint, r.seq, r.domain_id, r.address, r.data, 0, 0, s.class::text, s.reply,
        EXISTS (SELECT FROM enotify.counted_reply f WHERE f.address = lower(r.address))
 FROM moved b CROSS JOIN LATERAL (
-	SELECT * FROM enotify.recipient r WHERE r.batch_id = $1 AND r.seq > b.before AND r.seq <= b.upto OFFSET 0 -- by primary key, whatever the planner thinks of sizes
+	SELECT * FROM enotify.recipient r WHERE r.batch_id = $1 AND r.seq > b.before
+		AND r.seq <= b.upto OFFSET 0 -- by primary key, whatever the planner thinks of sizes
 ) r LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true`
 
 // One more fence: no batch that goes before this one has untried recipients in the
@@ -133,26 +140,32 @@ const intendBehindSQL = intendMovedSQL + `
 
 const intendRetriesSQL = `
 WITH want AS (
-	SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::smallint[], $5::bigint[]) w (batch_id, domain_id, n, grp, epoch)
+	SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::smallint[], $5::bigint[]) w (batch_id, domain_id, n,
+		grp, epoch)
 ), allowed AS MATERIALIZED (
 	SELECT b.id FROM enotify.batch b
-	WHERE b.id = ANY ($1) AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now() AND enotify.may_send($6, b.client_id, enotify.batch_pool(b.pool, b.priority, b.client_id)) AND (SELECT enotify.may_begin($6))
+	WHERE b.id = ANY ($1) AND b.state IN ('sending', 'draining', 'retrying') AND b.expires_at > now()
+		AND enotify.may_send($6, b.client_id, enotify.batch_pool(b.pool, b.priority, b.client_id))
+		AND (SELECT enotify.may_begin($6))
 	  AND enotify.window_allows(b.client_id, b.priority, b.send_window)
 	  ` + noCosts + `
 ), due AS (
 	SELECT t.batch_id, t.seq FROM want w JOIN allowed a ON a.id = w.batch_id CROSS JOIN LATERAL (
 		SELECT t.batch_id, t.seq FROM enotify.retry t
 		JOIN enotify.lease l ON l.grp = w.grp AND l.node_id = $6 AND l.epoch = w.epoch AND l.until > clock_timestamp()
-		WHERE t.batch_id = w.batch_id AND t.domain_id = w.domain_id AND t.grp = w.grp AND t.intent_at IS NULL AND t.due_at <= now()
+		WHERE t.batch_id = w.batch_id AND t.domain_id = w.domain_id AND t.grp = w.grp AND t.intent_at IS NULL
+			AND t.due_at <= now()
 		ORDER BY t.due_at LIMIT w.n
 	) t
 ), moved AS (
-	UPDATE enotify.retry t SET intent_at = now() FROM due WHERE t.batch_id = due.batch_id AND t.seq = due.seq AND t.intent_at IS NULL
+	UPDATE enotify.retry t SET intent_at = now() FROM due WHERE t.batch_id = due.batch_id AND t.seq = due.seq
+		AND t.intent_at IS NULL
 	RETURNING t.batch_id, t.seq, t.attempts, t.tries
 )
 SELECT r.batch_id, r.seq, r.domain_id, r.address, r.data, m.attempts, m.tries, s.class::text, s.reply,
        EXISTS (SELECT FROM enotify.counted_reply f WHERE f.address = lower(r.address))
-FROM moved m JOIN enotify.recipient r ON r.batch_id = m.batch_id AND r.seq = m.seq JOIN enotify.batch b ON b.id = m.batch_id
+FROM moved m JOIN enotify.recipient r ON r.batch_id = m.batch_id AND r.seq = m.seq
+  JOIN enotify.batch b ON b.id = m.batch_id
 LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true`
 
 // intend writes the intents of the picks and returns their recipients: all of a

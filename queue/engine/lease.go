@@ -213,7 +213,8 @@ type node struct {
 const joinSQL = `
 WITH swept AS (DELETE FROM enotify.node n WHERE n.live_until < now() - interval '30 days' RETURNING n.id),
      forgotten AS (DELETE FROM enotify.doubt d USING swept WHERE d.node_id = swept.id),
-     added AS (INSERT INTO enotify.egress (address, by_node) SELECT DISTINCT a, true FROM unnest($2::inet[]) a ORDER BY a ON CONFLICT DO NOTHING),
+     added AS (INSERT INTO enotify.egress (address, by_node) SELECT DISTINCT a, true FROM unnest($2::inet[]) a
+       ORDER BY a ON CONFLICT DO NOTHING),
      past AS (DELETE FROM enotify.egress_day d WHERE d.day < current_date - 400)
 INSERT INTO enotify.node (name, egress, helo, version, incarnation, live_until, turn, settings)
 SELECT $1, $2, $3, $4, $5::uuid, now() + $6::interval, $7, $8
@@ -255,11 +256,14 @@ type lease struct {
 const (
 	// The row is written again when it was removed: the machine may have slept for long.
 	liveSQL = `
-INSERT INTO enotify.node AS n (id, name, egress, helo, version, incarnation, live_until, turn, waits_for, message_time, stuck, settings) OVERRIDING SYSTEM VALUE
+INSERT INTO enotify.node AS n (id, name, egress, helo, version, incarnation, live_until, turn, waits_for, message_time,
+  stuck, settings) OVERRIDING SYSTEM VALUE
 VALUES ($1, $2, $3, $4, $5, $6::uuid, now() + $7, $8, nullif($9::bigint, 0), nullif($10::interval, '0'), $11, $12)
-ON CONFLICT (id) DO UPDATE SET live_until = excluded.live_until, waits_for = excluded.waits_for, stuck = excluded.stuck, message_time = excluded.message_time, trouble = '' WHERE n.incarnation = excluded.incarnation
+ON CONFLICT (id) DO UPDATE SET live_until = excluded.live_until, waits_for = excluded.waits_for, stuck = excluded.stuck,
+  message_time = excluded.message_time, trouble = '' WHERE n.incarnation = excluded.incarnation
 RETURNING (SELECT count(*) FROM enotify.node o WHERE o.live_until > now() AND o.id <> $1) + 1, clock_timestamp()`
-	renewSQL = `UPDATE enotify.lease SET until = now() + $2 WHERE node_id = $1 RETURNING grp, epoch, coalesce(for_node = $1, false)`
+	renewSQL = `
+UPDATE enotify.lease SET until = now() + $2 WHERE node_id = $1 RETURNING grp, epoch, coalesce(for_node = $1, false)`
 )
 
 // beat renews the node's leases and counts the nodes that are alive. waitsFor is
@@ -303,7 +307,9 @@ func (db *store) tellTrouble(ctx context.Context, node int32, why error) {
 	_, _ = db.pool.Exec(ctx, troubleSQL, node, text) // the error is in the log already
 }
 
-const releaseSQL = `UPDATE enotify.lease SET node_id = NULL, until = '-infinity', for_node = nullif($3, 0) WHERE node_id = $1 AND grp = ANY ($2)`
+const releaseSQL = `
+UPDATE enotify.lease SET node_id = NULL, until = '-infinity', for_node = nullif($3, 0)
+  WHERE node_id = $1 AND grp = ANY ($2)`
 
 // release gives groups back, for another node or with 0 for any. Nothing of them may be
 // in flight or unrecorded.

@@ -13,37 +13,47 @@ import (
 
 const (
 	addressesSQL = `
-SELECT e.address, array_agg(e.node_id ORDER BY e.node_id), e.pool, e.weight, (array_agg(e.helo ORDER BY e.node_id = $1 DESC, e.node_id))[1], e.bind,
+SELECT e.address, array_agg(e.node_id ORDER BY e.node_id), e.pool, e.weight,
+  (array_agg(e.helo ORDER BY e.node_id = $1 DESC, e.node_id))[1], e.bind,
        e.rate, e.rate_per, e.site_rate, e.site_rate_per
 FROM enotify.live_egress e WHERE e.state = 'active'
 GROUP BY e.address, e.pool, e.weight, e.bind, e.rate, e.rate_per, e.site_rate, e.site_rate_per ORDER BY e.address`
 	paidSQL = `
-SELECT r.address, r.site, r.paid_until FROM enotify.egress_rate r JOIN enotify.node n ON n.id = $1 AND r.address = ANY (n.egress)
+SELECT r.address, r.site, r.paid_until FROM enotify.egress_rate r JOIN enotify.node n ON n.id = $1
+  AND r.address = ANY (n.egress)
 WHERE r.paid_until > now()`
 	// The days since the one of the step: more than two only where nobody looked for as long.
 	plansSQL = `
 SELECT w.address, w.site, w.caps, w.zone, w.overflow, w.step, w.day,
-       ARRAY(SELECT d.day FROM enotify.warmup_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day ORDER BY d.day),
-       ARRAY(SELECT d.begun FROM enotify.warmup_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day ORDER BY d.day),
-       ARRAY(SELECT d.pool_accepted FROM enotify.warmup_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day ORDER BY d.day),
-       ARRAY(SELECT d.refused FROM enotify.warmup_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day ORDER BY d.day),
-       ARRAY(SELECT d.complaints FROM enotify.warmup_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day ORDER BY d.day)
+       ARRAY(SELECT d.day FROM enotify.warmup_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day
+         ORDER BY d.day),
+       ARRAY(SELECT d.begun FROM enotify.warmup_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day
+         ORDER BY d.day),
+       ARRAY(SELECT d.pool_accepted FROM enotify.warmup_day d WHERE d.address = w.address AND d.site = w.site
+         AND d.day >= w.day ORDER BY d.day),
+       ARRAY(SELECT d.refused FROM enotify.warmup_day d WHERE d.address = w.address AND d.site = w.site
+         AND d.day >= w.day ORDER BY d.day),
+       ARRAY(SELECT d.complaints FROM enotify.warmup_day d WHERE d.address = w.address AND d.site = w.site
+         AND d.day >= w.day ORDER BY d.day)
 FROM enotify.warmup w WHERE w.step < cardinality(w.caps) AND w.address IN (SELECT e.address FROM enotify.live_egress e)`
 	// Recipients that the warm-up of an address has put off, which has room now.
 	putOnSQL = `
 UPDATE enotify.retry SET due_at = now()
-WHERE intent_at IS NULL AND due_at > now() AND class = 'not_begun' AND grp = ANY ($1) AND reply LIKE 'the warm-up of ' || $2 || ' %'`
+WHERE intent_at IS NULL AND due_at > now() AND class = 'not_begun' AND grp = ANY ($1)
+  AND reply LIKE 'the warm-up of ' || $2 || ' %'`
 	// A batch that an application has locked is told at the next heartbeat.
 	waitsForCapSQL = `
 WITH waiting AS (
 	SELECT b.id, w.why FROM unnest($1::bigint[], $2::text[]) w (batch, why) JOIN enotify.batch b ON b.id = w.batch
-	WHERE b.state = 'retrying' AND b.finished_at IS NULL AND b.reason <> w.why AND b.reason NOT LIKE 'waits for an address of pool%'
+	WHERE b.state = 'retrying' AND b.finished_at IS NULL AND b.reason <> w.why
+		AND b.reason NOT LIKE 'waits for an address of pool%'
 	ORDER BY b.id FOR NO KEY UPDATE OF b SKIP LOCKED
 )
 UPDATE enotify.batch b SET reason = w.why FROM waiting w WHERE b.id = w.id`
 	waitedForCapSQL = `
 WITH waited AS (
-	SELECT b.id FROM enotify.batch b WHERE b.state = 'retrying' AND b.finished_at IS NULL AND b.reason LIKE 'the warm-up of ' || $1 || ' %'
+	SELECT b.id FROM enotify.batch b WHERE b.state = 'retrying' AND b.finished_at IS NULL
+		AND b.reason LIKE 'the warm-up of ' || $1 || ' %'
 	ORDER BY b.id FOR NO KEY UPDATE OF b SKIP LOCKED
 )
 UPDATE enotify.batch b SET reason = '' FROM waited w WHERE b.id = w.id`

@@ -72,7 +72,8 @@ func behind(known, told map[int16]int64) bool {
 
 // The numbers go on from the highest that a writer was told: none is used twice.
 const raiseMarksSQL = `
-INSERT INTO enotify.node_mark AS m (node_id, writer, n) SELECT n.id, w.* FROM enotify.node n CROSS JOIN unnest($2::smallint[], $3::bigint[]) w WHERE n.id = $1
+INSERT INTO enotify.node_mark AS m (node_id, writer, n) SELECT n.id, w.* FROM enotify.node n
+  CROSS JOIN unnest($2::smallint[], $3::bigint[]) w WHERE n.id = $1
 ON CONFLICT (node_id, writer) DO UPDATE SET n = greatest(m.n, excluded.n)`
 
 // raiseMarks has the database count on from there.

@@ -36,15 +36,18 @@ const overlap = 5 * time.Second
 // change by an operator is not overwritten.
 const keepMemosSQL = `
 WITH m AS (
-	SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::jsonb[], $6::bigint[]) m (kind, name, domain, state, version)
+	SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::jsonb[], $6::bigint[]) m (kind, name, domain, state,
+		version)
 )
 INSERT INTO enotify.pace AS p (kind, name, domain, state, version)
 SELECT m.kind, m.name, m.domain, m.state, m.version + 1
-FROM m CROSS JOIN LATERAL (SELECT d.grp FROM enotify.domain d WHERE d.name = m.domain ORDER BY d.twin LIMIT 1) d JOIN enotify.lease l ON l.grp = d.grp
+FROM m CROSS JOIN LATERAL (SELECT d.grp FROM enotify.domain d WHERE d.name = m.domain ORDER BY d.twin LIMIT 1) d
+  JOIN enotify.lease l ON l.grp = d.grp
 WHERE l.node_id = $1 AND l.until > clock_timestamp()
 ORDER BY m.kind, m.name
 ON CONFLICT (kind, name) DO UPDATE
-SET domain = excluded.domain, state = excluded.state, version = excluded.version, learned_at = excluded.learned_at, updated_at = excluded.updated_at
+SET domain = excluded.domain, state = excluded.state, version = excluded.version, learned_at = excluded.learned_at,
+  updated_at = excluded.updated_at
 WHERE p.version = excluded.version - 1
 RETURNING p.kind, p.name, p.version`
 

@@ -53,7 +53,8 @@ SELECT l.grp FROM enotify.lease l CROSS JOIN enotify.era e
 WHERE l.node_id = ANY ($1) OR $2 AND NOT EXISTS (
 	SELECT FROM enotify.lease_told t
 	WHERE t.era = e.number AND t.grp = l.grp AND t.held AND t.epoch >= l.epoch AND t.epoch - l.epoch = (
-		SELECT count(*) FROM enotify.lease_told u WHERE u.era = t.era AND u.grp = t.grp AND u.epoch > l.epoch AND u.epoch <= t.epoch))
+		SELECT count(*) FROM enotify.lease_told u WHERE u.era = t.era AND u.grp = t.grp AND u.epoch > l.epoch
+			AND u.epoch <= t.epoch))
 ORDER BY l.grp`
 )
 
@@ -104,9 +105,11 @@ WITH share AS MATERIALIZED (
 	FROM enotify.batch b
 	JOIN enotify.batch_domain d ON d.batch_id = b.id AND d.grp = ANY ($1::smallint[]) AND d.intent_seq < d.last_seq
 	WHERE b.on_unknown = 'hold' AND (b.state IN ('sending', 'draining', 'retrying')
-		OR b.state = 'queued' AND EXISTS (SELECT FROM enotify.batch_domain s WHERE s.batch_id = b.id AND s.intent_seq >= s.first_seq))
+		OR b.state = 'queued' AND EXISTS (SELECT FROM enotify.batch_domain s
+			WHERE s.batch_id = b.id AND s.intent_seq >= s.first_seq))
 ), raised AS (
-	UPDATE enotify.batch_domain d SET intent_seq = s.last_seq FROM share s WHERE d.batch_id = s.batch_id AND d.domain_id = s.domain_id
+	UPDATE enotify.batch_domain d SET intent_seq = s.last_seq FROM share s WHERE d.batch_id = s.batch_id
+		AND d.domain_id = s.domain_id
 ), open AS MATERIALIZED (
 	SELECT r.batch_id, r.seq FROM share s
 	JOIN enotify.recipient r ON r.batch_id = s.batch_id AND r.seq > s.intent_seq AND r.seq <= s.last_seq
@@ -114,7 +117,8 @@ WITH share AS MATERIALIZED (
 	  AND NOT EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = r.batch_id AND t.seq = r.seq)
 ), whose AS (
 	INSERT INTO enotify.doubt (batch_id, seq, node_id, attempts, tries) SELECT batch_id, seq, $3, 0, 1 FROM open
-	ON CONFLICT (batch_id, seq) DO UPDATE SET at = excluded.at, node_id = excluded.node_id, attempts = excluded.attempts, tries = excluded.tries
+	ON CONFLICT (batch_id, seq) DO UPDATE SET at = excluded.at, node_id = excluded.node_id,
+		attempts = excluded.attempts, tries = excluded.tries
 ), unknown AS (
 	INSERT INTO enotify.outcome (batch_id, seq, state, reply) SELECT batch_id, seq, 'unknown', $2 FROM open RETURNING 1
 )
@@ -122,11 +126,14 @@ SELECT count(*) FROM unknown`
 	shareRetriesSQL = `
 WITH gone AS (
 	DELETE FROM enotify.retry t USING enotify.batch b
-	WHERE t.grp = ANY ($1::smallint[]) AND b.id = t.batch_id AND b.on_unknown = 'hold' AND b.state IN ('sending', 'draining', 'retrying', 'queued')
+	WHERE t.grp = ANY ($1::smallint[]) AND b.id = t.batch_id AND b.on_unknown = 'hold'
+		AND b.state IN ('sending', 'draining', 'retrying', 'queued')
 	RETURNING t.batch_id, t.seq, t.attempts, t.tries
 ), whose AS (
-	INSERT INTO enotify.doubt (batch_id, seq, node_id, attempts, tries) SELECT batch_id, seq, $3, attempts, tries + 1 FROM gone
-	ON CONFLICT (batch_id, seq) DO UPDATE SET at = excluded.at, node_id = excluded.node_id, attempts = excluded.attempts, tries = excluded.tries
+	INSERT INTO enotify.doubt (batch_id, seq, node_id, attempts, tries) SELECT batch_id, seq, $3, attempts, tries + 1
+		FROM gone
+	ON CONFLICT (batch_id, seq) DO UPDATE SET at = excluded.at, node_id = excluded.node_id,
+		attempts = excluded.attempts, tries = excluded.tries
 ), unknown AS (
 	INSERT INTO enotify.outcome (batch_id, seq, state, reply) SELECT batch_id, seq, 'unknown', $2 FROM gone
 	ON CONFLICT (batch_id, seq) DO NOTHING RETURNING 1

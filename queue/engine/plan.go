@@ -30,7 +30,8 @@ SELECT u.spec FROM (
 LEFT JOIN enotify.send_window s ON s.spec = u.spec WHERE s.spec IS NULL OR s.closes_at <= now() LIMIT 1000`
 	keepWindowSQL = `
 INSERT INTO enotify.send_window AS s (spec, opens_at, closes_at) VALUES ($1, $2, $3)
-ON CONFLICT (spec) DO UPDATE SET opens_at = excluded.opens_at, closes_at = excluded.closes_at WHERE s.closes_at < excluded.closes_at`
+ON CONFLICT (spec) DO UPDATE SET opens_at = excluded.opens_at, closes_at = excluded.closes_at
+  WHERE s.closes_at < excluded.closes_at`
 	dropWindowsSQL = `DELETE FROM enotify.send_window WHERE closes_at < now() - interval '1 day'`
 	dropCountsSQL  = `DELETE FROM enotify.client_sent WHERE day < now()::date - 62`
 )
@@ -68,16 +69,20 @@ const (
 	spentSQL = `
 UPDATE enotify.client c SET spent_until = enotify.quota_resumes(c.id)
 WHERE c.id IN (SELECT b.client_id FROM enotify.batch b WHERE b.finished_at IS NULL AND b.started_at IS NOT NULL)
-  AND (c.per_day IS NOT NULL OR c.per_month IS NOT NULL) AND coalesce(c.spent_until <= now(), true) AND enotify.quota_left(c.id) = 0`
+  AND (c.per_day IS NOT NULL OR c.per_month IS NOT NULL) AND coalesce(c.spent_until <= now(), true)
+    AND enotify.quota_left(c.id) = 0`
 	// A batch that was passed goes back too: else it would go first in its domains.
 	stopSQL = `
 WITH over AS MATERIALIZED (
-	SELECT b.id, CASE WHEN enotify.window_allows(b.client_id, b.priority, b.send_window) THEN 'stopped: its client has sent all that it may for now'
+	SELECT b.id, CASE WHEN enotify.window_allows(b.client_id, b.priority,
+		b.send_window) THEN 'stopped: its client has sent all that it may for now'
 	                  ELSE 'stopped at the end of its window' END AS why
 	FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id
-	WHERE b.finished_at IS NULL AND b.started_at IS NOT NULL AND (b.state IN ('sending', 'draining') OR b.state = 'retrying' AND b.passed_at IS NOT NULL)
+	WHERE b.finished_at IS NULL AND b.started_at IS NOT NULL
+		AND (b.state IN ('sending', 'draining') OR b.state = 'retrying' AND b.passed_at IS NOT NULL)
 	  AND (NOT enotify.window_allows(b.client_id, b.priority, b.send_window)
-	       OR c.spent_until > now() AND EXISTS (SELECT FROM enotify.batch_domain d WHERE d.batch_id = b.id AND d.intent_seq < d.last_seq))
+	       OR c.spent_until > now() AND EXISTS (SELECT FROM enotify.batch_domain d
+	         WHERE d.batch_id = b.id AND d.intent_seq < d.last_seq))
 	ORDER BY b.id FOR NO KEY UPDATE OF b SKIP LOCKED
 )
 UPDATE enotify.batch b SET state = 'queued', passed_at = NULL, reason = over.why FROM over WHERE b.id = over.id

@@ -22,7 +22,8 @@ WITH ours AS (
 )`
 	reclaimRetriesSQL = oursSQL + `
 UPDATE enotify.retry t SET intent_at = NULL
-WHERE t.intent_at IS NOT NULL AND t.grp IN (SELECT grp FROM ours) AND (t.batch_id, t.seq) NOT IN (SELECT batch_id, seq FROM flying)`
+WHERE t.intent_at IS NOT NULL AND t.grp IN (SELECT grp FROM ours)
+  AND (t.batch_id, t.seq) NOT IN (SELECT batch_id, seq FROM flying)`
 	reclaimFirstSQL = oursSQL + `
 INSERT INTO enotify.retry (batch_id, seq, domain_id, grp, due_at, first_at, attempts, tries, class)
 SELECT r.batch_id, r.seq, r.domain_id, d.grp, now(), now(), 0, 0, 'not_begun'

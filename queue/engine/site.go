@@ -16,9 +16,11 @@ const lockSurveySQL = `SELECT enotify.lock_survey()`
 // answers for, keeps no other client waiting.
 const unsurveyedSQL = `
 WITH RECURSIVE clients AS (
-	(SELECT client_id FROM enotify.batch WHERE finished_at IS NULL AND state = 'queued' AND surveyed_at IS NULL ORDER BY client_id LIMIT 1)
+	(SELECT client_id FROM enotify.batch WHERE finished_at IS NULL AND state = 'queued' AND surveyed_at IS NULL
+		ORDER BY client_id LIMIT 1)
 	UNION ALL
-	SELECT (SELECT b.client_id FROM enotify.batch b WHERE b.finished_at IS NULL AND b.state = 'queued' AND b.surveyed_at IS NULL AND b.client_id > c.client_id
+	SELECT (SELECT b.client_id FROM enotify.batch b WHERE b.finished_at IS NULL AND b.state = 'queued'
+		AND b.surveyed_at IS NULL AND b.client_id > c.client_id
 	        ORDER BY b.client_id LIMIT 1)
 	FROM clients c WHERE c.client_id IS NOT NULL
 ), firsts AS (
@@ -79,12 +81,14 @@ ON CONFLICT (name) DO NOTHING`
 	// A domain whose site is not known now stays at the site that was known before.
 	recordSQL = `
 WITH f AS MATERIALIZED (
-	SELECT f.* FROM unnest($1::int[], $2::text[], $3::float8[], $4::text[]::enotify.reply_class[], $5::smallint[], $6::text[], $7::text[])
+	SELECT f.* FROM unnest($1::int[], $2::text[], $3::float8[], $4::text[]::enotify.reply_class[], $5::smallint[],
+		$6::text[], $7::text[])
 	f (domain_id, site, seconds, class, code, enhanced, reply)
 	JOIN enotify.domain k ON k.id = f.domain_id ORDER BY k.id FOR NO KEY UPDATE OF k
 )
 UPDATE enotify.domain k
-SET site_id = CASE WHEN f.site = '' THEN k.site_id ELSE s.id END, surveyed_at = clock_timestamp(), surveyed_until = clock_timestamp() + make_interval(secs => f.seconds),
+SET site_id = CASE WHEN f.site = '' THEN k.site_id ELSE s.id END, surveyed_at = clock_timestamp(),
+  surveyed_until = clock_timestamp() + make_interval(secs => f.seconds),
     no_mail = f.class, no_mail_code = f.code, no_mail_enhanced = f.enhanced, no_mail_reply = nullif(f.reply, '')
 FROM f LEFT JOIN enotify.site s ON s.name = f.site
 WHERE k.id = f.domain_id`
@@ -128,25 +132,33 @@ func (db *store) record(ctx context.Context, findings []finding) error {
 
 const (
 	misplacedSQL = `
-SELECT k.id, k.grp FROM enotify.domain k JOIN enotify.site s ON s.id = k.site_id WHERE k.id = ANY ($1) AND k.grp <> s.grp
+SELECT k.id, k.grp FROM enotify.domain k JOIN enotify.site s ON s.id = k.site_id
+  WHERE k.id = ANY ($1) AND k.grp <> s.grp
 ORDER BY k.id FOR NO KEY UPDATE OF k`
 	// With this lock none of the groups gets a new holder: an adoption skips them.
 	// Neither a heartbeat nor a release waits for it.
 	holdersSQL = `
-SELECT DISTINCT node_id FROM (SELECT node_id FROM enotify.lease WHERE grp = ANY ($1) ORDER BY grp FOR KEY SHARE) l WHERE node_id IS NOT NULL ORDER BY node_id`
+SELECT DISTINCT node_id FROM (SELECT node_id FROM enotify.lease WHERE grp = ANY ($1) ORDER BY grp FOR KEY SHARE) l
+  WHERE node_id IS NOT NULL ORDER BY node_id`
 	regroupSQL = `
 WITH misplaced AS (
-	SELECT k.id, s.grp FROM enotify.domain k JOIN enotify.site s ON s.id = k.site_id WHERE k.id = ANY ($1) AND k.grp = ANY ($2) AND k.grp <> s.grp
+	SELECT k.id, s.grp FROM enotify.domain k JOIN enotify.site s ON s.id = k.site_id
+		WHERE k.id = ANY ($1) AND k.grp = ANY ($2) AND k.grp <> s.grp
 ), open AS (
 	SELECT id, state, passed_at FROM enotify.batch WHERE finished_at IS NULL AND state <> 'draft'
 ), busy AS (
-	SELECT DISTINCT d.domain_id FROM open b JOIN enotify.batch_domain d ON d.batch_id = b.id JOIN misplaced m ON m.id = d.domain_id
-	WHERE (b.state IN ('sending', 'draining') OR b.state = 'retrying' AND b.passed_at IS NOT NULL) AND d.intent_seq < d.last_seq
+	SELECT DISTINCT d.domain_id FROM open b JOIN enotify.batch_domain d ON d.batch_id = b.id
+		JOIN misplaced m ON m.id = d.domain_id
+	WHERE (b.state IN ('sending', 'draining') OR b.state = 'retrying' AND b.passed_at IS NOT NULL)
+		AND d.intent_seq < d.last_seq
 	   OR d.intent_seq >= d.first_seq AND d.intent_seq - d.first_seq + 1 >
-		(SELECT count(*) FROM enotify.outcome o WHERE o.batch_id = d.batch_id AND o.seq BETWEEN d.first_seq AND d.intent_seq)
-		+ (SELECT count(*) FROM enotify.retry t WHERE t.batch_id = d.batch_id AND t.seq BETWEEN d.first_seq AND d.intent_seq AND t.intent_at IS NULL)
+		(SELECT count(*) FROM enotify.outcome o WHERE o.batch_id = d.batch_id
+			AND o.seq BETWEEN d.first_seq AND d.intent_seq)
+		+ (SELECT count(*) FROM enotify.retry t WHERE t.batch_id = d.batch_id
+			AND t.seq BETWEEN d.first_seq AND d.intent_seq AND t.intent_at IS NULL)
 ), moved AS (
-	UPDATE enotify.domain k SET grp = m.grp FROM misplaced m WHERE k.id = m.id AND m.id NOT IN (SELECT domain_id FROM busy)
+	UPDATE enotify.domain k SET grp = m.grp FROM misplaced m
+		WHERE k.id = m.id AND m.id NOT IN (SELECT domain_id FROM busy)
 	RETURNING k.id, k.grp
 ), ranges AS (
 	UPDATE enotify.batch_domain d SET grp = m.grp FROM moved m, open b WHERE d.batch_id = b.id AND d.domain_id = m.id
@@ -201,7 +213,8 @@ func regroup(ctx context.Context, tx pgx.Tx, domains []int32) error {
 }
 
 const batchDomainsSQL = `
-SELECT k.id FROM enotify.batch_domain d JOIN enotify.domain k ON k.id = d.domain_id JOIN enotify.site s ON s.id = k.site_id
+SELECT k.id FROM enotify.batch_domain d JOIN enotify.domain k ON k.id = d.domain_id
+  JOIN enotify.site s ON s.id = k.site_id
 WHERE d.batch_id = $1 AND k.grp <> s.grp`
 
 // regroupBatch moves the domains of a batch that are not in the group of their site.
@@ -226,14 +239,17 @@ func regroupBatch(ctx context.Context, tx pgx.Tx, batch int64) error {
 // to intend. So nobody gets two outcomes, and none is in doubt.
 const failNoMailSQL = `
 WITH b AS (
-	SELECT id, submitted_at FROM enotify.batch WHERE id = $1 AND state = 'queued' AND expires_at > now() FOR SHARE SKIP LOCKED
+	SELECT id, submitted_at FROM enotify.batch WHERE id = $1 AND state = 'queued'
+		AND expires_at > now() FOR SHARE SKIP LOCKED
 ), dead AS (
 	SELECT d.domain_id, d.intent_seq, d.last_seq, k.no_mail, k.no_mail_code, k.no_mail_enhanced, k.no_mail_reply
 	FROM b JOIN enotify.batch_domain d ON d.batch_id = b.id JOIN enotify.domain k ON k.id = d.domain_id
-	WHERE d.intent_seq < d.last_seq AND k.no_mail IS NOT NULL AND (k.surveyed_until > now() OR k.surveyed_at >= b.submitted_at)
+	WHERE d.intent_seq < d.last_seq AND k.no_mail IS NOT NULL
+		AND (k.surveyed_until > now() OR k.surveyed_at >= b.submitted_at)
 	ORDER BY d.domain_id LIMIT 500 FOR UPDATE OF d
 ), moved AS (
-	UPDATE enotify.batch_domain d SET intent_seq = x.last_seq FROM dead x WHERE d.batch_id = $1 AND d.domain_id = x.domain_id
+	UPDATE enotify.batch_domain d SET intent_seq = x.last_seq FROM dead x
+		WHERE d.batch_id = $1 AND d.domain_id = x.domain_id
 )
 INSERT INTO enotify.outcome (batch_id, seq, state, class, code, enhanced, reply)
 SELECT r.batch_id, r.seq, 'bounced', x.no_mail, x.no_mail_code, x.no_mail_enhanced, x.no_mail_reply
@@ -258,7 +274,8 @@ WITH moved AS (
 	WHERE b.id = $1 AND b.surveyed_at IS NULL AND d.batch_id = b.id AND k.id = d.domain_id AND d.grp <> k.grp
 )
 UPDATE enotify.retry t SET grp = k.grp FROM enotify.batch b, enotify.domain k
-WHERE b.id = $1 AND b.surveyed_at IS NULL AND t.batch_id = b.id AND k.id = t.domain_id AND t.grp <> k.grp AND t.intent_at IS NULL`
+WHERE b.id = $1 AND b.surveyed_at IS NULL AND t.batch_id = b.id AND k.id = t.domain_id AND t.grp <> k.grp
+  AND t.intent_at IS NULL`
 	surveyedSQL = `
 UPDATE enotify.batch u SET surveyed_at = now() WHERE u.id = $1 AND u.surveyed_at IS NULL AND u.state = 'queued' AND ($2 OR NOT EXISTS (SELECT ` + unknownSQL + `))`
 )

@@ -57,9 +57,13 @@ type small struct {
 }
 
 const nextSmallSQL = `
-SELECT b.id, b.priority, b.edits, coalesce(d.known, b.surveyed_at IS NOT NULL), coalesce(d.fits, false) AND c.per_day IS NULL AND c.per_month IS NULL AND c.max_batches IS NULL, d.ids, d.names, d.sites, d.grps, d.ns, p.name,
-       ARRAY(SELECT n.id FROM enotify.node n WHERE (n.live_until > now() OR n.id = $5) AND enotify.may_send(n.id, b.client_id, p.name) ORDER BY n.id)
-FROM enotify.next_batches($4, false) WITH ORDINALITY n (id, place) JOIN enotify.batch b ON b.id = n.id JOIN enotify.client c ON c.id = b.client_id
+SELECT b.id, b.priority, b.edits, coalesce(d.known, b.surveyed_at IS NOT NULL), coalesce(d.fits, false)
+  AND c.per_day IS NULL AND c.per_month IS NULL AND c.max_batches IS NULL, d.ids, d.names, d.sites, d.grps, d.ns,
+  p.name,
+       ARRAY(SELECT n.id FROM enotify.node n WHERE (n.live_until > now() OR n.id = $5)
+         AND enotify.may_send(n.id, b.client_id, p.name) ORDER BY n.id)
+FROM enotify.next_batches($4, false) WITH ORDINALITY n (id, place) JOIN enotify.batch b ON b.id = n.id
+  JOIN enotify.client c ON c.id = b.client_id
 CROSS JOIN LATERAL (SELECT enotify.batch_pool(b.pool, b.priority, b.client_id) AS name) p
 LEFT JOIN LATERAL (
 	SELECT bool_and(b.surveyed_at IS NOT NULL OR $2 OR NOT ` + unknownDomainSQL + ` AND k.no_mail IS NULL) AS known,
@@ -70,7 +74,8 @@ LEFT JOIN LATERAL (
 	FROM enotify.batch_domain d JOIN enotify.domain k ON k.id = d.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
 	WHERE d.batch_id = b.id AND d.intent_seq < d.last_seq AND b.started_at IS NULL AND b.sendable <= $3
 ) d ON true
-WHERE b.sendable > 0 AND b.priority > coalesce((SELECT max(t.priority) FROM enotify.batch t WHERE t.state IN ('sending', 'draining')), -2147483648)
+WHERE b.sendable > 0 AND b.priority > coalesce((SELECT max(t.priority) FROM enotify.batch t
+  WHERE t.state IN ('sending', 'draining')), -2147483648)
 ORDER BY n.place`
 
 // nextSmall lists the batches that are next in turn, small or not. A batch whose

@@ -153,7 +153,8 @@ WHERE NOT EXISTS (SELECT FROM enotify.live_egress e WHERE e.pool = p.name AND e.
 	// A batch that an application's transaction has locked is left for the next heartbeat.
 	waitForPoolSQL = `
 WITH waiting AS (
-	SELECT b.id, b.state IN ('sending', 'draining') AS holds, 'waits for an address of pool ' || p.name || ': no live node has an active one; enotify egress list' AS why
+	SELECT b.id, b.state IN ('sending', 'draining') AS holds,
+		'waits for an address of pool ' || p.name || ': no live node has an active one; enotify egress list' AS why
 	FROM enotify.batch b CROSS JOIN LATERAL (SELECT enotify.batch_pool(b.pool, b.priority, b.client_id) AS name) p
 	WHERE b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying') AND p.name = ANY ($1)
 	ORDER BY b.id FOR NO KEY UPDATE OF b SKIP LOCKED

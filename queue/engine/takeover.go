@@ -17,7 +17,8 @@ SELECT l.grp, coalesce(l.node_id, 0) FROM enotify.lease l
 WHERE l.until < clock_timestamp() AND l.node_id IS DISTINCT FROM $1
   AND (l.for_node = $1 OR l.grp IN (
 	SELECT o.grp FROM enotify.lease o WHERE o.until < clock_timestamp() AND o.node_id IS DISTINCT FROM $1
-	  AND (o.for_node IS NULL OR NOT EXISTS (SELECT FROM enotify.node n WHERE n.id = o.for_node AND n.live_until > now()))
+	  AND (o.for_node IS NULL OR NOT EXISTS (SELECT FROM enotify.node n
+	    WHERE n.id = o.for_node AND n.live_until > now()))
 	ORDER BY o.grp LIMIT greatest(0, $2)))
 ORDER BY l.grp FOR UPDATE OF l SKIP LOCKED`
 	heldSQL = `SELECT grp, node_id FROM enotify.lease WHERE node_id = $1 ORDER BY grp FOR UPDATE`
@@ -96,7 +97,8 @@ WITH doubt AS (
 ), whose AS (
 	INSERT INTO enotify.doubt (batch_id, seq, node_id, attempts, tries)
 	SELECT batch_id, seq, node_id, 0, 1 FROM doubt WHERE on_unknown = 'hold'
-	ON CONFLICT (batch_id, seq) DO UPDATE SET at = excluded.at, node_id = excluded.node_id, attempts = excluded.attempts, tries = excluded.tries
+	ON CONFLICT (batch_id, seq) DO UPDATE SET at = excluded.at, node_id = excluded.node_id,
+		attempts = excluded.attempts, tries = excluded.tries
 )
 INSERT INTO enotify.outcome (batch_id, seq, state, reply)
 SELECT batch_id, seq, 'unknown', $3 FROM doubt WHERE on_unknown = 'hold'`
@@ -113,7 +115,8 @@ WITH doubt AS (
 ), whose AS (
 	INSERT INTO enotify.doubt (batch_id, seq, node_id, attempts, tries)
 	SELECT batch_id, seq, node_id, attempts, tries + 1 FROM doubt WHERE on_unknown = 'hold'
-	ON CONFLICT (batch_id, seq) DO UPDATE SET at = excluded.at, node_id = excluded.node_id, attempts = excluded.attempts, tries = excluded.tries
+	ON CONFLICT (batch_id, seq) DO UPDATE SET at = excluded.at, node_id = excluded.node_id,
+		attempts = excluded.attempts, tries = excluded.tries
 )
 INSERT INTO enotify.outcome (batch_id, seq, state, reply)
 SELECT batch_id, seq, 'unknown', $3 FROM doubt WHERE on_unknown = 'hold'`
@@ -125,7 +128,8 @@ SELECT batch_id, seq, 'unknown', $3 FROM doubt WHERE on_unknown = 'hold'`
 const (
 	patienceSQL    = `SELECT set_config('lock_timeout', '2s', true)`
 	openResultsSQL = `
-SELECT enotify.lock_results(VARIADIC ARRAY(SELECT id FROM enotify.batch WHERE finished_at IS NULL AND state <> 'draft'))`
+SELECT enotify.lock_results(VARIADIC ARRAY(SELECT id FROM enotify.batch
+  WHERE finished_at IS NULL AND state <> 'draft'))`
 )
 
 // settle decides about the recipients that the holders of the groups left in

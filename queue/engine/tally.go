@@ -107,11 +107,13 @@ func distrusts(o queue.Outcome) bool {
 const tallySQL = `
 INSERT INTO enotify.egress_day AS d (address, site, day, begun, accepted, refused)
 SELECT t.address, t.site, t.day, greatest(0, t.begun), t.accepted, t.refused
-FROM unnest($1::inet[], $2::text[], $3::date[], $4::int[], $5::int[], $6::int[]) t (address, site, day, begun, accepted, refused)
+FROM unnest($1::inet[], $2::text[], $3::date[], $4::int[], $5::int[], $6::int[]) t (address, site, day, begun, accepted,
+  refused)
 ORDER BY 1, 2, 3
 ON CONFLICT (address, site, day) DO UPDATE SET begun = greatest(0, d.begun + (
 	SELECT t.begun FROM unnest($1::inet[], $2::text[], $3::date[], $4::int[]) t (address, site, day, begun)
-	WHERE t.address = d.address AND t.site = d.site AND t.day = d.day)), accepted = d.accepted + excluded.accepted, refused = d.refused + excluded.refused`
+	WHERE t.address = d.address AND t.site = d.site AND t.day = d.day)), accepted = d.accepted + excluded.accepted,
+		refused = d.refused + excluded.refused`
 
 // keepTally adds to the days of addresses.
 func (db *store) keepTally(ctx context.Context, n map[tallyKey]counted) error {

@@ -16,28 +16,38 @@ SELECT b.id, b.priority FROM enotify.next_batches(1, true) n (id) JOIN enotify.b
 
 // lockNextSQL passes over a batch whose content an application is replacing.
 const lockNextSQL = `
-SELECT b.id, b.priority FROM enotify.next_batches(20, true) WITH ORDINALITY n (id, place) JOIN enotify.batch b ON b.id = n.id
+SELECT b.id, b.priority FROM enotify.next_batches(20, true) WITH ORDINALITY n (id, place)
+  JOIN enotify.batch b ON b.id = n.id
 WHERE b.state = 'queued' ORDER BY n.place LIMIT 1 FOR NO KEY UPDATE OF b SKIP LOCKED`
 
 const (
 	lockTurnsSQL   = `SELECT FROM enotify.batch WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE`
 	activeTurnsSQL = `
 SELECT b.id, b.priority, b.state::text,
-       b.state <> 'retrying' OR EXISTS (SELECT FROM enotify.batch_domain d WHERE d.batch_id = b.id AND d.intent_seq < d.last_seq)
+       b.state <> 'retrying' OR EXISTS (SELECT FROM enotify.batch_domain d
+         WHERE d.batch_id = b.id AND d.intent_seq < d.last_seq)
 FROM enotify.batch b
-WHERE b.finished_at IS NULL AND b.started_at IS NOT NULL AND (b.state IN ('sending', 'draining') OR b.state = 'retrying' AND b.passed_at IS NOT NULL)
+WHERE b.finished_at IS NULL AND b.started_at IS NOT NULL
+  AND (b.state IN ('sending', 'draining') OR b.state = 'retrying' AND b.passed_at IS NOT NULL)
 ORDER BY b.turn_at, b.id`
-	yieldSQL = `UPDATE enotify.batch SET state = 'queued', reason = 'waits for a batch of higher priority' WHERE id = $1 AND state IN ('sending', 'draining')`
-	drainSQL = `UPDATE enotify.batch SET state = 'draining', reason = 'waits for slow sites' WHERE id = $1 AND state = 'sending'`
-	passSQL  = `
-UPDATE enotify.batch SET state = 'retrying', passed_at = now(), reason = 'the rest waits for sites that do not move' WHERE id = $1 AND state IN ('sending', 'draining')`
+	yieldSQL = `
+UPDATE enotify.batch SET state = 'queued', reason = 'waits for a batch of higher priority'
+  WHERE id = $1 AND state IN ('sending', 'draining')`
+	drainSQL = `
+UPDATE enotify.batch SET state = 'draining', reason = 'waits for slow sites' WHERE id = $1 AND state = 'sending'`
+	passSQL = `
+UPDATE enotify.batch SET state = 'retrying', passed_at = now(), reason = 'the rest waits for sites that do not move'
+  WHERE id = $1 AND state IN ('sending', 'draining')`
 	beginSQL = `
-UPDATE enotify.batch SET state = 'sending', started_at = coalesce(started_at, now()), turn_at = clock_timestamp(), passed_at = NULL, reason = '',
-       turn_intents = (SELECT coalesce(sum(d.intent_seq - d.first_seq + 1), 0) FROM enotify.batch_domain d WHERE d.batch_id = $1) WHERE id = $1 AND state = 'queued'`
+UPDATE enotify.batch SET state = 'sending', started_at = coalesce(started_at, now()), turn_at = clock_timestamp(),
+  passed_at = NULL, reason = '',
+       turn_intents = (SELECT coalesce(sum(d.intent_seq - d.first_seq + 1), 0) FROM enotify.batch_domain d
+         WHERE d.batch_id = $1) WHERE id = $1 AND state = 'queued'`
 	// Of batches that were passed: every recipient has been tried by now.
 	triedSQL = `
 UPDATE enotify.batch SET passed_at = NULL, reason = ''
-WHERE id IN (SELECT id FROM enotify.batch WHERE id = ANY ($1) AND state = 'retrying' ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)`
+WHERE id IN (SELECT id FROM enotify.batch WHERE id = ANY ($1) AND state = 'retrying'
+  ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)`
 )
 
 // A turn is a batch that has the turn, that had it and has untried recipients, or
@@ -228,18 +238,21 @@ func active(ctx context.Context, q querier) (t turns, err error) {
 }
 
 // headSQL lists the batches that are next.
-const headSQL = `SELECT q.id FROM enotify.batch q WHERE q.state = 'queued' ORDER BY q.priority DESC, q.submitted_at, q.id LIMIT 20`
+const headSQL = `
+SELECT q.id FROM enotify.batch q WHERE q.state = 'queued' ORDER BY q.priority DESC, q.submitted_at, q.id LIMIT 20`
 
 // Deferred recipients of a batch that was cancelled or has expired get a final
 // outcome, with the last reply.
 const endRetriesSQL = `
 WITH ended AS (
 	DELETE FROM enotify.retry t USING enotify.batch b
-	WHERE b.id = t.batch_id AND t.intent_at IS NULL AND b.finished_at IS NULL AND (b.state = 'cancelled' OR b.expires_at <= now())
+	WHERE b.id = t.batch_id AND t.intent_at IS NULL AND b.finished_at IS NULL
+		AND (b.state = 'cancelled' OR b.expires_at <= now())
 	RETURNING t.*, b.state
 )
 INSERT INTO enotify.outcome (batch_id, seq, state, class, code, enhanced, reply)
-SELECT batch_id, seq, CASE WHEN state = 'cancelled' THEN 'cancelled' ELSE 'expired' END::enotify.recipient_state, class, code, enhanced, reply
+SELECT batch_id, seq, CASE WHEN state = 'cancelled' THEN 'cancelled' ELSE 'expired' END::enotify.recipient_state, class,
+  code, enhanced, reply
 FROM ended ORDER BY batch_id, seq
 ON CONFLICT (batch_id, seq) DO NOTHING` // a recipient that has an outcome must not stop all others
 
@@ -249,16 +262,20 @@ ON CONFLICT (batch_id, seq) DO NOTHING` // a recipient that has an outcome must 
 const (
 	movesSQL = `
 WITH standing AS (
-	SELECT b.id, b.state, b.total, b.sendable, b.expires_at <= now() AS expired, o.n AS outcomes, r.tried, r.n AS deferred, d.intents
+	SELECT b.id, b.state, b.total, b.sendable, b.expires_at <= now() AS expired, o.n AS outcomes, r.tried,
+		r.n AS deferred, d.intents
 	FROM enotify.batch b
 	CROSS JOIN LATERAL (SELECT coalesce(sum(c.n), 0) AS n FROM enotify.batch_count c WHERE c.batch_id = b.id) o
 	CROSS JOIN LATERAL (SELECT b.state = 'cancelled' OR b.expires_at <= now() AS ends) e
 	CROSS JOIN LATERAL ( -- there may be many: they are counted when it matters
-		SELECT count(*) AS n, count(*) FILTER (WHERE t.class <> 'not_begun' OR t.due_at > now() + interval '1 minute') AS tried FROM enotify.retry t
+		SELECT count(*) AS n, count(*) FILTER (WHERE t.class <> 'not_begun'
+			OR t.due_at > now() + interval '1 minute') AS tried FROM enotify.retry t
 		WHERE t.batch_id = b.id AND (e.ends OR b.state IN ('sending', 'draining')
-			AND NOT EXISTS (SELECT FROM enotify.batch_domain p WHERE p.batch_id = b.id AND p.intent_seq < p.last_seq))) r
+			AND NOT EXISTS (SELECT FROM enotify.batch_domain p
+				WHERE p.batch_id = b.id AND p.intent_seq < p.last_seq))) r
 	CROSS JOIN LATERAL (SELECT CASE WHEN e.ends THEN
-		(SELECT coalesce(sum(p.intent_seq - p.first_seq + 1), 0) FROM enotify.batch_domain p WHERE p.batch_id = b.id) END AS intents) d
+		(SELECT coalesce(sum(p.intent_seq - p.first_seq + 1), 0) FROM enotify.batch_domain p
+			WHERE p.batch_id = b.id) END AS intents) d
 	WHERE b.finished_at IS NULL AND b.state <> 'draft'
 	  -- Not every batch that waits: there may be very many. Those that never began end when they are next, or expire.
 	  AND b.id IN (
@@ -272,7 +289,8 @@ WITH standing AS (
 		WHEN state <> 'cancelled' AND outcomes = total THEN 'done'
 		WHEN state <> 'cancelled' AND expired AND deferred = 0 AND intents = outcomes - (total - sendable) THEN 'done'
 		WHEN state IN ('sending', 'draining') AND outcomes + tried = total THEN 'retrying'
-		WHEN state = 'cancelled' AND deferred = 0 AND (total = 0 OR intents = outcomes - (total - sendable)) THEN 'cancelled'
+		WHEN state = 'cancelled' AND deferred = 0
+			AND (total = 0 OR intents = outcomes - (total - sendable)) THEN 'cancelled'
 		END::enotify.batch_state AS next, outcomes < total AND expired AND state <> 'cancelled' AS late
 	FROM standing
 )`
@@ -282,7 +300,8 @@ WITH standing AS (
 	advanceSQL   = movesSQL + `
 UPDATE enotify.batch b
 SET state = m.next, finished_at = CASE WHEN m.next <> 'retrying' THEN now() END,
-    reason = CASE WHEN m.late THEN 'expired before everyone was tried' WHEN m.next = 'cancelled' THEN b.reason ELSE '' END
+    reason = CASE WHEN m.late THEN 'expired before everyone was tried' WHEN m.next = 'cancelled' THEN b.reason
+      ELSE '' END
 FROM moves m WHERE m.id = b.id AND b.id = $1 AND m.next IS NOT NULL AND b.finished_at IS NULL AND b.state = m.state
 RETURNING b.id, b.state::text`
 )
@@ -291,13 +310,15 @@ RETURNING b.id, b.state::text`
 // unless it is kept ready.
 const endDraftsSQL = `
 WITH old AS (
-	SELECT b.id FROM enotify.batch b WHERE b.state = 'draft' AND (b.created_at < now() - interval '7 days' OR b.expires_at <= now())
+	SELECT b.id FROM enotify.batch b WHERE b.state = 'draft'
+		AND (b.created_at < now() - interval '7 days' OR b.expires_at <= now())
 	  AND NOT EXISTS (SELECT FROM enotify.ready_draft r WHERE r.batch_id = b.id)
 	ORDER BY b.id LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED
 ), staged AS (
 	DELETE FROM enotify.recipient_in r USING old WHERE r.batch_id = old.id
 )
-UPDATE enotify.batch b SET state = 'cancelled', finished_at = now(), reason = 'a draft that was not submitted in time' FROM old WHERE b.id = old.id
+UPDATE enotify.batch b SET state = 'cancelled', finished_at = now(), reason = 'a draft that was not submitted in time'
+  FROM old WHERE b.id = old.id
 RETURNING b.id, b.state::text`
 
 // endDrafts ends those that are too old, some at a time.
@@ -364,11 +385,13 @@ func (db *store) moveOn(ctx context.Context, batch int64) (moved []move, err err
 // NOTIFY is lost while a node does not listen, so this is asked each second.
 const idleSQL = `
 SELECT NOT EXISTS (SELECT FROM enotify.batch b WHERE b.state IN ('sending', 'draining'))
-   AND NOT EXISTS (SELECT FROM enotify.batch b WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND b.expires_at > now()
+   AND NOT EXISTS (SELECT FROM enotify.batch b
+     WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND b.expires_at > now()
 	AND b.reason NOT LIKE 'waits for DNS%' AND b.reason NOT LIKE 'waits for an address of pool%' AND NOT ` + outOfPlanSQL + `)
    AND NOT EXISTS (SELECT FROM enotify.batch b WHERE b.finished_at IS NULL AND b.state = 'retrying' AND (
 	EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = b.id AND t.intent_at IS NOT NULL)
-	OR b.reason NOT LIKE 'waits for an address of pool%' AND enotify.window_allows(b.client_id, b.priority, b.send_window)
+	OR b.reason NOT LIKE 'waits for an address of pool%'
+		AND enotify.window_allows(b.client_id, b.priority, b.send_window)
 	   AND EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = b.id AND t.due_at <= now())))`
 
 // idle reports whether nothing is due: what is left waits for a time, for DNS or for the operator.

@@ -56,7 +56,8 @@ func (v *serving) watch(ctx context.Context) error {
 	return nil
 }
 
-const ownGroupsSQL = `SELECT grp FROM enotify.lease WHERE node_id = $1 AND until > clock_timestamp() ORDER BY grp FOR UPDATE`
+const ownGroupsSQL = `
+SELECT grp FROM enotify.lease WHERE node_id = $1 AND until > clock_timestamp() ORDER BY grp FOR UPDATE`
 
 // settleOwn settles what lies under the intents of the node's groups and has no
 // outcome, when nothing is under way here; n counts those recipients.

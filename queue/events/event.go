@@ -76,12 +76,15 @@ type Recording struct {
 
 const (
 	recordingSQL = `
-SELECT s.every, ARRAY(SELECT c.domain FROM enotify.event_client e JOIN enotify.client c ON c.id = e.client_id ORDER BY 1), s.keep, s.keep::text, h.next - 1
+SELECT s.every, ARRAY(SELECT c.domain FROM enotify.event_client e JOIN enotify.client c ON c.id = e.client_id
+  ORDER BY 1), s.keep, s.keep::text, h.next - 1
 FROM enotify.event_setting s CROSS JOIN enotify.event_head h`
 	recordEverySQL  = `UPDATE enotify.event_setting SET every = $1`
-	recordClientSQL = `INSERT INTO enotify.event_client (client_id) SELECT id FROM enotify.client WHERE domain = $1 ON CONFLICT DO NOTHING`
-	omitClientSQL   = `DELETE FROM enotify.event_client e USING enotify.client c WHERE c.id = e.client_id AND c.domain = $1`
-	keepEventsSQL   = `UPDATE enotify.event_setting SET keep = $1`
+	recordClientSQL = `
+INSERT INTO enotify.event_client (client_id) SELECT id FROM enotify.client WHERE domain = $1 ON CONFLICT DO NOTHING`
+	omitClientSQL = `
+DELETE FROM enotify.event_client e USING enotify.client c WHERE c.id = e.client_id AND c.domain = $1`
+	keepEventsSQL = `UPDATE enotify.event_setting SET keep = $1`
 )
 
 // Recording returns what is recorded.

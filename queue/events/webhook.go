@@ -33,7 +33,8 @@ type Webhook struct {
 
 const (
 	webhooksSQL = `
-SELECT w.id, coalesce(c.domain, ''), w.url, w.kinds, w.created_at, w.created_by::text, w.after, w.failures, w.failing_since, w.failure, w.due_at, w.disabled_at,
+SELECT w.id, coalesce(c.domain, ''), w.url, w.kinds, w.created_at, w.created_by::text, w.after, w.failures,
+  w.failing_since, w.failure, w.due_at, w.disabled_at,
        w.delivered, w.delivered_at, w.holder
 FROM enotify.webhook w LEFT JOIN enotify.client c ON c.id = w.client_id WHERE $1 IN (0, w.id) ORDER BY w.id`
 	addWebhookSQL = `
@@ -41,16 +42,21 @@ INSERT INTO enotify.webhook (client_id, url, kinds, secret, after)
 VALUES ((SELECT c.id FROM enotify.client c WHERE c.domain = $1), $2, $3, $4, enotify.last_event()) RETURNING id`
 	removeWebhookSQL = `DELETE FROM enotify.webhook WHERE id = $1`
 	enableWebhookSQL = `
-UPDATE enotify.webhook SET disabled_at = NULL, failures = 0, failing_since = NULL, failure = '', due_at = now() WHERE id = $1`
+UPDATE enotify.webhook SET disabled_at = NULL, failures = 0, failing_since = NULL, failure = '', due_at = now()
+  WHERE id = $1`
 	// A node that is at it has lost its claim: what it writes later is ignored.
 	replayWebhookSQL = `
-UPDATE enotify.webhook SET after = $2, upto = NULL, round = round + 1, disabled_at = NULL, failures = 0, failing_since = NULL, failure = '', due_at = now(),
+UPDATE enotify.webhook SET after = $2, upto = NULL, round = round + 1, disabled_at = NULL, failures = 0,
+  failing_since = NULL, failure = '', due_at = now(),
 	fence = fence + 1, held_until = '-infinity'
 WHERE id = $1`
 	testWebhookSQL = `SELECT enotify.test_webhook($1)`
 	testedSQL      = `
-SELECT w.after >= e.first, w.failures, w.failure FROM enotify.webhook w CROSS JOIN enotify.event e WHERE w.id = $1 AND e.id = $2`
-	firstEventSQL = `SELECT coalesce((SELECT e.first FROM enotify.event e WHERE e.first IS NOT NULL AND e.at >= $1 ORDER BY e.first LIMIT 1), enotify.last_event() + 1)`
+SELECT w.after >= e.first, w.failures, w.failure FROM enotify.webhook w CROSS JOIN enotify.event e
+  WHERE w.id = $1 AND e.id = $2`
+	firstEventSQL = `
+SELECT coalesce((SELECT e.first FROM enotify.event e WHERE e.first IS NOT NULL AND e.at >= $1 ORDER BY e.first LIMIT 1),
+  enotify.last_event() + 1)`
 )
 
 // Webhooks lists all of them.
@@ -172,24 +178,29 @@ WITH due AS (
 	WHERE w.disabled_at IS NULL AND w.due_at <= now() AND w.held_until <= now() AND CASE
 		WHEN w.upto IS NOT NULL THEN true
 		WHEN w.client_id IS NULL THEN w.after < enotify.last_event()
-		ELSE EXISTS (SELECT FROM enotify.event e WHERE e.client_id = w.client_id AND e.first > w.after - 1000 AND e.first + e.n - 1 > w.after) END
+		ELSE EXISTS (SELECT FROM enotify.event e WHERE e.client_id = w.client_id AND e.first > w.after - 1000
+			AND e.first + e.n - 1 > w.after) END
 ), taken AS (
 	SELECT w.id FROM enotify.webhook w JOIN due d ON d.id = w.id
 	WHERE NOT d.slow OR d.place <= $4 ORDER BY d.slow, d.due_at, w.id LIMIT $3 FOR UPDATE OF w SKIP LOCKED
 )
 UPDATE enotify.webhook w SET holder = $1, held_until = now() + $2::interval, fence = w.fence + 1
 FROM taken t WHERE w.id = t.id AND w.held_until <= now()
-RETURNING w.id, coalesce((SELECT c.domain FROM enotify.client c WHERE c.id = w.client_id), ''), w.client_id, w.url, w.kinds, w.secret, w.after, w.upto, w.round, w.fence, w.failures`
+RETURNING w.id, coalesce((SELECT c.domain FROM enotify.client c WHERE c.id = w.client_id), ''), w.client_id, w.url,
+  w.kinds, w.secret, w.after, w.upto, w.round, w.fence, w.failures`
 	lastEventSQL   = `SELECT enotify.last_event()`
 	readEventsSQL  = `SELECT * FROM enotify.read_events($1, $2, $3, $4, $5)`
 	acknowledgeSQL = `
-UPDATE enotify.webhook SET after = $3, upto = NULL, failures = 0, failing_since = NULL, failure = '', due_at = now(), held_until = '-infinity', slow = $5,
+UPDATE enotify.webhook SET after = $3, upto = NULL, failures = 0, failing_since = NULL, failure = '', due_at = now(),
+  held_until = '-infinity', slow = $5,
 	delivered = delivered + $4, delivered_at = CASE WHEN $4 > 0 THEN now() ELSE delivered_at END
 WHERE id = $1 AND fence = $2`
 	passSQL = `UPDATE enotify.webhook SET after = $3, held_until = '-infinity' WHERE id = $1 AND fence = $2`
 	failSQL = `
-UPDATE enotify.webhook SET upto = $3, failures = failures + 1, failing_since = coalesce(failing_since, now()), failure = $4, due_at = now() + $5::interval,
-	held_until = '-infinity', slow = $6, disabled_at = CASE WHEN $7 OR failing_since <= now() - $8::interval THEN now() END
+UPDATE enotify.webhook SET upto = $3, failures = failures + 1, failing_since = coalesce(failing_since, now()),
+  failure = $4, due_at = now() + $5::interval,
+	held_until = '-infinity', slow = $6, disabled_at = CASE WHEN $7
+		OR failing_since <= now() - $8::interval THEN now() END
 WHERE id = $1 AND fence = $2
 RETURNING disabled_at IS NOT NULL, failing_since`
 )

@@ -14,37 +14,46 @@ import (
 const (
 	liveSQL = `
 WITH RECURSIVE live AS (
-	SELECT DISTINCT ON (e.address) e.address AS ip, e.helo, e.pool FROM enotify.live_egress e WHERE e.state = 'active' ORDER BY e.address, e.node_id
+	SELECT DISTINCT ON (e.address) e.address AS ip, e.helo, e.pool FROM enotify.live_egress e WHERE e.state = 'active'
+		ORDER BY e.address, e.node_id
 )`
 	ofPoolsSQL = `CROSS JOIN LATERAL (SELECT enotify.client_pools(c.id) AS names) p
-CROSS JOIN LATERAL (SELECT array_agg(l.ip ORDER BY l.ip) AS ips, array_agg(l.helo ORDER BY l.ip) AS helos, array_agg(l.pool ORDER BY l.ip) AS pools FROM live l WHERE l.pool = ANY (p.names)) e`
+CROSS JOIN LATERAL (SELECT array_agg(l.ip ORDER BY l.ip) AS ips, array_agg(l.helo ORDER BY l.ip) AS helos,
+  array_agg(l.pool ORDER BY l.ip) AS pools FROM live l WHERE l.pool = ANY (p.names)) e`
 )
 
 // A node that lacks a key of a client leaves it to the nodes that have it: they would
 // undo each other's verdicts.
-const leftSQL = `AND NOT (EXISTS (SELECT FROM enotify.node_bar r WHERE r.node_id = $1 AND r.client_id = c.id) AND enotify.others_can($1, c.id))`
+const leftSQL = `
+AND NOT (EXISTS (SELECT FROM enotify.node_bar r WHERE r.node_id = $1 AND r.client_id = c.id)
+  AND enotify.others_can($1, c.id))`
 
 const unjudgedSQL = liveSQL + `, clients AS ( -- one by one: one may have very many batches
 	(SELECT client_id FROM enotify.batch WHERE finished_at IS NULL ORDER BY client_id LIMIT 1)
 	UNION ALL
-	SELECT (SELECT b.client_id FROM enotify.batch b WHERE b.finished_at IS NULL AND b.client_id > c.client_id ORDER BY b.client_id LIMIT 1)
+	SELECT (SELECT b.client_id FROM enotify.batch b WHERE b.finished_at IS NULL AND b.client_id > c.client_id
+		ORDER BY b.client_id LIMIT 1)
 	FROM clients c WHERE c.client_id IS NOT NULL
 ), waiting AS (
 	SELECT w.* FROM clients o CROSS JOIN LATERAL (
 		SELECT b.client_id, b.from_address, b.priority, b.submitted_at FROM enotify.batch b
-		WHERE b.client_id = o.client_id AND b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying', 'blocked')
+		WHERE b.client_id = o.client_id AND b.finished_at IS NULL
+			AND b.state IN ('queued', 'sending', 'draining', 'retrying', 'blocked')
 		ORDER BY b.priority DESC, b.submitted_at, b.id LIMIT 1
 	) w
 )
-SELECT c.id, c.domain, w.from_address, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''), c.dkim_selectors, c.from_spf,
+SELECT c.id, c.domain, w.from_address, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''),
+  c.dkim_selectors, c.from_spf,
        e.ips, e.helos, e.pools
 FROM waiting w JOIN enotify.client c ON c.id = w.client_id ` + ofPoolsSQL + `
 WHERE e.ips IS NOT NULL ` + leftSQL + ` AND (EXISTS (SELECT FROM unnest(e.ips) l (ip) WHERE NOT EXISTS (
 	SELECT FROM enotify.verdict v
-	WHERE v.client_id = c.id AND v.identity = 'mailfrom' AND v.egress = l.ip AND v.superseded_at IS NULL AND v.valid_until > now()))
+	WHERE v.client_id = c.id AND v.identity = 'mailfrom' AND v.egress = l.ip AND v.superseded_at IS NULL
+		AND v.valid_until > now()))
    OR EXISTS (SELECT FROM enotify.verdict v JOIN enotify.batch b ON b.client_id = v.client_id
 	WHERE v.client_id = c.id AND v.superseded_at IS NULL AND v.blocks
-	  AND b.state = 'queued' AND b.submitted_at > greatest(v.checked_at - interval '2 seconds', now() - interval '1 minute'))
+	  AND b.state = 'queued' AND b.submitted_at
+	    > greatest(v.checked_at - interval '2 seconds', now() - interval '1 minute'))
    OR EXISTS (SELECT FROM enotify.batch b
 	WHERE b.client_id = c.id AND b.state = 'blocked' AND b.fault = '' AND c.refused_at IS NULL AND NOT EXISTS (
 		SELECT FROM enotify.verdict v LEFT JOIN live l ON l.ip = v.egress
@@ -66,12 +75,14 @@ func Unjudged(ctx context.Context, db *queue.DB, node int32) ([]queue.Subject, e
 }
 
 const unseenSQL = liveSQL + `
-SELECT c.id, c.domain, 'postmaster@' || c.domain, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''), c.dkim_selectors, c.from_spf,
+SELECT c.id, c.domain, 'postmaster@' || c.domain, coalesce(c.return_path, ''), c.bounce, coalesce(c.bounce_domain, ''),
+  c.dkim_selectors, c.from_spf,
        e.ips, e.helos, e.pools
 FROM enotify.client c ` + ofPoolsSQL + `
 WHERE c.id <> ALL ($3) ` + leftSQL + ` AND EXISTS (SELECT FROM unnest(e.ips) l (ip) WHERE NOT EXISTS (
 	SELECT FROM enotify.verdict v
-	WHERE v.client_id = c.id AND v.identity = 'mailfrom' AND v.egress = l.ip AND v.superseded_at IS NULL AND (v.checked_at > now() - $2::interval OR v.valid_until > now())))
+	WHERE v.client_id = c.id AND v.identity = 'mailfrom' AND v.egress = l.ip AND v.superseded_at IS NULL
+		AND (v.checked_at > now() - $2::interval OR v.valid_until > now())))
 ORDER BY c.id LIMIT 100`
 
 // Unseen lists up to 100 clients that nobody has checked for so long, whether

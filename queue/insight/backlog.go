@@ -25,7 +25,8 @@ type Backlog struct {
 const (
 	backlogSQL = `
 WITH scope AS (
-	SELECT k.id, k.name, s.name AS site FROM enotify.domain k LEFT JOIN enotify.site s ON s.id = k.site_id WHERE k.name = $1 OR s.name = $1
+	SELECT k.id, k.name, s.name AS site FROM enotify.domain k LEFT JOIN enotify.site s ON s.id = k.site_id
+		WHERE k.name = $1 OR s.name = $1
 ), waiting AS (
 	SELECT count(*)::int AS n, min(t.due_at) AS due
 	FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id AND b.finished_at IS NULL
@@ -33,7 +34,8 @@ WITH scope AS (
 )
 SELECT EXISTS (SELECT FROM scope WHERE name = $1), EXISTS (SELECT FROM enotify.site s WHERE s.name = $1),
        coalesce((SELECT site FROM scope WHERE name = $1), ''), (SELECT count(*)::int FROM scope WHERE site = $1),
-       coalesce((SELECT sum(d.last_seq - d.intent_seq) FROM enotify.batch b JOIN enotify.batch_domain d ON d.batch_id = b.id
+       coalesce((SELECT sum(d.last_seq - d.intent_seq) FROM enotify.batch b
+         JOIN enotify.batch_domain d ON d.batch_id = b.id
                  WHERE b.state::text IN ('sending', 'draining') AND d.domain_id IN (SELECT id FROM scope)), 0)::int,
        w.n, w.due
 FROM waiting w`

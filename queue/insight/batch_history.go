@@ -30,7 +30,8 @@ func (c Change) Who() string {
 }
 
 const historySQL = `
-SELECT at, coalesce(from_state::text, ''), to_state::text, by::text, person, node, reason FROM enotify.batch_log WHERE batch_id = $1 ORDER BY at`
+SELECT at, coalesce(from_state::text, ''), to_state::text, by::text, person, node, reason FROM enotify.batch_log
+  WHERE batch_id = $1 ORDER BY at`
 
 // History lists the states that a batch went through, in order.
 func (r Reader) History(ctx context.Context, batch int64) ([]Change, error) {
@@ -57,8 +58,10 @@ type Failure struct {
 const (
 	failuresSQL = `
 WITH failed AS (
-	SELECT o.state::text, o.class::text, d.name AS domain, o.code::int, concat_ws(' ', o.code, o.enhanced, o.reply) AS reply
-	FROM enotify.outcome o JOIN enotify.recipient r USING (batch_id, seq) LEFT JOIN enotify.domain d ON d.id = r.domain_id
+	SELECT o.state::text, o.class::text, d.name AS domain, o.code::int,
+		concat_ws(' ', o.code, o.enhanced, o.reply) AS reply
+	FROM enotify.outcome o JOIN enotify.recipient r USING (batch_id, seq)
+		LEFT JOIN enotify.domain d ON d.id = r.domain_id
 	WHERE o.batch_id = $1 AND o.state IN ('bounced', 'expired', 'invalid')
 	UNION ALL
 	SELECT 'deferred', t.class::text, d.name, t.code::int, concat_ws(' ', t.code, t.enhanced, t.reply)
@@ -68,10 +71,12 @@ WITH failed AS (
 	ownFailuresSQL = `
 WITH failed AS (
 	SELECT state, class, domain, code, concat_ws(' ', code, reply) AS reply FROM enotify.delivery
-	WHERE batch_id = $1 AND state IN ('bounced', 'expired', 'invalid', 'deferred') AND class IS DISTINCT FROM 'not_begun'
+	WHERE batch_id = $1 AND state IN ('bounced', 'expired', 'invalid', 'deferred')
+		AND class IS DISTINCT FROM 'not_begun'
 )` + rankedSQL
 	rankedSQL = `, said AS (
-	SELECT f.state, coalesce(f.class, '') AS class, coalesce(f.domain, '') AS domain, coalesce(f.code, 0) AS code, count(*)::int AS n,
+	SELECT f.state, coalesce(f.class, '') AS class, coalesce(f.domain, '') AS domain, coalesce(f.code, 0) AS code,
+		count(*)::int AS n,
 	       min(f.reply) AS reply
 	FROM failed f GROUP BY 1, 2, 3, 4
 ), alike AS (
@@ -107,7 +112,8 @@ type Doubt struct {
 
 const doubtsSQL = `
 SELECT o.seq, r.address, o.at, coalesce(o.reply, '')
-FROM enotify.outcome o JOIN enotify.recipient r USING (batch_id, seq) WHERE o.batch_id = $1 AND o.state = 'unknown' ORDER BY o.seq LIMIT $2`
+FROM enotify.outcome o JOIN enotify.recipient r USING (batch_id, seq) WHERE o.batch_id = $1 AND o.state = 'unknown'
+  ORDER BY o.seq LIMIT $2`
 
 // Doubts lists recipients of a batch in state unknown.
 func (r Reader) Doubts(ctx context.Context, batch int64, limit int) ([]Doubt, error) {

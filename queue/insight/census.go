@@ -79,7 +79,8 @@ const maxHistory = 5_000_000
 
 const (
 	censusTableSQL = `
-CREATE TEMP TABLE census (key text COLLATE "C", m text, problem text, shape bigint, place tid, cause text, since timestamptz) ON COMMIT DROP`
+CREATE TEMP TABLE census (key text COLLATE "C", m text, problem text, shape bigint, place tid, cause text,
+  since timestamptz) ON COMMIT DROP`
 	censusInSQL = `CREATE TEMP TABLE census_in (address text, data jsonb) ON COMMIT DROP`
 	// As submit_batch looks at them. %s is where they are. The shape is what
 	// data_shape() says: written out for the outermost object, which most often is
@@ -95,35 +96,46 @@ SELECT DISTINCT ON (key) key, m, problem,
                ELSE '+' END, E'\n')
            FROM jsonb_each(data) f WHERE value <> 'null'), '') ELSE '' END, 0) END, place
 FROM (SELECT lower(coalesce(m, '')) COLLATE "C" AS key, m, data, place,
-             CASE WHEN jsonb_typeof(data) <> 'object' THEN 'data is not a JSON object' ELSE enotify.mailbox_problem(m) END AS problem
+             CASE WHEN jsonb_typeof(data) <> 'object' THEN 'data is not a JSON object'
+               ELSE enotify.mailbox_problem(m) END AS problem
       FROM (SELECT enotify.mailbox(r.address) AS m, r.data, r.place FROM (%s) r OFFSET 0) s) s
 ORDER BY key, place`
 	censusSuppressSQL = `
 UPDATE pg_temp.census c SET cause = x.cause, since = x.added_at
-FROM (SELECT DISTINCT ON (x.address) x.address, x.cause, x.added_at FROM enotify.suppression x LEFT JOIN enotify.client k ON k.id = x.client_id
-      WHERE (x.client_id IS NULL OR k.domain = $1) AND (x.until IS NULL OR x.until > now()) ORDER BY x.address, x.client_id NULLS FIRST) x
+FROM (SELECT DISTINCT ON (x.address) x.address, x.cause, x.added_at FROM enotify.suppression x
+  LEFT JOIN enotify.client k ON k.id = x.client_id
+      WHERE (x.client_id IS NULL OR k.domain = $1) AND (x.until IS NULL OR x.until > now())
+        ORDER BY x.address, x.client_id NULLS FIRST) x
 WHERE c.problem IS NULL AND x.address = c.key`
 	// Those of forgotten addresses, which are under a keyed hash.
 	censusHashedSQL = `
 UPDATE pg_temp.census c SET cause = x.cause, since = x.added_at
 FROM enotify.suppression x LEFT JOIN enotify.client k ON k.id = x.client_id
-WHERE (SELECT EXISTS (SELECT FROM enotify.hash_key)) AND (x.client_id IS NULL OR k.domain = $1) AND (x.until IS NULL OR x.until > now())
+WHERE (SELECT EXISTS (SELECT FROM enotify.hash_key)) AND (x.client_id IS NULL OR k.domain = $1)
+  AND (x.until IS NULL OR x.until > now())
   AND c.problem IS NULL AND c.cause IS NULL AND x.address = enotify.hashed_address(c.key)`
 )
 
 const (
-	censusGivenSQL   = `SELECT count(*)::int FROM (%s) r`
-	censusCountSQL   = `SELECT count(*)::int, count(*) FILTER (WHERE problem IS NULL AND cause IS NULL)::int FROM pg_temp.census`
-	censusInvalidSQL = `SELECT problem, count(*)::int, min(left(coalesce(m, ''), 100)) FROM pg_temp.census WHERE problem IS NOT NULL GROUP BY 1 ORDER BY 2 DESC`
-	censusCauseSQL   = `SELECT cause, count(*)::int, min(since), max(since) FROM pg_temp.census WHERE cause IS NOT NULL GROUP BY 1 ORDER BY 2 DESC`
-	censusDomainSQL  = `
-SELECT enotify.mailbox_domain(m) AS d, count(*)::int FROM pg_temp.census WHERE problem IS NULL AND cause IS NULL GROUP BY 1 ORDER BY 2 DESC, 1`
+	censusGivenSQL = `SELECT count(*)::int FROM (%s) r`
+	censusCountSQL = `
+SELECT count(*)::int, count(*) FILTER (WHERE problem IS NULL AND cause IS NULL)::int FROM pg_temp.census`
+	censusInvalidSQL = `
+SELECT problem, count(*)::int, min(left(coalesce(m, ''), 100)) FROM pg_temp.census WHERE problem IS NOT NULL GROUP BY 1
+  ORDER BY 2 DESC`
+	censusCauseSQL = `
+SELECT cause, count(*)::int, min(since), max(since) FROM pg_temp.census WHERE cause IS NOT NULL GROUP BY 1
+  ORDER BY 2 DESC`
+	censusDomainSQL = `
+SELECT enotify.mailbox_domain(m) AS d, count(*)::int FROM pg_temp.census WHERE problem IS NULL AND cause IS NULL
+  GROUP BY 1 ORDER BY 2 DESC, 1`
 	// RFC 2142, and what nobody reads.
 	censusRoleSQL = `
 SELECT count(*)::int, coalesce((array_agg(m ORDER BY key))[1:10], '{}') FROM pg_temp.census
 WHERE problem IS NULL AND cause IS NULL AND split_part(key, '@', 1) = ANY
 	('{abuse,admin,administrator,billing,devnull,do-not-reply,donotreply,ftp,hostmaster,mailer-daemon,marketing,news,no-reply,noc,noreply,nobody,postmaster,root,sales,security,spam,support,sysadmin,usenet,uucp,webmaster,www}')`
-	censusUTF8SQL  = `SELECT count(*)::int FROM pg_temp.census WHERE problem IS NULL AND cause IS NULL AND octet_length(m) <> length(m)`
+	censusUTF8SQL = `
+SELECT count(*)::int FROM pg_temp.census WHERE problem IS NULL AND cause IS NULL AND octet_length(m) <> length(m)`
 	censusKnownSQL = `
 WITH b AS (
 	SELECT id, sum(total) OVER (ORDER BY id DESC) - total AS before FROM enotify.batch
@@ -131,13 +143,16 @@ WITH b AS (
 ), recent AS (SELECT id FROM b WHERE before < $3)
 SELECT (SELECT count(*)::int FROM recent),
        (SELECT count(*)::int FROM pg_temp.census c WHERE problem IS NULL AND cause IS NULL
-        AND c.key IN (SELECT lower(r.address) COLLATE "C" FROM enotify.recipient r WHERE r.batch_id IN (SELECT id FROM recent)))`
+        AND c.key IN (SELECT lower(r.address) COLLATE "C" FROM enotify.recipient r
+          WHERE r.batch_id IN (SELECT id FROM recent)))`
 	censusShapeSQL = `
 SELECT s.shape, s.n, c.m, r.data
-FROM (SELECT shape, count(*)::int AS n, min(key) AS key FROM pg_temp.census WHERE problem IS NULL AND cause IS NULL GROUP BY 1 ORDER BY 2 DESC LIMIT $1) s
+FROM (SELECT shape, count(*)::int AS n, min(key) AS key FROM pg_temp.census WHERE problem IS NULL AND cause IS NULL
+  GROUP BY 1 ORDER BY 2 DESC LIMIT $1) s
 JOIN pg_temp.census c ON c.key = s.key AND c.problem IS NULL JOIN (%s) r ON r.place = c.place
 ORDER BY s.n DESC, s.key`
-	censusAlikeSQL = `SELECT m FROM pg_temp.census WHERE problem IS NULL AND cause IS NULL AND shape = $1 ORDER BY key LIMIT $2`
+	censusAlikeSQL = `
+SELECT m FROM pg_temp.census WHERE problem IS NULL AND cause IS NULL AND shape = $1 ORDER BY key LIMIT $2`
 )
 
 // Where recipients are. The number is the batch's; a statement that makes a
@@ -146,7 +161,8 @@ const (
 	censusBatchSQL  = `SELECT state::text, duplicates FROM enotify.batch WHERE id = $1`
 	censusStagedSQL = `SELECT r.address, r.data, r.ctid AS place FROM enotify.recipient_in r WHERE r.batch_id = %d`
 	censusSealedSQL = `
-SELECT r.address, r.data, r.ctid AS place FROM enotify.recipient r LEFT JOIN enotify.outcome o ON o.batch_id = r.batch_id AND o.seq = r.seq
+SELECT r.address, r.data, r.ctid AS place FROM enotify.recipient r
+  LEFT JOIN enotify.outcome o ON o.batch_id = r.batch_id AND o.seq = r.seq
 WHERE r.batch_id = %d AND (o.seq IS NULL OR o.state IN ('invalid', 'suppressed'))`
 	censusGivenInSQL = `SELECT r.address, r.data, r.ctid AS place FROM pg_temp.census_in r`
 )

@@ -21,9 +21,11 @@ const (
 SELECT c.domain, '', r.days, r.accepted, r.complaints
 FROM enotify.client c CROSS JOIN LATERAL enotify.complaint_rate(c.id) r
 WHERE $2::bigint = 0 AND $1 IN ('', c.domain)
-  AND EXISTS (SELECT FROM enotify.report p JOIN enotify.batch b ON b.id = p.batch_id WHERE b.client_id = c.id AND p.kind = 'complaint')
+  AND EXISTS (SELECT FROM enotify.report p JOIN enotify.batch b ON b.id = p.batch_id
+    WHERE b.client_id = c.id AND p.kind = 'complaint')
 UNION ALL
-SELECT c.domain, '', 0, (SELECT coalesce(sum(n), 0) FROM enotify.batch_count n WHERE n.batch_id = b.id AND n.state = 'delivered'),
+SELECT c.domain, '', 0, (SELECT coalesce(sum(n), 0) FROM enotify.batch_count n
+  WHERE n.batch_id = b.id AND n.state = 'delivered'),
        (SELECT count(DISTINCT r.seq) FROM enotify.report r WHERE r.batch_id = b.id AND r.kind = 'complaint')
 FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id WHERE b.id = $2 AND $1 IN ('', c.domain)
 ORDER BY 1, 3`
@@ -32,7 +34,8 @@ ORDER BY 1, 3`
 	complaintSitesSQL = `
 WITH scope AS (
 	SELECT b.id, c.domain AS client, b.started_at FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id
-	WHERE $1 IN ('', c.domain) AND ($2::bigint = 0 OR b.id = $2) AND ($2 <> 0 OR b.started_at > now() - interval '30 days')
+	WHERE $1 IN ('', c.domain) AND ($2::bigint = 0 OR b.id = $2)
+		AND ($2 <> 0 OR b.started_at > now() - interval '30 days')
 ), at AS (
 	SELECT DISTINCT s.client, d.site_id, CASE WHEN d.site_id IS NULL THEN d.id END AS domain_id
 	FROM scope s JOIN enotify.report r ON r.batch_id = s.id AND r.kind = 'complaint'
@@ -40,7 +43,8 @@ WITH scope AS (
 ), sent AS (
 	SELECT s.client, coalesce(t.name, d.name) AS site, s.started_at,
 	       (SELECT count(*) FROM enotify.outcome o
-	        WHERE o.batch_id = s.id AND o.seq BETWEEN p.first_seq AND p.intent_seq AND o.state = 'delivered') AS accepted,
+	        WHERE o.batch_id = s.id AND o.seq BETWEEN p.first_seq AND p.intent_seq
+	          AND o.state = 'delivered') AS accepted,
 	       (SELECT count(DISTINCT r.seq) FROM enotify.report r
 	        WHERE r.batch_id = s.id AND r.seq BETWEEN p.first_seq AND p.last_seq AND r.kind = 'complaint') AS complaints
 	FROM at JOIN scope s ON s.client = at.client

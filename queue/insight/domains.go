@@ -10,7 +10,8 @@ import (
 )
 
 const domainFactsSQL = `
-SELECT k.name, s.name, extract(epoch FROM k.surveyed_until - now())::float8, k.no_mail::text, coalesce(k.no_mail_code, 0)::int, coalesce(k.no_mail_enhanced, ''), coalesce(k.no_mail_reply, '')
+SELECT k.name, s.name, extract(epoch FROM k.surveyed_until - now())::float8, k.no_mail::text,
+  coalesce(k.no_mail_code, 0)::int, coalesce(k.no_mail_enhanced, ''), coalesce(k.no_mail_reply, '')
 FROM unnest($1::text[]) n JOIN enotify.domain k ON k.name = n JOIN enotify.site s ON s.id = k.site_id
 WHERE k.surveyed_until > now()`
 

@@ -83,36 +83,48 @@ const triesShown = 20
 
 const (
 	suppressedBySQL = `
-SELECT $1::text AS address, coalesce(c.domain, '') AS client, s.cause, s.until, s.added_at, s.added_by::text, s.batch_id, s.note,
-       s.seq, coalesce(s.until <= now(), false) AS ended, EXISTS (SELECT FROM enotify.recipient r WHERE r.batch_id = s.batch_id AND r.seq = s.seq) AS kept
+SELECT $1::text AS address, coalesce(c.domain, '') AS client, s.cause, s.until, s.added_at, s.added_by::text,
+  s.batch_id, s.note,
+       s.seq, coalesce(s.until <= now(), false) AS ended,
+         EXISTS (SELECT FROM enotify.recipient r WHERE r.batch_id = s.batch_id AND r.seq = s.seq) AS kept
 FROM enotify.suppression s LEFT JOIN enotify.client c ON c.id = s.client_id
 WHERE s.address = ANY (ARRAY[$1, enotify.hashed_address($1)]) ORDER BY ended, s.client_id NULLS FIRST`
-	countedSQL = `SELECT c.first_at, c.last_at, c.replies, $3::int FROM enotify.counted_reply c WHERE c.address = $1 AND c.class = $2::text::enotify.reply_class`
+	countedSQL = `
+SELECT c.first_at, c.last_at, c.replies, $3::int FROM enotify.counted_reply c
+  WHERE c.address = $1 AND c.class = $2::text::enotify.reply_class`
 	// An index on the address of each recipient would cost every seal. Instead
 	// only those of its domain are looked at, which in each batch are a range,
 	// and those whom the seal left out.
 	messagesToSQL = `
-SELECT b.id AS batch_id, r.seq, c.domain AS client, b.subject, b.created_at, d.state, coalesce(d.class, '') AS class, coalesce(d.code, 0) AS code,
-       coalesce(d.reply, '') AS reply, d.at, d.next_try_at, (SELECT count(*) FROM enotify.attempt t WHERE t.batch_id = b.id AND t.seq = r.seq)::int AS tries
-FROM (SELECT * FROM enotify.batch WHERE created_at >= $2 AND submitted_at IS NOT NULL AND pruned_at IS NULL ORDER BY id DESC) b
+SELECT b.id AS batch_id, r.seq, c.domain AS client, b.subject, b.created_at, d.state, coalesce(d.class, '') AS class,
+  coalesce(d.code, 0) AS code,
+       coalesce(d.reply, '') AS reply, d.at, d.next_try_at,
+         (SELECT count(*) FROM enotify.attempt t WHERE t.batch_id = b.id AND t.seq = r.seq)::int AS tries
+FROM (SELECT * FROM enotify.batch WHERE created_at >= $2 AND submitted_at IS NOT NULL AND pruned_at IS NULL
+  ORDER BY id DESC) b
 JOIN enotify.client c ON c.id = b.client_id
 CROSS JOIN LATERAL (
 	SELECT x.seq FROM (
 		SELECT p.first_seq, p.last_seq FROM enotify.batch_domain p
-		WHERE p.batch_id = b.id AND p.domain_id = (SELECT k.id FROM enotify.domain k WHERE k.name = split_part($1, '@', -1))
+		WHERE p.batch_id = b.id AND p.domain_id = (SELECT k.id FROM enotify.domain k
+			WHERE k.name = split_part($1, '@', -1))
 		UNION ALL SELECT b.sendable + 1, b.total WHERE b.total > b.sendable
 	) p CROSS JOIN LATERAL (
 		SELECT x.seq FROM enotify.recipient x
-		WHERE x.batch_id = b.id AND x.seq BETWEEN p.first_seq AND p.last_seq AND x.domain_id IS NOT NULL AND lower(x.address) = $1
+		WHERE x.batch_id = b.id AND x.seq BETWEEN p.first_seq AND p.last_seq AND x.domain_id IS NOT NULL
+			AND lower(x.address) = $1
 	) x LIMIT 1
 ) r
-CROSS JOIN LATERAL (SELECT * FROM enotify.delivery d WHERE d.batch_id = b.id AND d.seq = r.seq OFFSET 0) d -- OFFSET: for that one row, not of all and then joined
+CROSS JOIN LATERAL (SELECT * FROM enotify.delivery d
+  WHERE d.batch_id = b.id AND d.seq = r.seq OFFSET 0) d -- OFFSET: for that one row, not of all and then joined
 ORDER BY b.id DESC LIMIT $3`
 	triesSQL = `
-SELECT t.at, t.n, coalesce(t.class::text, ''), coalesce(t.code, 0)::int, concat_ws(' ', t.enhanced, t.reply), coalesce(t.host, '')
+SELECT t.at, t.n, coalesce(t.class::text, ''), coalesce(t.code, 0)::int, concat_ws(' ', t.enhanced, t.reply),
+  coalesce(t.host, '')
 FROM enotify.attempt t WHERE t.batch_id = $1 AND t.seq = $2 ORDER BY t.at DESC, t.n DESC LIMIT $3`
 	reportLinesSQL = `
-SELECT r.received_at, r.kind, coalesce(r.was::text, ''), coalesce(r.class::text, ''), coalesce(r.code, 0)::int, concat_ws(' ', r.enhanced, r.reply), r.via, r.signed
+SELECT r.received_at, r.kind, coalesce(r.was::text, ''), coalesce(r.class::text, ''), coalesce(r.code, 0)::int,
+  concat_ws(' ', r.enhanced, r.reply), r.via, r.signed
 FROM enotify.report r WHERE r.batch_id = $1 AND r.seq = $2 ORDER BY r.received_at DESC`
 )
 

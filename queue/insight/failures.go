@@ -37,14 +37,17 @@ WITH recent AS (
 ), said AS (
 	SELECT o.batch_id, o.seq, o.class, false AS deferred, o.code, o.enhanced, o.reply
 	FROM scope s CROSS JOIN LATERAL (
-		SELECT * FROM enotify.outcome o WHERE o.batch_id = s.id AND o.state IN ('bounced', 'expired') AND o.at >= $3 OFFSET 0) o
+		SELECT * FROM enotify.outcome o WHERE o.batch_id = s.id AND o.state IN ('bounced', 'expired')
+			AND o.at >= $3 OFFSET 0) o
 	UNION ALL
 	SELECT t.batch_id, t.seq, t.class, true, t.code, t.enhanced, t.reply
 	FROM scope s JOIN enotify.retry t ON t.batch_id = s.id WHERE t.class <> 'not_begun'
 )
-SELECT coalesce(s.class::text, 'other'), s.deferred, coalesce(d.name, ''), coalesce(s.code, 0)::int, coalesce(s.enhanced, ''), coalesce(s.reply, '')
+SELECT coalesce(s.class::text, 'other'), s.deferred, coalesce(d.name, ''), coalesce(s.code, 0)::int,
+  coalesce(s.enhanced, ''), coalesce(s.reply, '')
 FROM said s
-LEFT JOIN LATERAL (SELECT r.domain_id FROM enotify.recipient r WHERE r.batch_id = s.batch_id AND r.seq = s.seq OFFSET 0) r ON true -- OFFSET: one by one; few are refused, and hashing all costs more
+LEFT JOIN LATERAL (SELECT r.domain_id FROM enotify.recipient r WHERE r.batch_id = s.batch_id
+  AND r.seq = s.seq OFFSET 0) r ON true -- OFFSET: one by one; few are refused, and hashing all costs more
 LEFT JOIN enotify.domain d ON d.id = r.domain_id`
 
 // Refusals calls each with the last reply about every recipient in scope, in no

@@ -44,8 +44,10 @@ WITH going AS MATERIALIZED (
 	SELECT b.id, enotify.batch_pool(b.pool, b.priority, b.client_id) AS pool FROM enotify.batch b
 	WHERE b.finished_at IS NULL AND b.state IN ('queued', 'sending', 'draining', 'retrying')
 ), waiting AS (
-	SELECT t.domain_id, b.pool, t.tries = 0 AS untried, CASE WHEN t.tries = 0 OR b.id = $1 THEN b.id END AS batch, count(*)::int AS n,
-	       avg(extract(epoch FROM CASE WHEN t.class = 'not_begun' AND t.reply LIKE 'the warm-up of %' THEN now() ELSE t.due_at END)::float8) AS due
+	SELECT t.domain_id, b.pool, t.tries = 0 AS untried, CASE WHEN t.tries = 0 OR b.id = $1 THEN b.id END AS batch,
+		count(*)::int AS n,
+	       avg(extract(epoch FROM CASE WHEN t.class = 'not_begun' AND t.reply LIKE 'the warm-up of %' THEN now()
+	         ELSE t.due_at END)::float8) AS due
 	FROM enotify.retry t JOIN going b ON b.id = t.batch_id WHERE t.intent_at IS NULL GROUP BY 1, 2, 3, 4
 )
 SELECT k.name, coalesce(s.name, k.name), w.n, coalesce(w.batch, 0), w.pool, w.untried, to_timestamp(w.due)
@@ -60,7 +62,8 @@ func (r Reader) Retries(ctx context.Context, own int64) ([]DueCount, error) {
 }
 
 const groupsSQL = `
-SELECT n, coalesce(s.grp, (hashtextextended(n, 0) & 63)::smallint) FROM unnest($1::text[]) n LEFT JOIN enotify.site s ON s.name = n`
+SELECT n, coalesce(s.grp, (hashtextextended(n, 0) & 63)::smallint) FROM unnest($1::text[]) n
+  LEFT JOIN enotify.site s ON s.name = n`
 
 // Groups are the groups of recipient domains that sites are in, or will be.
 func (r Reader) Groups(ctx context.Context, sites []string) (map[string]int16, error) {
@@ -76,23 +79,30 @@ func (r Reader) Groups(ctx context.Context, sites []string) (map[string]int16, e
 // is ahead of no other. Those that drain or were passed stand last.
 const aheadSQL = `
 WITH own AS (
-	SELECT priority, CASE WHEN state = 'draft' THEN 'infinity' ELSE submitted_at END AS submitted_at, id, not_before FROM enotify.batch WHERE id = $1
-	UNION ALL SELECT CASE WHEN $2 THEN -2147483648 ELSE 0 END, 'infinity', 0, NULL WHERE NOT EXISTS (SELECT FROM enotify.batch WHERE id = $1)
+	SELECT priority, CASE WHEN state = 'draft' THEN 'infinity' ELSE submitted_at END AS submitted_at, id, not_before
+		FROM enotify.batch WHERE id = $1
+	UNION ALL SELECT CASE WHEN $2 THEN -2147483648 ELSE 0 END, 'infinity', 0, NULL
+		WHERE NOT EXISTS (SELECT FROM enotify.batch WHERE id = $1)
 ), b AS (
-	SELECT b.id, b.priority, b.state::text, b.not_before, c.domain AS client, enotify.batch_pool(b.pool, b.priority, b.client_id) AS pool,
+	SELECT b.id, b.priority, b.state::text, b.not_before, c.domain AS client,
+		enotify.batch_pool(b.pool, b.priority, b.client_id) AS pool,
 	       CASE WHEN b.priority < c.urgent THEN array_remove(ARRAY[b.send_window, c.send_window], NULL) END AS windows,
-	       row_number() OVER (ORDER BY b.state IN ('draining', 'retrying'), (b.state = 'sending' AND b.priority >= o.priority) DESC, b.priority DESC, b.submitted_at, b.id) AS place
+	       row_number() OVER (ORDER BY b.state IN ('draining', 'retrying'),
+	         (b.state = 'sending' AND b.priority >= o.priority) DESC, b.priority DESC, b.submitted_at, b.id) AS place
 	FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id, own o
 	WHERE b.id <> o.id AND b.finished_at IS NULL AND b.expires_at > now()
 	  AND (b.state IN ('sending', 'queued') OR b.state = 'draining' OR b.state = 'retrying' AND b.passed_at IS NOT NULL)
 	  AND (b.state IN ('draining', 'retrying')
-	       OR b.state = 'sending' AND b.priority >= o.priority OR b.priority > o.priority OR b.priority = o.priority AND (b.submitted_at, b.id) < (o.submitted_at, o.id))
+	       OR b.state = 'sending' AND b.priority >= o.priority OR b.priority > o.priority OR b.priority = o.priority
+	         AND (b.submitted_at, b.id) < (o.submitted_at, o.id))
 	  AND ($2 OR b.not_before IS NULL OR b.not_before <= greatest(now(), o.not_before))
 	ORDER BY place LIMIT nullif($3, 0)
 )
-SELECT b.id, b.priority, b.state, coalesce(b.not_before, '-infinity'::timestamptz) > now(), coalesce(b.not_before, now()), b.client, b.pool, coalesce(b.windows, '{}'),
+SELECT b.id, b.priority, b.state, coalesce(b.not_before, '-infinity'::timestamptz) > now(),
+  coalesce(b.not_before, now()), b.client, b.pool, coalesce(b.windows, '{}'),
        k.name, coalesce(s.name, k.name), d.last_seq - d.intent_seq
-FROM b JOIN enotify.batch_domain d ON d.batch_id = b.id JOIN enotify.domain k ON k.id = d.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
+FROM b JOIN enotify.batch_domain d ON d.batch_id = b.id JOIN enotify.domain k ON k.id = d.domain_id
+  LEFT JOIN enotify.site s ON s.id = k.site_id
 WHERE d.intent_seq < d.last_seq AND k.no_mail IS NULL
 ORDER BY b.place`
 
@@ -153,7 +163,8 @@ type Allowance struct {
 }
 
 const allowancesSQL = `
-SELECT c.domain, coalesce(c.per_day, 0), coalesce(c.per_month, 0), c.zone, coalesce(sum(s.n) FILTER (WHERE s.day = t.today), 0)::int, coalesce(sum(s.n), 0)::int
+SELECT c.domain, coalesce(c.per_day, 0), coalesce(c.per_month, 0), c.zone,
+  coalesce(sum(s.n) FILTER (WHERE s.day = t.today), 0)::int, coalesce(sum(s.n), 0)::int
 FROM enotify.client c CROSS JOIN LATERAL (SELECT (now() AT TIME ZONE c.zone)::date AS today) t
 LEFT JOIN enotify.client_sent s ON s.client_id = c.id AND s.day BETWEEN date_trunc('month', t.today)::date AND t.today
 WHERE (c.per_day IS NOT NULL OR c.per_month IS NOT NULL) AND c.domain = ANY ($1) GROUP BY c.id`
@@ -172,15 +183,19 @@ type Deferral struct {
 // Of a very bad batch some attempts are enough.
 const deferralsSQL = `
 WITH recent AS (
-	SELECT b.id FROM enotify.batch b WHERE b.started_at > now() - interval '7 days' AND b.pruned_at IS NULL ORDER BY b.id DESC LIMIT 20
+	SELECT b.id FROM enotify.batch b WHERE b.started_at > now() - interval '7 days' AND b.pruned_at IS NULL
+		ORDER BY b.id DESC LIMIT 20
 ), tried AS (
 	SELECT coalesce(s.name, k.name) AS site, sum(d.intent_seq - d.first_seq + 1)::int AS n
-	FROM recent r JOIN enotify.batch_domain d ON d.batch_id = r.id JOIN enotify.domain k ON k.id = d.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
+	FROM recent r JOIN enotify.batch_domain d ON d.batch_id = r.id JOIN enotify.domain k ON k.id = d.domain_id
+		LEFT JOIN enotify.site s ON s.id = k.site_id
 	WHERE coalesce(s.name, k.name) = ANY ($1) GROUP BY 1
 ), put_off AS (
 	SELECT coalesce(s.name, k.name) AS site, count(*)::int AS n
-	FROM recent r CROSS JOIN LATERAL (SELECT a.seq FROM enotify.attempt a WHERE a.batch_id = r.id AND a.n = 1 AND a.class IS NOT NULL AND coalesce(a.code, 400) < 500 LIMIT 5000) a
-	JOIN enotify.recipient q ON q.batch_id = r.id AND q.seq = a.seq JOIN enotify.domain k ON k.id = q.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
+	FROM recent r CROSS JOIN LATERAL (SELECT a.seq FROM enotify.attempt a WHERE a.batch_id = r.id AND a.n = 1
+		AND a.class IS NOT NULL AND coalesce(a.code, 400) < 500 LIMIT 5000) a
+	JOIN enotify.recipient q ON q.batch_id = r.id AND q.seq = a.seq JOIN enotify.domain k ON k.id = q.domain_id
+		LEFT JOIN enotify.site s ON s.id = k.site_id
 	WHERE coalesce(s.name, k.name) = ANY ($1) GROUP BY 1
 )
 SELECT t.site, t.n, p.n FROM tried t JOIN put_off p USING (site) WHERE t.n >= 20`

@@ -10,8 +10,10 @@ import (
 
 const clientDaysSQL = `
 WITH o AS (
-	SELECT o.at FROM enotify.outcome o JOIN enotify.batch b ON b.id = o.batch_id JOIN enotify.client c ON c.id = b.client_id
-	WHERE c.domain = $1 AND b.started_at > now() - interval '40 days' AND o.at > now() - interval '30 days' AND o.state IN ('delivered', 'bounced')
+	SELECT o.at FROM enotify.outcome o JOIN enotify.batch b ON b.id = o.batch_id
+		JOIN enotify.client c ON c.id = b.client_id
+	WHERE c.domain = $1 AND b.started_at > now() - interval '40 days' AND o.at > now() - interval '30 days'
+		AND o.state IN ('delivered', 'bounced')
 )
 SELECT coalesce((SELECT max(n)::int FROM (SELECT count(*) AS n FROM o GROUP BY date_trunc('day', at)) d), 0),
        (SELECT count(*)::int FROM o WHERE at > now() - interval '1 day')`
@@ -33,8 +35,10 @@ SELECT d.name AS domain, coalesce(s.name, '') AS site, count(*)::int AS n
 FROM enotify.client c JOIN enotify.batch b ON b.client_id = c.id
 JOIN enotify.batch_domain p ON p.batch_id = b.id
 JOIN enotify.domain d ON d.id = p.domain_id LEFT JOIN enotify.site s ON s.id = d.site_id
-JOIN enotify.outcome o ON o.batch_id = b.id AND o.seq BETWEEN p.first_seq AND p.intent_seq AND o.state = 'delivered' AND o.at > now() - interval '1 day'
-WHERE c.domain = $1 AND b.id <> $2 AND b.started_at IS NOT NULL AND (b.finished_at IS NULL OR b.finished_at > now() - interval '1 day')
+JOIN enotify.outcome o ON o.batch_id = b.id AND o.seq BETWEEN p.first_seq AND p.intent_seq AND o.state = 'delivered'
+  AND o.at > now() - interval '1 day'
+WHERE c.domain = $1 AND b.id <> $2 AND b.started_at IS NOT NULL
+  AND (b.finished_at IS NULL OR b.finished_at > now() - interval '1 day')
 AND (d.name = ANY ($3) OR s.name = ANY ($4))
 GROUP BY 1, 2 ORDER BY 1, 2`
 
@@ -77,8 +81,10 @@ type RecipientID struct {
 }
 
 const someRecipientSQL = `
-SELECT r.batch_id, r.seq FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id JOIN enotify.recipient r ON r.batch_id = b.id AND r.seq <= b.sendable
-WHERE c.domain = $1 AND NOT EXISTS (SELECT FROM enotify.suppressed(r.address, b.client_id)) ORDER BY r.batch_id DESC, r.seq LIMIT 1`
+SELECT r.batch_id, r.seq FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id
+  JOIN enotify.recipient r ON r.batch_id = b.id AND r.seq <= b.sendable
+WHERE c.domain = $1 AND NOT EXISTS (SELECT FROM enotify.suppressed(r.address, b.client_id))
+  ORDER BY r.batch_id DESC, r.seq LIMIT 1`
 
 // SomeRecipient returns a recipient of the client's latest batch that is not
 // suppressed; nil when there is none.
@@ -92,7 +98,8 @@ func (r Reader) SomeRecipient(ctx context.Context, client string) (*RecipientID,
 }
 
 const suppressedNowSQL = `
-SELECT EXISTS (SELECT FROM enotify.recipient r JOIN enotify.batch b ON b.id = r.batch_id CROSS JOIN LATERAL enotify.suppressed(r.address, b.client_id)
+SELECT EXISTS (SELECT FROM enotify.recipient r JOIN enotify.batch b ON b.id = r.batch_id
+  CROSS JOIN LATERAL enotify.suppressed(r.address, b.client_id)
 WHERE r.batch_id = $1 AND r.seq = $2)`
 
 // Suppressed reports whether a recipient is suppressed by now.

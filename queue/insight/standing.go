@@ -40,7 +40,8 @@ type ClientState struct {
 const clientStatesSQL = `
 SELECT c.domain, coalesce(v.result, '') AS result, coalesce(v.blocks, false) AS blocks, c.refused_at
 FROM enotify.client c LEFT JOIN (
-    SELECT DISTINCT ON (client_id) client_id, result, blocks FROM enotify.verdict WHERE superseded_at IS NULL ORDER BY client_id, blocks DESC, id) v ON v.client_id = c.id
+    SELECT DISTINCT ON (client_id) client_id, result, blocks FROM enotify.verdict WHERE superseded_at IS NULL
+      ORDER BY client_id, blocks DESC, id) v ON v.client_id = c.id
 ORDER BY c.domain`
 
 // ClientStates looks at all clients.
@@ -54,7 +55,8 @@ type Signer struct {
 	Selectors []string
 }
 
-const signingSQL = `SELECT domain, dkim_selectors AS selectors FROM enotify.client WHERE cardinality(dkim_selectors) > 0 ORDER BY domain`
+const signingSQL = `
+SELECT domain, dkim_selectors AS selectors FROM enotify.client WHERE cardinality(dkim_selectors) > 0 ORDER BY domain`
 
 // Signing lists the clients that sign.
 func (r Reader) Signing(ctx context.Context) ([]Signer, error) {

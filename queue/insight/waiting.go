@@ -14,7 +14,8 @@ const waitingSQL = `
 WITH deferred AS (
 	SELECT domain_id, count(*) AS n FROM enotify.retry WHERE batch_id = $1 AND intent_at IS NULL GROUP BY 1
 )
-SELECT coalesce(s.name, k.name), count(*)::int, sum(d.last_seq - d.intent_seq)::int AS untried, coalesce(sum(t.n), 0)::int AS deferred
+SELECT coalesce(s.name, k.name), count(*)::int, sum(d.last_seq - d.intent_seq)::int AS untried,
+  coalesce(sum(t.n), 0)::int AS deferred
 FROM enotify.batch_domain d
 JOIN enotify.domain k ON k.id = d.domain_id
 LEFT JOIN enotify.site s ON s.id = k.site_id

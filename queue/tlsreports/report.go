@@ -32,15 +32,18 @@ type Result struct {
 const noteResultsSQL = `
 INSERT INTO enotify.tls_result AS t (day, domain, shape, policy, failure, sessions)
 SELECT day, domain, CASE WHEN fits THEN shape ELSE md5(kind)::uuid END,
-       CASE WHEN fits THEN policy ELSE jsonb_build_object('policy-type', 'no-policy-found', 'policy-domain', domain) END,
+       CASE WHEN fits THEN policy ELSE jsonb_build_object('policy-type', 'no-policy-found', 'policy-domain',
+         domain) END,
        CASE WHEN fits OR kind = '' THEN failure ELSE jsonb_build_object('result-type', kind) END, sum(sessions)
 FROM (
-	SELECT least(n.day, (now() AT TIME ZONE 'UTC')::date) AS day, n.domain, n.shape, n.policy::jsonb AS policy, n.failure::jsonb AS failure, n.sessions,
+	SELECT least(n.day, (now() AT TIME ZONE 'UTC')::date) AS day, n.domain, n.shape, n.policy::jsonb AS policy,
+		n.failure::jsonb AS failure, n.sessions,
 	       coalesce(n.failure::jsonb ->> 'result-type', '') AS kind,
 	       EXISTS (SELECT FROM enotify.tls_result o WHERE (o.day, o.domain, o.shape) = (n.day, n.domain, n.shape))
 	       OR (SELECT count(*) FROM enotify.tls_result o WHERE (o.day, o.domain) = (n.day, n.domain))
 	          + row_number() OVER (PARTITION BY n.day, n.domain ORDER BY n.shape) <= 100 AS fits
-	FROM unnest($1::date[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::bigint[]) n (day, domain, shape, policy, failure, sessions)
+	FROM unnest($1::date[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::bigint[]) n (day, domain, shape, policy,
+		failure, sessions)
 ) n
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3
 ON CONFLICT (day, domain, shape) DO UPDATE SET sessions = t.sessions + excluded.sessions`
@@ -100,12 +103,16 @@ DELETE FROM enotify.tls_result WHERE day < (now() AT TIME ZONE 'UTC')::date - 3`
 WITH due AS (
 	SELECT DISTINCT r.day, r.domain FROM enotify.tls_result r
 	WHERE r.day < (now() AT TIME ZONE 'UTC')::date
-	AND (r.day + 1)::timestamp AT TIME ZONE 'UTC' + interval '10 min' + make_interval(secs => hashtextextended(r.domain, 0) & 8191) < now()
-	AND NOT EXISTS (SELECT FROM enotify.tls_report t WHERE (t.day, t.domain) = (r.day, r.domain) AND (t.finished_at IS NOT NULL OR t.claimed_until > now()))
+	AND (r.day + 1)::timestamp AT TIME ZONE 'UTC' + interval '10 min'
+		+ make_interval(secs => hashtextextended(r.domain, 0) & 8191) < now()
+	AND NOT EXISTS (SELECT FROM enotify.tls_report t WHERE (t.day, t.domain) = (r.day, r.domain)
+		AND (t.finished_at IS NOT NULL OR t.claimed_until > now()))
 	LIMIT $1)
 INSERT INTO enotify.tls_report AS t (day, domain, claimed_until) SELECT day, domain, now() + interval '10 min' FROM due
-ON CONFLICT (day, domain) DO UPDATE SET claimed_until = now() + interval '10 min' * least(t.tries + 1, 12), tries = t.tries + 1
-RETURNING day, domain, tries, posted, batch_id, finished_at, result, (SELECT left(installation::text, 8) FROM enotify.era) AS installation`
+ON CONFLICT (day, domain) DO UPDATE SET claimed_until = now() + interval '10 min' * least(t.tries + 1, 12),
+  tries = t.tries + 1
+RETURNING day, domain, tries, posted, batch_id, finished_at, result,
+  (SELECT left(installation::text, 8) FROM enotify.era) AS installation`
 )
 
 // Claim gives this node up to n reports that are due, for ten minutes. No
@@ -165,7 +172,8 @@ func (s Store) Posted(ctx context.Context, r Report, page string) error {
 
 const finishReportSQL = `
 WITH done AS (
-	UPDATE enotify.tls_report SET finished_at = now(), result = left($3, 1000) WHERE day = $1 AND domain = $2 RETURNING day, domain)
+	UPDATE enotify.tls_report SET finished_at = now(), result = left($3, 1000) WHERE day = $1 AND domain = $2
+		RETURNING day, domain)
 DELETE FROM enotify.tls_result r USING done WHERE (r.day, r.domain) = (done.day, done.domain)`
 
 // Finish notes what became of a report, for which nothing is left to do,
@@ -176,7 +184,8 @@ func (s Store) Finish(ctx context.Context, r Report, result string) error {
 }
 
 const lastReportSQL = `
-SELECT day, domain, tries, posted, batch_id, finished_at, result, '' AS installation FROM enotify.tls_report WHERE domain = $1 ORDER BY day DESC LIMIT 1`
+SELECT day, domain, tries, posted, batch_id, finished_at, result, '' AS installation FROM enotify.tls_report
+  WHERE domain = $1 ORDER BY day DESC LIMIT 1`
 
 // Last is the latest report to a recipient domain; nil when there is none.
 func (s Store) Last(ctx context.Context, domain string) (*Report, error) {

@@ -172,7 +172,8 @@ func (d *demo) explainDeferred(ctx context.Context, b queue.Status, f insight.Fa
 }
 
 const sparedSQL = `
-SELECT count(*) FROM enotify.delivery d JOIN enotify.suppression s ON s.address = lower(d.address) AND s.cause = 'no_such_user'
+SELECT count(*) FROM enotify.delivery d JOIN enotify.suppression s ON s.address = lower(d.address)
+  AND s.cause = 'no_such_user'
 WHERE d.state = 'suppressed' AND d.domain = $1`
 
 func (d *demo) explainGone(ctx context.Context, b queue.Status, f insight.Failure) error {

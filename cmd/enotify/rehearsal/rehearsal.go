@@ -230,9 +230,11 @@ func (c *Config) send(ctx context.Context, db *queue.DB, url string, world *inte
 
 const lastSQL = `
 SELECT coalesce(extract(epoch FROM max(o.at) - b.submitted_at), 0)::float8,
-       coalesce((SELECT d.name FROM enotify.outcome l JOIN enotify.recipient r USING (batch_id, seq) JOIN enotify.domain d ON d.id = r.domain_id
+       coalesce((SELECT d.name FROM enotify.outcome l JOIN enotify.recipient r USING (batch_id, seq)
+         JOIN enotify.domain d ON d.id = r.domain_id
                  WHERE l.batch_id = b.id AND l.state = 'delivered' ORDER BY l.at DESC LIMIT 1), '')
-FROM enotify.batch b LEFT JOIN enotify.outcome o ON o.batch_id = b.id AND o.state = 'delivered' WHERE b.id = $1 GROUP BY b.id`
+FROM enotify.batch b LEFT JOIN enotify.outcome o ON o.batch_id = b.id AND o.state = 'delivered' WHERE b.id = $1
+  GROUP BY b.id`
 
 func (c *Config) result(ctx context.Context, db *queue.DB, id int64) (r Result, err error) {
 	if r.Status, err = db.Status(ctx, id); err != nil {
