@@ -244,3 +244,36 @@ func TestSealTwiceInOneTransaction(t *testing.T) {
 		}
 	}
 }
+
+// The seal takes a short way for plain addresses. It finds what the functions find
+// that check an address, whatever parts it is made of.
+func TestSealChecksPlainAddressesTheSame(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	f.Exec(`SELECT enotify.create_batch('plain', 'info@town.example', 's', 't')`)
+	f.Exec(`
+INSERT INTO enotify.recipient_in (batch_id, address)
+SELECT 1, l || at || d
+FROM unnest($1::text[]) l, unnest('{@,@@," @"}'::text[]) at, unnest($2::text[]) d`,
+		[]string{"", "a", "A+b", "a.b", "a..b", ".a", "a.", "a-b", "a-.b", "-a", "a-", "a_b", "_", "'a", "mailto:a", "a!b",
+			"a a", "é", "{a}", strings.Repeat("l", 60)},
+		[]string{"", "b.example", "c.B.example", "b.c.example", "b-c.example", "b--c.example", "-b.example", "b-.example",
+			"b.-c.example", "b..example", ".example", "example", "b.example.", "b.123", "b.1a", "b.a1", "b_c.example",
+			"xn--bcher-kva.example", "bücher.example", strings.Repeat("d", 64) + ".example"})
+	different := queuetest.Query[[]string](f, `
+SELECT coalesce(array_agg(format('%s: %s, %s', r.address, s.address, s.problem)), '{}')
+FROM enotify.sealing(1) s
+JOIN (
+	SELECT address, row_number() OVER (ORDER BY ctid) AS place FROM enotify.recipient_in
+) r USING (place)
+WHERE s.problem IS DISTINCT FROM enotify.mailbox_problem(enotify.mailbox(r.address))
+   OR s.address <> CASE WHEN s.problem IS NULL THEN enotify.mailbox(r.address) ELSE r.address END`)
+	if len(different) > 0 {
+		t.Errorf("the seal and the functions differ: got %q, want none", different)
+	}
+	good := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.sealing(1) WHERE problem IS NULL`)
+	bad := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.sealing(1) WHERE problem IS NOT NULL`)
+	if good < 50 || bad < 50 {
+		t.Errorf("got %d good and %d bad addresses, want 50 of each at least", good, bad)
+	}
+}
