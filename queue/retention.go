@@ -64,3 +64,12 @@ func (db *DB) Retain(ctx context.Context, kind string, most int) (n int, err err
 	err = db.pool.QueryRow(ctx, retainSQL, kind, most).Scan(&n)
 	return n, err
 }
+
+const emptyStagingSQL = `SELECT enotify.empty_staging()`
+
+// EmptyStaging gives the disk back that staged recipients of submitted batches took,
+// and returns how many octets; 0 when a draft has recipients, or a transaction is at them.
+func (db *DB) EmptyStaging(ctx context.Context) (octets int64, err error) {
+	err = db.pool.QueryRow(ctx, emptyStagingSQL).Scan(&octets)
+	return octets, err
+}
