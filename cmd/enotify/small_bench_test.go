@@ -33,12 +33,17 @@ func BenchmarkRunSmall(b *testing.B) {
 }
 
 // BenchmarkSubmitToData is the time from a submit to the command DATA of its message:
-// with nothing else to do, and urgent beside 100,000 recipients under way.
+// with nothing else to do, and urgent beside 100,000 recipients under way; to domains
+// that are known, and to one that was never seen, which is looked up first.
 func BenchmarkSubmitToData(b *testing.B) {
 	for _, bench := range []struct {
-		name   string
-		beside int
-	}{{"idle", 0}, {"urgent beside 100,000", 100_000}} {
+		name    string
+		beside  int
+		unknown bool
+	}{
+		{"idle", 0, false}, {"idle, new domains", 0, true},
+		{"urgent beside 100,000", 100_000, false}, {"urgent beside 100,000, new domains", 100_000, true},
+	} {
 		b.Run(bench.name, func(b *testing.B) {
 			began := make(chan time.Time, 1)
 			s := newSite(b, smtptest.Config{Discard: true, Reply: func(c smtptest.Command) string {
@@ -48,16 +53,23 @@ func BenchmarkSubmitToData(b *testing.B) {
 				return ""
 			}})
 			if bench.beside > 0 {
-				s.Exec(`UPDATE enotify.destination SET rate_messages = 2, rate_per = '1 s', burst = 2 WHERE name = '*'`)
+				s.Exec(`INSERT INTO enotify.destination (name, rate_messages, rate_per, burst)
+					SELECT format('d%s.test', i), 2, '1 s', 2 FROM generate_series(0, 999) i`)
 				s.Enqueue("beside", "Soup.", bench.beside, 1000)
 			}
+			s.Exec(`SELECT enotify.enqueue('warm', 'info@town.example', 'Soup', 'Soup.',
+				ARRAY(SELECT format('warm@near%s.test', i) FROM generate_series(0, 4) i))`)
 			s.Start("run")
-			s.Until(`SELECT count(*) >= $1 FROM enotify.outcome`, min(bench.beside, 1000))
+			s.Until(`SELECT count(*) >= $1 FROM enotify.outcome`, max(5, min(bench.beside, 1000)))
 			var took []time.Duration
 			for i := 0; b.Loop(); i++ {
+				domain := fmt.Sprintf("near%d.test", i%5)
+				if bench.unknown {
+					domain = fmt.Sprintf("new%d.test", i)
+				}
 				start := time.Now()
 				s.Exec(`SELECT enotify.enqueue($1, 'info@town.example', 'Flood', 'Leave.', ARRAY[$2], priority => 10)`,
-					fmt.Sprint("urgent", i), fmt.Sprintf("urgent%d@near%d.test", i, i%5))
+					fmt.Sprint("urgent", i), fmt.Sprintf("urgent%d@%s", i, domain))
 				took = append(took, (<-began).Sub(start))
 			}
 			slices.Sort(took)

@@ -168,6 +168,8 @@ func (v *serving) loop(ctx context.Context) error {
 	for ctx.Err() == nil {
 		v.turns.Add(1)
 		now := time.Now()
+		found := v.found.Swap(false)
+		news = news || found
 		due = due || news
 		sent, err := v.sendSmall(ctx, news, now)
 		if err != nil && ctx.Err() == nil {
@@ -175,6 +177,7 @@ func (v *serving) loop(ctx context.Context) error {
 			v.phase.worsen(unsure)
 			failures = 1
 		}
+		urgent = urgent || found && (v.smalls.behind || !v.mayLook())
 		news = news && v.mayLook() && !v.smalls.looked.Equal(now) // too soon after the last look
 		gap := wakeGap
 		if (moving || sent) && !v.smalls.behind {
@@ -234,7 +237,7 @@ func (v *serving) loop(ctx context.Context) error {
 		case <-v.wake:
 			news = true
 		case <-v.flights.news:
-			urgent = v.ended() || v.found.Swap(false)
+			urgent = v.ended()
 		case <-timer.C:
 			urgent = failures > 0
 		}

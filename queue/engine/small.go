@@ -116,9 +116,10 @@ func (v *serving) look(ctx context.Context, now time.Time) error {
 	}
 	s.more = len(next) == smallBatches
 	var unread []int64
+	unknown := false
 	for _, one := range next {
 		if !one.known { // others do not wait for its survey
-			s.behind = true
+			s.behind, unknown = true, true
 			continue
 		}
 		if !one.fits || !one.here || one.ID == s.given || v.crossed(one) {
@@ -136,7 +137,9 @@ func (v *serving) look(ctx context.Context, now time.Time) error {
 	if len(s.list) == 0 || len(before) == 0 || before[0].ID != s.list[0].ID {
 		s.waits = time.Time{}
 	}
-	err = v.read(ctx, unread)
+	if err = v.read(ctx, unread); err == nil && unknown {
+		err = v.survey(ctx)
+	}
 	switch {
 	case len(s.list) > 0:
 		s.again = now
