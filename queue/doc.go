@@ -10,7 +10,7 @@
 // # A batch
 //
 //	draft    -> queued cancelled
-//	queued   -> sending paused blocked cancelled done
+//	queued   -> sending draining paused blocked cancelled done
 //	sending  -> draining retrying queued paused blocked cancelled done
 //	draining -> retrying queued paused blocked cancelled done
 //	retrying -> queued paused blocked cancelled done
@@ -39,6 +39,10 @@
 // the batch gives the turn away, under [Strict] too. It goes on as retrying, with untried
 // recipients (batch.passed_at); a batch that takes the turn later stays behind it
 // in its domains, unless its priority is higher.
+//
+// A batch whose row somebody else has locked, such as an operator with an open
+// transaction, is sent as it stands, but its state cannot change. When it needs the
+// turn no longer, others begin beside it as draining, one after the other.
 //
 // A small batch may take the turn, begin all of its recipients and give the turn on in
 // one transaction, together with others that are next: the turn passes at once when

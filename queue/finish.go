@@ -210,17 +210,43 @@ func (db *DB) finish(ctx context.Context, mark Mark, results []Result, sql strin
 		return n, nil, err
 	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		clients, err := lockRefused(ctx, tx, refused)
+		var clients []int32
+		err := unlessLocked(ctx, tx, func(tx pgx.Tx) (err error) {
+			clients, err = lockRefused(ctx, tx, refused)
+			return err
+		})
 		if err != nil {
 			return err
 		}
 		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 			return err
 		}
-		alerts, err = refuse(ctx, tx, clients, refused)
-		return err
+		return unlessLocked(ctx, tx, func(tx pgx.Tx) (err error) {
+			alerts, err = refuse(ctx, tx, clients, refused)
+			return err
+		})
 	})
 	return n, alerts, err
+}
+
+// unlessLocked does what follows from refusals. While somebody's open transaction has
+// locked the client or one of its batches nothing follows: the results of all clients
+// are recorded meanwhile, and the next refusal is weighed.
+func unlessLocked(ctx context.Context, tx pgx.Tx, f func(tx pgx.Tx) error) error {
+	err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, shortWaitSQL); err != nil {
+			return err
+		}
+		if err := f(tx); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `SET LOCAL lock_timeout = 0`)
+		return err
+	})
+	if no := (*pgconn.PgError)(nil); errors.As(err, &no) && no.Code == "55P03" { // lock_not_available
+		return nil
+	}
+	return err
 }
 
 // batchesOf lists the batches of the results, each once.

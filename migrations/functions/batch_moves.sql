@@ -3,8 +3,8 @@ CREATE OR REPLACE FUNCTION enotify.batch_moves()
 RETURNS TABLE (from_state enotify.batch_state, to_state enotify.batch_state)
 LANGUAGE sql IMMUTABLE AS $$
     VALUES ('draft'::enotify.batch_state, 'queued'::enotify.batch_state), ('draft', 'cancelled'),
-           ('queued', 'sending'), ('queued', 'paused'), ('queued', 'blocked'), ('queued', 'cancelled'),
-           ('queued', 'done'),
+           ('queued', 'sending'), ('queued', 'draining'), ('queued', 'paused'), ('queued', 'blocked'),
+           ('queued', 'cancelled'), ('queued', 'done'),
            ('sending', 'draining'),
            ('sending', 'queued'), ('sending', 'retrying'), ('sending', 'done'), ('sending', 'paused'),
            ('sending', 'blocked'), ('sending', 'cancelled'),
@@ -19,4 +19,4 @@ $$;
 
 COMMENT ON FUNCTION enotify.batch_moves IS
     'every allowed change of a batch''s state. To done: all its recipients have an outcome, or it expired. From done: '
-    'a requeue';
+    'a requeue. From queued to draining: another batch is sending that somebody has locked';

@@ -3,7 +3,7 @@
 -- One transaction for many small batches: with a transaction for each turn, an outcome and the next intent, a node sent
 -- 25 of them a second.
 CREATE OR REPLACE FUNCTION enotify.take_turns(
-    node int, batches bigint[], edits int[], grps smallint[], epochs bigint[]
+    node int, batches bigint[], edits int[], grps smallint[], epochs bigint[], strange bigint[]
 ) RETURNS TABLE (
     batch_id bigint, started_at timestamptz, seq int, domain_id int, address text, data jsonb, class text, reply text,
     counted boolean
@@ -14,6 +14,7 @@ DECLARE
     it      record;
     highest int; -- priority of those that have the turn
     lent    bigint;
+    turn    enotify.batch_state; -- of a batch that has its turn; NULL: none has had it yet
     whose   text := '';
     may     boolean;
     taken   bigint[] := '{}';
@@ -24,7 +25,8 @@ BEGIN
     IF NOT enotify.may_begin(node) THEN
         RETURN;
     END IF;
-    SELECT max(b.priority) INTO highest FROM enotify.batch b WHERE b.state IN ('sending', 'draining');
+    SELECT max(b.priority) INTO highest FROM enotify.batch b WHERE b.state IN ('sending', 'draining')
+      AND b.id <> ALL (strange);
     FOR it IN
         SELECT b.id, b.client_id, b.priority, b.send_window,
                enotify.batch_pool(b.pool, b.priority, b.client_id) AS pool
@@ -48,12 +50,15 @@ BEGIN
                     WHERE e.finished_at IS NULL AND e.started_at IS NOT NULL AND e.state = 'retrying'
                       AND e.passed_at IS NOT NULL AND o.domain_id = d.domain_id AND o.intent_seq < o.last_seq)));
         EXIT WHEN highest >= it.priority;
-        IF lent IS NULL THEN
+        IF turn IS NULL THEN
+            SELECT b.id INTO lent FROM enotify.batch b WHERE b.state = 'sending' FOR NO KEY UPDATE SKIP LOCKED;
             UPDATE enotify.batch b SET state = 'queued', reason = 'waits for a batch of higher priority'
-            WHERE b.state = 'sending' RETURNING b.id INTO lent;
+            WHERE b.id = lent;
+            turn := CASE WHEN EXISTS (SELECT FROM enotify.batch b WHERE b.state = 'sending')
+                THEN 'draining' ELSE 'sending' END; -- one that is locked keeps that state
         END IF;
         UPDATE enotify.batch b
-        SET state = 'sending', started_at = now(), turn_at = clock_timestamp(), reason = '',
+        SET state = turn, started_at = now(), turn_at = clock_timestamp(), reason = '',
             surveyed_at = coalesce(b.surveyed_at, now())
         WHERE b.id = it.id;
         UPDATE enotify.batch_domain d SET intent_seq = d.last_seq
@@ -79,6 +84,7 @@ COMMENT ON FUNCTION enotify.take_turns IS
     'gives the turn to these small batches, one after the other: each takes it, begins all of its recipients and gives '
     'it on. A batch of lower priority that has the turn keeps it afterwards. Returns the recipients to send to. Left '
     'out are batches that were changed since the node read them, or have a domain that the node may not send to just '
-    'now; the first one that has to wait for the turn ends it';
+    'now; the first one that has to wait for the turn ends it. Nobody waits for the strange ones: they are over, and '
+    'somebody has locked them';
 
 GRANT EXECUTE ON FUNCTION enotify.take_turns TO enotify_sender;

@@ -23,7 +23,7 @@ func (v *serving) heartbeat(ctx context.Context) (idle bool, err error) {
 		}
 		v.renewed = now
 	}
-	moves, err := v.store.advance(ctx)
+	moves, err := v.store.advance(ctx, &v.strangers)
 	if err != nil {
 		return false, err
 	}
@@ -53,8 +53,11 @@ func (v *serving) heartbeat(ctx context.Context) (idle bool, err error) {
 			return false, err
 		}
 	}
-	turns, err := v.store.takeTurn(ctx, len(v.smalls.list) > 0 || v.relay.waiting() > 0)
+	turns, err := v.store.takeTurn(ctx, len(v.smalls.list) > 0 || v.relay.waiting() > 0, &v.strangers)
 	if err != nil {
+		return false, err
+	}
+	if err := v.tellStrangers(ctx, time.Now()); err != nil {
 		return false, err
 	}
 	v.follow(turns)

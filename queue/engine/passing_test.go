@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 // batches that come after it.
 func TestTurnPassesFromSitesThatDoNotMove(t *testing.T) {
 	t.Parallel()
+	var line sync.Mutex // the connection
 	for name, site := range map[string]struct {
 		n      int // recipients there
 		closed bool
@@ -24,6 +26,15 @@ func TestTurnPassesFromSitesThatDoNotMove(t *testing.T) {
 		"closed": {n: 20, closed: true},
 		"silent after the dot": {n: 20, handle: func(release chan struct{}) queue.Outcome {
 			<-release
+			return queue.Outcome{State: queue.Delivered, Reply: queue.Reply{Code: 250, Text: "ok"}}
+		}},
+		"2 s a message over one connection": {n: 20, handle: func(release chan struct{}) queue.Outcome {
+			line.Lock()
+			defer line.Unlock()
+			select {
+			case <-release:
+			case <-time.After(2 * time.Second):
+			}
 			return queue.Outcome{State: queue.Delivered, Reply: queue.Reply{Code: 250, Text: "ok"}}
 		}},
 		"dead": {n: 5000, handle: func(chan struct{}) queue.Outcome {

@@ -39,6 +39,7 @@ type serving struct {
 	faults    faults
 	progress  progress
 	smalls    smalls
+	strangers strangers
 	relay     *relay
 	found     atomic.Bool // a survey found something
 	swept     time.Time   // when old drafts were ended last
@@ -145,7 +146,7 @@ func (v *serving) leave(ctx context.Context) error {
 	if err := v.store.keepTally(ctx, v.egress.counts.take()); err != nil {
 		return err
 	}
-	moves, err := v.store.advance(ctx)
+	moves, err := v.store.advance(ctx, &v.strangers)
 	if err != nil {
 		return err
 	}

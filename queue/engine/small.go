@@ -75,13 +75,16 @@ LEFT JOIN LATERAL (
 	WHERE d.batch_id = b.id AND d.intent_seq < d.last_seq AND b.started_at IS NULL AND b.sendable <= $3
 ) d ON true
 WHERE b.sendable > 0 AND b.priority > coalesce((SELECT max(t.priority) FROM enotify.batch t
-  WHERE t.state IN ('sending', 'draining')), -2147483648)
+  WHERE t.state IN ('sending', 'draining') AND t.id <> ALL ($6)), -2147483648)
 ORDER BY n.place`
 
 // nextSmall lists the batches that are next in turn, small or not. A batch whose
-// turn another one of at least the same priority has is not next.
-func (db *store) nextSmall(ctx context.Context, node int32, grps []int16, anyway bool) ([]*small, error) {
-	rows, err := db.pool.Query(ctx, nextSmallSQL, grps, anyway, smallBatch, smallBatches, node)
+// turn another one of at least the same priority has is not next, unless a stranger
+// has locked that one at its end.
+func (db *store) nextSmall(
+	ctx context.Context, node int32, grps []int16, anyway bool, held []int64,
+) ([]*small, error) {
+	rows, err := db.pool.Query(ctx, nextSmallSQL, grps, anyway, smallBatch, smallBatches, node, held)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +113,7 @@ func (v *serving) look(ctx context.Context, now time.Time) error {
 	s := &v.smalls
 	before := s.list
 	s.list, s.more, s.behind, s.looked, s.again = nil, false, false, now, time.Time{}
-	next, err := v.store.nextSmall(ctx, v.node.ID, v.leases.usable(), v.Survey == nil)
+	next, err := v.store.nextSmall(ctx, v.node.ID, v.leases.usable(), v.Survey == nil, v.strangers.list(now))
 	if err != nil {
 		return err
 	}
@@ -315,7 +318,8 @@ func (v *serving) takeTurns(ctx context.Context, batches []*small) error {
 	var got []picked
 	if err == nil {
 		var mark int64
-		got, mark, err = v.store.takeTurns(ctx, v.node.ID, batches, v.leases)
+		strange := v.strangers.list(time.Now())
+		got, mark, err = v.store.takeTurns(ctx, v.node.ID, batches, v.leases, strange)
 		if err == nil && v.marks.note(intents, mark) {
 			got, err = nil, errWentBack
 		}
@@ -362,12 +366,13 @@ func (v *serving) takeTurns(ctx context.Context, batches []*small) error {
 	return nil
 }
 
-const takeTurnsSQL = `SELECT * FROM enotify.take_turns($1, $2, $3, $4, $5)`
+const takeTurnsSQL = `SELECT * FROM enotify.take_turns($1, $2, $3, $4, $5, $6)`
 
 // takeTurns gives the turn to small batches, one after the other, in one round
 // trip: each takes it, begins all of its recipients and gives it on. It returns the
-// recipients in that order. It leaves out a batch that has changed.
-func (db *store) takeTurns(ctx context.Context, node int32, batches []*small, held *leases) (got []picked, mark int64,
+// recipients in that order. It leaves out a batch that has changed, and passes over the
+// turns of those that strangers have locked.
+func (db *store) takeTurns(ctx context.Context, node int32, batches []*small, held *leases, strange []int64) (got []picked, mark int64,
 	err error) {
 	var ids []int64
 	var edits []int32
@@ -380,7 +385,7 @@ func (db *store) takeTurns(ctx context.Context, node int32, batches []*small, he
 		grps, epochs = append(grps, grp), append(epochs, held.held[grp])
 	}
 	var b pgx.Batch
-	b.Queue(takeTurnsSQL, node, ids, edits, grps, epochs).Query(func(rows pgx.Rows) (err error) {
+	b.Queue(takeTurnsSQL, node, ids, edits, grps, epochs, strange).Query(func(rows pgx.Rows) (err error) {
 		got, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p picked, err error) {
 			return p, row.Scan(&p.batch, &p.started, &p.seq, &p.domainID, &p.address, &p.data, &p.class, &p.suppressed,
 				&p.counted)

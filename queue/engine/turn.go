@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -21,7 +22,6 @@ SELECT b.id, b.priority FROM enotify.next_batches(20, true) WITH ORDINALITY n (i
 WHERE b.state = 'queued' ORDER BY n.place LIMIT 1 FOR NO KEY UPDATE OF b SKIP LOCKED`
 
 const (
-	lockTurnsSQL   = `SELECT FROM enotify.batch WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE`
 	activeTurnsSQL = `
 SELECT b.id, b.priority, b.state::text,
        b.state <> 'retrying' OR EXISTS (SELECT FROM enotify.batch_domain d
@@ -39,8 +39,8 @@ UPDATE enotify.batch SET state = 'draining', reason = 'waits for slow sites' WHE
 UPDATE enotify.batch SET state = 'retrying', passed_at = now(), reason = 'the rest waits for sites that do not move'
   WHERE id = $1 AND state IN ('sending', 'draining')`
 	beginSQL = `
-UPDATE enotify.batch SET state = 'sending', started_at = coalesce(started_at, now()), turn_at = clock_timestamp(),
-  passed_at = NULL, reason = '',
+UPDATE enotify.batch SET state = $2::enotify.batch_state, started_at = coalesce(started_at, now()),
+  turn_at = clock_timestamp(), passed_at = NULL, reason = '',
        turn_intents = (SELECT coalesce(sum(d.intent_seq - d.first_seq + 1), 0) FROM enotify.batch_domain d
          WHERE d.batch_id = $1) WHERE id = $1 AND state = 'queued'`
 	// Of batches that were passed: every recipient has been tried by now.
@@ -91,9 +91,10 @@ func (t turns) held() []turn {
 
 // takeTurn gives the turn to the batch that should have it, and returns the turns
 // as they are then. A batch of higher priority takes it at once. With keep no batch
-// begins.
-func (db *store) takeTurn(ctx context.Context, keep bool) (t turns, err error) {
-	t, c, err := db.decide(ctx, db.pool, false)
+// begins. A batch that a stranger has locked keeps its state, and the turn only while
+// it moves.
+func (db *store) takeTurn(ctx context.Context, keep bool, s *strangers) (t turns, err error) {
+	t, c, err := db.decide(ctx, db.pool, false, s)
 	if err != nil {
 		return t, err
 	}
@@ -114,38 +115,54 @@ func (db *store) takeTurn(ctx context.Context, keep bool) (t turns, err error) {
 		if _, err := tx.Exec(ctx, shortWaitSQL); err != nil {
 			return err
 		}
-		if t, c, err = db.decide(ctx, tx, true); err != nil || c.begin.ID == 0 {
+		if t, c, err = db.decide(ctx, tx, true, s); err != nil || c.begin.ID == 0 {
 			return err
 		}
 		ids := []int64{} // the next one is locked already
 		for _, b := range t.held() {
 			ids = append(ids, b.ID)
 		}
-		if _, err := tx.Exec(ctx, lockTurnsSQL, ids); err != nil {
+		locked, err := lockFree(ctx, tx, ids)
+		if err != nil {
 			return err
 		}
+		now := time.Now()
+		s.found(ids, locked, now)
+		if slices.ContainsFunc(locked, func(id int64) bool { return !s.holds(id, now) }) {
+			return nil // our own steps lock a batch too, for a moment
+		}
 		for _, id := range c.yield {
+			if slices.Contains(locked, id) {
+				continue
+			}
 			if _, err := tx.Exec(ctx, yieldSQL, id); err != nil {
 				return err
 			}
 		}
 		for _, id := range c.pass {
+			if slices.Contains(locked, id) {
+				continue
+			}
 			if _, err := tx.Exec(ctx, passSQL, id); err != nil {
 				return err
 			}
 		}
-		if c.drain {
+		state := "sending"
+		switch {
+		case slices.Contains(locked, t.sending.ID): // it stays in that state, and only one may have it
+			state = "draining"
+		case c.drain:
 			if _, err := tx.Exec(ctx, drainSQL, t.sending.ID); err != nil {
 				return err
 			}
 		}
-		if _, err = tx.Exec(ctx, beginSQL, c.begin.ID); err != nil {
+		if _, err = tx.Exec(ctx, beginSQL, c.begin.ID, state); err != nil {
 			return err
 		}
 		t, err = active(ctx, tx)
 		return err
 	})
-	if locked(err) { // by an operator's transaction: the turn stays where it is
+	if locked(err) { // the turn stays where it is
 		return active(ctx, db.pool)
 	}
 	return t, err
@@ -165,7 +182,7 @@ type change struct {
 
 // decide returns the turns as they are, and how they should change. With lock, the
 // batch that is next is locked.
-func (db *store) decide(ctx context.Context, q querier, lock bool) (t turns, c change, err error) {
+func (db *store) decide(ctx context.Context, q querier, lock bool, s *strangers) (t turns, c change, err error) {
 	if t, err = active(ctx, q); err != nil {
 		return t, c, err
 	}
@@ -196,7 +213,10 @@ func (db *store) decide(ctx context.Context, q querier, lock bool) (t turns, c c
 		if c.pass, err = stuck(ctx, q, stay); err != nil {
 			return t, change{}, err
 		}
-		stay = slices.DeleteFunc(stay, func(id int64) bool { return slices.Contains(c.pass, id) })
+		now := time.Now()
+		stay = slices.DeleteFunc(stay, func(id int64) bool {
+			return slices.Contains(c.pass, id) || s.over[id] && s.holds(id, now)
+		})
 	}
 	c.drain = slices.Contains(stay, t.sending.ID)
 	mayBegin := len(stay) == 0
@@ -337,7 +357,10 @@ type move struct {
 }
 
 // advance moves every batch on that has come to the end of a state.
-func (db *store) advance(ctx context.Context) (moves []move, err error) {
+func (db *store) advance(ctx context.Context, s *strangers) (moves []move, err error) {
+	if err := db.recheck(ctx, s); err != nil {
+		return nil, err
+	}
 	if _, err := db.pool.Exec(ctx, endRetriesSQL); err != nil {
 		return nil, err
 	}
@@ -350,7 +373,7 @@ func (db *store) advance(ctx context.Context) (moves []move, err error) {
 		return nil, err
 	}
 	for _, batch := range movable {
-		moved, err := db.moveOn(ctx, batch)
+		moved, err := db.moveOn(ctx, batch, s)
 		if locked(err) {
 			continue
 		}
@@ -363,7 +386,7 @@ func (db *store) advance(ctx context.Context) (moves []move, err error) {
 }
 
 // moveOn counts once more, while no results of the batch are written.
-func (db *store) moveOn(ctx context.Context, batch int64) (moved []move, err error) {
+func (db *store) moveOn(ctx context.Context, batch int64, s *strangers) (moved []move, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		var alone bool
 		if err := tx.QueryRow(ctx, countableSQL, batch).Scan(&alone); err != nil || !alone {
@@ -371,6 +394,15 @@ func (db *store) moveOn(ctx context.Context, batch int64) (moved []move, err err
 		}
 		if _, err := tx.Exec(ctx, shortWaitSQL); err != nil {
 			return err
+		}
+		ids := []int64{batch}
+		locked, err := lockFree(ctx, tx, ids) // it waits for none: there may be many
+		if err != nil {
+			return err
+		}
+		if s.found(ids, locked, time.Now()); len(locked) > 0 {
+			s.over[batch] = true
+			return nil
 		}
 		rows, err := tx.Query(ctx, advanceSQL, batch)
 		if err != nil {
