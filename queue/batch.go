@@ -163,7 +163,7 @@ func (db *DB) Resume(ctx context.Context, batch int64) error {
 	return AsRefusal(err)
 }
 
-// Steered is what became of the batches of a client, or of all.
+// Steered counts the batches that a command for a client, or for all, has changed.
 type Steered struct {
 	Batches int `json:"batches"` // that were paused or resumed
 	Left    int `json:"left"`    // that were not: they go on, or stay paused

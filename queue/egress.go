@@ -53,7 +53,7 @@ type EgressDay struct {
 	Refused    int       `json:"refused"` // replies that distrust the address
 	Complaints int       `json:"complaints"`
 
-	PoolAccepted int `json:"pool_accepted"` // from all addresses of its pool, of which complaints are a share
+	PoolAccepted int `json:"pool_accepted"` // from all addresses of its pool; complaints are compared with it
 }
 
 // A Warmup is a plan of messages per day, to a site or to all of them ("*").

@@ -59,7 +59,7 @@ func (db *DB) SetRetention(ctx context.Context, kind string, keep *time.Duration
 }
 
 // Retain drops at most so many rows of a kind that are kept no longer, and returns
-// about how many; 0 when there are none, or another node is at it.
+// about how many; 0 when there are none, or another node is deleting.
 func (db *DB) Retain(ctx context.Context, kind string, most int) (n int, err error) {
 	err = db.pool.QueryRow(ctx, retainSQL, kind, most).Scan(&n)
 	return n, err

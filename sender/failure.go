@@ -88,7 +88,7 @@ var (
 	errNoUTF8   = errors.New("the address needs SMTPUTF8, which the receiver does not offer")
 )
 
-// outcome turns a failed attempt into what became of the recipient.
+// outcome turns a failed attempt into the outcome for the recipient.
 func (f *failure) outcome() queue.Outcome {
 	o := queue.Outcome{State: queue.Deferred, Host: f.host, Site: f.site, Egress: address(f.egress), After: f.after}
 	switch {

@@ -280,7 +280,7 @@ func (s *Sender) compose(m queue.Message, l *compose.Letter,
 	return letter, nil
 }
 
-// outcome turns a failed attempt into what became of the recipient, and holds
+// outcome turns a failed attempt into the outcome for the recipient, and holds
 // the address that it came from where the site blocks that, and not only the
 // message.
 func (s *Sender) outcome(ctx context.Context, f *failure) queue.Outcome {

@@ -32,7 +32,7 @@ type Node struct {
 	last   int    // index of the step that decided; -1 if none did
 }
 
-// An Outcome is what became of a term.
+// An Outcome is the result of evaluating a term.
 type Outcome string
 
 const (
@@ -43,7 +43,7 @@ const (
 	Failed     Outcome = "error"
 )
 
-// A Step is one term and what became of it.
+// A Step is one term and its outcome.
 type Step struct {
 	Term    *Term
 	Outcome Outcome

@@ -204,7 +204,7 @@ func (a *app) withQueue(ctx context.Context, verb func(ctx context.Context, db *
 	return err
 }
 
-// denied says what would let the login do what it may not do.
+// denied names the role that the login lacks for what it tried.
 func denied(ctx context.Context, db *queue.DB, err error) error {
 	login, unknown := db.Login(ctx)
 	name := pgx.Identifier{db.User()}.Sanitize()

@@ -60,7 +60,7 @@ func batchID(text string) (int64, error) {
 	return id, nil
 }
 
-// tally counts recipients by state, those that there are.
+// tally counts recipients by state, and leaves out states without any.
 func tally(s queue.Status) string {
 	if s.State == "draft" {
 		return figures.Some(s.Staged, "staged recipient")

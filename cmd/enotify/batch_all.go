@@ -13,7 +13,7 @@ import (
 )
 
 // orAll lets a verb for one batch take --client or --all in place of its number.
-// done is what has become of the batches, and left says of those that stay as they are.
+// done says what was done with the batches; left says which stay unchanged, and why.
 func (a *app) orAll(cmd *cobra.Command, done string, left func(n int, of string) string,
 	do func(ctx context.Context, db *queue.DB, client string) (queue.Steered, error)) *cobra.Command {
 	var client string

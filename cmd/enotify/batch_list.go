@@ -16,7 +16,7 @@ import (
 	"enotify/queue"
 )
 
-// batchStates are those that --state takes.
+// batchStates are the states that --state takes.
 var batchStates = []string{"draft", "queued", "sending", "draining", "retrying", "paused", "blocked", "done",
 	"cancelled"}
 
@@ -136,10 +136,10 @@ func readiness(r queue.ReadyDraft) string {
 	return "kept ready; NOT READY: " + r.Line
 }
 
-// usual are the states that have a column although nobody is in them.
+// usual are the states that have a column even when no recipient is in them.
 var usual = []queue.State{queue.Pending, queue.Deferred, queue.Delivered, queue.Bounced}
 
-// layBatches has a column for each state of recipients that somebody is in, by the
+// layBatches has a column for each state that at least one recipient is in, by the
 // name that batch show, bounce report and the view batch_status give it: they add
 // up to the total.
 func layBatches(p *term.Page, batches []queue.Status, around standing) {

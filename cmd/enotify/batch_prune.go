@@ -71,7 +71,7 @@ steps beside the sending; it can be interrupted and started again.`,
 	return cmd
 }
 
-// prune does so, with a line on the terminal that tells how far it is.
+// prune deletes the recipients of batches, and shows its progress on the terminal.
 func (a *app) prune(ctx context.Context, db *queue.DB, batches []queue.Status, recipients int) error {
 	progress := a.progress()
 	defer progress.End()

@@ -33,12 +33,12 @@ type batchDetails struct {
 	Failures []insight.Failure     `json:"failures"`
 	Doubts   []insight.Doubt       `json:"doubts"`
 	NextDue  *time.Time            `json:"next_due"`
-	Verdicts []queue.StoredVerdict `json:"verdicts"` // those that block it
+	Verdicts []queue.StoredVerdict `json:"verdicts"` // the verdicts that block it
 
 	Preflight *queue.KeptPreflight `json:"preflight"` // the last one; nil: none was made
 	Partial   bool                 `json:"partial"`   // the login sees no log, doubts and preflight
 	Why       string               `json:"why"`       // it waits; "": it does not
-	Forecast  string               `json:"forecast"`  // "": there is nothing left to try, or nobody can say
+	Forecast  string               `json:"forecast"`  // "": nothing is left to try, or the duration is unknown
 }
 
 func (a *app) batchShowCmd() *cobra.Command {

@@ -24,7 +24,7 @@ import (
 	"enotify/spfguard/dns"
 )
 
-// A trial is what became of a copy that was sent to look at.
+// A trial is the result of sending one copy of a batch to a test address.
 type trial struct {
 	Batch int64  `json:"batch"`
 	To    string `json:"to"`

@@ -113,10 +113,10 @@ type ingestSum struct {
 	Matched   int `json:"matched"`   // to a recipient of ours
 	Known     int `json:"known"`     // of these, recorded before
 	Changed   int `json:"changed"`   // of these, turned an outcome
-	Unmatched int `json:"unmatched"` // bounces and complaints about nobody we know
+	Unmatched int `json:"unmatched"` // bounces and complaints whose recipient was not found
 }
 
-// ingested is what became of one report.
+// ingested is the result of recording one report.
 type ingested struct {
 	Mail       string        `json:"mail"`
 	Kind       string        `json:"kind"`

@@ -1,5 +1,5 @@
 // Command enotify sends notifications for many client domains: guarded,
-// throttled, one batch at a time, nobody lost and nobody twice.
+// throttled, one batch at a time, no recipient lost or sent to twice.
 //
 // The rules of its command line:
 //   - enotify <noun> <verb>, a file per noun

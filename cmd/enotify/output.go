@@ -46,12 +46,12 @@ func (a *app) hint(format string, args ...any) {
 // colour reports whether w may get colours.
 func (a *app) colour(w io.Writer) bool { return term.Colour(w, a.getenv) }
 
-// newScreen is for what goes on for a while. The log would tear a frame.
+// newScreen is for output that is redrawn. Log lines would tear a frame.
 func (a *app) newScreen() *term.Screen {
 	return term.NewScreen(a.stdout, a.colour(a.stdout), a.verbose || term.Dumb(a.getenv))
 }
 
-// progress is a line on a terminal that says what is being done.
+// progress is a line on a terminal that names the current step.
 func (a *app) progress() *term.Progress {
 	if term.Dumb(a.getenv) {
 		return &term.Progress{}

@@ -306,7 +306,7 @@ func (j *journal) finish() {
 	j.close()
 }
 
-// remove ends a journal of a node that never was.
+// remove deletes the journal of a node that could not start.
 func (j *journal) remove() {
 	if j == nil {
 		return

@@ -143,7 +143,7 @@ func (v *serving) direct(ctx context.Context) error {
 	return err
 }
 
-// Groups of which nothing is due are shared fairly again.
+// Groups without due recipients are shared fairly again.
 const shareAgainSQL = `UPDATE enotify.lease SET for_node = NULL WHERE node_id = $1 AND for_node = $1 AND grp = ANY ($2)`
 
 const (

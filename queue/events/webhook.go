@@ -44,7 +44,7 @@ VALUES ((SELECT c.id FROM enotify.client c WHERE c.domain = $1), $2, $3, $4, eno
 	enableWebhookSQL = `
 UPDATE enotify.webhook SET disabled_at = NULL, failures = 0, failing_since = NULL, failure = '', due_at = now()
   WHERE id = $1`
-	// A node that is at it has lost its claim: what it writes later is ignored.
+	// A node that is pushing loses its claim: its later writes are ignored.
 	replayWebhookSQL = `
 UPDATE enotify.webhook SET after = $2, upto = NULL, round = round + 1, disabled_at = NULL, failures = 0,
   failing_since = NULL, failure = '', due_at = now(),

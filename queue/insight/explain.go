@@ -37,7 +37,7 @@ type CountedReplies struct {
 	Limit   int       `json:"limit"` // suppressed after so many
 }
 
-// An AddressMessage is what became of a message to an address.
+// An AddressMessage is the state of one message to an address.
 type AddressMessage struct {
 	BatchID   int64        `json:"batch"`
 	Seq       int32        `json:"seq"`

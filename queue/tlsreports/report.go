@@ -87,7 +87,7 @@ type Report struct {
 	Posted     []string // https addresses that have taken it
 	BatchID    *int64   // that mails it
 	FinishedAt *time.Time
-	Result     string // what became of it; for people
+	Result     string // of sending it, in words
 
 	Installation string // tells this database from others
 }
@@ -176,8 +176,7 @@ WITH done AS (
 		RETURNING day, domain)
 DELETE FROM enotify.tls_result r USING done WHERE (r.day, r.domain) = (done.day, done.domain)`
 
-// Finish notes what became of a report, for which nothing is left to do,
-// and removes what was counted for it.
+// Finish records the result of sending a report, ends it, and removes its counts.
 func (s Store) Finish(ctx context.Context, r Report, result string) error {
 	_, err := s.db.Pool().Exec(ctx, finishReportSQL, r.Day, r.Domain, result)
 	return queue.AsRefusal(err)

@@ -39,7 +39,7 @@ type span struct {
 	End   time.Time `json:"end-datetime"`
 }
 
-// A result is what became of the sessions under one policy.
+// A result counts the sessions under one policy.
 type result struct {
 	Policy  Policy `json:"policy"`
 	Summary struct {

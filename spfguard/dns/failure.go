@@ -7,7 +7,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// ErrNoAnswer is what became of a question that nobody answered in time.
+// ErrNoAnswer means that no server answered a question in time.
 var ErrNoAnswer = errors.New("no answer")
 
 // A FailureError is the temporary error of a question that the DNS server did

@@ -34,7 +34,7 @@ func (r *Report) Complained(rates []insight.Complained) {
 
 var levels = map[queue.ComplaintLevel]string{queue.ComplaintsWarn: "warn", queue.ComplaintsBlock: "block"}
 
-// Where names whom a rate is of, and since when.
+// Where names the provider and client of a rate, and its period.
 func (c Complaint) Where() string {
 	where := cmp.Or(c.Site, "all sites")
 	if c.Days == 0 {

@@ -75,10 +75,10 @@ type pageView struct {
 	Waiting         int    // recipients who are tried again
 }
 
-// ours are the reasons that somebody here can and should do something about.
+// ours are the reasons that the operator can and should do something about.
 var ours = []string{string(queue.AuthRejected), string(queue.SpamBlock), string(queue.Content), string(queue.Other)}
 
-// verdict is the report in a word, and whether somebody has to act.
+// verdict is the report in one word, and whether the operator has to act.
 func (r *Report) verdict() (tone, word, say string) {
 	n, kinds := 0, 0
 	for _, s := range r.Segments {
@@ -108,7 +108,7 @@ func (r *Report) verdict() (tone, word, say string) {
 	return "warn", "Something to do", say
 }
 
-// Tone is the colour of a reason: whether somebody has to act.
+// Tone is the colour of a reason: whether the operator has to act.
 func (s Segment) Tone() string {
 	switch {
 	case slices.Contains(ours, s.Kind):
@@ -119,7 +119,7 @@ func (s Segment) Tone() string {
 	return "none"
 }
 
-// Tag says in a word what becomes of the recipients.
+// Tag says in one word what happens next with the recipients.
 func (s Segment) Tag() string {
 	switch {
 	case slices.Contains(ours, s.Kind):

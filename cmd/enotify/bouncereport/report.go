@@ -99,7 +99,7 @@ type Report struct {
 	Recipients int       `json:"recipients"`
 	Segments   []Segment `json:"segments"`
 	Totals     *Totals   `json:"totals,omitempty"` // of one batch
-	Rest       []Rest    `json:"rest,omitempty"`   // of one batch: those about whom nobody replied
+	Rest       []Rest    `json:"rest,omitempty"`   // of one batch: recipients without a reply
 	// Complaints are the rates of readers who called mail spam, in all and by site.
 	Complaints []Complaint `json:"complaints"`
 }

@@ -15,7 +15,7 @@ type Totals struct {
 	Counts    []queue.Count `json:"-"`
 }
 
-// A Rest is why recipients have no message about whom no receiver replied.
+// A Rest is a reason why recipients without a reply have no message.
 type Rest struct {
 	State      string `json:"state"`
 	Title      string `json:"title"`

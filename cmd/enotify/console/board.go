@@ -24,7 +24,7 @@ type loaded struct {
 	next time.Time // not before
 }
 
-// A topic is a page that somebody looks at, or did just now.
+// A topic is a page that is open in a browser, or was until a minute ago.
 type topic struct {
 	loading sync.Mutex // one load at a time
 	parts   []*loaded
@@ -44,7 +44,7 @@ type board struct {
 const (
 	lookEvery = time.Second
 	maxTopics = 200
-	forget    = time.Minute // a page that nobody looks at
+	forget    = time.Minute // after which a page without readers is dropped
 	partShare = 20          // a part takes no more than one part in so many of the time
 	loadTime  = 10 * time.Second
 )

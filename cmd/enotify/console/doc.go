@@ -1,4 +1,4 @@
-// Package console is the web page on which an operator sees what goes on, and pauses,
+// Package console is the web page on which an operator sees all batches, and pauses,
 // resumes, cancels and requeues batches and sets limits.
 //
 // A page is made of parts. The [board] loads each part at most once in its time, however

@@ -38,7 +38,7 @@ func (c *console) overview() []part {
 	}
 }
 
-// summary says in a word whether somebody has to act.
+// summary says in one word whether the operator has to act.
 func (c *console) summary(ctx context.Context) (template.HTML, error) {
 	open, err := c.db.OpenBatches(ctx)
 	if err != nil {

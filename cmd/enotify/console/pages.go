@@ -294,7 +294,7 @@ func (c *console) logout(w http.ResponseWriter, r *http.Request, s *session) {
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 
-// find leads to what somebody typed: a batch, a client, a site, or an address.
+// find redirects to the page of what was typed: a batch, a client, a site, or an address.
 func (c *console) find(w http.ResponseWriter, r *http.Request, s *session) {
 	q := strings.TrimSpace(r.URL.Query().Get("q"))
 	to := "/site/" + url.PathEscape(q)

@@ -65,7 +65,7 @@ func (c *console) row(s queue.Status) row {
 	return r
 }
 
-// forecasted is how many batches of a table have a forecast: those that are next.
+// forecasted is how many batches of a table, from the next one on, have a forecast.
 const forecasted = 20
 
 // batches is a table of batches, each with the forecast that batch list shows too.

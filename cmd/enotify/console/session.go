@@ -30,10 +30,10 @@ type session struct {
 // sessions are the browsers that came in, in memory: a restart ends them.
 type sessions struct {
 	tokens *tokens
-	local  string // who works without a token; "" is nobody
+	local  string // name of the person who needs no token; "": everyone needs one
 	secure bool
 
-	logins *rate.Limiter // of everybody: nobody types faster
+	logins *rate.Limiter // of all people together; no person types faster
 
 	mu  sync.Mutex
 	all map[string]*session

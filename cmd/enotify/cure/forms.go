@@ -43,7 +43,7 @@ func (p Plan) NSUpdate() string {
 	return b.String()
 }
 
-// ZoneFile is the lines for a zone file; what they replace is a comment.
+// ZoneFile is the lines for a zone file; replaced records are comments.
 func (p Plan) ZoneFile() string {
 	var b strings.Builder
 	for _, c := range p.Changes {

@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 )
 
-// Groups of the template: a link names those that a client needs.
+// Groups of the template: a link names the groups that a client needs.
 const (
 	groupSPF    = "spf"
 	groupDKIM   = "dkim"

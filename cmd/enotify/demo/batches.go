@@ -80,7 +80,7 @@ func bakeryOffer(size float64) batch {
 	return b
 }
 
-// agenda goes also to some whom the newsletter finds to be gone.
+// agenda goes also to some addresses that the newsletter finds not to exist.
 func agenda(size float64) batch {
 	b := batch{key: "agenda", from: "clerk@" + goodClient, subject: "Agenda of Tuesday", text: agendaText}
 	b.add(scaled(80, size), "", "east."+acceptsDomain)

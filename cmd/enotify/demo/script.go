@@ -113,7 +113,7 @@ func (d *demo) command(ctx context.Context, databaseURL string, args []string) e
 	return d.Enotify(ctx, getenv, args)
 }
 
-// begin enqueues all but what comes later.
+// begin enqueues all batches except the small ones and the urgent one.
 func (d *demo) begin(ctx context.Context) error {
 	d.screen.Heading("An application enqueues by SQL; its login %s has the role enotify_app", login)
 	for _, b := range d.script.staged {

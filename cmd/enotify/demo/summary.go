@@ -105,7 +105,7 @@ func (d *demo) explainBlocked(ctx context.Context, now snapshot) error {
 	return nil
 }
 
-// explainUntried says whom there was no time for, when the demo was interrupted.
+// explainUntried counts the recipients that were not tried when the demo was interrupted.
 func (d *demo) explainUntried(_ context.Context, now snapshot) error {
 	for _, b := range now.batches {
 		if n := b.Pending + b.Sending; n > 0 && b.State != "blocked" {

@@ -44,7 +44,7 @@ type tlsReport struct {
 	Result string `json:"result"`
 }
 
-// counted reads how the sessions of a domain ended today, and what became of its
+// counted reads how the sessions of a domain ended today, and the result of its
 // latest report.
 func (e *Encryption) counted(ctx context.Context, db *queue.DB, domain string) error {
 	rows, err := tlsreports.Of(db).Results(ctx, domain, time.Time{})

@@ -17,7 +17,7 @@ import (
 // 30 days before their end.
 const soon = 14 * 24 * time.Hour
 
-// certificates looks at those that others see of us.
+// certificates checks the certificates that our servers show to others.
 func (p *patient) certificates(ctx context.Context) (found []Finding) {
 	if p.BounceCert != "" {
 		found = append(found, p.listener())

@@ -19,7 +19,7 @@ type Severity string
 const (
 	Problem Severity = "problem" // mail is not sent, or not as it should be
 	Warning Severity = "warning" // it may come to that
-	Note    Severity = "note"    // worth knowing; nothing is wrong, or nobody could say
+	Note    Severity = "note"    // worth knowing; nothing is wrong, or it could not be checked
 	Fine    Severity = "ok"
 )
 
@@ -92,7 +92,7 @@ func Run(ctx context.Context, c Config) Report {
 	}
 	p.own = p.senders()
 
-	// Each check writes into its own place, so that the report does not depend on who is first.
+	// Each check writes into its own place, so that the report does not depend on which ends first.
 	checks := []func(context.Context) []Finding{p.resolver, p.egress, p.port25, p.smarthost, p.stateDir, p.files,
 		p.keys, p.certificates}
 	found := make([][]Finding, len(checks))

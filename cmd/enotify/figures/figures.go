@@ -50,8 +50,8 @@ func Few(things []string, n int) string {
 	return strings.Join(things[:n], ", ") + fmt.Sprintf(" and %s more", Count(len(things)-n))
 }
 
-// Counts lists the states that some recipients are in, with how many, without
-// those that are left out: 40 deferred, 3 bounced.
+// Counts lists how many recipients are in each state, without empty states and the
+// states in leftOut: 40 deferred, 3 bounced.
 func Counts(counts []queue.Count, leftOut ...queue.State) []string {
 	var said []string
 	for _, c := range counts {

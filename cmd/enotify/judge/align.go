@@ -36,7 +36,7 @@ type Proofs struct {
 	Policy    string // none, quarantine or reject; "" without a record
 	Err       error  // temporary: the policy could not be found
 
-	unknown bool       // nobody here knows which keys sign
+	unknown bool       // this program does not know which keys sign
 	broken  []KeyState // keys whose signature no receiver can verify
 }
 

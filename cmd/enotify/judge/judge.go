@@ -25,7 +25,7 @@ type Mail struct {
 	// that key's record.
 	KeyTrouble error
 	KeyName    string
-	// KeysUnknown is whether nobody here knows which keys sign it.
+	// KeysUnknown is whether this program does not know which keys sign it.
 	KeysUnknown bool
 	// FromSPF is what a From: domain that forbids our addresses means where the
 	// envelope sender passes and is aligned.

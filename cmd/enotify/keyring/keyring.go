@@ -58,7 +58,7 @@ func (k *Keyring) reload(ctx context.Context) error {
 	return nil
 }
 
-// Open verifies a token and returns whom it is about.
+// Open verifies a token and returns the batch and recipient in it.
 func (k *Keyring) Open(ctx context.Context, p token.Purpose, text string) (token.Subject, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

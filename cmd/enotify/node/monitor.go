@@ -21,7 +21,7 @@ import (
 type monitor struct {
 	*metrics
 	db       *queue.DB
-	listener net.Listener // nil: nobody listens
+	listener net.Listener // nil without --listen
 	public   net.Listener // of the unsubscribe page; nil: it is served by listener
 	log      *slog.Logger
 

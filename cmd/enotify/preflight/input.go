@@ -27,7 +27,7 @@ type Input struct {
 	MailFrom string        // envelope sender, or one like it; "" is the null sender
 	Egress   []queue.Egress
 	Lists    []string    // zones of DNS block lists
-	Keys     []judge.Key // that sign for the client; nil when nobody knows which do
+	Keys     []judge.Key // that sign for the client; nil when that is not known
 	// KeyTrouble is why a key that should sign cannot be read; KeyName is the name
 	// of its record.
 	KeyTrouble error
@@ -46,7 +46,7 @@ type Input struct {
 
 	// What follows is of a batch.
 
-	OneClick   *OneClick     // our own unsubscribe page; nil when nobody said where it is
+	OneClick   *OneClick     // our own unsubscribe page; nil when its URL is not known
 	Plan       forecast.Plan // all but Start, and the messages of Own where it is a draft
 	Census     *insight.Census
 	Rendering  Rendering

@@ -106,7 +106,7 @@ func AskDomains(ctx context.Context, domains []insight.DomainCount, known []queu
 	return d, found, ctx.Err()
 }
 
-// site is who takes the mail of a domain; who is not known is its own.
+// site is the site that takes the mail of a domain; an unknown one is its own site.
 // site is who takes the mail of a domain from us.
 func (d Directory) site(domain string) string {
 	return cmp.Or(d.Smarthost, cmp.Or(d.Facts[domain].Site, domain))
@@ -141,7 +141,7 @@ func (in *Input) sites() []Site {
 	return sites
 }
 
-// checkRecipients says who is on the list, and who should not be.
+// checkRecipients counts the addresses on the list, and those that should not be on it.
 func checkRecipients(_ context.Context, in *Input) []Finding {
 	c := in.Census
 	return []Finding{syntax(c), duplicates(c), suppressed(c, in.Now), roles(c), noMail(in, "rcpt.nomx"),

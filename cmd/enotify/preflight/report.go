@@ -22,7 +22,7 @@ const (
 	Warn       Severity = "warn"        // it goes, but not everywhere or not for long
 	Info       Severity = "info"        // good to know
 	Pass       Severity = "pass"        // as it should be
-	NotChecked Severity = "not-checked" // nobody knows: the check could not be made
+	NotChecked Severity = "not-checked" // the check could not be made
 )
 
 // Severities in the order in which they are shown.

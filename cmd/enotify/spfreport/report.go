@@ -89,7 +89,7 @@ func (r *Report) add(v spfguard.Verdict) {
 	r.Verdicts = append(r.Verdicts, v)
 }
 
-// Lint adds findings. While the DNS cannot say what there is, only the text of
+// Lint adds findings. While the DNS does not answer, only the text of
 // the record can be judged.
 func (r *Report) Lint(ctx context.Context, c *spfguard.Checker, record string, egress []netip.Addr) {
 	if !r.Unsure() {

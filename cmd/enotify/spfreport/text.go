@@ -9,7 +9,7 @@ import (
 	"enotify/spfguard"
 )
 
-// Tree shows for each address the result, the terms with what became of them,
+// Tree shows for each address the result, the terms with their results,
 // and one sentence.
 func (r *Report) Tree(p *Printer) {
 	for i, v := range r.Verdicts {
@@ -94,7 +94,7 @@ func (p *Printer) node(n *spfguard.Node, indent string, path []*spfguard.Node) {
 	}
 }
 
-// outcome says what became of a term and what it resolved to.
+// outcome is the result of a term, and the addresses it resolved to.
 func outcome(st *spfguard.Step) string {
 	var parts []string
 	switch {
@@ -200,7 +200,7 @@ func (r *Report) ShowFix(p *Printer) {
 	}
 }
 
-// place says what a record takes the place of.
+// place names the record that a new record replaces.
 func place(f *Fix) string {
 	switch {
 	case f.Replaces == "":

@@ -13,7 +13,7 @@ import (
 // what [Visible] would escape is escaped, as JSON does it.
 func WriteJSON(w io.Writer, v any) error { return writeJSON(w, v, "  ") }
 
-// WriteJSONLine does so in one line.
+// WriteJSONLine writes v as JSON on one line.
 func WriteJSONLine(w io.Writer, v any) error { return writeJSON(w, v, "") }
 
 func writeJSON(w io.Writer, v any, indent string) error {

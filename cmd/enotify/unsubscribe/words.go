@@ -86,7 +86,7 @@ func Load(file string) (*Languages, error) {
 	return l, nil
 }
 
-// read reads the words of one language, of which none may be missing.
+// read reads the words of one language; none may be missing.
 func read(text []byte) (w Words, err error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()

@@ -14,7 +14,7 @@ import (
 	"enotify/sender/compose"
 )
 
-// A Campaign is what a report is about: a batch, or what somebody would send.
+// A Campaign is what a report is about: a batch, or a message not yet enqueued.
 type Campaign struct {
 	ID int64 // of the batch; 0: there is none, and what follows says what it would be
 

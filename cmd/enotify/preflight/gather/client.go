@@ -57,7 +57,7 @@ type Sources struct {
 
 	adopted bool // Keys.Path is a node's folder, perhaps on another host
 
-	// Progress is told what is being done; nil tells nobody.
+	// Progress is called with the name of each step; it may be nil.
 	Progress *term.Progress
 
 	allowMX []netip.Prefix // AllowMX, once checked
@@ -133,7 +133,7 @@ func (s *Sources) Client(ctx context.Context, from string) (*preflight.Input, er
 	return in, nil
 }
 
-// adopt takes over how the live nodes are set up, where nobody said otherwise.
+// adopt takes the settings of the live nodes for those that no flag set.
 func (s *Sources) adopt(nodes []queue.Node) {
 	for _, n := range nodes {
 		s.PublicURL = cmp.Or(s.PublicURL, n.Settings.PublicURL)

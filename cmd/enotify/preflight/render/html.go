@@ -66,7 +66,7 @@ type pageView struct {
 	Cure                        template.HTML // forms of what to publish; "" is none
 	What, Word, Tone, Say, Foot string
 	Date, At                    string // for people, and for programs
-	ForClient                   bool   // for whoever edits the zone of a client
+	ForClient                   bool   // for the person who edits the zone of a client
 	Facts                       []fact
 	Tally                       []tally
 	Parts                       []part // what asks for somebody to act
@@ -135,7 +135,7 @@ func newPage(r *preflight.Report) pageView {
 	return v
 }
 
-// words are the verdict and what it means, for somebody who does not know DNS.
+// words are the verdict and its meaning, for a person who does not know DNS.
 func words(r *preflight.Report) (word, say string) {
 	n := r.Summary.Counts
 	it, its := "this message", "The campaign"
