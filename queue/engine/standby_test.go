@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"enotify/queue"
 	"enotify/queue/queuetest"
 )
 
@@ -24,10 +23,9 @@ func TestDatabaseTurnsIntoAStandby(t *testing.T) {
 	batch := f.Enqueue("menu", 2000, "a.example", "b.example", "c.example")
 
 	refusals := &counted{text: []byte("read-only transaction")}
-	s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
-		time.Sleep(time.Millisecond)
-		return queuetest.Deliver(ctx, m)
-	})
+	var some ration // so that it is not through before the database is a standby
+	some.most.Store(1000)
+	s := f.Server("n1", some.handle)
 	s.UntilIdle, s.MaxInFlight, s.Log = false, 20, slog.New(slog.NewTextHandler(refusals, nil))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -46,6 +44,7 @@ func TestDatabaseTurnsIntoAStandby(t *testing.T) {
 		t.Errorf("begun on a standby: got %d, want none beyond the %d before", got, sent)
 	}
 
+	some.most.Store(2 * 2000)
 	f.Conn = queuetest.ConnectWhenUp(t, f.URL)
 	if !queuetest.Query[bool](f.Fixture, `SELECT pg_promote()`) {
 		t.Fatal("the standby was not promoted")
