@@ -10,6 +10,7 @@ CREATE TABLE enotify.suppression (
     batch_id  bigint,
     seq       int,
     note      text NOT NULL DEFAULT '',
+    before    text NOT NULL DEFAULT '' CHECK (before IN ('', 'operator')),
     UNIQUE NULLS NOT DISTINCT (address, client_id)
 );
 COMMENT ON TABLE  enotify.suppression IS
@@ -24,6 +25,9 @@ COMMENT ON COLUMN enotify.suppression.added_by IS 'login that added it';
 COMMENT ON COLUMN enotify.suppression.batch_id IS 'batch of the reply that caused it; NULL: no reply did';
 COMMENT ON COLUMN enotify.suppression.seq IS 'recipient of the reply that caused it';
 COMMENT ON COLUMN enotify.suppression.note IS 'the reply, or the operator''s note';
+COMMENT ON COLUMN enotify.suppression.before IS
+    'operator: an operator had suppressed the address before its reader unsubscribed. It stays suppressed when the '
+    'reader subscribes again';
 
 CREATE TABLE enotify.counted_reply (
     address  text NOT NULL,

@@ -14,7 +14,7 @@ CREATE TABLE enotify.event (
     n         int  NOT NULL DEFAULT 1 CHECK (n BETWEEN 1 AND 1000),
     kind      text NOT NULL CHECK (kind IN (
         'delivered', 'deferred', 'bounced', 'suppressed', 'invalid', 'expired', 'unknown', 'cancelled', 'complained',
-        'unsubscribed', 'batch', 'client', 'alert', 'test')),
+        'unsubscribed', 'resubscribed', 'batch', 'client', 'alert', 'test')),
     seqs      int[],
     data      jsonb,
     CHECK (seqs IS NULL OR cardinality(seqs) = n)
@@ -37,8 +37,9 @@ COMMENT ON COLUMN enotify.event.at IS 'when it was recorded';
 COMMENT ON COLUMN enotify.event.client_id IS 'the client; NULL: it is about none, and only operators see it';
 COMMENT ON COLUMN enotify.event.n IS 'events in the row';
 COMMENT ON COLUMN enotify.event.kind IS
-    'a state of a recipient; deferred: a try failed and another follows; complained, unsubscribed: the reader did; '
-    'batch: its state changed; client: its record changed; alert: see alert_log; test: of webhook test';
+    'a state of a recipient; deferred: a try failed and another follows; complained, unsubscribed, resubscribed: '
+    'the reader did; batch: its state changed; client: its record changed; alert: see alert_log; test: of webhook '
+    'test';
 COMMENT ON COLUMN enotify.event.seqs IS 'the recipients; NULL: it is about none';
 COMMENT ON COLUMN enotify.event.data IS
     'with recipients, an array with an object for each: class, code, enhanced and reply of the receiver, try and '

@@ -52,7 +52,8 @@ WITH who AS (
 	SELECT lower(address), client_id, $3, $1, $2, $4 FROM who
 	ON CONFLICT (address, client_id) DO UPDATE
 	SET cause = excluded.cause, until = NULL, note = excluded.note, batch_id = excluded.batch_id, seq = excluded.seq,
-		added_at = now(), added_by = session_user
+		added_at = now(), added_by = session_user,
+		before = CASE WHEN s.cause = 'operator' AND s.until IS NULL THEN 'operator' ELSE '' END
 	WHERE s.until IS NOT NULL OR s.cause = 'operator'
 )
 SELECT address, domain, from_name, lang FROM who`
@@ -62,6 +63,18 @@ SELECT address, domain, from_name, lang FROM who`
 // address out from the next try on. The error wraps ErrNotFound, as Addressee's does.
 func (db *DB) Unsubscribe(ctx context.Context, batch int64, seq int32, how string) (Addressee, error) {
 	return turnAway(ctx, db.pool, "unsubscribe", batch, seq, how)
+}
+
+const againSQL = `SELECT r.address, c.domain, b.from_name, b.lang, enotify.subscribe_again($1, $2)
+FROM enotify.recipient r JOIN enotify.batch b ON b.id = r.batch_id JOIN enotify.client c ON c.id = b.client_id
+WHERE r.batch_id = $1 AND r.seq = $2 AND r.domain_id IS NOT NULL AND r.address <> ''`
+
+// SubscribeAgain undoes Unsubscribe, and nothing else that keeps mail from the address:
+// gets is whether it gets mail of the client again. The error wraps ErrNotFound, as
+// Addressee's does.
+func (db *DB) SubscribeAgain(ctx context.Context, batch int64, seq int32) (a Addressee, gets bool, err error) {
+	err = db.pool.QueryRow(ctx, againSQL, batch, seq).Scan(&a.Address, &a.Client, &a.FromName, &a.Lang, &gets)
+	return a, gets, addresseeError(err, batch, seq)
 }
 
 // Complain records that a recipient of a batch called it spam. Otherwise it does what

@@ -31,7 +31,7 @@ func Kinds() []string {
 	return []string{
 		string(queue.Delivered), string(queue.Deferred), string(queue.Bounced), string(queue.Suppressed),
 		string(queue.Invalid), string(queue.Expired), string(queue.Unknown), string(queue.Cancelled),
-		"complained", "unsubscribed", "batch", "client", "alert",
+		"complained", "unsubscribed", "resubscribed", "batch", "client", "alert",
 	}
 }
 

@@ -90,6 +90,27 @@ func TestUnsubscribe(t *testing.T) {
 		t.Errorf("suppressions: got %q, want %q", got, want)
 	}
 
+	ada := pages["ada@d0.test"]
+	s.Exec(`INSERT INTO enotify.suppression (address, client_id, cause) SELECT 'ada@d0.test', id, 'operator' FROM enotify.client`)
+	for _, try := range []struct{ method, url, want string }{
+		{http.MethodPost, page + "/again", "You are subscribed again"},
+		{http.MethodPost, page + "/again", "You are subscribed again"},
+		{http.MethodGet, page + "/again", "Unsubscribe from town.example?"},
+		{http.MethodPost, page, "You are unsubscribed"},
+		{http.MethodPost, ada, "Sie sind abgemeldet"},
+		{http.MethodPost, ada + "/again", "Das lässt sich hier nicht rückgängig machen"},
+		{http.MethodPost, page[:len(page)-2] + "aa/again", "This link is not known here"},
+	} {
+		if _, _, body := sitetest.Request(t, try.method, try.url, oneClick); !strings.Contains(body, try.want) {
+			t.Errorf("%s %s: got\n%s\nwant %q in it", try.method, try.url, body, try.want)
+		}
+	}
+	if got, want := sitetest.Ask[string](s, `SELECT string_agg(address || ' ' || cause, ',' ORDER BY address) FROM enotify.suppression`),
+		"ada@d0.test operator,user1@d0.test unsubscribe"; got != want {
+		t.Errorf("suppressions after subscribing again: got %q, want %q", got, want)
+	}
+	s.Exec(`DELETE FROM enotify.suppression WHERE cause = 'operator'`)
+
 	at := strings.LastIndexByte(page, '/') + 1
 	for what, try := range map[string]struct {
 		method, url string

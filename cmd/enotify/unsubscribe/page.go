@@ -54,9 +54,13 @@ const (
 
 // Register adds the page to mux, also at the path that base ends in.
 func (u *Page) Register(mux *http.ServeMux, base string) {
-	mux.Handle("/u/{token}", u)
+	paths := []string{""}
 	if parsed, err := url.Parse(base); err == nil && parsed.Path != "" {
-		mux.Handle(parsed.Path+"/u/{token}", u)
+		paths = append(paths, parsed.Path)
+	}
+	for _, path := range paths {
+		mux.Handle(path+"/u/{token}", u)
+		mux.HandleFunc(path+"/u/{token}/again", u.again)
 	}
 }
 
@@ -74,6 +78,8 @@ type view struct {
 	Words                   Words
 	Sender, Client, Address string // "" when no link of ours led here
 	Done                    bool
+	Again, Not              bool   // the reader is subscribed again, or cannot be
+	Token                   string // of the link
 	Failure, Text           string // when it is about nobody
 }
 
@@ -112,13 +118,7 @@ func (v view) Title() string {
 
 func (u *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	for _, field := range [][2]string{
-		{"Content-Security-Policy", pagePolicy}, {"Referrer-Policy", "no-referrer"},
-		{"X-Content-Type-Options", "nosniff"},
-		{"Cache-Control", "no-store"}, {"X-Robots-Tag", "noindex"}, {"Content-Type", "text/html; charset=utf-8"},
-	} {
-		h.Set(field[0], field[1])
-	}
+	setFields(h)
 	post := r.Method == http.MethodPost
 	if !post && r.Method != http.MethodGet && r.Method != http.MethodHead {
 		h.Set("Allow", "GET, HEAD, POST")
@@ -127,23 +127,13 @@ func (u *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), lookupTime)
 	defer cancel()
-	about, err := u.Open(ctx, token.Unsubscribe, r.PathValue("token"))
-	if err != nil {
-		u.refuse(w, r, err)
-		return
-	}
-	if !u.lookups.Allow() {
-		h.Set("Retry-After", "10")
-		u.fail(w, r, http.StatusServiceUnavailable, func(v Words) (string, string) { return v.Busy, v.Later })
+	about, ok := u.open(ctx, w, r)
+	if !ok {
 		return
 	}
 	var who queue.Addressee
+	var err error
 	if post {
-		// Whatever the form says: who posts has decided, and some programs spell its field in their own way.
-		if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxPostOctets)); err != nil {
-			u.fail(w, r, http.StatusBadRequest, func(v Words) (string, string) { return v.Method, v.Unreadable })
-			return
-		}
 		who, err = u.DB.Unsubscribe(ctx, about.Batch, about.Seq, "one-click")
 	} else {
 		who, err = u.DB.Addressee(ctx, about.Batch, about.Seq)
@@ -156,7 +146,39 @@ func (u *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		u.Log.Info("unsubscribed", "client", who.Client, "batch", about.Batch, "how", "one-click")
 	}
 	u.show(w, r, http.StatusOK, who.Lang,
-		view{Sender: cmp.Or(who.FromName, who.Client), Client: who.Client, Address: masked(who.Address), Done: post})
+		view{Sender: cmp.Or(who.FromName, who.Client), Client: who.Client, Address: masked(who.Address), Done: post,
+			Token: r.PathValue("token")})
+}
+
+func setFields(h http.Header) {
+	for _, field := range [][2]string{
+		{"Content-Security-Policy", pagePolicy}, {"Referrer-Policy", "no-referrer"},
+		{"X-Content-Type-Options", "nosniff"},
+		{"Cache-Control", "no-store"}, {"X-Robots-Tag", "noindex"}, {"Content-Type", "text/html; charset=utf-8"},
+	} {
+		h.Set(field[0], field[1])
+	}
+}
+
+// open reads the token of a request, and its form, whatever that says: who posts has
+// decided, and some programs spell its field in their own way. It answers for itself
+// when ok is false.
+func (u *Page) open(ctx context.Context, w http.ResponseWriter, r *http.Request) (about token.Subject, ok bool) {
+	about, err := u.Open(ctx, token.Unsubscribe, r.PathValue("token"))
+	if err != nil {
+		u.refuse(w, r, err)
+		return about, false
+	}
+	if !u.lookups.Allow() {
+		w.Header().Set("Retry-After", "10")
+		u.fail(w, r, http.StatusServiceUnavailable, func(v Words) (string, string) { return v.Busy, v.Later })
+		return about, false
+	}
+	if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxPostOctets)); err != nil {
+		u.fail(w, r, http.StatusBadRequest, func(v Words) (string, string) { return v.Method, v.Unreadable })
+		return about, false
+	}
+	return about, true
 }
 
 // Mark is in every page of ours, whatever its language.
@@ -190,6 +212,10 @@ func (u *Page) show(w http.ResponseWriter, r *http.Request, code int, lang strin
 	switch {
 	case v.Done:
 		title = words.Done
+	case v.Again:
+		title = words.AgainDone
+	case v.Not:
+		title = words.AgainNot
 	case title == "":
 		title = v.Title()
 	}

@@ -24,6 +24,11 @@ type Words struct {
 	Done       string `json:"done"`
 	DoneText   string `json:"done_text"`
 	DoneNote   string `json:"done_note"`
+	Again      string `json:"again_button"`
+	AgainDone  string `json:"again"`
+	AgainText  string `json:"again_text"`
+	AgainNot   string `json:"again_not"`
+	AgainNotTo string `json:"again_not_text"`
 	Unknown    string `json:"unknown"`
 	UnknownTo  string `json:"unknown_text"`
 	Method     string `json:"method"`

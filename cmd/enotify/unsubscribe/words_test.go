@@ -12,7 +12,7 @@ import (
 // The operator's own file adds a language; a word that is missing or misspelt is named.
 func TestLoad(t *testing.T) {
 	t.Parallel()
-	dutch := `"ask": "Afmelden van {sender}?", "ask_text": "a", "button": "b", "ask_note": "c", "done": "d", "done_text": "e", "done_note": "f", "unknown": "g",
+	dutch := `"ask": "Afmelden van {sender}?", "ask_text": "a", "button": "b", "ask_note": "c", "done": "d", "done_text": "e", "done_note": "f", "again_button": "o", "again": "p", "again_text": "q", "again_not": "r", "again_not_text": "s", "unknown": "g",
 		"unknown_text": "h", "method": "i", "method_text": "j", "unreadable_text": "k", "busy": "l", "away": "m", "later_text": "n"`
 	for _, c := range []struct{ file, want string }{
 		{`{"nl": {` + dutch + `}}`, ""},
