@@ -361,7 +361,7 @@ func (v *Verdict) reason() string {
 		fmt.Fprintf(&b, "SPF %s for %s from %s: %s", v.Result, v.Domain, v.Egress, v.Explanation)
 	}
 	if v.Fix != "" {
-		fmt.Fprintf(&b, "; publish %s", v.Fix)
+		return strings.TrimSuffix(b.String(), ".") + "; publish " + v.Fix
 	}
 	return b.String()
 }

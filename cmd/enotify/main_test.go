@@ -9,9 +9,10 @@ import (
 )
 
 // TestMain makes the test binary the program itself when it is started under
-// the name enotify: by the scripts, and by tests that need a process to kill.
+// the name enotify: by the scripts, and by tests that need a process to kill. Under the
+// name hookreceiver it takes the messages of a webhook.
 func TestMain(m *testing.M) {
-	testscript.Main(withDatabase{m}, map[string]func(){"enotify": main})
+	testscript.Main(withDatabase{m}, map[string]func(){"enotify": main, "hookreceiver": hookReceiver})
 }
 
 // withDatabase runs the tests and then ends their database server.

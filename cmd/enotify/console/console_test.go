@@ -368,7 +368,7 @@ func TestWarmupIsDrawn(t *testing.T) {
 	s.Exec(`INSERT INTO enotify.egress_day (address, site, day, begun, accepted, refused)
 		VALUES ('192.0.2.77', '*', current_date - 1, 97, 95, 2), ('192.0.2.77', '*', current_date, 150, 150, 0)`)
 	_, body := visit(t, serve(s, console.Config{Listen: "127.0.0.1:0", Person: "ada"})).get("egress")
-	for _, want := range []string{"<h2>192.0.2.77</h2>", "Day 2 of 3: 150 of 200 messages sent", "<td class=\"n\">97</td>", "2 refused",
+	for _, want := range []string{"<h3>192.0.2.77</h3>", "Day 2 of 3: 150 of 200 messages sent", "<td class=\"n\">97</td>", "2 refused",
 		`<rect class="track" width="50" height="8"/><rect class="fill" width="37.5" height="8"/>`, "in 1 day", "<td class=\"n\">400</td>"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("got\n%s\nwant %s", body, want)

@@ -2,10 +2,12 @@ package console
 
 import (
 	"context"
+	"fmt"
 	"html/template"
 	"math"
 
 	"enotify/cmd/enotify/addresses"
+	"enotify/cmd/enotify/figures"
 	"enotify/queue"
 )
 
@@ -34,11 +36,17 @@ func (c *console) addresses(ctx context.Context) (template.HTML, error) {
 	if err != nil {
 		return "", err
 	}
-	var cards []addressCard
+	v := struct {
+		Tone, Say string
+		Cards     []addressCard
+	}{Tone: "pass"}
+	able := 0
 	for _, e := range all {
 		card := addressCard{EgressAddress: e, Tone: "pass", InShort: addresses.InShort(e)}
 		if !e.Active() {
 			card.Tone = "warn"
+		} else {
+			able++
 		}
 		for _, w := range e.Warmups {
 			p := plan{Drawing: addresses.Draw(w)}
@@ -48,7 +56,16 @@ func (c *console) addresses(ctx context.Context) (template.HTML, error) {
 			}
 			card.Plans = append(card.Plans, p)
 		}
-		cards = append(cards, card)
+		v.Cards = append(v.Cards, card)
 	}
-	return fill("addresses", cards)
+	switch {
+	case len(all) == 0:
+		v.Tone, v.Say = "info", "No address is registered, and no node announces one."
+	case able < len(all):
+		v.Tone = "warn"
+		fallthrough
+	default:
+		v.Say = fmt.Sprintf("Mail can leave from %s of %s now.", figures.Count(able), figures.Some(len(all), "address"))
+	}
+	return fill("addresses", v)
 }
