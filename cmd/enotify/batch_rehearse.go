@@ -26,7 +26,8 @@ func (a *app) batchRehearseCmd() *cobra.Command {
 host on loopback that keeps nothing. It takes as long as the sending would. It runs on a
 private PostgreSQL: nothing changes in the database, and nothing but DNS questions
 leaves this host. The mail host takes as long for a message as the live nodes measured,
-and refuses nobody: receivers that slow us down make it longer.
+and refuses nobody: receivers that slow us down make it longer. Hours, quotas, warm-up and
+the batches ahead are not waited for; the line "in its turn" counts them.
 
 Exit codes: 0 all recipients would have it; 2 some would not, or the guard blocks it.`,
 		Example: "  enotify batch rehearse 42",
@@ -84,6 +85,9 @@ func layRehearsal(p *term.Page, r rehearsal.Result) {
 		p.Line("batch %d would not reach everyone: %s", r.Batch, tally(r.Status))
 	}
 	rows := [][]string{{"recipients", tally(r.Status)}}
+	if r.Complete {
+		rows = append(rows, []string{"in its turn", "everybody is tried in " + r.Forecast})
+	}
 	if r.Slowest != "" {
 		rows = append(rows, []string{"last", r.Slowest})
 	}

@@ -15,8 +15,8 @@ import (
 	"enotify/sender/smtptest"
 )
 
-// Where the journal has no room, nothing is sent, and the log says what to do;
-// with room it goes on by itself. The folder is a file system of 1 MB in a mount
+// Where the journal has no room, nothing is sent, the log says what to do, and batch
+// list names the node; with room it goes on by itself. The folder is a file system of 1 MB in a mount
 // namespace of the node's own (mount(8), user_namespaces(7)).
 func TestJournalOnAFullDisk(t *testing.T) {
 	t.Parallel()
@@ -27,7 +27,7 @@ func TestJournalOnAFullDisk(t *testing.T) {
 	if err := syscall.Mkfifo(gate, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	node := s.Enotify("run", "--until-idle")
+	node := s.Enotify("run", "--until-idle", "--node", "n1")
 	node.Args = append([]string{"sh", "-c", `
 		mkdir -p "$ENOTIFY_STATE_DIR" && mount -t tmpfs -o size=1m tmpfs "$ENOTIFY_STATE_DIR" || exit 9
 		head -c 960k /dev/zero >"$ENOTIFY_STATE_DIR/filler"
@@ -62,6 +62,10 @@ func TestJournalOnAFullDisk(t *testing.T) {
 	}
 	if !strings.Contains(full.String(), "no space left on device; make room there, or start the node with another state folder") {
 		t.Errorf("log: got %s, want it to say what to do", full)
+	}
+	s.Until(`SELECT trouble = 'disk full' FROM enotify.node WHERE name = 'n1'`)
+	if got := s.Run("batch", "list"); !strings.Contains(got, "disk full on node n1") {
+		t.Errorf("batch list: got %s, want it to name the node whose disk is full", got)
 	}
 	if err := os.WriteFile(gate, []byte("room\n"), 0); err != nil {
 		t.Fatal(err)

@@ -42,6 +42,27 @@ func Of(ctx context.Context, db *queue.DB, s queue.Status, now time.Time) (Forec
 	return Simulate(p), p, nil
 }
 
+// As is the forecast of a batch whose untried recipients are these, with so long for a
+// message, 0 for what nodes measured. Where no node is alive, it is as if one were.
+func As(ctx context.Context, db *queue.DB, s queue.Status, domains []Waiting, message time.Duration, now time.Time,
+) (Forecast, Plan, error) {
+	p, err := Before(ctx, db, s.ID, now)
+	if err == nil {
+		err = p.Own.set(ctx, db, s)
+	}
+	if err != nil {
+		return Forecast{}, p, err
+	}
+	p.Own.Domains, p.Nodes = domains, max(1, p.Nodes)
+	if message > 0 {
+		p.Message, p.Measured = message, false
+	}
+	if err := p.Expect(ctx, db); err != nil {
+		return Forecast{}, p, err
+	}
+	return Simulate(p), p, nil
+}
+
 // Rest sets what is left of a batch that was submitted.
 func (p *Plan) Rest(ctx context.Context, db *queue.DB, batch int64, state string) error {
 	untried, err := insight.Of(db).Untried(ctx, batch)

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"enotify/cmd/enotify/database"
+	"enotify/cmd/enotify/forecast"
 	"enotify/cmd/enotify/node"
 	"enotify/queue"
 	"enotify/queue/localpg"
@@ -46,6 +47,12 @@ type Result struct {
 	Slowest   string       `json:"slowest"`  // recipient domain that had it last
 	Status    queue.Status `json:"status"`
 	MessageMS int64        `json:"message_ms"` // that the mail host took for each
+
+	// Forecast is when everybody would be tried with what a rehearsal leaves out: the time
+	// that the batch is not to begin before, its hours, the client's quota, the warm-up of
+	// addresses, and the batches ahead.
+	Forecast        string   `json:"forecast"`
+	ForecastSeconds *float64 `json:"forecast_seconds"` // nil: over two months
 }
 
 // Run rehearses a batch.
@@ -79,7 +86,10 @@ func Run(ctx context.Context, c Config) (r Result, err error) {
 	if err := c.send(ctx, db, server.URL(), world, id); err != nil {
 		return r, err
 	}
-	return c.result(ctx, db, id)
+	if r, err = c.result(ctx, db, id); err != nil {
+		return r, err
+	}
+	return r, c.foretell(ctx, db, id, &r)
 }
 
 // adopt takes from the live nodes what it is not told.
@@ -111,12 +121,14 @@ func (c *Config) adopt(ctx context.Context) error {
 }
 
 // limits are the tables that say how fast may be sent, and to whom not at all.
-var limits = []string{"destination", "pace", "egress", "warmup", "egress_day", "egress_rate", "pool", "suppression"}
+var limits = []string{"destination", "pace", "egress", "egress_rate", "pool", "suppression"}
 
 const (
 	// The private database has the constraints of the real one, where all this fits.
 	looseSQL  = `SET session_replication_role = replica`
-	stagedSQL = `
+	// Days and hours are counted by the forecast: nobody waits for them here.
+	planlessSQL = `UPDATE enotify.client SET send_window = NULL, per_day = NULL, per_month = NULL, max_batches = NULL, spent_until = NULL`
+	stagedSQL   = `
 SELECT address, data FROM enotify.recipient_in WHERE batch_id = $1
 UNION ALL SELECT address, data FROM enotify.recipient WHERE batch_id = $1`
 )
@@ -145,6 +157,9 @@ func (c *Config) copy(ctx context.Context, to *queue.DB) (id int64, err error) {
 			}
 			client := fmt.Sprintf("SELECT c.* FROM enotify.client c JOIN enotify.batch b ON b.client_id = c.id WHERE b.id = %d", c.Batch)
 			if err := copyTable(ctx, from, conn, client, "client"); err != nil {
+				return err
+			}
+			if _, err := conn.Exec(ctx, planlessSQL); err != nil {
 				return err
 			}
 			if c.DKIMDir == "" {
@@ -235,6 +250,38 @@ SELECT coalesce(extract(epoch FROM max(o.at) - b.submitted_at), 0)::float8,
                  WHERE l.batch_id = b.id AND l.state = 'delivered' ORDER BY l.at DESC LIMIT 1), '')
 FROM enotify.batch b LEFT JOIN enotify.outcome o ON o.batch_id = b.id AND o.state = 'delivered' WHERE b.id = $1
   GROUP BY b.id`
+
+const domainsSQL = `
+SELECT k.name, coalesce(s.name, k.name), d.last_seq - d.first_seq + 1
+FROM enotify.batch_domain d JOIN enotify.domain k ON k.id = d.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
+WHERE d.batch_id = $1 AND d.last_seq >= d.first_seq AND k.no_mail IS NULL`
+
+// foretell works out what a rehearsal leaves out, with the domains and sites that it found.
+func (c *Config) foretell(ctx context.Context, db *queue.DB, id int64, r *Result) error {
+	rows, err := db.Pool().Query(ctx, domainsSQL, id)
+	if err != nil {
+		return err
+	}
+	to, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (w forecast.Waiting, err error) {
+		return w, row.Scan(&w.Domain, &w.Site, &w.N)
+	})
+	if err != nil {
+		return err
+	}
+	s, err := c.DB.Status(ctx, c.Batch)
+	if err != nil {
+		return err
+	}
+	f, p, err := forecast.As(ctx, c.DB, s, to, c.Message, time.Now())
+	if err != nil {
+		return fmt.Errorf("forecast of batch %d: %w", c.Batch, err)
+	}
+	if r.Forecast = f.Line(p); !f.Late {
+		seconds := f.End.Seconds()
+		r.ForecastSeconds = &seconds
+	}
+	return nil
+}
 
 func (c *Config) result(ctx context.Context, db *queue.DB, id int64) (r Result, err error) {
 	if r.Status, err = db.Status(ctx, id); err != nil {

@@ -2,6 +2,7 @@ package rehearsal_test
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	"enotify/cmd/enotify/rehearsal"
@@ -22,6 +23,8 @@ func TestARehearsalReachesNobody(t *testing.T) {
 	s.Exec(`SELECT enotify.add_recipients($1, ARRAY(SELECT 'user' || i || '@slow.test' FROM generate_series(1, 45) i) || '{a@quick.test,gone@quick.test,nowhere}',
 		ARRAY(SELECT '{"name": "Ann"}'::jsonb FROM generate_series(1, 48)))`, batch)
 	s.Exec(`INSERT INTO enotify.suppression (address, cause) VALUES ('gone@quick.test', 'operator')`)
+	s.Exec(`UPDATE enotify.batch SET not_before = now() + interval '3 h'`)
+	s.Exec(`UPDATE enotify.client SET per_day = 20`)
 	db := queuetest.Open(t, s.URL)
 	for _, tt := range []struct {
 		egress string
@@ -39,6 +42,10 @@ func TestARehearsalReachesNobody(t *testing.T) {
 		if tt.want && (r.Seconds < 1.9 || r.Slowest != "slow.test" || r.Status.Delivered != 46 ||
 			r.Status.Suppressed != 1 || r.Status.Invalid != 1) {
 			t.Errorf("got %+v, want 46 delivered, slow.test last, after 2 s: 45 messages at 20/s and a burst of 5", r)
+		}
+		if tt.want && (r.ForecastSeconds == nil || *r.ForecastSeconds < 24*3600 || *r.ForecastSeconds > 96*3600 ||
+			!strings.Contains(r.Forecast, "waiting for its quota meanwhile")) {
+			t.Errorf("forecast: got %q, want 46 at 20 a day from in 3 hours on", r.Forecast)
 		}
 		if !tt.want && (r.State != "blocked" || r.Reason == "" || r.Status.Delivered != 0) {
 			t.Errorf("from an address that the client's record forbids: got %+v, want it blocked, with the reason", r)
