@@ -157,6 +157,12 @@ Exit codes: 0 all counts agree; 2 they do not.`,
 				if err != nil {
 					return err
 				}
+				if len(audits) == 0 {
+					if err := seen(ctx, db); err != nil {
+						return err
+					}
+					a.hint("no batches: there is nothing to count")
+				}
 				if err := a.print(audits, func(p *term.Page) { layAudits(p, audits) }); err != nil {
 					return err
 				}
