@@ -152,7 +152,7 @@ stay on. What was recorded can be read until it is dropped.`,
 				}
 				switch {
 				case client != "" && now.Every:
-					return errors.New("events of all clients are recorded, whatever is said of one; enotify event off ends that")
+					return errors.New("events of all clients are recorded, so those of one cannot be left out; enotify event off ends the recording of all")
 				case client == "" && len(now.Clients) > 0:
 					return a.say("events are recorded of %s alone", strings.Join(now.Clients, ", "))
 				}

@@ -29,7 +29,7 @@ login can by SQL. It is printed now and never again: the database has a hash.`,
 		Example: "  enotify token add --role cms --note 'the web shop'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if login == "" {
-				return exit.Usagef("say as whom the application acts: --role LOGIN")
+				return exit.Usagef("name the login that the application acts as: --role LOGIN")
 			}
 			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 				token := "enotify_" + strings.ToLower(rand.Text())

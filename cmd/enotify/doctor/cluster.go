@@ -109,7 +109,7 @@ func (p *patient) clients(ctx context.Context) (found []Finding) {
 	case len(found) > 0:
 	case len(unchecked) == len(states):
 		found = append(found, f.worse(Note,
-			fmt.Sprintf("The guard has looked at none of %s yet: a node does so before the first batch.",
+			fmt.Sprintf("The guard has checked none of %s yet: a node checks them before the first batch.",
 				figures.Some(len(states), "client")),
 			"enotify client check "+unchecked[0]))
 	default:

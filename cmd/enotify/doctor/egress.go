@@ -119,7 +119,7 @@ func (p *patient) named(ctx context.Context, s sender) Finding {
 	ptr, err := p.dns.PTR(ctx, s.addr)
 	switch {
 	case absent(err):
-		return f.worse(Problem, fmt.Sprintf("%s has no PTR record: large receivers refuse its mail. Who gave you the address sets it.", s.addr), lines...)
+		return f.worse(Problem, fmt.Sprintf("%s has no PTR record: large receivers refuse its mail. The provider of the address sets it.", s.addr), lines...)
 	case err != nil:
 		return f.worse(Note, fmt.Sprintf("The name of %s is not known: %v.", s.addr, err))
 	}

@@ -84,7 +84,7 @@ func honest(ctx context.Context, id, at string) Finding {
 	case err != nil:
 		return f.worse(Warning, fmt.Sprintf("The DNS server %s answers some questions and not others: %v.", at, err))
 	case answer.Rcode != mdns.RcodeNameError:
-		return f.worse(Problem, fmt.Sprintf("The DNS server %s does not say of a name that cannot exist that it does not exist: SPF checks and the look-up of receivers go wrong.", at), "take another server: --resolver HOST:PORT")
+		return f.worse(Problem, fmt.Sprintf("The DNS server %s answers for a name that cannot exist, instead of saying that it does not exist: SPF checks and the look-up of receivers go wrong.", at), "take another server: --resolver HOST:PORT")
 	}
 	return f.worse(Fine, fmt.Sprintf("The DNS server %s says so when a name does not exist.", at))
 }

@@ -18,7 +18,7 @@ func fit(ctx context.Context, db *queue.DB, log *slog.Logger) error {
 		return err
 	}
 	if !login.Sender {
-		return fmt.Errorf("login %s is no member of enotify_sender, as whom nodes work: GRANT enotify_sender TO %s",
+		return fmt.Errorf("login %s is no member of enotify_sender, the role that nodes need: GRANT enotify_sender TO %s",
 			login.Name, pgx.Identifier{login.Name}.Sanitize())
 	}
 	if !db.Pooler() {

@@ -118,7 +118,7 @@ func (r *comebacks) run(ctx context.Context, name string, grace time.Duration) e
 	for _, d := range r.doors {
 		server := &inbound.Server{Name: name, LMTP: d.lmtp, TLS: r.offered, Feedback: r.fixed, Open: desk.Open,
 			Known: desk.Known, Deliver: desk.Deliver, Log: r.log}
-		r.log.Info("takes in what comes back", "at", d.Addr(), "lmtp", d.lmtp)
+		r.log.Info("accepts returned mail", "at", d.Addr(), "lmtp", d.lmtp)
 		group.Go(func() error { return server.Serve(ctx, d.Listener, grace) })
 	}
 	group.Go(func() error {

@@ -33,7 +33,7 @@ func mergeFinding(in *Input) Finding {
 		f.Advice = "Cancel the batch and create it again with the part put right."
 		return f
 	case in.Census.Sendable == 0:
-		f.Severity, f.Found = NotChecked, "There is nobody to write to."
+		f.Severity, f.Found = NotChecked, "No recipient is left to send to."
 		return f
 	}
 	n := 0

@@ -206,7 +206,7 @@ func roles(c *insight.Census) Finding {
 	return Finding{ID: "rcpt.role", Severity: Warn, Evidence: c.RoleExamples,
 		Found: fmt.Sprintf("%s of role accounts, which nobody in particular reads and which are often traps for spam.",
 			figures.Some(c.Roles, "address")),
-		Advice: "Ask yourself who subscribed them; take them off the list if nobody did."}
+		Advice: "Find out who subscribed them; take them off the list if nobody did."}
 }
 
 // nullMX is the enhanced status code of a domain that takes no mail (RFC 7505 §4.2).
@@ -378,7 +378,7 @@ const manyNew = 0.2
 func newcomers(c *insight.Census) Finding {
 	f := Finding{ID: "rcpt.new", Severity: Pass}
 	if c.Sendable == 0 {
-		f.Severity, f.Found = NotChecked, "There is nobody to send to."
+		f.Severity, f.Found = NotChecked, "No recipient is left to send to."
 		return f
 	}
 	fresh := c.Sendable - c.Known

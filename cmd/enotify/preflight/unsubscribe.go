@@ -27,7 +27,7 @@ func checkUnsubscribe(ctx context.Context, in *Input) []Finding {
 	f := Finding{ID: "unsub.works", Severity: NotChecked}
 	switch {
 	case in.Batch.ListUnsubscribe != "":
-		f.Found = "The address is not one of ours; to try it would unsubscribe somebody."
+		f.Found = "The address is not one of ours; trying it would unsubscribe a reader."
 		f.Advice = "Try it by hand with an address of your own: a GET must show a page and change nothing, since link scanners follow links; a POST must unsubscribe at once."
 		f.Evidence = []string{strings.TrimSpace(in.Batch.ListUnsubscribe)}
 	case in.OneClick == nil:
@@ -54,7 +54,7 @@ func (o *OneClick) try(ctx context.Context, f Finding) Finding {
 		case err != nil:
 			return unsure(f.ID, err)
 		case acted:
-			f.Severity, f.Found = Warn, "Who only looks at the page is unsubscribed: a link scanner takes people off the list who want the mail."
+			f.Severity, f.Found = Warn, "Opening the page unsubscribes the reader at once: a link scanner takes people off the list who want the mail."
 			return f
 		case status != http.StatusOK:
 			f.Severity, f.Found = Warn, fmt.Sprintf("The page answers %d; whoever clicks does not get to unsubscribe.",
