@@ -48,13 +48,29 @@ func (h *BodyHash) Write(p []byte) {
 			continue
 		}
 		h.settle()
-		n := 1
-		for n < len(p) && p[n] != '\r' && p[n] != ' ' && p[n] != '\t' {
-			n++
-		}
+		n := 1 + asItIs(p[1:])
 		h.put(p[:n])
 		p = p[n:]
 	}
+}
+
+// asItIs is how many octets of p, which goes on behind text, are canonical as they are:
+// nearly all of an ordinary body, which is then hashed in one piece.
+func asItIs(p []byte) int {
+	n := 0
+	for n < len(p) {
+		switch c := p[n]; {
+		case c != ' ' && c != '\t' && c != '\r':
+			n++
+		case c == ' ' && n+1 < len(p) && p[n+1] > ' ':
+			n += 2
+		case c == '\r' && n+2 < len(p) && p[n+1] == '\n' && p[n+2] > ' ':
+			n += 3
+		default:
+			return n
+		}
+	}
+	return n
 }
 
 // Slices of their own would be one allocation for each space of a body.
