@@ -13,9 +13,9 @@ func maxFiles() int {
 }
 
 const (
-	// mostConnections there are by default. With 2,500, a thousand sites get more than twice
-	// as many connections, each for half as many messages: opening them, and half as much
-	// memory again, cost more than they gain on two cores.
+	// mostConnections there are by default. With 2,500, a thousand sites got twice as many
+	// connections, took more CPU and half as much memory again, and were no faster: see the
+	// guide's page on speed.
 	mostConnections = 500
 	// otherFiles are what a node has open beside SMTP connections: questions to the
 	// DNS, the database, the journal, listeners.
