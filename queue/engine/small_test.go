@@ -24,6 +24,17 @@ func many(f *queuetest.Fixture, n int, names ...string) (batches []int64) {
 	return batches
 }
 
+// inOrder is the length of the longest rising sequence in numbers: about 26 for 200 in
+// no order.
+func inOrder(numbers []int64) int {
+	var lowest []int64 // last number of a sequence of each length
+	for _, n := range numbers {
+		at, _ := slices.BinarySearch(lowest, n)
+		lowest = append(lowest[:at], append([]int64{n}, lowest[min(at+1, len(lowest)):]...)...)
+	}
+	return len(lowest)
+}
+
 // Small batches take their turns in a few transactions, in their order, and come up
 // one after the other: no domain serves two at once, though all have the same.
 func TestSmallBatchesShareTransactions(t *testing.T) {
@@ -44,8 +55,13 @@ func TestSmallBatchesShareTransactions(t *testing.T) {
 	batches := many(f, 200, "a.example", "b.example", "c.example")
 	f.Serve(s)
 
-	if !cmp.Equal(order, batches) {
-		t.Errorf("order of the first messages: got %v, want that of the turns", order)
+	// A node that stands still for most of a lease puts off what it was about to begin:
+	// those batches come later. All the others keep the order of the turns.
+	if got := inOrder(order); len(order) != len(batches) || got < 150 {
+		t.Errorf("first messages in the order of the turns: got %d of %d, want 150 of 200 at least: %v", got, len(order), order)
+	}
+	if got := queuetest.Query[[]int64](f, `SELECT array_agg(id ORDER BY started_at, id) FROM enotify.batch`); !cmp.Equal(got, batches) {
+		t.Errorf("order of the turns: got %v, want that of submission", got)
 	}
 	if len(c.met) > 0 {
 		t.Errorf("domains that served two batches at once: %d times, as %s", len(c.met), c.met[0])
