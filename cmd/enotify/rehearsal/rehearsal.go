@@ -125,7 +125,7 @@ var limits = []string{"destination", "pace", "egress", "egress_rate", "pool", "s
 
 const (
 	// The private database has the constraints of the real one, where all this fits.
-	looseSQL  = `SET session_replication_role = replica`
+	looseSQL = `SET session_replication_role = replica`
 	// Days and hours are counted by the forecast: nobody waits for them here.
 	planlessSQL = `UPDATE enotify.client SET send_window = NULL, per_day = NULL, per_month = NULL, max_batches = NULL, spent_until = NULL`
 	stagedSQL   = `
