@@ -33,8 +33,10 @@ func openMailbag(dir string) (*mailbag, error) {
 	b := &mailbag{dir: dir, filed: map[string]int{}, copies: map[string]int{}}
 	if dir == "" {
 		var err error
-		b.dir, err = os.MkdirTemp("", "enotify-demo-")
-		return b, err
+		if b.dir, err = os.MkdirTemp("", "enotify-demo-"); err != nil {
+			return nil, fmt.Errorf("the messages need a folder: %w; name one with --out, or set TMPDIR", err)
+		}
+		return b, nil
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
