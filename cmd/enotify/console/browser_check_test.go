@@ -140,9 +140,11 @@ func TestConsoleInABrowser(t *testing.T) {
 		t.Errorf("the log says %q, want who paused it and why", got)
 	}
 
+	s.Exec(`INSERT INTO enotify.egress (address) VALUES ('192.0.2.77')`)
+	s.Exec(`INSERT INTO enotify.warmup (address, site, caps, zone, step, day) VALUES ('192.0.2.77', '*', '{100,200,400}', 'UTC', 1, current_date)`)
 	for _, at := range []string{"", fmt.Sprintf("batch/%d", id), fmt.Sprintf("batch/%d/cancel", id),
 		fmt.Sprintf("batch/%d/preflight", id), "client/town.example",
-		"client/town.example/dns", "site/d1.test", "site/d1.test/limits", "bounces", "address/user1@d1.test",
+		"client/town.example/dns", "site/d1.test", "site/d1.test/limits", "bounces", "egress", "address/user1@d1.test",
 		fmt.Sprintf("message/%d/1", id), "batch/99"} {
 		for _, look := range []struct {
 			scheme string
