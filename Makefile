@@ -40,7 +40,7 @@ check:
 	go test -tags check ./sender -run '^TestDANEBySignedZone$$'
 	ENOTIFY_AXE=$(AXE) go test -tags check ./cmd/enotify/console -run 'Browser|OpenPage' -v
 	$(POSTGRES_18)/postgres --version
-	PATH="$(POSTGRES_18):$$PATH" go test -timeout 20m ./queue ./queue/engine ./queue/guard ./queue/insight ./queue/queuetest ./migrations
+	PATH="$(POSTGRES_18):$$PATH" go test -timeout 20m ./queue ./queue/engine ./queue/events ./queue/guard ./queue/insight ./queue/queuetest ./queue/tlsreports ./migrations
 
 # Nodes killed, stopped and cut off, PostgreSQL restarted, for five minutes. It
 # prints its seed and its figures; make test does the same for a few seconds. Then
@@ -48,7 +48,7 @@ check:
 CHAOS ?= 5m
 chaos:
 	go test ./cmd/enotify -run '^TestChaos$$' -v -timeout 1h -chaos $(CHAOS)
-	go test ./queue/engine -run 'WentBack' -count 10 -timeout 1h
+	go test ./queue/engine -run 'WentBack|TheDatabaseForgot' -count 10 -timeout 1h
 
 bench:
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...

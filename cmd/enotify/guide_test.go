@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"encoding/json"
 	"context"
 	"fmt"
 	"os"
@@ -117,6 +118,10 @@ func (w *world) code(b guide.Block) {
 	case language == "text" && how == "":
 	case language == "ini":
 		w.checkUnit(b)
+	case language == "json":
+		if !json.Valid([]byte(b.Text)) {
+			w.Errorf("line %d: this is not JSON", b.Line)
+		}
 	case language == "yaml":
 		checkCompose(w.T, b.Text)
 	case (language == "csv" || language == "txt" || language == "html") && how != "":

@@ -111,7 +111,7 @@ func healthy() []*receiver {
 // machine.
 func TestThousandDomains(t *testing.T) {
 	t.Parallel()
-	few := &receiver{site: "few.test", domains: 279, n: 5000,
+	few := &receiver{site: "few.test", domains: 279, n: 3000,
 		config: smtptest.Config{MaxConnections: 5, Delay: time.Millisecond}}
 	slow := &receiver{site: "slow.test", domains: 80, n: 500, config: smtptest.Config{PerSecond: 50}}
 	far := &receiver{site: "far.test", domains: 10, n: 40, config: smtptest.Config{Delay: 200 * time.Millisecond}}
