@@ -40,7 +40,8 @@ check:
 	go test -tags check ./sender -run '^TestDANEBySignedZone$$'
 	ENOTIFY_AXE=$(AXE) go test -tags check ./cmd/enotify/console -run 'Browser|OpenPage' -v
 	$(POSTGRES_18)/postgres --version
-	PATH="$(POSTGRES_18):$$PATH" go test -timeout 20m ./queue ./queue/engine ./queue/events ./queue/guard ./queue/insight ./queue/queuetest ./queue/tlsreports ./migrations
+	PATH="$(POSTGRES_18):$$PATH" go test -timeout 20m ./migrations ./queue ./queue/engine ./queue/events ./queue/guard \
+		./queue/insight ./queue/queuetest ./queue/tlsreports
 
 # Nodes killed, stopped and cut off, PostgreSQL restarted, for five minutes. It
 # prints its seed and its figures; make test does the same for a few seconds. Then
