@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -274,6 +275,8 @@ func readText(name string, stdin io.Reader) (string, error) {
 	content, err := readFile(name, stdin)
 	content = bytes.TrimPrefix(content, []byte("\ufeff"))
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("%w; name a file that holds the text, or - for standard input", err)
 	case err != nil:
 		return "", err
 	case bytes.HasPrefix(content, []byte{0xff, 0xfe}), bytes.HasPrefix(content, []byte{0xfe, 0xff}):

@@ -226,7 +226,11 @@ const (
 
 func checkAddress(name, address string) error {
 	parsed, err := mail.ParseAddress(address)
-	if err != nil || parsed.Name != "" || strings.ContainsAny(address, "<>\r\n") {
+	if err == nil && parsed.Name != "" {
+		return fmt.Errorf("the %s %q has a name in it: give %s alone, and the name %q apart", name, address, parsed.Address,
+			parsed.Name)
+	}
+	if err != nil || strings.ContainsAny(address, "<>\r\n") {
 		return fmt.Errorf("the %s %q is no mail address", name, address)
 	}
 	return nil

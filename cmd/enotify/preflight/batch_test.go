@@ -185,6 +185,17 @@ func TestBatchRows(t *testing.T) {
 				in.Census.Shapes = []insight.Shape{{N: 888, Address: "a@a.test", Data: []byte(`{"ward": "North"}`)},
 					{N: 12, Address: "b@a.test", Data: []byte(`{"ward": null}`)}}
 			}}},
+		{rowCase: rowCase{name: "empty", row: "hdr.merge", want: warn,
+			says: "12 recipients: the merge field \"ward\" is empty",
+			change: func(in *preflight.Input) {
+				subject(in)
+				in.Census.Shapes = []insight.Shape{{N: 12, Address: "b@a.test", Data: []byte(`{"ward": " ", "unused": ""}`)}}
+			}}},
+		{rowCase: rowCase{name: "empty, and optional", row: "hdr.merge", want: pass, says: "1 set",
+			change: func(in *preflight.Input) {
+				in.Batch.Subject = `Agenda for {{or .ward "you"}}`
+				in.Census.Shapes = []insight.Shape{{N: 12, Address: "b@a.test", Data: []byte(`{"ward": ""}`)}}
+			}}},
 		{rowCase: rowCase{name: "named", row: "hdr.merge", want: block, says: "    named@a.test\n    and 11 more",
 			change: func(in *preflight.Input) {
 				subject(in)

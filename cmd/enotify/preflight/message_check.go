@@ -36,24 +36,17 @@ func mergeFinding(in *Input) Finding {
 		f.Severity, f.Found = NotChecked, "No recipient is left to send to."
 		return f
 	}
-	n := 0
-	for _, gaps := range [][]Gap{r.Gaps, r.Left} {
-		for _, g := range gaps {
-			n += g.N
-			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s", figures.Some(g.N, "recipient"), g.Why))
-			for _, who := range g.Who {
-				f.Evidence = append(f.Evidence, "    "+who)
-			}
-			if more := g.N - len(g.Who); more > 0 && len(g.Who) > 0 {
-				f.Evidence = append(f.Evidence, fmt.Sprintf("    and %s more", figures.Count(more)))
-			}
-		}
-	}
+	n := f.name(r.Gaps) + f.name(r.Left)
+	empty := f.name(r.Empty)
 	switch {
 	case n > 0:
 		f.Severity = Block
 		f.Found = fmt.Sprintf("%s would get no message, or one with braces in it.", figures.Some(n, "recipient"))
 		f.Advice = "Give the field a value for everybody, or write {{with .field}}…{{end}} around it where it may be missing."
+	case empty > 0:
+		f.Severity = Warn
+		f.Found = fmt.Sprintf("%s would read a message with nothing where a merge field stands.", figures.Some(empty, "recipient"))
+		f.Advice = `Give the field a value for everybody, or write {{or .field "friend"}} where it may be empty.`
 	case in.Census.OtherShapes > 0:
 		f.Severity = Warn
 		f.Found = fmt.Sprintf("The first %s sets of merge fields can be filled; the fields of %s were not tried.",
@@ -65,4 +58,19 @@ func mergeFinding(in *Input) Finding {
 			figures.Some(len(in.Census.Shapes), "set"))
 	}
 	return f
+}
+
+// name adds the recipients to the evidence, and returns how many they are.
+func (f *Finding) name(gaps []Gap) (n int) {
+	for _, g := range gaps {
+		n += g.N
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s", figures.Some(g.N, "recipient"), g.Why))
+		for _, who := range g.Who {
+			f.Evidence = append(f.Evidence, "    "+who)
+		}
+		if more := g.N - len(g.Who); more > 0 && len(g.Who) > 0 {
+			f.Evidence = append(f.Evidence, fmt.Sprintf("    and %s more", figures.Count(more)))
+		}
+	}
+	return n
 }

@@ -2,7 +2,10 @@ package preflight
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"enotify/queue"
 	"enotify/queue/insight"
@@ -16,6 +19,7 @@ type Rendering struct {
 	Written int    // messages that were rendered
 	Gaps    []Gap  // recipients who would get nothing
 	Left    []Gap  // recipients whose message has braces left in it
+	Empty   []Gap  // recipients for whom a field is empty that the message needs
 }
 
 // A Gap is why some recipients would get no message, or a broken one.
@@ -70,6 +74,34 @@ func Render(b *queue.Batch, c *insight.Census, write func(m queue.Message) ([]by
 				return r, err
 			}
 		}
+		for _, name := range emptyFields(m, write) {
+			if r.Empty, err = note(r.Empty, fmt.Sprintf("the merge field %q is empty", name), s); err != nil {
+				return r, err
+			}
+		}
 	}
 	return r, nil
+}
+
+// emptyFields lists the fields whose value is an empty text though the message needs
+// them: without the field it could not be written. What the template treats as
+// optional is not among them.
+func emptyFields(m queue.Message, write func(m queue.Message) ([]byte, error)) (names []string) {
+	var data map[string]any
+	if json.Unmarshal(m.Data, &data) != nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(data)) {
+		value, is := data[name].(string)
+		if !is || strings.TrimSpace(value) != "" {
+			continue
+		}
+		without := maps.Clone(data)
+		delete(without, name)
+		m.Data, _ = json.Marshal(without)
+		if _, err := write(m); err != nil {
+			names = append(names, name)
+		}
+	}
+	return names
 }
