@@ -30,7 +30,10 @@ type command struct {
 // at as it goes.
 func (p *passage) envelope(from, to string, size int, byChunk bool, at *stage) error {
 	c := p.c
-	if left := p.early(); left != "" {
+	switch left := p.early(); {
+	case strings.HasPrefix(left, "421") && !c.carriedOnce(): // it came with the reply to the message before
+		return errLeft
+	case left != "":
 		return fmt.Errorf("%w: before MAIL it said %q", errOutOfStep, clean(left))
 	}
 	commands := c.commands(from, to, size, c.unended() || p.before != nil && p.before.whole)

@@ -37,7 +37,7 @@ type failure struct {
 	after   time.Duration // when it makes sense to try again; 0 when unknown
 	ended   bool          // our own context ended the attempt
 	crowded bool          // the host turned the connection away because there are too many
-	stale   bool          // the connection had been idle, and was closed before anything was sent
+	stale   bool          // the connection had carried others, and ended before the host read anything of this message
 }
 
 // newFailure takes the reply out of an error, and is the one place where a

@@ -187,7 +187,8 @@ func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Mes
 	if p.after != inStep { // in any case: the replies before are not those of the next one
 		how = p.after
 	}
-	f.stale = (!c.idleAt.IsZero() || p.ridden) && how != inStep && at == opening && !f.ended
+	used := !c.idleAt.IsZero() || p.ridden || errors.Is(err, errGone) || errors.Is(err, errLeft)
+	f.stale = used && how != inStep && at == opening && !f.ended
 	p.blame(f, how, at)
 	p.leave(how)
 	return queue.Reply{}, f, p.passed
