@@ -417,11 +417,15 @@ func (n *chaosNode) startOnce() (began bool) {
 		}
 	}()
 	n.Cleanup(func() { n.ends.Store(true); _ = cmd.Process.Kill(); <-gone })
-	for waited := time.Now(); ; {
+	var started time.Time // it may wait before that for the node of its name that was killed
+	for {
 		said, _ := os.ReadFile(n.log)
 		text := string(said[before.Size():])
+		if started.IsZero() && strings.Contains(text, "msg=started") {
+			started = time.Now()
+		}
 		if strings.Contains(text, "msg=leased") || strings.Contains(text, "replayed the journal") ||
-			time.Since(waited) > 5*time.Second && strings.Contains(text, "msg=started") {
+			!started.IsZero() && time.Since(started) > 5*time.Second {
 			n.ends.Store(false)
 			return true
 		}
