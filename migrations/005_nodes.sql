@@ -203,6 +203,7 @@ CREATE TABLE enotify.era (
     heard_at     timestamptz NOT NULL DEFAULT '-infinity',
     moved        boolean NOT NULL DEFAULT false,
     lost         boolean NOT NULL DEFAULT false,
+    alive        int NOT NULL DEFAULT 0,
     settled_at   timestamptz DEFAULT clock_timestamp()
 );
 INSERT INTO enotify.era DEFAULT VALUES;
@@ -220,6 +221,9 @@ COMMENT ON COLUMN enotify.era.heard_at IS
     'the last heartbeat before it: a node that was dead by then is not waited for';
 COMMENT ON COLUMN enotify.era.moved IS 'whether the era before had another timeline';
 COMMENT ON COLUMN enotify.era.lost IS 'whether a node found that commits are missing';
+COMMENT ON COLUMN enotify.era.alive IS
+    'how many nodes lived at once in the era before, as far as those know that have entered: the database may have '
+    'forgotten some of them';
 COMMENT ON COLUMN enotify.era.settled_at IS 'since when messages may begin again; NULL: they may not yet';
 
 CREATE TABLE enotify.egress (

@@ -40,7 +40,7 @@ const (
 	newServerSQL = `
 UPDATE enotify.era e
 SET number = number + 1, server = pg_postmaster_start_time(), timeline = enotify.timeline(),
-  moved = timeline <> enotify.timeline(), lost = false,
+  moved = timeline <> enotify.timeline(), lost = false, alive = 0,
     began_at = clock_timestamp(), settled_at = NULL,
       heard_at = (SELECT coalesce(max(n.live_until), '-infinity') FROM enotify.node n) - $1::interval
 WHERE server <> pg_postmaster_start_time() OR timeline <> enotify.timeline()`

@@ -27,6 +27,7 @@ type leases struct {
 	held   map[int16]int64   // epoch of each group
 	had    map[int16][]int64 // epochs of all leases since the era was settled, those that are held included
 	told   bool              // had was told to the database, see [unvouchedSQL]
+	alive  int               // the most nodes that lived at once since the era was settled
 	ours   map[int16]bool    // of them, those that are for this node: it has the egress address for what is due there
 	giving map[int16]int32   // of them, those to be given back once nothing of them is in flight; to which node, 0: any
 
@@ -145,8 +146,9 @@ func (v *serving) renew(ctx context.Context) error {
 	}
 	if v.leases.told { // and are not asked for again: the database gives the epochs that it has forgotten to others
 		clear(v.leases.had)
-		v.leases.told = false
+		v.leases.told, v.leases.alive = false, 0
 	}
+	v.leases.alive = max(v.leases.alive, alive)
 	shared := 0
 	for _, h := range held {
 		if !h.ours {

@@ -42,6 +42,8 @@ WITH had AS MATERIALIZED (
 	SELECT $2::bigint, l.grp, l.epoch, true FROM enotify.lease l
 	WHERE l.node_id = $1 AND NOT EXISTS (SELECT FROM had h WHERE h.grp = l.grp AND h.epoch >= l.epoch)
 	ON CONFLICT (era, grp, epoch) DO UPDATE SET held = lease_told.held OR excluded.held
+), lived AS (
+	UPDATE enotify.era SET alive = greatest(alive, $6)
 )
 SELECT coalesce(bool_or(h.epoch > l.epoch OR h.epoch = l.epoch AND l.node_id = $1 AND NOT h.held), false)
 FROM had h JOIN enotify.lease l ON l.grp = h.grp`
@@ -70,7 +72,7 @@ func (db *store) tellLeases(ctx context.Context, node int32, number int64, l *le
 			held = append(held, l.held[grp] == epoch)
 		}
 	}
-	err = db.pool.QueryRow(ctx, tellLeasesSQL, node, number, grps, epochs, held).Scan(&back)
+	err = db.pool.QueryRow(ctx, tellLeasesSQL, node, number, grps, epochs, held, l.alive).Scan(&back)
 	return back, err
 }
 
