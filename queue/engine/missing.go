@@ -48,15 +48,22 @@ WITH had AS MATERIALIZED (
 SELECT coalesce(bool_or(h.epoch > l.epoch OR h.epoch = l.epoch AND l.node_id = $1 AND NOT h.held), false)
 FROM had h JOIN enotify.lease l ON l.grp = h.grp`
 	// A group is vouched for when nodes that have entered tell every lease of it since
-	// the one that the database knows, and that they still have the last. $2: the
-	// database may have forgotten who took a group.
+	// the one that the database knows, and that they still have the last; the last may
+	// also have been given back, where all nodes have entered that lived. $2: the database
+	// may have forgotten who took a group.
 	unvouchedSQL = `
-SELECT l.grp FROM enotify.lease l CROSS JOIN enotify.era e
-WHERE l.node_id = ANY ($1) OR $2 AND NOT EXISTS (
-	SELECT FROM enotify.lease_told t
-	WHERE t.era = e.number AND t.grp = l.grp AND t.held AND t.epoch >= l.epoch AND t.epoch - l.epoch = (
-		SELECT count(*) FROM enotify.lease_told u WHERE u.era = t.era AND u.grp = t.grp AND u.epoch > l.epoch
-			AND u.epoch <= t.epoch))
+WITH told AS (
+	SELECT l.grp, coalesce(max(t.epoch), l.epoch) - l.epoch AS since,
+	       count(t.epoch) FILTER (WHERE t.epoch > l.epoch) AS known,
+	       coalesce(bool_or(t.held AND t.epoch = t.last), false) AS held
+	FROM enotify.lease l CROSS JOIN enotify.era e
+	LEFT JOIN (SELECT *, max(epoch) OVER (PARTITION BY era, grp) AS last FROM enotify.lease_told) t
+		ON t.era = e.number AND t.grp = l.grp AND t.epoch >= l.epoch
+	GROUP BY l.grp, l.epoch
+)
+SELECT l.grp FROM enotify.lease l JOIN told t ON t.grp = l.grp CROSS JOIN enotify.era e
+WHERE l.node_id = ANY ($1) OR $2 AND (t.known < t.since OR NOT t.held AND (cardinality($1) > 0
+	OR e.alive > (SELECT count(*) FROM enotify.node n WHERE n.era = e.number)))
 ORDER BY l.grp`
 )
 
