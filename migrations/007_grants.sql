@@ -66,5 +66,5 @@ GRANT UPDATE (refused_at, refused_why, bulk_since, spent_until) ON enotify.clien
 GRANT UPDATE (grp, site_id, surveyed_at, surveyed_until, no_mail, no_mail_code, no_mail_enhanced, no_mail_reply)
     ON enotify.domain TO enotify_sender;
 GRANT UPDATE ON enotify.lease TO enotify_sender;
-GRANT UPDATE (number, server, timeline, began_at, heard_at, moved, lost, settled_at)
+GRANT UPDATE (number, server, timeline, began_at, heard_at, moved, lost, alive, settled_at)
     ON enotify.era TO enotify_sender;
