@@ -56,16 +56,11 @@ func startInternet(upstream string, message time.Duration) (_ *internet, err err
 	}
 	at := netip.MustParseAddrPort(n.sink.Addr)
 	n.port = int(at.Port())
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+	packets, streams, err := listenBoth()
 	if err != nil {
 		return nil, err
 	}
 	n.dns = packets.LocalAddr().String()
-	streams, err := net.Listen("tcp", n.dns)
-	if err != nil {
-		packets.Close()
-		return nil, err
-	}
 	for _, s := range []*dns.Server{{PacketConn: packets, Handler: n}, {Listener: streams, Handler: n}} {
 		n.servers = append(n.servers, s)
 		started := make(chan struct{})
@@ -161,4 +156,19 @@ func (n *internet) isHost(name string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.hosts[name]
+}
+
+// listenBoth listens on one port of loopback for UDP and TCP. What is free for the one
+// may be in use for the other.
+func listenBoth() (packets net.PacketConn, streams net.Listener, err error) {
+	for range 20 {
+		if packets, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
+			return nil, nil, err
+		}
+		if streams, err = net.Listen("tcp", packets.LocalAddr().String()); err == nil {
+			return packets, streams, nil
+		}
+		packets.Close()
+	}
+	return nil, nil, err
 }
