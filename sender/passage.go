@@ -165,10 +165,10 @@ func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Mes
 	before := p.before
 	at := opening
 	reply, err := p.transact(from, to, m, mayEnd, &at)
-	if before != nil && before.at.After(begun) {
-		begun = before.at
-	}
 	if err == nil {
+		if before != nil && before.at.After(begun) { // it has ended
+			begun = before.at
+		}
 		took := time.Since(begun)
 		p.leave(inStep)
 		c.took.Store(int64(took))
