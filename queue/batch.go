@@ -77,13 +77,13 @@ type Filter struct {
 // Times that no time.Time can hold, or no JSON, are cut: the schema refuses them,
 // and a batch that has one all the same can be seen and cancelled.
 const statusSQL = `
-SELECT id, idem_key, client, state, reason, priority, total, pending, sending, deferred, delivered, bounced, suppressed,
-  invalid, expired, unknown, cancelled,
+SELECT id, idem_key, client, state, reason, priority, total,
+       pending, sending, deferred, delivered, bounced, suppressed, invalid, expired, unknown, cancelled,
        staged, per_second, duplicates, from_address, subject, on_unknown, created_by::text, created_at, submitted_at,
-       CASE WHEN not_before IS NOT NULL THEN least(greatest(not_before, '0001-01-01 00:00+00'),
-         '9999-12-31 00:00+00') END AS not_before, send_window,
-       least(greatest(expires_at, '0001-01-01 00:00+00'), '9999-12-31 00:00+00') AS expires_at, started_at, finished_at,
-         pruned_at
+       CASE WHEN not_before IS NOT NULL
+            THEN least(greatest(not_before, '0001-01-01 00:00+00'), '9999-12-31 00:00+00') END AS not_before,
+       send_window, least(greatest(expires_at, '0001-01-01 00:00+00'), '9999-12-31 00:00+00') AS expires_at,
+       started_at, finished_at, pruned_at
 FROM enotify.batch_status `
 
 const pageSQL = statusSQL + `

@@ -123,22 +123,22 @@ func tie(ctx context.Context, tx pgx.Tx, domain, login string) (tied bool, err e
 const clientsSQL = `
 SELECT c.domain, coalesce(c.return_path, '') AS return_path, c.bounce, coalesce(c.bounce_domain, '') AS bounce_at,
   c.dkim_selectors AS selectors, c.from_spf, c.pool, c.auto_submitted, c.precedence, c.created_at, c.max_priority,
-       jsonb_build_object('per_day', coalesce(c.per_day, 0), 'per_month', coalesce(c.per_month, 0), 'max_batches',
-         coalesce(c.max_batches, 0),
-           'max_batch_size', coalesce(c.max_batch_size, 0), 'over', c.over_quota, 'zone', c.zone, 'send_window',
-             coalesce(c.send_window, ''), 'urgent', c.urgent) AS limits,
+       jsonb_build_object('per_day', coalesce(c.per_day, 0), 'per_month', coalesce(c.per_month, 0),
+           'max_batches', coalesce(c.max_batches, 0), 'max_batch_size', coalesce(c.max_batch_size, 0),
+           'over', c.over_quota, 'zone', c.zone,
+           'send_window', coalesce(c.send_window, ''), 'urgent', c.urgent) AS limits,
        CASE WHEN c.per_day IS NOT NULL OR c.per_month IS NOT NULL THEN (
-           SELECT jsonb_build_object('today', coalesce(sum(s.n) FILTER (WHERE s.day = t.today), 0), 'month',
-             coalesce(sum(s.n), 0),
-                                     'left', enotify.quota_left(c.id), 'resumes', enotify.quota_resumes(c.id))
+           SELECT jsonb_build_object('today', coalesce(sum(s.n) FILTER (WHERE s.day = t.today), 0),
+               'month', coalesce(sum(s.n), 0),
+               'left', enotify.quota_left(c.id), 'resumes', enotify.quota_resumes(c.id))
            FROM (SELECT (now() AT TIME ZONE c.zone)::date AS today) t
            LEFT JOIN enotify.client_sent s ON s.client_id = c.id
              AND s.day BETWEEN date_trunc('month', t.today)::date AND t.today) END AS sent,
        ARRAY(SELECT l.login::text FROM enotify.client_login l WHERE l.client_id = c.id ORDER BY 1) AS logins,
        coalesce(n.states, '{}') AS batches, coalesce(n.unfinished, 0) AS unfinished,
        coalesce(v.result, '') AS spf,
-       EXISTS (SELECT FROM enotify.verdict v WHERE v.client_id = c.id AND v.superseded_at IS NULL
-         AND v.blocks) AS blocks
+       EXISTS (SELECT FROM enotify.verdict v
+           WHERE v.client_id = c.id AND v.superseded_at IS NULL AND v.blocks) AS blocks
 FROM enotify.client c
 LEFT JOIN ( -- one pass over the batches: one for each client takes four times as long
 	SELECT s.client_id, jsonb_object_agg(s.state, s.n) AS states, sum(s.unfinished)::int AS unfinished FROM (
@@ -185,11 +185,16 @@ func (db *DB) clients(ctx context.Context, domain string) ([]Client, error) {
 const lockNamedSQL = `SELECT FROM enotify.client WHERE domain = $1 FOR NO KEY UPDATE`
 
 const setClientSQL = `
-UPDATE enotify.client SET return_path = CASE WHEN $2::text IS NULL THEN return_path
-  ELSE nullif($2, '') END, dkim_selectors = coalesce($3, dkim_selectors),
-	auto_submitted = coalesce($6, auto_submitted), precedence = coalesce($7, precedence),
-		from_spf = coalesce($8, from_spf), max_priority = coalesce($9, max_priority), pool = coalesce($10, pool),
-	bounce = coalesce($4, bounce), bounce_domain = CASE WHEN $4::text IS NULL THEN bounce_domain ELSE nullif($5, '') END
+UPDATE enotify.client
+SET return_path = CASE WHEN $2::text IS NULL THEN return_path ELSE nullif($2, '') END,
+    dkim_selectors = coalesce($3, dkim_selectors),
+    bounce = coalesce($4, bounce),
+    bounce_domain = CASE WHEN $4::text IS NULL THEN bounce_domain ELSE nullif($5, '') END,
+    auto_submitted = coalesce($6, auto_submitted),
+    precedence = coalesce($7, precedence),
+    from_spf = coalesce($8, from_spf),
+    max_priority = coalesce($9, max_priority),
+    pool = coalesce($10, pool)
 WHERE domain = $1`
 
 // ClientChange is what SetClient changes; nil fields stay as they are.

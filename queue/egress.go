@@ -91,12 +91,11 @@ SELECT coalesce(e.address, l.address), coalesce(e.pool, 'default'), coalesce(e.s
        e.rate, e.rate_per, e.site_rate, e.site_rate_per, coalesce(e.note, ''), coalesce(e.by_node, true),
          coalesce(l.nodes, '{}'),
        coalesce(d.begun, 0), coalesce(d.accepted, 0), coalesce(d.refused, 0), coalesce(d.complaints, 0),
-       coalesce((SELECT jsonb_agg(jsonb_build_object('site', w.site, 'caps', w.caps, 'zone', w.zone, 'overflow',
-         w.overflow, 'step', w.step,
-           'day', w.day::timestamp AT TIME ZONE 'UTC', 'why', w.why, 'days',
-             coalesce((SELECT jsonb_agg(jsonb_build_object('day', x.day::timestamp AT TIME ZONE 'UTC', 'begun', x.begun,
-               'accepted', x.accepted, 'pool_accepted', x.pool_accepted, 'refused', x.refused, 'complaints',
-                 x.complaints) ORDER BY x.day)
+       coalesce((SELECT jsonb_agg(jsonb_build_object('site', w.site, 'caps', w.caps, 'zone', w.zone,
+           'overflow', w.overflow, 'step', w.step, 'day', w.day::timestamp AT TIME ZONE 'UTC', 'why', w.why,
+           'days', coalesce((SELECT jsonb_agg(jsonb_build_object('day', x.day::timestamp AT TIME ZONE 'UTC',
+                   'begun', x.begun, 'accepted', x.accepted, 'pool_accepted', x.pool_accepted,
+                   'refused', x.refused, 'complaints', x.complaints) ORDER BY x.day)
                FROM (SELECT * FROM enotify.warmup_day x WHERE x.address = w.address AND x.site = w.site
                  ORDER BY x.day DESC LIMIT 60) x), '[]')) ORDER BY w.site)
            FROM enotify.warmup w WHERE w.address = e.address), '[]')

@@ -36,8 +36,8 @@ const overlap = 5 * time.Second
 // change by an operator is not overwritten.
 const keepMemosSQL = `
 WITH m AS (
-	SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::jsonb[], $6::bigint[]) m (kind, name, domain, state,
-		version)
+	SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::jsonb[], $6::bigint[])
+		m (kind, name, domain, state, version)
 )
 INSERT INTO enotify.pace AS p (kind, name, domain, state, version)
 SELECT m.kind, m.name, m.domain, m.state, m.version + 1

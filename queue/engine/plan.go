@@ -69,13 +69,13 @@ const (
 	spentSQL = `
 UPDATE enotify.client c SET spent_until = enotify.quota_resumes(c.id)
 WHERE c.id IN (SELECT b.client_id FROM enotify.batch b WHERE b.finished_at IS NULL AND b.started_at IS NOT NULL)
-  AND (c.per_day IS NOT NULL OR c.per_month IS NOT NULL) AND coalesce(c.spent_until <= now(), true)
-    AND enotify.quota_left(c.id) = 0`
+  AND (c.per_day IS NOT NULL OR c.per_month IS NOT NULL)
+  AND coalesce(c.spent_until <= now(), true) AND enotify.quota_left(c.id) = 0`
 	// A batch that was passed goes back too: else it would go first in its domains.
 	stopSQL = `
 WITH over AS MATERIALIZED (
-	SELECT b.id, CASE WHEN enotify.window_allows(b.client_id, b.priority,
-		b.send_window) THEN 'stopped: its client has sent all that it may for now'
+	SELECT b.id, CASE WHEN enotify.window_allows(b.client_id, b.priority, b.send_window)
+	                  THEN 'stopped: its client has sent all that it may for now'
 	                  ELSE 'stopped at the end of its window' END AS why
 	FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id
 	WHERE b.finished_at IS NULL AND b.started_at IS NOT NULL

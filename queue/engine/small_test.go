@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"enotify/queue"
+	"enotify/queue/engine"
 	"enotify/queue/queuetest"
 )
 
@@ -78,18 +79,27 @@ func TestSmallBatchesShareTransactions(t *testing.T) {
 	f.Balances()
 }
 
+// holding is a server that does not answer for these messages until release is closed.
+func holding(f *queuetest.Fixture, these func(m queue.Message) bool) (s *engine.Server, release chan struct{}) {
+	release = make(chan struct{})
+	return f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+		if these(m) {
+			<-release
+		}
+		return queuetest.Deliver(ctx, m)
+	}), release
+}
+
+func notUrgent(m queue.Message) bool { return m.Batch.Priority == 0 }
+
+func theFirst(m queue.Message) bool { return m.Batch.ID == 1 }
+
 // An urgent small batch takes the turn from a large one in one transaction, and
 // gives it back: the large one goes on with what it had begun.
 func TestUrgentSmallBatchBorrowsTheTurn(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
-	release := make(chan struct{})
-	s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
-		if m.Batch.Priority == 0 {
-			<-release
-		}
-		return queuetest.Deliver(ctx, m)
-	})
+	s, release := holding(f, notUrgent)
 	s.Admission, s.MaxInFlight = whole{}, 100
 	large := f.Enqueue("newsletter", 1000, domains(20)...)
 	node(f, s)
@@ -115,13 +125,7 @@ func TestUrgentSmallBatchBesideAFullNode(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := queuetest.NewFixture(t)
-			release := make(chan struct{})
-			s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
-				if m.Batch.Priority == 0 {
-					<-release
-				}
-				return queuetest.Deliver(ctx, m)
-			})
+			s, release := holding(f, notUrgent)
 			s.Admission, s.MaxInFlight = whole{}, 8
 			large := f.Enqueue("newsletter", 100, domains(100)...)
 			node(f, s)

@@ -23,13 +23,7 @@ func TestOpenTransactionOnTheTurnStopsNobody(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, together %v", name, together), func(t *testing.T) {
 				t.Parallel()
 				f := queuetest.NewFixture(t)
-				release := make(chan struct{})
-				s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
-					if m.Batch.ID == 1 {
-						<-release
-					}
-					return queuetest.Deliver(ctx, m)
-				})
+				s, release := holding(f, theFirst)
 				if together {
 					s.Admission = whole{}
 				}
