@@ -325,7 +325,25 @@ COMMENT ON COLUMN enotify.egress_day.accepted IS 'messages that receivers took';
 COMMENT ON COLUMN enotify.egress_day.refused IS
     'replies that say the address sends too much or is distrusted: class spam_block, and 421 or 4.7.x of class '
     'throttled';
-COMMENT ON COLUMN enotify.egress_day.complaints IS 'readers of its pool''s mail who called it spam on that day';
+COMMENT ON COLUMN enotify.egress_day.complaints IS
+    'complaints that came on that day about mail which left from the address while it warmed up';
+
+CREATE TABLE enotify.warmup_mail (
+    batch_id bigint NOT NULL,
+    at       timestamptz NOT NULL DEFAULT now(),
+    address  inet  NOT NULL,
+    seqs     int[] NOT NULL
+);
+CREATE INDEX warmup_mail_batch ON enotify.warmup_mail (batch_id);
+CREATE INDEX warmup_mail_at ON enotify.warmup_mail (at);
+COMMENT ON TABLE  enotify.warmup_mail IS
+    'which accepted messages left from which address while it warmed up, so that a complaint counts against that '
+    'address alone. A row holds all messages that one transaction recorded. Kept for 30 days. Messages whose result '
+    'was read from the journal of a killed node are not here';
+COMMENT ON COLUMN enotify.warmup_mail.batch_id IS 'the batch';
+COMMENT ON COLUMN enotify.warmup_mail.at IS 'when they were recorded';
+COMMENT ON COLUMN enotify.warmup_mail.address IS 'the egress address';
+COMMENT ON COLUMN enotify.warmup_mail.seqs IS 'recipients of the batch';
 
 CREATE TABLE enotify.egress_rate (
     address    inet NOT NULL,

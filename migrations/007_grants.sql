@@ -23,7 +23,7 @@ GRANT SELECT ON
     enotify.outcome, enotify.pace, enotify.pool,
     enotify.preflight, enotify.ready_draft, enotify.recipient, enotify.recipient_in, enotify.report, enotify.retry,
     enotify.send_window, enotify.site, enotify.suppression, enotify.tls_report, enotify.tls_result, enotify.verdict,
-    enotify.warmup
+    enotify.warmup, enotify.warmup_mail
     TO enotify_admin, enotify_sender;
 
 GRANT INSERT, UPDATE, DELETE ON
@@ -49,7 +49,7 @@ GRANT INSERT, UPDATE, DELETE ON
     enotify.lease_told, enotify.mta_sts, enotify.client_sent, enotify.send_window,
     enotify.node, enotify.node_bar,
     enotify.node_mark, enotify.outcome, enotify.pace, enotify.report, enotify.retry, enotify.suppression,
-    enotify.tls_report, enotify.tls_result, enotify.verdict
+    enotify.tls_report, enotify.tls_result, enotify.verdict, enotify.warmup_mail
     TO enotify_sender;
 GRANT DELETE ON enotify.recipient_in TO enotify_sender;
 GRANT INSERT ON enotify.site TO enotify_sender;

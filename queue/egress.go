@@ -53,7 +53,9 @@ type EgressDay struct {
 	Refused    int       `json:"refused"` // replies that distrust the address
 	Complaints int       `json:"complaints"`
 
-	PoolAccepted int `json:"pool_accepted"` // from all addresses of its pool; complaints are compared with it
+	// Taken is the most of them on one day, of this day and the six before it. Complaints are compared
+	// with it: they come days after their mail.
+	Taken int `json:"taken"`
 }
 
 // A Warmup is a plan of messages per day, to a site or to all of them ("*").
@@ -94,7 +96,7 @@ SELECT coalesce(e.address, l.address), coalesce(e.pool, 'default'), coalesce(e.s
        coalesce((SELECT jsonb_agg(jsonb_build_object('site', w.site, 'caps', w.caps, 'zone', w.zone,
            'overflow', w.overflow, 'step', w.step, 'day', w.day::timestamp AT TIME ZONE 'UTC', 'why', w.why,
            'days', coalesce((SELECT jsonb_agg(jsonb_build_object('day', x.day::timestamp AT TIME ZONE 'UTC',
-                   'begun', x.begun, 'accepted', x.accepted, 'pool_accepted', x.pool_accepted,
+                   'begun', x.begun, 'accepted', x.accepted, 'taken', x.taken,
                    'refused', x.refused, 'complaints', x.complaints) ORDER BY x.day)
                FROM (SELECT * FROM enotify.warmup_day x WHERE x.address = w.address AND x.site = w.site
                  ORDER BY x.day DESC LIMIT 60) x), '[]')) ORDER BY w.site)

@@ -23,6 +23,7 @@ type Result struct {
 	At       time.Time     // by the database's clock
 	Counted  bool          // replies of the address were counted when it was read, see table counted_reply
 	Aside    bool          // deferred since its site is closed: there was no attempt
+	Warming  bool          // it left from an address that warms up
 	Outcome
 }
 
@@ -157,6 +158,7 @@ func (db *DB) finish(ctx context.Context, mark Mark, results []Result, sql strin
 	var final, deferred, taken, logged columns
 	var refused []Result
 	var suppressing suppressing
+	var warmed warmed
 	for i := range results {
 		r := &results[i]
 		if r.State == Deferred {
@@ -172,6 +174,7 @@ func (db *DB) finish(ctx context.Context, mark Mark, results []Result, sql strin
 			taken.add(r)
 		}
 		suppressing.add(r, t)
+		warmed.add(r)
 		if r.Class != NotBegun && !r.Aside && (r.State != Delivered || r.Try > 1) {
 			logged.add(r)
 		}
@@ -182,6 +185,7 @@ func (db *DB) finish(ctx context.Context, mark Mark, results []Result, sql strin
 		b.Queue(sql, c.batch, c.seq, c.state, c.class, c.code, c.enhanced, c.reply, c.at, c.try)
 	}
 	suppressing.queue(&b)
+	warmed.queue(&b)
 	if c := &taken; len(c.batch) > 0 {
 		b.Queue(takenSQL, c.batch, c.seq)
 	}

@@ -24,6 +24,7 @@ BEGIN
         DELETE FROM enotify.batch_domain d WHERE d.batch_id = b.id;
         DELETE FROM enotify.attachment a WHERE a.batch_id = b.id;
         DELETE FROM enotify.doubt d WHERE d.batch_id = b.id;
+        DELETE FROM enotify.warmup_mail m WHERE m.batch_id = b.id;
         UPDATE enotify.batch x SET pruned_at = now(), sendable = 0, body_text = '', body_html = '',
                                    headers = '{}'
         WHERE x.id = b.id;

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -11,9 +12,26 @@ import (
 type cost struct {
 	paidKey
 	day   time.Time // zero: it is a rate
+	ends  time.Time // when that day is over, by the database's clock
 	limit int
 	every time.Duration
 	burst int
+}
+
+// capped reports whether messages from an address count against a cap of a day.
+func capped(costs []cost, from netip.Addr) bool {
+	return slices.ContainsFunc(costs, func(c cost) bool { return c.every == 0 && c.addr == from })
+}
+
+// dayEnds is when the first of the days is over that messages count for; zero when they
+// count for none. What has not begun by then counts for the next day.
+func dayEnds(costs []cost) (ends time.Time) {
+	for _, c := range costs {
+		if c.every == 0 && (ends.IsZero() || c.ends.Before(ends)) {
+			ends = c.ends
+		}
+	}
+	return ends
 }
 
 // noCosts is the place of one more fence of an intent: see costs.fence.

@@ -252,7 +252,7 @@ func (e *egresses) spend(c choice, site string, n int, dbNow time.Time) (costs [
 		for i := range a.plans {
 			if p := &a.plans[i]; p.applies(site) {
 				p.begun += n
-				costs = append(costs, cost{paidKey: paidKey{a.Addr, p.site}, day: p.day, limit: p.limit})
+				costs = append(costs, cost{paidKey: paidKey{a.Addr, p.site}, day: p.day, ends: p.ends, limit: p.limit})
 			}
 		}
 		for _, of := range []struct {

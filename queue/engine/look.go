@@ -29,7 +29,7 @@ SELECT w.address, w.site, w.caps, w.zone, w.overflow, w.step, w.day,
          ORDER BY d.day),
        ARRAY(SELECT d.begun FROM enotify.warmup_day d WHERE d.address = w.address AND d.site = w.site AND d.day >= w.day
          ORDER BY d.day),
-       ARRAY(SELECT d.pool_accepted FROM enotify.warmup_day d WHERE d.address = w.address AND d.site = w.site
+       ARRAY(SELECT d.taken FROM enotify.warmup_day d WHERE d.address = w.address AND d.site = w.site
          AND d.day >= w.day ORDER BY d.day),
        ARRAY(SELECT d.refused FROM enotify.warmup_day d WHERE d.address = w.address AND d.site = w.site
          AND d.day >= w.day ORDER BY d.day),

@@ -198,6 +198,10 @@ func (v *serving) attempt(p picked, from *pick) *attempt {
 		a.message.MayBegin = func() bool { return r.mayBegin() && !v.journal.failed() }
 		a.message.MayEnd = func() bool { return v.journal.ending(&a.result) }
 	}
+	if ends := dayEnds(from.costs); !ends.IsZero() {
+		may := a.message.MayBegin
+		a.message.MayBegin = func() bool { return may() && v.clock.Load().at(time.Now()).Before(ends) }
+	}
 	v.flights.begin(&a.result)
 	if a.result.first {
 		v.reach.note(&a.result)

@@ -34,6 +34,7 @@ ON CONFLICT (spec) DO UPDATE SET opens_at = excluded.opens_at, closes_at = exclu
   WHERE s.closes_at < excluded.closes_at`
 	dropWindowsSQL = `DELETE FROM enotify.send_window WHERE closes_at < now() - interval '1 day'`
 	dropCountsSQL  = `DELETE FROM enotify.client_sent WHERE day < now()::date - 62`
+	dropWarmedSQL  = `DELETE FROM enotify.warmup_mail WHERE at < now() - interval '30 days'`
 )
 
 // openWindows keeps, for each window in use that has no span or one that is over, the
@@ -112,9 +113,10 @@ func (v *serving) stopOutOfPlan(ctx context.Context) error {
 	return err
 }
 
-// dropOldPlans forgets windows that nobody uses and counts that no limit needs.
+// dropOldPlans forgets windows that nobody uses, counts that no limit needs, and what left
+// from which address so long ago that no complaint about it is to be expected.
 func (v *serving) dropOldPlans(ctx context.Context) error {
-	for _, sql := range []string{dropWindowsSQL, dropCountsSQL} {
+	for _, sql := range []string{dropWindowsSQL, dropCountsSQL, dropWarmedSQL} {
 		if _, err := v.store.pool.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("forget old windows and counts: %w", err)
 		}

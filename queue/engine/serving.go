@@ -306,6 +306,7 @@ func (v *serving) finish(m queue.Message, r result, o queue.Outcome) {
 		v.progress.move(r.Batch, o, now)
 	}
 	r.Outcome, r.At = o, v.clock.Load().at(now)
+	r.Warming = capped(r.costs, o.Egress)
 	if o.State == queue.Deferred {
 		switch {
 		case o.Class == queue.NotBegun:

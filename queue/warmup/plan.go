@@ -26,7 +26,7 @@ const (
 // A Day is what left from an address on a day.
 type Day struct {
 	Begun      int // messages that were let begin
-	Accepted   int // messages that receivers took
+	Accepted   int // messages that receivers took: on the day, or on a better one of the six before it
 	Refused    int // replies that distrust the address, or call it too fast
 	Complaints int // readers who called the mail spam
 }

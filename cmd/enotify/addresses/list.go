@@ -69,7 +69,7 @@ func List(all []queue.EgressAddress) []Address {
 func Cap(w queue.Warmup) (n int, capped bool) {
 	d := w.Today()
 	return warmup.Plan(w.Caps).Cap(w.Step,
-		warmup.Day{Begun: d.Begun, Accepted: d.PoolAccepted, Refused: d.Refused, Complaints: d.Complaints})
+		warmup.Day{Begun: d.Begun, Accepted: d.Taken, Refused: d.Refused, Complaints: d.Complaints})
 }
 
 func rate(r *queue.Rate) string {

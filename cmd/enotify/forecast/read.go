@@ -281,7 +281,7 @@ func addresses(all []queue.EgressAddress, live bool, now time.Time) (found []Add
 func dayOf(w queue.Warmup, day time.Time) warmup.Day {
 	for _, d := range w.Days {
 		if d.Day.Equal(day) {
-			return warmup.Day{Begun: d.Begun, Accepted: d.PoolAccepted, Refused: d.Refused, Complaints: d.Complaints}
+			return warmup.Day{Begun: d.Begun, Accepted: d.Taken, Refused: d.Refused, Complaints: d.Complaints}
 		}
 	}
 	return warmup.Day{}
