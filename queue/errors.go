@@ -17,6 +17,9 @@ var (
 	ErrExists     = errors.New("exists already")
 	ErrUnfinished = errors.New("has batches that are not finished")
 	ErrRecorded   = errors.New("has finished batches")
+	ErrNotUrgent  = errors.New("cannot be urgent") // a pool
+	ErrOperator   = errors.New("is an operator's; a token is for the login of an application")
+	ErrNotApp     = errors.New("may not enqueue") // a login
 )
 
 // ErrDenied says that a table, view or function is not for this login.

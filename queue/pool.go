@@ -77,7 +77,8 @@ func (db *DB) SetPool(ctx context.Context, name string, kind PoolKind) error {
 				return AsRefusal(err)
 			}
 			if clients > 0 {
-				return fmt.Errorf("pool %s cannot be urgent: it is the pool of %d clients, whose ordinary mail leaves from it; enotify client set DOMAIN --pool NAME gives them another", name, clients)
+				return &Problem{Noun: NounPool, Name: name,
+					Err: fmt.Errorf("%w: the ordinary mail of its clients (%d) leaves from it", ErrNotUrgent, clients)}
 			}
 		}
 		if _, err := tx.Exec(ctx, demoteSQL, name, kind); err != nil {

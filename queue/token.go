@@ -74,10 +74,9 @@ func mayEnqueue(ctx context.Context, tx pgx.Tx, login string) error {
 	case !canLogin:
 		return fmt.Errorf("role %s cannot log in; name the login of the application, not a group", login)
 	case operator:
-		return fmt.Errorf("login %s is an operator's; a token is for the login of an application: enotify client add DOMAIN --role LOGIN", login)
+		return &Problem{Noun: NounLogin, Name: login, Err: ErrOperator}
 	case !member:
-		return fmt.Errorf("login %s may not enqueue; enotify client add DOMAIN --role %[1]s lets it send for a client",
-			login)
+		return &Problem{Noun: NounLogin, Name: login, Err: ErrNotApp}
 	}
 	return nil
 }

@@ -96,6 +96,12 @@ func next(err error) string {
 		return "change it: enotify egress set " + p.Name
 	case errors.Is(p.Err, queue.ErrExists) && p.Noun == queue.NounSuppression:
 		return "see enotify suppression list --match " + p.Name
+	case errors.Is(p.Err, queue.ErrNotUrgent):
+		return "give the clients another pool: enotify client set DOMAIN --pool NAME"
+	case errors.Is(p.Err, queue.ErrOperator):
+		return "make one for a client: enotify client add DOMAIN --role LOGIN"
+	case errors.Is(p.Err, queue.ErrNotApp):
+		return "let it send for a client: enotify client add DOMAIN --role " + p.Name
 	case !errors.Is(p.Err, queue.ErrNotFound):
 		return ""
 	case p.Elsewhere != nil && *p.Elsewhere == "":
