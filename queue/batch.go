@@ -117,7 +117,7 @@ func (db *DB) Status(ctx context.Context, batch int64) (Status, error) {
 }
 
 func status(ctx context.Context, q querier, batch int64) (Status, error) {
-	found, err := collectStatus(ctx, q, statusSQL+`WHERE id = $1`, batch)
+	found, err := Statuses(ctx, q, `id = $1`, batch)
 	if err != nil {
 		return Status{}, err
 	}
@@ -125,6 +125,12 @@ func status(ctx context.Context, q querier, batch int64) (Status, error) {
 		return Status{}, NotFound(NounBatch, batch)
 	}
 	return found[0], nil
+}
+
+// Statuses reads the batches for which a condition on the columns of the view
+// enotify.batch_status holds; an order may follow the condition. q is a pool or a transaction.
+func Statuses(ctx context.Context, q querier, condition string, args ...any) ([]Status, error) {
+	return collectStatus(ctx, q, statusSQL+"WHERE "+condition, args...)
 }
 
 func collectStatus(ctx context.Context, q querier, sql string, args ...any) ([]Status, error) {

@@ -13,6 +13,7 @@ import (
 	"enotify/queue"
 	"enotify/queue/insight"
 	"enotify/queue/queuetest"
+	"enotify/queue/retention"
 )
 
 // everywhere counts the rows of the whole schema that hold a text, by table.
@@ -61,12 +62,12 @@ func TestForget(t *testing.T) {
 	f.Exec(`UPDATE enotify.batch SET reason = $1 WHERE id = 1`, "see "+gone)
 	before := status(f, 1)
 
-	got, err := f.DB.Forget(t.Context(), " "+strings.ToUpper(gone), false)
+	got, err := retention.Of(f.DB).Forget(t.Context(), " "+strings.ToUpper(gone), false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got.Replies, got.Texts, got.Events = min(got.Replies, 1), min(got.Texts, 1), min(got.Events, 1)
-	want := queue.Forgotten{Address: "ann.smith@a.example", Batches: 1, Recipients: 2, Replies: 1, Reports: 1,
+	want := retention.Forgotten{Address: "ann.smith@a.example", Batches: 1, Recipients: 2, Replies: 1, Reports: 1,
 		Events: 1, Staged: 1, Suppressions: 1, Counted: 1, Texts: 1, Under: []int{}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("erased (-want +got):\n%s", diff)
@@ -115,7 +116,7 @@ func TestForgottenRecipientsGetNothing(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
 	batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{ann@a.example,bob@a.example}')`)
-	if _, err := f.DB.Forget(t.Context(), "ann@a.example", false); err != nil {
+	if _, err := retention.Of(f.DB).Forget(t.Context(), "ann@a.example", false); err != nil {
 		t.Fatal(err)
 	}
 	f.Serve(f.Server("n1", queuetest.Deliver))
@@ -133,7 +134,7 @@ func TestKeptSuppression(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
 	f.Exec(`INSERT INTO enotify.suppression (address, cause) VALUES ('ann@a.example', 'complaint')`)
-	got, err := f.DB.Forget(t.Context(), "ann@a.example", true)
+	got, err := retention.Of(f.DB).Forget(t.Context(), "ann@a.example", true)
 	if err != nil || got.Suppressions != 1 || got.Kept != 1 {
 		t.Fatalf("got %+v (%v), want one suppression erased and kept", got, err)
 	}
@@ -164,11 +165,11 @@ func TestKeptSuppression(t *testing.T) {
 	if _, err := f.DB.Release(t.Context(), "ann@a.example", ""); err != nil {
 		t.Errorf("lifted: %v", err)
 	}
-	if _, err := f.DB.Forget(t.Context(), "no-address", true); err == nil {
+	if _, err := retention.Of(f.DB).Forget(t.Context(), "no-address", true); err == nil {
 		t.Error("forgetting what is no address: got no error")
 	}
 	app := queuetest.Open(t, queuetest.Login(t, f.URL, "enotify_app"))
-	if _, err := app.Forget(t.Context(), "bob@a.example", false); !errors.Is(err, queue.ErrDenied) {
+	if _, err := retention.Of(app).Forget(t.Context(), "bob@a.example", false); !errors.Is(err, queue.ErrDenied) {
 		t.Errorf("by an application: got %v, want ErrDenied", err)
 	}
 }
@@ -185,16 +186,16 @@ func TestRetention(t *testing.T) {
 	f.Exec(`INSERT INTO enotify.suppression (address, cause, until, added_at) VALUES
 		('a@a.example', 'operator', now() - interval '5 days', now() - interval '20 days'), ('b@a.example', 'complaint', NULL, now() - interval '20 days')`)
 	node := queuetest.Open(t, queuetest.Login(t, f.URL, "enotify_sender"))
-	all, err := node.Retentions(t.Context())
+	all, err := retention.Of(node).Rules(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, kind := range all {
-		if kind.Kind == queue.Events {
+		if kind.Kind == retention.Events {
 			continue
 		}
 		for n := -1; n != 0; {
-			if n, err = node.Retain(t.Context(), kind.Kind, 7); err != nil {
+			if n, err = retention.Of(node).Drop(t.Context(), kind.Kind, 7); err != nil {
 				t.Fatalf("%s: %v", kind.Kind, err)
 			}
 		}
@@ -206,15 +207,15 @@ func TestRetention(t *testing.T) {
 	}
 	month := 30 * 24 * time.Hour
 	admin := queuetest.Open(t, queuetest.Login(t, f.URL, "enotify_admin"))
-	for _, kind := range []string{"recipients", queue.Events} {
-		if err := admin.SetRetention(t.Context(), kind, &month); err != nil {
+	for _, kind := range []string{"recipients", retention.Events} {
+		if err := retention.Of(admin).Keep(t.Context(), kind, &month); err != nil {
 			t.Errorf("%s for a month, by an operator: %v", kind, err)
 		}
 	}
-	if err := node.SetRetention(t.Context(), "recipients", nil); !errors.Is(err, queue.ErrDenied) {
+	if err := retention.Of(node).Keep(t.Context(), "recipients", nil); !errors.Is(err, queue.ErrDenied) {
 		t.Errorf("by a node: got %v, want ErrDenied", err)
 	}
-	if err := f.DB.SetRetention(t.Context(), "nonsense", nil); !errors.Is(err, queue.ErrNotFound) {
+	if err := retention.Of(f.DB).Keep(t.Context(), "nonsense", nil); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("a kind that is none: got %v, want ErrNotFound", err)
 	}
 	f.Balances()
@@ -232,7 +233,7 @@ func TestForgetDoesNotWaitForAnApplication(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{ann@a.example}')`); err != nil {
 		t.Fatal(err)
 	}
-	got, err := f.DB.Forget(t.Context(), "ann@a.example", false)
+	got, err := retention.Of(f.DB).Forget(t.Context(), "ann@a.example", false)
 	if err != nil || len(got.Under) != 1 || got.Under[0] != int(app.PgConn().PID()) {
 		t.Errorf("beside a submit that is not committed: got %+v (%v), want its process named", got, err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"enotify/queue"
 	"enotify/queue/queuetest"
+	"enotify/queue/retention"
 )
 
 // returned is what a receiver says later of an address that is gone.
@@ -209,7 +210,7 @@ func TestReturnedMailIsKeptForAMonth(t *testing.T) {
 	record(f, returned(batch, 1))
 	retain := func(kind string, want int) {
 		t.Helper()
-		if got, err := f.DB.Retain(t.Context(), kind, 10); err != nil || got != want {
+		if got, err := retention.Of(f.DB).Drop(t.Context(), kind, 10); err != nil || got != want {
 			t.Errorf("%s dropped: got %d (%v), want %d", kind, got, err, want)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"enotify/migrations"
 	"enotify/queue"
+	"enotify/queue/insight"
 	"enotify/queue/queuetest"
 )
 
@@ -59,7 +60,7 @@ func TestPooler(t *testing.T) {
 				t.Errorf("states: got %v, want %v", got, want)
 			}
 			operator := queuetest.Open(t, pooler.URL(f.URL))
-			audits, err := operator.Audit(t.Context(), 0)
+			audits, err := insight.Of(operator).Audit(t.Context(), 0)
 			if err != nil || len(audits) != 1 || len(audits[0].Problems) > 0 {
 				t.Errorf("audit: got %+v and error %v, want one batch that balances", audits, err)
 			}

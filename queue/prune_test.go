@@ -8,6 +8,7 @@ import (
 
 	"enotify/queue"
 	"enotify/queue/queuetest"
+	"enotify/queue/retention"
 )
 
 // What is left of a pruned batch is what others rely on: its line with all
@@ -97,14 +98,14 @@ func TestPruneGoesOn(t *testing.T) {
 		t.Errorf("a late result: %v", err)
 	}
 	f.Balances()
-	found, err := f.DB.Prunable(t.Context(), -time.Hour, "")
+	found, err := retention.Of(f.DB).Prunable(t.Context(), -time.Hour, "")
 	if err != nil || len(found) != 1 {
 		t.Fatalf("prunable: got %v and %v, want the batch", found, err)
 	}
-	if err := f.DB.Prune(t.Context(), batch, func(int) {}); err != nil {
+	if err := retention.Of(f.DB).Prune(t.Context(), batch, func(int) {}); err != nil {
 		t.Fatal(err)
 	}
-	if found, err = f.DB.Prunable(t.Context(), -time.Hour, ""); err != nil || len(found) != 0 {
+	if found, err = retention.Of(f.DB).Prunable(t.Context(), -time.Hour, ""); err != nil || len(found) != 0 {
 		t.Errorf("prunable afterwards: got %v and %v, want none", found, err)
 	}
 	f.Balances()

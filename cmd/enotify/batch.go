@@ -16,6 +16,7 @@ import (
 	"enotify/cmd/enotify/preflight/gather"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
+	"enotify/queue/insight"
 	"enotify/sender/compose"
 )
 
@@ -153,7 +154,7 @@ Exit codes: 0 all counts agree; 2 they do not.`,
 				}
 			}
 			return a.withReader(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
-				audits, err := db.Audit(ctx, id)
+				audits, err := insight.Of(db).Audit(ctx, id)
 				if err != nil {
 					return err
 				}
@@ -183,7 +184,7 @@ Exit codes: 0 all counts agree; 2 they do not.`,
 	}
 }
 
-func layAudits(p *term.Page, audits []queue.Audit) {
+func layAudits(p *term.Page, audits []insight.Audit) {
 	for _, audit := range audits {
 		var sum []string
 		for _, c := range (queue.Status{}).Counts() {

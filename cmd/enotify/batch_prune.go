@@ -10,6 +10,7 @@ import (
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
+	"enotify/queue/retention"
 )
 
 func (a *app) batchPruneCmd() *cobra.Command {
@@ -34,7 +35,7 @@ steps beside the sending; it can be interrupted and started again.`,
 			return exit.Usagef("--older-than: %v, such as 90d", err)
 		}
 		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
-			batches, err := db.Prunable(ctx, keep, client)
+			batches, err := retention.Of(db).Prunable(ctx, keep, client)
 			if err != nil {
 				return err
 			}
@@ -82,7 +83,7 @@ func (a *app) prune(ctx context.Context, db *queue.DB, batches []queue.Status, r
 				figures.Some(recipients, "recipient"))
 		}
 		at(0)
-		if err := db.Prune(ctx, b.ID, at); err != nil {
+		if err := retention.Of(db).Prune(ctx, b.ID, at); err != nil {
 			return fmt.Errorf("batch %d could not be pruned, those before it are: %w", b.ID, err)
 		}
 		done += b.Total

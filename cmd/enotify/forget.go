@@ -8,6 +8,7 @@ import (
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
+	"enotify/queue/retention"
 )
 
 func (a *app) forgetCmd() *cobra.Command {
@@ -31,7 +32,7 @@ What this cannot reach: backups; logs; for 15 minutes, the journals of nodes.`,
 	yes := yesFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
-			address, batches, err := db.Held(ctx, args[0])
+			address, batches, err := retention.Of(db).Held(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -39,7 +40,7 @@ What this cannot reach: backups; logs; for 15 minutes, the journals of nodes.`,
 				figures.Some(batches, "batch")); err != nil {
 				return err
 			}
-			f, err := db.Forget(ctx, address, keep)
+			f, err := retention.Of(db).Forget(ctx, address, keep)
 			if err != nil {
 				return err
 			}
@@ -52,7 +53,7 @@ What this cannot reach: backups; logs; for 15 minutes, the journals of nodes.`,
 	return cmd
 }
 
-func layForgotten(p *term.Page, f queue.Forgotten) {
+func layForgotten(p *term.Page, f retention.Forgotten) {
 	if f.Recipients+f.Replies+f.Reports+f.Events+f.Staged+f.Suppressions+f.Counted+f.Texts == 0 {
 		p.Line("nothing is kept of %s", f.Address)
 	} else {

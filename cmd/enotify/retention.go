@@ -10,6 +10,7 @@ import (
 	"enotify/cmd/enotify/figures"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
+	"enotify/queue/retention"
 )
 
 func (a *app) retentionCmd() *cobra.Command {
@@ -28,7 +29,7 @@ func keptFor(keep *time.Duration) string {
 
 // A kept is a retention as list prints it.
 type kept struct {
-	queue.Retention
+	retention.Rule
 	KeepSeconds *float64 `json:"keep_seconds"` // null: for good
 }
 
@@ -36,13 +37,13 @@ func (a *app) retentionListCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "Show how long each kind of data is kept", Args: cobra.NoArgs,
 		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
-			found, err := db.Retentions(ctx)
+			found, err := retention.Of(db).Rules(ctx)
 			if err != nil {
 				return err
 			}
 			all := make([]kept, len(found))
 			for i, r := range found {
-				all[i].Retention = r
+				all[i].Rule = r
 				if r.Keep != nil {
 					seconds := r.Keep.Seconds()
 					all[i].KeepSeconds = &seconds
@@ -78,7 +79,7 @@ is older within minutes, in small steps beside the sending.`,
 			keep = &span
 		}
 		return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
-			all, err := db.Retentions(ctx)
+			all, err := retention.Of(db).Rules(ctx)
 			if err != nil {
 				return err
 			}
@@ -90,7 +91,7 @@ is older within minutes, in small steps beside the sending.`,
 					}
 				}
 			}
-			if err := db.SetRetention(ctx, kind, keep); err != nil {
+			if err := retention.Of(db).Keep(ctx, kind, keep); err != nil {
 				return err
 			}
 			return a.say("%s: kept for %s", kind, keptFor(keep))

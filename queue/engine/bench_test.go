@@ -15,6 +15,7 @@ import (
 	"enotify/queue/engine"
 	"enotify/queue/events"
 	"enotify/queue/queuetest"
+	"enotify/queue/retention"
 )
 
 // stageSQL stages $2 recipients over up to 20,000 domains; gmail.com has 35 %.
@@ -172,7 +173,7 @@ func BenchmarkPrune(b *testing.B) {
 		b.StartTimer()
 		var longest time.Duration
 		last := time.Now()
-		if err := db.Prune(b.Context(), batch,
+		if err := retention.Of(db).Prune(b.Context(), batch,
 			func(int) { longest = max(longest, time.Since(last)); last = time.Now() }); err != nil {
 			b.Fatal(err)
 		}

@@ -19,6 +19,7 @@ import (
 	"enotify/queue"
 	"enotify/queue/engine"
 	"enotify/queue/queuetest"
+	"enotify/queue/retention"
 )
 
 // A wreck is what a node leaves that was killed with 90 messages under way: 30
@@ -218,7 +219,7 @@ func TestJournalOfAForgottenRecipient(t *testing.T) {
 	seq := strings.Fields(rest)[1]
 	address := queuetest.Query[string](w.Fixture,
 		`SELECT address FROM enotify.recipient WHERE batch_id = $1 AND seq = $2::text::int`, w.batch, seq)
-	if _, err := w.DB.Forget(t.Context(), address, false); err != nil {
+	if _, err := retention.Of(w.DB).Forget(t.Context(), address, false); err != nil {
 		t.Fatal(err)
 	}
 	w.heir("heir")

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"enotify/queue"
+	"enotify/queue/insight"
 	"enotify/queue/queuetest"
 
 	"github.com/google/go-cmp/cmp"
@@ -40,7 +41,7 @@ func TestUnreadableBatchIsSetAside(t *testing.T) {
 				if err != nil || s.State != "blocked" || !strings.Contains(s.Reason, "expires_at") {
 					t.Errorf("it: got %s, reason %q and %v, want blocked for its expires_at", s.State, s.Reason, err)
 				}
-				if _, err := f.DB.Audit(t.Context(), bad); err != nil {
+				if _, err := insight.Of(f.DB).Audit(t.Context(), bad); err != nil {
 					t.Errorf("audit: %v", err)
 				}
 				if err := f.DB.Cancel(t.Context(), bad, "a mistake"); err != nil {

@@ -11,6 +11,7 @@ import (
 	"enotify/queue"
 	"enotify/queue/insight"
 	"enotify/queue/queuetest"
+	"enotify/queue/retention"
 )
 
 // take counts without naming anybody.
@@ -41,7 +42,7 @@ func TestCensusForetellsTheSeal(t *testing.T) {
 	f := queuetest.NewFixture(t)
 	f.Exec(`INSERT INTO enotify.suppression (address, client_id, cause) VALUES ('gone@b.example', NULL, 'no_such_user'), ('unwilling@b.example', 1, 'unsubscribe'), ('eve@a.example', NULL, 'operator')`)
 	f.Exec(`UPDATE enotify.suppression SET until = now() - interval '1 s' WHERE address = 'eve@a.example'`)
-	if forgotten, err := f.DB.Forget(t.Context(), "gone@b.example", true); err != nil || forgotten.Kept != 1 {
+	if forgotten, err := retention.Of(f.DB).Forget(t.Context(), "gone@b.example", true); err != nil || forgotten.Kept != 1 {
 		t.Fatalf("gone@b.example under a keyed hash: got %+v (%v), want one suppression kept", forgotten, err)
 	}
 	id := queuetest.Query[int64](f, `SELECT enotify.create_batch('k', 'info@town.example', 's', 't')`)

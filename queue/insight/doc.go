@@ -12,4 +12,7 @@
 //	waiting        which sites a batch waits for
 //	sites          which sites all batches wait for
 //	flow           outcomes by time
+//	audit          whether each recipient is in exactly one state
+//	gauges         how much waits, for metrics
+//	durability     settings of the server under which it may forget
 package insight

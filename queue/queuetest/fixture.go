@@ -17,6 +17,7 @@ import (
 	"enotify/queue"
 	"enotify/queue/engine"
 	"enotify/queue/guard"
+	"enotify/queue/insight"
 )
 
 // Egress is the address that nodes of a fixture send from.
@@ -265,7 +266,7 @@ func (f *Fixture) States(batch int64) map[string]int {
 // Balances fails unless the books of all batches balance.
 func (f *Fixture) Balances() {
 	f.Helper()
-	audits, err := f.DB.Audit(f.Context(), 0)
+	audits, err := insight.Of(f.DB).Audit(f.Context(), 0)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -230,7 +230,7 @@ func (d *demo) account(ctx context.Context, now snapshot) error {
 		d.screen.Paragraph("%s recorded as delivered, but the receivers have %s, and %s of them twice.",
 			figures.Some(delivered, "message"), figures.Count(received), figures.Count(again))
 	}
-	audits, err := d.db.Audit(ctx, 0)
+	audits, err := insight.Of(d.db).Audit(ctx, 0)
 	if err != nil {
 		return err
 	}

@@ -140,7 +140,7 @@ func pooler(ctx context.Context, db *queue.DB) Finding {
 
 func durability(ctx context.Context, db *queue.DB) (found []Finding) {
 	f := Finding{ID: "db.durability"}
-	risks, err := db.Durability(ctx)
+	risks, err := insight.Of(db).Durability(ctx)
 	if err != nil {
 		return []Finding{f.worse(Note, "How durable the database is could not be read.")}
 	}

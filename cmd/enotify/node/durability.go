@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"enotify/queue"
+	"enotify/queue/insight"
 )
 
 // durability watches for settings under which the database may forget what it
@@ -52,8 +53,8 @@ func (d *durability) run(ctx context.Context) {
 }
 
 // look raises an alert for each new risk.
-func (d *durability) look(ctx context.Context) ([]queue.Risk, error) {
-	risks, err := d.db.Durability(ctx)
+func (d *durability) look(ctx context.Context) ([]insight.Risk, error) {
+	risks, err := insight.Of(d.db).Durability(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -7,8 +7,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"enotify/queue"
 	"enotify/queue/engine"
+	"enotify/queue/insight"
 	"enotify/sender"
 	"enotify/spfguard/dns"
 )
@@ -53,7 +53,7 @@ type complaints struct{ all, worst float64 }
 
 // gauges are what a scrape looks at: the queue, and the parts of this node.
 type gauges struct {
-	queue      look[queue.Gauges]
+	queue      look[insight.Gauges]
 	complaints look[complaints]
 	server     *engine.Server
 	mail       *sender.Sender
@@ -62,9 +62,9 @@ type gauges struct {
 
 func newGauges(p *parts) *gauges {
 	return &gauges{
-		queue: look[queue.Gauges]{every: lookEvery, ask: p.db.Gauges},
+		queue: look[insight.Gauges]{every: lookEvery, ask: insight.Of(p.db).Gauges},
 		complaints: look[complaints]{every: complaintsEvery, ask: func(ctx context.Context) (c complaints, err error) {
-			c.all, c.worst, err = p.db.ComplaintRatio(ctx)
+			c.all, c.worst, err = insight.Of(p.db).ComplaintRatio(ctx)
 			return c, err
 		}},
 		server: p.server, mail: p.mail, resolver: p.mail.Resolver,

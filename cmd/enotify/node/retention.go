@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"enotify/queue"
+	"enotify/queue/retention"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 // Nodes that do so at the same time leave each other alone.
 func retain(ctx context.Context, db *queue.DB, log *slog.Logger) {
 	for tick := time.NewTicker(retainEvery); ; {
-		kinds, err := db.Retentions(ctx)
+		kinds, err := retention.Of(db).Rules(ctx)
 		for i := 0; i < len(kinds) && err == nil; i++ {
 			err = retainKind(ctx, db, kinds[i], log)
 		}
@@ -37,12 +38,12 @@ func retain(ctx context.Context, db *queue.DB, log *slog.Logger) {
 	}
 }
 
-func retainKind(ctx context.Context, db *queue.DB, kind queue.Retention, log *slog.Logger) error {
-	if kind.Keep == nil || kind.Kind == queue.Events { // which the webhooks drop
+func retainKind(ctx context.Context, db *queue.DB, kind retention.Rule, log *slog.Logger) error {
+	if kind.Keep == nil || kind.Kind == retention.Events { // which the webhooks drop
 		return nil
 	}
 	for dropped := 0; ; {
-		n, err := db.Retain(ctx, kind.Kind, retainStep)
+		n, err := retention.Of(db).Drop(ctx, kind.Kind, retainStep)
 		dropped += n
 		if n == 0 && dropped > 0 {
 			log.Info("dropped old data", "kind", kind.Kind, "kept_for", kind.Keep.String(), "rows", dropped)

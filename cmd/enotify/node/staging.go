@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"enotify/queue"
+	"enotify/queue/retention"
 )
 
 // emptyStagingEvery is how often a node looks whether the staging table can be emptied.
@@ -21,7 +22,7 @@ func emptyStaging(ctx context.Context, db *queue.DB, log *slog.Logger) {
 			return
 		case <-tick.C:
 		}
-		switch octets, err := db.EmptyStaging(ctx); {
+		switch octets, err := retention.Of(db).EmptyStaging(ctx); {
 		case err != nil && ctx.Err() == nil:
 			log.Warn("the staging table could not be emptied; it is tried again in 30 s", "error", err)
 		case octets > 0:

@@ -1,4 +1,4 @@
-package queue
+package insight
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
 )
 
 // An Audit reports whether every sealed recipient of a batch is in exactly one state,
@@ -82,10 +84,9 @@ const (
 
 // Audit checks one batch, or with 0 all of them, in one snapshot: it may run
 // while mail is sent.
-func (db *DB) Audit(ctx context.Context, batch int64) (audits []Audit, err error) {
-	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+func (r Reader) Audit(ctx context.Context, batch int64) (audits []Audit, err error) {
 	audits = []Audit{}
-	err = pgx.BeginTxFunc(ctx, db.pool, snapshot, func(tx pgx.Tx) error {
+	err = r.read(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, memorySQL); err != nil {
 			return err
 		}
@@ -102,7 +103,7 @@ func (db *DB) Audit(ctx context.Context, batch int64) (audits []Audit, err error
 			return err
 		}
 		if batch != 0 && len(all) == 0 {
-			return NotFound(NounBatch, batch)
+			return queue.NotFound(queue.NounBatch, batch)
 		}
 		var some []int64
 		recipients := 0
@@ -121,16 +122,16 @@ func (db *DB) Audit(ctx context.Context, batch int64) (audits []Audit, err error
 		}
 		return nil
 	})
-	return audits, AsRefusal(err)
+	return audits, err
 }
 
 func audit(ctx context.Context, tx pgx.Tx, batches []int64) ([]Audit, error) {
-	found, err := collectStatus(ctx, tx, statusSQL+`WHERE id = ANY ($1) ORDER BY id`, batches)
+	found, err := queue.Statuses(ctx, tx, `id = ANY ($1) ORDER BY id`, batches)
 	if err != nil {
 		return nil, err
 	}
 	audits := make([]Audit, len(found))
-	kept := map[int64]*Audit{} // those whose recipients are
+	kept := map[int64]*Audit{} // of batches that still have their recipients
 	for i, s := range found {
 		a := &audits[i]
 		*a = Audit{Batch: s.ID, State: s.State, Total: s.Total, States: map[string]int{}, Problems: []string{}}
@@ -176,7 +177,7 @@ func audit(ctx context.Context, tx pgx.Tx, batches []int64) ([]Audit, error) {
 }
 
 // compare holds the counts, which follow from sums, against the rows.
-func (a *Audit) compare(s Status) {
+func (a *Audit) compare(s queue.Status) {
 	byCount, byRow := 0, 0
 	for _, c := range s.Counts() {
 		byCount += c.N

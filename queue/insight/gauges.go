@@ -1,20 +1,24 @@
-package queue
+package insight
 
 import (
 	"context"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
 )
 
 // Gauges is how much waits in the queue.
 type Gauges struct {
 	Batches  map[string]int // that are not finished, by state
 	Pending  int64          // recipients that wait for their first try
-	Deferred map[Class]int64
-	Oldest   map[Class]time.Duration // how long the oldest deferred recipient has waited since it was first deferred
-	Blocked  int                     // clients that the guard stops
-	Holds    int                     // sites that are left alone since they block one of our addresses
-	Slowed   int                     // sites to which mail goes more slowly since they asked for it
-	Lost     int                     // nodes that died and did not come back
+	Deferred map[queue.Class]int64
+	Oldest   map[queue.Class]time.Duration // how long the oldest deferred recipient has waited since it was first deferred
+	Blocked  int                           // clients that the guard stops
+	Holds    int                           // sites that are left alone since they block one of our addresses
+	Slowed   int                           // sites to which mail goes more slowly since they asked for it
+	Lost     int                           // nodes that died and did not come back
 }
 
 const (
@@ -38,32 +42,31 @@ FROM enotify.pace p WHERE p.kind = 'site'`
 )
 
 // Gauges counts what waits.
-func (db *DB) Gauges(ctx context.Context) (g Gauges, err error) {
-	if g.Batches, err = db.OpenBatches(ctx); err != nil {
+func (r Reader) Gauges(ctx context.Context) (g Gauges, err error) {
+	if g.Batches, err = r.db.OpenBatches(ctx); err != nil {
 		return g, err
 	}
-	if err := db.pool.QueryRow(ctx, pendingSQL).Scan(&g.Pending); err != nil {
-		return g, err
-	}
-	g.Deferred, g.Oldest = map[Class]int64{}, map[Class]time.Duration{}
-	rows, err := db.pool.Query(ctx, deferredSQL)
-	if err != nil {
-		return g, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var class Class
+	g.Deferred, g.Oldest = map[queue.Class]int64{}, map[queue.Class]time.Duration{}
+	err = r.read(ctx, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, pendingSQL).Scan(&g.Pending); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, deferredSQL)
+		if err != nil {
+			return err
+		}
+		var class queue.Class
 		var n int64
 		var oldest float64
-		if err := rows.Scan(&class, &n, &oldest); err != nil {
-			return g, err
+		if _, err := pgx.ForEachRow(rows, []any{&class, &n, &oldest}, func() error {
+			g.Deferred[class], g.Oldest[class] = n, time.Duration(max(0, oldest)*float64(time.Second))
+			return nil
+		}); err != nil {
+			return err
 		}
-		g.Deferred[class], g.Oldest[class] = n, time.Duration(max(0, oldest)*float64(time.Second))
-	}
-	if err := rows.Err(); err != nil {
-		return g, err
-	}
-	return g, db.pool.QueryRow(ctx, stoppedSQL).Scan(&g.Blocked, &g.Holds, &g.Slowed, &g.Lost)
+		return tx.QueryRow(ctx, stoppedSQL).Scan(&g.Blocked, &g.Holds, &g.Slowed, &g.Lost)
+	})
+	return g, err
 }
 
 // Only of batches that began in the last day: one pass over them.
@@ -84,7 +87,7 @@ SELECT coalesce(sum(complaints) / nullif(sum(accepted), 0), 0)::float8,
 // ComplaintRatio is complaints by accepted messages of the batches that began in the
 // last day: over all clients, and of the client with the most of those with 1,000
 // messages.
-func (db *DB) ComplaintRatio(ctx context.Context) (all, worst float64, err error) {
-	err = db.pool.QueryRow(ctx, complaintRatioSQL).Scan(&all, &worst)
+func (r Reader) ComplaintRatio(ctx context.Context) (all, worst float64, err error) {
+	err = r.row(ctx, complaintRatioSQL)(&all, &worst)
 	return all, worst, err
 }

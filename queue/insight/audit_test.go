@@ -1,10 +1,11 @@
-package queue_test
+package insight_test
 
 import (
 	"errors"
 	"testing"
 
 	"enotify/queue"
+	"enotify/queue/insight"
 	"enotify/queue/queuetest"
 )
 
@@ -13,7 +14,7 @@ func TestAuditFindsWhatIsLost(t *testing.T) {
 	f := queuetest.NewFixture(t)
 	id := queuetest.Query[int64](f, `SELECT enotify.enqueue('a', 'info@town.example', 'Hello', 'Text', ARRAY['anna@one.example', 'bruno@two.example', 'no address'])`)
 	for _, batch := range []int64{id, 0} { // 0 is all of them
-		audits, err := f.DB.Audit(t.Context(), batch)
+		audits, err := insight.Of(f.DB).Audit(t.Context(), batch)
 		if err != nil {
 			t.Fatalf("audit of batch %d: %v", batch, err)
 		}
@@ -23,14 +24,14 @@ func TestAuditFindsWhatIsLost(t *testing.T) {
 	}
 
 	f.Exec(`DELETE FROM enotify.recipient WHERE address = 'anna@one.example'`)
-	audits, err := f.DB.Audit(t.Context(), id)
+	audits, err := insight.Of(f.DB).Audit(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(audits[0].Problems) == 0 {
 		t.Errorf("audit without a recipient: got %+v, want problems", audits[0])
 	}
-	if _, err := f.DB.Audit(t.Context(), id+1); !errors.Is(err, queue.ErrNotFound) {
+	if _, err := insight.Of(f.DB).Audit(t.Context(), id+1); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("audit of a batch that is none: got %v, want ErrNotFound", err)
 	}
 }

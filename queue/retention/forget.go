@@ -1,4 +1,4 @@
-package queue
+package retention
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"enotify/queue"
 )
 
 // Forgotten is what was erased of an address, in rows.
@@ -58,41 +60,40 @@ type holds struct {
 }
 
 // Held counts the batches that hold an address, which it normalises.
-func (db *DB) Held(ctx context.Context, address string) (normal string, batches int, err error) {
-	if normal, err = db.Address(ctx, address); err != nil {
+func (s Store) Held(ctx context.Context, address string) (normal string, batches int, err error) {
+	if normal, err = s.db.Address(ctx, address); err != nil {
 		return "", 0, err
 	}
-	found, err := db.holding(ctx, normal)
+	found, err := s.holding(ctx, normal)
 	return normal, len(found), err
 }
 
-func (db *DB) holding(ctx context.Context, address string) ([]holds, error) {
-	rows, err := db.pool.Query(ctx, findForgottenSQL, address)
+func (s Store) holding(ctx context.Context, address string) ([]holds, error) {
+	rows, err := s.db.Pool().Query(ctx, findForgottenSQL, address)
 	if err != nil {
-		return nil, AsRefusal(err)
+		return nil, queue.AsRefusal(err)
 	}
 	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (h holds, err error) {
-		return h,
-			row.Scan(&h.batch, &h.seqs)
+		return h, row.Scan(&h.batch, &h.seqs)
 	})
-	return found, AsRefusal(err)
+	return found, queue.AsRefusal(err)
 }
 
 // Forget erases an address from all batches and lists. Recipients, their states and
 // all counts stay. With keep a suppression in force goes on under a keyed hash; else
 // the address may be sent to when a new batch has it. Forget works batch by batch, and
 // may be interrupted and called again.
-func (db *DB) Forget(ctx context.Context, address string, keep bool) (f Forgotten, err error) {
-	if f.Address, err = db.Address(ctx, address); err != nil {
+func (s Store) Forget(ctx context.Context, address string, keep bool) (f Forgotten, err error) {
+	if f.Address, err = s.db.Address(ctx, address); err != nil {
 		return f, err
 	}
-	found, err := db.holding(ctx, f.Address)
+	found, err := s.holding(ctx, f.Address)
 	if err != nil {
 		return f, err
 	}
 	for _, h := range found {
 		var recipients, replies, reports, events int
-		if err := db.pool.QueryRow(ctx, forgetInBatchSQL, h.batch, h.seqs, f.Address).Scan(&recipients, &replies,
+		if err := s.db.Pool().QueryRow(ctx, forgetInBatchSQL, h.batch, h.seqs, f.Address).Scan(&recipients, &replies,
 			&reports, &events); err != nil {
 			return f, heldUp(err, f.Address)
 		}
@@ -103,12 +104,12 @@ func (db *DB) Forget(ctx context.Context, address string, keep bool) (f Forgotte
 			f.Events+events
 	}
 	// After the batches, whose recipients could be suppressed meanwhile.
-	err = db.pool.QueryRow(ctx, forgetAddressSQL, f.Address, keep).Scan(&f.Suppressions, &f.Kept, &f.Counted, &f.Staged,
+	err = s.db.Pool().QueryRow(ctx, forgetAddressSQL, f.Address, keep).Scan(&f.Suppressions, &f.Kept, &f.Counted, &f.Staged,
 		&f.Texts)
 	if err != nil {
 		return f, heldUp(err, f.Address)
 	}
-	return f, AsRefusal(db.pool.QueryRow(ctx, underWayForgetSQL).Scan(&f.Under))
+	return f, queue.AsRefusal(s.db.Pool().QueryRow(ctx, underWayForgetSQL).Scan(&f.Under))
 }
 
 // heldUp says what to do when another session did not let go of a row in time.
@@ -117,5 +118,5 @@ func heldUp(err error, address string) error {
 	if errors.As(err, &no) && no.Code == "55P03" { // lock_not_available
 		return fmt.Errorf("an open transaction of an application holds rows with %s; run this again when it has ended: what was erased so far stays erased", address)
 	}
-	return AsRefusal(err)
+	return queue.AsRefusal(err)
 }

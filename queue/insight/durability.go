@@ -1,4 +1,4 @@
-package queue
+package insight
 
 import (
 	"context"
@@ -20,10 +20,10 @@ SELECT current_setting('fsync')::bool, current_setting('full_page_writes')::bool
 
 // Durability lists what threatens committed intents and outcomes. What a login
 // may see of standbys is enough: their number.
-func (db *DB) Durability(ctx context.Context) (risks []Risk, err error) {
+func (r Reader) Durability(ctx context.Context) (risks []Risk, err error) {
 	var fsync, pages, named bool
 	var standbys int
-	if err := db.pool.QueryRow(ctx, durabilitySQL).Scan(&fsync, &pages, &named, &standbys); err != nil {
+	if err := r.row(ctx, durabilitySQL)(&fsync, &pages, &named, &standbys); err != nil {
 		return nil, fmt.Errorf("read how durable the database is: %w", err)
 	}
 	if !fsync {

@@ -1,4 +1,4 @@
-package queue
+package retention
 
 import (
 	"context"
@@ -6,10 +6,18 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"enotify/queue"
 )
 
-// A Retention is how long a kind of data is kept.
-type Retention struct {
+// A Store deletes data of a database.
+type Store struct{ db *queue.DB }
+
+// Of is the store of a database.
+func Of(db *queue.DB) Store { return Store{db} }
+
+// A Rule is how long a kind of data is kept.
+type Rule struct {
 	Kind      string         `json:"kind"`
 	Keep      *time.Duration `json:"-"` // nil: for good
 	About     string         `json:"about"`
@@ -17,51 +25,51 @@ type Retention struct {
 	UpdatedBy string         `json:"updated_by"`
 }
 
-// Events is the kind of data that the outbox is. Its oldest events are dropped by package queue/events.
+// Events is the kind of data that the outbox holds. Package queue/events drops its oldest events.
 const Events = "events"
 
 const (
-	retentionsSQL = `
+	rulesSQL = `
 SELECT kind, keep, about, updated_at, updated_by::text FROM enotify.retention
 UNION ALL SELECT 'events', s.keep, 'events, of all clients', NULL, '' FROM enotify.event_setting s ORDER BY kind`
-	setRetentionSQL = `
+	keepSQL = `
 WITH events AS (
 	UPDATE enotify.event_setting SET keep = $2 WHERE $1 = 'events' AND $2::interval IS NOT NULL RETURNING 1
 ), others AS (
 	UPDATE enotify.retention SET keep = $2, updated_at = now(), updated_by = session_user WHERE kind = $1 RETURNING 1
 )
 SELECT (SELECT count(*) FROM events) + (SELECT count(*) FROM others) > 0`
-	retainSQL = `SELECT enotify.retain($1, $2)`
+	dropSQL = `SELECT enotify.retain($1, $2)`
 )
 
-// Retentions lists how long each kind of data is kept.
-func (db *DB) Retentions(ctx context.Context) ([]Retention, error) {
-	rows, err := db.pool.Query(ctx, retentionsSQL)
+// Rules lists how long each kind of data is kept.
+func (s Store) Rules(ctx context.Context) ([]Rule, error) {
+	rows, err := s.db.Pool().Query(ctx, rulesSQL)
 	if err != nil {
-		return nil, AsRefusal(err)
+		return nil, queue.AsRefusal(err)
 	}
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[Retention])
-	return all, AsRefusal(err)
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[Rule])
+	return all, queue.AsRefusal(err)
 }
 
-// SetRetention sets how long a kind is kept, at least a day; nil is for good. The
+// Keep sets how long a kind is kept, at least a day; nil is for good. The
 // error wraps ErrNotFound when there is no such kind.
-func (db *DB) SetRetention(ctx context.Context, kind string, keep *time.Duration) error {
+func (s Store) Keep(ctx context.Context, kind string, keep *time.Duration) error {
 	if kind == Events && keep == nil {
 		return errors.New("events cannot be kept for good: they would fill the disk; name a time, such as 400d")
 	}
 	var found bool
-	err := db.pool.QueryRow(ctx, setRetentionSQL, kind, keep).Scan(&found)
+	err := s.db.Pool().QueryRow(ctx, keepSQL, kind, keep).Scan(&found)
 	if err == nil && !found {
-		return NotFound(NounRetention, kind)
+		return queue.NotFound(queue.NounRetention, kind)
 	}
-	return AsRefusal(err)
+	return queue.AsRefusal(err)
 }
 
-// Retain drops at most so many rows of a kind that are kept no longer, and returns
+// Drop drops at most so many rows of a kind that are kept no longer, and returns
 // about how many; 0 when there are none, or another node is deleting.
-func (db *DB) Retain(ctx context.Context, kind string, most int) (n int, err error) {
-	err = db.pool.QueryRow(ctx, retainSQL, kind, most).Scan(&n)
+func (s Store) Drop(ctx context.Context, kind string, most int) (n int, err error) {
+	err = s.db.Pool().QueryRow(ctx, dropSQL, kind, most).Scan(&n)
 	return n, err
 }
 
@@ -69,7 +77,7 @@ const emptyStagingSQL = `SELECT enotify.empty_staging()`
 
 // EmptyStaging gives the disk back that staged recipients of submitted batches took,
 // and returns how many octets; 0 when a draft has recipients, or a transaction is at them.
-func (db *DB) EmptyStaging(ctx context.Context) (octets int64, err error) {
-	err = db.pool.QueryRow(ctx, emptyStagingSQL).Scan(&octets)
+func (s Store) EmptyStaging(ctx context.Context) (octets int64, err error) {
+	err = s.db.Pool().QueryRow(ctx, emptyStagingSQL).Scan(&octets)
 	return octets, err
 }

@@ -1,30 +1,32 @@
-package queue
+package retention
 
 import (
 	"context"
 	"time"
+
+	"enotify/queue"
 )
 
 // pruneStep is how many recipients are dropped in one transaction: less than 0.1 s,
 // so that its locks are short.
 const pruneStep = 20000
 
-const prunableSQL = statusSQL + `
-WHERE finished_at < now() - $1::interval AND ($2 = '' OR client = $2)
+const prunableSQL = `
+finished_at < now() - $1::interval AND ($2 = '' OR client = $2)
   AND (pruned_at IS NULL OR EXISTS (SELECT FROM enotify.recipient r WHERE r.batch_id = id)) -- interrupted
 ORDER BY id`
 
 // Prunable lists the batches that finished longer ago than keep and have not
 // been pruned, the oldest first; with a client, its own.
-func (db *DB) Prunable(ctx context.Context, keep time.Duration, client string) ([]Status, error) {
+func (s Store) Prunable(ctx context.Context, keep time.Duration, client string) ([]queue.Status, error) {
 	if client != "" {
-		domain, err := db.Domain(ctx, client)
+		domain, err := s.db.Domain(ctx, client)
 		if err != nil {
 			return nil, err
 		}
 		client = domain
 	}
-	return collectStatus(ctx, db.pool, prunableSQL, keep, client)
+	return queue.Statuses(ctx, s.db.Pool(), prunableSQL, keep, client)
 }
 
 const pruneSQL = `SELECT enotify.prune_batch($1, $2, $3)`
@@ -33,11 +35,11 @@ const pruneSQL = `SELECT enotify.prune_batch($1, $2, $3)`
 // calls progress after each transaction with the number of recipients dropped so far.
 // The batch, its counts and its log stay, and so do suppressions and verdicts that
 // resulted from it. Prune may be interrupted, and called again.
-func (db *DB) Prune(ctx context.Context, batch int64, progress func(recipients int)) error {
+func (s Store) Prune(ctx context.Context, batch int64, progress func(recipients int)) error {
 	for after := 0; ; {
 		var next *int
-		if err := db.pool.QueryRow(ctx, pruneSQL, batch, after, pruneStep).Scan(&next); err != nil {
-			return AsRefusal(err)
+		if err := s.db.Pool().QueryRow(ctx, pruneSQL, batch, after, pruneStep).Scan(&next); err != nil {
+			return queue.AsRefusal(err)
 		}
 		if next == nil {
 			return nil
