@@ -126,7 +126,7 @@ func TestApplicationLoginStaysInside(t *testing.T) {
 		{`SELECT enotify.create_batch('p', 'info@town.example', 's', list_unsubscribe => 'javascript:alert(1)')`,
 			`list_unsubscribe is no https: or mailto: URI`},
 	} {
-		refusedBy(t, app, try[0], try[1])
+		queuetest.Refused(t, app, try[0], try[1])
 	}
 	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.recipient_in`); got != 0 {
 		t.Errorf("rows staged without a batch: got %d, want 0", got)
@@ -152,9 +152,9 @@ func TestShadowsAreNotSeen(t *testing.T) {
 			t.Fatalf("%s: %v", sql, err)
 		}
 	}
-	refusedBy(t, app, `SELECT enotify.create_batch('k', 'info@city.example', 's')`,
+	queuetest.Refused(t, app, `SELECT enotify.create_batch('k', 'info@city.example', 's')`,
 		"client city.example is tied to somebody_else, and you are ")
-	refusedBy(t, app, `SELECT enotify.submit_batch(1)`, "no batch 1 of yours")
+	queuetest.Refused(t, app, `SELECT enotify.submit_batch(1)`, "no batch 1 of yours")
 	var seen int
 	if err := app.QueryRow(t.Context(), `SELECT count(*) FROM enotify.delivery`).Scan(&seen); err != nil || seen != 0 {
 		t.Errorf("recipients seen: got %d and %v, want none", seen, err)
@@ -310,7 +310,7 @@ func TestNoFieldTakesALineEnd(t *testing.T) {
 		}
 		tried++
 	}
-	refusedBy(t, app, `SELECT enotify.create_batch('nul', 'info@town.example', $1)`, "invalid byte sequence", "a\x00b")
+	queuetest.Refused(t, app, `SELECT enotify.create_batch('nul', 'info@town.example', $1)`, "invalid byte sequence", "a\x00b")
 	if tried < 20 {
 		t.Errorf("text parameters tried: got %d, want all", tried)
 	}

@@ -20,7 +20,7 @@ func TestPriorityHasACeiling(t *testing.T) {
 		}
 	}
 	must("urgent", 10)
-	refusedBy(t, app, `SELECT enotify.enqueue('most', 'info@town.example', 'S', 'x', '{a@a.example}', priority => 1000000)`,
+	queuetest.Refused(t, app, `SELECT enotify.enqueue('most', 'info@town.example', 'S', 'x', '{a@a.example}', priority => 1000000)`,
 		"priority 1000000 is above 10, the highest that client town.example may use")
 	highest := 50
 	if _, err := f.DB.SetClient(t.Context(), "town.example", queue.ClientChange{MaxPriority: &highest}); err != nil {
@@ -38,7 +38,7 @@ func TestDraftsAreLimited(t *testing.T) {
 	if _, err := app.Exec(t.Context(), `SELECT count(enotify.create_batch('d' || i, 'info@town.example', 'S', 'x')) FROM generate_series(1, 1000) i`); err != nil {
 		t.Fatal(err)
 	}
-	refusedBy(t, app, `SELECT enotify.create_batch('one more', 'info@town.example', 'S', 'x')`,
+	queuetest.Refused(t, app, `SELECT enotify.create_batch('one more', 'info@town.example', 'S', 'x')`,
 		"has 1000 drafts, and may have no more")
 	if _, err := app.Exec(t.Context(), `SELECT enotify.add_recipients(enotify.create_batch('d1', 'info@town.example', 'S', 'x'), '{a@a.example}')`); err != nil {
 		t.Errorf("a draft that is there: %v", err)
@@ -72,5 +72,5 @@ func TestAlertsAreOfOnesOwnClients(t *testing.T) {
 	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.alert`); got != 3 {
 		t.Errorf("alerts that the operator sees: got %d, want 3", got)
 	}
-	refusedBy(t, app, `SELECT enotify.raise_alert('content', 'city.example', 1, '', 'forged', '')`, "permission denied")
+	queuetest.Refused(t, app, `SELECT enotify.raise_alert('content', 'city.example', 1, '', 'forged', '')`, "permission denied")
 }

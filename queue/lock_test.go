@@ -67,7 +67,7 @@ func TestApplicationsCannotLockForTheEngine(t *testing.T) {
 		`SELECT FROM enotify.schema_version FOR KEY SHARE`,
 		`SELECT FROM enotify.client FOR KEY SHARE`,
 	} {
-		refusedBy(t, app, sql, "permission denied")
+		queuetest.Refused(t, app, sql, "permission denied")
 	}
 	calls := names(f, `
 		SELECT p.proname::text FROM pg_proc p

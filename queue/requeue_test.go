@@ -15,15 +15,6 @@ import (
 	"enotify/queue/queuetest"
 )
 
-// refusing answers as receivers do for whom a client's record is wrong.
-func refusing(ctx context.Context, m queue.Message) queue.Outcome {
-	if m.Domain == "strict.example" {
-		return queue.Outcome{State: queue.Bounced, Class: queue.AuthRejected,
-			Reply: queue.Reply{Code: 550, Enhanced: "5.7.1", Text: "SPF"}}
-	}
-	return queuetest.AnswerByDomain(ctx, m)
-}
-
 func requeue(f *queuetest.Fixture, batch int64, class string) (requeued, suppressed int) {
 	f.Helper()
 	requeued, suppressed, err := f.DB.Requeue(f.Context(), batch, class, nil)
@@ -40,7 +31,7 @@ func TestRequeueSendsToThoseAlone(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
 	batch := f.Enqueue("menu", 30, "strict.example", "a.example", "gone.example")
-	f.Serve(f.Server("n1", refusing))
+	f.Serve(f.Server("n1", queuetest.AnswerByDomain))
 	want := map[string]int{"delivered": 10, "bounced": 20}
 	if got := f.States(batch); !cmp.Equal(got, want) {
 		t.Fatalf("states: got %v, want %v", got, want)
@@ -106,7 +97,7 @@ func TestConcurrentRequeues(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
 	batch := f.Enqueue("menu", 500, "strict.example")
-	f.Serve(f.Server("n1", refusing))
+	f.Serve(f.Server("n1", queuetest.AnswerByDomain))
 	var sum atomic.Int32
 	var calls sync.WaitGroup
 	for range 4 {
@@ -136,7 +127,7 @@ func TestRequeueWhileSending(t *testing.T) {
 		if cured.Load() {
 			return queuetest.Deliver(ctx, m)
 		}
-		return refusing(ctx, m)
+		return queuetest.AnswerByDomain(ctx, m)
 	})
 	s.MaxInFlight, s.UntilIdle = 20, false
 	ctx, cancel := context.WithCancel(t.Context())
@@ -179,7 +170,7 @@ func TestLateResultsAfterARequeue(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
 	batch := f.Enqueue("menu", 4, "strict.example")
-	f.Serve(f.Server("n1", refusing))
+	f.Serve(f.Server("n1", queuetest.AnswerByDomain))
 	requeue(f, batch, "auth_rejected")
 	domain := queuetest.Query[int32](f, `SELECT domain_id FROM enotify.batch_domain`)
 	for seq, o := range map[int32]queue.Outcome{
@@ -210,7 +201,7 @@ func TestTriesAreCountedOverRequeues(t *testing.T) {
 	f := queuetest.NewFixture(t)
 	batch := f.Enqueue("menu", 2, "strict.example")
 	for range 2 {
-		f.Serve(f.Server("n1", refusing))
+		f.Serve(f.Server("n1", queuetest.AnswerByDomain))
 		if n, _ := requeue(f, batch, "auth_rejected"); n != 2 {
 			t.Fatalf("requeued: got %d, want 2", n)
 		}
@@ -336,7 +327,7 @@ func TestRequeueByState(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
 	batch := f.Enqueue("menu", 10, "strict.example", "a.example")
-	f.Serve(f.Server("n1", refusing))
+	f.Serve(f.Server("n1", queuetest.AnswerByDomain))
 	f.Exec(`SELECT enotify.create_batch('draft', 'info@town.example', 's', 't')`)
 	f.Exec(`SELECT enotify.cancel_batch($1)`, f.Enqueue("cancelled", 1, "a.example"))
 	for sql, want := range map[string]string{

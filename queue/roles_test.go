@@ -1,7 +1,6 @@
 package queue_test
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,15 +12,7 @@ import (
 // refused runs a statement that must fail with a message that holds want.
 func refused(f *queuetest.Fixture, sql, want string, args ...any) {
 	f.Helper()
-	refusedBy(f.T, f.Conn, sql, want, args...)
-}
-
-func refusedBy(t *testing.T, conn *pgx.Conn, sql, want string, args ...any) {
-	t.Helper()
-	_, err := conn.Exec(t.Context(), sql, args...)
-	if err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("%s: got error %v, want one with %q", sql, err, want)
-	}
+	queuetest.Refused(f.T, f.Conn, sql, want, args...)
 }
 
 // An application login sees and sends for its own clients, and nothing else.
@@ -90,7 +81,7 @@ func TestApplicationLoginIsConfined(t *testing.T) {
 		`CREATE TABLE enotify.mine ()`:                                                              "permission denied",
 		`SELECT enotify.create_batch('k2', 'info@city.example', repeat('s', 10000000))`:             `the subject has 10000000 characters, where 900 are allowed`,
 	} {
-		refusedBy(t, app, sql, want)
+		queuetest.Refused(t, app, sql, want)
 	}
 	if got := f.States(foreign); !cmp.Equal(got, map[string]int{"pending": 3}) {
 		t.Errorf("the other client's batch: got %v, want it as it was", got)
@@ -107,7 +98,7 @@ func TestUntiedLoginUsesUntiedClients(t *testing.T) {
 	if _, err := app.Exec(t.Context(), `SELECT enotify.enqueue('k', 'info@town.example', 's', 't', '{x@a.example}')`); err != nil {
 		t.Errorf("enqueue for a client that is tied to nobody: %v", err)
 	}
-	refusedBy(t, app, `SELECT enotify.enqueue('k', 'info@tied.example', 's', 't', '{x@a.example}')`,
+	queuetest.Refused(t, app, `SELECT enotify.enqueue('k', 'info@tied.example', 's', 't', '{x@a.example}')`,
 		"client tied.example is tied to somebody_else, and you are ")
 }
 
@@ -138,7 +129,7 @@ func TestSenderChangesNoBatch(t *testing.T) {
 		`UPDATE enotify.client SET return_path = 'x@b.example'`,
 		`INSERT INTO enotify.recipient_in (batch_id, address) VALUES (1, 'x@b.example')`,
 	} {
-		refusedBy(t, sender, sql, "permission denied")
+		queuetest.Refused(t, sender, sql, "permission denied")
 	}
 }
 

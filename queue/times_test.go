@@ -16,11 +16,11 @@ func TestTimesOutOfRangeAreRefused(t *testing.T) {
 		`not_before => '-infinity'`,
 		`not_before => 'infinity'`, `not_before => '0044-03-15 BC'`, `not_before => '294276-12-31'`,
 	} {
-		refusedBy(t, app, `SELECT enotify.enqueue('key', 'info@town.example', 'S', 'x', '{z@a.example}', `+times+`)`,
+		queuetest.Refused(t, app, `SELECT enotify.enqueue('key', 'info@town.example', 'S', 'x', '{z@a.example}', `+times+`)`,
 			"outside of the years 2000 to 9999")
 	}
 	f.Enqueue("menu", 1, "a.example")
 	f.Serve(f.Server("n1", queuetest.Deliver))
-	refusedBy(t, f.Conn, `SELECT enotify.requeue_batch(1, 'offline', 'infinity')`, "outside of the years 2000 to 9999")
-	refusedBy(t, f.Conn, `UPDATE enotify.batch SET expires_at = 'infinity'`, "batch_expires_at_check")
+	queuetest.Refused(t, f.Conn, `SELECT enotify.requeue_batch(1, 'offline', 'infinity')`, "outside of the years 2000 to 9999")
+	queuetest.Refused(t, f.Conn, `UPDATE enotify.batch SET expires_at = 'infinity'`, "batch_expires_at_check")
 }

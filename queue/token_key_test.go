@@ -50,7 +50,7 @@ func TestRetireTokenKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	login := queuetest.Login(t, f.URL, "enotify_admin")
-	refusedBy(t, queuetest.Connect(t, login), `SELECT secret FROM enotify.token_key`, "permission denied")
+	queuetest.Refused(t, queuetest.Connect(t, login), `SELECT secret FROM enotify.token_key`, "permission denied")
 	admin := queuetest.Open(t, login)
 	if _, err := admin.RetireTokenKey(t.Context(), first[0].ID); err == nil ||
 		!strings.Contains(err.Error(), "enotify bounce key rotate") {

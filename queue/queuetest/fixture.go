@@ -70,6 +70,15 @@ func Connect(t *testing.T, url string) *pgx.Conn {
 	return conn
 }
 
+// Refused runs a statement that must fail with a message that holds want.
+func Refused(t *testing.T, conn *pgx.Conn, sql, want string, args ...any) {
+	t.Helper()
+	_, err := conn.Exec(t.Context(), sql, args...)
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%s: got error %v, want one with %q", sql, err, want)
+	}
+}
+
 // Exec runs a statement as the operator.
 func (f *Fixture) Exec(sql string, args ...any) {
 	f.Helper()
@@ -326,11 +335,16 @@ func (f *Fixture) Until(then func(), sql string, args ...any) {
 	}
 }
 
-// AnswerByDomain is a handler that delivers, except at gone.example, which has no such user.
+// AnswerByDomain is a handler that delivers, except at gone.example, which has no such user,
+// and at strict.example, which finds that the client's record does not authorise us.
 func AnswerByDomain(ctx context.Context, m queue.Message) queue.Outcome {
-	if m.Domain == "gone.example" {
+	switch m.Domain {
+	case "gone.example":
 		return queue.Outcome{State: queue.Bounced, Class: queue.NoSuchUser,
 			Reply: queue.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such user"}}
+	case "strict.example":
+		return queue.Outcome{State: queue.Bounced, Class: queue.AuthRejected,
+			Reply: queue.Reply{Code: 550, Enhanced: "5.7.1", Text: "SPF"}}
 	}
 	return Deliver(ctx, m)
 }

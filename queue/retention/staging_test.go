@@ -1,4 +1,4 @@
-package queue_test
+package retention_test
 
 import (
 	"testing"

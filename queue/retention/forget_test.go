@@ -1,4 +1,4 @@
-package queue_test
+package retention_test
 
 import (
 	"context"
@@ -160,7 +160,7 @@ func TestKeptSuppression(t *testing.T) {
 	}
 	for _, role := range []string{"enotify_admin", "enotify_sender", "enotify_app"} {
 		conn := queuetest.Connect(t, queuetest.Login(t, f.URL, role))
-		refusedBy(t, conn, `SELECT inner_pad FROM enotify.hash_key`, "permission denied")
+		queuetest.Refused(t, conn, `SELECT inner_pad FROM enotify.hash_key`, "permission denied")
 	}
 	if _, err := f.DB.Release(t.Context(), "ann@a.example", ""); err != nil {
 		t.Errorf("lifted: %v", err)
@@ -172,53 +172,6 @@ func TestKeptSuppression(t *testing.T) {
 	if _, err := retention.Of(app).Forget(t.Context(), "bob@a.example", false); !errors.Is(err, queue.ErrDenied) {
 		t.Errorf("by an application: got %v, want ErrDenied", err)
 	}
-}
-
-// Each kind goes when it is older than its setting, in steps, and no other row does.
-func TestRetention(t *testing.T) {
-	t.Parallel()
-	f := queuetest.NewFixture(t)
-	batch := f.Enqueue("menu", 20, "strict.example")
-	young := f.Enqueue("young", 5, "a.example")
-	f.Serve(f.Server("n1", refusing))
-	f.Exec(`UPDATE enotify.batch SET finished_at = now() - interval '401 days' WHERE id = $1`, batch)
-	f.Exec(`INSERT INTO enotify.alert_log (kind, at) VALUES ('old', now() - interval '31 days'), ('new', now())`)
-	f.Exec(`INSERT INTO enotify.suppression (address, cause, until, added_at) VALUES
-		('a@a.example', 'operator', now() - interval '5 days', now() - interval '20 days'), ('b@a.example', 'complaint', NULL, now() - interval '20 days')`)
-	node := queuetest.Open(t, queuetest.Login(t, f.URL, "enotify_sender"))
-	all, err := retention.Of(node).Rules(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, kind := range all {
-		if kind.Kind == retention.Events {
-			continue
-		}
-		for n := -1; n != 0; {
-			if n, err = retention.Of(node).Drop(t.Context(), kind.Kind, 7); err != nil {
-				t.Fatalf("%s: %v", kind.Kind, err)
-			}
-		}
-	}
-	counts := `SELECT (SELECT count(*) FROM enotify.recipient WHERE batch_id = $1) || ' ' || (SELECT count(*) FROM enotify.attempt WHERE batch_id = $1) || ' ' ||
-		(SELECT count(*) FROM enotify.recipient WHERE batch_id = $2) || ' ' || (SELECT string_agg(kind, ' ') FROM enotify.alert_log WHERE kind IN ('old', 'new')) || ' ' || (SELECT count(*) FROM enotify.suppression)`
-	if got, want := queuetest.Query[string](f, counts, batch, young), "0 0 5 new 2"; got != want {
-		t.Errorf("recipients and tries of the old batch, recipients of the new one, alerts, suppressions: got %q, want %q", got, want)
-	}
-	month := 30 * 24 * time.Hour
-	admin := queuetest.Open(t, queuetest.Login(t, f.URL, "enotify_admin"))
-	for _, kind := range []string{"recipients", retention.Events} {
-		if err := retention.Of(admin).Keep(t.Context(), kind, &month); err != nil {
-			t.Errorf("%s for a month, by an operator: %v", kind, err)
-		}
-	}
-	if err := retention.Of(node).Keep(t.Context(), "recipients", nil); !errors.Is(err, queue.ErrDenied) {
-		t.Errorf("by a node: got %v, want ErrDenied", err)
-	}
-	if err := retention.Of(f.DB).Keep(t.Context(), "nonsense", nil); !errors.Is(err, queue.ErrNotFound) {
-		t.Errorf("a kind that is none: got %v, want ErrNotFound", err)
-	}
-	f.Balances()
 }
 
 // An application's transaction that it forgot does not hold it up for ever: it says so.

@@ -1,4 +1,4 @@
-package queue_test
+package retention_test
 
 import (
 	"testing"
@@ -66,7 +66,7 @@ func TestPruneKeepsCountsAndKey(t *testing.T) {
 		t.Errorf("sent after the key was used again: got %d, want the 1 of the other batch", got)
 	}
 	f.Exec(`SELECT enotify.create_batch('draft', 'info@town.example', 's')`)
-	refused(f, `SELECT enotify.prune_batch(max(id)) FROM enotify.batch`, "is draft, and has not finished")
+	queuetest.Refused(t, f.Conn, `SELECT enotify.prune_batch(max(id)) FROM enotify.batch`, "is draft, and has not finished")
 }
 
 // statuses are all batches, without the time at which they were pruned.
@@ -87,14 +87,15 @@ func TestPruneGoesOn(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
 	batch := f.Enqueue("menu", 20, "strict.example")
-	f.Serve(f.Server("n1", refusing))
+	f.Serve(f.Server("n1", queuetest.AnswerByDomain))
 	f.Exec(`SELECT enotify.prune_batch($1, 0, 5)`, batch)
 	if _, _, err := f.DB.Requeue(t.Context(), batch, "auth_rejected", nil); err == nil ||
 		err.Error() != "the batch was pruned: whom it went to is not known any more" {
 		t.Errorf("requeue of a pruned batch: got %v, want a refusal", err)
 	}
-	if err := late(f, batch, 20, queuetest.Query[int32](f, `SELECT id FROM enotify.domain`),
-		queue.Outcome{State: queue.Deferred}); err != nil {
+	late := queue.Result{Batch: batch, Seq: 20, DomainID: queuetest.Query[int32](f, `SELECT id FROM enotify.domain`),
+		Try: 1, Attempts: 1, At: time.Now(), Outcome: queue.Outcome{State: queue.Deferred}}
+	if _, err := f.DB.Finish(t.Context(), []queue.Result{late}); err != nil {
 		t.Errorf("a late result: %v", err)
 	}
 	f.Balances()
