@@ -56,7 +56,7 @@ type Outcome struct {
 
 	// Egress is the address that the attempt was made from; the zero Addr when none was
 	// made.
-	Egress netip.Addr `json:"-"`
+	Egress netip.Addr `json:",omitzero"`
 
 	// Fault says why no message of the whole batch can be composed, "" when that
 	// is not so. The batch is blocked for it.

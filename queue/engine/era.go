@@ -3,9 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
-	"maps"
 	"path/filepath"
-	"slices"
 
 	"enotify/queue"
 
@@ -176,16 +174,15 @@ func (v *serving) wentBack(ctx context.Context, text string) error {
 
 // tellAgain writes what this node knows to a database that knows these
 // transactions of it, and has forgotten later ones.
-func (v *serving) tellAgain(ctx context.Context, known map[int16]int64) error {
+func (v *serving) tellAgain(ctx context.Context, known map[int16]int64) (err error) {
 	k := v.reach.knowledge()
 	k.node, k.flying = v.node.ID, v.flights.list()
-	written := 0
+	var results []knownTry
 	if v.journal != nil {
 		p, err := readForgotten(v.journal.dir, known)
 		if err != nil {
 			return err
 		}
-		results := make([]knownTry, 0, len(p.results))
 		flying := map[flight]bool{}
 		for _, f := range k.flying {
 			flying[f] = true
@@ -195,10 +192,14 @@ func (v *serving) tellAgain(ctx context.Context, known map[int16]int64) error {
 				results = append(results, r)
 			}
 		}
-		if err := v.writeResults(ctx, results); err != nil {
-			return err
-		}
-		written, k.complete = len(results), p.complete
+		k.complete = p.complete
+	}
+	k.costs, err = v.store.forgottenCosts(ctx, append(warmed(results), v.flights.warming()...))
+	if err != nil {
+		return err
+	}
+	if err := v.writeResults(ctx, results); err != nil {
+		return err
 	}
 	doubts, err := v.raise(ctx, k)
 	if err != nil {
@@ -208,7 +209,7 @@ func (v *serving) tellAgain(ctx context.Context, known map[int16]int64) error {
 	if err != nil {
 		return err
 	}
-	written += others
+	written := len(results) + others
 	v.phase.worsen(unsure) // what was intended and not begun is taken back
 	return v.wentBack(ctx, fmt.Sprintf("the database went back: %d results were written again, %d recipients are in doubt", written, doubts))
 }
@@ -232,10 +233,11 @@ func (v *serving) tellClosed(ctx context.Context) (written int, err error) {
 		if err != nil {
 			return written, err
 		}
-		if err := v.writeResults(ctx, slices.Collect(maps.Values(all.results))); err != nil {
+		k, err := v.writeForgotten(ctx, all)
+		if err != nil {
 			return written, err
 		}
-		if _, err := v.raise(ctx, all.knowledge()); err != nil {
+		if _, err := v.raise(ctx, k); err != nil {
 			return written, err
 		}
 		written += len(all.results)
@@ -245,11 +247,12 @@ func (v *serving) tellClosed(ctx context.Context) (written int, err error) {
 
 // knowledge is what a node knows of messages that the database may have forgotten.
 type knowledge struct {
-	node     int32    // 0: a dead one
-	reached  []flight // recipients that were handed out, the first and the last of their domains among them
-	made     []int64  // when their batches were created
-	flying   []flight // tries whose result is not known yet, or never will be
-	complete bool     // no other message left between those
+	node     int32                // 0: a dead one
+	reached  []flight             // recipients that were handed out, the first and the last of their domains among them
+	made     []int64              // when their batches were created
+	flying   []flight             // tries whose result is not known yet, or never will be
+	complete bool                 // no other message left between those
+	costs    map[tallyKey]counted // that the database has forgotten, see [store.forgottenCosts]
 }
 
 // raise moves the watermarks of the database up to what the node has reached. A
@@ -280,6 +283,9 @@ func (v *serving) raise(ctx context.Context, k knowledge) (doubts int64, err err
 			return err
 		}
 		doubts = first + later
+		if err := keepTally(ctx, tx, k.costs); err != nil {
+			return err
+		}
 		if k.complete || k.node == 0 {
 			return nil
 		}
@@ -308,7 +314,7 @@ WITH high AS (
 	GROUP BY 1, 2
 ), before AS MATERIALIZED (
 	SELECT d.batch_id, d.domain_id, d.grp, CASE WHEN $6 THEN d.intent_seq ELSE d.first_seq - 1 END AS known, h.low,
-	       greatest(d.intent_seq, h.upto) AS upto,
+	       greatest(d.intent_seq, h.upto) AS upto, d.intent_seq AS was,
 	       coalesce(l.node_id = $8 AND l.until > now(), false) AS ours
 	FROM high h JOIN enotify.batch_domain d ON d.batch_id = h.batch_id AND d.domain_id = h.domain_id
 		AND (d.intent_seq < h.upto OR NOT $6)
@@ -316,6 +322,9 @@ WITH high AS (
 ), raised AS (
 	UPDATE enotify.batch_domain d SET intent_seq = b.upto FROM before b WHERE d.batch_id = b.batch_id
 		AND d.domain_id = b.domain_id
+), moved AS (
+	SELECT k.client_id, b.was AS before, b.upto FROM before b JOIN enotify.batch k ON k.id = b.batch_id` +
+		countMovedSQL + `
 ), flying AS (
 	SELECT DISTINCT batch_id, seq FROM unnest($4::bigint[], $5::int[]) f (batch_id, seq)
 ), open AS MATERIALIZED (

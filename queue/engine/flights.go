@@ -66,6 +66,9 @@ type aloft struct {
 	domain string
 	slow   bool
 	ended  bool // it is none of the flights any more
+	made   int64
+	site   string
+	costs  []cost
 }
 
 func newFlights() *flights {
@@ -77,7 +80,7 @@ func newFlights() *flights {
 func (f *flights) begin(r *result) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	one := &aloft{begun: time.Now(), domain: r.domain}
+	one := &aloft{begun: time.Now(), domain: r.domain, made: r.made, site: r.site, costs: r.costs}
 	f.open[r.flight()] = one
 	f.young = append(f.young, one)
 	f.groups[r.grp]++

@@ -116,14 +116,18 @@ WITH want AS (
 	  ` + noCosts + `
 `
 
-const intendReadSQL = `
-	RETURNING d.domain_id, d.intent_seq - w.n AS before, d.intent_seq AS upto, b.client_id
+// countMovedSQL counts first tries for the quotas of clients: moved has, of each
+// watermark, the client and its intent_seq before and after.
+const countMovedSQL = `
 ), counted AS (
 	INSERT INTO enotify.client_sent AS s (client_id, day, n)
 	SELECT c.id, (now() AT TIME ZONE c.zone)::date, sum(m.upto - m.before) FROM moved m
 		JOIN enotify.client c ON c.id = m.client_id
 	WHERE c.per_day IS NOT NULL OR c.per_month IS NOT NULL GROUP BY c.id
-	ON CONFLICT (client_id, day) DO UPDATE SET n = s.n + excluded.n
+	ON CONFLICT (client_id, day) DO UPDATE SET n = s.n + excluded.n`
+
+const intendReadSQL = `
+	RETURNING d.domain_id, d.intent_seq - w.n AS before, d.intent_seq AS upto, b.client_id` + countMovedSQL + `
 )
 SELECT $1::bigint, r.seq, r.domain_id, r.address, r.data, 0, 0, s.class::text, s.reply,
        EXISTS (SELECT FROM enotify.counted_reply f WHERE f.address = lower(r.address))

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -118,7 +119,11 @@ func (j *journal) end(r *result) {
 	if j == nil {
 		return
 	}
-	outcome, err := json.Marshal(&r.Outcome)
+	o := r.Outcome
+	if !capped(r.costs, o.Egress) { // no count rests on it: see warmed
+		o.Egress = netip.Addr{}
+	}
+	outcome, err := json.Marshal(&o)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	key := r.flight()

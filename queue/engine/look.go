@@ -151,7 +151,7 @@ func (db *store) step(ctx context.Context, p storedPlan, step int, day time.Time
 // lookAtEgress takes note of the addresses as they are, and moves the plans of our own
 // ones on when a new day has begun.
 func (v *serving) lookAtEgress(ctx context.Context) error {
-	if err := v.store.keepTally(ctx, v.egress.counts.take()); err != nil {
+	if err := keepTally(ctx, v.store.pool, v.egress.counts.take()); err != nil {
 		return err
 	}
 	all, plans, paid, err := v.store.egress(ctx, v.node.ID)

@@ -119,6 +119,9 @@ WITH share AS MATERIALIZED (
 ), raised AS (
 	UPDATE enotify.batch_domain d SET intent_seq = s.last_seq FROM share s WHERE d.batch_id = s.batch_id
 		AND d.domain_id = s.domain_id
+), moved AS (
+	SELECT b.client_id, s.intent_seq AS before, s.last_seq AS upto FROM share s
+	JOIN enotify.batch b ON b.id = s.batch_id` + countMovedSQL + `
 ), open AS MATERIALIZED (
 	SELECT r.batch_id, r.seq FROM share s
 	JOIN enotify.recipient r ON r.batch_id = s.batch_id AND r.seq > s.intent_seq AND r.seq <= s.last_seq

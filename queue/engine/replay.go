@@ -120,19 +120,17 @@ func (v *serving) inherit(ctx context.Context, node int32, p *predecessor, dir s
 	if err != nil {
 		return 0, err
 	}
-	back := behind(known, p.last)
-	if back {
+	if behind(known, p.last) {
 		all, err := readForgotten(dir, known)
 		if err != nil {
 			return 0, err
 		}
 		p.results, p.left = all.results, all.left
-	}
-	if err := v.writeResults(ctx, slices.Collect(maps.Values(p.results))); err != nil {
-		return 0, err
-	}
-	if back {
-		doubts, err := v.raise(ctx, p.knowledge())
+		k, err := v.writeForgotten(ctx, p)
+		if err != nil {
+			return 0, err
+		}
+		doubts, err := v.raise(ctx, k)
 		if err != nil {
 			return 0, err
 		}
@@ -140,6 +138,8 @@ func (v *serving) inherit(ctx context.Context, node int32, p *predecessor, dir s
 		if err := v.wentBack(ctx, text); err != nil {
 			return 0, err
 		}
+	} else if err := v.writeResults(ctx, slices.Collect(maps.Values(p.results))); err != nil {
+		return 0, err
 	}
 	if !p.complete || node == 0 {
 		return 0, nil // its leases run out, and the node that takes them settles the rest
@@ -148,6 +148,17 @@ func (v *serving) inherit(ctx context.Context, node int32, p *predecessor, dir s
 		return 0, err
 	}
 	return v.store.restore(ctx, node, p.left)
+}
+
+// writeForgotten writes the results of a journal that a database which went back has
+// forgotten, and returns what is left to tell it.
+func (v *serving) writeForgotten(ctx context.Context, p *predecessor) (k knowledge, err error) {
+	k = p.knowledge()
+	results := slices.Collect(maps.Values(p.results))
+	if k.costs, err = v.store.forgottenCosts(ctx, warmed(results)); err != nil {
+		return k, err
+	}
+	return k, v.writeResults(ctx, results)
 }
 
 // writeResults writes results that a journal knows.

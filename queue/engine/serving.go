@@ -143,7 +143,7 @@ func (v *serving) leave(ctx context.Context) error {
 	if err := v.remember(ctx); err != nil {
 		return err
 	}
-	if err := v.store.keepTally(ctx, v.egress.counts.take()); err != nil {
+	if err := keepTally(ctx, v.store.pool, v.egress.counts.take()); err != nil {
 		return err
 	}
 	moves, err := v.store.advance(ctx, &v.strangers)

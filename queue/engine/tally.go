@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"enotify/queue"
 )
 
@@ -116,7 +118,9 @@ ON CONFLICT (address, site, day) DO UPDATE SET begun = greatest(0, d.begun + (
 		refused = d.refused + excluded.refused`
 
 // keepTally adds to the days of addresses.
-func (db *store) keepTally(ctx context.Context, n map[tallyKey]counted) error {
+func keepTally(ctx context.Context, db interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}, n map[tallyKey]counted) error {
 	if len(n) == 0 {
 		return nil
 	}
@@ -129,6 +133,6 @@ func (db *store) keepTally(ctx context.Context, n map[tallyKey]counted) error {
 		begun, accepted, refused = append(begun, int32(sum.begun)), append(accepted, int32(sum.accepted)),
 			append(refused, int32(sum.refused))
 	}
-	_, err := db.pool.Exec(ctx, tallySQL, addrs, sites, days, begun, accepted, refused)
+	_, err := db.Exec(ctx, tallySQL, addrs, sites, days, begun, accepted, refused)
 	return err
 }
