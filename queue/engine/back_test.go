@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -323,5 +324,32 @@ func TestEventNumbersAfterTheDatabaseWentBack(t *testing.T) {
 	got := queuetest.Query[[]string](d.Fixture, `SELECT array_agg(idem_key ORDER BY id) FROM enotify.events($1)`, read)
 	if diff := cmp.Diff([]string{"new 1", "new 2"}, got); diff != "" {
 		t.Errorf("events after the last one read (-want +got):\n%s", diff)
+	}
+}
+
+// A batch that was enqueued and sent after the state to which the database goes back is
+// named: whoever enqueues it again would send second copies.
+func TestBatchThatTheDatabaseForgot(t *testing.T) {
+	t.Parallel()
+	const all = 100
+	d := newForgetful(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	served := make(chan error, 1)
+	s := d.Server("a", queuetest.Deliver)
+	s.UntilIdle, s.StateDir = false, t.TempDir()
+	go func() { served <- d.Run(ctx, s, "pass") }()
+	d.Until(func() {}, `SELECT count(*) = 1 FROM enotify.node`)
+	d.remember()
+	batch := d.Enqueue("menu", all, "receiver.example")
+	d.Until(func() {}, `SELECT count(*) = 1 FROM enotify.batch WHERE state = 'done'`)
+	d.forget(false)
+	d.Until(cancel, `SELECT count(*) > 0 FROM enotify.alert WHERE kind = 'database_went_back'`)
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	got := queuetest.Query[string](d.Fixture, `SELECT text FROM enotify.alert WHERE kind = 'database_went_back'`)
+	if want := fmt.Sprintf("forgotten had left: %d messages of batch %d, created 20", all, batch); !strings.Contains(got, want) {
+		t.Errorf("alert: got %q, want it to say %q", got, want)
 	}
 }

@@ -163,6 +163,7 @@ func (v *serving) settleEra(ctx context.Context) error {
 
 // wentBack raises the alert.
 func (v *serving) wentBack(ctx context.Context, text string) error {
+	text += "; new batches, unsubscriptions, returned mail and settings of that time are forgotten"
 	a := queue.Alert{Kind: queue.AlertWentBack, Text: text, Next: "enotify batch audit"}
 	v.log.Error("the database went back", "text", text, "next", a.Next)
 	if err := v.DB.Raise(ctx, a); err != nil {
@@ -198,25 +199,29 @@ func (v *serving) tellAgain(ctx context.Context, known map[int16]int64) (err err
 	if err != nil {
 		return err
 	}
-	if err := v.writeResults(ctx, results); err != nil {
+	lost, err := v.writeResults(ctx, results)
+	if err != nil {
 		return err
 	}
 	doubts, err := v.raise(ctx, k)
 	if err != nil {
 		return err
 	}
-	others, err := v.tellClosed(ctx)
+	others, err := v.tellClosed(ctx, lost)
 	if err != nil {
 		return err
 	}
 	written := len(results) + others
+	for _, n := range lost {
+		written -= n
+	}
 	v.phase.worsen(unsure) // what was intended and not begun is taken back
-	return v.wentBack(ctx, fmt.Sprintf("the database went back: %d results were written again, %d recipients are in doubt", written, doubts))
+	return v.wentBack(ctx, fmt.Sprintf("the database went back: %d results were written again, %d recipients are in doubt%v", written, doubts, lost))
 }
 
 // tellClosed writes what nodes of this host knew that have ended since: the
 // database may have forgotten that they ever joined.
-func (v *serving) tellClosed(ctx context.Context) (written int, err error) {
+func (v *serving) tellClosed(ctx context.Context, lost strays) (written int, err error) {
 	if v.StateDir == "" {
 		return 0, nil
 	}
@@ -240,6 +245,7 @@ func (v *serving) tellClosed(ctx context.Context) (written int, err error) {
 		if _, err := v.raise(ctx, k); err != nil {
 			return written, err
 		}
+		lost.add(k.strays)
 		written += len(all.results)
 	}
 	return written, nil
@@ -253,6 +259,7 @@ type knowledge struct {
 	flying   []flight             // tries whose result is not known yet, or never will be
 	complete bool                 // no other message left between those
 	costs    map[tallyKey]counted // that the database has forgotten, see [store.forgottenCosts]
+	strays   strays
 }
 
 // raise moves the watermarks of the database up to what the node has reached. A

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -134,11 +135,11 @@ func (v *serving) inherit(ctx context.Context, node int32, p *predecessor, dir s
 		if err != nil {
 			return 0, err
 		}
-		text := fmt.Sprintf("the database went back before a node that died: %d results were written again from its journal, %d recipients are in doubt", len(p.results), doubts)
+		text := fmt.Sprintf("the database went back before a node that died: %d results were written again from its journal, %d recipients are in doubt%v", len(p.results), doubts, k.strays)
 		if err := v.wentBack(ctx, text); err != nil {
 			return 0, err
 		}
-	} else if err := v.writeResults(ctx, slices.Collect(maps.Values(p.results))); err != nil {
+	} else if _, err := v.writeResults(ctx, slices.Collect(maps.Values(p.results))); err != nil {
 		return 0, err
 	}
 	if !p.complete || node == 0 {
@@ -158,19 +159,56 @@ func (v *serving) writeForgotten(ctx context.Context, p *predecessor) (k knowled
 	if k.costs, err = v.store.forgottenCosts(ctx, warmed(results)); err != nil {
 		return k, err
 	}
-	return k, v.writeResults(ctx, results)
+	k.strays, err = v.writeResults(ctx, results)
+	return k, err
 }
 
-// writeResults writes results that a journal knows.
-func (v *serving) writeResults(ctx context.Context, known []knownTry) error {
+// strays counts messages of batches that the database has forgotten.
+type strays map[stray]int
+
+type stray struct{ batch, made int64 } // number; when it was created, in microseconds since 1970
+
+func (s strays) add(other strays) {
+	for of, n := range other {
+		s[of] += n
+	}
+}
+
+// String names up to five batches, for the end of a sentence; it is empty for none.
+func (s strays) String() string {
+	const most = 5
+	all := slices.SortedFunc(maps.Keys(s), func(a, b stray) int { return cmp.Compare(a.made, b.made) })
+	var names []string
+	for _, of := range all[:min(len(all), most)] {
+		names = append(names, fmt.Sprintf("%d messages of batch %d, created %s", s[of], of.batch,
+			time.UnixMicro(of.made).UTC().Format("2006-01-02 15:04:05 UTC")))
+	}
+	if more := len(all) - most; more > 0 {
+		names = append(names, fmt.Sprintf("messages of %d more batches", more))
+	}
+	if names == nil {
+		return ""
+	}
+	return "; of batches that are forgotten had left: " + strings.Join(names, "; ")
+}
+
+// writeResults writes results that a journal knows. Those of batches that the database
+// has forgotten are returned.
+func (v *serving) writeResults(ctx context.Context, known []knownTry) (lost strays, err error) {
 	made, err := v.store.made(ctx, known)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	lost = strays{}
 	results := make([]queue.Result, 0, len(known))
 	for _, r := range known {
-		if created, ok := made[r.Batch]; !ok || created != r.made {
-			continue // its books are closed, or the database has given its number to another batch
+		if b := made[r.Batch]; b.at != r.made { // or it has given the number to another batch
+			if r.State != queue.Deferred {
+				lost[stray{r.Batch, r.made}]++
+			}
+			continue
+		} else if b.pruned {
+			continue
 		}
 		// when it was, and whether replies of the address were counted, is not known
 		r.At, r.Counted = v.clock.Load().at(time.Now()), true
@@ -179,20 +217,26 @@ func (v *serving) writeResults(ctx context.Context, known []knownTry) error {
 	for chunk := range slices.Chunk(results, maxFlush) {
 		alerts, err := v.DB.Finish(ctx, chunk)
 		if err != nil {
-			return err
+			return lost, err
 		}
 		v.alert(alerts)
 	}
-	return nil
+	return lost, nil
 }
 
 const madeSQL = `
-SELECT id, (extract(epoch FROM created_at) * 1000000)::bigint FROM enotify.batch
-  WHERE id = ANY ($1) AND pruned_at IS NULL`
+SELECT id, (extract(epoch FROM created_at) * 1000000)::bigint, pruned_at IS NOT NULL FROM enotify.batch
+WHERE id = ANY ($1)`
 
-// made says when the batches were created that have their recipients, in
-// microseconds since 1970.
-func (db *store) made(ctx context.Context, of []knownTry) (map[int64]int64, error) {
+// A creation is when a batch was created, in microseconds since 1970, and whether its
+// recipients are gone.
+type creation struct {
+	at     int64
+	pruned bool
+}
+
+// made says when the batches of results were created.
+func (db *store) made(ctx context.Context, of []knownTry) (map[int64]creation, error) {
 	var batches []int64
 	for _, r := range of {
 		batches = append(batches, r.Batch)
@@ -202,9 +246,10 @@ func (db *store) made(ctx context.Context, of []knownTry) (map[int64]int64, erro
 	if err != nil {
 		return nil, err
 	}
-	made := map[int64]int64{}
-	var id, at int64
-	_, err = pgx.ForEachRow(rows, []any{&id, &at}, func() error { made[id] = at; return nil })
+	made := map[int64]creation{}
+	var id int64
+	var c creation
+	_, err = pgx.ForEachRow(rows, []any{&id, &c.at, &c.pruned}, func() error { made[id] = c; return nil })
 	return made, err
 }
 
