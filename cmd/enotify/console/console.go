@@ -8,13 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/net/netutil"
 
 	"enotify/cmd/enotify/database"
 	"enotify/cmd/enotify/exit"
+	"enotify/cmd/enotify/listen"
 	"enotify/queue"
 )
 
@@ -27,19 +25,23 @@ type console struct {
 	board    *board
 	paces    paces
 	reports  reports
-	streams  atomic.Int32
+	streams  streams
 }
 
 const (
-	maxConnections = 256
-	maxStreams     = 128
-	maxForm        = 16 << 10 // octets of a posted form
+	maxStreams      = 200
+	maxStreamsOfOne = 100      // pages that one person has open
+	maxForm         = 16 << 10 // octets of a posted form
 )
+
+// bounds of connections: each stream has one, unless the browser speaks HTTP/2.
+var bounds = listen.Bounds{Most: 400, OfOne: 250}
 
 // A Server is a console that has its address.
 type Server struct {
 	Config
 	listener net.Listener
+	state    func(net.Conn, http.ConnState) // of its connections
 }
 
 // Listen takes the address of a console, so that a port in use is known at once.
@@ -47,11 +49,7 @@ func Listen(c Config) (*Server, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	listener, err := c.listen()
-	if err != nil {
-		return nil, err
-	}
-	return &Server{c, listener}, nil
+	return c.listen()
 }
 
 // URL is where a person finds it.
@@ -76,6 +74,7 @@ func (v *Server) Run(ctx context.Context) error {
 		Handler:           s.handler(),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 2 * time.Minute,
 		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		ConnState:   v.state,
 		BaseContext: func(net.Listener) context.Context { return ctx }, // ends the streams
 		ErrorLog:    slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 	}
@@ -96,7 +95,7 @@ func (v *Server) Run(ctx context.Context) error {
 }
 
 // listen takes the address.
-func (c *Config) listen() (net.Listener, error) {
+func (c *Config) listen() (*Server, error) {
 	secure, err := c.tls()
 	if err != nil {
 		return nil, err
@@ -106,11 +105,12 @@ func (c *Config) listen() (net.Listener, error) {
 		return nil, exit.Usagef("--console %s: %w; give another port, or end what uses it", c.Listen,
 			errors.Unwrap(err))
 	}
-	listener = netutil.LimitListener(listener, maxConnections)
+	bounded := listen.Bound(listener, bounds)
+	listener = bounded
 	if secure != nil {
-		listener = tls.NewListener(listener, secure)
+		listener = tls.NewListener(bounded, secure)
 	}
-	return listener, nil
+	return &Server{*c, listener, bounded.State}, nil
 }
 
 // handler routes the requests. Whatever is refused is refused before the database is asked.

@@ -26,15 +26,23 @@
   const flush = () => { if (!pressed) { for (const [id, html] of waiting) put(id, html); waiting.clear(); } };
   addEventListener("pointerdown", () => { pressed = true; }, true);
   for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { pressed = false; setTimeout(flush, 100); }, true);
+  // A browser has six connections to a server for all its tabs: one that nobody sees gives its own back.
+  let stream = null, again = 0;
   const connect = () => {
-    const stream = new EventSource("/live?path=" + encodeURIComponent(root.dataset.live));
+    clearTimeout(again);
+    if (stream || document.hidden) return;
+    const mine = stream = new EventSource("/live?path=" + encodeURIComponent(root.dataset.live));
     stream.onopen = () => say(true, "live");
     stream.onmessage = event => { for (const [id, html] of Object.entries(JSON.parse(event.data))) waiting.set(id, html); flush(); say(true, "live"); };
-    stream.addEventListener("ended", () => { stream.close(); location.assign("/login"); });
+    stream.addEventListener("ended", () => { mine.close(); location.assign("/login"); });
     stream.onerror = () => {
       say(false, "not live");
-      if (stream.readyState === EventSource.CLOSED) setTimeout(connect, 5000);
+      if (mine.readyState === EventSource.CLOSED && stream === mine) { stream = null; again = setTimeout(connect, 5000); }
     };
   };
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden && stream) { stream.close(); stream = null; say(false, "not live"); }
+    connect();
+  });
   connect();
 })();

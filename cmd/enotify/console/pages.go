@@ -197,13 +197,12 @@ func fill(name string, data any) (template.HTML, error) {
 // session does.
 func (c *console) live(w http.ResponseWriter, r *http.Request, s *session) {
 	path := r.URL.Query().Get("path")
-	if c.streams.Add(1) > maxStreams {
-		c.streams.Add(-1)
+	if !c.streams.take(s.person) {
 		w.Header().Set("Retry-After", "30")
 		http.Error(w, "too many pages are open", http.StatusServiceUnavailable)
 		return
 	}
-	defer c.streams.Add(-1)
+	defer c.streams.giveBack(s.person)
 	t, err := c.board.topic(r.Context(), path)
 	if err != nil {
 		http.Error(w, "there is no such page", http.StatusNotFound)
@@ -265,7 +264,7 @@ func (c *console) login(w http.ResponseWriter, r *http.Request) {
 	v := view{Title: "Sign in", Asks: c.Tokens != ""}
 	if r.Method == http.MethodPost && v.Asks {
 		switch {
-		case !c.sessions.logins.Allow():
+		case !c.sessions.guesses.mayTry(r):
 			w.Header().Set("Retry-After", "10")
 			v.Text = "Too many attempts. Try again in a moment."
 			c.write(w, nil, http.StatusTooManyRequests, "login", v)
@@ -277,6 +276,7 @@ func (c *console) login(w http.ResponseWriter, r *http.Request) {
 				http.Redirect(w, r, "/", http.StatusSeeOther)
 				return
 			}
+			c.sessions.guesses.wrong(r)
 			v.Text = "That token is unknown, or has ended. Ask the operator for a new one."
 			c.write(w, nil, http.StatusUnauthorized, "login", v)
 			return

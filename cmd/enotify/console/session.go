@@ -8,13 +8,12 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 const (
 	cookieName  = "enotify_console"
 	maxSessions = 1000
+	maxOfOne    = 100            // sessions of one person: a program that keeps no cookie opens one each time
 	idleTime    = 12 * time.Hour // a session that nobody uses ends
 )
 
@@ -33,14 +32,14 @@ type sessions struct {
 	local  string // name of the person who needs no token; "": everyone needs one
 	secure bool
 
-	logins *rate.Limiter // of all people together; no person types faster
+	guesses guesses
 
 	mu  sync.Mutex
 	all map[string]*session
 }
 
 func newSessions(c Config) *sessions {
-	s := &sessions{tokens: &tokens{file: c.Tokens}, secure: c.Cert != "", logins: rate.NewLimiter(2, 10),
+	s := &sessions{tokens: &tokens{file: c.Tokens}, secure: c.Cert != "",
 		all: map[string]*session{}}
 	if !c.locked() {
 		s.local = c.Person
@@ -66,10 +65,11 @@ func (s *sessions) of(w http.ResponseWriter, r *http.Request) *session {
 	case s.local != "":
 		person = s.local
 	default:
-		if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok && s.logins.Allow() {
+		if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok && s.guesses.mayTry(r) {
 			if person = s.tokens.person(bearer, now); person != "" {
 				return s.open(w, person, bearer)
 			}
+			s.guesses.wrong(r)
 		}
 		return nil
 	}
@@ -105,17 +105,28 @@ func (s *sessions) certified(r *http.Request) string {
 	return shown.Subject.CommonName
 }
 
-// open begins a session. The oldest ends when there are too many.
+// open begins a session. When there are too many, of the person or of all, the one that
+// was used the longest time ago ends.
 func (s *sessions) open(w http.ResponseWriter, person, token string) *session {
 	made := &session{id: rand.Text(), form: rand.Text(), token: token, person: person, used: time.Now()}
 	s.mu.Lock()
-	if len(s.all) >= maxSessions {
-		var oldest *session
-		for _, other := range s.all {
-			if oldest == nil || other.used.Before(oldest.used) {
-				oldest = other
-			}
+	var oldest, own *session
+	n := 0
+	for _, other := range s.all {
+		if oldest == nil || other.used.Before(oldest.used) {
+			oldest = other
 		}
+		if other.person != person {
+			continue
+		}
+		if n++; own == nil || other.used.Before(own.used) {
+			own = other
+		}
+	}
+	switch {
+	case n >= maxOfOne:
+		delete(s.all, own.id)
+	case len(s.all) >= maxSessions:
 		delete(s.all, oldest.id)
 	}
 	s.all[made.id] = made

@@ -11,9 +11,9 @@ import (
 	"enotify/sender/throttle"
 )
 
-// listen passes the notifications of the database on until ctx ends. They are
+// hear passes the notifications of the database on until ctx ends. They are
 // a courtesy: everybody also looks each second.
-func listen(ctx context.Context, db *queue.DB, log *slog.Logger, wake ...func()) error {
+func hear(ctx context.Context, db *queue.DB, log *slog.Logger, wake ...func()) error {
 	for ctx.Err() == nil {
 		err := db.Listen(ctx, func(string) {
 			for _, w := range wake {

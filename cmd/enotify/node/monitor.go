@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
+	"enotify/cmd/enotify/listen"
 	"enotify/cmd/enotify/unsubscribe"
 	"enotify/queue"
 )
@@ -89,20 +90,25 @@ func (m *monitor) run(ctx context.Context) error {
 	return group.Wait()
 }
 
+// bounds of connections: strangers shall not use up the files that the sending needs. A
+// proxy in front of us has the connections of all readers.
+var bounds = listen.Bounds{Most: 500, OfOne: 400}
+
 // serve serves at a listener, if there is one, until ctx ends.
 func serve(ctx context.Context, flag string, l net.Listener, handler http.Handler) error {
 	if l == nil {
 		return nil
 	}
+	bounded := listen.Bound(l, bounds)
 	server := &http.Server{Handler: handler, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
-		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ConnState: bounded.State}
 	stop := context.AfterFunc(ctx, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		_ = server.Shutdown(ctx)
 	})
 	defer stop()
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(bounded); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("%s: %w", flag, err)
 	}
 	return nil

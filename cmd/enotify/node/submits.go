@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,7 +14,7 @@ import (
 // submits take batches over HTTP, where --submit says.
 type submits struct {
 	door     *submit.Door
-	listener net.Listener
+	listener *submit.Listener
 }
 
 // submits listens where the node is told to; nil when it is not.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -35,6 +34,7 @@ type Door struct {
 const (
 	perSecond     = 20 // requests of a token, on average
 	burst         = 50 // and at once after a quiet time
+	atATime       = 20 // requests of a token that are answered or wait for their turn
 	bodiesAtATime = 4  // requests with a body, of a token
 	maxTurns      = 4  // transactions at once, one of a token
 	maxWithFiles  = 8  // bodies with attachments at once, one of a token
@@ -47,6 +47,7 @@ type guest struct {
 	id      int32
 	holder  queue.Holder
 	limit   *rate.Limiter
+	places  chan struct{} // one for each request
 	bodies  chan struct{}
 	turn    chan struct{}
 	files   chan struct{}
@@ -54,7 +55,7 @@ type guest struct {
 }
 
 // Serve takes requests until ctx ends. Those under way then may finish for a while.
-func (d *Door) Serve(ctx context.Context, l net.Listener) error {
+func (d *Door) Serve(ctx context.Context, l *Listener) error {
 	d.prepare()
 	if err := d.readTokens(ctx); err != nil {
 		return err
@@ -74,8 +75,8 @@ func (d *Door) Serve(ctx context.Context, l net.Listener) error {
 		}
 	})
 	server := &http.Server{Handler: d.Handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute,
-		MaxHeaderBytes: 64 << 10,
-		ErrorLog:       slog.NewLogLogger(d.Log.Handler(), slog.LevelDebug)}
+		MaxHeaderBytes: 64 << 10, ConnState: l.state,
+		ErrorLog: slog.NewLogLogger(d.Log.Handler(), slog.LevelDebug)}
 	stop := context.AfterFunc(ctx, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
@@ -125,6 +126,7 @@ func (d *Door) Handler() http.Handler {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, q *http.Request) {
 			g, err := d.admit(q)
 			if err == nil {
+				defer func() { <-g.places }()
 				err = serve(g, w, q)
 			}
 			if err != nil {
@@ -135,7 +137,7 @@ func (d *Door) Handler() http.Handler {
 	return mux
 }
 
-// admit finds who it is before anything of the body is read.
+// admit finds who it is before anything of the body is read, and takes one of its places.
 func (d *Door) admit(q *http.Request) (*guest, error) {
 	scheme, token, _ := strings.Cut(q.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
@@ -152,6 +154,7 @@ func (d *Door) admit(q *http.Request) (*guest, error) {
 	g := d.guests[id]
 	if g == nil {
 		g = &guest{id: id, holder: d.DB.Holder(key), limit: rate.NewLimiter(perSecond, burst),
+			places: make(chan struct{}, atATime),
 			bodies: make(chan struct{}, bodiesAtATime), turn: make(chan struct{}, 1), files: make(chan struct{}, 1)}
 		g.spooled.most = maxSpooledOfOne
 		d.guests[id] = g
@@ -159,7 +162,12 @@ func (d *Door) admit(q *http.Request) (*guest, error) {
 	if !g.limit.Allow() {
 		return nil, problem(http.StatusTooManyRequests, "the token has sent too many requests; it may send 20 a second")
 	}
-	return g, nil
+	select {
+	case g.places <- struct{}{}:
+		return g, nil
+	default:
+		return nil, problem(http.StatusTooManyRequests, "20 requests of the token are under way; wait until one is done")
+	}
 }
 
 // known finds a token. One that was made just now is asked for, but strangers do not

@@ -4,23 +4,28 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"sync"
 	"time"
 
 	"enotify/cmd/enotify/exit"
+	"enotify/cmd/enotify/listen"
 )
 
-// Bounds of connections.
-const (
-	maxConnections = 1000
-	maxPerAddress  = 100
-)
+// bounds of connections: a proxy in front of us has those of all its clients.
+var bounds = listen.Bounds{Most: 1000, OfOne: 400}
+
+// A Listener is an address at which batches are taken.
+type Listener struct {
+	net.Listener
+	state func(net.Conn, http.ConnState)
+}
 
 // Listen takes an address. Without a certificate it must be a loopback address: a
 // bearer token that others can read is theirs.
-func Listen(addr, cert, key string) (net.Listener, error) {
+func Listen(addr, cert, key string) (*Listener, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, exit.Usagef("--submit %s: want HOST:PORT, such as 127.0.0.1:9026", addr)
@@ -45,11 +50,12 @@ func Listen(addr, cert, key string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--submit %s: %w", addr, err)
 	}
-	l = &bounded{Listener: l, open: map[netip.Addr]int{}}
+	bounded := listen.Bound(l, bounds)
+	made := &Listener{Listener: bounded, state: bounded.State}
 	if config != nil {
-		l = tls.NewListener(l, config)
+		made.Listener = tls.NewListener(bounded, config)
 	}
-	return l, nil
+	return made, nil
 }
 
 // A pair is a certificate that is read again when its file has changed.
@@ -82,59 +88,4 @@ func (p *pair) current(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return p.loaded, nil
 	}
 	return nil, err
-}
-
-// bounded closes connections that are too many at once.
-type bounded struct {
-	net.Listener
-	mu    sync.Mutex
-	open  map[netip.Addr]int
-	total int
-}
-
-func (b *bounded) Accept() (net.Conn, error) {
-	for {
-		c, err := b.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		from := netip.Addr{}
-		if at, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil {
-			from = at.Addr()
-		}
-		if b.take(from) {
-			return &counted{Conn: c, gone: sync.OnceFunc(func() { b.giveBack(from) })}, nil
-		}
-		_ = c.Close()
-	}
-}
-
-func (b *bounded) take(from netip.Addr) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.total >= maxConnections || b.open[from] >= maxPerAddress {
-		return false
-	}
-	b.total++
-	b.open[from]++
-	return true
-}
-
-func (b *bounded) giveBack(from netip.Addr) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.total--
-	if b.open[from]--; b.open[from] == 0 {
-		delete(b.open, from)
-	}
-}
-
-type counted struct {
-	net.Conn
-	gone func()
-}
-
-func (c *counted) Close() error {
-	c.gone()
-	return c.Conn.Close()
 }

@@ -1,7 +1,6 @@
 package submit_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -444,55 +443,4 @@ func TestABatchWithAllThatItCanHave(t *testing.T) {
 			t.Errorf("%s again: got %q, want %q", tt.key, got, tt.want)
 		}
 	}
-}
-
-// BenchmarkRecipients sends a million recipients over HTTP, as lines of JSON.
-func BenchmarkRecipients(b *testing.B) {
-	const n = 1_000_000
-	url := queuetest.New(b)
-	db, err := queue.Open(b.Context(), url, 0)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.Pool().Exec(b.Context(),
-		`INSERT INTO enotify.client (domain) VALUES ('town.example')`); err != nil {
-		b.Fatal(err)
-	}
-	login := queuetest.Login(b, url, "enotify_app")
-	_, check := queue.TokenKeyOf("bench")
-	if _, err := db.AddToken(b.Context(), strings.Split(strings.TrimPrefix(login, "postgres://"), ":")[0], "",
-		check); err != nil {
-		b.Fatal(err)
-	}
-	l, err := submit.Listen("127.0.0.1:0", "", "")
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(b.Context())
-	var serving sync.WaitGroup
-	serving.Go(func() { _ = (&submit.Door{DB: db, Dir: b.TempDir()}).Serve(ctx, l) })
-	defer serving.Wait()
-	defer cancel()
-	var body bytes.Buffer
-	body.WriteString("{" + batch + ", \"draft\": true}\n")
-	for i := range n {
-		fmt.Fprintf(&body, "{\"address\":\"user%d@d%d.example\",\"data\":{\"name\":\"Ann\"}}\n", i, i%20000)
-	}
-	for i := 0; b.Loop(); i++ {
-		q, _ := http.NewRequest(http.MethodPost, "http://"+l.Addr().String()+"/v1/batches", bytes.NewReader(body.Bytes()))
-		q.Header.Set("Authorization", "Bearer bench")
-		q.Header.Set("Idempotency-Key", fmt.Sprint(i))
-		q.Header.Set("Content-Type", "application/x-ndjson")
-		r, err := http.DefaultClient.Do(q)
-		if err != nil {
-			b.Fatal(err)
-		}
-		answer, _ := io.ReadAll(r.Body)
-		r.Body.Close()
-		if r.StatusCode != http.StatusCreated {
-			b.Fatalf("got %d %s", r.StatusCode, answer)
-		}
-	}
-	b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "recipients/s")
 }
