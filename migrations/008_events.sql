@@ -49,16 +49,21 @@ CREATE TABLE enotify.event_head (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     next      bigint NOT NULL DEFAULT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint << 11,
     server    timestamptz NOT NULL DEFAULT pg_postmaster_start_time(),
-    timeline  text NOT NULL DEFAULT left(pg_walfile_name(pg_current_wal_lsn()), 8)
+    timeline  text NOT NULL DEFAULT left(pg_walfile_name(pg_current_wal_lsn()), 8),
+    place     text NOT NULL DEFAULT ''
 ) WITH (fillfactor = 20); -- the row is updated several times a second: room for its versions on one page
 INSERT INTO enotify.event_head DEFAULT VALUES;
 COMMENT ON TABLE  enotify.event_head IS 'one row: the number of the next event. number_events() locks it';
 COMMENT ON COLUMN enotify.event_head.singleton IS 'true: there is one row';
 COMMENT ON COLUMN enotify.event_head.next IS
-    'the number. It begins at the time in milliseconds times 2^11, and again so on each new run of the server: one '
-    'that has forgotten which numbers it gave gives none of them twice. It stays below 2^53, exact in JSON, until 2109';
+    'the number. It begins at the time in milliseconds times 2^11, and again so on each new run of the server and in '
+    'each restored database: what has forgotten which numbers were given gives none of them twice. It stays below '
+    '2^53, exact in JSON, until 2109';
 COMMENT ON COLUMN enotify.event_head.server IS 'start time of the server that gave the last numbers';
 COMMENT ON COLUMN enotify.event_head.timeline IS 'its timeline, see timeline()';
+COMMENT ON COLUMN enotify.event_head.place IS
+    'number of the database, and of this table''s file, at that time: others after a dump was restored into the same '
+    'running server';
 
 CREATE TABLE enotify.event_setting (
     singleton boolean  PRIMARY KEY DEFAULT true CHECK (singleton),

@@ -237,9 +237,11 @@ then what follows. It enables a webhook that is disabled. Events keep their ids.
 					return err
 				}
 			}
-			if err := events.Of(db).ReplayWebhook(ctx, id, event); err != nil {
+			gone, err := events.Of(db).ReplayWebhook(ctx, id, event)
+			if err != nil {
 				return err
 			}
+			a.warnGone(gone)
 			return a.say("webhook %d gets what happened from event %d on", id, event)
 		})(cmd, args)
 	}
@@ -266,11 +268,20 @@ func (a *app) webhookEnableCmd() *cobra.Command {
 		Use: "enable ID", Short: "Try a webhook again at once, from where it stopped",
 		Args: one("the number of a webhook"),
 		RunE: a.onWebhook(func(ctx context.Context, db *queue.DB, id int32) error {
-			if err := events.Of(db).EnableWebhook(ctx, id); err != nil {
+			gone, err := events.Of(db).EnableWebhook(ctx, id)
+			if err != nil {
 				return err
 			}
+			a.warnGone(gone)
 			return a.say("webhook %d is enabled", id)
 		}),
+	}
+}
+
+// warnGone says that a webhook misses events, which were older than events are kept.
+func (a *app) warnGone(upto int64) {
+	if upto > 0 {
+		a.hint("it misses events up to %d, which are kept no more: ask enotify batch show for those batches", upto)
 	}
 }
 

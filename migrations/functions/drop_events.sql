@@ -1,14 +1,28 @@
--- In steps, so that no transaction takes long.
+-- In steps, so that no transaction takes long. A webhook that has yet to get an event holds it, and what other webhooks
+-- hold is passed over; the look ends at the first event that is not old.
 CREATE OR REPLACE FUNCTION enotify.drop_events(most int DEFAULT 1000) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE dropped int;
+DECLARE
+    old     timestamptz := now() - (SELECT s.keep FROM enotify.event_setting s);
+    held    jsonb := (SELECT jsonb_object_agg(w.client, w.after) FROM (
+        SELECT coalesce(w.client_id, 0) AS client, min(w.after) AS after FROM enotify.webhook w
+        WHERE w.disabled_at IS NULL GROUP BY 1) w);
+    going   bigint[] := '{}';
+    r       record;
+    dropped int;
 BEGIN
-    WITH old AS (
-        SELECT x.first FROM (
-            SELECT e.first, e.at FROM enotify.event e WHERE e.first IS NOT NULL ORDER BY e.first LIMIT most) x
-        WHERE x.at < now() - (SELECT s.keep FROM enotify.event_setting s)
-    ), gone AS (
-        DELETE FROM enotify.event e USING old o WHERE e.first = o.first
+    FOR r IN SELECT x.first, x.first + x.n - 1 AS last, x.at, x.client_id
+        FROM enotify.event x WHERE x.first IS NOT NULL ORDER BY x.first
+    LOOP
+        EXIT WHEN r.at >= old OR cardinality(going) >= most;
+        IF held IS NULL OR r.last <= coalesce((held ->> '0')::bigint, r.last)
+           AND r.last <= coalesce((held ->> coalesce(r.client_id, 0)::text)::bigint, r.last)
+        THEN
+            going := going || r.first;
+        END IF;
+    END LOOP;
+    WITH gone AS (
+        DELETE FROM enotify.event e WHERE e.first = ANY (going)
         RETURNING coalesce(e.client_id, 0) AS client_id, e.first + e.n - 1 AS last
     ), noted AS (
         INSERT INTO enotify.event_dropped AS d (client_id, upto)
@@ -20,6 +34,7 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION enotify.drop_events IS
-    'drops events that are older than event_setting says, at most so many rows; returns how many. Nodes call it';
+    'drops events that are older than event_setting says and that no enabled webhook has yet to get, at most so many '
+    'rows; returns how many. Nodes call it';
 
 GRANT EXECUTE ON FUNCTION enotify.drop_events TO enotify_sender;

@@ -6,6 +6,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     head enotify.event_head;
     last bigint;
+    here text;
 BEGIN
     IF NOT EXISTS (SELECT FROM enotify.event e WHERE e.first IS NULL) THEN
         RETURN 0;
@@ -15,8 +16,11 @@ BEGIN
         RETURN 0; -- another node is at it
     END IF;
     PERFORM enotify.durable();
-    -- Another run of the server may have forgotten numbers that were given: the clock is past all of them.
-    IF head.server <> pg_postmaster_start_time() OR head.timeline <> enotify.timeline() THEN
+    -- Another run of the server, and a restored dump, may have forgotten numbers that were given: the clock is past
+    -- all of them.
+    SELECT concat_ws('/', d.oid, pg_relation_filenode('enotify.event_head')) INTO here
+    FROM pg_database d WHERE d.datname = current_database();
+    IF head.server <> pg_postmaster_start_time() OR head.timeline <> enotify.timeline() OR head.place <> here THEN
         head.next := greatest(head.next, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint << 11);
     END IF;
     WITH fresh AS MATERIALIZED (
@@ -32,7 +36,7 @@ BEGIN
         RETURN 0;
     END IF;
     UPDATE enotify.event_head h SET next = last + 1,
-        server = pg_postmaster_start_time(), timeline = enotify.timeline();
+        server = pg_postmaster_start_time(), timeline = enotify.timeline(), place = here;
     PERFORM pg_notify('enotify_event', '');
     RETURN last;
 END $$;

@@ -2,6 +2,7 @@ package events_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -268,5 +269,84 @@ func TestEventsOfOwnClientsAlone(t *testing.T) {
 	}
 	if left, err := db.List(t.Context(), after, 10); err != nil || len(left) > 0 {
 		t.Errorf("a reader that has read all: got %d events, %v; want none", len(left), err)
+	}
+}
+
+// Events that are old are dropped, except those that an enabled webhook has yet to get; and
+// one that is enabled later is told which it misses.
+func TestAWebhookHoldsItsEvents(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	store := events.Of(f.DB)
+	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
+	if err := store.Record(t.Context(), "", true); err != nil {
+		t.Fatal(err)
+	}
+	hook, err := store.AddWebhook(t.Context(), events.Webhook{URL: "https://a.example/", Client: "town.example"},
+		make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Enqueue("menu", 1, "a.example")
+	f.Exec(`SELECT enotify.enqueue('news', 'info@city.example', 's', 't', '{ann@a.example}')`)
+	number(t, f.DB)
+	f.Exec(`UPDATE enotify.event SET at = now() - interval '31 days'`)
+	drop := func(want string) {
+		t.Helper()
+		for some := true; some; {
+			if some, err = store.Drop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := queuetest.Query[string](f, `SELECT coalesce(string_agg(DISTINCT client, ' '), '') FROM enotify.read_events(NULL, '{}', 0, $1, 100)`,
+			int64(1)<<60); got != want {
+			t.Errorf("clients whose old events are left: got %q, want %q", got, want)
+		}
+	}
+	drop("town.example")
+	if gone, err := store.EnableWebhook(t.Context(), hook); gone != 0 || err != nil {
+		t.Errorf("enable, with all that it has yet to get: got %d, %v; want 0", gone, err)
+	}
+	f.Exec(`UPDATE enotify.webhook SET disabled_at = now()`)
+	drop("")
+	dropped := queuetest.Query[int64](f, `SELECT d.upto FROM enotify.event_dropped d JOIN enotify.client c ON c.id = d.client_id WHERE c.domain = 'town.example'`)
+	if gone, err := store.EnableWebhook(t.Context(), hook); gone != dropped || err != nil {
+		t.Errorf("enable, after its events were dropped: got %d, %v; want %d", gone, err, dropped)
+	}
+	if gone, err := store.ReplayWebhook(t.Context(), hook, dropped+1); gone != 0 || err != nil {
+		t.Errorf("replay from the first that is left: got %d, %v; want 0", gone, err)
+	}
+	if _, err := store.EnableWebhook(t.Context(), 99); !errors.Is(err, queue.ErrNotFound) {
+		t.Errorf("enable what is not there: got %v, want %v", err, queue.ErrNotFound)
+	}
+}
+
+// A dump that is restored into the same running server has forgotten numbers, and gives
+// none of them twice.
+func TestNumbersAfterARestoredDump(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	if err := events.Of(f.DB).Record(t.Context(), "", true); err != nil {
+		t.Fatal(err)
+	}
+	last := func() int64 { return queuetest.Query[int64](f, `SELECT enotify.last_event()`) }
+	f.Enqueue("menu", 1, "a.example")
+	number(t, f.DB)
+	f.Exec(`CREATE TABLE dump AS TABLE enotify.event_head`)
+	f.Enqueue("forgotten", 1, "a.example")
+	number(t, f.DB)
+	given := last()
+	f.Exec(`TRUNCATE enotify.event_head`)
+	f.Exec(`INSERT INTO enotify.event_head SELECT * FROM dump`)
+	f.Enqueue("another", 1, "a.example")
+	number(t, f.DB)
+	if got := queuetest.Query[int64](f, `SELECT min(e.first) FROM enotify.event e JOIN enotify.batch b ON b.id = e.batch_id WHERE b.idem_key = 'another'`); got <= given {
+		t.Errorf("the first number after the restore: got %d, want one after %d, which was given before", got, given)
+	}
+	f.Enqueue("next", 1, "a.example")
+	before := last()
+	number(t, f.DB)
+	if got := last(); got > before+10 {
+		t.Errorf("the number after that: got %d, want the one after %d", got, before)
 	}
 }

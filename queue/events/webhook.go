@@ -41,15 +41,18 @@ FROM enotify.webhook w LEFT JOIN enotify.client c ON c.id = w.client_id WHERE $1
 INSERT INTO enotify.webhook (client_id, url, kinds, secret, after)
 VALUES ((SELECT c.id FROM enotify.client c WHERE c.domain = $1), $2, $3, $4, enotify.last_event()) RETURNING id`
 	removeWebhookSQL = `DELETE FROM enotify.webhook WHERE id = $1`
+	goneSQL          = `
+RETURNING (SELECT coalesce(max(d.upto), 0) FROM enotify.event_dropped d
+  WHERE d.upto > w.after AND (w.client_id IS NULL OR d.client_id = w.client_id))`
 	enableWebhookSQL = `
-UPDATE enotify.webhook SET disabled_at = NULL, failures = 0, failing_since = NULL, failure = '', due_at = now()
-  WHERE id = $1`
+UPDATE enotify.webhook w SET disabled_at = NULL, failures = 0, failing_since = NULL, failure = '', due_at = now()
+  WHERE id = $1` + goneSQL
 	// A node that is pushing loses its claim: its later writes are ignored.
 	replayWebhookSQL = `
-UPDATE enotify.webhook SET after = $2, upto = NULL, round = round + 1, disabled_at = NULL, failures = 0,
+UPDATE enotify.webhook w SET after = $2, upto = NULL, round = round + 1, disabled_at = NULL, failures = 0,
   failing_since = NULL, failure = '', due_at = now(),
 	fence = fence + 1, held_until = '-infinity'
-WHERE id = $1`
+WHERE id = $1` + goneSQL
 	testWebhookSQL = `SELECT enotify.test_webhook($1)`
 	testedSQL      = `
 SELECT w.after >= e.first, w.failures, w.failure FROM enotify.webhook w CROSS JOIN enotify.event e
@@ -105,17 +108,31 @@ func (s Store) AddWebhook(ctx context.Context, w Webhook, secret []byte) (id int
 
 // RemoveWebhook removes one. Events go on being recorded.
 func (s Store) RemoveWebhook(ctx context.Context, id int32) error {
-	return s.onWebhook(ctx, id, removeWebhookSQL)
+	tag, err := s.db.Pool().Exec(ctx, removeWebhookSQL, id)
+	if err == nil && tag.RowsAffected() == 0 {
+		return queue.NotFound(queue.NounWebhook, id)
+	}
+	return queue.AsRefusal(err)
 }
 
-// EnableWebhook has one tried again at once, from the event where it stopped.
-func (s Store) EnableWebhook(ctx context.Context, id int32) error {
-	return s.onWebhook(ctx, id, enableWebhookSQL)
+// EnableWebhook has one tried again at once, from the event where it stopped. Of the events
+// that follow, those up to gone were dropped, so that it does not get them; 0: none were.
+func (s Store) EnableWebhook(ctx context.Context, id int32) (gone int64, err error) {
+	return s.restart(ctx, id, enableWebhookSQL)
 }
 
-// ReplayWebhook has one pushed again what happened from an event on, that one included.
-func (s Store) ReplayWebhook(ctx context.Context, id int32, from int64) error {
-	return s.onWebhook(ctx, id, replayWebhookSQL, from-1)
+// ReplayWebhook has one pushed again what happened from an event on, that one included;
+// gone as of EnableWebhook.
+func (s Store) ReplayWebhook(ctx context.Context, id int32, from int64) (gone int64, err error) {
+	return s.restart(ctx, id, replayWebhookSQL, from-1)
+}
+
+func (s Store) restart(ctx context.Context, id int32, sql string, args ...any) (gone int64, err error) {
+	err = s.db.Pool().QueryRow(ctx, sql, append([]any{id}, args...)...).Scan(&gone)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, queue.NotFound(queue.NounWebhook, id)
+	}
+	return gone, queue.AsRefusal(err)
 }
 
 // First is the number of the first event that is recorded at a time or later,
@@ -143,14 +160,6 @@ func (s Store) Tested(ctx context.Context, id int32, event int64) (done bool, fa
 	var acknowledged *bool
 	err = s.db.Pool().QueryRow(ctx, testedSQL, id, event).Scan(&acknowledged, &failures, &failure)
 	return acknowledged != nil && *acknowledged, failures, failure, queue.AsRefusal(err)
-}
-
-func (s Store) onWebhook(ctx context.Context, id int32, sql string, args ...any) error {
-	tag, err := s.db.Pool().Exec(ctx, sql, append([]any{id}, args...)...)
-	if err == nil && tag.RowsAffected() == 0 {
-		return queue.NotFound(queue.NounWebhook, id)
-	}
-	return queue.AsRefusal(err)
 }
 
 // A Claim is a webhook that a node may push to until its lease ends.

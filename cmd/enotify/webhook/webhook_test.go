@@ -164,7 +164,7 @@ func TestEventsArriveInOrder(t *testing.T) {
 	}
 
 	from := queuetest.Query[int64](f, `SELECT id FROM enotify.events() WHERE idem_key = 'menu 2' ORDER BY id LIMIT 1`)
-	if err := events.Of(f.DB).ReplayWebhook(t.Context(), id, from); err != nil {
+	if _, err := events.Of(f.DB).ReplayWebhook(t.Context(), id, from); err != nil {
 		t.Fatal(err)
 	}
 	pushUntil(f, push, acknowledged, id)
@@ -186,6 +186,13 @@ func TestEventsArriveInOrder(t *testing.T) {
 	}
 	if keys, _ = r.got(t); keys[len(keys)-1] != "test" {
 		t.Errorf("last event: got %q, want the test", keys[len(keys)-1])
+	}
+}
+
+func enable(f *queuetest.Fixture, id int32) {
+	f.Helper()
+	if gone, err := events.Of(f.DB).EnableWebhook(f.Context(), id); err != nil || gone > 0 {
+		f.Fatalf("enable: got events up to %d dropped, %v; want none", gone, err)
 	}
 }
 
@@ -215,16 +222,12 @@ func TestDisabledWithAnAlert(t *testing.T) {
 		t.Errorf("alerts: got %d, want 1", got)
 	}
 	push.Patience = time.Hour
-	if err := events.Of(f.DB).EnableWebhook(t.Context(), id); err != nil {
-		t.Fatal(err)
-	}
+	enable(f, id)
 	pushUntil(f, push, disabled, id) // by 410, at once
 	r.mu.Lock()
 	gone = false
 	r.mu.Unlock()
-	if err := events.Of(f.DB).EnableWebhook(t.Context(), id); err != nil {
-		t.Fatal(err)
-	}
+	enable(f, id)
 	pushUntil(f, push, acknowledged, id)
 	if keys, _ := r.got(t); len(keys) < 2 || keys[0] != "batch menu" || keys[1] != "batch menu" {
 		t.Errorf("events once enabled: got %v, want those that it missed", keys)
