@@ -24,6 +24,8 @@ type Draft struct {
 	// Recipients returns one recipient a call, and io.EOF after the last. Its
 	// errors undo everything. Nil: they are staged later, by SQL.
 	Recipients func() (Recipient, error)
+	// Rows has the recipients in place of that, as lines of [AppendRow].
+	Rows io.Reader
 }
 
 // A Recipient is a line of recipient_in, as the caller has it: a bad address
@@ -80,7 +82,12 @@ func create(ctx context.Context, tx pgx.Tx, d Draft) (made Created, err error) {
 				return made, err
 			}
 		}
-		if made.Recipients, err = stage(ctx, tx, made.ID, d.Recipients); err != nil {
+		if d.Rows != nil {
+			made.Recipients, err = copyRows(ctx, tx, made.ID, d.Rows)
+		} else {
+			made.Recipients, err = stage(ctx, tx, made.ID, d.Recipients)
+		}
+		if err != nil {
 			return made, err
 		}
 	}
@@ -93,7 +100,7 @@ func create(ctx context.Context, tx pgx.Tx, d Draft) (made Created, err error) {
 		return made, nil
 	}
 	var expected *int
-	if !made.Existed && d.Recipients != nil {
+	if !made.Existed && (d.Recipients != nil || d.Rows != nil) {
 		expected = &made.Recipients
 	}
 	return made, tx.QueryRow(ctx, submitSQL, made.ID, expected).Scan(&made.Recipients)

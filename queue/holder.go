@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -67,10 +68,10 @@ func (h Holder) Create(ctx context.Context, d Draft) (made Created, s Status, er
 	return made, s, err
 }
 
-// Stage adds recipients to a draft, all or none.
-func (h Holder) Stage(ctx context.Context, batch int64, next func() (Recipient, error)) (n int, err error) {
+// Stage adds recipients to a draft, all or none, from lines of [AppendRow].
+func (h Holder) Stage(ctx context.Context, batch int64, rows io.Reader) (n int, err error) {
 	err = h.act(ctx, func(tx pgx.Tx) error {
-		n, err = stage(ctx, tx, batch, next)
+		n, err = copyRows(ctx, tx, batch, rows)
 		return err
 	})
 	return n, err

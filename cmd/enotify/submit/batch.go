@@ -34,8 +34,8 @@ func (d *Door) create(g *guest, w http.ResponseWriter, q *http.Request) error {
 		return problem(http.StatusUnprocessableEntity, err.Error())
 	}
 	draft.Submit = b.listed && !f.Draft && !f.Ready
-	if draft.Recipients, err = b.recipients(); err != nil {
-		return unreadable(err)
+	if b.listed {
+		draft.Rows = b.rows.reader()
 	}
 	return d.inTurn(q.Context(), g, func(ctx context.Context) error {
 		made, s, err := g.holder.Create(ctx, draft)
@@ -104,12 +104,8 @@ func (d *Door) stage(g *guest, w http.ResponseWriter, q *http.Request) error {
 		return err
 	}
 	defer b.close()
-	next, err := b.recipients()
-	if err != nil {
-		return unreadable(err)
-	}
 	return d.inTurn(q.Context(), g, func(ctx context.Context) error {
-		n, err := g.holder.Stage(ctx, id, next)
+		n, err := g.holder.Stage(ctx, id, b.rows.reader())
 		if err != nil {
 			return err
 		}

@@ -60,18 +60,18 @@ func (v *values) UnmarshalJSON(raw []byte) error {
 	return json.Unmarshal(raw, (*[]string)(v))
 }
 
-// A body is what was read: it is on a file, checked, and its recipients can be read
-// again.
+// A body is what was read and checked. Its recipients are in a file, in the form in which
+// the database takes them.
 type body struct {
 	guest  *guest
 	door   *Door
-	spool  *spool
+	rows   *spool          // lines of [queue.AppendRow]
+	line   []byte          // storage of one
 	kind   string          // media type
 	fields json.RawMessage // of the batch, without attachments; nil: they are in the query
 	files  []Attachment
-	listed bool  // it names recipients
-	n      int   // how many
-	at     int64 // where they begin, in JSON
+	listed bool // it names recipients
+	n      int  // how many
 }
 
 // Media types.
@@ -101,7 +101,7 @@ func (d *Door) receive(g *guest, w http.ResponseWriter, q *http.Request, list bo
 	default:
 		return nil, problem(http.StatusTooManyRequests, "the token sends four bodies already; wait until one is done")
 	}
-	b = &body{guest: g, door: d, kind: kind, spool: &spool{dir: d.Dir, quotas: []*quota{&g.spooled, &d.spooled}}}
+	b = &body{guest: g, door: d, kind: kind, rows: &spool{dir: d.Dir, quotas: []*quota{&g.spooled, &d.spooled}}}
 	defer func() {
 		if err != nil {
 			b.close()
@@ -109,7 +109,7 @@ func (d *Door) receive(g *guest, w http.ResponseWriter, q *http.Request, list bo
 		}
 	}()
 	control := http.NewResponseController(w)
-	in := &meter{in: io.TeeReader(&paced{body: q.Body, control: control, began: time.Now()}, b.spool)}
+	in := &meter{in: &paced{body: q.Body, control: control, began: time.Now()}}
 	switch {
 	case kind == typeCSV:
 		err = b.readCSV(in)
@@ -121,12 +121,15 @@ func (d *Door) receive(g *guest, w http.ResponseWriter, q *http.Request, list bo
 		err = b.readObject(in)
 	}
 	_ = control.SetReadDeadline(time.Time{})
+	if err == nil {
+		err = b.rows.flush()
+	}
 	return b, unreadable(err)
 }
 
 // close forgets the body, and lets the token send another.
 func (b *body) close() {
-	b.spool.close()
+	b.rows.close()
 	if b.files != nil {
 		<-b.guest.files
 		<-b.door.files
@@ -267,7 +270,7 @@ func (b *body) readArray(dec *json.Decoder, in *meter) error {
 	if err := expect(dec, '['); err != nil {
 		return err
 	}
-	b.listed, b.at = true, dec.InputOffset()
+	b.listed = true
 	for dec.More() {
 		if err := b.readRecipient(dec, in); err != nil {
 			return err
@@ -299,7 +302,7 @@ func (b *body) readLines(in *meter) error {
 }
 
 func (b *body) readRest(dec *json.Decoder, in *meter) error {
-	b.listed, b.at = true, dec.InputOffset()
+	b.listed = true
 	for {
 		if err := b.readRecipient(dec, in); err != nil {
 			if errors.Is(err, io.EOF) {
@@ -330,13 +333,19 @@ func (b *body) readRecipient(dec *json.Decoder, in *meter) error {
 	case !utf8.Valid(r.Data):
 		err = errors.New("it is not in UTF-8")
 	default:
-		b.n++
-		return nil
+		return b.keep(queue.Recipient{Address: r.Address, Data: r.Data})
 	}
 	if is := (*Problem)(nil); errors.As(err, &is) {
 		return err
 	}
 	return fmt.Errorf("recipient %d: %w", b.n+1, err)
+}
+
+// keep writes a recipient for the database.
+func (b *body) keep(r queue.Recipient) error {
+	b.n++
+	b.line = queue.AppendRow(b.line[:0], r)
+	return b.rows.add(b.line)
 }
 
 // readCSV reads recipients as enotify batch create does.
@@ -345,8 +354,9 @@ func (b *body) readCSV(in *meter) error {
 	list, err := recipients.NewCSV(in, "the CSV")
 	for err == nil {
 		in.left = maxRecipient
-		if _, err = list.Next(); err == nil {
-			b.n++
+		var r queue.Recipient
+		if r, err = list.Next(); err == nil {
+			err = b.keep(r)
 		}
 	}
 	b.listed = true
@@ -354,40 +364,6 @@ func (b *body) readCSV(in *meter) error {
 		return nil
 	}
 	return err
-}
-
-// recipients reads them again, from what was kept.
-func (b *body) recipients() (func() (queue.Recipient, error), error) {
-	if !b.listed {
-		return nil, nil
-	}
-	if b.kind == typeCSV {
-		list, err := recipients.NewCSV(b.spool.from(0), "the CSV")
-		if err != nil {
-			return nil, err
-		}
-		return list.Next, nil
-	}
-	in := b.spool.from(b.at)
-	var dec *json.Decoder
-	if b.kind == typeJSON {
-		dec = json.NewDecoder(io.MultiReader(strings.NewReader("["), in))
-		if _, err := dec.Token(); err != nil {
-			return nil, err
-		}
-	} else {
-		dec = json.NewDecoder(in)
-	}
-	left := b.n
-	return func() (queue.Recipient, error) {
-		if left == 0 {
-			return queue.Recipient{}, io.EOF
-		}
-		left--
-		var r row
-		err := dec.Decode(&r)
-		return queue.Recipient{Address: r.Address, Data: r.Data}, err
-	}, nil
 }
 
 func expect(dec *json.Decoder, want json.Delim) error {

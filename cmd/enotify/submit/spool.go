@@ -14,7 +14,7 @@ const (
 	maxBody         = 1 << 30
 	maxSpooled      = 8 << 30 // of all at once
 	maxSpooledOfOne = 2 << 30 // of one token
-	inMemory        = 1 << 20 // a smaller one takes no file
+	inMemory        = 1 << 20 // fewer take no file
 )
 
 // A body must come at such a pace. The first is for a body of a few rows behind a bad
@@ -48,59 +48,62 @@ func (q *quota) giveBack(n int64) {
 	q.used -= n
 }
 
-// A spool keeps a body as it comes in: a slow client shall hold no transaction.
+// A spool keeps what comes in: a slow client shall hold no transaction.
 type spool struct {
 	dir    string
 	quotas []*quota
 	taken  int64
-	memory bytes.Buffer
+	memory []byte   // not in the file yet
 	file   *os.File // without a name; nil: all is in memory
 }
 
-func (s *spool) Write(p []byte) (int, error) {
-	n := int64(len(p))
-	if s.taken+n > maxBody {
-		return 0, problem(http.StatusRequestEntityTooLarge, "the body is larger than 1 GiB; send several batches")
-	}
+// add keeps a line.
+func (s *spool) add(line []byte) error {
+	n := int64(len(line))
 	for i, q := range s.quotas {
 		if !q.take(n) {
 			for _, before := range s.quotas[:i] {
 				before.giveBack(n)
 			}
-			return 0, problem(http.StatusServiceUnavailable,
+			return problem(http.StatusServiceUnavailable,
 				"too many large bodies come in at once; send it again later")
 		}
 	}
 	s.taken += n
-	if s.file == nil && s.memory.Len()+len(p) <= inMemory {
-		return s.memory.Write(p)
+	if s.memory = append(s.memory, line...); len(s.memory) < inMemory {
+		return nil
 	}
 	if s.file == nil {
 		if err := s.open(); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return s.file.Write(p)
+	return s.flush()
 }
 
 func (s *spool) open() (err error) {
 	if s.file, err = os.CreateTemp(s.dir, "enotify-submit-"); err != nil {
 		return err
 	}
-	if err := os.Remove(s.file.Name()); err != nil {
-		return err
+	return os.Remove(s.file.Name())
+}
+
+// flush writes what is in memory to the file, if there is one.
+func (s *spool) flush() error {
+	if s.file == nil {
+		return nil
 	}
-	_, err = s.file.Write(s.memory.Bytes())
-	s.memory = bytes.Buffer{}
+	_, err := s.file.Write(s.memory)
+	s.memory = s.memory[:0]
 	return err
 }
 
-// from reads what was kept, from an octet on.
-func (s *spool) from(offset int64) io.Reader {
+// reader reads what was kept, from the start.
+func (s *spool) reader() io.Reader {
 	if s.file == nil {
-		return bytes.NewReader(s.memory.Bytes()[offset:])
+		return bytes.NewReader(s.memory)
 	}
-	return io.NewSectionReader(s.file, offset, s.taken-offset)
+	return io.NewSectionReader(s.file, 0, s.taken)
 }
 
 func (s *spool) close() {
@@ -123,7 +126,9 @@ type paced struct {
 func (p *paced) Read(b []byte) (int, error) {
 	_ = p.control.SetReadDeadline(time.Now().Add(patience))
 	n, err := p.body.Read(b)
-	p.read += int64(n)
+	if p.read += int64(n); p.read > maxBody {
+		return 0, problem(http.StatusRequestEntityTooLarge, "the body is larger than 1 GiB; send several batches")
+	}
 	if took := time.Since(p.began); err == nil && took > slowStart && float64(p.read) < took.Seconds()*minPerSecond {
 		err = problem(http.StatusRequestTimeout, "the body comes too slowly")
 	}
