@@ -1,6 +1,7 @@
 package submit
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -109,7 +110,8 @@ func (d *Door) receive(g *guest, w http.ResponseWriter, q *http.Request, list bo
 		}
 	}()
 	control := http.NewResponseController(w)
-	in := &meter{in: &paced{body: q.Body, control: control, began: time.Now()}}
+	// Large reads: each sets a deadline.
+	in := &meter{in: bufio.NewReaderSize(&paced{body: q.Body, control: control, began: time.Now()}, 64<<10)}
 	switch {
 	case kind == typeCSV:
 		err = b.readCSV(in)
