@@ -1,4 +1,69 @@
 package sender
 
+import (
+	"context"
+	"time"
+)
+
 // MemoryUsed is what messages under way take beside what they share, in octets.
 func (s *Sender) MemoryUsed() int { return s.memory.Used() }
+
+// LoginTLS is the policy for a connection to the smarthost.
+func (s *Sender) LoginTLS(policy TLSPolicy, host string) TLSPolicy { return s.loginTLS(policy, host) }
+
+// HaltWaits is how long a smarthost that refuses us n times in a row is left alone
+// each time.
+func HaltWaits(n int) (waits []time.Duration) {
+	var h halt
+	now := time.Unix(0, 0)
+	for range n {
+		until, _ := h.again(now)
+		waits = append(waits, until.Sub(now))
+		now = until
+	}
+	return waits
+}
+
+// Places are the places of a pool, without its connections.
+type Places struct {
+	ps      places
+	now     time.Time
+	opening []context.Context
+}
+
+// Messages that wait for a place.
+const (
+	Urgent   = urgent
+	Ordinary = ordinary
+	Newcomer = newcomer
+)
+
+func NewPlaces(limit int) *Places {
+	return &Places{ps: places{limit: limit, changed: func(int) {}}, now: time.Unix(0, 0)}
+}
+
+// Fill opens connections for messages of a class until there is no room, at most so
+// many, and returns how many there were.
+func (p *Places) Fill(by class, most int) (n int) {
+	for ; n < most && p.ps.room(by); n++ {
+		ctx, _ := p.ps.take(context.Background(), by == newcomer, p.now)
+		p.opening = append(p.opening, ctx)
+	}
+	return n
+}
+
+// Pass lets time pass.
+func (p *Places) Pass(d time.Duration) {
+	p.now = p.now.Add(d)
+	p.ps.ripen(p.now)
+}
+
+// MadeWay is how many connections that were being opened have been given up for others.
+func (p *Places) MadeWay() (n int) {
+	for _, ctx := range p.opening {
+		if ctx.Err() != nil {
+			n++
+		}
+	}
+	return n
+}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"enotify/queue"
 	"enotify/sender"
 	"enotify/sender/smtptest"
@@ -149,5 +151,37 @@ func TestSmarthostLogin(t *testing.T) {
 	}
 	if got := said.Load(); got != "" {
 		t.Errorf("without encryption it said AUTH %v", got)
+	}
+}
+
+// A smarthost that goes on refusing us is tried less and less often, up to every
+// quarter of an hour.
+func TestSmarthostIsLeftAloneForLonger(t *testing.T) {
+	t.Parallel()
+	want := []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 15 * time.Minute, 15 * time.Minute}
+	if diff := cmp.Diff(want, sender.HaltWaits(len(want))); diff != "" {
+		t.Errorf("waits (-want +got):\n%s", diff)
+	}
+}
+
+// A password is sent to a smarthost whose certificate was verified, and to this machine,
+// unless the operator asks for less than that in so many words.
+func TestSmarthostLoginIsSentToWhoProvesItsName(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		user, host string
+		set, want  sender.TLSPolicy
+	}{
+		{"", "smart.example", sender.Opportunistic, sender.Opportunistic},
+		{"ann", "smart.example", sender.Opportunistic, sender.Verified},
+		{"ann", "smart.example", sender.Required, sender.Required},
+		{"ann", "127.0.0.1", sender.Opportunistic, sender.Opportunistic},
+		{"ann", "localhost", sender.Opportunistic, sender.Opportunistic},
+		{"ann", "192.0.2.1", sender.Opportunistic, sender.Verified},
+	} {
+		s := sender.Sender{SmarthostLogin: sender.Login{User: c.user, Password: "secret"}}
+		if got := s.LoginTLS(c.set, c.host); got != c.want {
+			t.Errorf("user %q at %s with --tls %s: got %s, want %s", c.user, c.host, c.set, got, c.want)
+		}
 	}
 }

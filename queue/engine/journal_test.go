@@ -248,6 +248,18 @@ func TestJournalOfAPrunedBatch(t *testing.T) {
 	w.Balances()
 }
 
+// After a restore the database may give the number of a batch to another one. Results
+// that a journal knows of the first are not written for the second. Recipients to whom
+// this database says that the dead node had begun, and nothing had left, are sent to.
+func TestJournalOfAnotherBatchOfThatNumber(t *testing.T) {
+	t.Parallel()
+	w := newWreck(t, "hold")
+	w.Serve(w.Server("other host", w.deliver))
+	w.Exec(`UPDATE enotify.batch SET created_at = created_at + interval '1 second' WHERE id = $1`, w.batch)
+	w.heir("heir")
+	w.want(map[string]int{"delivered": 240, "unknown": 60})
+}
+
 // A node that has been dead for a month is forgotten, and what only it knew.
 func TestOldDoubtsAreForgotten(t *testing.T) {
 	t.Parallel()

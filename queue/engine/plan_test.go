@@ -180,6 +180,27 @@ func TestWindowClosesAndOpens(t *testing.T) {
 	f.Balances()
 }
 
+// An intent is refused outside of the window, though the batch has the turn: a node may
+// have read it just before the window closed.
+func TestIntentAsksForTheWindow(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	for i, c := range []struct {
+		opens    string // from now
+		priority int
+		want     bool
+	}{{"-1 hour", 0, true}, {"1 hour", 0, false}, {"1 hour", 100, true}} {
+		batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('k' || $1::int, 'info@town.example', 'Menu', 'Soup.',
+			'{a@a.example}', send_window => format('Mon 0%s:00-12:00 UTC', $1), priority => $2::int)`, i, c.priority)
+		f.Exec(`INSERT INTO enotify.send_window (spec, opens_at, closes_at)
+			SELECT send_window, now() + $2::interval, now() + $2::interval + interval '2 hours' FROM enotify.batch
+			WHERE id = $1`, batch, c.opens)
+		if got := queuetest.Query[bool](f, `SELECT enotify.may_take($1, 1)`, batch); got != c.want {
+			t.Errorf("window that opens in %s, priority %d: may begin: got %v, want %v", c.opens, c.priority, got, c.want)
+		}
+	}
+}
+
 // Run --until-idle ends when all that is left waits for its window.
 func TestIdleOutsideOfTheWindow(t *testing.T) {
 	t.Parallel()
