@@ -164,8 +164,8 @@ func TestSmarthostIsLeftAloneForLonger(t *testing.T) {
 	}
 }
 
-// A password is sent to a smarthost whose certificate was verified, and to this machine,
-// unless the operator asks for less than that in so many words.
+// A password is sent to a smarthost whose certificate was verified, and to this machine.
+// With --tls required, the operator does without the certificate.
 func TestSmarthostLoginIsSentToWhoProvesItsName(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
