@@ -1,9 +1,11 @@
 package inbound
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -13,10 +15,12 @@ import (
 
 // A door lets connections in: so many at once, so many from one remote, and
 // from each of them so many mails a second. Remotes are told apart by the
-// network that one gets: an IPv4 address, a /64 of IPv6.
+// network that one gets: an IPv4 address, a /64 of IPv6. When all places are taken,
+// a connection that hands in nothing, or hardly anything, makes way for a new one.
 type door struct {
 	net.Listener
 	most, perRemote int
+	timeout, grace  time.Duration // of Server: Timeout, IdleGrace
 	rate            rate.Limit
 	trusted         []netip.Prefix // have no limits of their own
 	closed          sync.Once
@@ -25,6 +29,7 @@ type door struct {
 	mu      sync.Mutex
 	shut    bool
 	guests  map[*guest]struct{}
+	front   int // of the guests, those that are trusted: they have places of their own
 	remotes map[netip.Prefix]*remote
 }
 
@@ -38,12 +43,14 @@ const (
 	burstSeconds = 5    // of Rate
 	maxRemotes   = 5000 // remembered without a connection
 	tooMany      = "421 4.7.0 too many connections, try again later\r\n"
+
+	mailFor     = 10 * time.Minute // for all of a mail
+	slowMail    = 30 * time.Second // after which a mail below slowRate makes way for others
+	slowRate    = 1 << 10          // octets a second
+	maxCommands = 256 << 10        // octets of commands between two mails
 )
 
-func newDoor(l net.Listener, most, perRemote int, limit rate.Limit) *door {
-	return &door{Listener: l, most: most, perRemote: perRemote, rate: limit, guests: map[*guest]struct{}{},
-		remotes: map[netip.Prefix]*remote{}}
-}
+var errTalksOn = errors.New("too many commands without a mail")
 
 // Accept turns connections away that are too many.
 func (d *door) Accept() (net.Conn, error) {
@@ -52,7 +59,7 @@ func (d *door) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		g := &guest{Conn: c, door: d, from: remoteOf(c.RemoteAddr())}
+		g := &guest{Conn: c, door: d, from: remoteOf(c.RemoteAddr()), since: time.Now()}
 		if d.enter(g) {
 			return g, nil
 		}
@@ -82,20 +89,61 @@ func (d *door) enter(g *guest) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r := d.remote(g.from)
-	if d.shut || len(d.guests) >= d.most || r.open >= d.perRemote && !d.trusts(g.from) {
+	g.trusted = d.trusts(g.from)
+	switch {
+	case d.shut, !g.trusted && r.open >= d.perRemote, g.trusted && d.front >= d.most:
+		return false
+	case !g.trusted && len(d.guests)-d.front >= d.most && !d.dismiss(time.Now()):
 		return false
 	}
 	d.guests[g] = struct{}{}
 	r.open++
+	if g.trusted {
+		d.front++
+	}
+	return true
+}
+
+// dismiss ends a connection for the sake of a new one: of the remote that has most of
+// them, the one that has handed in nothing for longest. It reports whether there was one.
+func (d *door) dismiss(now time.Time) bool {
+	var worst *guest
+	for g := range d.guests {
+		if g.trusted || !g.idles(now) {
+			continue
+		}
+		if worst == nil {
+			worst = g
+			continue
+		}
+		mine, its := d.remote(g.from).open, d.remote(worst.from).open
+		if mine > its || mine == its && g.since.Before(worst.since) {
+			worst = g
+		}
+	}
+	if worst == nil {
+		return false
+	}
+	worst.dismissed = true
+	d.remove(worst)
+	_ = worst.SetReadDeadline(time.Unix(1, 0)) // wakes it
 	return true
 }
 
 func (d *door) leave(g *guest) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, here := d.guests[g]; here {
-		delete(d.guests, g)
-		d.remote(g.from).open--
+	d.remove(g)
+}
+
+func (d *door) remove(g *guest) {
+	if _, here := d.guests[g]; !here {
+		return
+	}
+	delete(d.guests, g)
+	d.remote(g.from).open--
+	if g.trusted {
+		d.front--
 	}
 }
 
@@ -133,30 +181,65 @@ func (d *door) remote(from netip.Addr) *remote {
 	return r
 }
 
-// A guest is a connection that was let in.
+// A guest is a connection that was let in. Its fields below from are guarded by door.mu.
 type guest struct {
 	net.Conn
-	door *door
-	from netip.Addr
-	busy bool // hands in a mail; guarded by door.mu
+	door      *door
+	from      netip.Addr
+	trusted   bool
+	busy      bool      // hands in a mail
+	since     time.Time // when busy changed, or it came
+	octets    int       // read since then
+	dismissed bool
 }
 
-// Read ends a connection between two mails once the door is shut.
+// idles reports whether a guest has handed in nothing for a while, or a mail too slowly.
+func (g *guest) idles(now time.Time) bool {
+	took := now.Sub(g.since)
+	if g.busy {
+		return took >= slowMail && float64(g.octets) < slowRate*took.Seconds()
+	}
+	return took >= g.door.grace
+}
+
+// Read ends a connection between two mails once the door is shut, and one that was
+// dismissed as if its time were over. A mail gets its time for each piece, and a bound
+// for all of it.
 func (g *guest) Read(b []byte) (int, error) {
 	g.door.mu.Lock()
-	over := g.door.shut && !g.busy
-	g.door.mu.Unlock()
-	if over {
-		return 0, io.EOF
+	over, dismissed, until := g.door.shut && !g.busy, g.dismissed, time.Time{}
+	if g.busy {
+		until = g.since.Add(mailFor)
 	}
-	return g.Conn.Read(b)
+	g.door.mu.Unlock()
+	switch {
+	case over:
+		return 0, io.EOF
+	case dismissed:
+		return 0, os.ErrDeadlineExceeded
+	case !until.IsZero():
+		if piece := time.Now().Add(g.door.timeout); piece.Before(until) {
+			until = piece
+		}
+		if err := g.SetReadDeadline(until); err != nil {
+			return 0, err
+		}
+	}
+	n, err := g.Conn.Read(b)
+	g.door.mu.Lock()
+	defer g.door.mu.Unlock()
+	g.octets += n
+	if !g.busy && g.octets > maxCommands {
+		return 0, errTalksOn
+	}
+	return n, err
 }
 
 // hands notes whether the guest is handing in a mail.
 func (g *guest) hands(busy bool) {
 	g.door.mu.Lock()
 	defer g.door.mu.Unlock()
-	g.busy = busy
+	g.busy, g.since, g.octets = busy, time.Now(), 0
 }
 
 func (g *guest) Close() error {

@@ -44,10 +44,13 @@ type Server struct {
 	Feedback []string
 
 	MaxBytes       int64         // of a mail; 0 is 40 MiB, what our largest message comes back as
-	MaxConnections int           // at once; 0 is 100
+	MaxConnections int           // at once, and as many of Trusted remotes beside them; 0 is 100
 	MaxPerRemote   int           // connections at once from an address; 0 is 10
 	Rate           rate.Limit    // mails per second from an address; 0 is 10, with a burst of 50
 	Timeout        time.Duration // for a command, or a piece of a mail; 0 is 1 min
+	// IdleGrace is how long a connection may hand in nothing before it has to make way
+	// for a new one when there are MaxConnections; 0 is 10 s.
+	IdleGrace time.Duration
 
 	// Trusted remotes have neither of the limits of an address, as a mail server
 	// of ours in front that hands in what all the world sends; nil is loopback.
@@ -59,16 +62,17 @@ type Server struct {
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
 const (
-	keptBytes   = 1 << 20  // of a mail
-	maxLine     = 64 << 10 // octets; returned messages are not always within RFC 5321 §4.5.3.1.6
-	maxTo       = 100      // RFC 5321 §4.5.3.1.8
+	keptBytes   = 1 << 20 // of a mail
+	maxTo       = 100     // RFC 5321 §4.5.3.1.8
 	databaseFor = 20 * time.Second
 )
 
 // Serve takes mail from l until ctx ends, and then lets the mails under way
 // finish for as long as grace. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
-	door := newDoor(l, cmp.Or(s.MaxConnections, 100), cmp.Or(s.MaxPerRemote, 10), cmp.Or(s.Rate, 10))
+	door := &door{Listener: l, most: cmp.Or(s.MaxConnections, 100), perRemote: cmp.Or(s.MaxPerRemote, 10),
+		timeout: cmp.Or(s.Timeout, time.Minute), grace: cmp.Or(s.IdleGrace, 10*time.Second), rate: cmp.Or(s.Rate, 10),
+		guests: map[*guest]struct{}{}, remotes: map[netip.Prefix]*remote{}}
 	if door.trusted = s.Trusted; s.Trusted == nil {
 		door.trusted = loopback
 	}
@@ -78,9 +82,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration)
 	server.TLSConfig = s.TLS
 	server.MaxMessageBytes = cmp.Or(s.MaxBytes, 40<<20)
 	server.MaxRecipients = maxTo
-	server.MaxLineLength = maxLine
-	server.ReadTimeout = cmp.Or(s.Timeout, time.Minute)
-	server.WriteTimeout = cmp.Or(s.Timeout, time.Minute)
+	server.MaxLineLength = 0 // a mail with a long line would be refused; of commands, the door has a bound
+	server.ReadTimeout, server.WriteTimeout = door.timeout, door.timeout
 	server.EnableSMTPUTF8 = true
 	server.ErrorLog = quiet{s.logger()}
 

@@ -309,6 +309,70 @@ func TestLimits(t *testing.T) {
 			t.Errorf("came in: got %d, want 4", got)
 		}
 	})
+	t.Run("places taken by silent strangers", func(t *testing.T) {
+		t.Parallel()
+		b := newBox(t, inbound.Server{MaxConnections: 3, IdleGrace: time.Millisecond, Trusted: front})
+		busy := b.dialFrom("127.0.0.2")
+		b.talk(busy, "EHLO mx.test", "MAIL FROM:<>", to, "DATA")
+		silent := []*textproto.Conn{b.dialFrom("127.0.0.3"), b.dialFrom("127.0.0.3")}
+		for _, c := range silent {
+			b.talk(c)
+		}
+		time.Sleep(2 * time.Millisecond) // the grace
+		if got := b.talk(b.dialFrom("127.0.0.4"), "EHLO mx.test", "MAIL FROM:<>", to, "DATA", "hi\r\n."); got[5] != 250 {
+			t.Errorf("one that comes when all places are taken: got %v, want its mail taken", got)
+		}
+		if code, _, err := silent[0].ReadResponse(421); err != nil {
+			t.Errorf("the one that was silent for longest: got %d, %v, want 421", code, err)
+		}
+		if err := busy.PrintfLine("hi\r\n."); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := busy.ReadResponse(250); err != nil {
+			t.Errorf("one that hands in a mail: got %v, want it taken", err)
+		}
+		if got := b.talk(b.dial()); got[0] != 220 {
+			t.Errorf("one that is trusted, when all places are taken: got %d, want 220", got[0])
+		}
+	})
+	t.Run("a mail of slow pieces", func(t *testing.T) {
+		t.Parallel()
+		b := newBox(t, inbound.Server{Timeout: time.Second})
+		c := b.dial()
+		b.talk(c, "EHLO mx.test", "MAIL FROM:<>", to, "DATA")
+		for range 6 { // longer in all than a piece may take
+			time.Sleep(250 * time.Millisecond)
+			if err := c.PrintfLine("hi"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.PrintfLine("."); err != nil {
+			t.Fatal(err)
+		}
+		if code, _, err := c.ReadResponse(250); err != nil {
+			t.Errorf("got %d, %v, want it taken", code, err)
+		}
+	})
+	t.Run("a mail that stops coming", func(t *testing.T) {
+		t.Parallel()
+		b := newBox(t, inbound.Server{Timeout: 50 * time.Millisecond})
+		if got := b.talk(b.dial(), "EHLO mx.test", "MAIL FROM:<>", to, "DATA", "hi"); got[5] != 451 {
+			t.Errorf("got %d, want 451: nobody refused it", got[5])
+		}
+	})
+	t.Run("a long line", func(t *testing.T) {
+		t.Parallel()
+		b := newBox(t, inbound.Server{})
+		line := "X-Long: " + strings.Repeat("x", 2<<20) + "\r\n."
+		if got := b.talk(b.dial(), "EHLO mx.test", "MAIL FROM:<>", to, "DATA", line); got[5] != 250 {
+			t.Errorf("in a mail: got %d, want 250", got[5])
+		}
+		c := b.dial()
+		b.talk(c)
+		for err := error(nil); err == nil; { // until it is cut off
+			err = c.PrintfLine("%s", strings.Repeat("x", 64<<10))
+		}
+	})
 	t.Run("time", func(t *testing.T) {
 		t.Parallel()
 		b := newBox(t, inbound.Server{Timeout: 50 * time.Millisecond})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 
@@ -48,6 +49,8 @@ var (
 	errNotOurs = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such address here"}
 	errBusy    = &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 7, 1},
 		Message: "too much mail from you at once, try again in a while"}
+	errTooSlow = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 4, 2},
+		Message: "the mail did not come in time, try again"}
 	errLater = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0},
 		Message: "cannot record it just now, try again"}
 )
@@ -127,6 +130,9 @@ func (s *session) read(r io.Reader) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, keptBytes))
 	if err == nil {
 		_, err = io.Copy(io.Discard, r)
+	}
+	if late := net.Error(nil); errors.As(err, &late) && late.Timeout() {
+		return nil, errTooSlow // else it would be refused for good
 	}
 	return data, err
 }
