@@ -2,7 +2,6 @@ package report
 
 import (
 	"bytes"
-	"html"
 	"regexp"
 	"strings"
 
@@ -121,6 +120,9 @@ func firstParts(raw []byte) []byte {
 			boundaries = append(boundaries, append(match[1], match[2]...))
 		}
 	}
+	if n := len(boundaries); n > usualDepth { // each level is read through all those around it
+		raw = raw[:len(raw)*usualDepth/n]
+	}
 	parts := 0
 	for at := 0; ; {
 		next := bytes.Index(raw[at:], []byte("\n--"))
@@ -145,17 +147,6 @@ func tame(raw []byte) bool {
 	lower := bytes.ToLower(raw)
 	return bytes.Count(lower, []byte("boundary")) <= maxDepth &&
 		bytes.Count(lower, []byte("\ncontent-type:")) <= maxParts
-}
-
-var (
-	anEnd = regexp.MustCompile(`(?i)<(?:br|/p|/div|/tr|/li|/h[1-6])\b[^>]*>`)
-	aTag  = regexp.MustCompile(`(?s)<(?i:style|script)\b.*?</(?i:style|script)>|<!--.*?-->|</?[A-Za-z!][^>]*>`)
-)
-
-// unmarked is the text of HTML, near enough.
-func unmarked(markup string) string {
-	markup = markup[:min(len(markup), 4*maxText)]
-	return html.UnescapeString(aTag.ReplaceAllString(anEnd.ReplaceAllString(markup, "\n"), " "))
 }
 
 // split takes the returned message, and fields for programs, out of the text.

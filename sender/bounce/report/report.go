@@ -60,11 +60,13 @@ const (
 	MaxBytes      = 1 << 20  // of a mail; a report comes before the message that it returns
 	maxParts      = 100      // of MIME, nested or not; what comes after them is not read
 	maxDepth      = 20       // of their nesting
+	usualDepth    = 4        // beyond which less of the mail is read, so that all mails take about as long
 	maxFields     = 1000     // of a header, or of a group of RFC 3464
 	maxValue      = 16 << 10 // of a field
 	maxAddress    = 320      // octets (RFC 5321 §4.5.3.1), with what is allowed about it
 	maxText       = 16 << 10 // octets of its text for people
 	maxRecipients = 100
+	maxGroups     = 2 * maxRecipients // of RFC 3464
 )
 
 // A Reader reads mail. The zero value does so by the built-in rules.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
@@ -107,13 +108,22 @@ func TestLimits(t *testing.T) {
 		"addresses": "From: mailer-daemon@relay.example\nSubject: undeliverable\n\n" +
 			strings.Repeat("<aa@bb.example>: 550 no\n<cc@dd.example>: 550 no\n", 50000),
 		"one line": "From: mailer-daemon@relay.example\nSubject: undeliverable\n\n" + strings.Repeat("a@", 1<<20),
+		"groups": "From: mailer-daemon@relay.example\nContent-Type: multipart/report; boundary=b\n\n--b\n" +
+			"Content-Type: message/delivery-status\n\n" + strings.Repeat("Action: failed\n\n", 1<<16),
+		"open styles": "From: mailer-daemon@relay.example\nContent-Type: text/html\n\n" + strings.Repeat("<style>", 1<<17),
+		"open comments": "From: mailer-daemon@relay.example\nContent-Type: text/html\n\n" +
+			strings.Repeat("<!--<script><", 1<<16),
 		"larger by far": "From: mailer-daemon@relay.example\nSubject: undeliverable\n\n" +
 			strings.Repeat("x\n", 10*report.MaxBytes),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			began := time.Now()
 			if got := report.Read([]byte(raw)); len(got.Recipients) > 100 {
 				t.Errorf("recipients: got %d, want at most 100", len(got.Recipients))
+			}
+			if took := time.Since(began); took > 15*time.Second {
+				t.Errorf("time: got %v, want a part of a second on a free machine", took)
 			}
 		})
 	}

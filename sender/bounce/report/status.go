@@ -13,7 +13,7 @@ import (
 // message, then a group for each recipient. Not everybody keeps to the blank
 // line between them, or to their order.
 func groups(text string) (all []fields) {
-	for text != "" {
+	for text != "" && len(all) < maxGroups {
 		var fs fields
 		if fs, text = readFields(strings.TrimLeft(text, "\r\n")); len(fs) == 0 {
 			continue
