@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -220,5 +222,45 @@ func TestPolicyChanges(t *testing.T) {
 		}
 		said.Store(&second)
 		zone.PutTXT("_mta-sts.a.test", "v=STSv1; id=2;")
+	}
+}
+
+// Policy hosts that take a connection and say nothing hold neither their own domains'
+// mail nor another's for longer than Patience, and have so many connections at most.
+func TestSilentPolicyHosts(t *testing.T) {
+	t.Parallel()
+	const silent = 400
+	fetcher, records := world(t, authority(t), []string{"mta-sts.a.test"}, plain(text("enforce")))
+	host, err := net.Listen("tcp", net.JoinHostPort("127.0.0.2", strconv.Itoa(fetcher.Port)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var taken atomic.Int32
+	go func() {
+		for c, err := host.Accept(); err == nil; c, err = host.Accept() {
+			taken.Add(1)
+			t.Cleanup(func() { c.Close() })
+		}
+	}()
+	t.Cleanup(func() { host.Close() })
+	for i := range silent {
+		records.Put(fmt.Sprintf("_mta-sts.s%d.test. TXT \"v=STSv1; id=1;\"\nmta-sts.s%d.test. A 127.0.0.2\n", i, i))
+	}
+	p := &mtasts.Policies{Fetcher: fetcher, Patience: 500 * time.Millisecond}
+	var all sync.WaitGroup
+	began := time.Now()
+	for i := range silent {
+		all.Go(func() {
+			if k, _ := p.Of(t.Context(), fmt.Sprintf("s%d.test", i)); k.Policy.Mode != "" {
+				t.Errorf("s%d.test: got mode %s, want none", i, k.Policy.Mode)
+			}
+		})
+	}
+	all.Wait()
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("%d domains: got %v, want about the patience", silent, took)
+	}
+	if n := taken.Load(); n > 256 {
+		t.Errorf("connections to hosts that say nothing: got %d, want at most 256", n)
 	}
 }

@@ -41,6 +41,8 @@ type Policies struct {
 	Patience time.Duration
 
 	flight  singleflight.Group
+	start   sync.Once
+	fetches chan struct{} // of those under way
 	mu      sync.Mutex
 	domains map[string]state
 	loaded  time.Time // when the store was read
@@ -62,6 +64,7 @@ const (
 
 	reloadEvery = 5 * time.Minute // what other nodes put into the store
 	maxDomains  = 200_000         // whose state is remembered
+	maxFetches  = 256             // at once: a policy host may take a connection and say nothing
 )
 
 // Of is the policy that holds for a domain; its Mode is "" when there is none. The
@@ -123,7 +126,7 @@ func (p *Policies) look(ctx context.Context, domain string) {
 	}
 	s.err = nil
 	if id != "" && (id != s.kept.ID || now.After(s.kept.FetchedAt.Add(min(s.kept.Policy.MaxAge/2, 24*time.Hour)))) {
-		policy, err := p.fetch(ctx, domain)
+		policy, err := p.fetchInTurn(ctx, domain)
 		now = time.Now()
 		if err != nil {
 			s.err, pause = err, failPause
@@ -135,6 +138,19 @@ func (p *Policies) look(ctx context.Context, domain string) {
 	}
 	s.again = now.Add(pause)
 	p.put(domain, s, now)
+}
+
+// fetchInTurn is fetch, of so many at once. Its error is a *FetchError.
+func (p *Policies) fetchInTurn(ctx context.Context, domain string) (Policy, error) {
+	p.start.Do(func() { p.fetches = make(chan struct{}, maxFetches) })
+	select {
+	case p.fetches <- struct{}{}:
+	case <-ctx.Done():
+		return Policy{}, &FetchError{domain, FetchFailed,
+			errors.New("too many policy hosts that do not answer are being asked")}
+	}
+	defer func() { <-p.fetches }()
+	return p.fetch(ctx, domain)
 }
 
 // Load reads the store. Until that was done, policies of before are not known.
