@@ -2,11 +2,16 @@ package sender
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"net"
 	"net/textproto"
+	"syscall"
 	"time"
 
 	"enotify/queue"
 	"enotify/sender/bounce"
+	"enotify/spfguard/dns"
 )
 
 // A stage is how far an attempt had come when it failed. It decides what the
@@ -100,10 +105,13 @@ func (f *failure) outcome() queue.Outcome {
 		if f.stage != connecting && f.verdict.Treatment.Ends(f.reply.Code) {
 			o.State = queue.Bounced
 		}
+	case f.stage == confirming && f.reply.Code != 0:
+		o.State, o.Class = queue.Unknown, queue.Offline
+		o.Reply.Text = "the receiver neither took nor refused the message: " + f.words()
 	case f.stage == confirming:
 		o.State, o.Class = queue.Unknown, queue.Offline
 		o.Reply.Text = "the connection broke after the message was sent and before the receiver confirmed it: " +
-			clean(f.err.Error())
+			f.words()
 	case f.ended:
 		o.Class = queue.NotBegun
 		o.Reply.Text = "stopped before the message was sent"
@@ -123,9 +131,43 @@ func (f *failure) outcome() queue.Outcome {
 		o = final(o, queue.Policy, 550, "5.6.7", f.err)
 	default:
 		o.Class = queue.Offline
-		o.Reply.Text = clean(f.err.Error())
+		o.Reply.Text = f.words()
 	}
 	return o
+}
+
+// words says for people why an attempt failed to which the host gave no reply that counts.
+func (f *failure) words() string {
+	var asked *dns.FailureError
+	if errors.As(f.err, &asked) || errors.Is(f.err, errNoTLS) || errors.Is(f.err, errOutOfStep) { // which say it well
+		return clean(f.err.Error())
+	}
+	at := "the host"
+	var op *net.OpError
+	dialled := errors.As(f.err, &op) && op.Op == "dial"
+	if dialled && op.Addr != nil {
+		at = op.Addr.String()
+	}
+	var timed net.Error
+	switch {
+	case errors.Is(f.err, errEndless):
+		return errEndless.Error()
+	case f.reply.Code != 0:
+		return clean(fmt.Sprintf("%s said %s where another reply was due", at, f.reply))
+	case errors.Is(f.err, syscall.ECONNREFUSED):
+		return at + ": connection refused"
+	case errors.Is(f.err, syscall.ECONNRESET), errors.Is(f.err, syscall.EPIPE):
+		return at + " reset the connection"
+	case errors.Is(f.err, io.EOF), errors.Is(f.err, io.ErrUnexpectedEOF):
+		return at + " closed the connection without a reply"
+	case errors.Is(f.err, syscall.EHOSTUNREACH), errors.Is(f.err, syscall.ENETUNREACH):
+		return at + ": there is no route to it"
+	case errors.As(f.err, &timed) && timed.Timeout() && f.stage == content:
+		return at + " stopped reading the message"
+	case errors.As(f.err, &timed) && timed.Timeout():
+		return at + " did not answer in time"
+	}
+	return clean(f.err.Error())
 }
 
 // final is an end that we know without asking, put in the words in which a

@@ -94,8 +94,13 @@ func newRoute(mxs []dns.MX, ttl time.Duration) route {
 		rand.Shuffle(len(mxs), func(i, j int) { mxs[i], mxs[j] = mxs[j], mxs[i] })
 		slices.SortStableFunc(mxs, func(a, b dns.MX) int { return cmp.Compare(a.Pref, b.Pref) })
 	}
-	return route{site: siteOf(first.Host), ttl: ttl, mxs: mxs}
+	return route{site: siteOf(first.Host), ttl: ttl, mxs: mxs[:min(len(mxs), maxMX)]}
 }
+
+// maxMX is how many mail hosts of a domain are looked at for one message, the most
+// preferred ones (RFC 5321 §5.1 lets the client limit them). A domain may publish a
+// thousand, and each costs look-ups.
+const maxMX = 100
 
 // literal is the address in a domain like [192.0.2.1] (RFC 5321 §4.1.3).
 func literal(domain string) (host string, ok bool) {

@@ -140,6 +140,8 @@ func TestTemporary(t *testing.T) {
 		{dnstest.Refused, "REFUSED"},
 		{dnstest.Timeout, "no answer within 100ms"},
 		{dnstest.Garbage, "malformed answer"},
+		{dnstest.Half, "malformed answer"},
+		{dnstest.TruncatedAlone, "EOF"},
 	} {
 		name := fmt.Sprintf("f%d.example.com", tt.failure)
 		s.Fail(name, tt.failure)
@@ -207,8 +209,10 @@ func TestAwkwardServers(t *testing.T) {
 	s.Fail("www.example.com", dnstest.BareCNAME)
 	s.Fail("zero.example.com", dnstest.NoEDNS)
 	s.Fail("x.wild.example.com", dnstest.Forged)
+	s.Fail("y.wild.example.com", dnstest.WrongID)
 	for name, want := range map[string]string{
 		"www.example.com": "192.0.2.1", "zero.example.com": "192.0.2.4", "x.wild.example.com": "192.0.2.3",
+		"y.wild.example.com": "192.0.2.3",
 	} {
 		got, err := r.A(t.Context(), name)
 		if err != nil || len(got.Records) == 0 || got.Records[0].String() != want {

@@ -16,6 +16,7 @@ var reserved = []struct {
 	{netip.MustParsePrefix("240.0.0.0/4"), "an address of the reserved class E (RFC 1112)"},
 	{netip.MustParsePrefix("100::/64"), "an address to discard (RFC 6666)"},
 	{netip.MustParsePrefix("fec0::/10"), "a site-local address (RFC 3879)"},
+	{netip.MustParsePrefix("64:ff9b:1::/48"), "an address of a translator in our own network (RFC 8215)"},
 }
 
 // NotPublic says why an address is none of the public internet, as in "a
@@ -58,9 +59,10 @@ func embedded(ip netip.Addr) netip.Addr {
 		net netip.Prefix
 		at  int // where the IPv4 address begins
 	}{
-		{netip.MustParsePrefix("64:ff9b::/96"), 12}, // RFC 6052
-		{netip.MustParsePrefix("2002::/16"), 2},     // RFC 3056
-		{netip.MustParsePrefix("::/96"), 12},        // RFC 4291 §2.5.5.1
+		{netip.MustParsePrefix("64:ff9b::/96"), 12},    // RFC 6052
+		{netip.MustParsePrefix("2002::/16"), 2},        // RFC 3056
+		{netip.MustParsePrefix("::ffff:0:0:0/96"), 12}, // RFC 2765 §2.1
+		{netip.MustParsePrefix("::/96"), 12},           // RFC 4291 §2.5.5.1
 	} {
 		if form.net.Contains(ip) {
 			return netip.AddrFrom4([4]byte(b[form.at : form.at+4]))

@@ -17,8 +17,9 @@ func TestNotPublic(t *testing.T) {
 		"64:ff9b::7f00:1": "loopback", "2002:7f00:1::": "loopback", "::127.0.0.1": "loopback",
 		"0.0.0.0": "unspecified", "::": "unspecified", "0.1.2.3": "no host",
 		"10.1.2.3": "1918", "172.16.0.1": "1918", "172.31.255.255": "1918", "192.168.1.1": "1918", "fd00::1": "4193",
-		"64:ff9b::a01:203": "1918",
-		"169.254.169.254":  "link-local", "fe80::1": "link-local", "fe80::1%eth0": "link-local",
+		"64:ff9b::a01:203": "1918", "64:ff9b:1::808:808": "8215", "64:ff9b:1:7f00:1::": "8215",
+		"::ffff:0:127.0.0.1": "loopback", "::ffff:0:8.8.8.8": "",
+		"169.254.169.254": "link-local", "fe80::1": "link-local", "fe80::1%eth0": "link-local",
 		"224.0.0.1": "multicast", "239.1.1.1": "multicast", "ff02::1": "multicast",
 		"100.64.0.1": "6598", "255.255.255.255": "class E", "fec0::1": "site-local",
 	} {

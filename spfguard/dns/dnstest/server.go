@@ -17,15 +17,18 @@ import (
 type Failure int
 
 const (
-	OK        Failure = iota // answer again
-	ServFail                 // the server's own trouble
-	Refused                  // not a server for this name, or not for us
-	Timeout                  // no answer ever
-	Truncated                // nothing but "ask by TCP" over UDP; TCP answers
-	Garbage                  // octets that are no DNS message
-	NoEDNS                   // FORMERR to a query with EDNS (RFC 6891 §7)
-	BareCNAME                // a CNAME without what it leads to
-	Forged                   // an answer to another question comes first
+	OK             Failure = iota // answer again
+	ServFail                      // the server's own trouble
+	Refused                       // not a server for this name, or not for us
+	Timeout                       // no answer ever
+	Truncated                     // nothing but "ask by TCP" over UDP; TCP answers
+	Garbage                       // octets that are no DNS message
+	NoEDNS                        // FORMERR to a query with EDNS (RFC 6891 §7)
+	BareCNAME                     // a CNAME without what it leads to
+	Forged                        // an answer to another question comes first
+	WrongID                       // an answer to another query comes first
+	Half                          // half of the octets of the answer
+	TruncatedAlone                // "ask by TCP", and TCP closes the connection
 )
 
 // A Server answers by UDP and TCP as a recursive server would: whole CNAME
@@ -208,6 +211,24 @@ func (s *Server) serve(w dns.ResponseWriter, req *dns.Msg) {
 		forged.Question[0].Name = "other.invalid."
 		w.WriteMsg(forged)
 		s.answer(resp, q)
+	case WrongID:
+		s.answer(resp, q)
+		forged := resp.Copy()
+		forged.Id++
+		forged.Answer = nil
+		w.WriteMsg(forged)
+	case Half:
+		s.answer(resp, q)
+		if whole, err := resp.Pack(); err == nil {
+			w.Write(whole[:len(whole)/2])
+		}
+		return
+	case TruncatedAlone:
+		if overTCP {
+			w.Close()
+			return
+		}
+		resp.Truncated = true
 	case Truncated:
 		if resp.Truncated = !overTCP; overTCP {
 			s.answer(resp, q)
@@ -222,7 +243,7 @@ func (s *Server) serve(w dns.ResponseWriter, req *dns.Msg) {
 			size = int(opt.UDPSize())
 			resp.SetEdns0(opt.UDPSize(), false)
 		}
-		if failure != Truncated {
+		if !resp.Truncated {
 			resp.Truncate(size)
 		}
 	}
