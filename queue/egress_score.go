@@ -24,7 +24,8 @@ func Preference(destination, egress string, weight int) float64 {
 	h.Write([]byte(egress))
 	h.Write([]byte{0})
 	h.Write([]byte(destination)) // last: the end is mixed least, and destinations differ more than addresses
-	x := h.Sum64()               // spread what differs in few bits over all of them (the end of MurmurHash3, public domain)
+	// Spread what differs in few bits over all of them (the end of MurmurHash3, public domain).
+	x := h.Sum64()
 	x = (x ^ x>>33) * 0xff51afd7ed558ccd
 	x = (x ^ x>>33) * 0xc4ceb9fe1a85ec53
 	x ^= x >> 33

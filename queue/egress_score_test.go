@@ -10,7 +10,8 @@ import (
 // preferred is the address that mail for a destination leaves from.
 func preferred(destination string, weights map[string]int) (best string) {
 	for egress, weight := range weights {
-		if best == "" || queue.Preference(destination, egress, weight) > queue.Preference(destination, best, weights[best]) {
+		if best == "" ||
+			queue.Preference(destination, egress, weight) > queue.Preference(destination, best, weights[best]) {
 			best = egress
 		}
 	}

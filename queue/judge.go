@@ -98,8 +98,9 @@ type Drift struct {
 
 // Judge records the verdicts on a client, one for each identity and egress address,
 // and acts on them in the same transaction: the batches that leave from the pool of an
-// address are blocked, or go back into the queue, or wait for DNS. Verdicts on a client whose envelope sender or selectors
-// were changed since s was listed are dropped, and the client is listed again.
+// address are blocked, or go back into the queue, or wait for DNS. Verdicts on a client
+// whose envelope sender or selectors were changed since s was listed are dropped, and the
+// client is listed again.
 func (db *DB) Judge(ctx context.Context, s Subject, verdicts []Verdict) (j Judgement, err error) {
 	client := s.ClientID
 	verdicts = slices.Clone(verdicts)

@@ -41,9 +41,10 @@ func (db *DB) ReadyDrafts(ctx context.Context) ([]ReadyDraft, error) {
 	return Collect[ReadyDraft](ctx, db, readyDraftsSQL)
 }
 
-// checkReadySQL takes a draft that is to be checked: at first, once a night after
-// three o'clock, an hour after it was found not to be ready, and when what its last check rests on has changed. Of nodes that
-// is what a preflight asks of them: another process with the same settings is no change.
+// checkReadySQL takes a draft that is to be checked: at first, once a night after three
+// o'clock, an hour after it was found not to be ready, and when something has changed that
+// its last check depends on. Of the nodes, a preflight asks for addresses, names and
+// settings: another process with the same settings is no change.
 const checkReadySQL = `
 WITH now AS MATERIALIZED (
 	SELECT r.batch_id, c.domain, md5(concat_ws(E'\n', b.xmin, c.return_path, c.bounce, c.bounce_domain,

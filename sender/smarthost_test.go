@@ -158,7 +158,8 @@ func TestSmarthostLogin(t *testing.T) {
 // quarter of an hour.
 func TestSmarthostIsLeftAloneForLonger(t *testing.T) {
 	t.Parallel()
-	want := []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 15 * time.Minute, 15 * time.Minute}
+	want := []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 15 * time.Minute,
+		15 * time.Minute}
 	if diff := cmp.Diff(want, sender.HaltWaits(len(want))); diff != "" {
 		t.Errorf("waits (-want +got):\n%s", diff)
 	}

@@ -221,7 +221,7 @@ func (a *app) batchSubmitCmd() *cobra.Command {
 			}
 			content, err := db.Content(ctx, batch)
 			switch {
-			case errors.Is(err, queue.ErrDenied): // an application may submit; nodes check the content before the turn too
+			case errors.Is(err, queue.ErrDenied): // an application may submit; nodes check the content too
 			case err != nil:
 				return err
 			default:

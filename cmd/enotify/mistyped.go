@@ -74,7 +74,9 @@ func flagMistake(cmd *cobra.Command, err error) error {
 	if given := cmd.Flags().Args(); len(given) > 0 && cmd == cmd.Root() {
 		return noCommand(cmd, given[0]) // its flags cannot be known
 	}
-	unknown, missing, invalid := (*pflag.NotExistError)(nil), (*pflag.ValueRequiredError)(nil), (*pflag.InvalidValueError)(nil)
+	var unknown *pflag.NotExistError
+	var missing *pflag.ValueRequiredError
+	var invalid *pflag.InvalidValueError
 	switch {
 	case errors.As(err, &unknown):
 		return unknownFlag(cmd, unknown)

@@ -12,7 +12,8 @@ import (
 )
 
 // A batch whose messages cannot be composed is blocked before it takes the turn, at
-// the cost of no recipient. It goes on when its content is replaced: enotify.replace_content puts it back into the queue.
+// the cost of no recipient. It goes on when its content is replaced:
+// enotify.replace_content puts it back into the queue.
 
 const faultSQL = `
 UPDATE enotify.batch SET state = 'blocked', reason = $2, fault = $2

@@ -140,7 +140,8 @@ FROM moved b CROSS JOIN LATERAL (
 // domain.
 const intendBehindSQL = intendMovedSQL + `
 	  AND NOT EXISTS (SELECT FROM enotify.batch e JOIN enotify.batch_domain o ON o.batch_id = e.id
-	                  WHERE e.id = ANY ($7) AND e.state IN ('sending', 'draining', 'retrying') AND o.domain_id = w.domain_id AND o.intent_seq < o.last_seq)` + intendReadSQL
+	                  WHERE e.id = ANY ($7) AND e.state IN ('sending', 'draining', 'retrying')
+	                    AND o.domain_id = w.domain_id AND o.intent_seq < o.last_seq)` + intendReadSQL
 
 const intendRetriesSQL = `
 WITH want AS (

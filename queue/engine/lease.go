@@ -39,7 +39,8 @@ type leases struct {
 }
 
 func newLeases() *leases {
-	return &leases{held: map[int16]int64{}, had: map[int16][]int64{}, ours: map[int16]bool{}, giving: map[int16]int32{}, start: time.Now()}
+	return &leases{held: map[int16]int64{}, had: map[int16][]int64{}, ours: map[int16]bool{}, giving: map[int16]int32{},
+		start: time.Now()}
 }
 
 // valid reports whether the leases have not run out, by our clock.
@@ -220,7 +221,8 @@ WITH swept AS (DELETE FROM enotify.node n WHERE n.live_until < now() - interval 
      past AS (DELETE FROM enotify.egress_day d WHERE d.day < current_date - 400)
 INSERT INTO enotify.node (name, egress, helo, version, incarnation, live_until, turn, settings)
 SELECT $1, $2, $3, $4, $5::uuid, now() + $6::interval, $7, $8
-WHERE NOT ($9 AND EXISTS (SELECT FROM enotify.node o WHERE o.name = $1 AND o.live_until > now())) RETURNING id, clock_timestamp()`
+WHERE NOT ($9 AND EXISTS (SELECT FROM enotify.node o WHERE o.name = $1 AND o.live_until > now()))
+RETURNING id, clock_timestamp()`
 
 const lockJoinSQL = `SELECT enotify.lock_join()`
 

@@ -277,7 +277,8 @@ UPDATE enotify.retry t SET grp = k.grp FROM enotify.batch b, enotify.domain k
 WHERE b.id = $1 AND b.surveyed_at IS NULL AND t.batch_id = b.id AND k.id = t.domain_id AND t.grp <> k.grp
   AND t.intent_at IS NULL`
 	surveyedSQL = `
-UPDATE enotify.batch u SET surveyed_at = now() WHERE u.id = $1 AND u.surveyed_at IS NULL AND u.state = 'queued' AND ($2 OR NOT EXISTS (SELECT ` + unknownSQL + `))`
+UPDATE enotify.batch u SET surveyed_at = now()
+WHERE u.id = $1 AND u.surveyed_at IS NULL AND u.state = 'queued' AND ($2 OR NOT EXISTS (SELECT ` + unknownSQL + `))`
 )
 
 // surveyed notes that all domains of a batch are known, if they are, or with anyway

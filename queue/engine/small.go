@@ -372,8 +372,8 @@ const takeTurnsSQL = `SELECT * FROM enotify.take_turns($1, $2, $3, $4, $5, $6)`
 // trip: each takes it, begins all of its recipients and gives it on. It returns the
 // recipients in that order. It leaves out a batch that has changed, and passes over the
 // turns of those that strangers have locked.
-func (db *store) takeTurns(ctx context.Context, node int32, batches []*small, held *leases, strange []int64) (got []picked, mark int64,
-	err error) {
+func (db *store) takeTurns(ctx context.Context, node int32, batches []*small, held *leases,
+	strange []int64) (got []picked, mark int64, err error) {
 	var ids []int64
 	var edits []int32
 	for _, one := range batches {

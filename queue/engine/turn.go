@@ -276,9 +276,10 @@ SELECT batch_id, seq, CASE WHEN state = 'cancelled' THEN 'cancelled' ELSE 'expir
 FROM ended ORDER BY batch_id, seq
 ON CONFLICT (batch_id, seq) DO NOTHING` // a recipient that has an outcome must not stop all others
 
-// Every batch under way moves on by its counts: to retrying when every recipient
-// was tried, or is put off for long, as by the cap of a day; to done when every recipient has an outcome, or it has expired and
-// nothing is under way. A cancelled batch is finished when nothing is under way.
+// Every batch under way moves on by its counts: to retrying when every recipient was
+// tried, or is put off for long, as by the cap of a day; to done when every recipient has
+// an outcome, or when it has expired and nothing is under way. A cancelled batch is
+// finished when nothing is under way.
 const (
 	movesSQL = `
 WITH standing AS (
@@ -419,7 +420,8 @@ const idleSQL = `
 SELECT NOT EXISTS (SELECT FROM enotify.batch b WHERE b.state IN ('sending', 'draining'))
    AND NOT EXISTS (SELECT FROM enotify.batch b
      WHERE b.state = 'queued' AND (b.not_before IS NULL OR b.not_before <= now()) AND b.expires_at > now()
-	AND b.reason NOT LIKE 'waits for DNS%' AND b.reason NOT LIKE 'waits for an address of pool%' AND NOT ` + outOfPlanSQL + `)
+	AND b.reason NOT LIKE 'waits for DNS%' AND b.reason NOT LIKE 'waits for an address of pool%'
+	AND NOT ` + outOfPlanSQL + `)
    AND NOT EXISTS (SELECT FROM enotify.batch b WHERE b.finished_at IS NULL AND b.state = 'retrying' AND (
 	EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = b.id AND t.intent_at IS NOT NULL)
 	OR b.reason NOT LIKE 'waits for an address of pool%'

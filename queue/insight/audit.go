@@ -50,12 +50,17 @@ var imbalances = []struct{ sql, what string }{
 	  WHERE b.id = ANY ($1)`,
 		"recipients in no domain's range, or in two"},
 	{`SELECT o.batch_id, count(*) FROM enotify.outcome o
-	  WHERE o.batch_id = ANY ($1) AND NOT EXISTS (SELECT FROM enotify.recipient r WHERE r.batch_id = o.batch_id AND r.seq = o.seq) GROUP BY o.batch_id`,
+	  WHERE o.batch_id = ANY ($1)
+	    AND NOT EXISTS (SELECT FROM enotify.recipient r WHERE r.batch_id = o.batch_id AND r.seq = o.seq)
+	  GROUP BY o.batch_id`,
 		"outcomes without a recipient"},
 	{`SELECT t.batch_id, count(*) FROM enotify.retry t
-	  WHERE t.batch_id = ANY ($1) AND NOT EXISTS (SELECT FROM enotify.recipient r WHERE r.batch_id = t.batch_id AND r.seq = t.seq) GROUP BY t.batch_id`,
+	  WHERE t.batch_id = ANY ($1)
+	    AND NOT EXISTS (SELECT FROM enotify.recipient r WHERE r.batch_id = t.batch_id AND r.seq = t.seq)
+	  GROUP BY t.batch_id`,
 		"retries without a recipient"},
-	{`SELECT batch_id, count(*) FROM enotify.retry t JOIN enotify.outcome o USING (batch_id, seq) WHERE batch_id = ANY ($1) GROUP BY batch_id`,
+	{`SELECT batch_id, count(*) FROM enotify.retry t JOIN enotify.outcome o USING (batch_id, seq)
+	  WHERE batch_id = ANY ($1) GROUP BY batch_id`,
 		"recipients with an outcome that are to be tried again"},
 	// Of each domain only the part of its range that was not tried is looked at.
 	{`SELECT d.batch_id, sum(
@@ -65,7 +70,8 @@ var imbalances = []struct{ sql, what string }{
 	      AND t.seq <= d.last_seq))
 	  FROM enotify.batch_domain d WHERE d.batch_id = ANY ($1) AND d.intent_seq < d.last_seq GROUP BY d.batch_id`,
 		"recipients that were tried without an intent"},
-	{`SELECT b.id, count(*) FROM enotify.batch b JOIN enotify.retry t ON t.batch_id = b.id WHERE b.id = ANY ($1) AND b.finished_at IS NOT NULL GROUP BY b.id`,
+	{`SELECT b.id, count(*) FROM enotify.batch b JOIN enotify.retry t ON t.batch_id = b.id
+	  WHERE b.id = ANY ($1) AND b.finished_at IS NOT NULL GROUP BY b.id`,
 		"retries of a batch that has finished"},
 	{`SELECT batch_id, sum(abs(coalesce(c.n, 0) - coalesce(o.n, 0)))
 	  FROM (SELECT batch_id, state, sum(n) AS n FROM enotify.batch_count WHERE batch_id = ANY ($1)

@@ -125,7 +125,8 @@ func (r Reader) ahead(ctx context.Context, batch int64, every bool, most int) ([
 	var later bool
 	var notBefore time.Time
 	var c SiteCount
-	dest := []any{&a.Batch, &a.Priority, &a.State, &later, &notBefore, &a.Client, &a.Pool, &a.Windows, &c.Domain, &c.Site, &c.N}
+	dest := []any{&a.Batch, &a.Priority, &a.State, &later, &notBefore, &a.Client, &a.Pool, &a.Windows,
+		&c.Domain, &c.Site, &c.N}
 	err := r.each(ctx, dest, func() {
 		if len(all) == 0 || all[len(all)-1].Batch != a.Batch {
 			one := a

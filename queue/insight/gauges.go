@@ -14,7 +14,7 @@ type Gauges struct {
 	Batches  map[string]int // that are not finished, by state
 	Pending  int64          // recipients that wait for their first try
 	Deferred map[queue.Class]int64
-	Oldest   map[queue.Class]time.Duration // how long the oldest deferred recipient has waited since it was first deferred
+	Oldest   map[queue.Class]time.Duration // since the oldest deferred recipient was first deferred
 	Blocked  int                           // clients that the guard stops
 	Holds    int                           // sites that are left alone since they block one of our addresses
 	Slowed   int                           // sites to which mail goes more slowly since they asked for it

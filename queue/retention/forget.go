@@ -104,8 +104,8 @@ func (s Store) Forget(ctx context.Context, address string, keep bool) (f Forgott
 			f.Events+events
 	}
 	// After the batches, whose recipients could be suppressed meanwhile.
-	err = s.db.Pool().QueryRow(ctx, forgetAddressSQL, f.Address, keep).Scan(&f.Suppressions, &f.Kept, &f.Counted, &f.Staged,
-		&f.Texts)
+	err = s.db.Pool().QueryRow(ctx, forgetAddressSQL, f.Address, keep).Scan(&f.Suppressions, &f.Kept, &f.Counted,
+		&f.Staged, &f.Texts)
 	if err != nil {
 		return f, heldUp(err, f.Address)
 	}

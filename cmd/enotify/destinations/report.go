@@ -129,7 +129,9 @@ func (r *Report) tell(s throttle.State, policy throttle.Policy, now time.Time) {
 		r.Next = append(r.Next, fmt.Sprintf("enotify destination reset %s --learned   # when the cause is cured (delisted): tries it again at once", site))
 	} else {
 		r.Next = append(r.Next, fmt.Sprintf("enotify destination reset %s --learned   # forgets this: tries it again at once", site))
-		r.Next = append(r.Next, fmt.Sprintf("enotify destination set %s --connections %d --rate %s   # makes it the limit", site, max(1, cmp.Or(p.Ceiling, policy.Connections)), figures.FormatRate(figures.WholeRate(p.Limit(policy.Rate)))))
+		connections, rate := max(1, cmp.Or(p.Ceiling, policy.Connections)), figures.WholeRate(p.Limit(policy.Rate))
+		r.Next = append(r.Next, fmt.Sprintf("enotify destination set %s --connections %d --rate %s   # makes it the limit",
+			site, connections, figures.FormatRate(rate)))
 	}
 }
 

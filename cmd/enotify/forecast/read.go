@@ -153,8 +153,9 @@ func read(ctx context.Context, db *queue.DB, own int64, ahead []insight.Ahead, n
 	limits.Restore(memos, now)
 	for _, a := range ahead {
 		l := Load{
-			Batch: a.Batch, Priority: a.Priority, NotBefore: a.NotBefore, Client: a.Client, Pool: a.Pool, Domains: waiting(a.Domains),
-			Beside: a.State == "draining" || a.State == "retrying",
+			Batch: a.Batch, Priority: a.Priority, NotBefore: a.NotBefore, Client: a.Client, Pool: a.Pool,
+			Domains: waiting(a.Domains),
+			Beside:  a.State == "draining" || a.State == "retrying",
 		}
 		for _, spec := range a.Windows {
 			if w, err := window.Read(spec); err == nil {

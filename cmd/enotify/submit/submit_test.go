@@ -421,7 +421,9 @@ func TestABatchWithAllThatItCanHave(t *testing.T) {
 	const kept = "de letters Mon-Fri 08:00-20:00 Europe/Berlin"
 	for _, tt := range []struct{ key, kind, body, want string }{
 		{"json", "application/json", `{` + batch + more + `, "recipients": ` + list + `}`, "queued " + kept + " f " + files},
-		{"lines", "application/x-ndjson", "{" + batch + strings.ReplaceAll(more, "\n", "") + "}\n" + strings.Trim(list, "[]") + "\n", "queued " + kept + " f " + files},
+		{"lines", "application/x-ndjson",
+			"{" + batch + strings.ReplaceAll(more, "\n", "") + "}\n" + strings.Trim(list, "[]") + "\n",
+			"queued " + kept + " f " + files},
 		{"alarm", "application/json", `{"recipients": ` + list + `, "ready": true, ` + batch + more + `}`, "draft " + kept + " t " + files},
 	} {
 		status, answer := d.call("POST", "/v1/batches", tt.key, tt.kind, tt.body)

@@ -266,7 +266,9 @@ func TestSlowReceiversDelayNoOther(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
 	release := make(chan struct{})
+	asked := make(chan struct{}, 1000)
 	hanging := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) {
+		asked <- struct{}{}
 		select {
 		case <-release:
 		case <-q.Context().Done():
@@ -278,7 +280,8 @@ func TestSlowReceiversDelayNoOther(t *testing.T) {
 		hook(t, f, bad, hanging.URL)
 	}
 	id := hook(t, f, good, good.URL)
-	f.Exec(`UPDATE enotify.webhook SET slow = false WHERE id = $1`, id) // it has answered before
+	// It has answered before, and has nothing to get until the others have all that they may.
+	f.Exec(`UPDATE enotify.webhook SET slow = false, due_at = 'infinity' WHERE id = $1`, id)
 	f.Enqueue("menu", 1, "a.example")
 	push := runner(f.DB, bad, good)
 	push.Timeout = time.Minute
@@ -286,15 +289,45 @@ func TestSlowReceiversDelayNoOther(t *testing.T) {
 	defer cancel()
 	running := make(chan struct{})
 	go func() { defer close(running); push.Run(ctx) }()
-	<-good.came
-	for i := range 3 {
-		f.Enqueue(fmt.Sprint("next ", i), 1, "a.example")
+	for range 32 {
+		<-asked
+	}
+	f.Exec(`UPDATE enotify.webhook SET due_at = now() WHERE id = $1`, id)
+	for i := range 4 {
 		push.Wake()
-		<-good.came
+		select {
+		case <-good.came:
+		case <-time.After(30 * time.Second):
+			t.Fatalf("message %d: not pushed within 30 s beside receivers that do not answer", i+1)
+		}
+		f.Enqueue(fmt.Sprint("next ", i), 1, "a.example")
 	}
 	cancel()
 	close(release)
 	<-running
+}
+
+// A receiver that says when to come again is left alone until then, but for no more than
+// an hour.
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	for asks, want := range map[string]string{"600": "00:10:00", "86400": "01:00:00"} {
+		busy := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", asks)
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}))
+		defer busy.Close()
+		r := &receiver{Server: busy}
+		id := hook(t, f, r, busy.URL)
+		f.Enqueue("menu "+asks, 1, "a.example")
+		pushUntil(f, runner(f.DB, r), `SELECT failures = 1 FROM enotify.webhook WHERE id = $1`, id)
+		if !queuetest.Query[bool](f, `SELECT due_at BETWEEN now() + $2::interval - interval '5 minutes'
+			AND now() + $2::interval FROM enotify.webhook WHERE id = $1`, id, want) {
+			t.Errorf("after Retry-After: %s: got due at %s, want in %s", asks,
+				queuetest.Query[string](f, `SELECT due_at::text FROM enotify.webhook WHERE id = $1`, id), want)
+		}
+	}
 }
 
 // A node that dies, before or after the receiver has acknowledged, leaves its message
