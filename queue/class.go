@@ -34,6 +34,10 @@ type Treatment struct {
 	Counts bool
 	// SlowsSite: fewer connections and messages go to the site for a while.
 	SlowsSite bool
+	// StandsStill: a deferral is no progress of the batch, since the site was not reached
+	// or put us off. When all that is left of a batch stands still, the next one takes the
+	// turn.
+	StandsStill bool
 	// HoldsEgress: the site gets nothing from the address that we came from for
 	// a growing while.
 	HoldsEgress bool
@@ -73,23 +77,22 @@ var OnceRepeated = Suppresses{Replies: 3, Over: 7 * day, Forget: 90 * day}
 //   - a segment in cmd/enotify/bouncereport, and a row in guide/replies.md
 //   - where it suppresses: a cause in migrations/004_returns.sql, and its words in
 //     suppression explain
-//   - a look at progress.move in queue/engine: whether it means that a site moves
 //
-// Tests name what is missing of the constants, rows, values, rules and segments.
+// Tests name what is missing of the constants, rows of both tables, values, rules and segments.
 var treatments = map[Class]Treatment{
-	Offline:   {Counts: true, Requeues: true}, // not final even on 5yz: loops and broken servers get repaired
-	Throttled: {SlowsSite: true, Requeues: true},
+	Offline:   {Counts: true, StandsStill: true, Requeues: true}, // not final even on 5yz: loops and broken servers get repaired
+	Throttled: {SlowsSite: true, StandsStill: true, Requeues: true},
 	NoSuchUser: {Final: true, Counts: true, Requeues: true,
 		Suppresses: Suppresses{Replies: 1}},
 	// Whether the reply is 4yz or 5yz says more of the receiver than of the mailbox (RFC 3463 §3.3).
 	MailboxFull: {Counts: true, Requeues: true,
 		Suppresses: Suppresses{Replies: 5, Over: 3 * day, Forget: 30 * day, For: 30 * day}},
 	AuthRejected: {Final: true, Counts: true, AsksGuard: true, BlocksClient: true, Requeues: true},
-	SpamBlock:    {Counts: true, HoldsEgress: true, Requeues: true},
+	SpamBlock:    {Counts: true, HoldsEgress: true, StandsStill: true, Requeues: true},
 	Policy:       {Final: true, Counts: true, Requeues: true},
 	Content:      {Final: true, Counts: true, Requeues: true},
 	Other:        {Final: true, Counts: true, Requeues: true},
-	NotBegun:     {},
+	NotBegun:     {StandsStill: true},
 }
 
 // Classes lists all classes of failed attempts, in alphabetical order.

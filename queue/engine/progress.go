@@ -41,8 +41,7 @@ func (p *progress) move(batch int64, o queue.Outcome, now time.Time) {
 	switch {
 	case o.State == queue.Unknown:
 		return
-	case o.State == queue.Deferred && slices.Contains([]queue.Class{queue.Offline, queue.Throttled, queue.SpamBlock,
-		queue.NotBegun}, o.Class):
+	case o.State == queue.Deferred && o.Class.Treatment().StandsStill: // also where a rule's mark spares the site
 		return
 	}
 	p.mu.Lock()

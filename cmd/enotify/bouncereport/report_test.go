@@ -1,6 +1,8 @@
 package bouncereport_test
 
 import (
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -31,6 +33,15 @@ func TestBounceReportHasEveryClass(t *testing.T) {
 	want := slices.DeleteFunc(queue.Classes(), func(c queue.Class) bool { return c == queue.NotBegun }) // no reply
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("segments (-classes +got):\n%s", diff)
+	}
+	page, err := os.ReadFile("../guide/replies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, class := range want {
+		if !strings.Contains(string(page), fmt.Sprintf("| `%s` |", class)) {
+			t.Errorf("the guide's page on replies has no row for %s", class)
+		}
 	}
 }
 
