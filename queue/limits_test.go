@@ -43,6 +43,12 @@ func TestDraftsAreLimited(t *testing.T) {
 	if _, err := app.Exec(t.Context(), `SELECT enotify.add_recipients(enotify.create_batch('d1', 'info@town.example', 'S', 'x'), '{a@a.example}')`); err != nil {
 		t.Errorf("a draft that is there: %v", err)
 	}
+	const ready = `SELECT count(enotify.keep_ready(enotify.create_batch('d' || i, 'info@town.example', 'S', 'x')))
+		FROM generate_series($1::int, $2::int) i`
+	if _, err := app.Exec(t.Context(), ready, 101, 120); err != nil {
+		t.Errorf("20 drafts kept ready: %v", err)
+	}
+	queuetest.Refused(t, app, ready, "keeps 20 drafts ready, and may have no more", 121, 121)
 	f.Exec(`UPDATE enotify.batch SET created_at = now() - interval '8 days' WHERE idem_key IN ('d1', 'd2')`)
 	f.Serve(f.Server("n1", queuetest.Deliver))
 	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.batch WHERE state = 'cancelled' AND finished_at IS NOT NULL`); got != 2 {

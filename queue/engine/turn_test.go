@@ -12,6 +12,8 @@ import (
 	"enotify/queue/queuetest"
 )
 
+// Batches take the turn by priority, and then in the order in which they were submitted;
+// one whose time has not come is left alone, and run --until-idle does not wait for it.
 func TestOneBatchAtATimeInOrder(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
@@ -28,7 +30,15 @@ func TestOneBatchAtATimeInOrder(t *testing.T) {
 	s.MaxInFlight = 10
 	want := []int64{f.Enqueue("first", 50, "a.example"), f.Enqueue("second", 50, "a.example", "b.example"),
 		f.Enqueue("third", 50, "b.example")}
-	f.Serve(s)
+	urgent := queuetest.Query[int64](f, `SELECT enotify.enqueue('urgent', 'info@town.example', 'Flood', 'Leave now.',
+		'{x@a.example,y@b.example}', priority => 5)`)
+	later := queuetest.Query[int64](f, `SELECT enotify.enqueue('later', 'info@town.example', 'Menu', 'Soup.',
+		'{x@a.example}', not_before => now() + interval '1 hour', priority => 6)`)
+	want = slices.Insert(want, 0, urgent)
+	f.Serve(s) // until nothing is due
+	if got, want := f.States(later), map[string]int{"pending": 1}; !cmp.Equal(got, want) {
+		t.Errorf("the batch whose time has not come: got %v, want %v", got, want)
+	}
 	if !cmp.Equal(order, want) {
 		t.Errorf("order of batches: got %v, want %v", order, want)
 	}

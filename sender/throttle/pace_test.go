@@ -279,3 +279,23 @@ func TestClosure(t *testing.T) {
 		Reply: queue.Reply{Code: 554, Enhanced: "5.7.1", Text: "Listed"}})
 	want(hold.Until, queue.Closure{})
 }
+
+// However often a site complains, it gets a message a minute, and is asked again within
+// an hour whether it bears more.
+func TestPaceHasAFloor(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(0, 0)
+	p := throttle.Pace{}.Slow(1, 0, now)
+	for range 50 {
+		p = p.Slow(0, 0, now)
+	}
+	if want := rate.Limit(1.0 / 60); p.Rate != want {
+		t.Errorf("rate after 51 complaints: got %v a second, want %v", p.Rate, want)
+	}
+	for range 20 {
+		p = p.Succeed(false, 1, now).Slow(0, 0, now)
+	}
+	if wait := p.RateProbeAt.Sub(now); wait != time.Hour {
+		t.Errorf("until a higher rate is tried: got %v, want an hour", wait)
+	}
+}

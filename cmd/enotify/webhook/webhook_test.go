@@ -275,6 +275,8 @@ func TestSlowReceiversDelayNoOther(t *testing.T) {
 		}
 	}))
 	defer hanging.Close()
+	answer := sync.OnceFunc(func() { close(release) })
+	defer answer()
 	bad, good := &receiver{Server: hanging}, newReceiver(t, nil)
 	for range 300 {
 		hook(t, f, bad, hanging.URL)
@@ -303,7 +305,7 @@ func TestSlowReceiversDelayNoOther(t *testing.T) {
 		f.Enqueue(fmt.Sprint("next ", i), 1, "a.example")
 	}
 	cancel()
-	close(release)
+	answer()
 	<-running
 }
 
