@@ -386,7 +386,7 @@ CREATE TABLE enotify.lease_told (
 );
 COMMENT ON TABLE  enotify.lease_told IS
     'leases that the nodes say they had, at the begin of an era that is not settled: the database may have forgotten '
-    'that a group changed hands. A group of which nobody tells everything may be a missing node''s';
+    'that a group changed hands. A group that no node tells everything about may be a missing node''s';
 COMMENT ON COLUMN enotify.lease_told.era IS 'the era that the node enters';
 COMMENT ON COLUMN enotify.lease_told.grp IS 'group of domains';
 COMMENT ON COLUMN enotify.lease_told.epoch IS 'fence of the lease';

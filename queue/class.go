@@ -80,7 +80,8 @@ var OnceRepeated = Suppresses{Replies: 3, Over: 7 * day, Forget: 90 * day}
 //
 // Tests name what is missing of the constants, rows of both tables, values, rules and segments.
 var treatments = map[Class]Treatment{
-	Offline:   {Counts: true, StandsStill: true, Requeues: true}, // not final even on 5yz: loops and broken servers get repaired
+	// Not final even on 5yz: loops and broken servers get repaired.
+	Offline:   {Counts: true, StandsStill: true, Requeues: true},
 	Throttled: {SlowsSite: true, StandsStill: true, Requeues: true},
 	NoSuchUser: {Final: true, Counts: true, Requeues: true,
 		Suppresses: Suppresses{Replies: 1}},

@@ -60,7 +60,7 @@ func TestEveryClassHasARow(t *testing.T) {
 	}
 }
 
-// effects is what became of a recipient, and what followed from it.
+// effects is the state of a recipient after a reply, and what else the reply caused.
 type effects struct {
 	State      string // of the recipient
 	Counted    bool   // as an attempt

@@ -15,7 +15,7 @@ type KeptPreflight struct {
 	By      string          `json:"by"`
 	Verdict string          `json:"verdict"` // ready, warnings or blocked
 	Line    string          `json:"line"`
-	Forced  string          `json:"forced"` // why the batch was submitted all the same; "" if it was not
+	Forced  string          `json:"forced"` // why the batch was submitted anyway; "" if it was not
 	Report  json.RawMessage `json:"-"`
 }
 

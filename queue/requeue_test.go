@@ -25,7 +25,7 @@ func requeue(f *queuetest.Fixture, batch int64, class string) (requeued, suppres
 	return requeued, suppressed
 }
 
-// Those whom a cured fault had refused get it, and nobody else does; not before
+// Recipients refused by a fault that is cured get it, and no others do; not before
 // the guard has looked again.
 func TestRequeueSendsToThoseAlone(t *testing.T) {
 	t.Parallel()

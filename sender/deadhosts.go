@@ -10,10 +10,10 @@ import (
 
 // deadHosts remembers hosts and addresses that could not be reached, and why,
 // so that not every message for them waits for a time-out of its own. When its
-// time is over, one connection goes to see; each that fails doubles the time.
+// time is over, one connection goes as a probe; each that fails doubles the time.
 type deadHosts struct {
 	deadTime time.Duration // the first; 0 is 1 min
-	probe    time.Duration // how long one connection may go to see while the others keep away; 0 is 1 min
+	probe    time.Duration // how long one connection may be a probe while the others keep away; 0 is 1 min
 
 	mu    sync.Mutex
 	hosts map[string]dead
@@ -22,7 +22,7 @@ type deadHosts struct {
 
 type dead struct {
 	until  time.Time
-	probed time.Time // until when another connection goes to see
+	probed time.Time // until when another connection goes as a probe
 	times  int       // in a row that it could not be reached
 	why    *failure
 	least  TLSPolicy // the mail that it is dead for; 0: all
@@ -94,7 +94,7 @@ func (g *deadHosts) why(name string, policy TLSPolicy, now time.Time) *failure {
 	return d.why
 }
 
-// visit is why, and where that is nil the caller is the one that goes to see.
+// visit is why, and where that is nil the caller is the one that goes as a probe.
 // Probe tells that it was dead before.
 func (g *deadHosts) visit(name string, policy TLSPolicy, now time.Time) (why *failure, probe bool) {
 	g.mu.Lock()

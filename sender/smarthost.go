@@ -24,7 +24,7 @@ type Login struct{ User, Password string }
 var errLogin = errors.New("the smarthost does not accept our login")
 
 // How long nothing is sent to a smarthost that does not accept us: the first
-// time, doubling to the last. Then one message goes to see.
+// time, doubling to the last. Then one message is sent as a probe.
 const (
 	firstHalt = time.Minute
 	lastHalt  = 15 * time.Minute
@@ -40,7 +40,7 @@ type halt struct {
 
 // again notes that the smarthost did not accept us, and until when nothing is
 // sent. It is fresh the first time in a row: messages that were under way, and
-// those that go to see later, tell the same story.
+// later probes, say the same.
 func (h *halt) again(now time.Time) (until time.Time, fresh bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -80,7 +80,7 @@ func (s *Sender) halted(ctx context.Context, f *failure) queue.Outcome {
 	s.Throttle.Halt(f.site, until, now)
 	why := clean(f.err.Error())
 	if fresh {
-		const next = "restart the node with the right ENOTIFY_SMARTHOST_USER and ENOTIFY_SMARTHOST_PASSWORD, or have the smarthost let this host in; it is tried again by itself"
+		const next = "restart the node with the right ENOTIFY_SMARTHOST_USER and ENOTIFY_SMARTHOST_PASSWORD, or allow this host on the smarthost; enotify retries automatically"
 		if s.Log != nil {
 			s.Log.LogAttrs(ctx, slog.LevelWarn, "the smarthost does not accept us; nothing is sent until it does",
 				slog.String("smarthost", s.Smarthost), slog.Time("until", until), slog.String("reply", why),

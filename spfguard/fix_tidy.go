@@ -112,7 +112,7 @@ func lastIndex(terms []Term, is func(Term) bool) int {
 }
 
 func mildness(r Result) int {
-	return slices.Index([]Result{Pass, Fail, SoftFail, Neutral}, r) // everyone is nobody's wish
+	return slices.Index([]Result{Pass, Fail, SoftFail, Neutral}, r) // not Pass for all: no domain means that
 }
 
 // dropRepeated deletes terms that stand there before.

@@ -214,7 +214,7 @@ func (a *app) batchSubmitCmd() *cobra.Command {
 			case force && !look:
 				return exit.Usagef("--force is for --preflight")
 			case force && strings.TrimSpace(reason) == "":
-				return exit.Usagef("--force needs --reason: why it is sent all the same, for others to read")
+				return exit.Usagef("--force needs --reason: why it is sent anyway, for others to read")
 			}
 			if err := p.check(); err != nil {
 				return err
@@ -239,7 +239,7 @@ func (a *app) batchSubmitCmd() *cobra.Command {
 		})
 	cmd.Long = `Seals a draft and queues it. With --preflight the draft is checked first, as
 enotify preflight does. When a row blocks, the draft is not submitted: exit code
-2, with the findings on standard error. --force submits it all the same, and
+2, with the findings on standard error. --force submits it anyway, and
 keeps who did so and why with the report.`
 	f := cmd.Flags()
 	f.BoolVar(&look, "preflight", false, "check the batch first; submit it only if nothing blocks")

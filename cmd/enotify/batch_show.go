@@ -221,7 +221,7 @@ func (r batchDetails) layHead(p *term.Page) {
 		rows = append(rows, []string{"preflight",
 			fmt.Sprintf("%s, %s by %s; enotify preflight %d --last", f.Verdict, p.Ago(f.At), f.By, r.ID)})
 		if f.Forced != "" {
-			rows = append(rows, []string{"", "submitted all the same: " + term.Clip(f.Forced, 120)})
+			rows = append(rows, []string{"", "submitted anyway: " + term.Clip(f.Forced, 120)})
 		}
 	}
 	if r.FinishedAt == nil {

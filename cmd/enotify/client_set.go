@@ -36,7 +36,7 @@ the return paths are at the domain of run --bounce-domain.
 
 With --from-spf warn, the guard lets mail leave although the SPF record of the
 From: domain forbids our addresses, where the envelope sender passes SPF and is
-aligned with From: by DMARC. Some receivers refuse such mail all the same.
+aligned with From: by DMARC. Some receivers refuse such mail anyway.
 
 --per-day and --per-month limit its messages, --max-batches its batches in the
 queue at once, --max-batch-size the recipients of one; 0 is no limit. What is

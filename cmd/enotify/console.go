@@ -21,7 +21,7 @@ are open. What changes something asks first, and the log of the batch names who 
 To open it to others, give --console-tokens, and HTTPS by --console-cert and
 --console-key, or by a web server in front. A line of the file of tokens is PERSON
 TOKEN, and may have a third word, until when the token holds. Changes of the file
-are in force at once: a line that is gone lets nobody in any more.`,
+are in force at once: a token whose line was removed is refused.`,
 		Example: "  enotify console\n  enotify console --listen 127.0.0.1:9027 --console-tokens /etc/enotify/console-tokens",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			ctx := cmd.Context()

@@ -205,7 +205,7 @@ of its pool take over.`,
 		case f.Changed("hold") && e.active:
 			return exit.Usagef("--hold and --active: give one of them")
 		case f.Changed("hold") && strings.TrimSpace(e.hold) == "":
-			return exit.Usagef("--hold: say why, for whoever finds the address held")
+			return exit.Usagef("--hold needs a reason, which egress show displays")
 		case f.Changed("hold"):
 			c.State, c.Reason = new(queue.EgressHeld), &e.hold
 		case e.active:

@@ -67,8 +67,8 @@ func TestLimitsChangeWhileSending(t *testing.T) {
 	}
 }
 
-// A client sends exactly as many messages a day as it may, from two nodes of which one
-// is killed in the middle. The rest waits with its reason; a larger limit is in force at
+// A client sends exactly as many messages a day as it may, from two nodes, one of them
+// killed in the middle. The rest waits with its reason; a larger limit is in force at
 // once.
 func TestQuotaHoldsOverKills(t *testing.T) {
 	t.Parallel()

@@ -138,7 +138,7 @@ func TestSecondSignalLeavesAtOnce(t *testing.T) {
 	s.Run("batch", "audit", fmt.Sprint(batch))
 	delivered, unknown := ask[int](s, `SELECT delivered FROM enotify.batch_status WHERE id = $1`, batch), ask[int](s,
 		`SELECT unknown FROM enotify.batch_status WHERE id = $1`, batch)
-	// in doubt are those held, and those whose intent was written and that were not begun
+	// In doubt are the held recipients, and those with an intent that were not begun.
 	if delivered+unknown != n || unknown < few || delivered < 100 {
 		t.Errorf("states: got %s, want all %d delivered or in doubt, and those %d or more in doubt whose reply nobody saw", s.States(batch), n, few)
 	}

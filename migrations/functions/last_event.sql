@@ -4,6 +4,6 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 COMMENT ON FUNCTION enotify.last_event IS
-    'the last number that an event has, of whichever client: where a reader begins that wants only what comes';
+    'the highest number of an event, over all clients: a reader that wants only later events begins there';
 
 GRANT EXECUTE ON FUNCTION enotify.last_event TO enotify_app, enotify_admin, enotify_sender;

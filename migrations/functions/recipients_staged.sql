@@ -1,5 +1,5 @@
 -- The share lock on the batch makes submit_batch wait for a COPY under way, and a later COPY fail. The size of the data
--- is looked at here and not in a CHECK, of which COPY would tell the application the name of a constraint.
+-- is looked at here and not in a CHECK: COPY would tell the application the name of that constraint.
 CREATE OR REPLACE FUNCTION enotify.recipients_staged() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

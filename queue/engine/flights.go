@@ -91,7 +91,7 @@ func (f *flights) begin(r *result) {
 	}
 }
 
-// recorded removes those whose results are in the database.
+// recorded removes the flights whose results are in the database.
 func (f *flights) recorded(rs []result) {
 	f.mu.Lock()
 	for i := range rs {

@@ -94,7 +94,7 @@ SELECT c.first_at, c.last_at, c.replies, $3::int FROM enotify.counted_reply c
   WHERE c.address = $1 AND c.class = $2::text::enotify.reply_class`
 	// An index on the address of each recipient would cost every seal. Instead
 	// only those of its domain are looked at, which in each batch are a range,
-	// and those whom the seal left out.
+	// and recipients that the seal left out.
 	messagesToSQL = `
 SELECT b.id AS batch_id, r.seq, c.domain AS client, b.subject, b.created_at, d.state, coalesce(d.class, '') AS class,
   coalesce(d.code, 0) AS code,

@@ -86,9 +86,9 @@ func (p Plan) Check() error {
 // Warm reports whether the plan is over.
 func (p Plan) Warm(step int) bool { return step >= len(p) }
 
-// Cap is how many messages may leave on a day at a step, of which today is known so
-// far. Once receivers are annoyed, it is that of the step before. A plan that is over
-// has no cap: capped is false.
+// Cap is how many messages may leave on a day at a step; today has what is known of the
+// day so far. Once receivers are annoyed, it is the cap of the step before. A plan that
+// is over has no cap: capped is false.
 func (p Plan) Cap(step int, today Day) (n int, capped bool) {
 	if p.Warm(step) {
 		return 0, false

@@ -88,7 +88,7 @@ func (t *Throttle) Holding(name, egress string, now time.Time) queue.Closure {
 }
 
 // Halt closes a site until a time, for what is wrong with us and not with its
-// pace; then one message goes to see. It is not kept for the next node.
+// pace; then one message goes as a probe. It is not kept for the next node.
 func (t *Throttle) Halt(name string, until, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -97,7 +97,7 @@ func (t *Throttle) Halt(name string, until, now time.Time) {
 }
 
 // Shut closes a site because all addresses that could be used are held, until
-// the first of them is free; then one message goes to see.
+// the first of them is free; then one message goes as a probe.
 func (t *Throttle) Shut(name string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -49,7 +49,7 @@ type Pace struct {
 	RateProbeAt   time.Time     // when a higher Rate is tried
 	RateProbeWait time.Duration // between two such steps
 
-	Refusals     int       // in a row; while there are any, one message at a time goes to see
+	Refusals     int       // in a row; while there are any, one message at a time goes as a probe
 	RefusedSince time.Time // when the first of them was
 	ClosedUntil  time.Time // nothing begins before
 

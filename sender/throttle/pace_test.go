@@ -244,7 +244,7 @@ func TestLearnsLimit(t *testing.T) {
 }
 
 // A site is closed while all our addresses are held there, or while it turns
-// away whatever goes to see; one that was so yesterday is asked first.
+// away each probe; one that was so yesterday is asked first.
 func TestClosure(t *testing.T) {
 	t.Parallel()
 	var th throttle.Throttle
@@ -265,7 +265,7 @@ func TestClosure(t *testing.T) {
 		now = until
 	}
 	last := th.Pace("site")
-	// while the next one goes to see
+	// while the next one goes as a probe
 	want(now, queue.Closure{Until: last.ClosedUntil, Since: start, Class: queue.Throttled, Reply: crowded.Reply})
 	want(now.Add(time.Hour), queue.Closure{})
 	th.Admit("a.test", 1, now)

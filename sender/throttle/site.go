@@ -192,11 +192,11 @@ func (s *site) closed() time.Time {
 }
 
 // freshRefusal is how old the last refusal may be of a site that is still
-// taken for closed when one message goes to see.
+// taken for closed when one message goes as a probe.
 const freshRefusal = 2 * maxBackoff
 
 // Closure says whether the site of a domain is closed to us, and why: since all
-// our egress addresses are held there, since it refuses whatever goes to see, or
+// our egress addresses are held there, since it refuses each probe, or
 // since none of its hosts can be reached.
 func (t *Throttle) Closure(name string, now time.Time) queue.Closure {
 	t.mu.Lock()

@@ -102,7 +102,7 @@ func (t *tokens) current() []credential {
 	return t.read
 }
 
-// person is whose token it is; "" is nobody's, or of one that has ended.
+// person is the name that a token was given to; "" when the token is not known or has ended.
 func (t *tokens) person(token string, now time.Time) string {
 	found := ""
 	for _, c := range t.current() { // all, so that the time tells nothing

@@ -149,7 +149,7 @@ func (e *Encryption) lay(p *term.Page, name string) {
 		p.Line("MTA-STS: policy %s in mode %s, fetched at %s, holds until %s.", e.STS.ID, e.STS.Mode,
 			figures.Clock(e.STS.FetchedAt), figures.Clock(e.STS.Until))
 		if e.STS.Mode == string(mtasts.Testing) {
-			p.Line("Failures are counted for the domain's report, and mail goes all the same.")
+			p.Line("Failures are counted for the domain's report, and mail is sent anyway.")
 		}
 	case e.STSError == "":
 		p.Line("MTA-STS: %s has no policy.", name)

@@ -99,10 +99,10 @@ func (r *Report) tell(s throttle.State, policy throttle.Policy, now time.Time) {
 		WhyAt: moment(p.WhyAt)}
 	switch {
 	case now.Before(p.ClosedUntil):
-		say("%s is closed to us until %s: it refused %s in a row. Then one message goes to see.", site,
+		say("%s is closed to us until %s: it refused %s in a row. Then one message is sent as a probe.", site,
 			until(p.ClosedUntil, now), figures.Some(p.Refusals, "message"))
 	case p.Refusals > 0:
-		say("%s has refused %s in a row: one message at a time goes to see, until it takes one.", site,
+		say("%s has refused %s in a row: one message at a time is sent as a probe, until it takes one.", site,
 			figures.Some(p.Refusals, "message"))
 	}
 	if p.Ceiling > 0 {
@@ -121,7 +121,7 @@ func (r *Report) tell(s throttle.State, policy throttle.Policy, now time.Time) {
 			say("%s blocks %s: nothing is sent from there until %s, the %s hold in a row. It said at %s: %s",
 				site, h.Egress, until(h.Until, now), ordinal(h.Times), figures.Clock(h.At), term.Clip(h.Reply, 200))
 		} else {
-			say("%s blocked %s until %s; one message goes to see. It said at %s: %s", site, h.Egress,
+			say("%s blocked %s until %s; then one message is sent as a probe. It said at %s: %s", site, h.Egress,
 				figures.Clock(h.Until), figures.Clock(h.At), term.Clip(h.Reply, 200))
 		}
 	}

@@ -36,7 +36,7 @@ func TestLearned(t *testing.T) {
 				Refusals:    2, ClosedUntil: at.Add(30 * time.Second), Why: "421 4.7.28 Too \x1b[2Jfast", WhyAt: at,
 			}},
 			"closed until TIME",
-			`google is closed to us until TIME (in SECONDS): it refused 2 messages in a row. Then one message goes to see.
+			`google is closed to us until TIME (in SECONDS): it refused 2 messages in a row. Then one message is sent as a probe.
 google bears 3 connections at once: it refused one more. Another one is tried after TIME (in 10 min).
 google gets 8 messages/s: it asked for fewer than 10 messages/s. More is tried when there is more mail for it.
 It said at TIME: 421 4.7.28 Too \x1b[2Jfast
@@ -48,7 +48,7 @@ Next
 		"open again": {
 			throttle.State{Pace: throttle.Pace{Refusals: 1, ClosedUntil: at.Add(-time.Minute)}},
 			"",
-			`google has refused 1 message in a row: one message at a time goes to see, until it takes one.
+			`google has refused 1 message in a row: one message at a time is sent as a probe, until it takes one.
 
 Next
   enotify destination reset google --learned   # forgets this: tries it again at once
@@ -67,7 +67,7 @@ Next
 			}},
 			"blocks 192.0.2.1 until TIME",
 			`google blocks 192.0.2.1: nothing is sent from there until TIME (in 30 min), the 2nd hold in a row. It said at TIME: 550 5.7.1 Blocked
-google blocked 192.0.2.2 until TIME; one message goes to see. It said at TIME: 550 5.7.1 Listed
+google blocked 192.0.2.2 until TIME; then one message is sent as a probe. It said at TIME: 550 5.7.1 Listed
 
 Next
   enotify destination reset google --learned   # when the cause is cured (delisted): tries it again at once

@@ -12,7 +12,7 @@ import (
 type Record struct {
 	Text   string
 	Policy string // none, quarantine or reject
-	// Stated is whether Policy was said in so many words; else it follows from
+	// Stated is whether the record has a valid p; else Policy follows from
 	// RFC 9989 §4.7, which reads a missing or broken p as none.
 	Stated      bool
 	Subdomains  string   // sp: the policy for subdomains; "" is Policy

@@ -138,7 +138,7 @@ func (o *Opinion) lower(v *queue.Verdict, m Mail, i int) {
 	case aligned && m.FromSPF == queue.FromSPFWarns:
 		v.Blocks = false
 		v.Explanation += fmt.Sprintf(" The operator lowered this to a warning (client set --from-spf warn), since %s, the domain "+
-			"of the envelope sender, passes and is aligned. Some receivers refuse the mail all the same.", sender)
+			"of the envelope sender, passes and is aligned. Some receivers refuse the mail anyway.", sender)
 	case aligned:
 		v.Explanation += fmt.Sprintf(" %s, the domain of the envelope sender, passes and is aligned, so most receivers would take "+
 			"the mail; to send it with a warning: enotify client set %s --from-spf warn.", sender, m.Client)

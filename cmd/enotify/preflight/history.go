@@ -7,7 +7,7 @@ import (
 	"enotify/cmd/enotify/figures"
 )
 
-// fewMessages raise no receiver's eyebrow, however new they are.
+// fewMessages are too few for any receiver to mind, however new the sender is.
 const fewMessages = 1000
 
 // checkHistory compares the batch with what the client sent before.

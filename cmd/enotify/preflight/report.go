@@ -220,7 +220,7 @@ func (r *Report) Line() string {
 	case r.UnderWay():
 		fmt.Fprintf(&b, " - enotify does not enforce that: it is being sent, to %s", of)
 	case r.Subject.State == "" || r.Subject.State == "draft":
-		fmt.Fprintf(&b, " - enotify does not enforce that: submitted all the same, it goes to %s", of)
+		fmt.Fprintf(&b, " - enotify does not enforce that: submitted anyway, it goes to %s", of)
 	default:
 		fmt.Fprintf(&b, " - enotify does not enforce that: unless it is paused, it goes to %s", of)
 	}

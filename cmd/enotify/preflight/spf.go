@@ -252,7 +252,7 @@ func spfAll(domain string, verdicts []spfguard.Verdict) Finding {
 			if text := strings.Replace(v.Record, "+all", "~all", 1); text != v.Record {
 				f.Fix = []string{spfguard.ZoneLine(domain, text)}
 			}
-			f.Advice = "End the record with ~all until every sender is listed, so that nobody's mail is refused for it; then with -all. Ask the client which servers and services send for it."
+			f.Advice = "End the record with ~all until every sender is listed, so that no mail is refused for it, and with -all after that. Ask the client which servers and services send for it."
 			return f
 		case spfguard.Fail:
 			f.Found = fmt.Sprintf("%s forbids all others (-all).", domain)

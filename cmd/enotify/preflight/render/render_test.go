@@ -298,7 +298,7 @@ func TestSummaryOfABlockedReport(t *testing.T) {
 	}{
 		{"draft", true, "enotify sends nothing until it is cured; then 655 of 655, done in about", "Do not send yet"},
 		{"blocked", true, "enotify sends nothing until it is cured; then 655 of 655, done in about", "Do not send yet"},
-		{"draft", false, "enotify does not enforce that: submitted all the same, it goes to 655 of 655, done in about",
+		{"draft", false, "enotify does not enforce that: submitted anyway, it goes to 655 of 655, done in about",
 			"Do not send yet"},
 		{"queued", false, "enotify does not enforce that: unless it is paused, it goes to 655 of 655, done in about",
 			"Do not send yet"},
