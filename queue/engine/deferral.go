@@ -119,7 +119,7 @@ SELECT batch_id, domain_id, count(*)::int FROM put GROUP BY batch_id, domain_id`
 	FROM (SELECT w.*, t.seq FROM want w CROSS JOIN LATERAL (
 		SELECT t.seq FROM enotify.retry t
 		WHERE t.batch_id = w.batch_id AND t.domain_id = w.domain_id AND t.grp = w.grp AND t.intent_at IS NULL
-			AND t.due_at <= now()
+			AND t.due_at <= now() AND (t.class IS NOT DISTINCT FROM 'not_begun') = $13
 		ORDER BY t.due_at LIMIT w.n
 	) t) d
 	WHERE t.batch_id = d.batch_id AND t.seq = d.seq AND t.intent_at IS NULL
@@ -135,9 +135,9 @@ func (db *store) deferClosed(
 ) (done map[laneKey]int, err error) {
 	done = map[laneKey]int{}
 	for _, of := range []struct {
-		retry bool
-		sql   string
-	}{{false, deferFirstSQL}, {true, deferRetriesSQL}} {
+		retry, putOff bool
+		sql           string
+	}{{false, false, deferFirstSQL}, {true, false, deferRetriesSQL}, {true, true, deferRetriesSQL}} {
 		var batches, epochs []int64
 		var domains, counts []int32
 		var grps []int16
@@ -146,7 +146,7 @@ func (db *store) deferClosed(
 		var codes []*int16
 		var enhanced []*string
 		for _, a := range deferrals {
-			if a.retry != of.retry {
+			if a.retry != of.retry || a.putOff != of.putOff {
 				continue
 			}
 			batches, epochs = append(batches, a.batch), append(epochs, a.epoch)
@@ -163,12 +163,15 @@ func (db *store) deferClosed(
 			if _, err := tx.Exec(ctx, lockNodesSQL, []int32{node}); err != nil { // see intend
 				return err
 			}
-			rows, err := tx.Query(ctx, of.sql, node, batches, domains, counts, grps, epochs, waits,
-				classes, codes, enhanced, replies, jitter)
+			args := []any{node, batches, domains, counts, grps, epochs, waits, classes, codes, enhanced, replies, jitter}
+			if of.retry {
+				args = append(args, of.putOff)
+			}
+			rows, err := tx.Query(ctx, of.sql, args...)
 			if err != nil {
 				return err
 			}
-			key, n := laneKey{retry: of.retry}, 0
+			key, n := laneKey{retry: of.retry, putOff: of.putOff}, 0
 			_, err = pgx.ForEachRow(rows, []any{&key.batch, &key.domain, &n},
 				func() error { done[key] = n; return nil })
 			return err
@@ -195,9 +198,7 @@ func (v *serving) deferClosed(ctx context.Context) error {
 	n := 0
 	for _, d := range deferrals {
 		d.waiting -= d.n
-		if d.retry {
-			d.untried = max(0, d.untried-d.n)
-		} else if done[d.key()] < d.n { // stopped by a fence
+		if !d.retry && done[d.key()] < d.n { // stopped by a fence
 			v.phase.worsen(stale)
 		}
 		n += done[d.key()]

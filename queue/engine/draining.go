@@ -65,22 +65,38 @@ func yes(ctx context.Context, q querier, sql string, args ...any) (bool, error) 
 
 // behind reports whether a lane must wait since its domain is another batch's
 // just now: one that goes before it has untried recipients there, or any other has
-// first tries under way. Retries do not wait so.
+// first tries under way. Retries do not wait so, except those of first tries that were
+// put off.
 func (v *serving) behind(l *lane) bool {
-	if l.retry {
+	if !l.exclusive() {
 		return false
 	}
 	if v.flights.others(l.domain, l.batch) {
 		return true
 	}
-	if len(v.batches.order) > 1 {
-		for _, other := range v.lanes.at[l.domain] {
-			if other.waiting > 0 && v.batches.before(other.batch, l.batch) {
-				return true
-			}
+	for _, other := range v.lanes.at[l.domain] {
+		if other.batch != l.batch && other.waiting > 0 && v.goesBefore(other, l) {
+			return true
 		}
 	}
 	return false
+}
+
+// goesBefore reports whether a lane goes before one of another batch at the same domain.
+// What was put off goes before first tries of the same priority: it had the turn before
+// them. It holds up nobody where this node may not send it.
+func (v *serving) goesBefore(one, other *lane) bool {
+	switch {
+	case !one.putOff && !other.putOff:
+		return v.batches.before(one.batch, other.batch)
+	case !v.batches.active[one.batch].here:
+		return false
+	case one.priority != other.priority:
+		return one.priority > other.priority
+	case one.putOff != other.putOff:
+		return one.putOff
+	}
+	return one.batch < other.batch
 }
 
 // through is the name under which lanes wait, as for a site, until no other batch

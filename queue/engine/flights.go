@@ -16,6 +16,7 @@ type result struct {
 	made   int64 // when the batch was created, in microseconds since 1970
 	grp    int16
 	first  bool // a first try of the batch, not of those that wait in retry
+	alone  bool // see lane.exclusive
 	site   string
 	costs  []cost // of the caps and rates of the addresses that it may leave from
 }
@@ -41,7 +42,7 @@ type flights struct {
 	slow    map[string]int // of open, per recipient domain
 	slows   int            // the sum
 	groups  [groups]int    // how many of them per lease group
-	firsts  map[visit]int  // first tries among them
+	visits  map[visit]int  // of those that are alone
 	domains map[string]int // the same per recipient domain
 	tries   map[int64]int  // first tries among them per batch
 	through []int64        // batches that have none any more, since the last call of over
@@ -72,7 +73,7 @@ type aloft struct {
 }
 
 func newFlights() *flights {
-	return &flights{news: make(chan struct{}, 1), open: map[flight]*aloft{}, firsts: map[visit]int{},
+	return &flights{news: make(chan struct{}, 1), open: map[flight]*aloft{}, visits: map[visit]int{},
 		tries: map[int64]int{}, domains: map[string]int{}, slow: map[string]int{}}
 }
 
@@ -86,8 +87,10 @@ func (f *flights) begin(r *result) {
 	f.groups[r.grp]++
 	if r.first {
 		f.tries[r.Batch]++
+	}
+	if r.alone {
 		f.domains[r.domain]++
-		f.firsts[visit{r.Batch, r.domain}]++
+		f.visits[visit{r.Batch, r.domain}]++
 	}
 }
 
@@ -107,21 +110,23 @@ func (f *flights) recorded(rs []result) {
 			delete(f.open, r.flight())
 		}
 		f.groups[r.grp]--
-		if !r.first {
-			continue
+		if r.first {
+			if f.tries[r.Batch]--; f.tries[r.Batch] == 0 {
+				delete(f.tries, r.Batch)
+				f.through = append(f.through, r.Batch)
+			}
 		}
-		if f.tries[r.Batch]--; f.tries[r.Batch] == 0 {
-			delete(f.tries, r.Batch)
-			f.through = append(f.through, r.Batch)
+		if !r.alone {
+			continue
 		}
 		if f.domains[r.domain]--; f.domains[r.domain] == 0 {
 			delete(f.domains, r.domain)
 		}
 		key := visit{r.Batch, r.domain}
-		if f.firsts[key]--; f.firsts[key] > 0 {
+		if f.visits[key]--; f.visits[key] > 0 {
 			continue
 		}
-		delete(f.firsts, key)
+		delete(f.visits, key)
 		f.freed = append(f.freed, through(r.domain))
 	}
 	f.mu.Unlock()
@@ -201,11 +206,11 @@ func (f *flights) slowAt(domain string) bool {
 	return f.slow[domain] > 0
 }
 
-// others reports whether first tries of other batches to a domain are under way.
+// others reports whether messages of another batch that are alone in a domain are under way.
 func (f *flights) others(domain string, batch int64) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.domains[domain] > f.firsts[visit{batch, domain}]
+	return f.domains[domain] > f.visits[visit{batch, domain}]
 }
 
 // free notes that a site has a free place; "" is no site.

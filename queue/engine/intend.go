@@ -12,7 +12,9 @@ import (
 )
 
 // A lane is what waits for one recipient domain: first tries of a batch that is
-// sending or draining, or retries of any batch that are due.
+// sending or draining, or retries of any batch that are due. Recipients whose first try was
+// put off before it began are due as retries are, in a lane of their own: it takes its turn
+// in the domain as first tries do.
 type lane struct {
 	batch    int64
 	domainID int32
@@ -21,17 +23,20 @@ type lane struct {
 	grp      int16
 	waiting  int
 	priority int // of the batch
-	untried  int // of a retry lane: recipients that were not tried yet
 	retry    bool
-	parkings int // see lanes.park
+	putOff   bool // of a retry lane: what was put off, and not tried yet
+	parkings int  // see lanes.park
 }
+
+// exclusive reports whether no other batch may be sent to the domain meanwhile.
+func (l *lane) exclusive() bool { return !l.retry || l.putOff }
 
 // urgent reports whether the lane goes before others: its batch has a priority
 // above the ordinary.
 func (l *lane) urgent() bool { return l.priority > 0 }
 
 const lanesSQL = `
-SELECT d.batch_id, d.domain_id, k.name, coalesce(s.name, ''), d.grp, d.last_seq - d.intent_seq, 0
+SELECT d.batch_id, d.domain_id, k.name, coalesce(s.name, ''), d.grp, d.last_seq - d.intent_seq, false
 FROM enotify.batch_domain d JOIN enotify.domain k ON k.id = d.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
 WHERE d.batch_id = $1 AND d.intent_seq < d.last_seq AND d.grp = ANY ($2)
 ORDER BY d.last_seq - d.intent_seq DESC`
@@ -44,13 +49,13 @@ func (db *store) lanes(ctx context.Context, batch int64, grps []int16) ([]lane, 
 
 const retryLanesSQL = `
 SELECT t.batch_id, t.domain_id, k.name, coalesce(s.name, ''), t.grp, count(*)::int,
-  (count(*) FILTER (WHERE t.class = 'not_begun'))::int
+  t.class IS NOT DISTINCT FROM 'not_begun' AS put_off
 FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id JOIN enotify.domain k ON k.id = t.domain_id
   LEFT JOIN enotify.site s ON s.id = k.site_id
 WHERE t.intent_at IS NULL AND t.due_at <= now() AND t.grp = ANY ($1) AND b.expires_at > now()
   AND b.id IN (SELECT o.id FROM enotify.batch o
     WHERE o.finished_at IS NULL AND o.state IN ('sending', 'draining', 'retrying'))
-GROUP BY t.batch_id, t.domain_id, k.name, s.name, t.grp`
+GROUP BY t.batch_id, t.domain_id, k.name, s.name, t.grp, put_off`
 
 // retryLanes lists the domains that have retries due, in the given groups.
 func (db *store) retryLanes(ctx context.Context, grps []int16) ([]lane, error) {
@@ -64,7 +69,7 @@ func (db *store) collectLanes(ctx context.Context, retry bool, sql string, args 
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (lane, error) {
 		l := lane{retry: retry}
-		return l, row.Scan(&l.batch, &l.domainID, &l.domain, &l.site, &l.grp, &l.waiting, &l.untried)
+		return l, row.Scan(&l.batch, &l.domainID, &l.domain, &l.site, &l.grp, &l.waiting, &l.putOff)
 	})
 }
 
@@ -159,7 +164,7 @@ WITH want AS (
 		SELECT t.batch_id, t.seq FROM enotify.retry t
 		JOIN enotify.lease l ON l.grp = w.grp AND l.node_id = $6 AND l.epoch = w.epoch AND l.until > clock_timestamp()
 		WHERE t.batch_id = w.batch_id AND t.domain_id = w.domain_id AND t.grp = w.grp AND t.intent_at IS NULL
-			AND t.due_at <= now()
+			AND t.due_at <= now() AND (t.class IS NOT DISTINCT FROM 'not_begun') = $7
 		ORDER BY t.due_at LIMIT w.n
 	) t
 ), moved AS (
@@ -174,7 +179,8 @@ FROM moved m JOIN enotify.recipient r ON r.batch_id = m.batch_id AND r.seq = m.s
 LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true`
 
 // intend writes the intents of the picks and returns their recipients: all of a
-// pick, or none where a fence stopped it. First tries must all be of one batch.
+// pick, or none where a fence stopped it. First tries must all be of one batch, and
+// retries all be put off, or none.
 // The batches before go before that one where they have the same domain.
 //
 // The lock lets a takeover wait for this transaction, see adopt. With limited, a
@@ -203,7 +209,7 @@ func (db *store) intend(
 	sql, args := intendSQL, []any{any(batches[0]), domains, counts, grps, epochs, node}
 	switch {
 	case picks[0].retry:
-		sql, args[0] = intendRetriesSQL, batches
+		sql, args = intendRetriesSQL, []any{batches, domains, counts, grps, epochs, node, picks[0].putOff}
 	case len(before) > 0:
 		sql, args = intendBehindSQL, append(args, before)
 	}

@@ -13,8 +13,8 @@ import (
 // nothing and delays no other.
 type lanes struct {
 	known  map[laneKey]*lane
-	at     map[string][]*lane // lanes of known batches with first tries, per domain
-	of     map[int64]int      // how many of those there are, per batch
+	at     map[string][]*lane // lanes that are exclusive, per domain
+	of     map[int64]int      // lanes with first tries, per batch
 	urgent []*lane            // ready, and go before the others
 	ready  []*lane
 	timed  laneHeap
@@ -25,9 +25,10 @@ type laneKey struct {
 	batch  int64
 	domain int32
 	retry  bool
+	putOff bool
 }
 
-func (l *lane) key() laneKey { return laneKey{l.batch, l.domainID, l.retry} }
+func (l *lane) key() laneKey { return laneKey{l.batch, l.domainID, l.retry, l.putOff} }
 
 func newLanes() *lanes {
 	return &lanes{known: map[laneKey]*lane{}, at: map[string][]*lane{}, of: map[int64]int{},
@@ -37,12 +38,14 @@ func newLanes() *lanes {
 // put adds a lane, or updates the one that is there.
 func (ls *lanes) put(l lane) {
 	if old := ls.known[l.key()]; old != nil {
-		old.waiting, old.untried, old.grp, old.site = l.waiting, l.untried, l.grp, l.site
+		old.waiting, old.grp, old.site = l.waiting, l.grp, l.site
 		return
 	}
 	ls.known[l.key()] = &l
-	if !l.retry {
+	if l.exclusive() {
 		ls.at[l.domain] = append(ls.at[l.domain], &l)
+	}
+	if !l.retry {
 		ls.of[l.batch]++
 	}
 	ls.makeReady(&l)
@@ -159,11 +162,13 @@ func (ls *lanes) forget(l *lane) {
 func (ls *lanes) remove(key laneKey) {
 	l := ls.known[key]
 	delete(ls.known, key)
-	if l == nil || l.retry {
+	if l == nil || !l.exclusive() {
 		return
 	}
-	if ls.of[l.batch]--; ls.of[l.batch] == 0 {
-		delete(ls.of, l.batch)
+	if !l.retry {
+		if ls.of[l.batch]--; ls.of[l.batch] == 0 {
+			delete(ls.of, l.batch)
+		}
 	}
 	rest := slices.DeleteFunc(ls.at[l.domain], func(o *lane) bool { return o == l })
 	if len(rest) == 0 {

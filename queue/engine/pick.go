@@ -59,7 +59,8 @@ func (v *serving) pick(now time.Time) []pick {
 			v.lanes.park(l, queue.Wait{})
 			continue
 		}
-		if len(picks) > 0 && (picks[0].retry != l.retry || !l.retry && picks[0].batch != l.batch) {
+		if len(picks) > 0 && (picks[0].retry != l.retry || picks[0].putOff != l.putOff ||
+			!l.retry && picks[0].batch != l.batch) {
 			other = append(other, l)
 			continue
 		}
@@ -153,7 +154,7 @@ func (v *serving) begin(ctx context.Context, picks []pick) error {
 		byDomain[picks[i].key()] = &picks[i]
 	}
 	for _, p := range got {
-		from := byDomain[laneKey{p.batch, p.domainID, picks[0].retry}]
+		from := byDomain[laneKey{p.batch, p.domainID, picks[0].retry, picks[0].putOff}]
 		from.n--
 		v.hand(p, from)
 	}
@@ -175,7 +176,7 @@ func (v *serving) hand(p picked, from *pick) {
 	if a == nil {
 		return
 	}
-	if a.result.first {
+	if a.result.alone {
 		v.relay.takeOff(a.visit())
 	}
 	v.start(a)
@@ -192,7 +193,8 @@ func (v *serving) attempt(p picked, from *pick) *attempt {
 		Result: queue.Result{Batch: p.batch, Seq: p.seq, DomainID: p.domainID, Try: p.tries + 1, Attempts: p.attempts,
 			Counted: p.counted},
 		domain: from.domain, made: r.batch.CreatedAt.UnixMicro(), grp: from.grp, first: !from.retry,
-		site: siteOf(from.lane), costs: from.costs,
+		alone: from.exclusive(),
+		site:  siteOf(from.lane), costs: from.costs,
 	}}
 	if v.journal != nil {
 		a.message.MayBegin = func() bool { return r.mayBegin() && !v.journal.failed() }
@@ -230,7 +232,7 @@ func (v *serving) start(a *attempt) {
 			v.fault(a.run, o.Fault)
 		}
 		v.finish(a.message, a.result, o)
-		if a.result.first {
+		if a.result.alone {
 			v.relay.land(a)
 		}
 	})

@@ -24,7 +24,7 @@ func (r *reach) note(of *result) {
 	if r.of == nil {
 		r.of = map[laneKey]reached{}
 	}
-	key := laneKey{of.Batch, of.DomainID, false}
+	key := laneKey{of.Batch, of.DomainID, false, false}
 	old, known := r.of[key]
 	if !known {
 		old.low = of.Seq

@@ -13,15 +13,15 @@ const relayAfter = 100 * time.Millisecond
 
 // A relay hands out the messages of small batches in the order of their turns. A
 // batch comes up when nothing of the one before it is left to begin. A message
-// waits while first tries of another batch to its domain are under way: no domain
-// serves two batches at once. It is used by the loop and the handlers.
+// waits while messages of another batch that are alone in its domain are under way: no
+// domain serves two batches at once. It is used by the loop and the handlers.
 type relay struct {
 	start func(*attempt)
 
 	mu    sync.Mutex
 	legs  []*leg         // with messages that have not begun
 	held  int            // messages that were not handed out
-	air   map[string]int // first tries under way, per domain
+	air   map[string]int // under way and alone there, per domain
 	airOf map[visit]int
 	timer *time.Timer
 }
@@ -81,7 +81,7 @@ func (r *relay) left(a *attempt) {
 	}
 }
 
-// takeOff notes that a first try is handed out.
+// takeOff notes that a message is handed out that is alone in its domain.
 func (r *relay) takeOff(v visit) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -93,7 +93,7 @@ func (r *relay) fly(v visit) {
 	r.airOf[v]++
 }
 
-// land notes that a first try has ended.
+// land notes that such a message has ended.
 func (r *relay) land(a *attempt) {
 	v := a.visit()
 	r.mu.Lock()

@@ -153,7 +153,7 @@ func (v *serving) look(ctx context.Context, now time.Time) error {
 }
 
 // crossed reports whether a batch that had the turn before has untried recipients
-// in a domain of a small one.
+// in a domain of a small one, or some that were put off.
 func (v *serving) crossed(one *small) bool {
 	for _, l := range one.lanes {
 		for _, other := range v.lanes.at[l.domain] {
@@ -222,6 +222,14 @@ func (v *serving) sendSmall(ctx context.Context, news bool, now time.Time) (sent
 		room := min(tick, free)
 		if !one.urgent() {
 			room = min(tick, free-reserved)
+		}
+		if v.crossed(one) { // since it was read
+			one.fits = false
+			if n == 0 {
+				v.passOn(now)
+				return false, nil
+			}
+			break
 		}
 		if one.size() > room {
 			if n == 0 && one.urgent() && v.passOn(now) { // some of it may begin where not all of it can
@@ -329,7 +337,7 @@ func (v *serving) takeTurns(ctx context.Context, batches []*small) error {
 		var of []*attempt
 		for ; i < len(got) && got[i].batch == one.ID; i++ {
 			p := got[i]
-			from := picks[laneKey{p.batch, p.domainID, false}]
+			from := picks[laneKey{p.batch, p.domainID, false, false}]
 			if from == nil || from.n == 0 {
 				v.phase.worsen(unsure) // not what was read: it is taken back
 				continue

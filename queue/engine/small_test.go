@@ -79,6 +79,55 @@ func TestSmallBatchesShareTransactions(t *testing.T) {
 	f.Balances()
 }
 
+// What a node puts off before it begins, as after it has stood still for most of a lease,
+// is due as retries are. It still shares its domain with no other batch: neither with what
+// was put off of another one, nor with first tries. Ordinary retries wait for nobody.
+func TestPutOffMessagesAreAloneInTheirDomain(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	var c crossing
+	var mu sync.Mutex
+	stopped := map[int64]bool{} // batches that were put off
+	began, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	s := f.Server("n1", c.watch(func(ctx context.Context, m queue.Message) queue.Outcome {
+		mu.Lock()
+		again := stopped[m.Batch.ID]
+		stopped[m.Batch.ID] = true
+		mu.Unlock()
+		switch {
+		case m.Batch.ID > 2:
+		case !again: // as after the fence has stopped it
+			return queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}
+		default:
+			once.Do(func() { close(began) })
+			<-release
+		}
+		return queuetest.Deliver(ctx, m)
+	}))
+	s.Admission = whole{}
+	f.Enqueue("first", 1, "a.example")
+	f.Enqueue("second", 1, "a.example")
+	node(f, s)
+	select {
+	case <-began:
+	case <-time.After(time.Minute):
+		t.Fatal("after a minute nothing that was put off is tried again")
+	}
+	f.Enqueue("third", 1, "a.example")
+	other := f.Enqueue("other", 2, "b.example", "c.example")
+	await(f, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, other) // the node has looked again
+	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.batch WHERE state = 'done'`); got != 1 {
+		t.Errorf("batches that are through while one has the domain: got %d, want 1, at other domains", got)
+	}
+	close(release)
+	await(f, `SELECT bool_and(state = 'done') FROM enotify.batch`)
+	if len(c.met) > 0 {
+		t.Errorf("domains that served two batches at once: %d times, as %s", len(c.met), c.met[0])
+	}
+	f.Balances()
+}
+
 // holding is a server that does not answer for these messages until release is closed.
 func holding(f *queuetest.Fixture, these func(m queue.Message) bool) (s *engine.Server, release chan struct{}) {
 	release = make(chan struct{})
