@@ -418,3 +418,20 @@ COMMENT ON COLUMN enotify.recipient_in.data IS
     'merge data, a JSON object of at most 64 KiB, see recipients_staged(); NULL: none';
 COMMENT ON COLUMN enotify.recipient_in.owner IS
     'login that staged the row. A default, because COPY FROM refuses tables with row-level security';
+
+CREATE TABLE enotify.staged_size (
+    batch_id   bigint NOT NULL,
+    recipients bigint NOT NULL,
+    octets     bigint NOT NULL,
+    login      name   NOT NULL
+);
+CREATE INDEX staged_size_login ON enotify.staged_size (login);
+CREATE INDEX staged_size_batch ON enotify.staged_size (batch_id);
+COMMENT ON TABLE  enotify.staged_size IS
+    'how much is staged for drafts: a row for each large statement, and for some of the small ones. See note_staged()';
+COMMENT ON COLUMN enotify.staged_size.batch_id IS 'the draft';
+COMMENT ON COLUMN enotify.staged_size.recipients IS
+    'rows that the statement staged; those of many more where it stands for other small statements';
+COMMENT ON COLUMN enotify.staged_size.octets IS 'the same in octets of addresses and data';
+COMMENT ON COLUMN enotify.staged_size.login IS 'the login that staged them';
+

@@ -22,8 +22,8 @@ GRANT SELECT ON
     enotify.node_bar, enotify.node_mark,
     enotify.outcome, enotify.pace, enotify.pool,
     enotify.preflight, enotify.ready_draft, enotify.recipient, enotify.recipient_in, enotify.report, enotify.retry,
-    enotify.send_window, enotify.site, enotify.suppression, enotify.tls_report, enotify.tls_result, enotify.verdict,
-    enotify.warmup, enotify.warmup_mail
+    enotify.send_window, enotify.site, enotify.staged_size, enotify.suppression, enotify.tls_report, enotify.tls_result,
+    enotify.verdict, enotify.warmup, enotify.warmup_mail
     TO enotify_admin, enotify_sender;
 
 GRANT INSERT, UPDATE, DELETE ON
@@ -51,7 +51,7 @@ GRANT INSERT, UPDATE, DELETE ON
     enotify.node_mark, enotify.outcome, enotify.pace, enotify.report, enotify.retry, enotify.suppression,
     enotify.tls_report, enotify.tls_result, enotify.verdict, enotify.warmup_mail
     TO enotify_sender;
-GRANT DELETE ON enotify.recipient_in TO enotify_sender;
+GRANT DELETE ON enotify.recipient_in, enotify.staged_size TO enotify_sender;
 GRANT INSERT ON enotify.site TO enotify_sender;
 -- A node adds the addresses that it announces, moves plans of warm-up on, and changes nothing else of them.
 GRANT INSERT, DELETE ON enotify.egress TO enotify_sender;

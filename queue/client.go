@@ -270,8 +270,8 @@ FROM enotify.client c WHERE c.domain = $1 FOR UPDATE`
 
 // perBatch are the tables without a foreign key to batch, which would cost
 // time for every recipient. The counts follow from the outcomes, by trigger.
-var perBatch = []string{"outcome", "retry", "attempt", "batch_domain", "recipient", "recipient_in", "batch_count",
-	"report"}
+var perBatch = []string{"outcome", "retry", "attempt", "batch_domain", "recipient", "recipient_in", "staged_size",
+	"batch_count", "report"}
 
 // RemoveClient unregisters a client, with its logins, verdicts and
 // suppressions. Its batches are removed only withBatches, and only when all have

@@ -1,7 +1,12 @@
 package queue_test
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"enotify/queue"
 	"enotify/queue/queuetest"
@@ -57,6 +62,48 @@ func TestDraftsAreLimited(t *testing.T) {
 	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.recipient_in`); got != 0 {
 		t.Errorf("rows staged for them: got %d, want 0", got)
 	}
+}
+
+// A login can stage so many recipients, or octets, in all of its drafts. What it submits
+// or cancels counts no more. Operators may go on.
+func TestStagingIsLimited(t *testing.T) {
+	t.Parallel()
+	f, app := confined(t)
+	run := func(sql string) {
+		t.Helper()
+		if _, err := app.Exec(t.Context(), sql); err != nil {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+	noted := func(what string, want int64) {
+		t.Helper()
+		if got := queuetest.Query[int64](f, `SELECT coalesce(sum(recipients), 0)::bigint FROM enotify.staged_size`); got != want {
+			t.Errorf("recipients noted after %s: got %d, want %d", what, got, want)
+		}
+	}
+	const stage = `INSERT INTO enotify.recipient_in (batch_id, address) SELECT %d, format('user%%s@a.example', i) FROM generate_series(1, %d) i`
+	run(`SELECT enotify.create_batch('d' || i, 'info@town.example', 'S', 'x') FROM generate_series(1, 3) i`) // numbers 2 to 4
+	run(fmt.Sprintf(stage, 2, 10_000))
+	noted("a large statement", 10_000)
+	f.Exec(`INSERT INTO enotify.staged_size (batch_id, recipients, octets, login) VALUES (3, 19989995, 1, $1)`, app.Config().User)
+	queuetest.Refused(t, app, fmt.Sprintf(stage, 4, 6), "about 20000001 recipients in 3 drafts, where 20000000 are allowed")
+	_, err := app.Exec(t.Context(), fmt.Sprintf(stage, 4, 6))
+	if refused := (*pgconn.PgError)(nil); !errors.As(err, &refused) || !strings.Contains(refused.Hint, "enotify batch cancel 3;") {
+		t.Errorf("what to do next: got %+v, want the largest draft to be named", refused)
+	}
+	f.Exec(fmt.Sprintf(stage, 4, 6)) // the operator
+	f.Exec(`SELECT enotify.cancel_batch(3)`)
+	noted("the other draft was cancelled", 10_000)
+	run(fmt.Sprintf(stage, 4, 10_000))
+	run(`SELECT enotify.submit_batch(2)`)
+	noted("one was submitted", 10_000)
+
+	f.Exec(`UPDATE enotify.staged_size SET octets = 10::bigint << 30`)
+	queuetest.Refused(t, app, `SELECT enotify.add_recipients(4, '{a@a.example}')`,
+		"recipients of about 10 GB in 1 drafts, where 10 GB are allowed")
+	f.Exec(`UPDATE enotify.batch SET created_at = now() - interval '8 days' WHERE id = 4`)
+	f.Serve(f.Server("n1", queuetest.Deliver))
+	noted("the last draft ended", 0)
 }
 
 // A login sees the alerts of its own clients, and can raise none.

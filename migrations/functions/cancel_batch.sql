@@ -9,6 +9,7 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     DELETE FROM enotify.recipient_in r WHERE r.batch_id = b.id;
+    DELETE FROM enotify.staged_size s WHERE s.batch_id = b.id;
     DELETE FROM enotify.ready_draft r WHERE r.batch_id = b.id;
     -- A draft has nothing under way that a node would have to record first.
     UPDATE enotify.batch x SET state = 'cancelled', reason = coalesce(cancel_batch.reason, ''),

@@ -125,6 +125,7 @@ BEGIN
         DROP TABLE pg_temp.seal; -- the transaction may submit another batch
     END IF;
     DELETE FROM enotify.recipient_in r WHERE r.batch_id = b.id;
+    DELETE FROM enotify.staged_size s WHERE s.batch_id = b.id;
     UPDATE enotify.batch x
     SET state = 'queued', submitted_at = now(), staged = n_staged, duplicates = n_staged - n_total,
         total = n_total, sendable = n_send,

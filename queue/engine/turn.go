@@ -337,6 +337,8 @@ WITH old AS (
 	ORDER BY b.id LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED
 ), staged AS (
 	DELETE FROM enotify.recipient_in r USING old WHERE r.batch_id = old.id
+), sizes AS (
+	DELETE FROM enotify.staged_size s USING old WHERE s.batch_id = old.id
 )
 UPDATE enotify.batch b SET state = 'cancelled', finished_at = now(), reason = 'a draft that was not submitted in time'
   FROM old WHERE b.id = old.id
