@@ -58,6 +58,18 @@ func (db *DB) Destinations(ctx context.Context) ([]Destination, error) {
 	})
 }
 
+const policiesMarkSQL = `
+SELECT hashtextextended(concat_ws(E'\n', (SELECT string_agg(d::text, E'\n' ORDER BY d.name) FROM enotify.destination d),
+  '', (SELECT string_agg(k.id, E'\n' ORDER BY k.created_at, k.id) FROM enotify.token_key k
+    WHERE k.retired_at IS NULL)), 0)`
+
+// PoliciesMark returns a number that changes with what Destinations and TokenKeys return:
+// a node that asks once a second reads them only then. It takes a member of enotify_sender.
+func (db *DB) PoliciesMark(ctx context.Context) (mark int64, err error) {
+	err = db.pool.QueryRow(ctx, policiesMarkSQL).Scan(&mark)
+	return mark, AsRefusal(err)
+}
+
 const setDestinationSQL = `
 INSERT INTO enotify.destination AS d (name, rate_messages, rate_per, burst, connections, per_connection, tls)
 VALUES ($1, $2, $3, nullif($4, 0), nullif($5, 0), nullif($6, 0), nullif($7, ''))

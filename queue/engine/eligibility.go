@@ -2,24 +2,6 @@ package engine
 
 import "context"
 
-// Groups that are for a live node do not count for the fair shares of the others.
-const shareSQL = `
-SELECT (count(*) FILTER (WHERE n.id IS NOT NULL))::int,
-  coalesce(bool_or(l.for_node = $1 AND l.node_id IS DISTINCT FROM $1), false)
-FROM enotify.lease l LEFT JOIN enotify.node n ON n.id = l.for_node AND n.live_until > now()`
-
-// share is how many groups this node should have that are for no node, when so many
-// nodes are alive. Offered says that there are groups for it to take.
-func (v *serving) share(ctx context.Context, alive int) (share int, offered bool, err error) {
-	directed := 0
-	if alive > 1 { // else there is no node to leave them to
-		if err := v.store.pool.QueryRow(ctx, shareSQL, v.node.ID).Scan(&directed, &offered); err != nil {
-			return 0, false, err
-		}
-	}
-	return (groups - directed + alive - 1) / alive, offered, nil
-}
-
 // Batches that were queued after receivers had refused their client.
 const stopRefusedSQL = `
 WITH late AS MATERIALIZED (

@@ -57,7 +57,7 @@ UPDATE enotify.era SET settled_at = clock_timestamp() WHERE settled_at IS NULL`
 )
 
 // noticeServer begins an era when this is not the server of the current one. It
-// comes before the heartbeat, which tells when the nodes were last heard of.
+// comes before the heartbeat, which tells when the nodes were last heard of: see beatSQL.
 func (db *store) noticeServer(ctx context.Context) error {
 	_, err := db.pool.Exec(ctx, newServerSQL, queue.LeaseTTL)
 	return err
@@ -71,13 +71,9 @@ func (db *store) era(ctx context.Context, node int32) (era, error) {
 	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[era])
 }
 
-// enter brings the node into the current era, and returns an error while that is
-// not settled. It comes after the heartbeat.
-func (v *serving) enter(ctx context.Context) error {
-	e, err := v.store.era(ctx, v.node.ID)
-	if err != nil {
-		return err
-	}
+// enter brings the node into the current era, as a heartbeat has found it, and returns
+// an error while that is not settled.
+func (v *serving) enter(ctx context.Context, e era) error {
 	if e.Entered != e.Number {
 		if err := v.catchUp(ctx, e.Number); err != nil {
 			return err

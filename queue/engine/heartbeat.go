@@ -10,18 +10,30 @@ import (
 // heartbeat does what is due about once a second: renew the leases and share
 // them fairly, move batches on, take the turn, look for retries that are due.
 // With UntilIdle it reports whether nothing is due. One that comes soon after
-// another only moves batches on and takes the turn.
-func (v *serving) heartbeat(ctx context.Context) (idle bool, err error) {
+// another only moves batches on and takes the turn. One that nobody has asked for
+// does only the first, where there is nothing else to do: see [newsSQL].
+func (v *serving) heartbeat(ctx context.Context, asked bool) (idle bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, roundTrip) // a database that is cut off without a word
 	defer cancel()
 	now := time.Now()
 	stall := v.progress.next()
-	if v.phase != steady || now.Sub(v.renewed) >= breath || v.Node.Turn == queue.ByDestination || !stall.IsZero() &&
-		!stall.After(now) {
-		if err := v.renewAll(ctx); err != nil {
+	renews := v.phase != steady || now.Sub(v.renewed) >= breath || v.Node.Turn == queue.ByDestination ||
+		!stall.IsZero() && !stall.After(now)
+	if renews {
+		if err := v.keepAlive(ctx); err != nil {
 			return false, err
 		}
 		v.renewed = now
+	}
+	if !asked && v.still(now) {
+		if news, err := v.news(ctx); err != nil || !news {
+			return false, err
+		}
+	}
+	if renews {
+		if err := v.renewRest(ctx); err != nil {
+			return false, err
+		}
 	}
 	moves, err := v.store.advance(ctx, &v.strangers)
 	if err != nil {
@@ -88,18 +100,17 @@ func (v *serving) heartbeat(ctx context.Context) (idle bool, err error) {
 	return v.store.idle(ctx)
 }
 
-// renewAll does what a heartbeat does about the node.
-func (v *serving) renewAll(ctx context.Context) error {
+// keepAlive renews the leases.
+func (v *serving) keepAlive(ctx context.Context) error {
 	if err := v.journal.heal(); err != nil {
 		v.store.tellTrouble(ctx, v.node.ID, err)
 		return err
 	}
-	if err := v.store.noticeServer(ctx); err != nil {
-		return err
-	}
-	if err := v.renew(ctx); err != nil {
-		return err
-	}
+	return v.renew(ctx)
+}
+
+// renewRest does what else a heartbeat does about the node.
+func (v *serving) renewRest(ctx context.Context) error {
 	if err := v.remember(ctx); err != nil {
 		return err
 	}

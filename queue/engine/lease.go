@@ -135,44 +135,41 @@ func (v *serving) renew(ctx context.Context) error {
 		v.node.MessageTime = v.MessageTime()
 	}
 	sent := time.Now()
-	held, alive, now, err := v.store.beat(ctx, v.node, v.batches.waitsFor, v.progress.stuck(sent))
+	b, err := v.store.beat(ctx, v.node, v.batches.waitsFor, v.progress.stuck(sent))
 	if err != nil {
 		return err
 	}
 	v.batches.waitsFor = 0
-	v.clock.Store(&now)
+	v.clock.Store(&b.clock)
 	v.leases.renewed(sent)
-	if err := v.enter(ctx); err != nil {
+	if err := v.enter(ctx, b.era); err != nil {
 		return err
 	}
 	if v.leases.told { // and are not asked for again: the database gives the epochs that it has forgotten to others
 		clear(v.leases.had)
 		v.leases.told, v.leases.alive = false, 0
 	}
-	v.leases.alive = max(v.leases.alive, alive)
+	v.leases.alive = max(v.leases.alive, b.alive)
 	shared := 0
-	for _, h := range held {
+	for _, h := range b.held {
 		if !h.ours {
 			shared++
 		}
 	}
-	share, offered, err := v.share(ctx, alive)
-	if err != nil {
-		return err
-	}
-	if shared < share || offered {
+	share := b.share()
+	if (shared < share || b.offered) && b.vacant {
 		taken, settled, err := v.store.adopt(ctx, v.node.ID, share-shared)
 		if err != nil {
 			return err
 		}
 		v.leases.orphaned = v.leases.orphaned || settled
-		held = append(held, taken...)
+		b.held = append(b.held, taken...)
 		if len(taken) > 0 {
 			v.restored = time.Time{}
-			v.log.Info("leased", "groups", len(held), "nodes", alive)
+			v.log.Info("leased", "groups", len(b.held), "nodes", b.alive)
 		}
 	}
-	if v.leases.hold(held) {
+	if v.leases.hold(b.held) {
 		v.phase.worsen(stale)
 	}
 	return v.giveBack(ctx, share)
@@ -257,43 +254,102 @@ type lease struct {
 	ours  bool // it is for this node, see leases.ours
 }
 
-const (
-	// The row is written again when it was removed: the machine may have slept for long.
-	liveSQL = `
-INSERT INTO enotify.node AS n (id, name, egress, helo, version, incarnation, live_until, turn, waits_for, message_time,
-  stuck, settings) OVERRIDING SYSTEM VALUE
-VALUES ($1, $2, $3, $4, $5, $6::uuid, now() + $7, $8, nullif($9::bigint, 0), nullif($10::interval, '0'), $11, $12)
-ON CONFLICT (id) DO UPDATE SET live_until = excluded.live_until, waits_for = excluded.waits_for, stuck = excluded.stuck,
-  message_time = excluded.message_time, trouble = '' WHERE n.incarnation = excluded.incarnation
-RETURNING (SELECT count(*) FROM enotify.node o WHERE o.live_until > now() AND o.id <> $1) + 1, clock_timestamp()`
-	renewSQL = `
-UPDATE enotify.lease SET until = now() + $2 WHERE node_id = $1 RETURNING grp, epoch, coalesce(for_node = $1, false)`
-)
+// A beat is what a heartbeat tells the node.
+type beat struct {
+	clock
+	era     era
+	held    []lease
+	alive   int  // nodes
+	given   int  // groups that are for a live node
+	offered bool // groups that are for this node, and that it does not have
+	vacant  bool // groups that no live node holds
+}
 
-// beat renews the node's leases and counts the nodes that are alive. waitsFor is
-// the batch whose remaining recipients wait for slow sites only; 0 is none. stuck are the
-// batches that do not move here.
-func (db *store) beat(ctx context.Context, n node, waitsFor int64, stuck []int64) (held []lease, alive int, c clock,
-	err error) {
-	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		c.here = time.Now()
-		row := tx.QueryRow(ctx, liveSQL, n.ID, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, queue.LeaseTTL,
-			cmp.Or(n.Turn, queue.Strict), waitsFor, n.MessageTime, stuck, n.Settings)
-		err := row.Scan(&alive, &c.there)
-		if errors.Is(err, pgx.ErrNoRows) { // the database went back to a state before this node joined
-			return fmt.Errorf("another node has our number %d: start this one again", n.ID)
+// share is how many groups this node should have that are for no node. Groups that are
+// for a live node do not count for the fair shares of the others; where this one is
+// alone, there is none to leave them to.
+func (b *beat) share() int {
+	given := b.given
+	if b.alive == 1 {
+		given = 0
+	}
+	return (groups - given + b.alive - 1) / b.alive
+}
+
+// A server that the era does not know renews nothing: the heartbeats before it tell which
+// nodes an era waits for. The row of the node is written again when it was removed: the
+// machine may have slept for long. It is locked before the leases.
+const beatSQL = `
+WITH era AS MATERIALIZED (
+	SELECT e.number, e.settled_at IS NOT NULL AS settled, e.moved, e.lost,
+	       e.began_at < clock_timestamp() - $13::interval AS late,
+	       e.server = pg_postmaster_start_time() AND e.timeline = enotify.timeline() AS known
+	FROM enotify.era e
+), live AS (
+	INSERT INTO enotify.node AS n (id, name, egress, helo, version, incarnation, live_until, turn, waits_for,
+		message_time, stuck, settings) OVERRIDING SYSTEM VALUE
+	SELECT $1::int, $2::text, $3::inet[], $4::text, $5::text, $6::uuid, now() + $7::interval, $8::text,
+	       nullif($9::bigint, 0), nullif($10::interval, '0'), $11::bigint[], $12::jsonb
+	FROM era WHERE known
+	ON CONFLICT (id) DO UPDATE SET live_until = excluded.live_until, waits_for = excluded.waits_for,
+		stuck = excluded.stuck, message_time = excluded.message_time, trouble = ''
+	WHERE n.incarnation = excluded.incarnation RETURNING n.era
+), renewed AS (
+	UPDATE enotify.lease SET until = now() + $7::interval WHERE node_id = $1 AND EXISTS (SELECT FROM live)
+	RETURNING grp, epoch, coalesce(for_node = $1, false) AS ours
+)
+SELECT e.known, EXISTS (SELECT FROM live), e.number, coalesce((SELECT era FROM live), 0), e.settled, e.moved, e.lost,
+       e.late, (SELECT count(*) FROM enotify.node o WHERE o.live_until > now() AND o.id <> $1) + 1, g.given, g.offered,
+       g.vacant, r.grps, r.epochs, r.ours, clock_timestamp()
+FROM era e CROSS JOIN (
+	SELECT count(*) FILTER (WHERE n.id IS NOT NULL) AS given,
+	       coalesce(bool_or(l.for_node = $1 AND l.node_id IS DISTINCT FROM $1), false) AS offered,
+	       coalesce(bool_or(l.until < clock_timestamp() AND l.node_id IS DISTINCT FROM $1), false) AS vacant
+	FROM enotify.lease l LEFT JOIN enotify.node n ON n.id = l.for_node AND n.live_until > now()
+) g CROSS JOIN (
+	SELECT array_agg(grp) AS grps, array_agg(epoch) AS epochs, array_agg(ours) AS ours FROM renewed
+) r`
+
+// errNewServer says that the era does not know this server.
+var errNewServer = errors.New("another database server answers than the one that the nodes count on")
+
+// beat renews the node's leases, and reads what the node has to know once a second, all
+// in one statement. waitsFor is the batch whose remaining recipients wait for slow sites
+// only; 0 is none. stuck are the batches that do not move here.
+func (db *store) beat(ctx context.Context, n node, waitsFor int64, stuck []int64) (b beat, err error) {
+	if b, err = db.tryBeat(ctx, n, waitsFor, stuck); errors.Is(err, errNewServer) {
+		if err = db.noticeServer(ctx); err == nil {
+			b, err = db.tryBeat(ctx, n, waitsFor, stuck)
 		}
-		if err != nil {
-			return fmt.Errorf("heartbeat of node %d: %w", n.ID, err)
-		}
-		rows, err := tx.Query(ctx, renewSQL, n.ID, queue.LeaseTTL)
-		if err != nil {
-			return err
-		}
-		held, err = pgx.CollectRows(rows, scanLease)
-		return err
-	})
-	return held, alive, c, err
+	}
+	if err != nil {
+		return b, fmt.Errorf("heartbeat of node %d: %w", n.ID, err)
+	}
+	return b, nil
+}
+
+func (db *store) tryBeat(ctx context.Context, n node, waitsFor int64, stuck []int64) (b beat, err error) {
+	var known, ours bool
+	var grps []int16
+	var epochs []int64
+	var forUs []bool
+	b.here = time.Now()
+	err = db.pool.QueryRow(ctx, beatSQL, n.ID, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, queue.LeaseTTL,
+		cmp.Or(n.Turn, queue.Strict), waitsFor, n.MessageTime, stuck, n.Settings, eraPatience).Scan(&known, &ours,
+		&b.era.Number, &b.era.Entered, &b.era.Settled, &b.era.Moved, &b.era.Lost, &b.era.Late, &b.alive, &b.given,
+		&b.offered, &b.vacant, &grps, &epochs, &forUs, &b.there)
+	switch {
+	case err != nil:
+		return b, err
+	case !known:
+		return b, errNewServer
+	case !ours: // the database went back to a state before this node joined
+		return b, fmt.Errorf("another node has our number %d: start this one again", n.ID)
+	}
+	for i, grp := range grps {
+		b.held = append(b.held, lease{grp, epochs[i], forUs[i]})
+	}
+	return b, nil
 }
 
 func scanLease(row pgx.CollectableRow) (l lease, err error) {

@@ -159,7 +159,7 @@ func (v *serving) lookAtEgress(ctx context.Context) error {
 		return err
 	}
 	e := v.egress
-	e.all, e.paid, e.ranks = all, paid, map[rankKey][]*address{}
+	e.all, e.paid, e.ranks, e.ends = all, paid, map[rankKey][]*address{}, time.Time{}
 	e.foreign = slices.ContainsFunc(all, func(a *address) bool { return !a.of(v.node.ID) })
 	dbNow := v.clock.Load().at(time.Now())
 	for _, p := range plans {
@@ -174,6 +174,9 @@ func (v *serving) lookAtEgress(ctx context.Context) error {
 			zone = time.UTC
 		}
 		day, ends := warmup.Today(zone, dbNow)
+		if e.ends.IsZero() || ends.Before(e.ends) {
+			e.ends = ends
+		}
 		step, why := p.step, ""
 		if p.day == nil || day.After(*p.day) {
 			if p.day != nil {

@@ -45,6 +45,7 @@ type serving struct {
 	swept     time.Time   // when old drafts were ended last
 	beaten    time.Time   // when the last heartbeat ended
 	renewed   time.Time   // when the last one ended that renewed the leases
+	mark      int64       // of what the last question for news saw, see newsSQL
 	restored  time.Time   // up to when, by the database's clock, Memory has what is kept; zero: all must be read
 
 	handlers sync.WaitGroup
@@ -185,7 +186,7 @@ func (v *serving) loop(ctx context.Context) error {
 			gap = breath
 		}
 		if urgent || due && now.Sub(v.beaten) >= gap || v.overdue(now) {
-			idle, err := v.heartbeat(ctx)
+			idle, err := v.heartbeat(ctx, urgent || due)
 			switch {
 			case ctx.Err() != nil:
 				return nil

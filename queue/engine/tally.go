@@ -81,6 +81,13 @@ func (t *tally) add(key paidKey, day time.Time, n counted) {
 	t.n[of] = sum
 }
 
+// empty reports whether there is nothing to write down.
+func (t *tally) empty() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.n) == 0
+}
+
 // take empties it.
 func (t *tally) take() map[tallyKey]counted {
 	t.mu.Lock()

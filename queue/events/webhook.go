@@ -177,18 +177,24 @@ type Claim struct {
 	Failures int
 }
 
-const (
-	// Of slow receivers at most $4 are taken: the other places are for those that answer
-	// soon. A row of events holds up to 1,000.
-	claimWebhooksSQL = `
-WITH due AS (
-	SELECT w.id, w.due_at, w.slow, row_number() OVER (PARTITION BY w.slow ORDER BY w.due_at, w.id) AS place
-	FROM enotify.webhook w
-	WHERE w.disabled_at IS NULL AND w.due_at <= now() AND w.held_until <= now() AND CASE
+// dueWebhooksSQL says of a webhook w that it has something to get. A row of events holds
+// up to 1,000.
+const dueWebhooksSQL = `w.disabled_at IS NULL AND w.due_at <= now() AND w.held_until <= now() AND CASE
 		WHEN w.upto IS NOT NULL THEN true
 		WHEN w.client_id IS NULL THEN w.after < enotify.last_event()
 		ELSE EXISTS (SELECT FROM enotify.event e WHERE e.client_id = w.client_id AND e.first > w.after - 1000
-			AND e.first + e.n - 1 > w.after) END
+			AND e.first + e.n - 1 > w.after) END`
+
+const (
+	newsSQL = `
+SELECT EXISTS (SELECT FROM enotify.event e WHERE e.first IS NULL)
+    OR EXISTS (SELECT FROM enotify.webhook w WHERE ` + dueWebhooksSQL + `)`
+	// Of slow receivers at most $4 are taken: the other places are for those that answer
+	// soon.
+	claimWebhooksSQL = `
+WITH due AS (
+	SELECT w.id, w.due_at, w.slow, row_number() OVER (PARTITION BY w.slow ORDER BY w.due_at, w.id) AS place
+	FROM enotify.webhook w WHERE ` + dueWebhooksSQL + `
 ), taken AS (
 	SELECT w.id FROM enotify.webhook w JOIN due d ON d.id = w.id
 	WHERE NOT d.slow OR d.place <= $4 ORDER BY d.slow, d.due_at, w.id LIMIT $3 FOR UPDATE OF w SKIP LOCKED
@@ -213,6 +219,12 @@ UPDATE enotify.webhook SET upto = $3, failures = failures + 1, failing_since = c
 WHERE id = $1 AND fence = $2
 RETURNING disabled_at IS NOT NULL, failing_since`
 )
+
+// News reports whether an event has no number yet, or a webhook has something to get.
+func (s Store) News(ctx context.Context) (news bool, err error) {
+	err = s.db.Pool().QueryRow(ctx, newsSQL).Scan(&news)
+	return news, err
+}
 
 // Claim claims webhooks that have something to get, at most so many, and of
 // those that were slow at most slow.

@@ -128,15 +128,7 @@ func (g *Guard) Look(ctx context.Context) error {
 // begin begins the checks that are due. A client that waits for a place, or for
 // the DNS, holds up no other.
 func (g *Guard) begin(ctx context.Context) error {
-	due, err := Unjudged(ctx, g.DB, g.Node)
-	if err != nil {
-		return err
-	}
-	ids := make([]int32, len(due))
-	for i, s := range due {
-		ids[i] = s.ClientID
-	}
-	unseen, err := Unseen(ctx, g.DB, g.Node, g.Every, ids...)
+	due, unseen, err := Due(ctx, g.DB, g.Node, g.Every)
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func TestGuardBlocksALaterBatchAtOnce(t *testing.T) {
 	f := queuetest.NewFixture(t)
 	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
 	unjudged := func() []queue.Subject {
-		subjects, err := guard.Unjudged(t.Context(), f.DB, 0)
+		subjects, _, err := guard.Due(t.Context(), f.DB, 0, time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,7 +122,7 @@ func TestGuardSeesDrift(t *testing.T) {
 	f := queuetest.NewFixture(t)
 	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
 	unseen := func() []queue.Subject {
-		subjects, err := guard.Unseen(t.Context(), f.DB, 0, time.Hour)
+		_, subjects, err := guard.Due(t.Context(), f.DB, 0, time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -178,7 +178,7 @@ func TestGuardDropsVerdictsOnAnotherSender(t *testing.T) {
 	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
 	f.Enqueue("menu", 1, "a.example")
 	unjudged := func() []queue.Subject {
-		subjects, err := guard.Unjudged(t.Context(), f.DB, 0)
+		subjects, _, err := guard.Due(t.Context(), f.DB, 0, time.Hour)
 		if err != nil || len(subjects) != 1 {
 			t.Fatalf("unjudged: got %+v (%v), want town.example", subjects, err)
 		}
@@ -222,7 +222,7 @@ func TestOperatorLowersTheFromDomain(t *testing.T) {
 	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
 	batch := f.Enqueue("menu", 1, "a.example")
 	subject := func() queue.Subject {
-		subjects, err := guard.Unjudged(t.Context(), f.DB, 0)
+		subjects, _, err := guard.Due(t.Context(), f.DB, 0, time.Hour)
 		if err != nil || len(subjects) != 1 {
 			t.Fatalf("clients to judge: got %d and %v, want 1", len(subjects), err)
 		}

@@ -64,6 +64,9 @@ type policies struct {
 	throttle *throttle.Throttle
 	log      *slog.Logger
 	wake     chan struct{}
+
+	mark   int64 // of what was read last, see queue.DB.PoliciesMark
+	unread bool  // or a part of it could not be read
 }
 
 func (p *policies) Wake() { nudge(p.wake) }
@@ -76,14 +79,26 @@ func nudge(c chan struct{}) {
 }
 
 func (p *policies) run(ctx context.Context) {
+	p.unread = true
 	each(ctx, p.wake, func() {
-		if err := p.load(ctx); err != nil && ctx.Err() == nil {
-			p.log.Warn("limits could not be read; the last ones hold", "error", err)
+		mark, err := p.db.PoliciesMark(ctx)
+		if err == nil && mark == p.mark && !p.unread {
+			return
+		}
+		p.mark, p.unread = mark, err != nil
+		if err := p.load(ctx); err != nil {
+			p.unread = true
+			if ctx.Err() == nil {
+				p.log.Warn("limits could not be read; the last ones hold", "error", err)
+			}
 		}
 		if keys, err := p.keys.Load(ctx); err == nil {
 			p.mail.SetKeys(keys)
-		} else if ctx.Err() == nil {
-			p.log.Warn("keys could not be read; the last ones hold", "error", err)
+		} else {
+			p.unread = true
+			if ctx.Err() == nil {
+				p.log.Warn("keys could not be read; the last ones hold", "error", err)
+			}
 		}
 	})
 }

@@ -68,7 +68,8 @@ func (r *Runner) Wake() {
 }
 
 const (
-	every     = 500 * time.Millisecond // between looks for new events
+	every     = time.Second            // between looks for new events
+	moving    = 500 * time.Millisecond // and while there are some
 	dropEvery = time.Minute            // between looks for old ones
 )
 
@@ -76,11 +77,15 @@ const (
 func (r *Runner) Run(ctx context.Context) {
 	r.prepare()
 	defer r.working.Wait()
-	tick := time.NewTicker(every)
-	defer tick.Stop()
 	dropped := time.Now()
 	for {
-		if _, err := r.look(ctx); err != nil && ctx.Err() == nil {
+		wait := every
+		news, err := r.store.News(ctx)
+		if news {
+			wait = moving
+			_, err = r.look(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
 			r.Log.Warn("events could not be pushed; trying again", "error", err)
 		}
 		if time.Since(dropped) >= dropEvery {
@@ -91,7 +96,7 @@ func (r *Runner) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-r.wake:
-		case <-tick.C:
+		case <-time.After(wait):
 		}
 	}
 }
