@@ -103,7 +103,7 @@ const lookUpFor = 5 * time.Second
 // Explain finds out which encryption holds for a recipient domain, as the nodes
 // do. Sites have none.
 func (r *Report) Explain(ctx context.Context, db *queue.DB, mail *sender.Sender) error {
-	if IsSite(r.Name) || !strings.Contains(r.Name, ".") {
+	if isSite(r.Name) || !strings.Contains(r.Name, ".") {
 		return nil
 	}
 	e := &Encryption{Hosts: []host{}}

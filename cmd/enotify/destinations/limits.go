@@ -44,8 +44,8 @@ func readLimits(ctx context.Context, db *queue.DB) (*limits, error) {
 	return l, nil
 }
 
-// IsSite reports whether a name can be nothing but a site: domains have a dot.
-func IsSite(name string) bool { return name != throttle.Everyone && !strings.Contains(name, ".") }
+// isSite reports whether a name can be nothing but a site: domains have a dot.
+func isSite(name string) bool { return name != throttle.Everyone && !strings.Contains(name, ".") }
 
 func (l *limits) describe(name string, site bool) Destination {
 	own, holds, rates := l.rows[name], l.node.Policy(name), []*queue.Rate{l.rows[name].Rate,
@@ -143,7 +143,7 @@ func Describe(ctx context.Context, db *queue.DB, name string) (Destination, erro
 	if err != nil {
 		return Destination{}, err
 	}
-	return l.describe(name, IsSite(name) || standing.IsSite && !standing.IsDomain), nil
+	return l.describe(name, isSite(name) || standing.IsSite && !standing.IsDomain), nil
 }
 
 // ParseName is a name as the throttle knows it. A word without a dot is

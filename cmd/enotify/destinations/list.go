@@ -55,7 +55,7 @@ func List(ctx context.Context, db *queue.DB) ([]Destination, error) {
 	var all []Destination
 	for i, name := range names {
 		if slices.Index(names, name) == i {
-			d := l.describe(name, IsSite(name) || slices.Contains(sites, name))
+			d := l.describe(name, isSite(name) || slices.Contains(sites, name))
 			d.Learned = learned[name]
 			all = append(all, d)
 		}

@@ -60,7 +60,7 @@ func Show(ctx context.Context, db *queue.DB, name string, now time.Time) (*Repor
 		NextDue: s.NextDue,
 		Learned: []string{}, Next: []string{},
 	}
-	if s.IsSite || IsSite(name) {
+	if s.IsSite || isSite(name) {
 		r.Site = name
 	}
 	if name != r.Site || s.IsDomain {

@@ -99,7 +99,7 @@ func (j *Judge) Mail(ctx context.Context, m Mail) Opinion {
 		if len(m.Keys) > 0 && m.KeyTrouble == nil {
 			o.Verdicts = append(o.Verdicts, queue.Verdict{
 				Identity: DKIM, Domain: m.Keys[0].Name(), Egress: e.Addr, Result: string(spfguard.Pass),
-				Record:      Lines(m.Keys),
+				Record:      zoneLines(m.Keys),
 				Explanation: "The nodes have the keys that sign.", ValidFor: o.MailFrom[i].TTL,
 			})
 		}

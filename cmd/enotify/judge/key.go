@@ -19,8 +19,8 @@ type Key struct {
 // Name is where the record of the key is published.
 func (k Key) Name() string { return dkim.Name(k.Domain, k.Selector) }
 
-// Lines are the zone lines of keys, as a verdict has them in its record.
-func Lines(keys []Key) string {
+// zoneLines are the zone lines of keys, as a verdict has them in its record.
+func zoneLines(keys []Key) string {
 	var lines []string
 	for _, k := range keys {
 		lines = append(lines, k.Name()+" IN TXT "+dkim.Record(k.Public))

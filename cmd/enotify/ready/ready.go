@@ -89,7 +89,7 @@ func (w *Watch) check(ctx context.Context, batch int64) (verdict, line string, k
 	if err != nil {
 		return "unknown", err.Error(), nil
 	}
-	return string(r.Summary.Readiness), Stops(r), &queue.KeptPreflight{Line: r.Line(), Report: text}
+	return string(r.Summary.Readiness), stops(r), &queue.KeptPreflight{Line: r.Line(), Report: text}
 }
 
 func (w *Watch) preflight(ctx context.Context, batch int64) (*preflight.Report, error) {
@@ -104,8 +104,8 @@ func (w *Watch) preflight(ctx context.Context, batch int64) (*preflight.Report, 
 	return preflight.Run(ctx, in)
 }
 
-// Stops says what would stop a batch, in a line; "" if nothing would.
-func Stops(r *preflight.Report) string {
+// stops says what would stop a batch, in a line; "" if nothing would.
+func stops(r *preflight.Report) string {
 	blocking := r.Of(preflight.Block)
 	if len(blocking) == 0 {
 		return ""

@@ -133,8 +133,8 @@ type Fix struct {
 	Flatten  []string `json:"flatten"`
 }
 
-// NewFix is nil when there is nothing to publish.
-func NewFix(f *spfguard.Fix) *Fix {
+// newFix is nil when there is nothing to publish.
+func newFix(f *spfguard.Fix) *Fix {
 	if f == nil || !f.Changed() {
 		return nil
 	}
@@ -154,9 +154,9 @@ func (r *Report) AddFix(f *spfguard.Fix, err error) {
 	var doubt *spfguard.DoubtError
 	switch {
 	case errors.As(err, &doubt):
-		r.Open, r.Asking, r.IfGone = doubt.Questions, true, NewFix(doubt.IfGone)
+		r.Open, r.Asking, r.IfGone = doubt.Questions, true, newFix(doubt.IfGone)
 	case err == nil && f != nil:
-		r.Fix, r.Open = NewFix(f), OrEmpty(f.Open)
+		r.Fix, r.Open = newFix(f), OrEmpty(f.Open)
 	}
 }
 

@@ -11,12 +11,11 @@ import (
 type Style string
 
 const (
-	Bold    Style = "1"
-	Red     Style = "31"
-	Green   Style = "32"
-	Yellow  Style = "33"
-	Magenta Style = "35"
-	Cyan    Style = "36"
+	Bold   Style = "1"
+	Red    Style = "31"
+	Green  Style = "32"
+	Yellow Style = "33"
+	Cyan   Style = "36"
 
 	BoldRed     Style = "31;1"
 	BoldYellow  Style = "33;1"
