@@ -11,7 +11,8 @@
 //	           Bounced         NotBegun               Invalid          failure.outcome
 //
 // The files, in that order:
-//   - route.go, site.go: MX by RFC 5321 §5.1, and the site they belong to.
+//   - route.go, site.go: MX by RFC 5321 §5.1, and the site they belong to;
+//     unanswered.go: domains whose DNS is silent.
 //   - protection.go, and packages mtasts and dane: which encryption holds for each
 //     host; tls.go: STARTTLS and what the operator asks; explain.go: the same for people.
 //   - pool.go, idle.go: connections are kept and reused; a site has as many as package

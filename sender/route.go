@@ -50,6 +50,9 @@ func (s *Sender) route(ctx context.Context, domain string) (route, error) {
 	if host, ok := literal(domain); ok {
 		return route{site: host, ttl: fixedRoute, mxs: []dns.MX{{Host: host}}}, nil
 	}
+	if err := s.unanswered.why(domain, time.Now()); err != nil {
+		return route{}, err
+	}
 	answer, err := s.Resolver.MX(ctx, domain)
 	switch {
 	case errors.Is(err, dns.ErrNXDomain):
@@ -59,6 +62,7 @@ func (s *Sender) route(ctx context.Context, domain string) (route, error) {
 		r.secure = answer.Secure
 		return r, err
 	case err != nil:
+		s.unanswered.note(domain, err, time.Now())
 		return route{}, err
 	}
 	mxs := slices.DeleteFunc(answer.Records, func(mx dns.MX) bool { return mx.Host == "" })

@@ -56,6 +56,30 @@ nohost.test. MX 10 mx.gone.test.
 	}
 }
 
+// A domain whose name servers are silent costs one time-out, and not one a message.
+func TestSilentDNS(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a.test. MX 10 mx.a.test.", hosts{"mx.a.test": {}})
+	w.dns.Fail("silent.test", dnstest.Timeout)
+	w.sender.Resolver.Timeout = 100 * time.Millisecond
+	if _, err := w.sender.Survey(t.Context(), "silent.test"); err == nil {
+		t.Fatal("survey of a domain whose DNS is silent: got no error")
+	}
+	asked := w.dns.Queries("silent.test", "MX")
+	for seq := range 20 {
+		if o := w.deliver(t, to(testBatch, seq+1, "u@silent.test")); o.State != queue.Deferred || o.Class != queue.Offline ||
+			!strings.Contains(o.Reply.Text, "silent.test: no answer") {
+			t.Errorf("got %s %s, %q, want deferred, offline, with the question", o.State, o.Class, o.Reply.Text)
+		}
+	}
+	if got := w.dns.Queries("silent.test", "MX") - asked; got != 0 {
+		t.Errorf("questions for 20 messages: got %d, want none after the survey's", got)
+	}
+	if o := w.deliver(t, to(testBatch, 21, "u@a.test")); o.State != queue.Delivered {
+		t.Errorf("another domain: got %s, %q, want delivered", o.State, o.Reply.Text)
+	}
+}
+
 func TestPreference(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "a.test. MX 20 second.mx.test.\na.test. MX 10 first.mx.test.",

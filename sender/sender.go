@@ -123,6 +123,7 @@ type Sender struct {
 	ways       ways
 	dead       deadHosts
 	distrusted distrusted
+	unanswered unanswered
 	told       distrusted // hosts whose refusal by policy was counted lately
 	unsigned   notices
 	halt       halt

@@ -22,9 +22,27 @@ import (
 // own, by the kind of site.
 type neighbours struct {
 	hole, tarpit, slow, refusing int
+	rude                         int // that break off, refuse or talk without end, see rude
 }
 
-func (n neighbours) all() int { return n.hole + n.tarpit + n.slow + n.refusing }
+func (n neighbours) all() int { return n.hole + n.tarpit + n.slow + n.refusing + n.rude }
+
+// rude is what rude hosts say, by the number of the connection.
+func rude(c smtptest.Command) string {
+	switch how := c.Conn % 6; {
+	case how == 0 && c.Verb == "CONNECT", how == 1 && c.Verb == "MAIL":
+		return smtptest.Drop
+	case how == 2 && c.Verb == "RCPT":
+		return "451 4.3.0 Not now"
+	case how == 3 && c.Verb == "CONNECT":
+		return "421 4.3.2 Not now"
+	case how == 4 && c.Verb == "EHLO":
+		return "250" + strings.Repeat("-X\n250", 20_000) + " X"
+	case how == 5 && c.Verb == "DATA":
+		return "250 what?"
+	}
+	return ""
+}
 
 // BenchmarkNeighbours says what receivers that do not move cost the others: the time of
 // 20,000 messages to 1,000 healthy domains in one batch with 20 recipients at each of
@@ -41,6 +59,7 @@ func BenchmarkNeighbours(b *testing.B) {
 		{"600 black holes", neighbours{hole: 600}},
 		{"300 tarpits", neighbours{tarpit: 300}},
 		{"200 each", neighbours{hole: 200, tarpit: 200, slow: 200, refusing: 200}},
+		{"300 rude", neighbours{rude: 300}},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			for b.Loop() {
@@ -61,6 +80,17 @@ func BenchmarkNeighbours(b *testing.B) {
 			b.StopTimer()
 			n := newNeighbourhood(b, neighbours{tarpit: 300})
 			b.ReportMetric(n.urgent().Seconds(), "urgent-s")
+			n.report(b)
+			b.StartTimer()
+		}
+	})
+	b.Run("behind 300,000 at a black hole", func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			n := newNeighbourhood(b, neighbours{hole: 1})
+			first, last := n.behind()
+			b.ReportMetric(first.Seconds(), "next-begins-s")
+			b.ReportMetric(last.Seconds(), "next-ends-s")
 			n.report(b)
 			b.StartTimer()
 		}
@@ -91,7 +121,7 @@ func newNeighbourhood(b *testing.B, beside neighbours) *neighbourhood {
 		site: &site{sitetest.On(b, queuetest.Durable(b), smtptest.Config{Discard: true})}}
 	_, port, _ := net.SplitHostPort(n.SMTP.Addr)
 	zone := "town.example. TXT \"v=spf1 ip4:192.0.2.10 -all\"\n*.alone. A 127.0.0.1\n*.far. A 127.0.0.2\n" +
-		"*.tarpit. A 127.0.0.3\n*.slow. A 127.0.0.4\n"
+		"*.tarpit. A 127.0.0.3\n*.slow. A 127.0.0.4\n*.rude. A 127.0.0.5\n"
 	for host, delay := range map[string]time.Duration{"127.0.0.2": 300 * time.Millisecond,
 		"127.0.0.3": 30 * time.Second, "127.0.0.4": 5 * time.Second} {
 		s, err := smtptest.Start(smtptest.Config{Addr: net.JoinHostPort(host, port), Discard: true,
@@ -101,6 +131,11 @@ func newNeighbourhood(b *testing.B, beside neighbours) *neighbourhood {
 		}
 		b.Cleanup(func() { go s.Close() }) // which waits for the replies of a tarpit
 	}
+	s, err := smtptest.Start(smtptest.Config{Addr: net.JoinHostPort("127.0.0.5", port), Discard: true, Reply: rude})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { s.Close() })
 	at, _ := strconv.Atoi(port)
 	for i := range beside.hole {
 		ip := fmt.Sprintf("127.9.%d.%d", i/250, i%250+1)
@@ -141,7 +176,7 @@ func blackHole(b *testing.B, ip string, port int) {
 func (n *neighbourhood) recipients() string {
 	list := `SELECT NULL::text WHERE false`
 	for kind, domains := range map[string]int{"hole": n.beside.hole, "tarpit": n.beside.tarpit,
-		"slow": n.beside.slow, "refusing": n.beside.refusing} {
+		"slow": n.beside.slow, "refusing": n.beside.refusing, "rude": n.beside.rude} {
 		list += fmt.Sprintf(` UNION ALL SELECT format('u%%s@d%%s.%s', i, d) FROM generate_series(1, 20) i,
 			generate_series(0, %d) d`, kind, domains-1)
 	}
@@ -174,6 +209,23 @@ func (n *neighbourhood) urgent() time.Duration {
 		ARRAY(SELECT format('u@d%s.alone', i) FROM generate_series(1, 100) i), priority => 100)`)
 	n.delivered(100)
 	return time.Since(began)
+}
+
+// behind is how long the first and the last of a hundred ordinary messages of another
+// batch take, from its submit, behind 300,000 to a domain that cannot be reached.
+func (n *neighbourhood) behind() (first, last time.Duration) {
+	n.Helper()
+	n.Exec(`SELECT enotify.enqueue('menu', 'info@town.example', 'Lunch menu', 'Soup.',
+		ARRAY(SELECT format('u%s@d0.hole', i) FROM generate_series(1, 300000) i))`)
+	n.node = n.Start("run")
+	n.Until(`SELECT EXISTS (SELECT FROM enotify.batch_domain WHERE intent_seq >= first_seq)`)
+	began := time.Now()
+	n.Exec(`SELECT enotify.enqueue('next', 'info@town.example', 'Minutes', 'Of the meeting.',
+		ARRAY(SELECT format('u@d%s.alone', i) FROM generate_series(1, 100) i))`)
+	n.delivered(1)
+	first = time.Since(began)
+	n.delivered(100)
+	return first, time.Since(began)
 }
 
 // attached sends an attachment to 3,000 domains that answer after 300 ms, until the
