@@ -88,7 +88,7 @@ func testOutcome(t *testing.T, extensions []string) {
 		{"greylisted", "RCPT", "451 4.7.1 Greylisted, please try again later",
 			queue.Outcome{State: queue.Deferred, Class: queue.Throttled,
 				Treatment: queue.Treatment{StandsStill: true, Requeues: true},
-				Reply: queue.Reply{Code: 451, Enhanced: "4.7.1", Text: "Greylisted, please try again later"}}},
+				Reply:     queue.Reply{Code: 451, Enhanced: "4.7.1", Text: "Greylisted, please try again later"}}},
 		{"4yz is never final", "RCPT", "450 User unknown", queue.Outcome{State: queue.Deferred,
 			Reply: queue.Reply{Code: 450, Text: "User unknown"}}},
 

@@ -258,7 +258,8 @@ func (a *app) suppressionExportCmd() *cobra.Command {
 				if s.Until != nil {
 					until = s.Until.UTC().Format(time.RFC3339)
 				}
-				return w.Write([]string{s.Address, s.Client, s.Cause, until, term.Visible(s.Note)}) // which is the text of a receiver
+				// A note may be the words of a receiver.
+				return w.Write([]string{s.Address, s.Client, s.Cause, until, term.Visible(s.Note)})
 			}); err != nil {
 				return err
 			}
