@@ -17,9 +17,8 @@ func (v *serving) heartbeat(ctx context.Context, asked bool) (idle bool, err err
 	defer cancel()
 	now := time.Now()
 	stall := v.progress.next()
-	renews := v.phase != steady || now.Sub(v.renewed) >= breath || v.Node.Turn == queue.ByDestination ||
-		!stall.IsZero() && !stall.After(now)
-	if renews {
+	must := v.phase != steady || v.Node.Turn == queue.ByDestination || !stall.IsZero() && !stall.After(now)
+	if must || now.Sub(v.renewed) >= breath {
 		if err := v.keepAlive(ctx); err != nil {
 			return false, err
 		}
@@ -29,11 +28,14 @@ func (v *serving) heartbeat(ctx context.Context, asked bool) (idle bool, err err
 		if news, err := v.news(ctx); err != nil || !news {
 			return false, err
 		}
+	} else {
+		v.mark = 0 // what is read now may differ from what the last question saw, and be so again at the next
 	}
-	if renews {
-		if err := v.renewRest(ctx); err != nil {
+	if must || now.Sub(v.refreshed) >= breath {
+		if err := v.refresh(ctx); err != nil {
 			return false, err
 		}
+		v.refreshed = now
 	}
 	moves, err := v.store.advance(ctx, &v.strangers)
 	if err != nil {
@@ -73,6 +75,11 @@ func (v *serving) heartbeat(ctx context.Context, asked bool) (idle bool, err err
 		return false, err
 	}
 	v.follow(turns)
+	if len(v.batches.unread) > 0 { // the guard let them go for the addresses as they were at that moment, no earlier
+		if err := v.lookAtEgress(ctx); err != nil {
+			return false, err
+		}
+	}
 	if err := v.review(ctx); err != nil {
 		return false, err
 	}
@@ -109,8 +116,9 @@ func (v *serving) keepAlive(ctx context.Context) error {
 	return v.renew(ctx)
 }
 
-// renewRest does what else a heartbeat does about the node.
-func (v *serving) renewRest(ctx context.Context) error {
+// refresh reads what the node keeps a copy of, and does what else a heartbeat does about
+// the node.
+func (v *serving) refresh(ctx context.Context) error {
 	if err := v.remember(ctx); err != nil {
 		return err
 	}

@@ -45,7 +45,8 @@ type serving struct {
 	swept     time.Time   // when old drafts were ended last
 	beaten    time.Time   // when the last heartbeat ended
 	renewed   time.Time   // when the last one ended that renewed the leases
-	mark      int64       // of what the last question for news saw, see newsSQL
+	refreshed time.Time   // when the last one ended that read the addresses and what was learned
+	mark      int64       // of what the last question for news saw, see newsSQL; 0: there was none since a look
 	restored  time.Time   // up to when, by the database's clock, Memory has what is kept; zero: all must be read
 
 	handlers sync.WaitGroup

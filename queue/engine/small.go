@@ -140,6 +140,11 @@ func (v *serving) look(ctx context.Context, now time.Time) error {
 	if len(s.list) == 0 || len(before) == 0 || before[0].ID != s.list[0].ID {
 		s.waits = time.Time{}
 	}
+	if len(unread) > 0 { // the guard let them go for the addresses as they were at that moment, no earlier
+		if err := v.lookAtEgress(ctx); err != nil {
+			return err
+		}
+	}
 	if err = v.read(ctx, unread); err == nil && unknown {
 		err = v.survey(ctx)
 	}
