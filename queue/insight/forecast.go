@@ -2,6 +2,7 @@ package insight
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -99,12 +100,17 @@ WITH own AS (
 	ORDER BY place LIMIT nullif($3, 0)
 )
 SELECT b.id, b.priority, b.state, coalesce(b.not_before, '-infinity'::timestamptz) > now(),
-  coalesce(b.not_before, now()), b.client, b.pool, coalesce(b.windows, '{}'),
-       k.name, coalesce(s.name, k.name), d.last_seq - d.intent_seq
-FROM b JOIN enotify.batch_domain d ON d.batch_id = b.id JOIN enotify.domain k ON k.id = d.domain_id
-  LEFT JOIN enotify.site s ON s.id = k.site_id
-WHERE d.intent_seq < d.last_seq AND k.no_mail IS NULL
-ORDER BY b.place`
+  coalesce(b.not_before, now()), b.client, b.pool, coalesce(b.windows, '{}'), d.domains, d.untried
+FROM b CROSS JOIN LATERAL (
+	SELECT array_agg(d.domain_id ORDER BY d.first_seq) AS domains,
+	       array_agg(d.last_seq - d.intent_seq ORDER BY d.first_seq) AS untried
+	FROM enotify.batch_domain d WHERE d.batch_id = b.id AND d.intent_seq < d.last_seq) d
+WHERE d.domains IS NOT NULL ORDER BY b.place`
+
+// Many batches wait for the same recipient domains: their names are read once.
+const takersSQL = `
+SELECT k.id, k.name, coalesce(s.name, k.name) FROM enotify.domain k LEFT JOIN enotify.site s ON s.id = k.site_id
+WHERE k.id = ANY ($1) AND k.no_mail IS NULL`
 
 // Ahead lists the batches that have the turn before a batch, in the order of their
 // turns, with the recipients they have not tried. For a batch not yet submitted, that
@@ -119,28 +125,58 @@ func (r Reader) Queue(ctx context.Context, most int) ([]Ahead, error) {
 	return r.ahead(ctx, 0, true, most)
 }
 
-func (r Reader) ahead(ctx context.Context, batch int64, every bool, most int) ([]Ahead, error) {
-	var all []Ahead
-	var a Ahead
-	var later bool
-	var notBefore time.Time
-	var c SiteCount
-	dest := []any{&a.Batch, &a.Priority, &a.State, &later, &notBefore, &a.Client, &a.Pool, &a.Windows,
-		&c.Domain, &c.Site, &c.N}
-	err := r.each(ctx, dest, func() {
-		if len(all) == 0 || all[len(all)-1].Batch != a.Batch {
-			one := a
-			one.Domains = nil
-			if later {
-				one.NotBefore = notBefore
-			}
-			all = append(all, one)
+func (r Reader) ahead(ctx context.Context, batch int64, every bool, most int) (all []Ahead, err error) {
+	err = r.read(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, aheadSQL, batch, every, most)
+		if err != nil {
+			return err
 		}
-		last := &all[len(all)-1]
-		last.Domains = append(last.Domains, c)
-		a.Windows = nil
-	}, aheadSQL, batch, every, most)
-	return all, err
+		var a Ahead
+		var later bool
+		var domains [][]int32 // of each batch
+		var untried [][]int
+		var notBefore time.Time
+		var ids []int32
+		var left []int
+		dest := []any{&a.Batch, &a.Priority, &a.State, &later, &notBefore, &a.Client, &a.Pool, &a.Windows, &ids, &left}
+		_, err = pgx.ForEachRow(rows, dest, func() error {
+			if a.NotBefore = (time.Time{}); later {
+				a.NotBefore = notBefore
+			}
+			all, domains, untried = append(all, a), append(domains, ids), append(untried, left)
+			a.Windows, ids, left = nil, nil, nil
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		takers, err := takersOf(ctx, tx, domains)
+		for i := range all {
+			for k, id := range domains[i] {
+				if c, ok := takers[id]; ok {
+					c.N = untried[i][k]
+					all[i].Domains = append(all[i].Domains, c)
+				}
+			}
+		}
+		return err
+	})
+	return slices.DeleteFunc(all, func(a Ahead) bool { return len(a.Domains) == 0 }), err
+}
+
+// takersOf names the recipient domains that take mail, and their sites.
+func takersOf(ctx context.Context, tx pgx.Tx, domains [][]int32) (map[int32]SiteCount, error) {
+	ids := slices.Concat(domains...)
+	slices.Sort(ids)
+	rows, err := tx.Query(ctx, takersSQL, slices.Compact(ids))
+	if err != nil {
+		return nil, err
+	}
+	takers := map[int32]SiteCount{}
+	var id int32
+	var c SiteCount
+	_, err = pgx.ForEachRow(rows, []any{&id, &c.Domain, &c.Site}, func() error { takers[id] = c; return nil })
+	return takers, err
 }
 
 const untriedSQL = `

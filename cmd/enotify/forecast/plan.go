@@ -76,8 +76,8 @@ const (
 
 	firstAgain = 5 * time.Minute
 
-	firstStep = 10 * time.Millisecond
-	stepShare = 200 // a step is at most this part of the time gone by
+	firstStep = 20 * time.Millisecond
+	stepShare = 100 // a step is at most this part of the time gone by
 	maxSpan   = 60 * 24 * time.Hour
 )
 
@@ -100,7 +100,7 @@ type SiteForecast struct {
 	Name   string
 	N      int
 	End    time.Duration
-	Held   string // by what, most of the time
+	Held   Reason // by what, most of the time
 	One    string // its recipient domain, if it is the only one
 	Points []Point
 }

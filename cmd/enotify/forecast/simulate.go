@@ -89,7 +89,7 @@ type progress struct {
 	left    float64
 	sent    float64
 	end     time.Duration
-	held    map[string]time.Duration
+	held    [reasons]time.Duration
 	points  []Point
 }
 
@@ -128,7 +128,7 @@ func (s *simulation) load(l Load) *load {
 		of.untried++
 		at := of.sites[w.Site]
 		if at == nil {
-			at = &progress{name: w.Site, one: w.Domain, held: map[string]time.Duration{}}
+			at = &progress{name: w.Site, one: w.Domain}
 			of.sites[w.Site] = at
 		}
 		p.here = at
@@ -280,6 +280,9 @@ func (l *load) within(now time.Time) (open bool, change time.Time, why string) {
 
 // quotaAside counts what a step sends of loads that do not have the turn.
 func (s *simulation) quotaAside() {
+	if len(s.quotas) == 0 {
+		return
+	}
 	for _, of := range s.active {
 		for _, p := range of.parts {
 			if q := s.quotas[p.load.Client]; q != nil && p.first && p.aside {
@@ -413,11 +416,10 @@ func (s *simulation) forecast(l *load) Forecast {
 }
 
 // mostly is what held the site back for the longest time.
-func (p *progress) mostly() string {
-	why, longest := "", time.Duration(0)
-	for w, d := range p.held {
-		if d > longest || d == longest && w < why {
-			why, longest = w, d
+func (p *progress) mostly() (why Reason) {
+	for r, d := range p.held {
+		if d > p.held[why] {
+			why = Reason(r)
 		}
 	}
 	return why

@@ -74,7 +74,7 @@ func TestSimulate(t *testing.T) {
 		if got, want := f.End-f.Begin, c.end-c.begin; (got - want).Abs() > want/33 {
 			t.Errorf("%s: takes %v, want %v", c.name, got, want)
 		}
-		if c.held != "" && f.Sites[0].Held != c.held {
+		if c.held != "" && f.Sites[0].Held.String() != c.held {
 			t.Errorf("%s: held back by %q, want %q", c.name, f.Sites[0].Held, c.held)
 		}
 		last := f.Points[len(f.Points)-1]

@@ -10,23 +10,38 @@ import (
 	"enotify/sender/throttle"
 )
 
-// The reasons for which a site goes no faster.
+// A Reason is why a site goes no faster.
+type Reason int
+
 const (
-	byDomains     = "the rate of its domains"
-	byRate        = "the rate of the site"
-	byLearnedRate = "a rate that was learned"
-	byConnections = "its connections"
-	byLearned     = "connections that were learned"
-	byClosed      = "it is closed to us for now"
-	byCap         = putOffFor
+	byNothing Reason = iota
+	byDomains
+	byRate
+	byLearnedRate
+	byConnections
+	byLearned
+	byClosed
+	byCap
+	reasons // how many there are
 )
+
+// String is the reason in words; "" for none.
+func (r Reason) String() string {
+	return [reasons]string{"", "the rate of its domains", "the rate of the site", "a rate that was learned",
+		"its connections", "connections that were learned", "it is closed to us for now", putOffFor}[r]
+}
 
 // A site is all domains served by the same mail hosts.
 type site struct {
 	name   string
 	policy throttle.Policy
 	pace   throttle.Pace
-	tokens float64 // in its bucket
+	open   int           // connections that it may have once it is not closed
+	closed time.Duration // until when nothing begins
+	rate   float64       // messages a second; +Inf: no limit
+	heeds  bool          // a good reply may change its pace
+	grows  bool          // one while it is busy may
+	tokens float64       // in its bucket
 	filled time.Duration
 	good   float64 // part of a reply that was not told to the pace yet
 	parts  []*part // that are active
@@ -44,10 +59,26 @@ type bucket struct {
 func (s *simulation) site(name string) *site {
 	of := s.sites[name]
 	if of == nil {
-		of = &site{name: name, policy: s.Limits.SitePolicy(name), pace: s.Limits.Pace(name)}
+		of = &site{name: name, policy: s.Limits.SitePolicy(name)}
+		s.learn(of, s.Limits.Pace(name))
 		s.sites[name] = of
 	}
 	return of
+}
+
+// learn gives a site a pace. What follows from it is worked out once, and not at each step.
+func (s *simulation) learn(of *site, p throttle.Pace) {
+	of.pace, of.closed = p, 0
+	if !p.ClosedUntil.IsZero() {
+		of.closed = p.ClosedUntil.Sub(s.Start)
+	}
+	of.open = p.Connections(of.policy.Connections, p.ClosedUntil)
+	of.rate = float64(p.Limit(of.policy.Rate))
+	if of.rate >= float64(rate.Inf) {
+		of.rate = math.Inf(1)
+	}
+	of.heeds = p.Rate > 0 || p.Refusals > 0 || !p.RefusedSince.IsZero() || !p.ClosedUntil.IsZero()
+	of.grows = of.heeds || p.Ceiling > 0 || p.Allowed < of.policy.Connections
 }
 
 func (s *simulation) bucket(domain, site string) *bucket {
@@ -73,8 +104,11 @@ func fill(tokens, limit, burst float64, since, dt time.Duration) float64 {
 // recipients, which stand first, are asked first.
 func (s *simulation) offer(of *site, dt time.Duration) {
 	parts := of.parts
-	seconds, now := dt.Seconds(), s.Start.Add(s.at)
-	connections := of.pace.Connections(of.policy.Connections, now)
+	seconds, end := dt.Seconds(), s.at+dt
+	connections := of.open
+	if s.at < of.closed {
+		connections = 0
+	}
 	per := s.message.Seconds()
 	capacity := float64(connections) * seconds / per
 	demand := 0.0
@@ -83,7 +117,7 @@ func (s *simulation) offer(of *site, dt time.Duration) {
 	}
 	for _, p := range parts {
 		b := p.b
-		if end := s.at + dt; b.filled < end {
+		if b.filled < end {
 			b.tokens = fill(b.tokens, b.rate, b.burst, s.at-min(b.filled, s.at), dt)
 			b.filled = end
 		}
@@ -95,9 +129,9 @@ func (s *simulation) offer(of *site, dt time.Duration) {
 		demand += p.offer
 	}
 	offer, why := demand, byDomains
-	if limit := float64(of.pace.Limit(of.policy.Rate)); !math.IsInf(limit, 0) && limit < float64(rate.Inf) {
-		if end := s.at + dt; of.filled < end {
-			of.tokens = fill(of.tokens, limit, float64(of.policy.Burst), s.at-min(of.filled, s.at), dt)
+	if !math.IsInf(of.rate, 0) {
+		if of.filled < end {
+			of.tokens = fill(of.tokens, of.rate, float64(of.policy.Burst), s.at-min(of.filled, s.at), dt)
 			of.filled = end
 		}
 		if of.tokens < offer {
@@ -116,17 +150,7 @@ func (s *simulation) offer(of *site, dt time.Duration) {
 			why = byLearned
 		}
 	}
-	if offer > 0 && offer >= capacity { // busy
-		of.good += offer
-	} else {
-		of.good = 0
-		if offer > 0 {
-			of.pace = of.pace.Succeed(false, of.policy.Connections, now)
-		}
-	}
-	for ; of.good >= 1; of.good-- {
-		of.pace = of.pace.Succeed(true, of.policy.Connections, now)
-	}
+	s.reply(of, offer, offer > 0 && offer >= capacity)
 	for _, p := range parts {
 		if demand > 0 {
 			p.offer *= offer / demand
@@ -137,10 +161,28 @@ func (s *simulation) offer(of *site, dt time.Duration) {
 	}
 }
 
+// reply tells the pace of a site that it accepts so many messages; busy is whether it has
+// all the connections that it may.
+func (s *simulation) reply(of *site, n float64, busy bool) {
+	switch {
+	case !busy:
+		of.good = 0
+		if n > 0 && of.heeds {
+			s.learn(of, of.pace.Succeed(false, of.policy.Connections, s.Start.Add(s.at)))
+		}
+	case of.grows:
+		p, now := of.pace, s.Start.Add(s.at)
+		for of.good += n; of.good >= 1; of.good-- {
+			p = p.Succeed(true, of.policy.Connections, now)
+		}
+		s.learn(of, p)
+	}
+}
+
 // send sends what was offered: a share of it, and of the load that has the turn its
 // own share.
 func (of *site) send(turn *load, share, own float64, start time.Time, at time.Duration) {
-	sum := 0.0
+	sum, over := 0.0, false
 	for _, p := range of.parts {
 		n := p.offer * share
 		if p.first && !p.aside && p.load == turn {
@@ -149,6 +191,7 @@ func (of *site) send(turn *load, share, own float64, start time.Time, at time.Du
 		p.left -= n
 		p.b.tokens -= n
 		sum += n
+		over = over || p.left < least
 		for _, c := range p.way {
 			c.sent += n
 		}
@@ -178,7 +221,9 @@ func (of *site) send(turn *load, share, own float64, start time.Time, at time.Du
 			here.points = append(here.points, Point{at, here.sent})
 		}
 	}
-	of.parts = slices.DeleteFunc(of.parts, func(p *part) bool { return p.left < least })
+	if over {
+		of.parts = slices.DeleteFunc(of.parts, func(p *part) bool { return p.left < least })
+	}
 	of.tokens -= sum
 }
 

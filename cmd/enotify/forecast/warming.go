@@ -172,6 +172,9 @@ func (p *part) through(now time.Time) (w way, closed time.Time) {
 // putOff takes parts away whose addresses have sent all that they may today: they are
 // tried on the next day, and hold no turn until then.
 func (s *simulation) putOff() bool {
+	if len(s.caps) == 0 {
+		return false
+	}
 	now := s.Start.Add(s.at)
 	off := map[*load][]*part{}
 	for _, of := range s.active {

@@ -70,7 +70,7 @@ func (p Plan) HeldBy(s SiteForecast) string {
 	case byClosed:
 		return withReason("closed until "+figures.TimeOfDay(pace.ClosedUntil), pace)
 	case byCap:
-		return byCap
+		return byCap.String()
 	case byDomains:
 		if s.One != "" {
 			return p.whose(s.One) + " " + figures.Rate(p.Limits.Policy(s.One).Rate)
