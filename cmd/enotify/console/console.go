@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"enotify/cmd/enotify/database"
-	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/listen"
 	"enotify/queue"
 )
@@ -100,10 +99,9 @@ func (c *Config) listen() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", c.Listen)
+	listener, err := listen.At("--console", c.Listen)
 	if err != nil {
-		return nil, exit.Usagef("--console %s: %w; give another port, or end what uses it", c.Listen,
-			errors.Unwrap(err))
+		return nil, err
 	}
 	bounded := listen.Bound(listener, bounds)
 	listener = bounded

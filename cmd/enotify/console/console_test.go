@@ -324,8 +324,8 @@ func TestListenIsCareful(t *testing.T) {
 	}
 	defer taken.Close()
 	if _, err := console.Listen(console.Config{Listen: taken.Addr().String()}); err == nil ||
-		!strings.Contains(err.Error(), "end what uses it") {
-		t.Errorf("a port in use: got %v", err)
+		!strings.Contains(err.Error(), "another program listens there") {
+		t.Errorf("a port in use: got %v, want that another program listens there", err)
 	}
 }
 

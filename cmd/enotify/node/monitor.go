@@ -35,12 +35,12 @@ type monitor struct {
 func newMonitor(db *queue.DB, addr, public, version string, log *slog.Logger) (m *monitor, err error) {
 	m = &monitor{metrics: newMetrics(version), db: db, log: log}
 	if addr != "" {
-		if m.listener, err = listenAt("--listen", addr); err != nil {
+		if m.listener, err = listen.At("--listen", addr); err != nil {
 			return nil, err
 		}
 	}
 	if public != "" {
-		if m.public, err = listenAt("--unsubscribe-listen", public); err != nil {
+		if m.public, err = listen.At("--unsubscribe-listen", public); err != nil {
 			m.close()
 			return nil, err
 		}

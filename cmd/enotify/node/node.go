@@ -40,6 +40,9 @@ func Run(ctx context.Context, c Config) error {
 	if err := c.Check(); err != nil {
 		return err
 	}
+	if err := c.tryAddresses(); err != nil {
+		return err
+	}
 	databaseURL, stop, err := database.Locate(ctx, c.DatabaseURL, func(line string) { c.Log.Info(line) }, c.Log)
 	if err != nil {
 		return err

@@ -1,10 +1,14 @@
 package node_test
 
 import (
+	"context"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
+	"enotify/cmd/enotify/console"
 	"enotify/cmd/enotify/node"
 	"enotify/cmd/enotify/sitetest"
 	"enotify/queue/queuetest"
@@ -56,5 +60,36 @@ func TestRunThatCannotBegin(t *testing.T) {
 			}
 			l.Close()
 		}
+	}
+}
+
+// A node that finds a port in use ends at once, and does not wait for a database that is
+// away before it says so.
+func TestPortInUse(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { taken.Close() })
+	addr := taken.Addr().String()
+	for flag, change := range map[string]func(c *node.Config){
+		"--listen":             func(c *node.Config) { c.Listen = addr },
+		"--unsubscribe-listen": func(c *node.Config) { c.UnsubscribeListen = addr },
+		"--bounce-listen":      func(c *node.Config) { c.BounceListen = []string{addr} },
+		"--submit":             func(c *node.Config) { c.Submit = addr },
+		"--console":            func(c *node.Config) { c.Console = &console.Config{Listen: addr} },
+	} {
+		t.Run(flag, func(t *testing.T) {
+			t.Parallel()
+			c := node.Config{DatabaseURL: "postgres://127.0.0.1:1/enotify", Egress: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}
+			change(&c)
+			want := flag + " " + addr + ": another program listens there; give another port, or end it"
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if err := node.Run(ctx, c); err == nil || err.Error() != want {
+				t.Errorf("got %v, want %s", err, want)
+			}
+		})
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/keyring"
+	"enotify/cmd/enotify/listen"
 	"enotify/queue"
 	"enotify/sender/bounce/report"
 	"enotify/sender/inbound"
@@ -68,7 +69,7 @@ func listenForReturns(addrs []string) (doors []door, err error) {
 			closeAll(doors)
 			return nil, exit.Usagef("--bounce-listen %s: want HOST:PORT, smtp://HOST:PORT or lmtp://HOST:PORT", addr)
 		}
-		l, err := listenAt("--bounce-listen", at)
+		l, err := listen.At("--bounce-listen", at)
 		if err != nil {
 			closeAll(doors)
 			return nil, err

@@ -2,7 +2,6 @@ package submit
 
 import (
 	"crypto/tls"
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -46,9 +45,9 @@ func Listen(addr, cert, key string) (*Listener, error) {
 		config = &tls.Config{GetCertificate: pair.current, MinVersion: tls.VersionTLS12,
 			NextProtos: []string{"h2", "http/1.1"}}
 	}
-	l, err := net.Listen("tcp", addr)
+	l, err := listen.At("--submit", addr)
 	if err != nil {
-		return nil, fmt.Errorf("--submit %s: %w", addr, err)
+		return nil, err
 	}
 	bounded := listen.Bound(l, bounds)
 	made := &Listener{Listener: bounded, state: bounded.State}

@@ -1,4 +1,4 @@
-package node
+package listen
 
 import (
 	"errors"
@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// listenAt listens at an address that a flag names. Its error says what to do.
-func listenAt(flag, addr string) (net.Listener, error) {
+// At listens at an address that a flag names. Its error says what to do.
+func At(flag, addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err == nil {
 		return l, nil
