@@ -304,7 +304,7 @@ func (s Store) Fail(ctx context.Context, c Claim, f Failure) (alert *queue.Alert
 		}
 		alert = &queue.Alert{
 			Kind: queue.AlertWebhook, Client: c.Client, Next: "enotify webhook enable " + strconv.Itoa(int(c.ID)),
-			Text: fmt.Sprintf("webhook %d, which gets events of %s, is disabled: it has failed since %s, %d times; the last time: %s",
+			Text: fmt.Sprintf("webhook %d, which gets events of %s, is disabled: failures since %s: %d; the last one: %s",
 				c.ID, of, since.UTC().Format("2006-01-02 15:04 MST"), c.Failures+1, f.Why),
 		}
 		return queue.RaiseIn(ctx, tx, *alert)

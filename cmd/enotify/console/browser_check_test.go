@@ -124,6 +124,13 @@ func TestConsoleInABrowser(t *testing.T) {
 	before := b.text(`document.querySelector("#batches tbody").innerText`)
 	b.until(fmt.Sprintf(`document.querySelector("#batches tbody").innerText !== %q`, before))
 
+	// A tab that nobody sees gives its connection back, and is live again when somebody does.
+	for _, hidden := range []bool{true, false} {
+		b.do(chromedp.Evaluate(fmt.Sprintf(`Object.defineProperty(document, "hidden", {value: %t, configurable: true});
+			document.dispatchEvent(new Event("visibilitychange"))`, hidden), nil))
+		b.until(fmt.Sprintf(`document.querySelector(".live.on") === null === %t`, hidden))
+	}
+
 	b.do(chromedp.Navigate(fmt.Sprintf("%sbatch/%d", url, id)),
 		chromedp.Evaluate(`document.querySelector('#batch a[href$="/pause"]').click()`, nil),
 		chromedp.WaitVisible("#reason"), chromedp.SendKeys("#reason", "a typo"))

@@ -52,16 +52,22 @@ const (
 	lookupTime    = 5 * time.Second
 )
 
-// Register adds the page to mux, also at the path that base ends in.
+// Register adds the page to mux, also below the path that base ends in, whatever that is.
 func (u *Page) Register(mux *http.ServeMux, base string) {
-	paths := []string{""}
-	if parsed, err := url.Parse(base); err == nil && parsed.Path != "" {
-		paths = append(paths, parsed.Path)
+	pages := http.NewServeMux()
+	pages.Handle("/u/{token}", u)
+	pages.HandleFunc("/u/{token}/again", u.again)
+	below := ""
+	if parsed, err := url.Parse(base); err == nil {
+		below = strings.TrimSuffix(parsed.Path, "/")
 	}
-	for _, path := range paths {
-		mux.Handle(path+"/u/{token}", u)
-		mux.HandleFunc(path+"/u/{token}/again", u.again)
-	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, below+"/u/") {
+			http.StripPrefix(below, pages).ServeHTTP(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
+	})
 }
 
 //go:embed page.html

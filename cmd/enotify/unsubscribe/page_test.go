@@ -43,3 +43,32 @@ func TestPageForAnUnknownLink(t *testing.T) {
 		}
 	}
 }
+
+// The page is at its own path and below that of the public address, whatever that is.
+func TestPageBelowAnyPath(t *testing.T) {
+	t.Parallel()
+	languages, err := unsubscribe.Load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := unsubscribe.New(nil, languages, func(_ context.Context, _ token.Purpose, text string) (token.Subject, error) {
+		if text != "x" {
+			t.Errorf("token: got %q, want x", text)
+		}
+		return token.Subject{}, token.ErrForged
+	}, slog.New(slog.DiscardHandler))
+	for base, paths := range map[string][]string{
+		"": {"/u/x"}, "https://mail.host.example": {"/u/x"}, "https://mail.host.example/u": {"/u/x", "/u/u/x"},
+		"https://mail.host.example/m/n/": {"/u/x", "/m/n/u/x"}, "https://mail.host.example/{m}": {"/{m}/u/x"},
+	} {
+		mux := http.NewServeMux()
+		page.Register(mux, base)
+		for _, path := range paths {
+			w := httptest.NewRecorder()
+			mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+			if !strings.Contains(w.Body.String(), unsubscribe.Mark) {
+				t.Errorf("%s at %q: got %d and\n%s\nwant our page", path, base, w.Code, w.Body)
+			}
+		}
+	}
+}
