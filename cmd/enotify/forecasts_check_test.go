@@ -3,13 +3,9 @@
 package main_test
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -213,9 +209,9 @@ func (p *planned) start(name string) *exec.Cmd {
 	return node
 }
 
-// clock makes a time zone in which it is so late now (RFC 9636 §3; the nodes read it, and
-// PostgreSQL takes its name for a rule: "XXX-05:30:15" is five and a half hours and 15
-// seconds ahead of UTC).
+// clock makes a time zone in which it is so late now. The nodes read it, and PostgreSQL
+// takes its name for a rule: "XXX-05:30:15" is five and a half hours and 15 seconds ahead
+// of UTC.
 func (p *planned) clock(late time.Duration) {
 	p.Helper()
 	now := time.Now().UTC()
@@ -231,13 +227,5 @@ func (p *planned) clock(late time.Duration) {
 		sign, ahead = "+", -offset
 	}
 	p.zone = fmt.Sprintf("XXX%s%02d:%02d:%02d", sign, ahead/3600, ahead/60%60, ahead%60)
-	var file strings.Builder
-	file.WriteString("TZif" + strings.Repeat("\x00", 16))
-	for _, n := range []int32{0, 0, 0, 0, 1, 4, int32(offset)} { // one type, four octets of its name
-		_ = binary.Write(&file, binary.BigEndian, n)
-	}
-	file.WriteString("\x00\x00XXX\x00")
-	if err := os.WriteFile(filepath.Join(p.zones, p.zone), []byte(file.String()), 0o600); err != nil {
-		p.Fatal(err)
-	}
+	writeZone(p, p.zones, p.zone, offset)
 }
