@@ -217,28 +217,34 @@ type Deferral struct {
 	Tried, Deferred int
 }
 
-// Of a very bad batch some attempts are enough.
+// The last batch at a site tells. A site that greylists does so with a sender that it does
+// not know: of the only batch there, those count that were not delivered since. Of a very
+// bad batch some attempts are enough.
 const deferralsSQL = `
 WITH recent AS (
 	SELECT b.id FROM enotify.batch b WHERE b.started_at > now() - interval '7 days' AND b.pruned_at IS NULL
 		ORDER BY b.id DESC LIMIT 20
 ), tried AS (
-	SELECT coalesce(s.name, k.name) AS site, sum(d.intent_seq - d.first_seq + 1)::int AS n
+	SELECT coalesce(s.name, k.name) AS site, r.id AS batch, sum(d.intent_seq - d.first_seq + 1)::int AS n
 	FROM recent r JOIN enotify.batch_domain d ON d.batch_id = r.id JOIN enotify.domain k ON k.id = d.domain_id
 		LEFT JOIN enotify.site s ON s.id = k.site_id
-	WHERE coalesce(s.name, k.name) = ANY ($1) GROUP BY 1
+	WHERE coalesce(s.name, k.name) = ANY ($1) GROUP BY 1, 2 HAVING sum(d.intent_seq - d.first_seq + 1) >= 20
+), latest AS (
+	SELECT site, max(batch) AS batch, count(*) = 1 AS only FROM tried GROUP BY 1
 ), put_off AS (
-	SELECT coalesce(s.name, k.name) AS site, count(*)::int AS n
-	FROM recent r CROSS JOIN LATERAL (SELECT a.seq FROM enotify.attempt a WHERE a.batch_id = r.id AND a.n = 1
-		AND a.class IS NOT NULL AND coalesce(a.code, 400) < 500 LIMIT 5000) a
-	JOIN enotify.recipient q ON q.batch_id = r.id AND q.seq = a.seq JOIN enotify.domain k ON k.id = q.domain_id
+	SELECT coalesce(s.name, k.name) AS site, r.batch, count(*)::int AS n,
+		(count(*) FILTER (WHERE o.state = 'delivered'))::int AS passed
+	FROM (SELECT DISTINCT batch FROM latest) r CROSS JOIN LATERAL (SELECT a.seq FROM enotify.attempt a
+		WHERE a.batch_id = r.batch AND a.n = 1 AND a.class IS NOT NULL AND coalesce(a.code, 400) < 500 LIMIT 5000) a
+	JOIN enotify.recipient q ON q.batch_id = r.batch AND q.seq = a.seq JOIN enotify.domain k ON k.id = q.domain_id
 		LEFT JOIN enotify.site s ON s.id = k.site_id
-	WHERE coalesce(s.name, k.name) = ANY ($1) GROUP BY 1
+		LEFT JOIN enotify.outcome o ON o.batch_id = r.batch AND o.seq = a.seq
+	WHERE coalesce(s.name, k.name) = ANY ($1) GROUP BY 1, 2
 )
-SELECT t.site, t.n, p.n FROM tried t JOIN put_off p USING (site) WHERE t.n >= 20`
+SELECT site, t.n, CASE WHEN l.only THEN p.n - p.passed ELSE p.n END
+FROM latest l JOIN tried t USING (site, batch) JOIN put_off p USING (site, batch)`
 
-// Deferrals counts those of the last batches at sites, where there were enough tries
-// to tell.
+// Deferrals counts those of the last batch at each site that had enough tries to tell.
 func (r Reader) Deferrals(ctx context.Context, sites []string) ([]Deferral, error) {
 	return collect[Deferral](ctx, r, deferralsSQL, sites)
 }

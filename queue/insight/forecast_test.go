@@ -1,10 +1,13 @@
 package insight_test
 
 import (
+	"context"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"enotify/queue"
 	"enotify/queue/insight"
 	"enotify/queue/queuetest"
 )
@@ -40,5 +43,36 @@ func TestAhead(t *testing.T) {
 	if want := []insight.SiteCount{{Domain: "a.example", Site: "a.example", N: 2},
 		{Domain: "b.example", Site: "b.example", N: 2}}; !cmp.Equal(ahead[2].Domains, want) {
 		t.Errorf("of the second: got %v, want %v", ahead[2].Domains, want)
+	}
+}
+
+// A site that greylisted its first batch is not expected to defer the next one; one that
+// deferred the next one too is.
+func TestDeferrals(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	const n = 30
+	greylisted := func(key string) []insight.Deferral {
+		f.Helper()
+		var seen sync.Map
+		batch := f.Enqueue(key, n, "a.example")
+		f.ServeUntil(f.Server(key, func(ctx context.Context, m queue.Message) queue.Outcome {
+			if _, again := seen.LoadOrStore(m.Seq, true); !again {
+				return queue.Outcome{State: queue.Deferred, Class: queue.Throttled,
+					Reply: queue.Reply{Code: 451, Enhanced: "4.7.1", Text: "greylisted"}}
+			}
+			return queuetest.Deliver(ctx, m)
+		}), `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+		got, err := insight.Of(f.DB).Deferrals(t.Context(), []string{"a.example"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	for i, want := range []int{0, n} {
+		got := greylisted([]string{"first", "second"}[i])
+		if want := []insight.Deferral{{Site: "a.example", Tried: n, Deferred: want}}; !cmp.Equal(got, want) {
+			t.Errorf("after batch %d: got %v, want %v", i+1, got, want)
+		}
 	}
 }

@@ -21,6 +21,7 @@ type plannedCase struct {
 	name     string
 	policies map[string]throttle.Policy
 	learned  map[string]throttle.Pace
+	egress   map[string]rate.Limit // of our address, by site; "": all together
 	plan     forecast.Plan
 }
 
@@ -101,6 +102,16 @@ func TestPlansComeTrue(t *testing.T) {
 			plan: forecast.Plan{Message: q,
 				Retries: []forecast.Waiting{{Domain: "a.test", Site: "a.test", N: 100, At: at.Add(20 * time.Second)}},
 				Own:     forecast.Load{Domains: to(120, "a.test")}}},
+		{name: "the rate of an address, to all sites", policies: map[string]throttle.Policy{"*": {Rate: rate.Inf, Burst: 100,
+			Connections: 50}}, egress: map[string]rate.Limit{"": 8}, plan: forecast.Plan{Message: q,
+			Own: forecast.Load{Domains: to(120, "a.test", "b.test", "c.test")},
+			Addresses: []forecast.Address{{Addr: netip.MustParseAddr("192.0.2.1"),
+				Rate: &queue.Rate{Messages: 8, Per: time.Second}}}}},
+		{name: "the rate of an address, to each site", policies: map[string]throttle.Policy{"*": {Rate: rate.Inf, Burst: 100,
+			Connections: 50}}, egress: map[string]rate.Limit{"a.test": 2, "b.test": 2}, plan: forecast.Plan{Message: q,
+			Own: forecast.Load{Domains: append(to(120, "a.test"), to(60, "b.test")...)},
+			Addresses: []forecast.Address{{Addr: netip.MustParseAddr("192.0.2.1"),
+				SiteRate: &queue.Rate{Messages: 120, Per: time.Minute}}}}},
 		{name: "a day's cap while addresses warm up", policies: map[string]throttle.Policy{"*": {Rate: 5, Burst: 5}},
 			plan: forecast.Plan{Message: q, Own: forecast.Load{Domains: to(250, "a.test")},
 				Addresses: []forecast.Address{{Addr: netip.MustParseAddr("192.0.2.1"), Plans: []forecast.Warming{{
@@ -171,6 +182,10 @@ func (c plannedCase) send(t *testing.T) time.Duration {
 		}
 		return n
 	}
+	taps := map[string]*rate.Limiter{}
+	for site, r := range c.egress {
+		taps[site] = rate.NewLimiter(r, max(1, int(r)))
+	}
 	sent := map[string]int{}
 	spent := func(l forecast.Load, now time.Time) int {
 		q := p.Quotas[l.Client]
@@ -225,7 +240,17 @@ func (c plannedCase) send(t *testing.T) time.Duration {
 						most -= k.Today.Begun
 					}
 				}
+				var rates []*rate.Limiter
+				for _, site := range []string{"", w.Site} {
+					if l := taps[site]; l != nil {
+						rates = append(rates, l)
+						most = min(most, int(l.TokensAt(now)))
+					}
+				}
 				n := s.begin(w, min(50, most), now)
+				for _, l := range rates {
+					l.AllowN(now, n)
+				}
 				for _, key := range []string{loads[turn].Client, "cap"} {
 					zone := time.UTC
 					if q := p.Quotas[key]; q != nil {

@@ -228,14 +228,14 @@ func (p *Plan) limit(ctx context.Context, db *queue.DB) error {
 	return p.warm(ctx, db)
 }
 
-// warm reads which of our addresses warm up, and which of them the sites have.
+// warm reads which of our addresses have a rate or warm up, and which of them the sites have.
 func (p *Plan) warm(ctx context.Context, db *queue.DB) error {
 	all, err := db.Egresses(ctx)
 	if err != nil {
 		return err
 	}
 	p.Addresses = addresses(all, p.Nodes > 0, p.Start)
-	if !slices.ContainsFunc(p.Addresses, func(a Address) bool { return len(a.Plans) > 0 }) {
+	if !slices.ContainsFunc(p.Addresses, Address.limits) {
 		p.Addresses = nil // they limit nothing
 		return nil
 	}
@@ -257,7 +257,7 @@ func addresses(all []queue.EgressAddress, live bool, now time.Time) (found []Add
 		if e.State != queue.EgressActive || live && len(e.Nodes) == 0 {
 			continue
 		}
-		a := Address{Addr: e.Addr, Pool: e.Pool, Weight: e.Weight}
+		a := Address{Addr: e.Addr, Pool: e.Pool, Weight: e.Weight, Rate: e.Rate, SiteRate: e.SiteRate}
 		for _, w := range e.Warmups {
 			zone, err := time.LoadLocation(w.Zone)
 			if err != nil { // the nodes take it for UTC too

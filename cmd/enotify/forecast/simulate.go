@@ -40,6 +40,7 @@ type simulation struct {
 	buckets map[string]*bucket // of recipient domains
 	quotas  map[string]*quota
 	caps    []*capped           // of addresses that warm up
+	taps    []*tap              // rates of our addresses
 	routes  map[[2]string][]way // see ways
 }
 
@@ -76,8 +77,9 @@ type part struct {
 	aside bool      // it needs no turn: it was put off
 	due   time.Duration
 	offer float64
-	ways  []way // by which it may leave; none: there is no limit
-	way   way   // by which it leaves now
+	why   Reason // it offers no more
+	ways  []way  // by which it may leave; none: there is no limit
+	way   way    // by which it leaves now
 }
 
 // A progress is how far a load is at one site.
@@ -346,10 +348,13 @@ func (s *simulation) step(turn *load, dt time.Duration) {
 	for _, of := range s.active {
 		s.offer(of, dt)
 	}
-	s.capOffers()
+	s.capOffers(dt)
 	s.quotaAside()
 	for _, of := range s.active {
 		for _, p := range of.parts {
+			if p.here != nil {
+				p.here.held[p.why] += dt / time.Duration(len(of.parts))
+			}
 			offered += p.offer
 		}
 	}

@@ -22,13 +22,15 @@ const (
 	byLearned
 	byClosed
 	byCap
+	byEgress
 	reasons // how many there are
 )
 
 // String is the reason in words; "" for none.
 func (r Reason) String() string {
 	return [reasons]string{"", "the rate of its domains", "the rate of the site", "a rate that was learned",
-		"its connections", "connections that were learned", "it is closed to us for now", putOffFor}[r]
+		"its connections", "connections that were learned", "it is closed to us for now", putOffFor,
+		"the rate of our addresses"}[r]
 }
 
 // A site is all domains served by the same mail hosts.
@@ -152,11 +154,39 @@ func (s *simulation) offer(of *site, dt time.Duration) {
 	}
 	s.reply(of, offer, offer > 0 && offer >= capacity)
 	for _, p := range parts {
-		if demand > 0 {
-			p.offer *= offer / demand
+		p.why = why
+	}
+	divide(parts, offer, demand)
+}
+
+// divide gives the parts what their site lets through. The engine asks the domains of
+// batches and of deferred recipients in turn: each of them gets the same, up to what it
+// has. Where there is one batch alone, all of its domains may as well end together.
+func divide(parts []*part, offer, demand float64) {
+	if demand <= offer || demand == 0 {
+		return
+	}
+	one := !slices.ContainsFunc(parts, func(p *part) bool { return p.load != parts[0].load || p.first != parts[0].first })
+	level := 0.0
+	for left, n := offer, len(parts); !one && n > 0; {
+		next := left / float64(n) // for each that has more
+		if next <= level {
+			break
 		}
-		if p.here != nil {
-			p.here.held[why] += dt / time.Duration(len(parts))
+		level, left, n = next, offer, 0
+		for _, p := range parts {
+			if p.offer <= level {
+				left -= p.offer
+			} else {
+				n++
+			}
+		}
+	}
+	for _, p := range parts {
+		if one {
+			p.offer *= offer / demand
+		} else {
+			p.offer = min(p.offer, level)
 		}
 	}
 }
@@ -192,8 +222,11 @@ func (of *site) send(turn *load, share, own float64, start time.Time, at time.Du
 		p.b.tokens -= n
 		sum += n
 		over = over || p.left < least
-		for _, c := range p.way {
+		for _, c := range p.way.caps {
 			c.sent += n
+		}
+		for _, t := range p.way.taps {
+			t.tokens -= n
 		}
 		if !p.first {
 			continue

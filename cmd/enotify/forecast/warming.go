@@ -17,7 +17,12 @@ type Address struct {
 	Pool   string
 	Weight int
 	Plans  []Warming // of warm-up; none: it is warm
+
+	Rate, SiteRate *queue.Rate // to all sites together, and to each; nil is no limit
 }
+
+// limits reports whether it holds anything back.
+func (a Address) limits() bool { return len(a.Plans) > 0 || a.Rate != nil || a.SiteRate != nil }
 
 // A Warming is a plan of warm-up, as it stands at the start of a forecast.
 type Warming struct {
@@ -88,12 +93,16 @@ func (c *capped) nights(now time.Time) int {
 	return int(day.Sub(first) / (24 * time.Hour))
 }
 
-// A way is an address that a site's mail may leave from, with the caps that hold there.
-type way []*capped
+// A way is an address that a site's mail may leave from, with the caps and rates that hold
+// there.
+type way struct {
+	caps []*capped
+	taps []*tap
+}
 
 // full is a cap of the way that is used up; nil when there is none.
 func (w way) full(now time.Time) *capped {
-	for _, c := range w {
+	for _, c := range w.caps {
 		if c.left(now) < least {
 			return c
 		}
@@ -126,8 +135,14 @@ func (s *simulation) ways(pool, site string) []way {
 		var w way
 		for _, p := range a.Plans {
 			if (p.Site == "*" || p.Site == site) && !p.Plan.Warm(p.Step) {
-				w = append(w, s.capped(a.Addr, p))
+				w.caps = append(w.caps, s.capped(a.Addr, p))
 			}
+		}
+		if a.Rate != nil && a.Rate.Messages > 0 {
+			w.taps = append(w.taps, s.tap(a.Addr, "", *a.Rate))
+		}
+		if a.SiteRate != nil && a.SiteRate.Messages > 0 {
+			w.taps = append(w.taps, s.tap(a.Addr, site, *a.SiteRate))
 		}
 		found = append(found, w)
 	}
@@ -156,23 +171,23 @@ func (p *part) through(now time.Time) (w way, closed time.Time) {
 				closed = full.ends
 			}
 			if !full.Spills {
-				return nil, closed
+				return way{}, closed
 			}
 			spilled = true
 			continue
 		}
-		if spilled && len(w) > 0 { // an address that warms up is no help for another
+		if spilled && len(w.caps) > 0 { // an address that warms up is no help for another
 			continue
 		}
 		return w, time.Time{}
 	}
-	return nil, closed
+	return way{}, closed
 }
 
 // putOff takes parts away whose addresses have sent all that they may today: they are
 // tried on the next day, and hold no turn until then.
 func (s *simulation) putOff() bool {
-	if len(s.caps) == 0 {
+	if len(s.caps)+len(s.taps) == 0 {
 		return false
 	}
 	now := s.Start.Add(s.at)
@@ -202,14 +217,18 @@ func (s *simulation) putOff() bool {
 	return len(off) > 0
 }
 
-// capOffers holds the offers of a step to what addresses that warm up may send.
-func (s *simulation) capOffers() {
-	if len(s.caps) == 0 {
+// capOffers holds the offers of a step to what our addresses may send: those that warm
+// up, and those that have a rate.
+func (s *simulation) capOffers(dt time.Duration) {
+	if len(s.caps)+len(s.taps) == 0 {
 		return
 	}
 	now := s.Start.Add(s.at)
 	for _, c := range s.caps {
 		c.wants, c.share = 0, 1
+	}
+	for _, t := range s.taps {
+		t.wants, t.share = 0, 1
 	}
 	each := func(f func(p *part)) {
 		for _, of := range s.active {
@@ -219,8 +238,11 @@ func (s *simulation) capOffers() {
 		}
 	}
 	each(func(p *part) {
-		for _, c := range p.way {
+		for _, c := range p.way.caps {
 			c.wants += p.offer
+		}
+		for _, t := range p.way.taps {
+			t.wants += p.offer
 		}
 	})
 	for _, c := range s.caps {
@@ -228,10 +250,21 @@ func (s *simulation) capOffers() {
 			c.share = left / c.wants
 		}
 	}
+	for _, t := range s.taps {
+		t.fill(s.at, dt)
+		if t.wants > t.tokens {
+			t.share = max(0, t.tokens) / t.wants
+		}
+	}
 	each(func(p *part) {
 		share := 1.0
-		for _, c := range p.way {
+		for _, c := range p.way.caps {
 			share = min(share, c.share)
+		}
+		for _, t := range p.way.taps {
+			if t.share < share {
+				share, p.why = t.share, byEgress
+			}
 		}
 		p.offer *= share
 	})
@@ -257,7 +290,7 @@ func (l *load) warm(p *part, n int) {
 	if len(p.ways) == 0 {
 		return
 	}
-	for _, c := range p.ways[0] {
+	for _, c := range p.ways[0].caps {
 		if l.warming[c] == nil {
 			l.warming[c] = &warming{}
 		}
@@ -267,7 +300,7 @@ func (l *load) warm(p *part, n int) {
 
 // late notes that messages of a part that was put off leave now.
 func (l *load) late(p *part, start time.Time, at time.Duration) {
-	for _, c := range p.ways[0] {
+	for _, c := range p.ways[0].caps {
 		l.warming[c].nights, l.warming[c].end = c.nights(start.Add(at)), at
 	}
 }

@@ -60,7 +60,11 @@ func (p Plan) HeldBy(s SiteForecast) string {
 	policy, pace := p.Limits.SitePolicy(s.Name), p.Limits.Pace(s.Name)
 	switch s.Held {
 	case byConnections:
-		return figures.Some(policy.Connections, "connection")
+		held := figures.Some(policy.Connections, "connection")
+		if p.Message == 0 { // it decides here
+			held += fmt.Sprintf("; no node has measured a message yet: taken for %s", DefaultMessage)
+		}
+		return held
 	case byLearned:
 		return withReason("learned: "+figures.Some(pace.Ceiling, "connection"), pace)
 	case byRate:
@@ -71,6 +75,8 @@ func (p Plan) HeldBy(s SiteForecast) string {
 		return withReason("closed until "+figures.TimeOfDay(pace.ClosedUntil), pace)
 	case byCap:
 		return byCap.String()
+	case byEgress:
+		return p.ofAddresses()
 	case byDomains:
 		if s.One != "" {
 			return p.whose(s.One) + " " + figures.Rate(p.Limits.Policy(s.One).Rate)
@@ -78,6 +84,28 @@ func (p Plan) HeldBy(s SiteForecast) string {
 		return "rate per domain"
 	}
 	return ""
+}
+
+// ofAddresses names the address of ours whose rate holds mail back, where only one has any.
+func (p Plan) ofAddresses() string {
+	var only *Address
+	for i, a := range p.Addresses {
+		switch {
+		case a.Rate == nil && a.SiteRate == nil:
+		case only != nil || a.Rate != nil && a.SiteRate != nil:
+			return byEgress.String()
+		default:
+			only = &p.Addresses[i]
+		}
+	}
+	if only == nil {
+		return byEgress.String()
+	}
+	limit, to := only.Rate, ""
+	if limit == nil {
+		limit, to = only.SiteRate, " to a site"
+	}
+	return "rate of " + only.Addr.String() + ": " + figures.FormatRate(*limit) + to
 }
 
 // whose says who set the limit of a destination.
