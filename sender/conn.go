@@ -176,7 +176,8 @@ func (c *conn) carriedOnce() bool { return c.begun() == 1 }
 
 // tookChunks notes a message that was taken by BDAT.
 func (c *conn) tookChunks() {
-	if w := c.ways.learn(c.host, tookChunks); w.good <= 1 {
+	c.ways.learn(c.host, tookChunks)
+	if c.ways.look(c.host, time.Now()).good <= 1 { // the window may have changed
 		c.deepened(c.depth())
 	}
 }

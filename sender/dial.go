@@ -22,12 +22,17 @@ import (
 // it, it comes again in the clear (RFC 7435 §3), to the best host again.
 // others tells of the connections that are open to a host already: when it
 // then turns one more away, that is no reason to go elsewhere.
-func (s *Sender) dial(ctx context.Context, r route, others func(host string) int) (*conn, *failure) {
+func (s *Sender) dial(ctx context.Context, r *route, others func(host string) int) (*conn, *failure) {
 	c, f := s.dialFirst(ctx, r, others)
 	if f == nil || f.ended || f.crowded || f.blocks() || s.refusesUs(f) || r.tls > Opportunistic {
 		return c, f
 	}
-	clear := r
+	return s.dialClear(ctx, r, f, others)
+}
+
+// dialClear comes again in the clear, where nothing but encryption failed by f.
+func (s *Sender) dialClear(ctx context.Context, r *route, f *failure, others func(host string) int) (*conn, *failure) {
+	clear := *r
 	clear.tls, clear.dane = 0, nil
 	clear.mxs = slices.DeleteFunc(slices.Clone(r.mxs), func(mx dns.MX) bool {
 		need := r.need(mx.Host).tls
@@ -37,10 +42,10 @@ func (s *Sender) dial(ctx context.Context, r route, others func(host string) int
 	if len(clear.mxs) == 0 {
 		return nil, f
 	}
-	return s.dialFirst(ctx, clear, others)
+	return s.dialFirst(ctx, &clear, others)
 }
 
-func (s *Sender) dialFirst(ctx context.Context, r route, others func(host string) int) (*conn, *failure) {
+func (s *Sender) dialFirst(ctx context.Context, r *route, others func(host string) int) (*conn, *failure) {
 	var worst *failure
 	var busy []*failure
 	begun, tried, probes := time.Now(), 0, 0
@@ -87,7 +92,7 @@ func (s *Sender) dialFirst(ctx context.Context, r route, others func(host string
 
 // avoid leaves hosts alone for a while, for all mail or, where only encryption
 // failed, for that which asks for as much.
-func (s *Sender) avoid(r route, why ...*failure) {
+func (s *Sender) avoid(r *route, why ...*failure) {
 	for _, f := range why {
 		if errors.Is(f.err, errDANE) {
 			continue // the host is as good as ever for mail to other domains, see distrust
@@ -109,7 +114,7 @@ const (
 
 // dialHost tries the addresses of one host. A reply ends the search: it is the
 // host's, whichever address gave it.
-func (s *Sender) dialHost(ctx context.Context, r route, host string, others func(string) int) (*conn, *failure) {
+func (s *Sender) dialHost(ctx context.Context, r *route, host string, others func(string) int) (*conn, *failure) {
 	site := r.site
 	addrs, err := s.addresses(ctx, host)
 	if err != nil {
@@ -140,8 +145,7 @@ func (s *Sender) dialHost(ctx context.Context, r route, host string, others func
 			c.site, c.egress, c.from, c.rules, c.oneByOne = site, from.name, address(from.name), s.Rules, &s.oneByOne
 			return c, nil
 		}
-		f = newFailure(failure{stage: connecting, host: host, site: site, egress: from.name, err: err,
-			ended: ctx.Err() != nil}, s.Rules, bounce.About{})
+		f = s.notConnected(ctx, host, site, from.name, err)
 		f.crowded = f.verdict.Treatment.SlowsSite || errors.Is(err, syscall.ECONNREFUSED) && others(host) > 0
 		switch {
 		case f.reply.Code != 0, f.ended:
@@ -154,9 +158,15 @@ func (s *Sender) dialHost(ctx context.Context, r route, host string, others func
 	return nil, f
 }
 
+// notConnected is the failure of a connection to a host by one of its addresses.
+func (s *Sender) notConnected(ctx context.Context, host, site, egress string, err error) *failure {
+	return newFailure(failure{stage: connecting, host: host, site: site, egress: egress, err: err,
+		ended: ctx.Err() != nil}, s.Rules, bounce.About{})
+}
+
 // connect dials one address, from one of ours, and goes through banner, EHLO
 // and STARTTLS; the zero policy is in the clear.
-func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, from egress, need protection) (*conn,
+func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, from egress, need *protection) (*conn,
 	error) {
 	begun := time.Now()
 	raw, err := s.dialTCP(ctx, addr, from.addr)
@@ -186,6 +196,9 @@ func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, 
 	if err := s.login(client, host); err != nil {
 		raw.Close()
 		return nil, err
+	}
+	if secured == Opportunistic {
+		slim(client, raw)
 	}
 	return &conn{
 		host: host, raw: raw, client: client, secured: secured, begunAt: begun, measured: s.Measured,

@@ -43,7 +43,7 @@ func (s *Sender) ExplainTLS(ctx context.Context, domain string, asked TLSPolicy)
 	for _, mx := range r.mxs {
 		p, ok := policies[mx.Host]
 		if !ok {
-			p = protection{tls: asked, by: "setting", why: "by the settings"}
+			p = &protection{tls: asked, by: "setting", why: "by the settings"}
 		}
 		h := HostTLS{Host: mx.Host, TLS: p.tls, By: p.by, Why: p.why}
 		if p.err != nil {

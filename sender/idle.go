@@ -20,7 +20,7 @@ func (p *pool) takeIdle(s *siteConns, i int) *conn {
 }
 
 // pickIdle takes the idle connection used last to a host where r would go.
-func (p *pool) pickIdle(s *siteConns, r route) *conn {
+func (p *pool) pickIdle(s *siteConns, r *route) *conn {
 	for i := len(s.idle) - 1; i >= 0; i-- {
 		if p.suits(r, s.idle[i]) {
 			return p.takeIdle(s, i)
@@ -31,7 +31,7 @@ func (p *pool) pickIdle(s *siteConns, r route) *conn {
 
 // suits reports whether c goes to where r does, encrypted as r wants it, and
 // comes from an address that r may leave from and that is not held.
-func (p *pool) suits(r route, c *conn) bool {
+func (p *pool) suits(r *route, c *conn) bool {
 	if len(r.egress) > 0 && !slices.ContainsFunc(r.egress, func(e queue.Egress) bool { return e.Addr == c.from }) {
 		return false
 	}
@@ -39,7 +39,7 @@ func (p *pool) suits(r route, c *conn) bool {
 }
 
 // prefers reports whether host is among the best hosts of r that are not dead.
-func (p *pool) prefers(r route, host string) bool {
+func (p *pool) prefers(r *route, host string) bool {
 	now := time.Now()
 	for i, mx := range r.mxs {
 		if mx.Host == host {

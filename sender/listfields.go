@@ -10,7 +10,7 @@ import (
 
 // appendListFields adds the fields that make a message one of a list, and that
 // name its recipient by a signature of ours.
-func (s *Sender) appendListFields(buf []byte, m queue.Message) []byte {
+func (s *Sender) appendListFields(buf []byte, m *queue.Message) []byte {
 	if m.Batch.TLSReport { // to a machine
 		return buf
 	}

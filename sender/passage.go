@@ -116,7 +116,7 @@ func (c *conn) room() bool {
 	switch {
 	case c.oneByOne.has(c.host, now), now.Before(w.noRide):
 		return false
-	case c.chunked(w, now) && w.took && !now.Before(w.inSteps):
+	case c.chunked(&w, now) && w.took && !now.Before(w.inSteps):
 		return c.out < max(1, w.window)
 	}
 	return c.out < 2
@@ -129,14 +129,14 @@ func (c *conn) depth() int {
 	switch {
 	case !c.offers("PIPELINING"), c.oneByOne.has(c.host, now), now.Before(w.noRide):
 		return 1
-	case c.chunked(w, now) && w.took && !now.Before(w.inSteps):
+	case c.chunked(&w, now) && w.took && !now.Before(w.inSteps):
 		return max(1, w.window)
 	}
 	return 2
 }
 
 // chunked reports whether messages go by BDAT. Without PIPELINING that saves nothing.
-func (c *conn) chunked(w way, now time.Time) bool {
+func (c *conn) chunked(w *way, now time.Time) bool {
 	return c.offers("CHUNKING") && c.offers("PIPELINING") && !now.Before(w.noChunks) && !c.oneByOne.has(c.host, now)
 }
 
@@ -145,7 +145,7 @@ func (c *conn) chunked(w way, now time.Time) bool {
 const hotFor = 500 * time.Millisecond
 
 // inWhole reports whether a message leaves all together. The caller has c.mu.
-func (c *conn) inWhole(w way, now time.Time) bool {
+func (c *conn) inWhole(w *way, now time.Time) bool {
 	return c.chunked(w, now) && w.took && !now.Before(w.inSteps) && (c.out > 1 || now.Sub(c.heardAt) < hotFor)
 }
 
@@ -174,8 +174,15 @@ func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Mes
 		c.took.Store(int64(took))
 		return reply, nil, p.passed
 	}
+	return queue.Reply{}, p.fail(ctx.Err() != nil, client, from, to, at, err), p.passed
+}
+
+// fail ends a passage that failed at a stage, and says what that means. cut says that
+// our own context ended it.
+func (p *passage) fail(cut bool, client, from, to string, at stage, err error) *failure {
+	c := p.c
 	f := newFailure(failure{stage: at, host: c.host, site: c.site, egress: c.egress, err: err,
-		ended: ctx.Err() != nil || errors.Is(err, errWithdrawn)},
+		ended: cut || errors.Is(err, errWithdrawn)},
 		c.rules, bounce.About{Recipient: to, Ours: []string{from, client}})
 	how := inStep
 	if !isOurs(err) && !f.goesOn() {
@@ -191,7 +198,7 @@ func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Mes
 	f.stale = used && how != inStep && at == opening && !f.ended
 	p.blame(f, how, at)
 	p.leave(how)
-	return queue.Reply{}, f, p.passed
+	return f
 }
 
 // blame draws the lesson of a connection that broke, or got out of step.
@@ -220,15 +227,10 @@ func (p *passage) transact(from, to string, m *compose.Message, mayEnd func() bo
 	if err := c.fits(from, to, m.Size()); err != nil {
 		return queue.Reply{}, err
 	}
-	now := time.Now()
-	w := c.ways.look(c.host, now)
-	c.mu.Lock()
-	p.whole = c.inWhole(w, now)
-	c.mu.Unlock()
+	byChunk := p.choose(time.Now())
 	if p.whole {
 		return p.together(from, to, m, mayEnd, at)
 	}
-	byChunk := c.chunked(w, now)
 	begun := time.Now()
 	err := p.envelope(from, to, m.Size(), byChunk, at)
 	if errors.Is(err, errNoChunking) {
@@ -254,4 +256,14 @@ func (p *passage) transact(from, to string, m *compose.Message, mayEnd func() bo
 		c.tookChunks()
 	}
 	return reply, err
+}
+
+// choose decides how the message leaves: p.whole, or by BDAT behind its envelope, or
+// after DATA.
+func (p *passage) choose(now time.Time) (byChunk bool) {
+	w := p.c.ways.look(p.c.host, now)
+	p.c.mu.Lock()
+	p.whole = p.c.inWhole(&w, now)
+	p.c.mu.Unlock()
+	return p.c.chunked(&w, now)
 }

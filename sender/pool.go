@@ -55,7 +55,7 @@ type siteConns struct {
 
 // A waiter is a message that waits for a connection or a place.
 type waiter struct {
-	route  route
+	route  *route
 	urgent bool
 	ctx    context.Context
 	grant  chan grant // of one
@@ -79,7 +79,7 @@ const (
 
 // take waits until there is a grant for a message that goes by r. It returns
 // the zero grant when ctx ends first, and when the site does not move.
-func (p *pool) take(ctx context.Context, r route, urgent bool) grant {
+func (p *pool) take(ctx context.Context, r *route, urgent bool) grant {
 	w := &waiter{route: r, urgent: urgent, ctx: ctx, grant: make(chan grant, 1)}
 	p.mu.Lock()
 	s := p.site(r.site)

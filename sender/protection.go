@@ -51,8 +51,8 @@ type tlsaAnswer struct {
 //   - MTA-STS in mode enforce: the policy must name the host, and the certificate
 //     must be good for its name (RFC 8461 §4). Usable TLSA records go first (§2).
 //   - asked, the operator's setting.
-func decide(domain, host string, asked TLSPolicy, sts mtasts.Kept, tlsa tlsaAnswer) protection {
-	p := protection{tls: asked, by: "setting", why: "by the settings"}
+func decide(domain, host string, asked TLSPolicy, sts mtasts.Kept, tlsa tlsaAnswer) *protection {
+	p := &protection{tls: asked, by: "setting", why: "by the settings"}
 	usable := dane.Usable(tlsa.records)
 	if len(tlsa.records) > 0 || tlsa.err != nil {
 		p.policy = tlsaPolicy(host, tlsa.records)
@@ -65,7 +65,7 @@ func decide(domain, host string, asked TLSPolicy, sts mtasts.Kept, tlsa tlsaAnsw
 		p.why = "the TLSA records of the host cannot be looked up, so it gets no mail"
 		return p
 	case len(usable) > 0:
-		return protection{
+		return &protection{
 			tls: Required, by: "dane", tlsa: usable, names: []string{host, domain}, policy: p.policy,
 			why: fmt.Sprintf("DANE: %d TLSA records in signed DNS; the certificate must fit one", len(usable)),
 		}
@@ -92,26 +92,29 @@ func decide(domain, host string, asked TLSPolicy, sts mtasts.Kept, tlsa tlsaAnsw
 	return p
 }
 
-// need is what holds for a host of the route.
-func (r route) need(host string) protection {
-	if p, ok := r.dane[host]; ok {
+// need is what holds for a host of the route; it must not be changed.
+func (r *route) need(host string) *protection {
+	if p := r.dane[host]; p != nil {
 		return p
 	}
-	return protection{tls: r.tls}
+	return &settings[r.tls]
 }
+
+// settings are what the operator alone asks, by policy.
+var settings = [...]protection{{}, {tls: Opportunistic}, {tls: Required}, {tls: Verified}}
 
 // protect finds the policies of a domain and its hosts, and leaves out of the
 // route the hosts that may not have its mail. The error says why none is left.
-func (s *Sender) protect(ctx context.Context, domain string, r route) (route, error) {
+func (s *Sender) protect(ctx context.Context, domain string, r *route) error {
 	policies := s.protections(ctx, domain, r)
 	if policies == nil {
-		return r, nil
+		return nil
 	}
 	if len(policies) > 0 {
 		r.dane = policies
 	}
 	var err error
-	r.mxs = slices.DeleteFunc(slices.Clone(r.mxs), func(mx dns.MX) bool {
+	r.mxs = slices.DeleteFunc(r.mxs, func(mx dns.MX) bool {
 		p := policies[mx.Host]
 		why := p.err
 		if why == nil {
@@ -123,14 +126,14 @@ func (s *Sender) protect(ctx context.Context, domain string, r route) (route, er
 		return why != nil
 	})
 	if len(r.mxs) > 0 {
-		return r, nil
+		return nil
 	}
-	return r, err
+	return err
 }
 
 // protections are the policies of the hosts of a route; nil where none but the
 // operator's can be.
-func (s *Sender) protections(ctx context.Context, domain string, r route) map[string]protection {
+func (s *Sender) protections(ctx context.Context, domain string, r *route) map[string]*protection {
 	if s.Smarthost != "" || s.STS == nil && !s.Resolver.DNSSEC {
 		return nil
 	}
@@ -151,7 +154,7 @@ func (s *Sender) protections(ctx context.Context, domain string, r route) map[st
 	if len(answers) == 0 && sts.Policy.Mode != mtasts.Enforce && sts.Policy.Mode != mtasts.Testing && fetch == nil {
 		return nil
 	}
-	policies := make(map[string]protection, len(r.mxs))
+	policies := make(map[string]*protection, len(r.mxs))
 	for _, mx := range r.mxs {
 		p := decide(domain, mx.Host, r.tls, sts, answers[mx.Host])
 		p.fetch = fetch
@@ -199,7 +202,7 @@ func (s *Sender) signedHost(ctx context.Context, host string) bool {
 
 // verify checks a certificate against the TLSA records; nil where there are none.
 // It is asked for resumed sessions too.
-func (p protection) verify() func(tls.ConnectionState) error {
+func (p *protection) verify() func(tls.ConnectionState) error {
 	if p.tlsa == nil {
 		return nil
 	}
@@ -209,7 +212,7 @@ func (p protection) verify() func(tls.ConnectionState) error {
 }
 
 // failure is what the failures of STARTTLS under this policy wrap.
-func (p protection) failure() error {
+func (p *protection) failure() error {
 	if p.tlsa != nil {
 		return errDANE
 	}
@@ -217,7 +220,7 @@ func (p protection) failure() error {
 }
 
 // meets reports whether a connection is as safe as p wants it.
-func (c *conn) meets(p protection) bool {
+func (c *conn) meets(p *protection) bool {
 	if p.err != nil || p.tlsa == nil {
 		return p.err == nil && c.secured >= p.tls
 	}
@@ -236,7 +239,7 @@ type fitted struct {
 	ok    bool
 }
 
-func (f fitted) same(p protection) bool {
+func (f *fitted) same(p *protection) bool {
 	return slices.Equal(f.names, p.names) && slices.EqualFunc(f.tlsa, p.tlsa, func(a, b dns.TLSA) bool {
 		return a.Usage == b.Usage && a.Selector == b.Selector && a.Matching == b.Matching &&
 			slices.Equal(a.Data, b.Data)
@@ -266,7 +269,7 @@ func (d *distrusted) why(domain, host string, now time.Time) error {
 }
 
 // distrust remembers that a host failed the domain's DANE, if err says so.
-func (s *Sender) distrust(r route, host string, err error) {
+func (s *Sender) distrust(r *route, host string, err error) {
 	names := r.need(host).names
 	if len(names) < 2 || !errors.Is(err, errDANE) {
 		return

@@ -14,7 +14,7 @@ func (s *Sender) Render(m queue.Message) ([]byte, error) {
 	if s.DKIM.Path == "" {
 		sign = nil
 	}
-	letter, err := s.compose(m, l, sign)
+	letter, err := s.compose(&m, l, sign)
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ import (
 	"enotify/spfguard/dns"
 )
 
-// A route is where mail for a domain may be handed over.
+// A route is where mail for a domain may be handed over. It belongs to one message.
 type route struct {
 	site   string
 	egress []queue.Egress // that the message may leave from; none: any
@@ -24,7 +24,7 @@ type route struct {
 	ttl    time.Duration  // for which it holds
 	tls    TLSPolicy
 	// dane is what holds for single hosts instead of tls, see protect.
-	dane   map[string]protection
+	dane   map[string]*protection
 	secure bool // the DNS proved that these are the hosts (DNSSEC)
 	// mxs is in order of preference, hosts of equal preference in an order
 	// drawn again for each route (RFC 5321 §5.1).
@@ -42,32 +42,32 @@ var (
 // route finds the mail hosts of a domain by RFC 5321 §5.1. Errors other than
 // errNullMX, errNoDomain, errNoHost and errNotDialled are temporary; with those
 // the domain is a site of its own, so that all its messages fail at the pace of any.
-func (s *Sender) route(ctx context.Context, domain string) (route, error) {
+func (s *Sender) route(ctx context.Context, domain string) (*route, error) {
 	if s.Smarthost != "" {
 		host, _, err := net.SplitHostPort(s.Smarthost)
-		return route{site: host, ttl: fixedRoute, mxs: []dns.MX{{Host: host}}}, err
+		return &route{site: host, ttl: fixedRoute, mxs: []dns.MX{{Host: host}}}, err
 	}
 	if host, ok := literal(domain); ok {
-		return route{site: host, ttl: fixedRoute, mxs: []dns.MX{{Host: host}}}, nil
+		return &route{site: host, ttl: fixedRoute, mxs: []dns.MX{{Host: host}}}, nil
 	}
 	if err := s.unanswered.why(domain, time.Now()); err != nil {
-		return route{}, err
+		return &route{}, err
 	}
 	answer, err := s.Resolver.MX(ctx, domain)
 	switch {
 	case errors.Is(err, dns.ErrNXDomain):
-		return route{site: domain, ttl: answer.TTL}, errNoDomain
+		return &route{site: domain, ttl: answer.TTL}, errNoDomain
 	case errors.Is(err, dns.ErrNoData):
 		r, err := s.implicit(ctx, domain, answer.TTL)
 		r.secure = answer.Secure
 		return r, err
 	case err != nil:
 		s.unanswered.note(domain, err, time.Now())
-		return route{}, err
+		return &route{}, err
 	}
 	mxs := slices.DeleteFunc(answer.Records, func(mx dns.MX) bool { return mx.Host == "" })
 	if len(mxs) == 0 {
-		return route{site: domain, ttl: answer.TTL}, errNullMX // RFC 7505 §3
+		return &route{site: domain, ttl: answer.TTL}, errNullMX // RFC 7505 §3
 	}
 	r := newRoute(mxs, answer.TTL)
 	r.secure = answer.Secure
@@ -76,21 +76,21 @@ func (s *Sender) route(ctx context.Context, domain string) (route, error) {
 
 // implicit is the route to a domain without MX; the DNS was sure of that for
 // ttl: its own addresses.
-func (s *Sender) implicit(ctx context.Context, domain string, ttl time.Duration) (route, error) {
+func (s *Sender) implicit(ctx context.Context, domain string, ttl time.Duration) (*route, error) {
 	_, err := s.addresses(ctx, domain)
 	switch {
 	case isDenial(err):
-		return route{site: domain, ttl: ttl}, errNoHost
+		return &route{site: domain, ttl: ttl}, errNoHost
 	case errors.Is(err, errNotDialled):
-		return route{site: domain, ttl: fixedRoute}, err
+		return &route{site: domain, ttl: fixedRoute}, err
 	case err != nil:
-		return route{}, err
+		return &route{}, err
 	}
 	return newRoute([]dns.MX{{Host: domain}}, ttl), nil
 }
 
 // newRoute takes mxs, which must not be empty, and may reorder it.
-func newRoute(mxs []dns.MX, ttl time.Duration) route {
+func newRoute(mxs []dns.MX, ttl time.Duration) *route {
 	first := slices.MinFunc(mxs, func(a, b dns.MX) int {
 		return cmp.Or(cmp.Compare(a.Pref, b.Pref), strings.Compare(a.Host, b.Host))
 	})
@@ -98,7 +98,7 @@ func newRoute(mxs []dns.MX, ttl time.Duration) route {
 		rand.Shuffle(len(mxs), func(i, j int) { mxs[i], mxs[j] = mxs[j], mxs[i] })
 		slices.SortStableFunc(mxs, func(a, b dns.MX) int { return cmp.Compare(a.Pref, b.Pref) })
 	}
-	return route{site: siteOf(first.Host), ttl: ttl, mxs: mxs[:min(len(mxs), maxMX)]}
+	return &route{site: siteOf(first.Host), ttl: ttl, mxs: mxs[:min(len(mxs), maxMX)]}
 }
 
 // maxMX is how many mail hosts of a domain are looked at for one message, the most

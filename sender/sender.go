@@ -142,23 +142,40 @@ func (s *Sender) MessageTime() time.Duration { return s.took.mean() }
 // Deliver makes one attempt to deliver m. It is a [queue.Handler]. When ctx
 // ends, transactions under way are cut off: let them finish first.
 func (s *Sender) Deliver(ctx context.Context, m queue.Message) queue.Outcome {
-	o := s.deliver(ctx, m)
+	o := s.deliver(ctx, &m)
 	if s.Attempts != nil && s.Attempts.Enabled(ctx, queue.LevelAttempt) {
-		s.Attempts.LogAttrs(ctx, queue.LevelAttempt, "attempt",
-			slog.Int64("batch", m.Batch.ID), slog.String("message", queue.MessageName(m.Batch.ID, m.Seq)),
-			slog.Int("attempt", m.Attempt),
-			slog.String("domain", m.Domain), slog.String("site", o.Site), slog.String("host", o.Host),
-			slog.String("state", string(o.State)),
-			slog.String("class", string(o.Class)), slog.Int("code", o.Reply.Code), slog.String("reply", o.Reply.Text))
+		s.logAttempt(ctx, &m, &o)
 	}
 	return o
 }
 
-func (s *Sender) deliver(ctx context.Context, m queue.Message) queue.Outcome {
+func (s *Sender) logAttempt(ctx context.Context, m *queue.Message, o *queue.Outcome) {
+	s.Attempts.LogAttrs(ctx, queue.LevelAttempt, "attempt",
+		slog.Int64("batch", m.Batch.ID), slog.String("message", queue.MessageName(m.Batch.ID, m.Seq)),
+		slog.Int("attempt", m.Attempt),
+		slog.String("domain", m.Domain), slog.String("site", o.Site), slog.String("host", o.Host),
+		slog.String("state", string(o.State)),
+		slog.String("class", string(o.Class)), slog.Int("code", o.Reply.Code), slog.String("reply", o.Reply.Text))
+}
+
+// deliver is Deliver without its log. It, and what it calls while a message waits or is
+// on its way, keep their frames small: each of a thousand messages has a stack of its
+// own, which doubles when it is too small. What has ended before the wait, and what
+// seldom happens, is in functions of its own.
+func (s *Sender) deliver(ctx context.Context, m *queue.Message) queue.Outcome {
 	l, err := s.letters.Of(m.Batch)
 	if err != nil {
 		return unwritten(err)
 	}
+	r, f := s.way(ctx, m)
+	if f != nil {
+		return f.outcome()
+	}
+	return s.hand(ctx, r, m, l)
+}
+
+// way finds the hosts that may have a message, and the policies that hold for them.
+func (s *Sender) way(ctx context.Context, m *queue.Message) (*route, *failure) {
 	begun := time.Now()
 	r, err := s.route(ctx, m.Domain)
 	s.measure(PhaseRoute, begun)
@@ -169,10 +186,10 @@ func (s *Sender) deliver(ctx context.Context, m queue.Message) queue.Outcome {
 		if r.site != "" { // the next one will be done as quickly
 			s.Throttle.Moved(r.site, time.Now())
 		}
-		return (&failure{stage: routing, err: err, ended: ctx.Err() != nil}).outcome()
+		return nil, &failure{stage: routing, err: err, ended: ctx.Err() != nil}
 	}
 	if _, err := s.keysOf(m.Batch); err != nil {
-		return s.withheld(ctx, r, m.Batch, err)
+		return nil, s.withheld(ctx, r.site, m.Batch, err)
 	}
 	r.egress = m.Egress
 	r.tls = s.loginTLS(s.tlsPolicy(m.Domain, r.site), r.site)
@@ -180,12 +197,12 @@ func (s *Sender) deliver(ctx context.Context, m queue.Message) queue.Outcome {
 		r.domain = m.Domain
 	}
 	if !m.Batch.TLSReport { // which goes out whatever TLS does (RFC 8460 §5.3.1), and is not counted
-		r, err = s.protect(ctx, m.Domain, r)
+		err = s.protect(ctx, m.Domain, r)
 	}
 	if err != nil {
-		return (&failure{stage: connecting, site: r.site, err: err, ended: ctx.Err() != nil}).outcome()
+		return nil, &failure{stage: connecting, site: r.site, err: err, ended: ctx.Err() != nil}
 	}
-	return s.hand(ctx, r, m, l)
+	return r, nil
 }
 
 // faultWait is how soon a message is tried again of a batch that is at fault;
@@ -205,13 +222,14 @@ func unwritten(err error) queue.Outcome {
 
 // hand gives the message to the first host of r that takes it. It is composed
 // when there is a connection: messages that wait for one hold no text.
-func (s *Sender) hand(ctx context.Context, r route, m queue.Message, l *compose.Letter) queue.Outcome {
+func (s *Sender) hand(ctx context.Context, r *route, m *queue.Message, l *compose.Letter) (o queue.Outcome) {
 	for {
 		c, f := s.connection(ctx, r, m.Batch.Priority > 0)
 		if f != nil {
 			return s.outcome(ctx, f)
 		}
-		o, passed, again := s.handBy(ctx, c, r, m, l)
+		var passed, again bool
+		o, passed, again = s.handBy(ctx, c, r, m, l)
 		s.pool().release(c, m.Domain, !passed)
 		if !again {
 			return o
@@ -226,16 +244,36 @@ const memoryWait = 5 * time.Second
 
 // handBy gives the message to the host at the other end of c. passed says that another
 // message may have been written behind it, and again that another connection may do.
-func (s *Sender) handBy(ctx context.Context, c *conn, r route, m queue.Message, l *compose.Letter) (o queue.Outcome,
+func (s *Sender) handBy(ctx context.Context, c *conn, r *route, m *queue.Message, l *compose.Letter) (o queue.Outcome,
 	passed, again bool) {
-	patient, cancel := context.WithTimeout(ctx, memoryWait)
-	defer cancel()
-	give, err := s.memory.Take(patient, m.Batch.ID, l.Need(m))
-	if err != nil {
-		return (&failure{stage: opening, site: r.site, err: errNoRoom, ended: ctx.Err() != nil,
-			after: memoryWait}).outcome(), false, false
+	letter, give, unfit := s.prepare(ctx, r, m, l)
+	if unfit != nil {
+		return *unfit, false, false
 	}
 	defer give()
+	defer letter.Release()
+	domain := m.Domain // not m, which would go to the heap
+	reply, f, passed := c.send(ctx, m.Batch.Client, s.returnPath(m), m.Address, letter, m.MayEnd,
+		func() { s.pool().pass(c, domain) })
+	if f != nil {
+		return s.outcome(ctx, f), passed, f.stale
+	}
+	s.took.note(time.Duration(c.took.Load()))
+	s.Throttle.Unblock(c.site, c.egress, time.Now())
+	s.accepted(ctx)
+	o.State, o.Reply, o.Host, o.Site, o.Egress = queue.Delivered, reply, c.host, r.site, address(c.egress)
+	return o, passed, false
+}
+
+// prepare composes a message, within the memory that give gives back. Unfit is the
+// outcome where nothing may be sent; then there is nothing to release or give back.
+func (s *Sender) prepare(ctx context.Context, r *route, m *queue.Message, l *compose.Letter) (letter *compose.Message,
+	give func(), unfit *queue.Outcome) {
+	give, f := s.makeRoom(ctx, r.site, m, l)
+	if f != nil {
+		o := f.outcome()
+		return nil, nil, &o
+	}
 	letter, err := s.compose(m, l, s.sign)
 	if !errors.Is(err, errUnsigned) {
 		judged := l.Judge(err)
@@ -245,32 +283,45 @@ func (s *Sender) handBy(ctx context.Context, c *conn, r route, m queue.Message, 
 		err = judged
 	}
 	switch {
+	case err == nil && ctx.Err() == nil && (m.MayBegin == nil || m.MayBegin()):
+		return letter, give, nil
+	case err == nil:
+		letter.Release()
+		f = &failure{stage: opening, site: r.site, err: errWithdrawn, ended: true}
 	case errors.Is(err, errUnsigned):
-		return s.withheld(ctx, r, m.Batch, err), false, false
-	case err != nil:
-		return unwritten(err), false, false
+		f = s.withheld(ctx, r.site, m.Batch, err)
 	}
-	defer letter.Release()
-	if ctx.Err() != nil || m.MayBegin != nil && !m.MayBegin() {
-		return (&failure{stage: opening, site: r.site, err: errWithdrawn, ended: true}).outcome(), false, false
-	}
-	reply, f, passed := c.send(ctx, m.Batch.Client, s.returnPath(m), m.Address, letter, m.MayEnd,
-		func() { s.pool().pass(c, m.Domain) })
+	give()
+	var o queue.Outcome
 	if f != nil {
-		return s.outcome(ctx, f), passed, f.stale
+		o = f.outcome()
+	} else {
+		o = unwritten(err)
 	}
-	s.took.note(time.Duration(c.took.Load()))
-	s.Throttle.Unblock(c.site, c.egress, time.Now())
-	s.accepted(ctx)
-	return queue.Outcome{State: queue.Delivered, Reply: reply, Host: c.host, Site: r.site, Egress: address(c.egress)},
-		passed, false
+	return nil, nil, &o
+}
+
+// makeRoom waits for the memory that a message takes. The caller gives it back.
+func (s *Sender) makeRoom(ctx context.Context, site string, m *queue.Message, l *compose.Letter) (give func(),
+	f *failure) {
+	need := l.Need(*m)
+	if need <= compose.Free { // no timer for it
+		return func() {}, nil
+	}
+	patient, cancel := context.WithTimeout(ctx, memoryWait)
+	defer cancel()
+	give, err := s.memory.Take(patient, m.Batch.ID, need)
+	if err != nil {
+		return nil, &failure{stage: opening, site: site, err: errNoRoom, ended: ctx.Err() != nil, after: memoryWait}
+	}
+	return give, nil
 }
 
 // compose writes the message for one recipient, and has sign sign it. The
 // caller releases it.
-func (s *Sender) compose(m queue.Message, l *compose.Letter,
+func (s *Sender) compose(m *queue.Message, l *compose.Letter,
 	sign func(*queue.Batch, *compose.Message) error) (*compose.Message, error) {
-	letter, err := l.Compose(m, s.appendListFields(nil, m))
+	letter, err := l.Compose(*m, s.appendListFields(nil, m))
 	if err != nil || sign == nil {
 		return letter, err
 	}
@@ -298,7 +349,7 @@ func (s *Sender) outcome(ctx context.Context, f *failure) queue.Outcome {
 // connection waits for an idle connection of the site, or for the right to
 // open one. A site that turns a new one away while others are open has told
 // its limit: the message waits for one of those.
-func (s *Sender) connection(ctx context.Context, r route, urgent bool) (*conn, *failure) {
+func (s *Sender) connection(ctx context.Context, r *route, urgent bool) (*conn, *failure) {
 	p := s.pool()
 	for {
 		begun := time.Now()
@@ -344,7 +395,7 @@ func (s *Sender) connection(ctx context.Context, r route, urgent bool) (*conn, *
 
 // unreached tells the throttle about a site whose hosts cannot be reached, and
 // until when none is tried.
-func (s *Sender) unreached(r route, f *failure) {
+func (s *Sender) unreached(r *route, f *failure) {
 	now := time.Now()
 	if f.ended || errors.Is(f.err, errNotDialled) {
 		return
@@ -375,7 +426,7 @@ func (s *Sender) pool() *pool {
 
 // returnPath is the envelope sender of a message: one that names the recipient
 // and is signed (VERP), or the one of the batch; "<>" is the null one.
-func (s *Sender) returnPath(m queue.Message) string {
+func (s *Sender) returnPath(m *queue.Message) string {
 	b := m.Batch
 	if domain, keys := b.Bounces.At(s.BounceDomain), s.signing(); domain != "" && len(keys) > 0 {
 		return keys.Address(token.Bounce, token.Subject{Batch: b.ID, Seq: m.Seq}, domain)

@@ -63,10 +63,10 @@ func (s *Sender) signAsOperator(m *compose.Message) error {
 	return nil
 }
 
-// withheld is the outcome of a message that cannot be signed here.
-func (s *Sender) withheld(ctx context.Context, r route, b *queue.Batch, err error) queue.Outcome {
+// withheld is the failure of a message that cannot be signed here.
+func (s *Sender) withheld(ctx context.Context, site string, b *queue.Batch, err error) *failure {
 	s.warnUnsigned(ctx, b, err)
-	return (&failure{stage: routing, site: r.site, err: err, after: unsignedWait}).outcome()
+	return &failure{stage: routing, site: site, err: err, after: unsignedWait}
 }
 
 // errUnsigned stands for a message that must be signed and cannot be. It says

@@ -80,7 +80,7 @@ const maxSessions = 500
 // startTLS encrypts a connection (RFC 3207), and says how far: Opportunistic
 // means that it is in the clear, since the host does not offer STARTTLS. Its
 // error wraps errNoTLS, unless the host hung up.
-func (s *Sender) startTLS(client *smtp.Client, host string, need protection) (TLSPolicy, error) {
+func (s *Sender) startTLS(client *smtp.Client, host string, need *protection) (TLSPolicy, error) {
 	policy := need.tls
 	if offered, _ := client.Extension("STARTTLS"); !offered {
 		if policy > Opportunistic {

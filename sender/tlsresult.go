@@ -28,7 +28,7 @@ func (s *Sender) counts(domain string, report bool) bool {
 // countTLS counts a session with a host for the domain's report (RFC 8460 §4): c,
 // or the error with which TLS failed. A host that could not be reached says nothing
 // about TLS, nor does a second connection in the clear.
-func (s *Sender) countTLS(r route, host string, c *conn, err error, from, at netip.Addr) {
+func (s *Sender) countTLS(r *route, host string, c *conn, err error, from, at netip.Addr) {
 	need := r.need(host)
 	if r.domain == "" || err != nil && !errors.Is(err, errNoTLS) {
 		return
@@ -45,7 +45,7 @@ func (s *Sender) countTLS(r route, host string, c *conn, err error, from, at net
 
 // countReused counts a connection that was opened for another domain, once for each
 // domain whose mail it carries.
-func (s *Sender) countReused(r route, c *conn) {
+func (s *Sender) countReused(r *route, c *conn) {
 	if r.domain == "" || c.counted[r.domain] {
 		return
 	}
@@ -63,7 +63,7 @@ func (s *Sender) countReused(r route, c *conn) {
 
 // countRefused counts that a policy does not allow a host: once a minute, since
 // each message of the domain finds it again.
-func (s *Sender) countRefused(r route, host string, p protection) {
+func (s *Sender) countRefused(r *route, host string, p *protection) {
 	now := time.Now()
 	if r.domain == "" || s.told.why(r.domain, host, now) != nil {
 		return
@@ -72,7 +72,7 @@ func (s *Sender) countRefused(r route, host string, p protection) {
 	s.TLSResults.Note(now, r.domain, p.policy, &tlsrpt.Failure{Type: p.flaw, MX: host, Reason: "host-not-allowed"})
 }
 
-func (s *Sender) count(r route, host string, failure *tlsrpt.Failure, from, at netip.Addr) {
+func (s *Sender) count(r *route, host string, failure *tlsrpt.Failure, from, at netip.Addr) {
 	need, now := r.need(host), time.Now()
 	policy := need.policy
 	if policy.Type == "" {
@@ -95,7 +95,7 @@ func (s *Sender) count(r route, host string, failure *tlsrpt.Failure, from, at n
 }
 
 // failureOf says why a session did not meet its policy; nil is when it did.
-func failureOf(c *conn, need protection, host string, err error, roots *x509.CertPool) *tlsrpt.Failure {
+func failureOf(c *conn, need *protection, host string, err error, roots *x509.CertPool) *tlsrpt.Failure {
 	switch {
 	case err != nil:
 		return typed(err)

@@ -82,14 +82,12 @@ func (w *ways) look(host string, now time.Time) way {
 	return *w.of(host, now)
 }
 
-// learn changes what is known of a host, and returns it.
-func (w *ways) learn(host string, change func(w *way, now time.Time)) way {
+// learn changes what is known of a host.
+func (w *ways) learn(host string, change func(w *way, now time.Time)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
-	known := w.of(host, now)
-	change(known, now)
-	return *known
+	change(w.of(host, now), now)
 }
 
 func rode(w *way, _ time.Time) { w.rode = true }

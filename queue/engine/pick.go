@@ -211,27 +211,26 @@ func (v *serving) attempt(p picked, from *pick) *attempt {
 	if p.suppressed == nil {
 		return a
 	}
-	o := queue.Outcome{State: queue.Suppressed, Reply: queue.Reply{Text: *p.suppressed}}
+	a.result.Outcome = queue.Outcome{State: queue.Suppressed, Reply: queue.Reply{Text: *p.suppressed}}
 	if p.class != nil {
-		o.Class = *p.class
+		a.result.Class = *p.class
 	}
-	v.finish(a.message, a.result, o)
+	v.finish(a)
 	return nil
 }
 
 // start calls the handler. It may be called by any goroutine.
 func (v *serving) start(a *attempt) {
 	v.handlers.Go(func() {
-		var o queue.Outcome
 		if a.relayed && !a.run.mayBegin() { // it has waited
-			o = queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}
+			a.result.Outcome = queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}
 		} else {
-			o = v.Handler(v.work, a.message)
+			a.result.Outcome = v.Handler(v.work, a.message)
 		}
-		if o.Fault != "" {
-			v.fault(a.run, o.Fault)
+		if a.result.Fault != "" {
+			v.fault(a.run, a.result.Fault)
 		}
-		v.finish(a.message, a.result, o)
+		v.finish(a)
 		if a.result.alone {
 			v.relay.land(a)
 		}

@@ -295,39 +295,44 @@ func (v *serving) woken() bool {
 	}
 }
 
-// finish takes the outcome of a message: it frees its place, decides when a
+// finish takes the outcome of an attempt: it frees its place, decides when a
 // deferred one is due, and has it recorded. It is called by the handlers.
-func (v *serving) finish(m queue.Message, r result, o queue.Outcome) {
-	now := time.Now()
-	site := v.Admission.Done(m.Domain, o, now)
-	v.egress.counts.note(o, r.site, r.costs, v.clock.Load().at(now))
-	if o.State == queue.Unknown && m.Batch.OnUnknown == queue.Resend {
-		o.State, o.Class = queue.Deferred, queue.Other
+func (v *serving) finish(a *attempt) {
+	now, r := time.Now(), &a.result
+	site := v.Admission.Done(a.message.Domain, r.Outcome, now)
+	r.At = v.clock.Load().at(now)
+	v.egress.counts.note(r.Outcome, r.site, r.costs, r.At)
+	if r.State == queue.Unknown && a.message.Batch.OnUnknown == queue.Resend {
+		r.State, r.Class = queue.Deferred, queue.Other
 	}
 	if r.first {
-		v.progress.move(r.Batch, o, now)
+		v.progress.move(r.Batch, r.Outcome, now)
 	}
-	r.Outcome, r.At = o, v.clock.Load().at(now)
-	r.Warming = capped(r.costs, o.Egress)
-	if o.State == queue.Deferred {
-		switch {
-		case o.Class == queue.NotBegun:
-			r.Wait = o.After
-			if c, wait, closed := v.closed(m.Domain, now); closed {
-				r.Class, r.Reply, r.Aside = c.Class, c.Reply, true
-				r.Wait = wait + rand.N(v.jitter())
-			}
-		case !o.Treated().Counts:
-			// At least First: a host that greylists checks that we waited.
-			r.Wait = max(o.After, v.Schedule.Backoff(1, (1+rand.Float64())/2))
-		default:
-			r.Attempts++
-			r.Wait = max(o.After, v.Schedule.Backoff(r.Attempts, rand.Float64()))
-		}
+	r.Warming = capped(r.costs, r.Egress)
+	if r.State == queue.Deferred {
+		v.putOff(r, a.message.Domain, now)
 	}
-	v.journal.end(&r)
+	v.journal.end(r)
 	v.flights.free(site)
-	v.flush.add(r)
+	v.flush.add(*r)
+}
+
+// putOff decides when a deferred message is due.
+func (v *serving) putOff(r *result, domain string, now time.Time) {
+	switch {
+	case r.Class == queue.NotBegun:
+		r.Wait = r.After
+		if c, wait, closed := v.closed(domain, now); closed {
+			r.Class, r.Reply, r.Aside = c.Class, c.Reply, true
+			r.Wait = wait + rand.N(v.jitter())
+		}
+	case !r.Treated().Counts:
+		// At least First: a host that greylists checks that we waited.
+		r.Wait = max(r.After, v.Schedule.Backoff(1, (1+rand.Float64())/2))
+	default:
+		r.Attempts++
+		r.Wait = max(r.After, v.Schedule.Backoff(r.Attempts, rand.Float64()))
+	}
 }
 
 // record writes results to the database. It is called by the flusher.

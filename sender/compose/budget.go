@@ -18,14 +18,14 @@ type Budget struct {
 	changed chan struct{} // closed when some was given back
 }
 
-// free is the size up to which a message is not counted, in octets.
-const free = 64 << 10
+// Free is the size up to which a message is not counted, in octets.
+const Free = 64 << 10
 
 // Take waits until a message of the batch may take n octets, and returns what
 // gives them back. A message larger than its batch's half goes when it is the
 // batch's only one.
 func (b *Budget) Take(ctx context.Context, batch int64, n int) (give func(), err error) {
-	if n <= free {
+	if n <= Free {
 		return func() {}, nil
 	}
 	for {

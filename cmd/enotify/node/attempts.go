@@ -11,14 +11,19 @@ import (
 // picked logs each message that the queue hands out.
 func (p *parts) picked(handle queue.Handler) queue.Handler {
 	log := p.Attempts.With("node", p.Name)
+	if !log.Enabled(context.Background(), queue.LevelAttempt) {
+		return handle
+	}
 	return func(ctx context.Context, m queue.Message) queue.Outcome {
-		if log.Enabled(ctx, queue.LevelAttempt) {
-			log.LogAttrs(ctx, queue.LevelAttempt, "picked", slog.Int64("batch", m.Batch.ID),
-				slog.String("message", queue.MessageName(m.Batch.ID, m.Seq)),
-				slog.Int("attempt", m.Attempt), slog.String("client", m.Batch.Client), slog.String("domain", m.Domain))
-		}
+		logPicked(ctx, log, &m)
 		return handle(ctx, m)
 	}
+}
+
+func logPicked(ctx context.Context, log *slog.Logger, m *queue.Message) {
+	log.LogAttrs(ctx, queue.LevelAttempt, "picked", slog.Int64("batch", m.Batch.ID),
+		slog.String("message", queue.MessageName(m.Batch.ID, m.Seq)),
+		slog.Int("attempt", m.Attempt), slog.String("client", m.Batch.Client), slog.String("domain", m.Domain))
 }
 
 // recorded counts a transaction that recorded outcomes, and logs each of them.

@@ -104,16 +104,21 @@ func (m *metrics) watch(handle queue.Handler) queue.Handler {
 	return func(ctx context.Context, msg queue.Message) queue.Outcome {
 		start := time.Now()
 		o := handle(ctx, msg)
-		site := m.labels.of(o.Site)
-		m.attempts.WithLabelValues(string(o.State), string(o.Class), site).Inc()
-		m.seconds.Observe(time.Since(start).Seconds())
-		switch {
-		case o.State == queue.Delivered && !msg.Batch.StartedAt.IsZero():
-			m.latency.Observe(max(0, time.Since(msg.Batch.StartedAt).Seconds()))
-		case o.State != queue.Delivered && o.Reply.Code != 0:
-			m.replies.WithLabelValues(strconv.Itoa(o.Reply.Code), site).Inc()
-		}
+		m.attempt(msg.Batch, &o, time.Since(start))
 		return o
+	}
+}
+
+// attempt takes how a try ended, and how long it took.
+func (m *metrics) attempt(b *queue.Batch, o *queue.Outcome, took time.Duration) {
+	site := m.labels.of(o.Site)
+	m.attempts.WithLabelValues(string(o.State), string(o.Class), site).Inc()
+	m.seconds.Observe(took.Seconds())
+	switch {
+	case o.State == queue.Delivered && !b.StartedAt.IsZero():
+		m.latency.Observe(max(0, time.Since(b.StartedAt).Seconds()))
+	case o.State != queue.Delivered && o.Reply.Code != 0:
+		m.replies.WithLabelValues(strconv.Itoa(o.Reply.Code), site).Inc()
 	}
 }
 
