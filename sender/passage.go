@@ -3,6 +3,7 @@ package sender
 import (
 	"context"
 	"errors"
+	"net/textproto"
 	"time"
 
 	"enotify/queue"
@@ -181,6 +182,9 @@ func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Mes
 // our own context ended it.
 func (p *passage) fail(cut bool, client, from, to string, at stage, err error) *failure {
 	c := p.c
+	if garbage := textproto.ProtocolError(""); errors.As(err, &garbage) && c.cut() {
+		err = errEndless
+	}
 	f := newFailure(failure{stage: at, host: c.host, site: c.site, egress: c.egress, err: err,
 		ended: cut || errors.Is(err, errWithdrawn)},
 		c.rules, bounce.About{Recipient: to, Ours: []string{from, client}})

@@ -44,6 +44,13 @@ func (c *rawConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// cut reports whether the host talked without end. The last line that was read may
+// then be the beginning of one.
+func (c *conn) cut() bool {
+	raw, ok := c.raw.(*rawConn)
+	return ok && raw.unasked.Load() > maxUnasked
+}
+
 // spaced is what was read, with a space behind each code that ends its line.
 func (c *rawConn) spaced(said []byte) []byte {
 	var with []byte
