@@ -17,8 +17,8 @@ func (v *serving) reap() {
 }
 
 // pick asks for as many messages as may begin now and fit into one round trip:
-// either first tries of one batch, or retries. Urgent lanes go first, and have
-// places that no other lane may take.
+// either first tries of one batch, or what was put off of one, or retries. Urgent lanes
+// go first, and have places that no other lane may take.
 func (v *serving) pick(now time.Time) []pick {
 	v.lanes.ripen(now)
 	reserved := v.capacity / urgentShare
@@ -60,7 +60,7 @@ func (v *serving) pick(now time.Time) []pick {
 			continue
 		}
 		if len(picks) > 0 && (picks[0].retry != l.retry || picks[0].putOff != l.putOff ||
-			!l.retry && picks[0].batch != l.batch) {
+			l.exclusive() && picks[0].batch != l.batch) {
 			other = append(other, l)
 			continue
 		}

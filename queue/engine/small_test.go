@@ -98,7 +98,7 @@ func TestPutOffMessagesAreAloneInTheirDomain(t *testing.T) {
 		switch {
 		case m.Batch.ID > 2:
 		case !again: // as after the fence has stopped it
-			return queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}
+			return queue.Outcome{State: queue.Deferred, Class: queue.NotBegun, After: time.Hour}
 		default:
 			once.Do(func() { close(began) })
 			<-release
@@ -109,6 +109,8 @@ func TestPutOffMessagesAreAloneInTheirDomain(t *testing.T) {
 	f.Enqueue("first", 1, "a.example")
 	f.Enqueue("second", 1, "a.example")
 	node(f, s)
+	await(f, `SELECT count(*) = 2 FROM enotify.retry WHERE intent_at IS NULL`)
+	f.Exec(`UPDATE enotify.retry SET due_at = now()`) // the node finds both at once
 	select {
 	case <-began:
 	case <-time.After(time.Minute):
