@@ -47,6 +47,9 @@ their own disk instead, and they write it again.`,
 				ids = append(ids, id)
 			}
 			if all {
+				if err := seesAll(ctx, db); err != nil {
+					return err
+				}
 				batches, err := db.Unfinished(ctx)
 				if err != nil {
 					return err
@@ -56,9 +59,6 @@ their own disk instead, and they write it again.`,
 				}
 			}
 			if len(ids) == 0 {
-				if err := seen(ctx, db); err != nil {
-					return err
-				}
 				a.hint("no batch was under way in this database")
 				return a.print([]doubted{}, func(*term.Page) {})
 			}

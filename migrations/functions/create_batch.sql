@@ -97,6 +97,10 @@ BEGIN
         END IF;
     END IF;
     ends := coalesce(expires_at, greatest(starts, opens) + interval '3 days');
+    IF enotify.time_problem('expires_at', ends) IS NOT NULL THEN
+        RAISE EXCEPTION 'the batch could begin only at %, too late to have three days; begin it earlier',
+            greatest(starts, opens) USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     problem := coalesce(enotify.fields_problem(idem_key, from_name, list_unsubscribe, on_unknown, lang),
                         enotify.content_problem(subject, body_text, body_html),
                         enotify.headers_problem(coalesce(headers, '{}')));
