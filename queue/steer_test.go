@@ -2,12 +2,15 @@ package queue_test
 
 import (
 	"context"
+	"math"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -168,7 +171,13 @@ func TestPausesUnderAHeldSnapshot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := f.Server("n1", queuetest.Deliver)
+	var begun, most atomic.Int64 // the batch is not done before the last pause, however late that is
+	s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+		for n := begun.Add(1); n > most.Load() && ctx.Err() == nil; {
+			time.Sleep(time.Millisecond)
+		}
+		return queuetest.Deliver(ctx, m)
+	})
 	s.UntilIdle, s.MaxInFlight = false, 200
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -179,10 +188,12 @@ func TestPausesUnderAHeldSnapshot(t *testing.T) {
 		}
 	})
 	for i := 1; i <= 4; i++ {
+		most.Store(600 * int64(i))
 		f.Until(func() {}, `SELECT count(*) >= $2 FROM enotify.outcome WHERE batch_id = $1`, batch, 500*i)
 		f.Exec(`SELECT enotify.pause_batch($1)`, batch)
 		f.Exec(`SELECT enotify.resume_batch($1)`, batch)
 	}
+	most.Store(math.MaxInt64)
 	f.Until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
 	node.Wait()
 	if got, want := f.States(batch), map[string]int{"delivered": 3000}; !cmp.Equal(got, want) {
