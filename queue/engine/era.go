@@ -212,7 +212,8 @@ func (v *serving) tellAgain(ctx context.Context, known map[int16]int64) (err err
 		written -= n
 	}
 	v.phase.worsen(unsure) // what was intended and not begun is taken back
-	return v.wentBack(ctx, fmt.Sprintf("the database went back: %d results were written again, %d recipients are in doubt%v", written, doubts, lost))
+	return v.wentBack(ctx, fmt.Sprintf("the database went back: %d results were written again, "+
+		"%d recipients are in doubt%v", written, doubts, lost))
 }
 
 // tellClosed writes what nodes of this host knew that have ended since: the

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"net/netip"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -86,10 +85,8 @@ func (db *store) forgottenCosts(ctx context.Context, of []sending) (map[tallyKey
 	}
 	forgotten := map[tallyKey]counted{}
 	var key tallyKey
-	var day time.Time
 	var n counted
-	_, err = pgx.ForEachRow(rows, []any{&key.addr, &key.site, &day, &n.begun, &n.accepted}, func() error {
-		key.day = day
+	_, err = pgx.ForEachRow(rows, []any{&key.addr, &key.site, &key.day, &n.begun, &n.accepted}, func() error {
 		forgotten[key] = n
 		return nil
 	})

@@ -135,7 +135,8 @@ func (v *serving) inherit(ctx context.Context, node int32, p *predecessor, dir s
 		if err != nil {
 			return 0, err
 		}
-		text := fmt.Sprintf("the database went back before a node that died: %d results were written again from its journal, %d recipients are in doubt%v", len(p.results), doubts, k.strays)
+		text := fmt.Sprintf("the database went back before a node that died: %d results were written again from its "+
+			"journal, %d recipients are in doubt%v", len(p.results), doubts, k.strays)
 		if err := v.wentBack(ctx, text); err != nil {
 			return 0, err
 		}

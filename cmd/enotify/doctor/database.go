@@ -100,7 +100,7 @@ func (p *patient) server(ctx context.Context, db *queue.DB) (found []Finding) {
 	case s.Used+10 > s.Max:
 		version = version.worse(Warning,
 			fmt.Sprintf("PostgreSQL %s has %d of its %d connections in use; a node keeps up to 8.", s.Version, s.Used,
-				s.Max), "ALTER SYSTEM SET max_connections = 300, then restart the server")
+				s.Max), "as a superuser: ALTER SYSTEM SET max_connections = 300; then restart the server")
 	default:
 		version = version.worse(Fine, fmt.Sprintf("PostgreSQL %s, %d of %d connections in use.", s.Version, s.Used,
 			s.Max))
@@ -146,7 +146,7 @@ func durability(ctx context.Context, db *queue.DB) (found []Finding) {
 	}
 	for _, r := range risks {
 		found = append(found, f.worse(Warning, fmt.Sprintf("The database runs with %s: %s.", r.Setting, r.Harm),
-			"ALTER SYSTEM SET "+r.Cure+"; SELECT pg_reload_conf()"))
+			"as a superuser: ALTER SYSTEM SET "+r.Cure+"; SELECT pg_reload_conf()"))
 	}
 	if len(found) == 0 {
 		found = append(found, f.worse(Fine,
