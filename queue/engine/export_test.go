@@ -104,3 +104,13 @@ func (s *Server) Turns() int64 { return s.turns.Load() }
 
 // Tests do not wait a minute for a turn that does not move.
 func init() { stallTime = 2 * time.Second }
+
+// FollowClock lets a clock follow answers, each with when it was asked, when it was
+// answered and what it says, and returns what the clock shows then.
+func FollowClock(then time.Time, answers ...[3]time.Time) time.Time {
+	c := clock{answers[0][2], answers[0][0]}
+	for _, a := range answers[1:] {
+		c = c.follow(a[0], a[1], a[2])
+	}
+	return c.at(then)
+}

@@ -140,7 +140,8 @@ func (v *serving) renew(ctx context.Context) error {
 		return err
 	}
 	v.batches.waitsFor = 0
-	v.clock.Store(&b.clock)
+	clock := v.clock.Load().follow(b.asked, b.answered, b.there)
+	v.clock.Store(&clock)
 	v.leases.renewed(sent)
 	if err := v.enter(ctx, b.era); err != nil {
 		return err
@@ -256,7 +257,9 @@ type lease struct {
 
 // A beat is what a heartbeat tells the node.
 type beat struct {
-	clock
+	asked, answered time.Time // by our clock
+	there           time.Time // by that of the database, in between
+
 	era     era
 	held    []lease
 	alive   int  // nodes
@@ -333,11 +336,15 @@ func (db *store) tryBeat(ctx context.Context, n node, waitsFor int64, stuck []in
 	var grps []int16
 	var epochs []int64
 	var forUs []bool
-	b.here = time.Now()
+	// A heartbeat that is cut off may still be carried out, after the node has left.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundTrip)
+	defer cancel()
+	b.asked = time.Now()
 	err = db.pool.QueryRow(ctx, beatSQL, n.ID, n.Name, n.Egress, n.HELO, n.Version, n.incarnation, queue.LeaseTTL,
 		cmp.Or(n.Turn, queue.Strict), waitsFor, n.MessageTime, stuck, n.Settings, eraPatience).Scan(&known, &ours,
 		&b.era.Number, &b.era.Entered, &b.era.Settled, &b.era.Moved, &b.era.Lost, &b.era.Late, &b.alive, &b.given,
 		&b.offered, &b.vacant, &grps, &epochs, &forUs, &b.there)
+	b.answered = time.Now()
 	switch {
 	case err != nil:
 		return b, err
