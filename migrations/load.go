@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"unicode"
 )
 
 //go:embed *.sql functions/*.sql
@@ -82,10 +84,25 @@ func loadMigrations(fsys fs.FS) ([]migration, error) {
 	return all, nil
 }
 
-var (
-	definition = regexp.MustCompile(`(?m)^CREATE OR REPLACE (FUNCTION|VIEW) enotify\.(\w+)`)
-	needs      = regexp.MustCompile(`\A-- after: (.*)\n`)
-)
+// definitions lists the functions and views that a text creates, each as "FUNCTION name"
+// or "VIEW name". Every command of the CLI reads all files: a regular expression took
+// longer than all else that it does there.
+func definitions(sql string) (found []string) {
+	for line := range strings.Lines(sql) {
+		rest, ok := strings.CutPrefix(line, "CREATE OR REPLACE ")
+		kind, name, named := strings.Cut(rest, " enotify.")
+		if !ok || !named || kind != "FUNCTION" && kind != "VIEW" {
+			continue
+		}
+		if end := strings.IndexFunc(name, notInName); end >= 0 {
+			name = name[:end]
+		}
+		found = append(found, kind+" "+name)
+	}
+	return found
+}
+
+func notInName(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }
 
 func loadObjects(fsys fs.FS) ([]object, error) {
 	paths, err := fs.Glob(fsys, "functions/*.sql") // sorted
@@ -100,13 +117,17 @@ func loadObjects(fsys fs.FS) ([]object, error) {
 			return nil, err
 		}
 		o := object{name: strings.TrimSuffix(path.Base(p), ".sql"), sql: string(sql)}
-		found := definition.FindAllStringSubmatch(o.sql, -1)
-		if len(found) != 1 || found[0][2] != o.name {
+		var name string
+		found := definitions(o.sql)
+		if len(found) == 1 {
+			o.kind, name, _ = strings.Cut(found[0], " ")
+		}
+		if name != o.name {
 			return nil, fmt.Errorf("%s: want one CREATE OR REPLACE FUNCTION or VIEW enotify.%s", p, o.name)
 		}
-		o.kind = found[0][1]
-		if after := needs.FindStringSubmatch(o.sql); after != nil {
-			o.after = strings.Split(strings.TrimSpace(after[1]), ", ")
+		first, _, _ := strings.Cut(o.sql, "\n")
+		if after, ok := strings.CutPrefix(first, "-- after: "); ok {
+			o.after = strings.Split(strings.TrimSpace(after), ", ")
 		}
 		byName[o.name] = o
 		names = append(names, o.name)
@@ -163,13 +184,15 @@ func (want schema) dependents(name string) (all []object) {
 
 // Hash is the same for two binaries if and only if they bring the same schema:
 // 16 hexadecimal digits, which may stand in a database's name.
-func Hash() string {
+func Hash() string { return ownHash() }
+
+var ownHash = sync.OnceValue(func() string {
 	s, err := load(files)
 	if err != nil {
 		panic(err) // the files are part of the binary
 	}
 	return s.hash()
-}
+})
 
 func (want schema) hash() string {
 	h := sha256.New()

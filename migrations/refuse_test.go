@@ -172,7 +172,7 @@ func TestUpRefusesASchemaOfBeforeTheFirstRelease(t *testing.T) {
 // them; and after that the first one needs no more.
 func TestOwnersWhoAreNoSuperusers(t *testing.T) {
 	t.Parallel()
-	server, err := localpg.Start(t.Context(), localpg.Options{Ephemeral: true, Unsafe: true})
+	server, err := localpg.Start(t.Context(), localpg.Options{Dir: queuetest.OwnDir(t, false), Unsafe: true})
 	if err != nil {
 		t.Fatal(err)
 	}

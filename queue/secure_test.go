@@ -26,7 +26,7 @@ import (
 // encrypted, and to the server that the certificate names, or it is not used.
 func TestDatabaseByTLS(t *testing.T) {
 	t.Parallel()
-	server, err := localpg.Start(t.Context(), localpg.Options{Ephemeral: true, Unsafe: true})
+	server, err := localpg.Start(t.Context(), localpg.Options{Dir: queuetest.OwnDir(t, false), Unsafe: true})
 	if err != nil {
 		t.Fatal(err)
 	}

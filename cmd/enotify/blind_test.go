@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -54,12 +53,7 @@ func TestBlindLogins(t *testing.T) {
 		"a node's": {queuetest.Login(t, f.URL, "enotify_sender"), ""},
 	} {
 		for _, line := range reads {
-			ctx, cancel := context.WithCancel(t.Context())
-			if line == "batch watch" && test.want == "" { // sees all, and waits for a batch
-				time.AfterFunc(100*time.Millisecond, cancel)
-			}
-			code, out := invoke(ctx, strings.Fields(line), "DATABASE_URL", test.url, "ENOTIFY_RESOLVER", names.Addr)
-			cancel()
+			code, out := invoke(t.Context(), strings.Fields(line), "DATABASE_URL", test.url, "ENOTIFY_RESOLVER", names.Addr)
 			switch granted := strings.Contains(out, "GRANT "); {
 			case test.want == "" && (granted || strings.Contains(out, "may not do")):
 				t.Errorf("%s: %s: got exit %d, %q, want it to see all", login, line, code, out)
@@ -91,7 +85,8 @@ func leaves(cmd *cobra.Command) (all []*cobra.Command) {
 }
 
 // invoke runs the program in this process, with an environment of these settings
-// alone. out is what it wrote to both streams.
+// alone. A watch goes on until it has written something. out is what the program wrote
+// to both streams.
 func invoke(ctx context.Context, args []string, settings ...string) (code int, out string) {
 	getenv := func(name string) string {
 		for i := 0; i < len(settings); i += 2 {
@@ -101,7 +96,23 @@ func invoke(ctx context.Context, args []string, settings ...string) (code int, o
 		}
 		return ""
 	}
-	var b bytes.Buffer
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	b := output{wrote: func() {}}
+	if slices.Contains(args, "watch") {
+		b.wrote = cancel
+	}
 	code = enotify.Run(ctx, args, getenv, &b, &b)
 	return code, b.String()
+}
+
+// An output keeps what is written, and calls wrote.
+type output struct {
+	bytes.Buffer
+	wrote func()
+}
+
+func (o *output) Write(text []byte) (int, error) {
+	defer o.wrote()
+	return o.Buffer.Write(text)
 }

@@ -22,8 +22,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"enotify/cmd/enotify/sitetest"
-	"enotify/migrations"
 	"enotify/queue/localpg"
+	"enotify/queue/queuetest"
 )
 
 var (
@@ -97,7 +97,7 @@ type chaos struct {
 }
 
 func newChaos(t *testing.T) *chaos {
-	c := &chaos{seed: *chaosSeed, dir: openTempDir(t)}
+	c := &chaos{seed: *chaosSeed, dir: queuetest.OwnDir(t, true)}
 	if c.seed == 0 {
 		c.seed = rand.Uint64()
 	}
@@ -106,14 +106,6 @@ func newChaos(t *testing.T) *chaos {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.server.Stop(context.Background()) })
-	conn, err := pgx.Connect(t.Context(), c.direct.Load().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
-	if _, err := migrations.Up(t.Context(), conn); err != nil {
-		t.Fatal(err)
-	}
 	c.site = &site{sitetest.On(t, c.direct.Load().String(), c.auditor.receiver())}
 	c.Exec(`UPDATE enotify.destination SET rate_messages = $1, burst = $2, connections = $3`, chaosRate, chaosBurst,
 		chaosConnections)
@@ -127,19 +119,6 @@ func newChaos(t *testing.T) *chaos {
 			link: newLink(t, c.URL, func() string { return c.direct.Load().Host })}
 	}
 	return c
-}
-
-// openTempDir is one that the account of the server can get to, when root starts it.
-func openTempDir(t *testing.T) string {
-	dir, err := os.MkdirTemp("/var/tmp", "enotify-chaos-")
-	if err == nil {
-		err = os.Chmod(dir, 0o711)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
 }
 
 func (c *chaos) startDatabase(ctx context.Context) (err error) {

@@ -18,6 +18,7 @@ import (
 	"enotify/cmd/enotify/guide"
 	"enotify/cmd/enotify/sitetest"
 	"enotify/queue/localpg"
+	"enotify/queue/queuetest"
 	"enotify/sender/smtptest"
 	"enotify/spfguard/dns/dnstest"
 )
@@ -98,7 +99,7 @@ func needsDatabase(blocks []guide.Block) bool {
 // startDatabase starts a server that the reader finds at its usual address:
 // the pages name no port, and libpq and pgx take the port from the environment.
 func (w *world) startDatabase() {
-	server, err := localpg.Start(w.Context(), localpg.Options{Ephemeral: true, Unsafe: true})
+	server, err := localpg.Start(w.Context(), localpg.Options{Dir: queuetest.OwnDir(w, false), Unsafe: true})
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -18,4 +20,13 @@ func TestMain(m *testing.M) {
 // withDatabase runs the tests and then ends their database server.
 type withDatabase struct{ m *testing.M }
 
-func (w withDatabase) Run() int { return queuetest.Run(w.m) }
+func (w withDatabase) Run() int {
+	code := queuetest.Run(w.m)
+	if dir, err := ProcessDir(); err == nil {
+		os.RemoveAll(dir)
+	}
+	return code
+}
+
+// ProcessDir is a folder that is removed when all tests have ended.
+var ProcessDir = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "enotify-tests-") })

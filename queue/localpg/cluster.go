@@ -47,7 +47,7 @@ func (f folder) cluster(ctx context.Context, a account, log *os.File, unsafe boo
 func (f folder) initdb(ctx context.Context, bin string, a account, log *os.File, unsafe bool) error {
 	password := rand.Text()
 	passwordFile := f.path("password.new")
-	if err := os.WriteFile(passwordFile, []byte(password), 0o600); err != nil {
+	if err := os.WriteFile(passwordFile, []byte(Verifier(password)), 0o600); err != nil {
 		return err
 	}
 	defer os.Remove(passwordFile)

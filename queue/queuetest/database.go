@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"enotify/queue/localpg"
 )
 
 // New returns the URL of a migrated database that belongs to the test, for a
@@ -54,7 +56,7 @@ func createSQL(name, from string) string {
 func Login(tb testing.TB, database string, roles ...string) string {
 	tb.Helper()
 	name, password := uniqueName(), rand.Text()
-	sql := fmt.Sprintf(`CREATE ROLE %s LOGIN PASSWORD '%s'`, name, password)
+	sql := fmt.Sprintf(`CREATE ROLE %s LOGIN PASSWORD '%s'`, name, localpg.Verifier(password))
 	if len(roles) > 0 {
 		sql += ` IN ROLE ` + strings.Join(roles, ", ")
 	}

@@ -2,12 +2,8 @@ package queuetest
 
 import (
 	"context"
-	"os"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
-	"enotify/migrations"
 	"enotify/queue/localpg"
 )
 
@@ -21,28 +17,18 @@ type OwnServer struct {
 	unsafe bool
 }
 
-// NewOwnServer starts a server and migrates its database, which has the client
+// NewOwnServer starts a server whose database is migrated and has the client
 // town.example. With unsafe the server commits without waiting for the disk. The
 // server is stopped, and Dir removed, when the test ends. Errors of the guard do
 // not fail the test, since its database may be away.
 func NewOwnServer(t *testing.T, unsafe bool) *OwnServer {
 	t.Helper()
-	dir, err := os.MkdirTemp("/var/tmp", "enotify-own-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o711); err != nil { // as root, the server is another user
-		t.Fatal(err)
-	}
+	dir := OwnDir(t, true)
 	o := &OwnServer{Fixture: &Fixture{T: t, Deaf: true}, Dir: dir, unsafe: unsafe}
 	o.start()
 	t.Cleanup(func() { _ = o.PostgreSQL.Stop(context.Background()) }) // the test may have stopped it
 	o.URL = o.PostgreSQL.URL()
 	o.Conn = Connect(t, o.URL)
-	if _, err := migrations.Up(t.Context(), o.Conn); err != nil {
-		t.Fatal(err)
-	}
 	o.DB = Open(t, o.URL)
 	o.Exec(`INSERT INTO enotify.client (domain) VALUES ('town.example')`)
 	return o
@@ -75,12 +61,7 @@ func Durable(tb testing.TB) (url string) {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = server.Stop(context.Background()) })
-	conn, err := pgx.Connect(tb.Context(), server.URL())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	if _, err := migrations.Up(tb.Context(), conn); err != nil {
+	if err := migrate(tb.Context(), server.URL()); err != nil {
 		tb.Fatal(err)
 	}
 	return server.URL()

@@ -3,6 +3,7 @@ package queuetest
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"sync"
 	"syscall"
@@ -67,11 +68,11 @@ func template() string { return "enotify_template_" + migrations.Hash() }
 // makeTemplate makes the template unless the server has it. It gets its name
 // when it is complete, so that a killed process leaves no half of one.
 func makeTemplate(ctx context.Context) error {
-	url, err := serverURL()
+	server, err := serverURL()
 	if err != nil {
 		return err
 	}
-	conn, err := pgx.Connect(ctx, url)
+	conn, err := pgx.Connect(ctx, server)
 	if err != nil {
 		return err
 	}
@@ -93,29 +94,19 @@ func makeTemplate(ctx context.Context) error {
 	if _, err := conn.Exec(ctx, createSQL(draft, "template0")); err != nil {
 		return err
 	}
-	if err := migrate(ctx, url, draft); err != nil {
+	if err := migrateIn(ctx, server, draft); err != nil {
 		return err
 	}
 	_, err = conn.Exec(ctx, `ALTER DATABASE `+draft+` RENAME TO `+template())
 	return err
 }
 
-func migrate(ctx context.Context, url, database string) error {
-	conn, err := connect(ctx, url, database)
+// migrateIn migrates a database of the server.
+func migrateIn(ctx context.Context, server, database string) error {
+	u, err := url.Parse(server)
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx)
-	_, err = migrations.Up(ctx, conn)
-	return err
-}
-
-// connect opens a database of the server.
-func connect(ctx context.Context, url, database string) (*pgx.Conn, error) {
-	config, err := pgx.ParseConfig(url)
-	if err != nil {
-		return nil, err
-	}
-	config.Database = database
-	return pgx.ConnectConfig(ctx, config)
+	u.Path = "/" + database
+	return migrate(ctx, u.String())
 }
