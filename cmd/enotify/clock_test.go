@@ -1,7 +1,7 @@
 package main_test
 
 import (
-	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,41 +69,71 @@ func TestClockADayAhead(t *testing.T) {
 	queuetest.Copies(t, s.SMTP.Copies(), n, 1)
 }
 
-// buildAhead builds the program with a package time whose wall clock is a day
-// ahead (go help build, -overlay); the monotonic one is as it was. It compiles
-// all that imports time, once for each change: go keeps the rest.
+// buildAhead links the program with a package time whose wall clock is a day ahead; the
+// monotonic one is as it was. All that imports time is taken as it was compiled for
+// [plain]: only the body of a function differs.
 func buildAhead(t *testing.T) string {
 	t.Helper()
-	root, err := exec.Command("go", "env", "GOROOT").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	source := filepath.Join(strings.TrimSpace(string(root)), "src/time/time.go")
-	text, err := os.ReadFile(source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const read = "\tsec, nsec, mono := runtimeNow()\n"
-	if strings.Count(string(text), read) != 1 {
-		t.Fatalf("time.Now of %s is not as this test knows it", runtime.Version())
-	}
 	dir := t.TempDir()
-	patched, overlay, program := filepath.Join(dir, "time.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir,
-		"enotify")
-	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{source: patched}})
-	if err != nil {
-		t.Fatal(err)
+	tool := func(args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "go", args...)
+		var said strings.Builder
+		cmd.Stderr = &said
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%v: %v\n%s", cmd, err, said.String())
+		}
+		return strings.TrimSpace(string(out))
 	}
-	for path, text := range map[string][]byte{patched: []byte(strings.Replace(string(text), read, read+
-		"\tsec += 24 * 60 * 60\n", 1)), overlay: replace} {
-		if err := os.WriteFile(path, text, 0o600); err != nil {
+	write := func(name, text string) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		return path
 	}
-	build := exec.CommandContext(t.Context(), "go", "build", "-overlay", overlay, "-o", program, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+
+	compiled := filepath.Join(dir, "time.a")
+	var packages strings.Builder
+	program := ""
+	for line := range strings.Lines(tool("list", "-trimpath=false", "-buildvcs=false", "-export", "-deps", "-f",
+		"{{.ImportPath}} {{.Export}}", ".")) {
+		name, archive, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch {
+		case name == "time":
+			archive = compiled
+		case archive == "": // unsafe
+			continue
+		}
+		program = archive // the last is the package that needs the others
+		fmt.Fprintf(&packages, "packagefile %s=%s\n", name, archive)
 	}
-	return program
+	config := write("packages", packages.String())
+
+	files := strings.Fields(tool("list", "-f", `{{range .GoFiles}}{{$.Dir}}/{{.}} {{end}}`, "time"))
+	const read = "\tsec, nsec, mono := runtimeNow()\n"
+	patched := 0
+	for i, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(text), read); n > 0 {
+			patched += n
+			files[i] = write("time.go", strings.Replace(string(text), read,
+				strings.TrimSuffix(read, "\n")+"; sec += 24 * 60 * 60\n", 1))
+		}
+	}
+	if patched != 1 {
+		t.Fatalf("time.Now of %s is not as this test knows it: got %d lines that read the clock, want 1", runtime.Version(),
+			patched)
+	}
+	// The linker compares what packages export, which holds the paths of their files.
+	tool(append([]string{"tool", "compile", "-p", "time", "-std", "-trimpath", dir + "=>$GOROOT/src/time",
+		"-importcfg", config, "-o", compiled}, files...)...)
+	ahead := filepath.Join(dir, "enotify")
+	tool("tool", "link", "-importcfg", config, "-o", ahead, program)
+	return ahead
 }
