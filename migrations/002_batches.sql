@@ -215,6 +215,7 @@ CREATE TABLE enotify.batch (
     turn_at          timestamptz,
     turn_intents     int NOT NULL DEFAULT 0,
     passed_at        timestamptz,
+    yielded_at       timestamptz,
     finished_at      timestamptz,
     pruned_at        timestamptz,
     UNIQUE (client_id, idem_key),
@@ -231,13 +232,15 @@ CREATE INDEX batch_begun ON enotify.batch (id) WHERE finished_at IS NULL AND sta
 CREATE INDEX batch_expiry ON enotify.batch (expires_at) WHERE finished_at IS NULL;
 CREATE INDEX batch_ending ON enotify.batch (id) WHERE finished_at IS NULL AND state = 'cancelled';
 CREATE INDEX batch_empty ON enotify.batch (id) WHERE finished_at IS NULL AND sendable = 0 AND state <> 'draft';
--- The first batch of each client, however many it has.
-CREATE INDEX batch_unsurveyed ON enotify.batch (client_id, priority DESC, submitted_at, id)
+-- The first batch of each client and login, however many it has.
+CREATE INDEX batch_unsurveyed ON enotify.batch (client_id, created_by, priority DESC, submitted_at, id)
     WHERE finished_at IS NULL AND state = 'queued' AND surveyed_at IS NULL;
 CREATE INDEX batch_client ON enotify.batch (client_id, priority DESC, submitted_at, id) WHERE finished_at IS NULL;
 CREATE INDEX batch_windows ON enotify.batch (send_window) WHERE finished_at IS NULL AND send_window IS NOT NULL;
 CREATE INDEX batch_draft ON enotify.batch (created_by, created_at) WHERE state = 'draft';
-CREATE INDEX batch_waiting ON enotify.batch (priority DESC, submitted_at, id) WHERE state = 'queued';
+CREATE INDEX batch_waiting ON enotify.batch
+    (priority, (yielded_at IS NULL), client_id, created_by, submitted_at, id) WHERE state = 'queued';
+CREATE INDEX batch_turns ON enotify.batch (client_id, created_by, turn_at) WHERE turn_at IS NOT NULL;
 CREATE INDEX batch_open ON enotify.batch (priority DESC, id) WHERE finished_at IS NULL;
 -- For people: the batches of the last day or week, beside years of older ones.
 CREATE INDEX batch_finished ON enotify.batch (finished_at) WHERE finished_at IS NOT NULL;
@@ -252,7 +255,8 @@ COMMENT ON COLUMN enotify.batch.idem_key IS
 COMMENT ON COLUMN enotify.batch.state IS 'draft while recipients are staged; enotify.batch_moves() lists the changes';
 COMMENT ON COLUMN enotify.batch.reason IS 'why it is paused, blocked, cancelled or waiting; for people';
 COMMENT ON COLUMN enotify.batch.priority IS
-    'a batch of higher priority takes the turn at once from one of lower priority; 0 is ordinary';
+    'a batch of higher priority takes the turn at once from one of lower priority; 0 is ordinary. Among those of one '
+    'priority the turn goes round the clients: see next_batches()';
 COMMENT ON COLUMN enotify.batch.from_address IS 'address of the From: field';
 COMMENT ON COLUMN enotify.batch.from_name IS 'display name of the From: field; empty: none';
 COMMENT ON COLUMN enotify.batch.reply_to IS 'address of the Reply-To: field; empty: none';
@@ -303,6 +307,8 @@ COMMENT ON COLUMN enotify.batch.turn_intents IS
 COMMENT ON COLUMN enotify.batch.passed_at IS
     'of a batch in state retrying: since when others have the turn although recipients of it are untried, at sites '
     'that do not move. It goes first in their domains. NULL: not so';
+COMMENT ON COLUMN enotify.batch.yielded_at IS
+    'when a batch of higher priority took its turn away: it goes on before others of its priority. NULL: not so';
 COMMENT ON COLUMN enotify.batch.finished_at IS
     'when its last recipient got an outcome; NULL while anything may still happen';
 COMMENT ON COLUMN enotify.batch.pruned_at IS

@@ -58,7 +58,8 @@ GRANT INSERT, DELETE ON enotify.egress TO enotify_sender;
 GRANT UPDATE (step, day, why) ON enotify.warmup TO enotify_sender;
 GRANT SELECT ON enotify.token_key TO enotify_sender;
 -- A node moves batches, domains and leases, and changes nothing else of them.
-GRANT UPDATE (state, reason, fault, started_at, turn_at, turn_intents, passed_at, surveyed_at, finished_at, requeues)
+GRANT UPDATE (state, reason, fault, started_at, turn_at, turn_intents, passed_at, yielded_at, surveyed_at,
+             finished_at, requeues)
     ON enotify.batch TO enotify_sender;
 GRANT UPDATE (intent_seq, grp) ON enotify.batch_domain TO enotify_sender;
 GRANT UPDATE (held_until) ON enotify.ready_draft TO enotify_sender;

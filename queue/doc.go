@@ -24,9 +24,13 @@
 // recipients. Cancelled is final.
 //
 // At most one batch is in state sending, by a unique index. It holds the turn until
-// every recipient was tried; a batch of higher priority takes the turn at once. No
-// batch takes the turn before its domains were surveyed: which sites serve them, and
-// which domains take no mail at all. Recipients at those fail at once.
+// every recipient was tried; a batch of higher priority takes the turn at once, and the
+// one that had it goes on before others of its priority. Among those the turn goes round
+// the clients, by the login that created the batch: next is the one whose last turn is
+// longest ago, with its oldest batch. So a login with thousands of batches delays each
+// other client by one of them. No batch takes the turn before its domains were surveyed:
+// which sites serve them, and which domains take no mail at all. Recipients at those fail
+// at once.
 //
 // Under [ByDestination] a batch that only waits for slow sites drains: the next batch
 // takes the turn, and waits in every recipient domain where the draining one has

@@ -12,21 +12,24 @@ import (
 // a batch that was sealed meanwhile is not missed.
 const lockSurveySQL = `SELECT enotify.lock_survey()`
 
-// One batch of each client at a time: a client with very many, whose domains no DNS
-// answers for, keeps no other client waiting.
+// One batch of each client and login at a time: a login with very many, whose domains no
+// DNS answers for, keeps nobody else waiting.
 const unsurveyedSQL = `
 WITH RECURSIVE clients AS (
-	(SELECT client_id FROM enotify.batch WHERE finished_at IS NULL AND state = 'queued' AND surveyed_at IS NULL
-		ORDER BY client_id LIMIT 1)
+	(SELECT client_id, created_by FROM enotify.batch
+		WHERE finished_at IS NULL AND state = 'queued' AND surveyed_at IS NULL
+		ORDER BY client_id, created_by LIMIT 1)
 	UNION ALL
-	SELECT (SELECT b.client_id FROM enotify.batch b WHERE b.finished_at IS NULL AND b.state = 'queued'
-		AND b.surveyed_at IS NULL AND b.client_id > c.client_id
-	        ORDER BY b.client_id LIMIT 1)
-	FROM clients c WHERE c.client_id IS NOT NULL
+	SELECT n.* FROM clients c CROSS JOIN LATERAL (
+		SELECT b.client_id, b.created_by FROM enotify.batch b
+		WHERE b.finished_at IS NULL AND b.state = 'queued' AND b.surveyed_at IS NULL
+			AND (b.client_id, b.created_by) > (c.client_id, c.created_by)
+		ORDER BY b.client_id, b.created_by LIMIT 1) n
 ), firsts AS (
 	SELECT f.id FROM clients c CROSS JOIN LATERAL (
 		SELECT b.id FROM enotify.batch b
-		WHERE b.client_id = c.client_id AND b.finished_at IS NULL AND b.state = 'queued' AND b.surveyed_at IS NULL
+		WHERE b.client_id = c.client_id AND b.created_by = c.created_by
+		  AND b.finished_at IS NULL AND b.state = 'queued' AND b.surveyed_at IS NULL
 		  AND b.expires_at > now() AND (b.not_before IS NULL OR b.not_before <= now() + interval '1 minute')
 		ORDER BY b.priority DESC, b.submitted_at, b.id LIMIT 1
 	) f
@@ -34,8 +37,8 @@ WITH RECURSIVE clients AS (
 SELECT b.id, b.priority FROM enotify.batch b WHERE b.id IN (SELECT id FROM firsts) AND b.state = 'queued'
 ORDER BY b.priority DESC, b.submitted_at, b.id LIMIT 20 FOR NO KEY UPDATE SKIP LOCKED`
 
-// unsurveyed lists the first batch of each client that waits for its survey, in the
-// order of their turns.
+// unsurveyed lists the first batch of each client and login that waits for its survey,
+// the oldest of the highest priority first.
 func (db *store) unsurveyed(ctx context.Context) ([]turn, error) {
 	rows, err := db.pool.Query(ctx, unsurveyedSQL)
 	if err != nil {

@@ -31,7 +31,8 @@ WHERE b.finished_at IS NULL AND b.started_at IS NOT NULL
   AND (b.state IN ('sending', 'draining') OR b.state = 'retrying' AND b.passed_at IS NOT NULL)
 ORDER BY b.turn_at, b.id`
 	yieldSQL = `
-UPDATE enotify.batch SET state = 'queued', reason = 'waits for a batch of higher priority'
+UPDATE enotify.batch SET state = 'queued', yielded_at = clock_timestamp(),
+  reason = 'waits for a batch of higher priority'
   WHERE id = $1 AND state IN ('sending', 'draining')`
 	drainSQL = `
 UPDATE enotify.batch SET state = 'draining', reason = 'waits for slow sites' WHERE id = $1 AND state = 'sending'`
@@ -40,7 +41,7 @@ UPDATE enotify.batch SET state = 'retrying', passed_at = now(), reason = 'the re
   WHERE id = $1 AND state IN ('sending', 'draining')`
 	beginSQL = `
 UPDATE enotify.batch SET state = $2::enotify.batch_state, started_at = coalesce(started_at, now()),
-  turn_at = clock_timestamp(), passed_at = NULL, reason = '',
+  turn_at = clock_timestamp(), passed_at = NULL, yielded_at = NULL, reason = '',
        turn_intents = (SELECT coalesce(sum(d.intent_seq - d.first_seq + 1), 0) FROM enotify.batch_domain d
          WHERE d.batch_id = $1) WHERE id = $1 AND state = 'queued'`
 	// Of batches that were passed: every recipient has been tried by now.
@@ -258,8 +259,7 @@ func active(ctx context.Context, q querier) (t turns, err error) {
 }
 
 // headSQL lists the batches that are next.
-const headSQL = `
-SELECT q.id FROM enotify.batch q WHERE q.state = 'queued' ORDER BY q.priority DESC, q.submitted_at, q.id LIMIT 20`
+const headSQL = `SELECT n FROM enotify.next_batches(20, false) n`
 
 // Deferred recipients of a batch that was cancelled or has expired get a final
 // outcome, with the last reply.

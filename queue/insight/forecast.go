@@ -75,28 +75,50 @@ func (r Reader) Groups(ctx context.Context, sites []string) (map[string]int16, e
 	return of, err
 }
 
-// In the order of their turns, as the engine gives them. A batch that is not queued
-// yet comes after all of its priority. A batch that waits for an operator or for DNS
-// is ahead of no other. Those that drain or were passed stand last.
+// In the order of their turns, as next_batches() gives them: round by round, one batch of
+// each client and login, the one first whose last turn is longest ago. A batch that must
+// not begin just now comes after the others of its client. A batch that is not queued yet
+// is the last one of its client. One that waits for an operator or for DNS is ahead of no
+// other. Those that drain or were passed stand last.
 const aheadSQL = `
-WITH own AS (
-	SELECT priority, CASE WHEN state = 'draft' THEN 'infinity' ELSE submitted_at END AS submitted_at, id, not_before
-		FROM enotify.batch WHERE id = $1
-	UNION ALL SELECT CASE WHEN $2 THEN -2147483648 ELSE 0 END, 'infinity', 0, NULL
+WITH waiting AS (
+	SELECT b.id, b.priority, b.client_id, b.created_by, coalesce(b.submitted_at, 'infinity') AS submitted_at,
+		b.id = $1 AND b.state IN ('sending', 'draining', 'retrying') AS held, b.yielded_at IS NULL AS fresh,
+		b.not_before > now() OR (b.send_window IS NOT NULL OR c.send_window IS NOT NULL)
+			AND NOT enotify.window_allows(b.client_id, b.priority, b.send_window) AS later
+	FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id
+	WHERE b.finished_at IS NULL AND (b.id = $1 OR b.state = 'queued' AND b.expires_at > now()
+	  AND ($2 OR b.not_before IS NULL
+	    OR b.not_before <= greatest(now(), (SELECT not_before FROM enotify.batch WHERE id = $1))))
+), flow AS (
+	SELECT w.client_id, w.created_by, (SELECT max(t.turn_at) FROM enotify.batch t WHERE t.client_id = w.client_id
+		AND t.created_by = w.created_by AND t.turn_at IS NOT NULL) AS turn_at
+	FROM (SELECT DISTINCT client_id, created_by FROM waiting) w
+), numbered AS (
+	SELECT w.*, row_number() OVER f AS round, min(w.submitted_at) OVER a AS since, min(w.id) OVER a AS first
+	FROM waiting w
+	WINDOW f AS (PARTITION BY priority, held, fresh, client_id, created_by
+	         ORDER BY coalesce(later, false), submitted_at, id),
+	       a AS (PARTITION BY priority, held, fresh, client_id, created_by)
+), queued AS (
+	SELECT n.id, row_number() OVER (ORDER BY n.priority DESC, n.held DESC, n.fresh, n.round, f.turn_at NULLS FIRST,
+		n.since, n.first) AS place
+	FROM numbered n JOIN flow f USING (client_id, created_by)
+), own AS (
+	SELECT b.id, b.priority, q.place FROM enotify.batch b LEFT JOIN queued q ON q.id = b.id WHERE b.id = $1
+	UNION ALL SELECT 0, CASE WHEN $2 THEN -2147483648 ELSE 0 END, NULL
 		WHERE NOT EXISTS (SELECT FROM enotify.batch WHERE id = $1)
 ), b AS (
 	SELECT b.id, b.priority, b.state::text, b.not_before, c.domain AS client,
 		enotify.batch_pool(b.pool, b.priority, b.client_id) AS pool,
 	       CASE WHEN b.priority < c.urgent THEN array_remove(ARRAY[b.send_window, c.send_window], NULL) END AS windows,
 	       row_number() OVER (ORDER BY b.state IN ('draining', 'retrying'),
-	         (b.state = 'sending' AND b.priority >= o.priority) DESC, b.priority DESC, b.submitted_at, b.id) AS place
-	FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id, own o
+	         (b.state = 'sending' AND b.priority >= o.priority) DESC, q.place, b.id) AS place
+	FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id CROSS JOIN own o LEFT JOIN queued q ON q.id = b.id
 	WHERE b.id <> o.id AND b.finished_at IS NULL AND b.expires_at > now()
-	  AND (b.state IN ('sending', 'queued') OR b.state = 'draining' OR b.state = 'retrying' AND b.passed_at IS NOT NULL)
-	  AND (b.state IN ('draining', 'retrying')
-	       OR b.state = 'sending' AND b.priority >= o.priority OR b.priority > o.priority OR b.priority = o.priority
-	         AND (b.submitted_at, b.id) < (o.submitted_at, o.id))
-	  AND ($2 OR b.not_before IS NULL OR b.not_before <= greatest(now(), o.not_before))
+	  AND (b.state = 'draining' OR b.state = 'retrying' AND b.passed_at IS NOT NULL
+	       OR b.state = 'sending' AND b.priority >= o.priority
+	       OR b.state = 'queued' AND b.priority >= o.priority AND coalesce(q.place < o.place, q.place IS NOT NULL))
 	ORDER BY place LIMIT nullif($3, 0)
 )
 SELECT b.id, b.priority, b.state, coalesce(b.not_before, '-infinity'::timestamptz) > now(),
