@@ -258,7 +258,7 @@ FROM unnest($1::text[]) l, unnest('{@,@@," @"}'::text[]) at, unnest($2::text[]) 
 		[]string{"", "a", "A+b", "a.b", "a..b", ".a", "a.", "a-b", "a-.b", "-a", "a-", "a_b", "_", "'a", "mailto:a", "a!b",
 			"a a", "é", "{a}", strings.Repeat("l", 60)},
 		[]string{"", "b.example", "c.B.example", "b.c.example", "b-c.example", "b--c.example", "-b.example", "b-.example",
-			"b.-c.example", "b..example", ".example", "example", "b.example.", "b.123", "b.1a", "b.a1", "b_c.example",
+			"b.-c.example", "b..example", ".example", "example", "b.example.", "b.123", "b.1a", "b.a1", "b_c.example", "b-example",
 			"xn--bcher-kva.example", "bücher.example", strings.Repeat("d", 64) + ".example"})
 	different := queuetest.Query[[]string](f, `
 SELECT coalesce(array_agg(format('%s: %s, %s', r.address, s.address, s.problem)), '{}')
@@ -275,5 +275,61 @@ WHERE s.problem IS DISTINCT FROM enotify.mailbox_problem(enotify.mailbox(r.addre
 	bad := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.sealing(1) WHERE problem IS NOT NULL`)
 	if good < 50 || bad < 50 {
 		t.Errorf("got %d good and %d bad addresses, want 50 of each at least", good, bad)
+	}
+}
+
+// Many recipients are sealed in another way than few. Both find the same.
+func TestSealOfManyAndOfFewIsTheSame(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	f.Exec(`INSERT INTO enotify.suppression (address, client_id, cause, until) SELECT a, c, 'operator', u
+FROM (SELECT id FROM enotify.client) k, LATERAL (VALUES ('all@b.example', NULL, NULL), ('ours@c.example', k.id, NULL),
+	('again@c.example', NULL, now() - interval '1 day')) s (a, c, u)`)
+	staged := `
+INSERT INTO enotify.recipient_in (batch_id, address, data)
+SELECT $1, a, d::jsonb FROM (VALUES ('z@c.example', '{"n": 1}'), (' A@b.example ', NULL), ('bad', NULL), ('a@B.example', '{"n": 4}'),
+	('a@b.example', NULL), ('Jürgen@c.example', '{"n": 6}'), ('JÜRGEN@C.example', NULL), ('All@b.example', NULL),
+	('ours@c.example', NULL), ('again@c.example', NULL), ('BAD', NULL), ('odd@b.example', '[1]'), ('ODD@b.example', '{}'),
+	('', NULL), (NULL, NULL), ('y@c.example', NULL), ('Z@C.example', NULL), ('only@d.example', '{"n": 18}')) s (a, d)`
+	create := `SELECT enotify.create_batch(idem_key => $1, from_address => 'info@town.example', subject => 's', body_text => 't')`
+	few, many := queuetest.Query[int64](f, create, "few"), queuetest.Query[int64](f, create, "many")
+	f.Exec(staged, few)
+	f.Exec(`INSERT INTO enotify.recipient_in (batch_id, address) SELECT $1, 'u' || i % 1500 || '@fill.example' FROM generate_series(1, 2000) i`, many)
+	f.Exec(staged, many)
+	f.Exec(`SELECT enotify.submit_batch($1)`, few)
+	f.Exec(`SELECT enotify.submit_batch($1)`, many)
+
+	type row struct {
+		Address, State string
+		Reason, Data   *string
+	}
+	of := func(batch int64) []row {
+		rows, err := f.Conn.Query(t.Context(), `
+SELECT d.address, d.state, d.reply, r.data::text FROM enotify.delivery d JOIN enotify.recipient r USING (batch_id, seq)
+WHERE batch_id = $1 AND d.address NOT LIKE '%@fill.example' ORDER BY seq`, batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := pgx.CollectRows(rows, pgx.RowToStructByPos[row])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if diff := cmp.Diff(of(few), of(many)); diff != "" || len(of(few)) != 11 {
+		t.Errorf("recipients: got %d, want 11 (-few +many):\n%s", len(of(few)), diff)
+	}
+	for batch, want := range map[int64]string{few: "18 7 11 6", many: "2018 507 1511 1506"} {
+		got := queuetest.Query[string](f, `SELECT format('%s %s %s %s', staged, duplicates, total, sendable) FROM enotify.batch WHERE id = $1`, batch)
+		if got != want {
+			t.Errorf("batch %d: staged, duplicates, total, sendable: got %q, want %q", batch, got, want)
+		}
+		apart := queuetest.Query[int](f, `
+SELECT count(*)::int FROM enotify.recipient r JOIN enotify.batch b ON b.id = r.batch_id AND r.seq <= b.sendable
+LEFT JOIN enotify.batch_domain d ON d.batch_id = b.id AND d.domain_id = r.domain_id AND r.seq BETWEEN d.first_seq AND d.last_seq
+WHERE b.id = $1 AND (d IS NULL OR d.intent_seq <> d.first_seq - 1)`, batch)
+		if apart > 0 {
+			t.Errorf("batch %d: got %d recipients outside the range of their domain, want none", batch, apart)
+		}
 	}
 }

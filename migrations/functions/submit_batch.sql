@@ -2,20 +2,26 @@
 --
 -- Seals a draft: what follows checks each staged row once, and writes recipients that never change afterwards. Many
 -- checked rows are kept in a temporary table, few in arrays: to make a table takes longer than all else for a few.
--- Without JIT: to compile these statements takes longer than the compiled ones save.
+-- Without JIT: to compile these statements takes longer than the compiled ones save. Without merge joins: a million
+-- names take longer to sort than to hash, and the planner does not know how few they are.
 CREATE OR REPLACE FUNCTION enotify.submit_batch(batch bigint, expected int DEFAULT NULL) RETURNS int
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '256MB' SET jit = off AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '256MB' SET jit = off
+SET enable_mergejoin = off AS $$
 DECLARE
     b        enotify.batch := enotify.my_draft(batch);
     n_staged int;
     n_total  int;
     n_send   int;
     patience text := current_setting('lock_timeout');
-    source   text := 'unnest($3, $4, $5) WITH ORDINALITY s (problem, address, data, place)';
-    names    text[];
+    source   text := 'unnest($2, $3, $4, $5) WITH ORDINALITY s (problem, address, data, suppressed, place)';
     problems text[];
     given    text[];
     merged   jsonb[];
+    stopped  boolean[];
+    names    text[]; -- of the domains
+    ids      int[];
+    grps     smallint[];
+    counts   int[];  -- of sendable recipients
 BEGIN
     IF b.state <> 'draft' THEN
         IF b.state = 'cancelled' THEN
@@ -50,16 +56,40 @@ BEGIN
 
     IF n_staged > 1000 THEN
         source := 'pg_temp.seal s';
-        CREATE TEMP TABLE seal ON COMMIT DROP AS SELECT * FROM enotify.sealing(b.id);
-        ANALYZE pg_temp.seal; -- without statistics the planner sorts where it could hash
-        names := ARRAY( -- by hash: array_agg(DISTINCT) would sort a million names
-            SELECT DISTINCT enotify.mailbox_domain(s.address) FROM pg_temp.seal s WHERE s.problem IS NULL);
+        CREATE TEMP TABLE seal ON COMMIT DROP AS SELECT s.*, false AS suppressed FROM enotify.sealing(b.id) s;
+        ANALYZE pg_temp.seal (place); -- without statistics the planner sorts where it could hash
+        IF (SELECT count(DISTINCT hashtextextended(coalesce(s.key, lower(s.address COLLATE "C")), 0)) < count(*)
+            FROM pg_temp.seal s) THEN -- few octets: the whole rows take three times as long to sort
+            DELETE FROM pg_temp.seal s USING (
+                SELECT r.place, row_number() OVER (PARTITION BY hashtextextended(r.key, 0), r.key ORDER BY r.place) AS n
+                FROM (SELECT k.place, coalesce(k.key, lower(k.address COLLATE "C")) AS key FROM pg_temp.seal k) r) d
+            WHERE d.n > 1 AND s.place = d.place;
+        END IF;
+        IF EXISTS (SELECT FROM enotify.suppression x WHERE x.client_id IS NULL OR x.client_id = b.client_id) THEN
+            UPDATE pg_temp.seal s SET suppressed = true
+            FROM (SELECT x.address FROM enotify.suppression x
+                  WHERE (x.client_id IS NULL OR x.client_id = b.client_id) AND (x.until IS NULL OR x.until > now())
+                  UNION
+                  SELECT lower(r.address) FROM pg_temp.seal r
+                  JOIN enotify.suppression x ON x.address = enotify.hashed_address(lower(r.address))
+                  WHERE (SELECT EXISTS (SELECT FROM enotify.hash_key)) AND r.problem IS NULL
+                    AND (x.client_id IS NULL OR x.client_id = b.client_id) AND (x.until IS NULL OR x.until > now())) x
+            WHERE s.problem IS NULL AND x.address = lower(s.address);
+        END IF;
     ELSE
         SELECT array_agg(s.problem ORDER BY s.place), array_agg(s.address ORDER BY s.place),
                array_agg(s.data ORDER BY s.place),
-               array_agg(DISTINCT enotify.mailbox_domain(s.address)) FILTER (WHERE s.problem IS NULL)
-        INTO problems, given, merged, names FROM enotify.sealing(b.id) s;
+               array_agg(s.problem IS NULL AND EXISTS (SELECT FROM enotify.suppressed(s.address, b.client_id))
+                         ORDER BY s.place)
+        INTO problems, given, merged, stopped
+        FROM (SELECT DISTINCT ON (coalesce(s.key, lower(s.address COLLATE "C"))) s.* FROM enotify.sealing(b.id) s
+              ORDER BY coalesce(s.key, lower(s.address COLLATE "C")), s.place) s;
     END IF;
+    EXECUTE format($sql$
+        SELECT array_agg(d.name), array_agg(d.n)
+        FROM (SELECT enotify.mailbox_domain(s.address) AS name, count(*) FILTER (WHERE NOT s.suppressed)::int AS n
+              FROM %1$s WHERE s.problem IS NULL GROUP BY 1) d$sql$, source)
+    INTO names, counts USING b.id, problems, given, merged, stopped;
 
     -- New domains get their number and lease group. In order, so that two seals cannot deadlock.
     -- A session that has inserted one and does not commit is not waited for: then this batch has rows of its own.
@@ -81,44 +111,39 @@ BEGIN
     END;
     PERFORM set_config('lock_timeout', patience, true);
 
+    SELECT array_agg(d.name), array_agg(d.id), array_agg(d.grp), array_agg(u.n) INTO names, ids, grps, counts
+    FROM unnest(names, counts) u (name, n) JOIN enotify.domain d ON d.name = u.name
+     AND (d.twin = 0 OR d.twin = b.id AND NOT EXISTS (
+          SELECT FROM enotify.domain k WHERE k.name = d.name AND k.twin = 0));
+
     -- Number the recipients: the sendable ones in domain order, then the suppressed, then the invalid. The order is one
-    -- number: three columns take twice as long to sort.
+    -- number: three columns take twice as long to sort. A place has 23 bits, since there are at most 5,000,000.
     EXECUTE format($sql$
         INSERT INTO enotify.recipient (batch_id, seq, domain_id, address, data)
-        SELECT $1, row_number() OVER (ORDER BY coalesce(d.id, 0) +
-                   CASE WHEN s.problem IS NOT NULL THEN 1::bigint << 33 WHEN x.address IS NOT NULL THEN 1::bigint << 32
-                        ELSE 0 END, s.place), d.id, s.address, s.data
-        FROM %1$s
-        LEFT JOIN enotify.domain d ON s.problem IS NULL AND d.name = enotify.mailbox_domain(s.address)
-               AND (d.twin = 0 OR d.twin = $1 AND NOT EXISTS (
-                    SELECT FROM enotify.domain k WHERE k.name = d.name AND k.twin = 0))
-        LEFT JOIN (SELECT x.address FROM enotify.suppression x
-                   WHERE (x.client_id IS NULL OR x.client_id = $2) AND (x.until IS NULL OR x.until > now())
-                   UNION
-                   SELECT lower(s.address) FROM %1$s
-                   JOIN enotify.suppression x ON x.address = enotify.hashed_address(lower(s.address))
-                   WHERE (SELECT EXISTS (SELECT FROM enotify.hash_key)) AND s.problem IS NULL
-                     AND (x.client_id IS NULL OR x.client_id = $2) AND (x.until IS NULL OR x.until > now())) x
-               ON s.problem IS NULL AND x.address = lower(s.address)$sql$, source)
-        USING b.id, b.client_id, problems, given, merged;
+        SELECT $1, row_number() OVER (ORDER BY
+                   CASE WHEN s.problem IS NOT NULL THEN 2::bigint << 54 WHEN s.suppressed THEN 1::bigint << 54
+                        ELSE 0 END + (coalesce(d.id, 0)::bigint << 23) + s.place), d.id, s.address, s.data
+        FROM %1$s LEFT JOIN unnest($6, $7) d (name, id)
+               ON s.problem IS NULL AND d.name = enotify.mailbox_domain(s.address)$sql$, source)
+    USING b.id, problems, given, merged, stopped, names, ids;
     GET DIAGNOSTICS n_total = ROW_COUNT;
+
+    SELECT coalesce(sum(c), 0) INTO n_send FROM unnest(counts) c;
+    INSERT INTO enotify.batch_domain (batch_id, domain_id, first_seq, last_seq, intent_seq, grp)
+    SELECT b.id, d.id, d.upto - d.n + 1, d.upto, d.upto - d.n, d.grp
+    FROM (SELECT u.*, sum(u.n) OVER (ORDER BY u.id) AS upto FROM unnest(ids, counts, grps) u (id, n, grp)) d
+    WHERE d.n > 0;
 
     INSERT INTO enotify.outcome (batch_id, seq, state, reply)
     SELECT b.id, r.seq, 'invalid',
            coalesce(enotify.mailbox_problem(enotify.mailbox(r.address)), 'data is not a JSON object')
-    FROM enotify.recipient r WHERE r.batch_id = b.id AND r.domain_id IS NULL;
+    FROM enotify.recipient r WHERE r.batch_id = b.id AND r.seq > n_send AND r.domain_id IS NULL;
 
+    -- Somebody may have removed the suppression meanwhile: the recipient was numbered as a suppressed one.
     INSERT INTO enotify.outcome (batch_id, seq, state, class, reply)
-    SELECT b.id, r.seq, 'suppressed', s.class, s.reply
-    FROM enotify.recipient r CROSS JOIN LATERAL enotify.suppressed(r.address, b.client_id) s
-    WHERE r.batch_id = b.id AND r.domain_id IS NOT NULL AND EXISTS (SELECT FROM enotify.suppression);
-
-    SELECT n_total - coalesce(sum(c.n), 0) INTO n_send FROM enotify.batch_count c WHERE c.batch_id = b.id;
-    INSERT INTO enotify.batch_domain (batch_id, domain_id, first_seq, last_seq, intent_seq, grp)
-    SELECT b.id, r.domain_id, min(r.seq), max(r.seq), min(r.seq) - 1, d.grp
-    FROM enotify.recipient r JOIN enotify.domain d ON d.id = r.domain_id
-    WHERE r.batch_id = b.id AND r.seq <= n_send
-    GROUP BY r.domain_id, d.grp;
+    SELECT b.id, r.seq, 'suppressed', s.class, coalesce(s.reply, 'suppressed when the batch was submitted')
+    FROM enotify.recipient r LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true
+    WHERE r.batch_id = b.id AND r.seq > n_send AND r.domain_id IS NOT NULL;
 
     PERFORM enotify.check_quota(b.id, n_total, n_send);
     IF n_staged > 1000 THEN
