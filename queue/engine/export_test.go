@@ -2,9 +2,11 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"enotify/queue"
@@ -33,6 +35,73 @@ func WriteJournal(dir string, more func() bool) error {
 		}
 	}
 	return j.err
+}
+
+// WriteJournalTogether has goroutines write the lines of so many messages each, and
+// calls left when a message may leave. It turns the page as often as it can.
+func WriteJournalTogether(dir string, goroutines, each int, left func(file string, seq int32)) error {
+	j, err := openJournal(dir, "test", newIncarnation())
+	if err != nil {
+		return err
+	}
+	defer j.close()
+	var all sync.WaitGroup
+	for g := range int32(goroutines) {
+		all.Go(func() {
+			for i := range int32(each) {
+				r := result{Result: queue.Result{Batch: 1234, Seq: g*int32(each) + i + 1, Try: 1,
+					Outcome: queue.Outcome{State: queue.Delivered}}}
+				if j.ending(&r) {
+					left(filepath.Join(j.dir, journalFile), r.Seq)
+				}
+				j.end(&r)
+				if i%2 == 0 {
+					j.mu.Lock()
+					j.limit = 0
+					j.mu.Unlock()
+					j.recorded(int16(g), int64(i), []result{r})
+				}
+			}
+		})
+	}
+	all.Wait()
+	return j.err
+}
+
+// FailJournal reports whether messages may leave before the file of a journal takes no
+// more, when it does, and once the journal has healed.
+func FailJournal(dir string) (before, during, after bool, err error) {
+	j, err := openJournal(dir, "test", newIncarnation())
+	if err != nil {
+		return false, false, false, err
+	}
+	defer j.close()
+	of := func(seq int32) *result { return &result{Result: queue.Result{Batch: 1, Seq: seq, Try: 1}} }
+	before = j.ending(of(1))
+	if err := j.file.Close(); err != nil {
+		return false, false, false, err
+	}
+	during = j.ending(of(2)) || j.ending(of(3))
+	err = j.heal()
+	after = j.ending(of(4))
+	if p, read := readJournal(j.dir, bootID()); read != nil || len(p.left) != 2 {
+		err = fmt.Errorf("lines after a new file has begun: got %v (%w), want those of 1 and 4", p.left, read)
+	}
+	return before, during, after, err
+}
+
+// Unrecorded reads the journal in a folder, and counts the results that are not recorded.
+// It reports whether each line was whole.
+func Unrecorded(dir string) (results int, complete bool, err error) {
+	dirs, err := filepath.Glob(filepath.Join(dir, "*"+journalFolder))
+	if err != nil || len(dirs) != 1 {
+		return 0, false, fmt.Errorf("journals: %v (%w)", dirs, err)
+	}
+	p, err := readJournal(dirs[0], bootID())
+	if err != nil {
+		return 0, false, err
+	}
+	return len(p.results), p.complete && p.doubts() == 0, nil
 }
 
 // KeepMemos writes memos as the given node does.

@@ -3,12 +3,9 @@ package engine
 import (
 	"bytes"
 	"crypto/rand"
-	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -50,11 +47,15 @@ type journal struct {
 	installation string   // of the database, see table era
 	incarnation  string
 
+	disk sync.Mutex // held while the file is written or replaced; before mu
+	file *os.File
+
 	mu    sync.Mutex
-	file  *os.File
+	next  *lines            // that leave with the next write; nil: none
+	spare []byte            // room for the text of the one after
 	marks map[int16]int64   // number of the last transaction of each writer
 	open  map[flight][]byte // lines of each message whose end may have left, and that is not recorded
-	buf   []byte
+	buf   []byte            // the line that is being made
 	size  int
 	limit int   // size at which a new file begins
 	err   error // first write error; later records are lost
@@ -98,19 +99,22 @@ func openJournal(stateDir, installation, incarnation string) (*journal, error) {
 // ending notes that the end of a message may leave. It reports false when that could
 // not be noted: then it must not leave.
 func (j *journal) ending(r *result) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
 	key := r.flight()
+	j.mu.Lock()
 	if j.err != nil {
+		j.mu.Unlock()
 		return false
 	}
 	j.line('+', r.Batch, int64(r.Seq), int64(r.Try), r.made)
 	j.sum()
-	if j.write() != nil {
-		return false
+	j.open[key] = bytes.Clone(j.buf) // before it is written: a new file that begins meanwhile has it
+	if j.write() {
+		return true
 	}
-	j.open[key] = bytes.Clone(j.buf)
-	return true
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	delete(j.open, key)
+	return false
 }
 
 // end notes the outcome of a try whose message may have left. When the line cannot be
@@ -124,19 +128,19 @@ func (j *journal) end(r *result) {
 		o.Egress = netip.Addr{}
 	}
 	outcome, err := json.Marshal(&o)
-	j.mu.Lock()
-	defer j.mu.Unlock()
 	key := r.flight()
+	j.mu.Lock()
 	left, ok := j.open[key]
 	if !ok && r.State == queue.Deferred || err != nil {
+		j.mu.Unlock()
 		return // a try without a line is made again after a kill, as a deferred one is
 	}
 	j.line('=', r.Batch, int64(r.Seq), int64(r.Try), r.made, int64(r.DomainID), int64(r.grp), int64(r.Attempts),
 		int64(r.Wait))
 	j.buf = append(append(j.buf, ' '), outcome...)
 	j.sum()
-	_ = j.write()
 	j.open[key] = append(left, j.buf...)
+	j.write()
 }
 
 // recorded notes that results are in the database since a transaction of a writer.
@@ -145,7 +149,6 @@ func (j *journal) recorded(writer int16, mark int64, rs []result) {
 		return
 	}
 	j.mu.Lock()
-	defer j.mu.Unlock()
 	j.marks[writer] = mark
 	j.line('-', int64(writer), mark)
 	head := len(j.buf)
@@ -158,13 +161,13 @@ func (j *journal) recorded(writer int16, mark int64, rs []result) {
 			j.number(int64(key.try))
 		}
 	}
-	if len(j.buf) > head {
-		j.sum()
-		_ = j.write()
+	if len(j.buf) == head {
+		j.mu.Unlock()
+		return
 	}
-	if j.size > j.limit && j.err == nil && j.turnPage() != nil {
-		j.limit = 2 * j.size // the file that is there serves on
-	}
+	j.sum()
+	j.write()
+	j.turnPage()
 }
 
 // failed reports whether nothing may begin, since a line could not be written.
@@ -182,6 +185,8 @@ func (j *journal) heal() error {
 	if j == nil || !j.failed() {
 		return nil
 	}
+	j.disk.Lock()
+	defer j.disk.Unlock()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.err = j.rewrite(); j.err != nil {
@@ -191,14 +196,29 @@ func (j *journal) heal() error {
 	return nil
 }
 
-// turnPage makes the file one of the past, and begins a new one.
-func (j *journal) turnPage() error {
+// turnPage makes a file that has grown large one of the past, and begins a new one.
+func (j *journal) turnPage() {
+	if !j.large() {
+		return
+	}
+	j.disk.Lock()
+	defer j.disk.Unlock()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.size <= j.limit || j.err != nil { // another writer was faster
+		return
+	}
 	dropPast(j.dir)
 	past := filepath.Join(j.dir, pastFile+strconv.FormatInt(time.Now().UnixNano(), 10))
-	if err := os.Link(filepath.Join(j.dir, journalFile), past); err != nil {
-		return err
+	if os.Link(filepath.Join(j.dir, journalFile), past) != nil || j.rewrite() != nil {
+		j.limit = 2 * j.size // the file that is there serves on
 	}
-	return j.rewrite()
+}
+
+func (j *journal) large() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.size > j.limit
 }
 
 // keepPast is how long a node knows what it has recorded, should the database go
@@ -225,7 +245,8 @@ func pasts(dir string) (past []os.FileInfo) {
 	return past
 }
 
-// rewrite begins a new file with the lines that still count.
+// rewrite begins a new file with the lines that still count. The caller has both locks. Lines
+// that wait for the next write may be in the new file twice, which says nothing else.
 func (j *journal) rewrite() error {
 	next := filepath.Join(j.dir, journalFile+".new")
 	file, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
@@ -259,31 +280,6 @@ func (j *journal) rewrite() error {
 	return nil
 }
 
-func (j *journal) write() error {
-	n, err := j.file.Write(j.buf)
-	j.size += n
-	if err != nil && j.err == nil {
-		j.err = err // the line may be there in part; lines after it would be lost
-	}
-	return err
-}
-
-func (j *journal) line(kind byte, numbers ...int64) {
-	j.buf = append(j.buf[:0], kind)
-	for _, n := range numbers {
-		j.number(n)
-	}
-}
-
-func (j *journal) number(n int64) { j.buf = strconv.AppendInt(append(j.buf, ' '), n, 10) }
-
-// sum ends the line with its checksum.
-func (j *journal) sum() {
-	var sum [4]byte
-	binary.BigEndian.PutUint32(sum[:], crc32.ChecksumIEEE(j.buf))
-	j.buf = append(hex.AppendEncode(append(j.buf, ' '), sum[:]), '\n')
-}
-
 // close leaves the journal to the node that replays it.
 func (j *journal) close() {
 	if j == nil {
@@ -306,8 +302,7 @@ func (j *journal) finish() {
 	j.mu.Lock()
 	j.line('x')
 	j.sum()
-	_ = j.write() // without that line it is replayed, which changes nothing
-	j.mu.Unlock()
+	j.write() // without that line it is replayed, which changes nothing
 	j.close()
 }
 

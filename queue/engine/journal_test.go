@@ -362,6 +362,40 @@ func TestJournalTellsTriesApart(t *testing.T) {
 	}
 }
 
+// Messages that end at the same moment have their lines written together. None of them
+// leaves before its line is in the file, whoever wrote it, and no line is lost when a
+// new file begins meanwhile.
+func TestJournalOfManyAtOnce(t *testing.T) {
+	t.Parallel()
+	const goroutines, each = 50, 4
+	dir := t.TempDir()
+	var left atomic.Int32
+	err := engine.WriteJournalTogether(dir, goroutines, each, func(file string, seq int32) {
+		left.Add(1)
+		if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), fmt.Sprintf("\n+ 1234 %d 1 ", seq)) {
+			t.Errorf("message %d leaves, and the file has no line of it (%v)", seq, err)
+		}
+	})
+	if got := left.Load(); err != nil || got != goroutines*each {
+		t.Errorf("messages that left: got %d (%v), want %d", got, err, goroutines*each)
+	}
+	results, complete, err := engine.Unrecorded(dir)
+	if want := goroutines * each / 2; err != nil || results != want || !complete {
+		t.Errorf("results that are not recorded: got %d (complete %t, %v), want %d", results, complete, err, want)
+	}
+}
+
+// A line that the disk has no room for lets no message leave, nor do lines behind it,
+// until a new file has begun.
+func TestJournalOnADiskThatTakesNoMore(t *testing.T) {
+	t.Parallel()
+	before, during, after, err := engine.FailJournal(t.TempDir())
+	if err != nil || !before || during || !after {
+		t.Errorf("messages may leave before, during and after: got %t, %t, %t (%v), want true, false, true",
+			before, during, after, err)
+	}
+}
+
 // A journal does not grow with what was sent.
 func TestJournalStaysSmall(t *testing.T) {
 	t.Parallel()
