@@ -19,16 +19,16 @@ func WriteJournal(dir string, more func() bool) error {
 		return err
 	}
 	defer j.remove()
-	var rs []result
+	var rs []*result
 	for seq := int32(1); more(); seq++ {
-		r := result{grp: 5, Result: queue.Result{Batch: 1234, Seq: seq, DomainID: 77, Try: 1,
+		r := &result{grp: 5, Result: queue.Result{Batch: 1234, Seq: seq, DomainID: 77, Try: 1,
 			Outcome: queue.Outcome{State: queue.Delivered, Host: "mx1.example.org", Site: "example.org",
 				Reply: queue.Reply{Code: 250, Enhanced: "2.0.0",
 					Text: "OK  1732320000 a640c23a62f3a-aa50f572eb5si393812366b.45 - gsmtp"}}}}
-		if !j.ending(&r) {
+		if !j.ending(r) {
 			return j.err
 		}
-		j.end(&r)
+		j.end(r)
 		if rs = append(rs, r); len(rs) == minFlush {
 			j.recorded(1, int64(seq), rs)
 			rs = rs[:0]
@@ -59,7 +59,7 @@ func WriteJournalTogether(dir string, goroutines, each int, left func(file strin
 					j.mu.Lock()
 					j.limit = 0
 					j.mu.Unlock()
-					j.recorded(int16(g), int64(i), []result{r})
+					j.recorded(int16(g), int64(i), []*result{&r})
 				}
 			}
 		})
@@ -135,7 +135,7 @@ func TriesBegun(dir string, write func(begin, end, recorded func(try int))) (tri
 			Outcome: queue.Outcome{State: queue.Bounced, Class: queue.AuthRejected}}}
 	}
 	write(func(try int) { j.ending(of(try)) }, func(try int) { j.end(of(try)) },
-		func(try int) { j.recorded(1, int64(try), []result{*of(try)}) })
+		func(try int) { j.recorded(1, int64(try), []*result{of(try)}) })
 	text, err := os.ReadFile(filepath.Join(j.dir, journalFile))
 	if err != nil {
 		return nil, err

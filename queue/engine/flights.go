@@ -95,10 +95,9 @@ func (f *flights) begin(r *result) {
 }
 
 // recorded removes the flights whose results are in the database.
-func (f *flights) recorded(rs []result) {
+func (f *flights) recorded(rs []*result) {
 	f.mu.Lock()
-	for i := range rs {
-		r := &rs[i]
+	for _, r := range rs {
 		if one := f.open[r.flight()]; one != nil {
 			one.ended = true
 			if one.slow {

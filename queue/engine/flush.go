@@ -13,13 +13,13 @@ import (
 // meanwhile goes into one transaction: the slower the database, the more results
 // in each. No timer delays a result.
 type flusher struct {
-	record  func(ctx context.Context, writer int16, rs []result) (mark int64, err error) // in the database
-	done    func(writer int16, mark int64, rs []result)                                  // told of those that are
+	record  func(ctx context.Context, writer int16, rs []*result) (mark int64, err error) // in the database
+	done    func(writer int16, mark int64, rs []*result)                                  // told of those that are
 	log     *slog.Logger
 	ctx     context.Context
 	mu      sync.Mutex
 	cond    *sync.Cond
-	pending []result
+	pending []*result
 	writing int
 	closed  bool
 	writers sync.WaitGroup
@@ -35,7 +35,8 @@ func startFlusher(ctx context.Context, v *serving) *flusher {
 	return f
 }
 
-func (f *flusher) add(r result) {
+// add has a result written, which must not change from now on.
+func (f *flusher) add(r *result) {
 	f.mu.Lock()
 	f.pending = append(f.pending, r)
 	f.mu.Unlock()
@@ -93,14 +94,14 @@ func (f *flusher) write(writer int16) {
 	}
 }
 
-func (f *flusher) try(writer int16, rs []result) (mark int64, err error) {
+func (f *flusher) try(writer int16, rs []*result) (mark int64, err error) {
 	ctx, cancel := context.WithTimeout(f.ctx, roundTrip)
 	defer cancel()
 	return f.record(ctx, writer, rs)
 }
 
 // take waits for results; nil means stop.
-func (f *flusher) take() []result {
+func (f *flusher) take() []*result {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for len(f.pending) == 0 || (len(f.pending) < minFlush && f.writing > 0) {

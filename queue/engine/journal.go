@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -51,14 +50,19 @@ type journal struct {
 	file *os.File
 
 	mu    sync.Mutex
-	next  *lines            // that leave with the next write; nil: none
-	spare []byte            // room for the text of the one after
-	marks map[int16]int64   // number of the last transaction of each writer
-	open  map[flight][]byte // lines of each message whose end may have left, and that is not recorded
-	buf   []byte            // the line that is being made
+	next  *lines             // that leave with the next write; nil: none
+	spare *lines             // for the write after that
+	marks map[int16]int64    // number of the last transaction of each writer
+	open  map[flight]leaving // messages whose end may have left, and that are not recorded
 	size  int
 	limit int   // size at which a new file begins
 	err   error // first write error; later records are lost
+}
+
+// A leaving message has its first line in a journal, and the second if there is one.
+type leaving struct {
+	made    int64
+	outcome []byte // the line
 }
 
 const (
@@ -79,7 +83,7 @@ func openJournal(stateDir, installation, incarnation string) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{dir: draft, installation: installation, incarnation: incarnation, open: map[flight][]byte{},
+	j := &journal{dir: draft, installation: installation, incarnation: incarnation, open: map[flight]leaving{},
 		marks: map[int16]int64{}}
 	if j.lock, err = tryLockFolder(draft); err == nil {
 		err = j.rewrite()
@@ -100,15 +104,15 @@ func openJournal(stateDir, installation, incarnation string) (*journal, error) {
 // not be noted: then it must not leave.
 func (j *journal) ending(r *result) bool {
 	key := r.flight()
+	var room [80]byte
+	line := appendEnding(room[:0], key, r.made)
 	j.mu.Lock()
 	if j.err != nil {
 		j.mu.Unlock()
 		return false
 	}
-	j.line('+', r.Batch, int64(r.Seq), int64(r.Try), r.made)
-	j.sum()
-	j.open[key] = bytes.Clone(j.buf) // before it is written: a new file that begins meanwhile has it
-	if j.write() {
+	j.open[key] = leaving{made: r.made} // before it is written: a new file that begins meanwhile has it
+	if j.write(line) {
 		return true
 	}
 	j.mu.Lock()
@@ -128,45 +132,45 @@ func (j *journal) end(r *result) {
 		o.Egress = netip.Addr{}
 	}
 	outcome, err := json.Marshal(&o)
+	if err != nil {
+		return
+	}
+	line := appendNumbers(make([]byte, 0, len(outcome)+120), '=', r.Batch, int64(r.Seq), int64(r.Try), r.made,
+		int64(r.DomainID), int64(r.grp), int64(r.Attempts), int64(r.Wait))
+	line = appendSum(append(append(line, ' '), outcome...), 0)
 	key := r.flight()
 	j.mu.Lock()
-	left, ok := j.open[key]
-	if !ok && r.State == queue.Deferred || err != nil {
+	one, ok := j.open[key]
+	if !ok && r.State == queue.Deferred {
 		j.mu.Unlock()
 		return // a try without a line is made again after a kill, as a deferred one is
 	}
-	j.line('=', r.Batch, int64(r.Seq), int64(r.Try), r.made, int64(r.DomainID), int64(r.grp), int64(r.Attempts),
-		int64(r.Wait))
-	j.buf = append(append(j.buf, ' '), outcome...)
-	j.sum()
-	j.open[key] = append(left, j.buf...)
-	j.write()
+	one.made, one.outcome = r.made, line
+	j.open[key] = one
+	j.write(line)
 }
 
 // recorded notes that results are in the database since a transaction of a writer.
-func (j *journal) recorded(writer int16, mark int64, rs []result) {
+func (j *journal) recorded(writer int16, mark int64, rs []*result) {
 	if j == nil {
 		return
 	}
 	j.mu.Lock()
 	j.marks[writer] = mark
-	j.line('-', int64(writer), mark)
-	head := len(j.buf)
-	for i := range rs {
-		key := rs[i].flight()
+	line := appendNumbers(make([]byte, 0, 40+24*len(rs)), '-', int64(writer), mark)
+	head := len(line)
+	for _, r := range rs {
+		key := r.flight()
 		if _, ok := j.open[key]; ok {
 			delete(j.open, key)
-			j.number(key.batch)
-			j.number(int64(key.seq))
-			j.number(int64(key.try))
+			line = appendFlight(line, key)
 		}
 	}
-	if len(j.buf) == head {
+	if len(line) == head {
 		j.mu.Unlock()
 		return
 	}
-	j.sum()
-	j.write()
+	j.write(appendSum(line, 0))
 	j.turnPage()
 }
 
@@ -253,16 +257,13 @@ func (j *journal) rewrite() error {
 	if err != nil {
 		return err
 	}
-	j.buf = append(j.buf[:0], journalVersion+" "+j.incarnation+" "+bootID()+" "+j.installation...)
-	j.sum()
-	text := bytes.Clone(j.buf)
-	for _, lines := range j.open {
-		text = append(text, lines...)
+	text := appendSum([]byte(journalVersion+" "+j.incarnation+" "+bootID()+" "+j.installation), 0)
+	for key, one := range j.open {
+		text = append(appendEnding(text, key, one.made), one.outcome...)
 	}
 	for writer, mark := range j.marks {
-		j.line('-', int64(writer), mark)
-		j.sum()
-		text = append(text, j.buf...)
+		begun := len(text)
+		text = appendSum(appendNumbers(text, '-', int64(writer), mark), begun)
 	}
 	_, err = file.Write(text)
 	if err == nil {
@@ -300,9 +301,7 @@ func (j *journal) finish() {
 		return
 	}
 	j.mu.Lock()
-	j.line('x')
-	j.sum()
-	j.write() // without that line it is replayed, which changes nothing
+	j.write(appendSum([]byte{'x'}, 0)) // without that line it is replayed, which changes nothing
 	j.close()
 }
 

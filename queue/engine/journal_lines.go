@@ -14,62 +14,86 @@ type lines struct {
 	text    []byte
 	late    bool          // a write before had failed
 	written int           // octets of text; once done is closed
-	done    chan struct{} // closed after the write
+	done    chan struct{} // closed after the write; nil: nobody waits for it
 }
 
-// write adds the line in j.buf to those of the next write, waits for that, and reports
-// whether the line is in the file, and none before it was lost. The caller has j.mu, and
-// has it no more afterwards. Whoever adds the first line carries out the write.
-func (j *journal) write() bool {
-	of, first := j.next, j.next == nil
-	if first {
-		of = &lines{text: j.spare, done: make(chan struct{})}
-		j.next, j.spare = of, nil
+// write adds a line to those of the next write, waits for that, and reports whether the
+// line is in the file, and none before it was lost. The caller has j.mu, and has it no
+// more afterwards. Whoever adds the first line carries out the write.
+func (j *journal) write(line []byte) bool {
+	of := j.next
+	if of == nil {
+		if of, j.spare = j.spare, nil; of == nil {
+			of = &lines{}
+		}
+		j.next = of
+		of.text = append(of.text[:0], line...)
+		j.mu.Unlock()
+		return j.writeNext(len(line))
 	}
-	of.text = append(of.text, j.buf...)
+	if of.done == nil {
+		of.done = make(chan struct{})
+	}
+	of.text = append(of.text, line...)
 	end := len(of.text)
 	j.mu.Unlock()
-	if first {
-		j.disk.Lock()
-		j.writeNext()
-		j.disk.Unlock()
-	} else {
-		<-of.done
-	}
+	<-of.done
 	return end <= of.written && !of.late
 }
 
-// writeNext writes the lines that wait. The caller has j.disk.
-func (j *journal) writeNext() {
+// writeNext writes the lines that wait, and reports whether so many octets of them are in
+// the file, and no line before them was lost.
+func (j *journal) writeNext(end int) bool {
+	j.disk.Lock()
+	defer j.disk.Unlock()
 	j.mu.Lock()
 	of := j.next
 	j.next = nil
 	of.late = j.err != nil
 	j.mu.Unlock()
 	n, err := j.file.Write(of.text)
+	of.written = n
+	in := end <= n && !of.late
 	j.mu.Lock()
 	j.size += n
 	if err != nil && j.err == nil {
 		j.err = err // a line may be there in part; lines after it would be lost
 	}
-	j.spare = of.text[:0]
-	j.mu.Unlock()
-	of.written = n
-	close(of.done)
-}
-
-func (j *journal) line(kind byte, numbers ...int64) {
-	j.buf = append(j.buf[:0], kind)
-	for _, n := range numbers {
-		j.number(n)
+	if of.done == nil {
+		j.spare = of
+	} else {
+		j.spare = &lines{text: of.text}
+		close(of.done)
 	}
+	j.mu.Unlock()
+	return in
 }
 
-func (j *journal) number(n int64) { j.buf = strconv.AppendInt(append(j.buf, ' '), n, 10) }
+// appendEnding appends the line that the end of a message may leave.
+func appendEnding(to []byte, key flight, made int64) []byte {
+	begun := len(to)
+	to = appendFlight(append(to, '+'), key)
+	return appendSum(appendNumber(to, made), begun)
+}
 
-// sum ends the line with its checksum.
-func (j *journal) sum() {
+// appendNumbers begins a line.
+func appendNumbers(to []byte, kind byte, numbers ...int64) []byte {
+	to = append(to, kind)
+	for _, n := range numbers {
+		to = appendNumber(to, n)
+	}
+	return to
+}
+
+func appendFlight(to []byte, key flight) []byte {
+	return appendNumber(appendNumber(appendNumber(to, key.batch), int64(key.seq)), int64(key.try))
+}
+
+func appendNumber(to []byte, n int64) []byte { return strconv.AppendInt(append(to, ' '), n, 10) }
+
+// appendSum ends the line that began there with its checksum.
+func appendSum(to []byte, begun int) []byte {
 	var sum [4]byte
-	binary.BigEndian.PutUint32(sum[:], crc32.ChecksumIEEE(j.buf))
-	j.buf = append(hex.AppendEncode(append(j.buf, ' '), sum[:]), '\n')
+	binary.BigEndian.PutUint32(sum[:], crc32.ChecksumIEEE(to[begun:]))
+	return append(hex.AppendEncode(append(to, ' '), sum[:]), '\n')
 }

@@ -314,7 +314,7 @@ func (v *serving) finish(a *attempt) {
 	}
 	v.journal.end(r)
 	v.flights.free(site)
-	v.flush.add(*r)
+	v.flush.add(r)
 }
 
 // putOff decides when a deferred message is due.
@@ -336,7 +336,7 @@ func (v *serving) putOff(r *result, domain string, now time.Time) {
 }
 
 // record writes results to the database. It is called by the flusher.
-func (v *serving) record(ctx context.Context, writer int16, rs []result) (mark int64, err error) {
+func (v *serving) record(ctx context.Context, writer int16, rs []*result) (mark int64, err error) {
 	results := make([]queue.Result, len(rs))
 	for i := range rs {
 		results[i] = rs[i].Result
@@ -357,7 +357,7 @@ func (v *serving) record(ctx context.Context, writer int16, rs []result) (mark i
 
 // recorded is told of results that are in the database. It is called by the
 // flusher.
-func (v *serving) recorded(writer int16, mark int64, rs []result) {
+func (v *serving) recorded(writer int16, mark int64, rs []*result) {
 	v.journal.recorded(writer, mark, rs)
 	v.flights.recorded(rs)
 }
