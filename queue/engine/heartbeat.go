@@ -18,7 +18,7 @@ func (v *serving) heartbeat(ctx context.Context, asked bool) (idle bool, err err
 	now := time.Now()
 	stall := v.progress.next()
 	must := v.phase != steady || v.Node.Turn == queue.ByDestination || !stall.IsZero() && !stall.After(now)
-	if must || now.Sub(v.renewed) >= breath {
+	if v.vacant.Swap(false) || must || now.Sub(v.renewed) >= breath {
 		if err := v.keepAlive(ctx); err != nil {
 			return false, err
 		}

@@ -374,21 +374,34 @@ func (db *store) tellTrouble(ctx context.Context, node int32, why error) {
 	_, _ = db.pool.Exec(ctx, troubleSQL, node, text) // the error is in the log already
 }
 
-const releaseSQL = `
+const (
+	releaseSQL = `
 UPDATE enotify.lease SET node_id = NULL, until = '-infinity', for_node = nullif($3, 0)
   WHERE node_id = $1 AND grp = ANY ($2)`
+	// The other nodes look at once. What they hear begins when the transaction has ended.
+	tellReleasedSQL = `SELECT pg_notify('enotify', '` + released + `')`
+)
+
+// released is the notification that groups were given back, see [Server.Heard].
+const released = "lease"
 
 // release gives groups back, for another node or with 0 for any. Nothing of them may be
 // in flight or unrecorded.
 func (db *store) release(ctx context.Context, node, to int32, grps []int16) error {
-	_, err := db.pool.Exec(ctx, releaseSQL, node, grps, to)
-	return err
+	var b pgx.Batch
+	b.Queue(releaseSQL, node, grps, to)
+	b.Queue(tellReleasedSQL)
+	return db.pool.SendBatch(ctx, &b).Close()
 }
 
 const leaveSQL = `DELETE FROM enotify.node WHERE id = $1`
 
-// leave removes the node. The node that takes a group which was not released settles it.
-func (db *store) leave(ctx context.Context, node int32) error {
-	_, err := db.pool.Exec(ctx, leaveSQL, node)
-	return err
+// leave gives groups back and removes the node, in one transaction: its share is free when
+// the others hear of it. The node that takes a group which was not released settles it.
+func (db *store) leave(ctx context.Context, node int32, grps []int16) error {
+	var b pgx.Batch
+	b.Queue(releaseSQL, node, grps, 0)
+	b.Queue(leaveSQL, node)
+	b.Queue(tellReleasedSQL)
+	return db.pool.SendBatch(ctx, &b).Close()
 }

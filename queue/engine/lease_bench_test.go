@@ -52,7 +52,7 @@ func BenchmarkFleet(b *testing.B) {
 	if _, err := conn.Exec(b.Context(), fleetSQL, domains); err != nil {
 		b.Fatal(err)
 	}
-	all, lost := fleetDB(b, url, 8), fleetDB(b, url, 2)
+	all, lost := fleetDB(b, url, 40), fleetDB(b, url, 4)
 
 	var serving sync.WaitGroup
 	defer serving.Wait()
@@ -66,6 +66,7 @@ func BenchmarkFleet(b *testing.B) {
 			Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Grace: time.Second,
 		}
 		serving.Go(func() { _ = s.Serve(ctx) })
+		serving.Go(func() { _ = db.Listen(ctx, s.Heard) })
 	}
 	// until waits until live nodes hold all groups, and the node of that name none.
 	until := func(live int, gone string) time.Duration {

@@ -67,11 +67,12 @@ type Server struct {
 
 	current atomic.Pointer[serving]
 
-	once  sync.Once
-	wake  chan struct{}
-	ready chan struct{}
-	turns atomic.Int64 // of the loop
-	id    atomic.Int32
+	once   sync.Once
+	wake   chan struct{}
+	ready  chan struct{}
+	vacant atomic.Bool  // another node has given groups back since the last heartbeat
+	turns  atomic.Int64 // of the loop
+	id     atomic.Int32
 }
 
 const (
@@ -108,6 +109,15 @@ func (s *Server) Wake() {
 	case s.wake <- struct{}{}:
 	default:
 	}
+}
+
+// Heard is Wake for a notification of the database. After one that groups of recipient
+// domains were given back, Serve also takes its share of them now.
+func (s *Server) Heard(notification string) {
+	if notification == released {
+		s.vacant.Store(true)
+	}
+	s.Wake()
 }
 
 // Joined is closed when the node is registered and the guard can see its addresses.

@@ -153,10 +153,7 @@ func (v *serving) leave(ctx context.Context) error {
 		return err
 	}
 	v.logMoves(moves)
-	if err := v.store.release(ctx, v.node.ID, 0, slices.Collect(maps.Keys(v.leases.held))); err != nil {
-		return err
-	}
-	return v.store.leave(ctx, v.node.ID)
+	return v.store.leave(ctx, v.node.ID, slices.Collect(maps.Keys(v.leases.held)))
 }
 
 // loop sends until ctx ends, or with UntilIdle until nothing is due.

@@ -13,9 +13,10 @@ import (
 
 // hear passes the notifications of the database on until ctx ends. They are
 // a courtesy: everybody also looks each second.
-func hear(ctx context.Context, db *queue.DB, log *slog.Logger, wake ...func()) error {
+func hear(ctx context.Context, db *queue.DB, log *slog.Logger, heard func(string), wake ...func()) error {
 	for ctx.Err() == nil {
-		err := db.Listen(ctx, func(string) {
+		err := db.Listen(ctx, func(notification string) {
+			heard(notification)
 			for _, w := range wake {
 				w()
 			}

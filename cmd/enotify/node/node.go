@@ -220,7 +220,7 @@ func (p *parts) run(ctx context.Context) error {
 	defer cancel()
 	var group errgroup.Group
 	group.Go(func() error {
-		return hear(around, p.db, p.log, p.server.Wake, p.guard.Wake, p.policies.Wake, p.webhooks.Wake)
+		return hear(around, p.db, p.log, p.server.Heard, p.guard.Wake, p.policies.Wake, p.webhooks.Wake)
 	})
 	group.Go(func() error { p.webhooks.Run(around); return nil })
 	group.Go(func() error { return p.submits.run(around) })
