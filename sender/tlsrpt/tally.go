@@ -73,7 +73,17 @@ type Tally struct {
 
 	mu     sync.Mutex
 	counts map[key]*Count
+	plain  map[plain]*Count // of counts, those under a policy that is nothing but its type and domain
 	lost   int64
+}
+
+// A plain session is found again without its form in JSON: nearly all are plain, and each
+// connection counts one for each domain whose mail it carries.
+type plain struct {
+	day                  int64
+	domain, kind, policy string
+	failed               bool
+	failure              Failure
 }
 
 type key struct {
@@ -85,24 +95,59 @@ type key struct {
 // Note counts a session for a recipient domain; failure is nil when it met the
 // policy.
 func (t *Tally) Note(at time.Time, domain string, p Policy, failure *Failure) {
+	day := at.UTC().Truncate(24 * time.Hour)
+	short := plain{day: day.Unix(), domain: domain, kind: p.Type, policy: p.Domain, failed: failure != nil}
+	if failure != nil {
+		short.failure = *failure
+	}
+	isPlain := len(p.Strings)+len(p.MX) == 0
+	if isPlain && t.again(short) {
+		return
+	}
 	p.Strings, p.MX = bounded(p.Strings), bounded(p.MX)
-	result := "successful"
-	c := Count{Day: at.UTC().Truncate(24 * time.Hour), Domain: domain, Sessions: 1}
+	c := Count{Day: day, Domain: domain, Sessions: 1}
 	c.Policy, _ = json.Marshal(p) // of strings: no error
 	if failure != nil {
-		result = failure.Type
 		c.Failure, _ = json.Marshal(failure)
 	}
 	hash := sha256.New()
 	hash.Write(c.Policy)
 	hash.Write(c.Failure)
 	copy(c.Shape[:], hash.Sum(nil))
-	if t.Seen != nil {
-		t.Seen(p.Type, result)
-	}
+	t.see(short)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.add(c)
+	if known := t.add(c); known != nil && isPlain {
+		if t.plain == nil {
+			t.plain = map[plain]*Count{}
+		}
+		t.plain[short] = known
+	}
+}
+
+// again counts a plain session like one that was counted before, and reports whether there
+// was one.
+func (t *Tally) again(s plain) bool {
+	t.mu.Lock()
+	known := t.plain[s]
+	if known != nil {
+		known.Sessions++
+	}
+	t.mu.Unlock()
+	if known != nil {
+		t.see(s)
+	}
+	return known != nil
+}
+
+func (t *Tally) see(s plain) {
+	result := "successful"
+	if s.failed {
+		result = s.failure.Type
+	}
+	if t.Seen != nil {
+		t.Seen(s.kind, result)
+	}
 }
 
 func bounded(list []string) []string {
@@ -117,20 +162,22 @@ func bounded(list []string) []string {
 	return list
 }
 
-func (t *Tally) add(c Count) {
+// add returns what is counted now; nil is when there was no room.
+func (t *Tally) add(c Count) *Count {
 	k := key{c.Day.Unix(), c.Domain, c.Shape}
 	if known := t.counts[k]; known != nil {
 		known.Sessions += c.Sessions
-		return
+		return known
 	}
 	if len(t.counts) >= maxCounts {
 		t.lost += c.Sessions
-		return
+		return nil
 	}
 	if t.counts == nil {
 		t.counts = map[key]*Count{}
 	}
 	t.counts[k] = &c
+	return &c
 }
 
 // Take returns what was counted, and how many sessions found no room. Both begin
@@ -142,7 +189,7 @@ func (t *Tally) Take() (counts []Count, lost int64) {
 		counts = append(counts, *c)
 	}
 	lost = t.lost
-	t.counts, t.lost = nil, 0
+	t.counts, t.plain, t.lost = nil, nil, 0
 	return counts, lost
 }
 

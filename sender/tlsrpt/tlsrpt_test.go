@@ -61,6 +61,28 @@ func TestTally(t *testing.T) {
 	if n := len(got[0].Policy); n > 700 {
 		t.Errorf("got a policy of %d octets, want what is long to be cut", n)
 	}
+	seen := map[string]int{}
+	tally.Seen = func(policy, result string) { seen[policy+" "+result]++ }
+	plain, failure := tlsrpt.Policy{Type: tlsrpt.NoPolicy, Domain: "a.example"}, &tlsrpt.Failure{Type: tlsrpt.NotOffered}
+	for range 2 { // taken in between: what was counted before is not counted again
+		for range 3 {
+			tally.Note(at, "a.example", plain, nil)
+			tally.Note(at, "a.example", plain, failure)
+			tally.Note(at.Add(24*time.Hour), "a.example", plain, failure)
+		}
+		got, _ := tally.Take()
+		var each []int64
+		for _, c := range got {
+			each = append(each, c.Sessions)
+		}
+		if want := []int64{3, 3, 3}; !cmp.Equal(each, want) {
+			t.Errorf("sessions under no policy: got %v, want %v", each, want)
+		}
+	}
+	want := map[string]int{"no-policy-found successful": 6, "no-policy-found starttls-not-supported": 12}
+	if !cmp.Equal(seen, want) {
+		t.Errorf("seen: got %v, want %v", seen, want)
+	}
 	for i := range 50_010 {
 		tally.Note(at, fmt.Sprintf("d%d.example", i), tlsrpt.Policy{Type: tlsrpt.NoPolicy}, nil)
 	}

@@ -25,6 +25,9 @@ func (q question) String() string {
 // (RFC 1035 §2.3.4), and IP addresses, which some servers would "resolve".
 func wireName(name string) (string, error) {
 	name = strings.TrimSuffix(name, ".")
+	if isUsual(name) {
+		return name + ".", nil
+	}
 	if _, err := netip.ParseAddr(name); err == nil {
 		return "", fmt.Errorf("%s is an IP address and no name: %w", name, ErrNXDomain)
 	}
@@ -36,6 +39,32 @@ func wireName(name string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%q is no domain name: %w", name, ErrNXDomain)
+}
+
+// isUsual reports whether a name is in that form already, but for the dot: nearly all are,
+// and each message looks some up.
+func isUsual(name string) bool {
+	const longest = 253 // octets of a name, without what the wire takes for its first and last label
+	label, letters := 0, false
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c == '.':
+			if label == 0 {
+				return false
+			}
+			label, letters = 0, false
+			continue
+		case 'a' <= c && c <= 'z':
+			letters = true
+		case '0' <= c && c <= '9', c == '-', c == '_':
+		default:
+			return false
+		}
+		if label++; label > 63 {
+			return false
+		}
+	}
+	return label > 0 && letters && len(name) <= longest // a last label of digits may be an IP address
 }
 
 // plain is a wire name as people write it: without escapes and final dot.
