@@ -31,9 +31,10 @@ type sentPlan struct {
 type planned struct {
 	*site
 	zones, zone string
+	egress      string // of the nodes; "": that of the site
 }
 
-// What batch list says of ten plans comes true within a tenth, when nodes truly send them
+// What batch list says of these plans comes true within a tenth, when nodes truly send them
 // to receivers on loopback. Days end within seconds here. A machine that is busy delays
 // mail, and no forecast: each plan has three tries, and one that is still off by less
 // than a third is only reported.
@@ -109,6 +110,36 @@ func TestForecastsComeTrue(t *testing.T) {
 			p.limit("slow.alone", 6)
 			return ask[int64](p.site, `SELECT enotify.enqueue('menu', 'info@town.example', 'Lunch menu', 'Soup.',
 				ARRAY(SELECT format('u%s@%s.alone', i, CASE WHEN i % 4 = 0 THEN 'slow' ELSE 'quick' END) FROM generate_series(1, 300) i))`)
+		}},
+		{name: "domains with rates of their own at a slow site", begun: moving, set: func(p *planned) int64 {
+			p.limit("mx.test", 12)
+			p.limit("d0.test", 3)
+			p.limit("d1.test", 5)
+			return p.Enqueue("menu", "Soup.", 200, 8)
+		}},
+		{name: "priorities", begun: `SELECT sum(delivered) >= 5 AND max(id) = $1 FROM enotify.batch_status`, set: func(p *planned) int64 {
+			p.limit("mx.test", 20)
+			p.Enqueue("first", "Soup.", 100, 5)
+			p.Exec(`UPDATE enotify.batch SET priority = -5 WHERE id = $1`, p.Enqueue("later", "Soup.", 80, 5))
+			p.Exec(`UPDATE enotify.batch SET priority = 10 WHERE id = $1`, p.Enqueue("sooner", "Soup.", 60, 5))
+			return p.Enqueue("second", "Soup.", 60, 5)
+		}},
+		{name: "small batches ahead", begun: `SELECT sum(delivered) >= 5 AND max(id) = $1 AND NOT EXISTS (SELECT FROM enotify.domain
+			WHERE site_id IS NULL) FROM enotify.batch_status`, set: func(p *planned) int64 {
+			p.limit("mx.test", 10)
+			for i := range 20 {
+				p.Enqueue(fmt.Sprintf("small%d", i), "Soup.", 5, 5)
+			}
+			return p.Enqueue("menu", "Soup.", 40, 5)
+		}},
+		{name: "a warm-up that spills over", begun: moving, set: func(p *planned) int64 {
+			p.egress = "192.0.2.10,192.0.2.11"
+			p.DNS.PutTXT("town.example", "v=spf1 ip4:192.0.2.10 ip4:192.0.2.11 -all")
+			p.Run("egress", "add", "192.0.2.10")
+			p.Run("egress", "add", "192.0.2.11", "--rate", "8/s")
+			p.Exec(`INSERT INTO enotify.warmup (address, site, caps, overflow) VALUES ('192.0.2.10', '*', '{60,200}', 'pool')`)
+			return ask[int64](p.site, `SELECT enotify.enqueue('menu', 'info@town.example', 'Lunch menu', 'Soup.',
+				ARRAY(SELECT format('u%s@d%s.alone', i, i % 20) FROM generate_series(1, 200) i))`)
 		}},
 		{name: "two nodes", nodes: 2, begun: moving, set: func(p *planned) int64 {
 			p.limit("*", 5)
@@ -196,6 +227,9 @@ func (p *planned) limit(name string, perSecond int) {
 func (p *planned) program(args ...string) *exec.Cmd {
 	cmd := p.Enotify(args...)
 	cmd.Env = append(cmd.Env, "ZONEINFO="+p.zones)
+	if p.egress != "" {
+		cmd.Env = append(cmd.Env, "ENOTIFY_EGRESS="+p.egress)
+	}
 	return cmd
 }
 

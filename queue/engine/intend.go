@@ -26,6 +26,7 @@ type lane struct {
 	retry    bool
 	putOff   bool // of a retry lane: what was put off, and not tried yet
 	parkings int  // see lanes.park
+	served   int  // the later messages of it began last, the higher; see lanes.serve
 }
 
 // exclusive reports whether no other batch may be sent to the domain meanwhile.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"container/heap"
 	"slices"
 	"time"
@@ -19,6 +20,7 @@ type lanes struct {
 	ready  []*lane
 	timed  laneHeap
 	sites  map[string][]parked
+	served int // how often a lane was served
 }
 
 type laneKey struct {
@@ -69,11 +71,23 @@ func (ls *lanes) retain(f func(*lane) bool) {
 	}
 }
 
-// ripen makes those lanes ready that were parked until now.
+// ripen makes those lanes ready that were parked until now. The lanes of a site whose
+// rate lets one message begin wait for the same moment: they take turns.
 func (ls *lanes) ripen(now time.Time) {
+	var ripe []parked
 	for len(ls.timed) > 0 && !ls.timed[0].until.After(now) {
-		ls.unpark(heap.Pop(&ls.timed).(parked))
+		ripe = append(ripe, heap.Pop(&ls.timed).(parked))
 	}
+	slices.SortStableFunc(ripe, func(a, b parked) int { return cmp.Compare(a.lane.served, b.lane.served) })
+	for _, p := range ripe {
+		ls.unpark(p)
+	}
+}
+
+// serve notes that messages of a lane begin.
+func (ls *lanes) serve(l *lane) {
+	ls.served++
+	l.served = ls.served
 }
 
 // pop takes the next lane that is ready; nil when none is. With onlyUrgent it

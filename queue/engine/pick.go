@@ -97,6 +97,7 @@ func (v *serving) pick(now time.Time) []pick {
 			if !l.retry {
 				v.batches.spend(l.batch, n)
 			}
+			v.lanes.serve(l)
 			l.waiting -= n
 			tick -= n
 			free -= n

@@ -177,6 +177,9 @@ func (v *serving) loop(ctx context.Context) error {
 			v.phase.worsen(unsure)
 			failures = 1
 		}
+		if v.smalls.gave {
+			due, v.smalls.gave = true, false
+		}
 		urgent = urgent || found && (v.smalls.behind || !v.mayLook())
 		news = news && v.mayLook() && !v.smalls.looked.Equal(now) // too soon after the last look
 		gap := wakeGap

@@ -40,6 +40,7 @@ type smalls struct {
 	again  time.Time // when there is something to do whatever happens; zero: at no such time
 	waits  time.Time // since when the first waits for room; zero: it does not
 	given  int64     // the batch that has waited for too long
+	gave   bool      // it has just: the next heartbeat gives it the turn
 }
 
 // A small batch has few recipients, all in groups that this node holds, at domains
@@ -278,7 +279,7 @@ func (v *serving) passOn(now time.Time) bool {
 	if one.fits && v.flights.count() > 0 && now.Sub(s.waits) < smallPatience {
 		return false
 	}
-	*s = smalls{behind: true, looked: s.looked, given: one.ID}
+	*s = smalls{behind: true, looked: s.looked, given: one.ID, gave: true}
 	return true
 }
 

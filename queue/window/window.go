@@ -129,7 +129,9 @@ func (w *Window) change(t, until time.Time) (at time.Time, ok bool) {
 		for ahead < week && w.open[(m+ahead)%week] == w.open[m] {
 			ahead++
 		}
-		next := at.Truncate(time.Minute).Add(time.Duration(ahead) * time.Minute)
+		// By the local clock: an offset need not be of whole minutes.
+		into := time.Duration(local.Second())*time.Second + time.Duration(local.Nanosecond())
+		next := at.Add(time.Duration(ahead)*time.Minute - into)
 		if !offsetEnds.IsZero() && next.After(offsetEnds) {
 			next = offsetEnds
 		}

@@ -34,6 +34,7 @@ func TestNextOverAYear(t *testing.T) {
 		{"Fri 10:00-11:00, Sun 00:00-01:00 Pacific/Apia", 2011},
 		{"Mon,Wed,Fri 23:30-00:30 Pacific/Apia", 2026},
 		{"Mon-Sun 00:00-24:00 UTC", 2026},
+		{"Mon-Fri 08:00-20:00 Africa/Monrovia", 1971}, // 44 min 30 s behind UTC
 	} {
 		w := read(t, c.spec)
 		end := time.Date(c.year+1, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -86,7 +87,8 @@ func daily(from, to string, days ...string) (all []hour) {
 }
 
 var hours = map[string][]hour{
-	"Mon-Fri 08:00-20:00 Europe/Berlin": daily("08:00", "20:00", "Mon", "Tue", "Wed", "Thu", "Fri"),
+	"Mon-Fri 08:00-20:00 Europe/Berlin":   daily("08:00", "20:00", "Mon", "Tue", "Wed", "Thu", "Fri"),
+	"Mon-Fri 08:00-20:00 Africa/Monrovia": daily("08:00", "20:00", "Mon", "Tue", "Wed", "Thu", "Fri"),
 	"Mon-Sun 01:30-02:30 Europe/Berlin": daily("01:30", "02:30", "Mon", "Tue", "Wed", "Thu", "Fri",
 		"Sat", "Sun"),
 	"Sun 02:10-02:50 Europe/Berlin": {{"Sun", "02:10", "02:50"}},

@@ -161,14 +161,13 @@ func (s *simulation) offer(of *site, dt time.Duration) {
 
 // divide gives the parts what their site lets through. The engine asks the domains of
 // batches and of deferred recipients in turn: each of them gets the same, up to what it
-// has. Where there is one batch alone, all of its domains may as well end together.
+// has.
 func divide(parts []*part, offer, demand float64) {
 	if demand <= offer || demand == 0 {
 		return
 	}
-	one := !slices.ContainsFunc(parts, func(p *part) bool { return p.load != parts[0].load || p.first != parts[0].first })
 	level := 0.0
-	for left, n := offer, len(parts); !one && n > 0; {
+	for left, n := offer, len(parts); n > 0; {
 		next := left / float64(n) // for each that has more
 		if next <= level {
 			break
@@ -183,11 +182,7 @@ func divide(parts []*part, offer, demand float64) {
 		}
 	}
 	for _, p := range parts {
-		if one {
-			p.offer *= offer / demand
-		} else {
-			p.offer = min(p.offer, level)
-		}
+		p.offer = min(p.offer, level)
 	}
 }
 
