@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// A flusher writes results as soon as the last write has returned. What came in
-// meanwhile goes into one transaction: the slower the database, the more results
-// in each. No timer delays a result.
+// A flusher writes results as soon as there are any. What comes in while a writer is
+// busy, or rests after few, goes into one transaction: the slower the database and the
+// more is sent, the more results in each.
 type flusher struct {
 	record  func(ctx context.Context, writer int16, rs []*result) (mark int64, err error) // in the database
 	done    func(writer int16, mark int64, rs []*result)                                  // told of those that are
@@ -91,6 +91,9 @@ func (f *flusher) write(writer int16) {
 		f.writing -= len(rs)
 		f.mu.Unlock()
 		f.cond.Broadcast()
+		if len(rs) < minFlush {
+			time.Sleep(flushGap)
+		}
 	}
 }
 

@@ -83,6 +83,9 @@ const (
 	slowShare   = 2                      // times MaxInFlight: places that slow messages have of their own
 	maxFlush    = 1000                   // outcomes written in one transaction
 	minFlush    = 100                    // fewer wait for the write under way to return
+	flushGap    = 15 * time.Millisecond  // a writer rests after fewer than minFlush
+	beginGap    = 8 * time.Millisecond   // between two round trips that begin messages, on a busy node
+	busyFrom    = 50                     // messages under way that make a node busy
 	flushers    = 2                      // writers of outcomes
 	sweep       = 30 * time.Second       // between two looks for old drafts
 	poll        = time.Second            // between heartbeats without Wake

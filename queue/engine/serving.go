@@ -44,6 +44,7 @@ type serving struct {
 	found     atomic.Bool // a survey found something
 	swept     time.Time   // when old drafts were ended last
 	beaten    time.Time   // when the last heartbeat ended
+	begun     time.Time   // when messages began last
 	renewed   time.Time   // when the last one ended that renewed the leases
 	refreshed time.Time   // when the last one ended that read the addresses and what was learned
 	mark      int64       // of what the last question for news saw, see newsSQL; 0: there was none since a look
@@ -207,9 +208,11 @@ func (v *serving) loop(ctx context.Context) error {
 		now = time.Now()
 		moving = sent
 		able := v.phase < halted && !v.journal.failed() && !v.flush.failing.Load() // else it could not be recorded
-		if !able {
+		pause := v.pause(now)
+		switch {
+		case !able:
 			v.progress.reset(now)
-		} else {
+		case pause == 0:
 			picks := v.pick(now)
 			if err := v.deferClosed(ctx); err != nil {
 				v.log.Warn("recipients at sites that are closed to us could not be deferred; sending waits", "error",
@@ -224,6 +227,7 @@ func (v *serving) loop(ctx context.Context) error {
 					failures = 1
 				}
 				moving = true
+				v.begun = time.Now()
 			}
 		}
 		if moving {
@@ -234,18 +238,31 @@ func (v *serving) loop(ctx context.Context) error {
 		if news {
 			wait = min(wait, smallGap)
 		}
+		landed := v.flights.news
+		if pause > 0 {
+			landed, wait = nil, min(wait, pause)
+		}
 		timer.Reset(max(0, wait))
 		select {
 		case <-ctx.Done():
 		case <-v.wake:
 			news = true
-		case <-v.flights.news:
+		case <-landed:
 			urgent = v.ended()
 		case <-timer.C:
 			urgent = failures > 0
 		}
 	}
 	return nil
+}
+
+// pause is how long a busy node waits before it begins more: what is done meanwhile
+// makes room for more in the same round trip. Urgent messages do not wait.
+func (v *serving) pause(now time.Time) time.Duration {
+	if len(v.lanes.urgent) > 0 || v.flights.count() < busyFrom {
+		return 0
+	}
+	return max(0, v.begun.Add(beginGap).Sub(now))
 }
 
 // ended reports whether a batch that has, or had, the turn may have come to its end.

@@ -198,6 +198,28 @@ func TestWindow(t *testing.T) {
 }
 
 // A domain whose MX change takes its messages under way with it.
+// A site that takes many has as many more admitted as it takes in 20 ms, so that it
+// need not wait for the queue, and a slow site has none.
+func TestAdmitsWhatASiteTakes(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ perSecond, want int }{{10, 2}, {1000, 2 + 20}, {2000, 2 + 40}} {
+		var th throttle.Throttle
+		th.SetPolicies(map[string]throttle.Policy{"*": {Rate: rate.Inf, Connections: 1}})
+		th.Assign("a.test", "site", start)
+		now := start
+		for range 2 * test.perSecond {
+			if n, w := th.Admit("a.test", 1, now); n != 1 {
+				t.Fatalf("%d a second: got %d admitted (%+v), want 1", test.perSecond, n, w)
+			}
+			now = now.Add(time.Second / time.Duration(test.perSecond))
+			th.Done("a.test", delivered, now)
+		}
+		if got, _ := th.Admit("a.test", 50, now); got != test.want {
+			t.Errorf("a site that took %d a second: got %d admitted, want %d", test.perSecond, got, test.want)
+		}
+	}
+}
+
 func TestAssignMoves(t *testing.T) {
 	t.Parallel()
 	var th throttle.Throttle

@@ -56,6 +56,10 @@ type site struct {
 // it counts as stuck.
 const stuckAfter = 2 * time.Second
 
+// ahead is how long it may take until the queue has more messages for a site that
+// took some: a busy engine asks for many at once.
+const ahead = 20 * time.Millisecond
+
 // An unreached site is one whose hosts could not be reached.
 type unreached struct {
 	since, until time.Time
@@ -73,7 +77,8 @@ func (s *site) waitsSince() time.Time {
 // most is how many messages may be under way to the site. One message for a new or
 // stuck site, so that sites that do not respond tie up little. One per connection
 // for a slow site. Otherwise as many per connection as may be under way there at
-// once, and one more that comes to it meanwhile. A site that yields has no more
+// once, and one more that comes to it meanwhile; and what the site takes until more
+// can come from the queue. A site that yields has no more
 // connections than are open.
 func (s *site) most(yields bool, now time.Time) int {
 	connections := s.pace.Connections(s.limits.Connections, now)
@@ -88,7 +93,7 @@ func (s *site) most(yields bool, now time.Time) int {
 	case s.lags:
 		return connections
 	}
-	return (max(1, s.depth) + 1) * connections
+	return (max(1, s.depth)+1)*connections + int(float64(s.good.rate(now))*ahead.Seconds())
 }
 
 // Depth tells how many messages one connection to a site may have at once.
