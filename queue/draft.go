@@ -24,7 +24,8 @@ type Draft struct {
 	// Recipients returns one recipient a call, and io.EOF after the last. Its
 	// errors undo everything. Nil: they are staged later, by SQL.
 	Recipients func() (Recipient, error)
-	// Rows has the recipients in place of that, as lines of [AppendRow].
+	// Rows has the recipients in place of that, as lines of [AppendRow]. It is read to its
+	// end before anything is committed.
 	Rows io.Reader
 }
 
@@ -88,6 +89,12 @@ func create(ctx context.Context, tx pgx.Tx, d Draft) (made Created, err error) {
 			made.Recipients, err = stage(ctx, tx, made.ID, d.Recipients)
 		}
 		if err != nil {
+			return made, err
+		}
+	}
+	if made.Existed && d.Rows != nil {
+		// Nothing is committed before all rows are there: a draft would be submitted by a list that is broken.
+		if _, err := io.Copy(io.Discard, d.Rows); err != nil {
 			return made, err
 		}
 	}

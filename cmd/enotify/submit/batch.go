@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -20,36 +21,42 @@ func (d *Door) create(g *guest, w http.ResponseWriter, q *http.Request) error {
 		return problem(http.StatusBadRequest,
 			"send the header Idempotency-Key: your name for the batch, by which a repeated request is known")
 	}
-	b, err := d.receive(g, w, q, false)
+	var made queue.Created
+	var s queue.Status
+	plan := func(b *body) (deed, error) {
+		f, err := b.batch(q)
+		if err != nil {
+			return nil, err
+		}
+		draft := f.draft(key)
+		if err := compose.Check(&draft.Batch); err != nil {
+			return nil, problem(http.StatusUnprocessableEntity, err.Error())
+		}
+		draft.Submit = b.listed && !f.Draft && !f.Ready
+		listed := b.listed
+		return func(ctx context.Context, rows io.Reader) (err error) {
+			if listed {
+				draft.Rows = rows
+			}
+			made, s, err = g.holder.Create(ctx, draft)
+			return err
+		}, nil
+	}
+	b, err := d.receive(g, w, q, false, plan)
 	if err != nil {
 		return err
 	}
 	defer b.close()
-	f, err := b.batch(q)
-	if err != nil {
+	if err := b.carryOut(q.Context(), plan); err != nil {
 		return err
 	}
-	draft := f.draft(key)
-	if err := compose.Check(&draft.Batch); err != nil {
-		return problem(http.StatusUnprocessableEntity, err.Error())
+	status := http.StatusCreated
+	if made.Existed {
+		status = http.StatusOK
 	}
-	draft.Submit = b.listed && !f.Draft && !f.Ready
-	if b.listed {
-		draft.Rows = b.rows.reader()
-	}
-	return d.inTurn(q.Context(), g, func(ctx context.Context) error {
-		made, s, err := g.holder.Create(ctx, draft)
-		if err != nil {
-			return err
-		}
-		status := http.StatusCreated
-		if made.Existed {
-			status = http.StatusOK
-		}
-		w.Header().Set("Location", fmt.Sprintf("/v1/batches/%d", s.ID))
-		write(w, typeJSON, status, s)
-		return nil
-	})
+	w.Header().Set("Location", fmt.Sprintf("/v1/batches/%d", s.ID))
+	write(w, typeJSON, status, s)
+	return nil
 }
 
 func (f *BatchFields) draft(key string) queue.Draft {
@@ -99,19 +106,23 @@ func (d *Door) stage(g *guest, w http.ResponseWriter, q *http.Request) error {
 	if err != nil {
 		return err
 	}
-	b, err := d.receive(g, w, q, true)
+	staged := 0
+	plan := func(*body) (deed, error) {
+		return func(ctx context.Context, rows io.Reader) (err error) {
+			staged, err = g.holder.Stage(ctx, id, rows)
+			return err
+		}, nil
+	}
+	b, err := d.receive(g, w, q, true, plan)
 	if err != nil {
 		return err
 	}
 	defer b.close()
-	return d.inTurn(q.Context(), g, func(ctx context.Context) error {
-		n, err := g.holder.Stage(ctx, id, b.rows.reader())
-		if err != nil {
-			return err
-		}
-		write(w, typeJSON, http.StatusOK, map[string]int{"staged": n})
-		return nil
-	})
+	if err := b.carryOut(q.Context(), plan); err != nil {
+		return err
+	}
+	write(w, typeJSON, http.StatusOK, map[string]int{"staged": staged})
+	return nil
 }
 
 // submit submits a draft. It may be repeated.

@@ -94,9 +94,10 @@ func BenchmarkRecipients(b *testing.B) {
 	}
 	took := make([]time.Duration, len(ways))
 	for i := 0; b.Loop(); i++ {
-		for w, way := range ways {
+		for turn := range ways {
+			w := (i + turn) % len(ways) // none is always first
 			start := time.Now()
-			way.stage(fmt.Sprint(way.name, i))
+			ways[w].stage(fmt.Sprint(ways[w].name, i))
 			took[w] += time.Since(start)
 		}
 		if _, err := db.Pool().Exec(b.Context(), `TRUNCATE enotify.recipient_in`); err != nil {

@@ -9,6 +9,7 @@
 //	body.go     the body: read from the network to a file, checked as it comes
 //	batch.go    the database: one transaction, at its own speed
 //
-// So a slow client holds a file and never a transaction, and one token's flood waits
-// for itself. openapi.json describes the interface; a test compares it with the code.
+// So a slow client holds a file and no transaction, and one token's flood waits for
+// itself. The transaction of a large body that comes fast begins before its end:
+// headstart.go. openapi.json describes the interface; a test compares it with the code.
 package submit

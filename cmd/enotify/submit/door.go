@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -32,12 +33,13 @@ type Door struct {
 
 // Bounds of requests.
 const (
-	perSecond     = 20 // requests of a token, on average
-	burst         = 50 // and at once after a quiet time
-	atATime       = 20 // requests of a token that are answered or wait for their turn
-	bodiesAtATime = 4  // requests with a body, of a token
-	maxTurns      = 4  // transactions at once, one of a token
-	maxWithFiles  = 8  // bodies with attachments at once, one of a token
+	perSecond       = 20 // requests of a token, on average
+	burst           = 50 // and at once after a quiet time
+	atATime         = 20 // requests of a token that are answered or wait for their turn
+	bodiesAtATime   = 4  // requests with a body, of a token
+	maxTurns        = 4  // transactions at once, one of a token
+	maxWithFiles    = 8  // bodies with attachments at once, one of a token
+	transactionTime = 10 * time.Minute
 	// Connections that a door needs: one for each turn, and some for short questions.
 	Connections = maxTurns + 3
 )
@@ -52,6 +54,7 @@ type guest struct {
 	turn    chan struct{}
 	files   chan struct{}
 	spooled quota
+	barred  atomic.Int64 // from a head start, until this time
 }
 
 // Serve takes requests until ctx ends. Those under way then may finish for a while.
@@ -204,7 +207,7 @@ func (d *Door) inTurn(ctx context.Context, g *guest, f func(ctx context.Context)
 			return ctx.Err()
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, transactionTime)
 	defer cancel()
 	return f(ctx)
 }

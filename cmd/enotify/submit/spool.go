@@ -12,9 +12,9 @@ import (
 // Bounds of bodies, in octets.
 const (
 	maxBody         = 1 << 30
-	maxSpooled      = 8 << 30 // of all at once
-	maxSpooledOfOne = 2 << 30 // of one token
-	inMemory        = 1 << 20 // fewer take no file
+	maxSpooled      = 8 << 30   // of all at once
+	maxSpooledOfOne = 2 << 30   // of one token
+	inMemory        = 256 << 10 // fewer take no file
 )
 
 // A body must come at such a pace. The first is for a body of a few rows behind a bad
@@ -55,6 +55,7 @@ type spool struct {
 	taken  int64
 	memory []byte   // not in the file yet
 	file   *os.File // without a name; nil: all is in memory
+	tail   *tail    // that reads the file; nil: nobody does yet
 }
 
 // add keeps a line.
@@ -93,9 +94,18 @@ func (s *spool) flush() error {
 	if s.file == nil {
 		return nil
 	}
-	_, err := s.file.Write(s.memory)
+	n, err := s.file.Write(s.memory)
 	s.memory = s.memory[:0]
+	if s.tail != nil {
+		s.tail.grew(n)
+	}
 	return err
+}
+
+// follow reads the file from the start, while it grows.
+func (s *spool) follow() *tail {
+	s.tail = &tail{file: s.file, more: make(chan struct{}, 1), left: mayStarve, size: s.taken - int64(len(s.memory))}
+	return s.tail
 }
 
 // reader reads what was kept, from the start.
