@@ -43,17 +43,19 @@ func (db *DB) ReadyDrafts(ctx context.Context) ([]ReadyDraft, error) {
 
 // checkReadySQL takes a draft that is to be checked: at first, once a night after three
 // o'clock, an hour after it was found not to be ready, and when something has changed that
-// its last check depends on. Of the nodes, a preflight asks for addresses, names and
-// settings: another process with the same settings is no change.
+// its last check depends on. Of the nodes, a preflight asks for addresses, their pools and
+// states, names and settings: another process with the same settings is no change.
 const checkReadySQL = `
 WITH now AS MATERIALIZED (
 	SELECT r.batch_id, c.domain, md5(concat_ws(E'\n', b.xmin, c.return_path, c.bounce, c.bounce_domain,
 		c.dkim_selectors, c.from_spf,
-		(SELECT string_agg(concat_ws(' ', v.identity, v.domain, v.egress, v.result, v.blocks, v.record), E'\n'
-			ORDER BY v.identity, v.egress)
+		(SELECT string_agg(concat_ws(' ', v.identity, v.domain, v.egress, v.result, v.blocks,
+				extract(epoch FROM v.since)), E'\n' ORDER BY v.identity, v.egress)
 		 FROM enotify.verdict v WHERE v.client_id = c.id AND v.superseded_at IS NULL),
 		(SELECT string_agg(DISTINCT concat_ws(' ', n.egress, n.helo, n.settings), E'\n') FROM enotify.node n
-			WHERE n.live_until > now()))) AS mark
+			WHERE n.live_until > now()),
+		(SELECT string_agg(DISTINCT concat_ws(' ', e.address, e.pool, e.state, e.helo), E'\n')
+		 FROM enotify.live_egress e))) AS mark
 	FROM enotify.ready_draft r JOIN enotify.batch b ON b.id = r.batch_id JOIN enotify.client c ON c.id = b.client_id
 	WHERE b.state = 'draft'
 ), next AS (
@@ -81,6 +83,15 @@ func (db *DB) CheckReady(ctx context.Context, lease time.Duration) (c ReadyCheck
 		return c, NotFound(NounBatch, "to check")
 	}
 	return c, err
+}
+
+const leaveReadySQL = `
+UPDATE enotify.ready_draft SET held_until = '-infinity' WHERE batch_id = $1`
+
+// LeaveReady leaves a draft to another node: this one ends before the check does.
+func (db *DB) LeaveReady(ctx context.Context, c ReadyCheck) error {
+	_, err := db.pool.Exec(ctx, leaveReadySQL, c.Batch)
+	return err
 }
 
 const noteReadySQL = `SELECT enotify.note_ready($1, $2, $3, $4, $5, $6)`

@@ -41,7 +41,7 @@ type Guard struct {
 	BounceDomain string            // of the return paths of clients that leave them to the operator; "" is none
 	Every        time.Duration     // between two checks of a client that has nothing to send
 	Log          *slog.Logger      // nil is slog.Default
-	Judged       func()            // called when a verdict may let a batch go on; may be nil
+	Judged       func()            // called when verdicts on a client were recorded; may be nil
 	Alerted      func(queue.Alert) // called with each alert that verdicts raised; may be nil
 
 	once   sync.Once
@@ -219,7 +219,7 @@ func (g *Guard) judge(ctx context.Context, s queue.Subject, verdicts []queue.Ver
 		return fmt.Errorf("client %s: %w", s.Client, err)
 	}
 	g.tell(s, found)
-	if len(found.Blocked) == 0 && g.Judged != nil {
+	if g.Judged != nil {
 		g.Judged()
 	}
 	return nil

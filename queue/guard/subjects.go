@@ -59,6 +59,8 @@ const dueSQL = liveSQL + `, clients AS ( -- one by one: one may have very many b
 			SELECT FROM enotify.verdict v LEFT JOIN live l ON l.ip = v.egress
 			WHERE v.client_id = c.id AND v.superseded_at IS NULL AND (v.blocks OR v.result = 'temperror')
 			  AND coalesce(l.pool, '') IN ('', enotify.batch_pool(b.pool, b.priority, b.client_id)))))
+), kept AS ( -- ready: they may be submitted at any time
+	SELECT b.client_id FROM enotify.ready_draft r JOIN enotify.batch b ON b.id = r.batch_id
 ), unseen AS (
 	SELECT c.id, 'postmaster@' || c.domain AS from_address, e.ips, e.helos, e.pools
 	FROM enotify.client c ` + ofPoolsSQL + `
@@ -66,7 +68,8 @@ const dueSQL = liveSQL + `, clients AS ( -- one by one: one may have very many b
 	  AND EXISTS (SELECT FROM unnest(e.ips) l (ip) WHERE NOT EXISTS (
 		SELECT FROM enotify.verdict v
 		WHERE v.client_id = c.id AND v.identity = 'mailfrom' AND v.egress = l.ip AND v.superseded_at IS NULL
-			AND (v.checked_at > now() - $2::interval OR v.valid_until > now())))
+			AND (v.valid_until > now()
+			  OR v.checked_at > now() - $2::interval AND c.id NOT IN (SELECT k.client_id FROM kept k))))
 	ORDER BY c.id LIMIT 100
 )
 SELECT d.place IS NULL, c.id, c.domain, d.from_address, coalesce(c.return_path, ''), c.bounce,
@@ -87,7 +90,8 @@ ORDER BY d.place, c.id`
 // batch whose pool has no address that blocks any more.
 //
 // Unseen are up to 100 others that nobody has checked for so long, whether they have
-// batches or not: a record that drifts is seen before the next campaign.
+// batches or not: a record that drifts is seen before the next campaign. Clients with a
+// draft that is kept ready are among them as soon as their verdict has run out.
 func Due(ctx context.Context, db *queue.DB, node int32, since time.Duration) (unjudged, unseen []queue.Subject,
 	err error) {
 	rows, err := db.Pool().Query(ctx, dueSQL, node, since)

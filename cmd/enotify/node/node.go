@@ -210,6 +210,16 @@ func (p *parts) alert(ctx context.Context, alert queue.Alert) {
 	}
 }
 
+// heard is called with each notification of the database. Drafts that are kept ready are
+// looked at every half a minute, and when something changed that their checks depend on.
+func (p *parts) heard(notification string) {
+	p.server.Heard(notification)
+	switch notification {
+	case "", "ready", "client", "verdict", "node", "egress":
+		nudge(p.readied)
+	}
+}
+
 // run runs the parts until ctx ends, or with UntilIdle until nothing is due.
 func (p *parts) run(ctx context.Context) error {
 	durable := &durability{db: p.db, log: p.log, alert: p.monitor.alert, require: p.RequireDurable}
@@ -220,7 +230,7 @@ func (p *parts) run(ctx context.Context) error {
 	defer cancel()
 	var group errgroup.Group
 	group.Go(func() error {
-		return hear(around, p.db, p.log, p.server.Heard, p.guard.Wake, p.policies.Wake, p.webhooks.Wake)
+		return hear(around, p.db, p.log, p.heard, p.guard.Wake, p.policies.Wake, p.webhooks.Wake)
 	})
 	group.Go(func() error { p.webhooks.Run(around); return nil })
 	group.Go(func() error { return p.submits.run(around) })

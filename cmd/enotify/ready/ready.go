@@ -68,7 +68,9 @@ func (w *Watch) Look(ctx context.Context) (some bool, err error) {
 	}
 	verdict, line, kept := w.check(ctx, due.Batch)
 	if ctx.Err() != nil {
-		return false, ctx.Err() // another node takes it when the lease has ended
+		leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return false, errors.Join(ctx.Err(), w.DB.LeaveReady(leaving, due))
 	}
 	alert, err := w.DB.NoteReady(ctx, due, verdict, line, kept)
 	if alert != nil {

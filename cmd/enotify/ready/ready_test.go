@@ -1,6 +1,7 @@
 package ready_test
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -13,7 +14,8 @@ import (
 func TestMain(m *testing.M) { queuetest.Main(m) }
 
 // A draft that is kept ready outlives others, is checked by itself, again when the
-// client's record changes, and goes when it is submitted.
+// client's record changes, when a node brings another address, and after three o'clock at
+// night, and goes when it is submitted.
 func TestADraftIsKeptReady(t *testing.T) {
 	t.Parallel()
 	s := sitetest.New(t, smtptest.Config{})
@@ -37,15 +39,15 @@ func TestADraftIsKeptReady(t *testing.T) {
 		t.Errorf("state of the draft that is kept: got %s, want draft", got)
 	}
 
-	record := func(text string) {
+	record := func(text, result string) {
 		t.Helper()
 		if err := s.DNS.Put(`town.example. 0 TXT "` + text + `"`); err != nil {
 			t.Fatal(err)
 		}
-		s.Exec(`UPDATE enotify.client SET return_path = CASE WHEN return_path IS NULL THEN 'bounces@town.example' END`)
-		s.Exec(`NOTIFY enotify`)
+		s.Exec(`UPDATE enotify.verdict SET valid_until = now()`) // as when the TTL has passed
+		s.Until(`SELECT EXISTS (SELECT FROM enotify.verdict WHERE superseded_at IS NULL AND result = $1)`, result)
 	}
-	record("v=spf1 -all")
+	record("v=spf1 -all", "fail")
 	s.Until(`SELECT verdict = 'blocked' AND line <> '' FROM enotify.ready WHERE batch_id = $1`, flood)
 	var text, next string
 	if err := s.Conn.QueryRow(t.Context(), `SELECT text, next FROM enotify.alert WHERE kind = $1 AND batch_id = $2`,
@@ -56,8 +58,19 @@ func TestADraftIsKeptReady(t *testing.T) {
 		!strings.HasPrefix(next, "enotify preflight ") {
 		t.Errorf("alert: got %q, next %q; want what would stop it", text, next)
 	}
-	record("v=spf1 ip4:192.0.2.10 -all")
+	record("v=spf1 ip4:192.0.2.10 -all", "pass")
 	s.Until(verdict, flood)
+
+	second := s.Node()
+	second.Name, second.Egress = "second", []netip.Addr{netip.MustParseAddr("192.0.2.11")}
+	stop := s.Serve(second)
+	s.Until(`SELECT verdict = 'blocked' AND line LIKE '%192.0.2.11%' FROM enotify.ready WHERE batch_id = $1`, flood)
+	stop()
+	s.Until(verdict, flood)
+
+	s.Exec(`UPDATE enotify.ready_draft SET checked_at = date_trunc('day', now() - interval '3 hours') + interval '2 hours 59 minutes'`)
+	s.Exec(`NOTIFY enotify, 'ready'`)
+	s.Until(`SELECT checked_at > now() - interval '5 minutes' FROM enotify.ready WHERE batch_id = $1`, flood)
 
 	s.Exec(`SELECT enotify.submit_batch($1, 2)`, flood)
 	if got := sitetest.Ask[string](s, `SELECT date_trunc('hour', expires_at - now() + interval '1 minute')::text FROM enotify.batch WHERE id = $1`, flood); got != "06:00:00" {
