@@ -60,7 +60,7 @@ func unreachable(c *pgx.ConnConfig, err error) error {
 		if slices.Contains(passing, refused.Code) {
 			return &away{text}
 		}
-		return errors.New(text)
+		return errors.New(text + cure(c, refused.Code))
 	}
 	if bad := (*tls.CertificateVerificationError)(nil); errors.As(err, &bad) {
 		return fmt.Errorf("the certificate of the database at %s is not valid: %w; see sslrootcert and sslmode of the database URL", where, bad.Err)
@@ -70,6 +70,23 @@ func unreachable(c *pgx.ConnConfig, err error) error {
 			where)}
 	}
 	return &away{fmt.Sprintf("no database at %s: %s", where, noAnswer(c, err))}
+}
+
+// cure is what to do about a refusal that does not end by itself.
+func cure(c *pgx.ConnConfig, code string) string {
+	switch code {
+	case "28P01": // invalid_password
+		return "; correct the user and the password of the database URL, or of PGPASSWORD"
+	case "28000": // invalid_authorization_specification: no such role, or none that pg_hba.conf lets in
+		return "; correct the database URL, or have the role and pg_hba.conf of the server let this user in"
+	case "3D000": // invalid_catalog_name
+		return "; correct the database URL, or make the database: CREATE DATABASE " +
+			pgx.Identifier{c.Database}.Sanitize()
+	case "42501": // insufficient_privilege
+		return fmt.Sprintf("; as the owner of the database, GRANT CONNECT ON DATABASE %s TO %s",
+			pgx.Identifier{c.Database}.Sanitize(), pgx.Identifier{c.User}.Sanitize())
+	}
+	return ""
 }
 
 // noAnswer says why no server answered, and what to do.

@@ -2,6 +2,7 @@ package sender
 
 import (
 	"context"
+	"net/netip"
 	"time"
 )
 
@@ -10,6 +11,11 @@ func (s *Sender) MemoryUsed() int { return s.memory.Used() }
 
 // LoginTLS is the policy for a connection to the smarthost.
 func (s *Sender) LoginTLS(policy TLSPolicy, host string) TLSPolicy { return s.loginTLS(policy, host) }
+
+// Addresses are those of a host that are tried, in order.
+func (s *Sender) Addresses(ctx context.Context, host string) ([]netip.Addr, error) {
+	return s.addresses(ctx, host)
+}
 
 // HaltWaits is how long a smarthost that refuses us n times in a row is left alone
 // each time.

@@ -215,3 +215,18 @@ func TestSmarthost(t *testing.T) {
 		t.Errorf("delivered to smarthost, connections to it, to the MX: got %v, want [2 1 0]", got)
 	}
 }
+
+// Of a mail host with many dead addresses four are tried for a message: its transaction
+// ends soon, and the next host is asked.
+func TestAtMostFourAddressesOfAHost(t *testing.T) {
+	t.Parallel()
+	zone := "a.test. MX 10 many.test.\n"
+	for i := range 9 {
+		zone += fmt.Sprintf("many.test. A 127.0.9.%d\n", i+1)
+	}
+	w := newWorld(t, zone, hosts{"other.test": {}})
+	addrs, err := w.sender.Addresses(t.Context(), "many.test")
+	if err != nil || len(addrs) != 4 {
+		t.Errorf("addresses of a host that has nine: got %v, %v, want 4", addrs, err)
+	}
+}

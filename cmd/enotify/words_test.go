@@ -100,6 +100,17 @@ func TestErrorsAreForPeople(t *testing.T) {
 		complain(t, []string{"batch", "list"}, database)
 	}
 
+	for next, database := range map[string]string{
+		"correct the user and the password of the database URL": with(func(u *url.URL) {
+			u.User = url.UserPassword(u.User.Username(), "wrong")
+		}),
+		`make the database: CREATE DATABASE "nonexistent"`: with(func(u *url.URL) { u.Path = "/nonexistent" }),
+	} {
+		if _, out := invoke(t.Context(), []string{"batch", "list"}, "DATABASE_URL", database); !strings.Contains(out, next) {
+			t.Errorf("batch list on %s: got %q, want it to say what to do: %s", database, out, next)
+		}
+	}
+
 	// Each role, at what it may not do.
 	for _, role := range [][]string{nil, {"enotify_app"}, {"enotify_sender"}, {"enotify_admin"}} {
 		login := queuetest.Login(t, f.URL, role...)

@@ -134,6 +134,7 @@ func TestBatchesAtOnce(t *testing.T) {
 func TestWindowClosesAndOpens(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
+	f.Patience = 30 * time.Second
 	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
 	tomorrow := queuetest.Query[string](f,
 		`SELECT to_char(now() AT TIME ZONE 'UTC' + interval '2 days', 'Dy') || ' 00:00-24:00 UTC'`)

@@ -86,9 +86,14 @@ func node(f *queuetest.Fixture, s *engine.Server) {
 	f.Cleanup(func() { cancel(); node.Wait() })
 }
 
+// await waits until the query says true. Where it does not, the test ends with how the
+// batches stand.
 func await(f *queuetest.Fixture, sql string, args ...any) {
 	f.Helper()
-	f.Until(func() {}, sql, args...)
+	if f.Until(func() {}, sql, args...); f.Failed() {
+		f.Fatalf("batches: got %s", queuetest.Query[string](f, `SELECT string_agg(format('%s %s (%s): %s of %s delivered', id, state,
+			reason, delivered, total), '; ' ORDER BY id) FROM enotify.batch_status`))
+	}
 }
 
 // By destination, the next batch goes on elsewhere while the first waits for a

@@ -320,3 +320,52 @@ func TestGuardOfANodeWithoutAKey(t *testing.T) {
 type checks func(s queue.Subject) []queue.Verdict
 
 func (c checks) Check(_ context.Context, s queue.Subject, _ string) []queue.Verdict { return c(s) }
+
+// A client that only another node can sign for is left to that node, with a batch under
+// way and without.
+func TestGuardLeavesClientsToNodesThatCanSign(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	due := func(node int32) (n int) {
+		t.Helper()
+		unjudged, unseen, err := guard.Due(t.Context(), f.DB, node, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(unjudged) + len(unseen)
+	}
+	node := func(name string) int32 {
+		return queuetest.Query[int32](f, `INSERT INTO enotify.node (name, egress, helo, version, live_until)
+			VALUES ($1, '{192.0.2.1}', 'h', 'v', now() + interval '1 day') RETURNING id`, name)
+	}
+	lacks, has := node("lacks the key"), node("has it")
+	f.Exec(`INSERT INTO enotify.node_bar SELECT $1, id, 'no key' FROM enotify.client`, lacks)
+	for _, what := range []string{"nothing to send", "a batch under way"} {
+		if got := due(lacks); got != 0 {
+			t.Errorf("%s: clients to check for the node that lacks the key: got %d, want 0", what, got)
+		}
+		if got := due(has); got != 1 {
+			t.Errorf("%s: clients to check for the other node: got %d, want 1", what, got)
+		}
+		f.Enqueue("menu", 1, "a.example")
+	}
+	f.Exec(`INSERT INTO enotify.node_bar SELECT $1, id, 'no key' FROM enotify.client`, has)
+	if got := due(lacks); got != 1 {
+		t.Errorf("where no node has the key: clients to check: got %d, want 1", got)
+	}
+}
+
+// A verdict that stops a client is looked at again within half a minute, however long the
+// record may be kept; one that lets it send holds for as long.
+func TestGuardLooksAgainSoonWhereItStops(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
+	for result, want := range map[string]int{"fail": 30, "temperror": 30, "pass": 3600} {
+		f.Exec(`DELETE FROM enotify.verdict`)
+		f.Judge(t.Context(), result)
+		if got := queuetest.Query[int](f, `SELECT round(extract(epoch FROM valid_until - checked_at))::int FROM enotify.verdict`); got < want-2 || got > want+2 {
+			t.Errorf("%s: the verdict holds for: got %d s, want %d", result, got, want)
+		}
+	}
+}

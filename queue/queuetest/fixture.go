@@ -1,6 +1,7 @@
 package queuetest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -34,6 +35,8 @@ type Fixture struct {
 	Verdict func(client string, egress netip.Addr) string // result that the guard finds; nil: the one of the call
 	// errors of the guard are none of the test: its database is away
 	Deaf bool
+	// how long Until waits; 0: two minutes
+	Patience time.Duration
 
 	mu     sync.Mutex
 	copies map[string]int // attempts per address
@@ -310,7 +313,7 @@ func Deliver(_ context.Context, m queue.Message) queue.Outcome {
 }
 
 // Until calls then once the query says true. It has a connection of its own,
-// so that it may run beside the test. After two minutes it gives up.
+// so that it may run beside the test. After the fixture's patience it gives up.
 func (f *Fixture) Until(then func(), sql string, args ...any) {
 	defer then()
 	conn, err := pgx.Connect(f.Context(), f.URL)
@@ -319,10 +322,11 @@ func (f *Fixture) Until(then func(), sql string, args ...any) {
 		return
 	}
 	defer conn.Close(context.Background())
-	giveUp := time.Now().Add(2 * time.Minute)
+	patience := cmp.Or(f.Patience, 2*time.Minute)
+	giveUp := time.Now().Add(patience)
 	for yes := false; !yes; {
 		if time.Now().After(giveUp) {
-			f.Errorf("after 2 minutes it is still not so: %s %v", sql, args)
+			f.Errorf("after %v it is still not so: %s %v", patience, sql, args)
 			return
 		}
 		if err := conn.QueryRow(f.Context(), sql, args...).Scan(&yes); err != nil {

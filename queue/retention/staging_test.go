@@ -1,7 +1,9 @@
 package retention_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"enotify/queue/queuetest"
 )
@@ -16,9 +18,11 @@ func TestStagingIsEmptied(t *testing.T) {
 	node := queuetest.Connect(t, queuetest.Login(t, f.URL, "enotify_sender"))
 	empty := func(what string, want bool) {
 		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
 		var octets int64
-		if err := node.QueryRow(t.Context(), `SELECT enotify.empty_staging(65536)`).Scan(&octets); err != nil {
-			t.Fatal(err)
+		if err := node.QueryRow(ctx, `SELECT enotify.empty_staging(65536)`).Scan(&octets); err != nil {
+			t.Fatalf("%s: got %v, want an answer at once: nobody is waited for", what, err)
 		}
 		if got := octets > 0; got != want {
 			t.Errorf("%s: got %d octets given back, want some: %v", what, octets, want)

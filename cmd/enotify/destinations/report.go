@@ -165,6 +165,8 @@ func (r *Report) Lay(p *term.Page) {
 		p.Line("%s is a site: it serves %s.", r.Name, figures.Some(r.Domains, "domain"))
 	case r.Site != "":
 		p.Line("%s is a recipient domain of the site %s. The limits of both hold.", r.Name, r.Site)
+	case !r.Domain:
+		p.Line("No recipient domain or site of the name %s was seen yet. These limits hold once there is mail for it.", r.Name)
 	default:
 		p.Line("%s is a recipient domain; its site is not known until a batch with recipients there is looked at.",
 			r.Name)

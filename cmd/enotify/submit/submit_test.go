@@ -34,6 +34,12 @@ type door struct {
 
 func newDoor(t *testing.T) *door {
 	t.Helper()
+	return newDoorBy(t, func(database string) string { return database })
+}
+
+// newDoorBy is a door that reaches its database by another way.
+func newDoorBy(t *testing.T, way func(database string) string) *door {
+	t.Helper()
 	f := queuetest.NewFixture(t)
 	f.Exec(`INSERT INTO enotify.client (domain) VALUES ('city.example')`)
 	f.Exec(`INSERT INTO enotify.client_login SELECT id, 'somebody_else' FROM enotify.client WHERE domain = 'city.example'`)
@@ -45,7 +51,7 @@ func newDoor(t *testing.T) *door {
 		t.Fatal(err)
 	}
 	d.url = "http://" + l.Addr().String()
-	db := queuetest.Open(t, queuetest.Login(t, f.URL, "enotify_sender", "enotify_app"))
+	db := queuetest.Open(t, way(queuetest.Login(t, f.URL, "enotify_sender", "enotify_app")))
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- (&submit.Door{DB: db, Dir: t.TempDir()}).Serve(ctx, l) }()

@@ -129,14 +129,20 @@ func runner(db *queue.DB, of ...*receiver) *webhook.Runner {
 		Wait: func(int) time.Duration { return time.Millisecond }}
 }
 
-// pushUntil runs a runner until the query says true.
+// pushUntil runs a runner until the query says true. Where it does not within half a
+// minute, the test ends with what the webhooks are like.
 func pushUntil(f *queuetest.Fixture, r *webhook.Runner, sql string, args ...any) {
 	f.Helper()
+	f.Patience = 30 * time.Second
 	ctx, cancel := context.WithCancel(f.Context())
 	var running sync.WaitGroup
 	running.Go(func() { r.Run(ctx) })
 	f.Until(func() { cancel() }, sql, args...)
 	running.Wait()
+	if f.Failed() {
+		f.Fatalf("webhooks: got %s", queuetest.Query[string](f, `SELECT string_agg(format('%s: %s failures (%s), disabled %s, up to %s of %s',
+			id, failures, failure, disabled_at, after, enotify.last_event()), '; ' ORDER BY id) FROM enotify.webhook`))
+	}
 }
 
 const acknowledged = `SELECT after >= enotify.last_event() AND failures = 0 AND NOT EXISTS (SELECT FROM enotify.event WHERE first IS NULL) FROM enotify.webhook WHERE id = $1`
