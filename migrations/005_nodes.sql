@@ -338,8 +338,8 @@ CREATE INDEX warmup_mail_batch ON enotify.warmup_mail (batch_id);
 CREATE INDEX warmup_mail_at ON enotify.warmup_mail (at);
 COMMENT ON TABLE  enotify.warmup_mail IS
     'which accepted messages left from which address while it warmed up, so that a complaint counts against that '
-    'address alone. A row holds all messages that one transaction recorded. Kept for 30 days. Messages whose result '
-    'was read from the journal of a killed node are not here';
+    'address alone. A row holds all messages that one transaction recorded, those read from the journal of a '
+    'killed node too. Kept for 30 days';
 COMMENT ON COLUMN enotify.warmup_mail.batch_id IS 'the batch';
 COMMENT ON COLUMN enotify.warmup_mail.at IS 'when they were recorded';
 COMMENT ON COLUMN enotify.warmup_mail.address IS 'the egress address';

@@ -23,6 +23,16 @@ func capped(costs []cost, from netip.Addr) bool {
 	return slices.ContainsFunc(costs, func(c cost) bool { return c.every == 0 && c.addr == from })
 }
 
+// cappedFrom lists the addresses whose cap of a day messages count against.
+func cappedFrom(costs []cost) (from []netip.Addr) {
+	for _, c := range costs {
+		if c.every == 0 && !slices.Contains(from, c.addr) {
+			from = append(from, c.addr)
+		}
+	}
+	return from
+}
+
 // dayEnds is when the first of the days is over that messages count for; zero when they
 // count for none. What has not begun by then counts for the next day.
 func dayEnds(costs []cost) (ends time.Time) {

@@ -22,13 +22,14 @@ import (
 // a message leaves, a line with the outcome of the try, and a line when that outcome
 // is in the database.
 //
-//   - batch seq try made                                its end may have left
+//   - batch seq try made {departure}                    its end may have left
 //     = batch seq try made domain grp attempts wait  {outcome}
 //   - writer n batch seq try batch seq try …            recorded, in the n-th transaction of that writer
 //     x                                                 closed: all of it is recorded
 //
-// Made is when the batch was created, in microseconds since 1970: another batch
-// may get its number after the database went back. What is recorded is kept for
+// The departure is there where the message counts against the cap of a day: see
+// [departure]. Made is when the batch was created, in microseconds since 1970: another
+// batch may get its number after the database went back. What is recorded is kept for
 // a while, since the database may forget it: see [keepPast].
 //
 // Each line ends with its checksum. Lines are written, not synced: what was
@@ -61,7 +62,7 @@ type journal struct {
 
 // A leaving message has its first line in a journal, and the second if there is one.
 type leaving struct {
-	made    int64
+	departure
 	outcome []byte // the line
 }
 
@@ -104,14 +105,18 @@ func openJournal(stateDir, installation, incarnation string) (*journal, error) {
 // not be noted: then it must not leave.
 func (j *journal) ending(r *result) bool {
 	key := r.flight()
+	d := departure{made: r.made}
+	if d.From = cappedFrom(r.costs); len(d.From) > 0 {
+		d.Site = r.site
+	}
 	var room [80]byte
-	line := appendEnding(room[:0], key, r.made)
+	line := appendEnding(room[:0], key, d)
 	j.mu.Lock()
 	if j.err != nil {
 		j.mu.Unlock()
 		return false
 	}
-	j.open[key] = leaving{made: r.made} // before it is written: a new file that begins meanwhile has it
+	j.open[key] = leaving{departure: d} // before it is written: a new file that begins meanwhile has it
 	if j.write(line) {
 		return true
 	}
@@ -259,7 +264,7 @@ func (j *journal) rewrite() error {
 	}
 	text := appendSum([]byte(journalVersion+" "+j.incarnation+" "+bootID()+" "+j.installation), 0)
 	for key, one := range j.open {
-		text = append(appendEnding(text, key, one.made), one.outcome...)
+		text = append(appendEnding(text, key, one.departure), one.outcome...)
 	}
 	for writer, mark := range j.marks {
 		begun := len(text)

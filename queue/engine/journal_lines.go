@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"hash/crc32"
 	"strconv"
 )
@@ -70,10 +71,14 @@ func (j *journal) writeNext(end int) bool {
 }
 
 // appendEnding appends the line that the end of a message may leave.
-func appendEnding(to []byte, key flight, made int64) []byte {
+func appendEnding(to []byte, key flight, d departure) []byte {
 	begun := len(to)
-	to = appendFlight(append(to, '+'), key)
-	return appendSum(appendNumber(to, made), begun)
+	to = appendNumber(appendFlight(append(to, '+'), key), d.made)
+	if len(d.From) > 0 {
+		text, _ := json.Marshal(&d) // addresses and a name are always JSON
+		to = append(append(to, ' '), text...)
+	}
+	return appendSum(to, begun)
 }
 
 // appendNumbers begins a line.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"hash/crc32"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,16 +19,22 @@ import (
 // A predecessor is what the journal of a node says.
 type predecessor struct {
 	incarnation  string
-	installation string // database that it is about
-	// tries whose message may have left, and that are not recorded; when the batch was created
-	left     map[flight]int64
-	results  map[flight]knownTry // those that are not recorded, and those that the database has forgotten
-	last     map[int16]int64     // number of the last transaction of each writer
-	complete bool                // of a try without a line, no message left
-	closed   bool                // the node recorded everything
+	installation string               // database that it is about
+	left         map[flight]departure // tries whose message may have left, and that are not recorded
+	results      map[flight]knownTry  // those that are not recorded, and those that the database has forgotten
+	last         map[int16]int64      // number of the last transaction of each writer
+	complete     bool                 // of a try without a line, no message left
+	closed       bool                 // the node recorded everything
 
 	forgetful bool            // recorded results count, if
 	known     map[int16]int64 // their number is over the one that the database knows
+}
+
+// A departure is a message whose end may have left.
+type departure struct {
+	From []netip.Addr `json:"from"` // the addresses that have a cap of the day for it; it has left from one of them
+	Site string       `json:"site"`
+	made int64        // when the batch was created, in microseconds since 1970
 }
 
 // A knownTry is a try whose result a node knows.
@@ -46,11 +53,24 @@ func (p *predecessor) doubts() (n int) {
 	return n
 }
 
+// warming lists the tries in doubt that count against the cap of a day.
+func (p *predecessor) warming() (all []sending) {
+	for f, d := range p.left {
+		if _, known := p.results[f]; known {
+			continue
+		}
+		for _, addr := range d.From {
+			all = append(all, sending{flight: f, made: d.made, addr: addr, site: d.Site})
+		}
+	}
+	return all
+}
+
 // knowledge is what a dead node had reached.
 func (p *predecessor) knowledge() (k knowledge) {
 	k.complete = p.complete
-	for f, made := range p.left {
-		k.reached, k.made = append(k.reached, f), append(k.made, made)
+	for f, d := range p.left {
+		k.reached, k.made = append(k.reached, f), append(k.made, d.made)
 		if _, known := p.results[f]; !known {
 			k.flying = append(k.flying, f)
 		}
@@ -75,7 +95,7 @@ func readJournal(dir, boot string) (*predecessor, error) {
 }
 
 func newPredecessor() *predecessor {
-	return &predecessor{left: map[flight]int64{}, results: map[flight]knownTry{}, last: map[int16]int64{}}
+	return &predecessor{left: map[flight]departure{}, results: map[flight]knownTry{}, last: map[int16]int64{}}
 }
 
 func parseJournal(text []byte, boot string) (*predecessor, error) {
@@ -147,7 +167,7 @@ func (p *predecessor) read(line []byte) bool {
 	if len(line) == 0 {
 		return false
 	}
-	said, outcome, _ := bytes.Cut(line, []byte(" {"))
+	said, object, _ := bytes.Cut(line, []byte(" {"))
 	var n []int64
 	for _, field := range strings.Fields(string(said[1:])) {
 		v, err := strconv.ParseInt(field, 10, 64)
@@ -158,11 +178,15 @@ func (p *predecessor) read(line []byte) bool {
 	}
 	switch kind := line[0]; {
 	case kind == '+' && len(n) == 4:
-		p.left[flight{n[0], int32(n[1]), int32(n[2])}] = n[3]
+		d := departure{made: n[3]}
+		if object != nil && json.Unmarshal(append([]byte("{"), object...), &d) != nil {
+			return false
+		}
+		p.left[flight{n[0], int32(n[1]), int32(n[2])}] = d
 	case kind == '=' && len(n) == 8: // n[5] is the group
 		r := knownTry{Result: queue.Result{Batch: n[0], Seq: int32(n[1]), Try: int(n[2]), DomainID: int32(n[4]),
 			Attempts: int(n[6]), Wait: time.Duration(n[7])}, made: n[3]}
-		if json.Unmarshal(append([]byte("{"), outcome...), &r.Outcome) != nil {
+		if json.Unmarshal(append([]byte("{"), object...), &r.Outcome) != nil {
 			return false
 		}
 		p.results[flight{n[0], r.Seq, int32(n[2])}] = r

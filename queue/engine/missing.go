@@ -152,9 +152,43 @@ WITH gone AS (
 )
 SELECT count(*) FROM unknown`
 	missingText = "the database went back, and the node that may have sent this is missing"
+	// The same against the caps of a day, of all batches: up to the cap of each address that
+	// the missing node has, so that nothing more leaves from there than the cap. Of a node that
+	// the database has forgotten ($2 is empty) it may be any address. A plan whose day was not
+	// looked at yet may have gone on by a step.
+	shareCostsSQL = `
+WITH going AS (
+	SELECT b.id, b.state, enotify.batch_pool(b.pool, b.priority, b.client_id) AS pool FROM enotify.batch b
+	WHERE b.state IN ('sending', 'draining', 'retrying')
+		OR b.state = 'queued' AND EXISTS (SELECT FROM enotify.batch_domain s
+			WHERE s.batch_id = b.id AND s.intent_seq >= s.first_seq)
+), share AS (
+	SELECT s.pool, coalesce(o.name, k.name) AS site, sum(s.n) AS n
+	FROM (
+		SELECT b.pool, d.domain_id, (d.last_seq - d.intent_seq)::bigint AS n FROM going b
+		JOIN enotify.batch_domain d ON d.batch_id = b.id AND d.grp = ANY ($1::smallint[]) AND d.intent_seq < d.last_seq
+		UNION ALL
+		SELECT b.pool, t.domain_id, count(*) FROM going b
+		JOIN enotify.retry t ON t.batch_id = b.id AND t.grp = ANY ($1::smallint[]) GROUP BY 1, 2
+	) s JOIN enotify.domain k ON k.id = s.domain_id LEFT JOIN enotify.site o ON o.id = k.site_id GROUP BY 1, 2
+), plans AS (
+	SELECT w.address, w.site, e.pool, t.day, CASE WHEN w.day = t.day THEN w.caps[w.step + 1]
+		ELSE greatest(w.caps[w.step + 1], w.caps[w.step + 2]) END AS cap
+	FROM enotify.warmup w JOIN enotify.egress e ON e.address = w.address
+	CROSS JOIN LATERAL (SELECT (clock_timestamp() AT TIME ZONE w.zone)::date AS day) t
+	WHERE w.step < cardinality(w.caps) AND (cardinality($2::int[]) = 0
+		OR w.address IN (SELECT unnest(n.egress) FROM enotify.node n WHERE n.id = ANY ($2)))
+)
+INSERT INTO enotify.egress_day AS d (address, site, day, begun)
+SELECT p.address, p.site, p.day, greatest(0, least(sum(s.n), p.cap - coalesce(h.begun, 0)))
+FROM plans p JOIN share s ON s.pool = p.pool AND p.site IN ('*', s.site)
+LEFT JOIN enotify.egress_day h ON h.address = p.address AND h.site = p.site AND h.day = p.day
+GROUP BY p.address, p.site, p.day, p.cap, h.begun ORDER BY 1, 2, 3
+ON CONFLICT (address, site, day) DO UPDATE SET begun = d.begun + excluded.begun`
 )
 
-// giveUpShare leaves in doubt what missing nodes may have sent, under hold. The
+// giveUpShare leaves in doubt what missing nodes may have sent, under hold, and counts
+// it against the caps of their addresses. The
 // journal of one that was missing alone takes it back when it comes. Of several, each
 // journal knows what its own node did not send, and nothing of the others.
 func (db *store) giveUpShare(ctx context.Context, tx pgx.Tx, m missing) (n int64, err error) {
@@ -164,6 +198,9 @@ func (db *store) giveUpShare(ctx context.Context, tx pgx.Tx, m missing) (n int64
 	whose := int32(0)
 	if len(m.nodes) == 1 {
 		whose = m.nodes[0]
+	}
+	if _, err := tx.Exec(ctx, shareCostsSQL, m.groups, m.nodes); err != nil {
+		return 0, err
 	}
 	for _, sql := range []string{shareFirstSQL, shareRetriesSQL} {
 		var more int64

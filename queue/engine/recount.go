@@ -24,12 +24,8 @@ func (f *flights) warming() (all []sending) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for key, one := range f.open {
-		known := map[netip.Addr]bool{}
-		for _, c := range one.costs {
-			if c.every == 0 && !known[c.addr] {
-				known[c.addr] = true
-				all = append(all, sending{flight: key, made: one.made, addr: c.addr, site: one.site})
-			}
+		for _, addr := range cappedFrom(one.costs) {
+			all = append(all, sending{flight: key, made: one.made, addr: addr, site: one.site})
 		}
 	}
 	return all

@@ -154,7 +154,7 @@ func (v *serving) inherit(ctx context.Context, node int32, p *predecessor, dir s
 func (v *serving) writeForgotten(ctx context.Context, p *predecessor) (k knowledge, err error) {
 	k = p.knowledge()
 	results := slices.Collect(maps.Values(p.results))
-	if k.costs, err = v.store.forgottenCosts(ctx, warmed(results)); err != nil {
+	if k.costs, err = v.store.forgottenCosts(ctx, append(warmed(results), p.warming()...)); err != nil {
 		return k, err
 	}
 	k.strays, err = v.writeResults(ctx, results)
@@ -210,6 +210,7 @@ func (v *serving) writeResults(ctx context.Context, known []knownTry) (lost stra
 		}
 		// when it was, and whether replies of the address were counted, is not known
 		r.At, r.Counted = v.clock.Load().at(time.Now()), true
+		r.Warming = r.Egress.IsValid() // see journal.end
 		results = append(results, r.Result)
 	}
 	for chunk := range slices.Chunk(results, maxFlush) {
@@ -294,7 +295,7 @@ WHERE id = ANY ($1) AND state = 'done' AND EXISTS (SELECT FROM enotify.retry t W
 
 // restore takes back what was settled as in doubt though no message of the dead
 // node had left, and removes the node.
-func (db *store) restore(ctx context.Context, node int32, left map[flight]int64) (n int, err error) {
+func (db *store) restore(ctx context.Context, node int32, left map[flight]departure) (n int, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, doubtsOfSQL, node)
 		if err != nil {
