@@ -63,7 +63,11 @@ func (c *console) batch(id int64) []part {
 					toGo = of.Line(plan)
 				}
 			}
-			return c.batchHead(s, due, toGo)
+			facts, err := c.draftFacts(ctx, s)
+			if err != nil {
+				return "", err
+			}
+			return c.batchHead(s, due, toGo, facts)
 		}},
 		{"verdicts", 2 * time.Second, func(ctx context.Context) (template.HTML, error) {
 			s, err := c.db.Status(ctx, id)
@@ -105,9 +109,32 @@ func (c *console) batch(id int64) []part {
 	}
 }
 
+// draftFacts say of a draft whether it would go, if it is kept ready.
+func (c *console) draftFacts(ctx context.Context, s queue.Status) ([]fact, error) {
+	if s.State != "draft" {
+		return nil, nil
+	}
+	kept, err := c.db.ReadyDrafts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(kept, func(r queue.ReadyDraft) bool { return r.Batch == s.ID })
+	if i < 0 {
+		return nil, nil
+	}
+	switch r := kept[i]; {
+	case r.CheckedAt == nil:
+		return []fact{{"kept ready", "not checked yet", "a running node checks it"}}, nil
+	case r.Goes():
+		return []fact{{"kept ready", "it would go", "checked " + figures.Clock(*r.CheckedAt)}}, nil
+	default:
+		return []fact{{"kept ready", "it would not go", r.Line}}, nil
+	}
+}
+
 // batchHead is what a batch's page begins with. due is when the next retry is, nil where
 // there is none; toGo is the forecast, "" where nothing is left to try.
-func (c *console) batchHead(s queue.Status, due *time.Time, toGo string) (template.HTML, error) {
+func (c *console) batchHead(s queue.Status, due *time.Time, toGo string, facts []fact) (template.HTML, error) {
 	v := struct {
 		Tone, Say string
 		Row       row
@@ -127,7 +154,11 @@ func (c *console) batchHead(s queue.Status, due *time.Time, toGo string) (templa
 			v.Facts = append(v.Facts, f)
 		}
 	}
-	v.Facts = append(v.Facts, fact{"in all", figures.Count(s.Total), ""}, fact{"from", s.FromAddress, s.Client})
+	all := fact{"in all", figures.Count(s.Total), ""}
+	if s.State == "draft" {
+		all = fact{"in all", "not submitted", "recipients are counted then"}
+	}
+	v.Facts = append(append(v.Facts, all, fact{"from", s.FromAddress, s.Client}), facts...)
 	if v.Row.Speed != "" {
 		v.Facts = append(v.Facts, fact{"speed", v.Row.Speed, ""})
 	}

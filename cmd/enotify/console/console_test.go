@@ -359,6 +359,32 @@ func TestTheCureShows(t *testing.T) {
 	t.Errorf("the stream ended before the record was right: %v", lines.Err())
 }
 
+// The page of a draft that is kept ready says whether it would go, and no draft looks as
+// if it had no recipients.
+func TestADraftSaysWhetherItWouldGo(t *testing.T) {
+	t.Parallel()
+	s := sitetest.New(t, smtptest.Config{})
+	id := sitetest.Ask[int64](s, `SELECT enotify.create_batch('flood', 'info@town.example', 'Flood', 'Leave.')`)
+	s.Exec(`SELECT enotify.add_recipients($1, '{ann@a.test}')`, id)
+	v := visit(t, serve(s, console.Config{Listen: "127.0.0.1:0", Person: "ada"}))
+	page := fmt.Sprintf("batch/%d", id)
+	for _, step := range []struct{ sql, want string }{
+		{`SELECT`, "not submitted"},
+		{`SELECT enotify.keep_ready(id) FROM enotify.batch`, "not checked yet"},
+		{`UPDATE enotify.ready_draft SET checked_at = now(), verdict = 'ready'`, "it would go"},
+		{`UPDATE enotify.ready_draft SET verdict = 'blocked', line = 'SPF: town.example forbids it'`, "SPF: town.example forbids it"},
+	} {
+		s.Exec(step.sql)
+		body := ""
+		for end := time.Now().Add(20 * time.Second); !strings.Contains(body, step.want) && time.Now().Before(end); {
+			_, body = v.get(page)
+		}
+		if !strings.Contains(body, step.want) {
+			t.Errorf("after %s: got\n%s\nwant %q", step.sql, body, step.want)
+		}
+	}
+}
+
 // The page of addresses draws each plan of warm-up against what was sent.
 func TestWarmupIsDrawn(t *testing.T) {
 	t.Parallel()
