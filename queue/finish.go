@@ -134,7 +134,7 @@ INSERT INTO enotify.node_mark AS m (node_id, writer, n) SELECT n.id, $2, 1 FROM 
 ON CONFLICT (node_id, writer) DO UPDATE SET n = m.n + 1 RETURNING n`
 
 // Finish records results, and what follows from them, in one transaction: one
-// round trip, except for refusals of a client. It may be called again with the
+// round trip, three for many final outcomes, and more for refusals of a client. It may be called again with the
 // same results when nobody knows whether it committed.
 func (db *DB) Finish(ctx context.Context, results []Result) (alerts []Alert, err error) {
 	_, alerts, err = db.FinishMarked(ctx, Mark{}, results)
@@ -144,7 +144,10 @@ func (db *DB) Finish(ctx context.Context, results []Result) (alerts []Alert, err
 // FinishMarked is Finish for a writer that counts its transactions; n is their
 // number now, 0 when the database does not know the node.
 func (db *DB) FinishMarked(ctx context.Context, mark Mark, results []Result) (n int64, alerts []Alert, err error) {
-	n, alerts, err = db.finish(ctx, mark, results, finishSQL)
+	n, alerts, err = db.finish(ctx, mark, results, "")
+	if errors.Is(err, errNotPlain) {
+		n, alerts, err = db.finish(ctx, mark, results, finishSQL)
+	}
 	if known := (*pgconn.PgError)(nil); errors.As(err, &known) && known.Code == "23505" &&
 		known.TableName == "outcome" {
 		n, alerts, err = db.finish(ctx, mark, results, finishAgainSQL)
@@ -152,7 +155,8 @@ func (db *DB) FinishMarked(ctx context.Context, mark Mark, results []Result) (n 
 	return n, alerts, err
 }
 
-// finish is FinishMarked with that statement for the final outcomes.
+// finish is FinishMarked with that statement for the final outcomes; "" is COPY where it
+// is possible and pays.
 func (db *DB) finish(ctx context.Context, mark Mark, results []Result, sql string) (n int64, alerts []Alert,
 	err error) {
 	var final, deferred, taken, logged columns
@@ -179,9 +183,15 @@ func (db *DB) finish(ctx context.Context, mark Mark, results []Result, sql strin
 			logged.add(r)
 		}
 	}
+	copied := sql == "" && len(refused) == 0 && final.copyable()
+	if sql == "" {
+		sql = finishSQL
+	}
 	var b pgx.Batch
-	b.Queue(writeResultsSQL, batchesOf(results))
-	if c := &final; len(c.batch) > 0 {
+	if !copied {
+		b.Queue(writeResultsSQL, batchesOf(results))
+	}
+	if c := &final; len(c.batch) > 0 && !copied {
 		b.Queue(sql, c.batch, c.seq, c.state, c.class, c.code, c.enhanced, c.reply, c.at, c.try)
 	}
 	suppressing.queue(&b)
@@ -208,6 +218,10 @@ func (db *DB) finish(ctx context.Context, mark Mark, results []Result, sql strin
 			n = 0
 			return nil
 		})
+	}
+	if copied {
+		err = db.copyFinal(ctx, &final, batchesOf(results), &b)
+		return n, nil, err
 	}
 	if len(refused) == 0 {
 		err = db.pool.SendBatch(ctx, &b).Close() // which sets n

@@ -1,11 +1,17 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
+	"os"
+	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -67,14 +73,68 @@ func BenchmarkSeal(b *testing.B) {
 }
 
 // BenchmarkServe takes recipients through intent and outcome, with a handler
-// that says at once that all is well, over four connections.
+// that says at once that all is well, over four connections: on a server that waits
+// for its disk, and on one that does not.
 func BenchmarkServe(b *testing.B) {
 	const n = 400_000
-	var took time.Duration
-	for range b.N {
-		took += serveAll(b, n, false)
+	for name, open := range map[string]func(testing.TB) string{"durable": queuetest.Durable,
+		"fsync=off": queuetest.New} {
+		b.Run(name, func(b *testing.B) {
+			var all spent
+			for range b.N {
+				all = all.plus(serveAll(b, open(b), n, false))
+			}
+			served := float64(n) * float64(b.N)
+			b.ReportMetric(served/all.time.Seconds(), "recipients/s")
+			b.ReportMetric(float64(all.wal)/served, "walB/recipient")
+			b.ReportMetric(float64(all.server.Microseconds())/served, "serverCPU-us/recipient")
+			b.ReportMetric(float64(all.node.Microseconds())/served, "nodeCPU-us/recipient")
+		})
 	}
-	b.ReportMetric(n*float64(b.N)/took.Seconds(), "recipients/s")
+}
+
+// spent is what a benchmark took.
+type spent struct {
+	time   time.Duration
+	wal    int64         // octets
+	server time.Duration // CPU of all processes of PostgreSQL; 0 where they are on another machine
+	node   time.Duration // CPU of this process
+}
+
+func (s spent) plus(t spent) spent {
+	return spent{s.time + t.time, s.wal + t.wal, s.server + t.server, s.node + t.node}
+}
+
+func (s spent) minus(t spent) spent {
+	return spent{s.time - t.time, s.wal - t.wal, s.server - t.server, s.node - t.node}
+}
+
+// spentUntilNow is what was spent up to now, on a server from its start.
+func spentUntilNow(b *testing.B, conn *pgx.Conn, start time.Time) spent {
+	b.Helper()
+	s := spent{time: time.Since(start)}
+	var processes []int
+	if err := conn.QueryRow(b.Context(), `
+SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint, ARRAY(SELECT pid FROM pg_stat_activity)`).Scan(
+		&s.wal, &processes); err != nil {
+		b.Fatal(err)
+	}
+	for _, pid := range processes {
+		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // proc_pid_stat(5)
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		if len(fields) > 12 {
+			for _, ticks := range fields[11:13] { // of user and system
+				n, _ := strconv.Atoi(ticks)
+				s.server += time.Duration(n) * time.Second / 100
+			}
+		}
+	}
+	var own syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {
+		b.Fatal(err)
+	}
+	s.node = time.Duration(own.Utime.Nano() + own.Stime.Nano())
+	return s
 }
 
 // BenchmarkEvents does the same with events recorded and numbered, and without, in turns,
@@ -85,9 +145,9 @@ func BenchmarkEvents(b *testing.B) {
 	for i := range b.N {
 		for j := range 2 {
 			if (i+j)%2 == 1 {
-				on += serveAll(b, n, true)
+				on += serveAll(b, queuetest.New(b), n, true).time
 			} else {
-				off += serveAll(b, n, false)
+				off += serveAll(b, queuetest.New(b), n, false).time
 			}
 		}
 	}
@@ -96,10 +156,9 @@ func BenchmarkEvents(b *testing.B) {
 	b.ReportMetric(100*(on.Seconds()/off.Seconds()-1), "%longer")
 }
 
-// serveAll serves a batch to n recipients, and returns how long that takes.
-func serveAll(b *testing.B, n int, told bool) time.Duration {
+// serveAll serves a batch to n recipients, and returns what that takes.
+func serveAll(b *testing.B, url string, n int, told bool) spent {
 	b.Helper()
-	url := queuetest.New(b)
 	conn, err := pgx.Connect(b.Context(), url)
 	if err != nil {
 		b.Fatal(err)
@@ -138,10 +197,11 @@ func serveAll(b *testing.B, n int, told bool) time.Duration {
 		}
 	})
 	start := time.Now()
+	before := spentUntilNow(b, conn, start)
 	if err := s.Serve(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	return time.Since(start)
+	return spentUntilNow(b, conn, start).minus(before)
 }
 
 // BenchmarkPrune drops a batch to a million recipients, each with an outcome.

@@ -1,0 +1,110 @@
+package queue
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// minCopy is how many final outcomes go by COPY. It takes two round trips more than a
+// statement, half of its CPU for each row, and half of the WAL of the table: one
+// record for a page of rows.
+const minCopy = 100
+
+// errNotPlain says that among the recipients are some for which the statement is needed.
+var errNotPlain = errors.New("a recipient was requeued or forgotten")
+
+// COPY cannot leave a row out or change it. So it is for first tries alone, where
+// nobody was requeued, who has a row in retry, and no address was forgotten. Recipients
+// that have an outcome already make it fail.
+const plainSQL = `
+SELECT NOT (EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = ANY ($3)) AND EXISTS (
+         SELECT FROM unnest($1::bigint[], $2::int[]) f (batch_id, seq) JOIN enotify.retry t USING (batch_id, seq)))
+   AND NOT (EXISTS (SELECT FROM enotify.forgotten g WHERE g.batch_id = ANY ($3)) AND EXISTS (
+         SELECT FROM unnest($1::bigint[], $2::int[]) f (batch_id, seq) JOIN enotify.forgotten g USING (batch_id, seq)))`
+
+const copyOutcomesSQL = `
+COPY enotify.outcome (batch_id, seq, state, class, code, enhanced, reply, at) FROM STDIN (FORMAT binary)`
+
+// copyable reports whether final outcomes may go by COPY.
+func (c *columns) copyable() bool {
+	return len(c.batch) >= minCopy && !slices.ContainsFunc(c.try, func(n int32) bool { return n != 1 })
+}
+
+// copyFinal writes final outcomes, and then what else b does, in one transaction. It
+// writes nothing and returns errNotPlain where finishSQL is needed.
+func (db *DB) copyFinal(ctx context.Context, final *columns, batches []int64, b *pgx.Batch) error {
+	return db.WithConn(ctx, func(conn *pgx.Conn) (err error) {
+		defer func() {
+			if err != nil && conn.PgConn().TxStatus() != 'I' {
+				_, _ = conn.Exec(ctx, `ROLLBACK`) // else the pool closes the connection, which does the same
+			}
+		}()
+		plain := false
+		var first pgx.Batch
+		first.Queue(`BEGIN ISOLATION LEVEL READ COMMITTED`)
+		first.Queue(writeResultsSQL, batches)
+		first.Queue(plainSQL, final.batch, final.seq, batches).QueryRow(func(row pgx.Row) error {
+			return row.Scan(&plain)
+		})
+		if err := conn.SendBatch(ctx, &first).Close(); err != nil {
+			return err
+		}
+		if !plain {
+			return errNotPlain
+		}
+		if _, err := conn.PgConn().CopyFrom(ctx, bytes.NewReader(final.binary()), copyOutcomesSQL); err != nil {
+			return err
+		}
+		b.Queue(`COMMIT`)
+		return conn.SendBatch(ctx, b).Close()
+	})
+}
+
+// year2000 is the epoch of PostgreSQL, in microseconds since 1970.
+const year2000 = 946684800_000000
+
+// binary returns outcomes in COPY's binary format (COPY in PostgreSQL's reference),
+// ordered by recipient: two transactions with the same recipients wait for each other
+// instead of a deadlock, and the index grows in one place.
+func (c *columns) binary() []byte {
+	order := make([]int, len(c.batch))
+	size := 0
+	for i := range order {
+		order[i] = i
+		size += 96 + len(c.reply[i])
+	}
+	slices.SortFunc(order, func(i, j int) int {
+		return cmp.Or(cmp.Compare(c.batch[i], c.batch[j]), cmp.Compare(c.seq[i], c.seq[j]))
+	})
+	be := binary.BigEndian
+	text := func(to []byte, s *string) []byte {
+		if s == nil {
+			return be.AppendUint32(to, ^uint32(0)) // NULL
+		}
+		return append(be.AppendUint32(to, uint32(len(*s))), *s...)
+	}
+	rows := make([]byte, 0, size+32)
+	rows = append(rows, "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
+	for _, i := range order {
+		rows = be.AppendUint16(rows, 8)
+		rows = be.AppendUint64(be.AppendUint32(rows, 8), uint64(c.batch[i]))
+		rows = be.AppendUint32(be.AppendUint32(rows, 4), uint32(c.seq[i]))
+		rows = text(rows, &c.state[i])
+		rows = text(rows, c.class[i])
+		if c.code[i] == nil {
+			rows = be.AppendUint32(rows, ^uint32(0))
+		} else {
+			rows = be.AppendUint16(be.AppendUint32(rows, 2), uint16(*c.code[i]))
+		}
+		rows = text(rows, c.enhanced[i])
+		rows = text(rows, &c.reply[i])
+		rows = be.AppendUint64(be.AppendUint32(rows, 8), uint64(c.at[i].UnixMicro()-year2000))
+	}
+	return be.AppendUint16(rows, ^uint16(0))
+}
