@@ -11,4 +11,4 @@ END $$;
 COMMENT ON FUNCTION enotify.window_allows IS
     'whether the windows of a batch and its client are open now, or its priority makes it urgent';
 
-GRANT EXECUTE ON FUNCTION enotify.window_allows TO enotify_sender;
+GRANT EXECUTE ON FUNCTION enotify.window_allows TO enotify_sender, enotify_admin;
