@@ -11,9 +11,10 @@ BEGIN
     DELETE FROM enotify.recipient_in r WHERE r.batch_id = b.id;
     DELETE FROM enotify.staged_size s WHERE s.batch_id = b.id;
     DELETE FROM enotify.ready_draft r WHERE r.batch_id = b.id;
-    -- A draft has nothing under way that a node would have to record first.
+    -- One that never began has nothing under way that a node would have to record first. Nodes would end 3,000 of them
+    -- one by one.
     UPDATE enotify.batch x SET state = 'cancelled', reason = coalesce(cancel_batch.reason, ''),
-        finished_at = CASE WHEN b.state = 'draft' THEN now() END
+        finished_at = CASE WHEN b.started_at IS NULL THEN now() END
     WHERE x.id = b.id;
 END $$;
 

@@ -37,11 +37,14 @@ func (v *serving) heartbeat(ctx context.Context, asked bool) (idle bool, err err
 		}
 		v.refreshed = now
 	}
-	moves, err := v.store.advance(ctx, &v.strangers)
+	moves, more, err := v.store.advance(ctx, &v.strangers)
 	if err != nil {
 		return false, err
 	}
 	v.logMoves(moves)
+	if more {
+		v.Wake()
+	}
 	if time.Since(v.swept) >= sweep {
 		ended, err := v.store.endDrafts(ctx)
 		if err != nil {
@@ -101,7 +104,7 @@ func (v *serving) heartbeat(ctx context.Context, asked bool) (idle bool, err err
 	if err := v.watch(ctx); err != nil {
 		return false, err
 	}
-	if !v.UntilIdle || len(v.batches.order) > 0 || v.flights.count() > 0 {
+	if !v.UntilIdle || more || len(v.batches.order) > 0 || v.flights.count() > 0 {
 		return false, nil // not idle, or not needed without UntilIdle
 	}
 	return v.store.idle(ctx)

@@ -149,7 +149,7 @@ func (v *serving) leave(ctx context.Context) error {
 	if err := keepTally(ctx, v.store.pool, v.egress.counts.take()); err != nil {
 		return err
 	}
-	moves, err := v.store.advance(ctx, &v.strangers)
+	moves, _, err := v.store.advance(ctx, &v.strangers)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 // what another node has learned. A batch that merely waits, for the next try of deferred
 // recipients, for an operator or for the guard, is no news. The mark changes with what the
 // node keeps a copy of: addresses, their plans and rates, pools without an address. Which
-// retries are due is asked as [retryLanesSQL] asks, batches as [movesSQL] does.
+// retries are due is asked as [retryLanesSQL] asks, batches as [mayMoveSQL] does.
 const newsSQL = `
 SELECT EXISTS (SELECT FROM enotify.batch b WHERE b.state IN ('sending', 'draining'))
     OR EXISTS (SELECT FROM enotify.batch b

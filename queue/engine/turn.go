@@ -281,7 +281,7 @@ ON CONFLICT (batch_id, seq) DO NOTHING` // a recipient that has an outcome must 
 // an outcome, or when it has expired and nothing is under way. A cancelled batch is
 // finished when nothing is under way.
 const (
-	movesSQL = `
+	standingSQL = `
 WITH standing AS (
 	SELECT b.id, b.state, b.total, b.sendable, b.expires_at <= now() AS expired, o.n AS outcomes, r.tried,
 		r.n AS deferred, d.intents
@@ -297,14 +297,15 @@ WITH standing AS (
 	CROSS JOIN LATERAL (SELECT CASE WHEN e.ends THEN
 		(SELECT coalesce(sum(p.intent_seq - p.first_seq + 1), 0) FROM enotify.batch_domain p
 			WHERE p.batch_id = b.id) END AS intents) d
-	WHERE b.finished_at IS NULL AND b.state <> 'draft'
-	  -- Not every batch that waits: there may be very many. Those that never began end when they are next, or expire.
-	  AND b.id IN (
+	WHERE b.finished_at IS NULL AND b.state <> 'draft' AND `
+	// Not every batch that waits: there may be very many. Those that never began end when they are next, or expire.
+	mayMoveSQL = `b.id IN (
 		SELECT o.id FROM enotify.batch o WHERE o.finished_at IS NULL AND o.started_at IS NOT NULL
 		UNION ALL SELECT o.id FROM enotify.batch o WHERE o.finished_at IS NULL AND o.state = 'cancelled'
 		UNION ALL SELECT o.id FROM enotify.batch o WHERE o.finished_at IS NULL AND o.sendable = 0 AND o.state <> 'draft'
 		UNION ALL SELECT o.id FROM enotify.batch o WHERE o.finished_at IS NULL AND o.expires_at <= now()
-		UNION ALL (` + headSQL + `))
+		UNION ALL (` + headSQL + `))`
+	movesSQL = `
 ), moves AS (
 	SELECT id, state, CASE
 		WHEN state <> 'cancelled' AND outcomes = total THEN 'done'
@@ -315,10 +316,12 @@ WITH standing AS (
 		END::enotify.batch_state AS next, outcomes < total AND expired AND state <> 'cancelled' AS late
 	FROM standing
 )`
-	movableSQL = movesSQL + `SELECT id FROM moves WHERE next IS NOT NULL ORDER BY id`
+	// Those that have the turn first; of the others any, so that some that cannot move now are not always the first.
+	movableSQL = standingSQL + mayMoveSQL + movesSQL + `
+SELECT id FROM moves WHERE next IS NOT NULL ORDER BY state IN ('sending', 'draining') DESC, random()`
 	// While results of the batch are written, its counts change: the next heartbeat counts again.
 	countableSQL = `SELECT enotify.try_lock_results($1)`
-	advanceSQL   = movesSQL + `
+	advanceSQL   = standingSQL + `b.id = $1` + movesSQL + `
 UPDATE enotify.batch b
 SET state = m.next, finished_at = CASE WHEN m.next <> 'retrying' THEN now() END,
     reason = CASE WHEN m.late THEN 'expired before everyone was tried' WHEN m.next = 'cancelled' THEN b.reason
@@ -359,33 +362,42 @@ type move struct {
 	State string
 }
 
-// advance moves every batch on that has come to the end of a state.
-func (db *store) advance(ctx context.Context, s *strangers) (moves []move, err error) {
+// advanceFor is how long a heartbeat moves batches on: an operator may have cancelled
+// thousands, and the turn must not wait for all of them.
+const advanceFor = 100 * time.Millisecond
+
+// advance moves batches on that have come to the end of a state, and reports whether
+// there are more than it had time for.
+func (db *store) advance(ctx context.Context, s *strangers) (moves []move, more bool, err error) {
 	if err := db.recheck(ctx, s); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if _, err := db.pool.Exec(ctx, endRetriesSQL); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	rows, err := db.pool.Query(ctx, movableSQL)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	movable, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
+	began := time.Now()
 	for _, batch := range movable {
+		if time.Since(began) > advanceFor {
+			return moves, true, nil
+		}
 		moved, err := db.moveOn(ctx, batch, s)
 		if locked(err) {
 			continue
 		}
 		if err != nil {
-			return moves, err
+			return moves, false, err
 		}
 		moves = append(moves, moved...)
 	}
-	return moves, nil
+	return moves, false, nil
 }
 
 // moveOn counts once more, while no results of the batch are written.
