@@ -85,12 +85,20 @@ func (a *app) rootCmd() *cobra.Command {
 	return root
 }
 
+// noTwin marks a flag that has no twin in the environment: what it stores about an address
+// or a client is a setting of nodes by the same name, which is set where they run.
+const noTwin = "no twin"
+
+func withoutTwin(flags *pflag.FlagSet, name string) {
+	flags.Lookup(name).Annotations = map[string][]string{noTwin: nil}
+}
+
 // environ sets the flags that were not given from their twins in the environment.
 func (a *app) environ(flags *pflag.FlagSet) (err error) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := "ENOTIFY_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		value := a.getenv(name)
-		if f.Changed || value == "" || err != nil {
+		if _, none := f.Annotations[noTwin]; none || f.Changed || value == "" || err != nil {
 			return
 		}
 		if e := flags.Set(f.Name, value); e != nil {

@@ -57,6 +57,7 @@ record needs to authorise no others; see enotify help addresses.`,
 		"`SELECTOR` of a key that signs its mail; may be repeated; or none, to sign no mail")
 	f.StringVar(&bounceDomain, "bounce-domain", "",
 		"domain `NAME` of its signed return paths, such as bounce.town.example")
+	withoutTwin(f, "bounce-domain")
 	f.StringVar(&bounce, "bounce", "", "`operator` for signed return paths at the operator's domain, or off for none")
 	f.StringVar(&autoSubmitted, "auto-submitted", "",
 		"`VALUE` of the Auto-Submitted field of its mail: auto-generated, which keeps vacation replies away, or none")

@@ -33,6 +33,7 @@ type egressFlags struct {
 func (e *egressFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&e.pool, "pool", "", "`NAME` of its pool; a new name makes a new pool")
 	f.StringVar(&e.helo, "helo", "", "`NAME` at EHLO, or none for that of the node")
+	withoutTwin(f, "helo")
 	f.StringVar(&e.bind, "bind", "", "local `ADDRESS` to connect from, behind NAT; or none for the address itself")
 	f.StringVar(&e.rate, "rate", "", "messages per time that leave from it, over all nodes: 10/s, 5000/h, 100000/day or unlimited")
 	f.StringVar(&e.siteRate, "site-rate", "", "messages per time that leave from it to each site")

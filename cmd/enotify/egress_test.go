@@ -39,6 +39,10 @@ func TestWarmupHoldsOverKills(t *testing.T) {
 	_ = nodes["n1"].Wait()
 	killed := s.SMTP.Delivered()
 	s.Run("egress", "set", "127.0.0.5", "--rate", "unlimited")
+	if got := ask[string](s, `SELECT coalesce(helo, 'that of the node') FROM enotify.egress WHERE address = '127.0.0.5'`); got !=
+		"that of the node" {
+		t.Errorf("EHLO of an address whose rate was set, with ENOTIFY_HELO in the environment: got %s, want that of the node", got)
+	}
 	s.Start("run", "--node", "n1", "--egress", "127.0.0.5")
 	s.Until(`SELECT state = 'retrying' AND reason LIKE 'the warm-up of 127.0.0.5 allows 80 messages today%' FROM enotify.batch WHERE id = $1`, batch)
 	tried := func() int {

@@ -4,7 +4,8 @@
 // The rules of its command line:
 //   - enotify <noun> <verb>, a file per noun
 //   - results go to stdout, progress and logs to stderr
-//   - every flag has a twin in the environment, --database-url is ENOTIFY_DATABASE_URL
+//   - every flag has a twin in the environment, --database-url is ENOTIFY_DATABASE_URL; where a
+//     verb stores something else by the name of a node's setting, it has none
 //   - what lists or shows takes -o table or -o json
 //   - what destroys asks first, and without a terminal needs --yes
 //   - an error is one line that says what to do; package exit has the exit codes
