@@ -16,4 +16,6 @@ type Closure struct {
 	Since time.Time // when it is tried again and again: it has taken nothing since then; else zero
 	Class Class     // SpamBlock, Throttled or Offline
 	Reply Reply     // that closed it
+	// Certain says that a try before Until would fail without asking anybody.
+	Certain bool
 }

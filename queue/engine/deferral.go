@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -31,25 +32,50 @@ type deferral struct {
 // deferrals are those that pick has found. They belong to the loop.
 type deferrals struct {
 	all []deferral
-	n   int // recipients
+	n   int       // recipients
+	due time.Time // when they are written; zero: there are none
 }
 
-func (d *deferrals) add(one deferral) {
+// gather is how long deferrals wait for others: hosts that refuse every connection are
+// found one by one, and a transaction for each costs more than what it writes.
+const gather = 200 * time.Millisecond
+
+// room is how many recipients of a lane may be added.
+func (d *deferrals) room(l *lane) int {
+	if l.deferring {
+		return 0
+	}
+	return min(l.waiting, maxDeferral-d.n)
+}
+
+func (d *deferrals) add(one deferral, now time.Time) {
+	one.deferring = true
 	d.all = append(d.all, one)
-	d.n += one.n
+	if d.n += one.n; d.due.IsZero() {
+		d.due = now.Add(gather)
+	}
 }
 
-// take empties it.
+// ripe reports whether they are to be written now.
+func (d *deferrals) ripe(now time.Time) bool {
+	return len(d.all) > 0 && (d.n >= maxDeferral || !now.Before(d.due))
+}
+
+// take empties it. Messages of a lane may have begun since.
 func (d *deferrals) take() []deferral {
 	all := d.all
 	*d = deferrals{}
-	return all
+	for i := range all {
+		all[i].deferring = false
+		all[i].n = min(all[i].n, all[i].waiting)
+	}
+	return slices.DeleteFunc(all, func(one deferral) bool { return one.n == 0 })
 }
 
 // closed reports whether a domain is closed to us for longer than the first
-// retry would wait, and for how long its untried recipients are then deferred,
-// with the reply that closed it. That costs no attempt, and the turn goes on to
-// recipients that can be sent to.
+// retry would wait, or so that each try would fail at once, and for how long its
+// untried recipients are then deferred, with the reply that closed it. That costs
+// no attempt, and the turn goes on to recipients that can be sent to.
 func (v *serving) closed(domain string, now time.Time) (c queue.Closure, wait time.Duration, closed bool) {
 	if c = v.Admission.Closure(domain, now); c.Class == "" {
 		return c, 0, false
@@ -57,7 +83,7 @@ func (v *serving) closed(domain string, now time.Time) (c queue.Closure, wait ti
 	first := v.Schedule.Backoff(1, 0.5)
 	long := max(first, longClosure)
 	wait = c.Until.Sub(now)
-	closed = wait > long || !c.Since.IsZero() && now.Sub(c.Since) > long
+	closed = c.Certain || wait > long || !c.Since.IsZero() && now.Sub(c.Since) > long
 	return c, max(first, wait), closed
 }
 
@@ -68,12 +94,12 @@ func (v *serving) jitter() time.Duration {
 
 // shut notes how many recipients of a lane to defer, if its domain is closed.
 func (v *serving) shut(l *lane, epoch int64, now time.Time) {
-	n := min(l.waiting, maxDeferral-v.deferrals.n)
+	n := v.deferrals.room(l)
 	if n == 0 {
 		return
 	}
 	if c, wait, closed := v.closed(l.domain, now); closed {
-		v.deferrals.add(deferral{l, n, epoch, wait, c})
+		v.deferrals.add(deferral{l, n, epoch, wait, c}, now)
 	}
 }
 

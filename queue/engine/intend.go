@@ -16,17 +16,18 @@ import (
 // put off before it began are due as retries are, in a lane of their own: it takes its turn
 // in the domain as first tries do.
 type lane struct {
-	batch    int64
-	domainID int32
-	domain   string
-	site     string // "": not known yet
-	grp      int16
-	waiting  int
-	priority int // of the batch
-	retry    bool
-	putOff   bool // of a retry lane: what was put off, and not tried yet
-	parkings int  // see lanes.park
-	served   int  // the later messages of it began last, the higher; see lanes.serve
+	batch     int64
+	domainID  int32
+	domain    string
+	site      string // "": not known yet
+	grp       int16
+	waiting   int
+	priority  int // of the batch
+	retry     bool
+	putOff    bool // of a retry lane: what was put off, and not tried yet
+	parkings  int  // see lanes.park
+	served    int  // the later messages of it began last, the higher; see lanes.serve
+	deferring bool // it is in deferrals
 }
 
 // exclusive reports whether no other batch may be sent to the domain meanwhile.

@@ -214,11 +214,13 @@ func (v *serving) loop(ctx context.Context) error {
 			v.progress.reset(now)
 		case pause == 0:
 			picks := v.pick(now)
-			if err := v.deferClosed(ctx); err != nil {
-				v.log.Warn("recipients at sites that are closed to us could not be deferred; sending waits", "error",
-					err)
-				v.phase.worsen(halted)
-				failures = 1
+			if v.deferrals.ripe(now) {
+				if err := v.deferClosed(ctx); err != nil {
+					v.log.Warn("recipients at sites that are closed to us could not be deferred; sending waits", "error",
+						err)
+					v.phase.worsen(halted)
+					failures = 1
+				}
 			}
 			if len(picks) > 0 {
 				if err := v.begin(ctx, picks); err != nil {
@@ -289,7 +291,7 @@ func (v *serving) wait(now time.Time, due bool, failures int, able bool) time.Du
 		next = v.beaten.Add(wakeGap)
 	}
 	if able {
-		times := []time.Time{v.lanes.next(), v.progress.next(), v.smalls.again}
+		times := []time.Time{v.lanes.next(), v.progress.next(), v.smalls.again, v.deferrals.due}
 		if v.full {
 			times = append(times, v.flights.nextSlow())
 		}

@@ -50,10 +50,10 @@ func (v *serving) waits(l *lane, c choice, epoch int64, now time.Time) {
 		if c.putOff == queue.NotBegun {
 			v.egress.waitsFor(c.by, l.batch)
 		}
-		n := min(l.waiting, maxDeferral-v.deferrals.n)
+		n := v.deferrals.room(l)
 		if n > 0 && (l.retry || !v.batches.limited(l.batch)) {
 			v.deferrals.add(deferral{l, n, epoch, c.until.Sub(now),
-				queue.Closure{Until: c.until, Class: c.putOff, Reply: c.why}})
+				queue.Closure{Until: c.until, Class: c.putOff, Reply: c.why}}, now)
 		}
 	}
 	until := now.Add(poll) // the next look at the addresses may change it
