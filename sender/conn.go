@@ -54,6 +54,7 @@ type conn struct {
 	idleAt  time.Time       // when it last became idle; zero: never
 	begunAt time.Time       // when it began to be opened
 	took    atomic.Int64    // time, by the last message it took
+	alone   atomic.Int64    // the same, without the time of opening the connection
 
 	segments, block net.Buffers // of the message under way
 

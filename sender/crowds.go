@@ -50,3 +50,12 @@ func (c *crowds) len() (n int) {
 	}
 	return n
 }
+
+// need reports whether there are any who need a place such as the given one.
+func (c *crowds) need(pl *place) bool {
+	laggards := len(c.sites[laggard])
+	if pl.slow {
+		return laggards > 0
+	}
+	return c.len() > laggards
+}

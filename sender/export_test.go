@@ -35,6 +35,7 @@ type Places struct {
 	ps      places
 	now     time.Time
 	opening []context.Context
+	last    *place
 }
 
 // Messages that wait for a place.
@@ -42,18 +43,19 @@ const (
 	Urgent   = urgent
 	Ordinary = ordinary
 	Newcomer = newcomer
+	Laggard  = laggard
 )
 
 func NewPlaces(limit int) *Places {
-	return &Places{ps: places{limit: limit, changed: func(int) {}}, now: time.Unix(0, 0)}
+	return &Places{ps: places{limit: limit, most: slowShare * limit, changed: func(int) {}}, now: time.Unix(0, 0)}
 }
 
 // Fill opens connections for messages of a class until there is no room, at most so
 // many, and returns how many there were.
 func (p *Places) Fill(by class, most int) (n int) {
 	for ; n < most && p.ps.room(by); n++ {
-		ctx, _ := p.ps.take(context.Background(), by == newcomer, p.now)
-		p.opening = append(p.opening, ctx)
+		ctx, pl := p.ps.take(context.Background(), by, p.now)
+		p.opening, p.last = append(p.opening, ctx), pl
 	}
 	return n
 }
@@ -62,6 +64,15 @@ func (p *Places) Fill(by class, most int) (n int) {
 func (p *Places) Pass(d time.Duration) {
 	p.now = p.now.Add(d)
 	p.ps.ripen(p.now)
+}
+
+// Carry ends the first message of the connection that was opened last, after a while.
+func (p *Places) Carry(after time.Duration) {
+	p.now = p.now.Add(after)
+	p.ps.opened(p.last, p.now)
+	p.ps.carried(p.last, p.now)
+	p.ps.rest(p.last)
+	p.ps.free(p.last)
 }
 
 // MadeWay is how many connections that were being opened have been given up for others.

@@ -159,6 +159,7 @@ func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Mes
 	stop := context.AfterFunc(ctx, func() { c.raw.Close() })
 	defer stop()
 	begun := time.Now()
+	ready := begun
 	p := c.enter(pass)
 	if c.carriedOnce() {
 		begun = c.begunAt // the first message bears what it takes to open it
@@ -168,11 +169,12 @@ func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Mes
 	reply, err := p.transact(from, to, m, mayEnd, &at)
 	if err == nil {
 		if before != nil && before.at.After(begun) { // it has ended
-			begun = before.at
+			begun, ready = before.at, before.at
 		}
-		took := time.Since(begun)
+		now := time.Now()
 		p.leave(inStep)
-		c.took.Store(int64(took))
+		c.took.Store(int64(now.Sub(begun)))
+		c.alone.Store(int64(now.Sub(ready)))
 		return reply, nil, p.passed
 	}
 	return queue.Reply{}, p.fail(ctx.Err() != nil, client, from, to, at, err), p.passed

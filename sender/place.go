@@ -12,12 +12,21 @@ const (
 	// it counts as slow.
 	slowAfter = time.Second
 
-	// newSlowAfter is slowAfter for a site's first connection. Many of them may be under way at
-	// once that never move.
+	// newSlowAfter is slowAfter for a site's first connection, up to the end of its first
+	// message. Many of them may be under way at once that never move. It is less where
+	// other sites are quicker: newSlowTimes their mean time, but leastNewSlow.
 	newSlowAfter = 250 * time.Millisecond
+	newSlowTimes = 4
+	leastNewSlow = 50 * time.Millisecond
 
-	// slowShare is how many slow connections there may be for each one that moves.
+	// slowShare is how many slow connections there may be for each one that moves, and
+	// leastSlow how many there may be in any case.
 	slowShare = 2
+	leastSlow = 500
+
+	// laggardShare of the slow connections is for sites that are known to be slow: all but
+	// one in so many. The others are for those that are not known to be, until they are slow.
+	laggardShare = 4
 
 	// urgentShare of the places is kept for urgent messages: one in so many.
 	urgentShare = 10
@@ -40,6 +49,7 @@ const (
 	urgent   class = iota // all
 	ordinary              // all but those kept for urgent messages
 	newcomer              // a share of those, since nobody knows whether the site moves
+	laggard               // a share of those for slow connections: the site was slow to answer
 	classes
 )
 
@@ -64,6 +74,8 @@ type places struct {
 	taken    int       // all places
 	slow     int       // of them
 	novel    int       // of those that are not slow
+	most     int       // places that are slow
+	first    average   // time of a site's first connection, up to the end of its first message
 	novels   list.List // novel places that are not slow, by began
 	young    list.List // others that do something and are not slow, by began
 	openings list.List // slow places that are being opened, by began
@@ -74,6 +86,9 @@ type places struct {
 
 // room reports whether one more place may be taken.
 func (ps *places) room(by class) bool {
+	if by == laggard {
+		return ps.slow < ps.most-ps.most/laggardShare
+	}
 	limit := ps.limit
 	if by != urgent {
 		limit -= limit / urgentShare
@@ -86,10 +101,13 @@ func (ps *places) room(by class) bool {
 
 // take takes a place, in which a connection is to be opened. Ctx ends when it has to
 // make way.
-func (ps *places) take(ctx context.Context, novel bool, now time.Time) (context.Context, *place) {
-	pl := &place{novel: novel}
-	if novel {
+func (ps *places) take(ctx context.Context, by class, now time.Time) (context.Context, *place) {
+	pl := &place{novel: by == newcomer, slow: by == laggard}
+	switch by {
+	case newcomer:
 		ps.novel++
+	case laggard:
+		ps.slow++
 	}
 	ctx, pl.giveUp = context.WithCancelCause(ctx)
 	ps.taken++
@@ -111,6 +129,14 @@ func (ps *places) opened(pl *place, now time.Time) {
 	}
 }
 
+// carried notes that the first message of a novel place is done.
+func (ps *places) carried(pl *place, now time.Time) {
+	if !pl.slow {
+		ps.first.note(now.Sub(pl.began))
+	}
+	ps.done(pl)
+}
+
 // done notes that a message in a place is done, or will not be.
 func (ps *places) done(pl *place) {
 	if pl.novel && !pl.slow {
@@ -124,6 +150,8 @@ func (ps *places) begin(pl *place, now time.Time) {
 	ps.leave(pl)
 	pl.began = now
 	switch {
+	case pl.slow && pl.giveUp != nil:
+		pl.in = &ps.openings
 	case pl.slow:
 	case pl.novel:
 		pl.in = &ps.novels
@@ -188,7 +216,7 @@ func (ps *places) ripen(now time.Time) {
 			if pl.began.After(ripens.before) {
 				break
 			}
-			if ps.slow >= slowShare*ps.limit {
+			if ps.slow >= ps.most {
 				ps.makeWay(now)
 				return
 			}
@@ -211,7 +239,11 @@ type ripening struct {
 }
 
 func (ps *places) ripens(now time.Time) [2]ripening {
-	return [2]ripening{{&ps.novels, now.Add(-newSlowAfter)}, {&ps.young, now.Add(-slowAfter)}}
+	novel := newSlowAfter
+	if mean := ps.first.mean(); mean > 0 {
+		novel = min(novel, max(leastNewSlow, newSlowTimes*mean))
+	}
+	return [2]ripening{{&ps.novels, now.Add(-novel)}, {&ps.young, now.Add(-slowAfter)}}
 }
 
 func (ps *places) makeWay(now time.Time) {

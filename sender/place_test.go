@@ -63,3 +63,39 @@ func TestPlacesOfSlowConnections(t *testing.T) {
 		t.Errorf("after a quarter of a second: got %d more places, want 18", n)
 	}
 }
+
+// Sites that are known to be slow have places among those of slow connections alone, and
+// leave some of them to others.
+func TestPlacesOfSitesKnownToBeSlow(t *testing.T) {
+	t.Parallel()
+	p := sender.NewPlaces(40)
+	if got, want := p.Fill(sender.Laggard, 100), 60; got != want {
+		t.Errorf("places for slow sites: got %d, want %d of the 80 of slow connections", got, want)
+	}
+	if got, want := p.Fill(sender.Ordinary, 100), 36; got != want {
+		t.Errorf("places for others then: got %d, want %d", got, want)
+	}
+	p.Pass(time.Second)
+	if got, want := p.Fill(sender.Ordinary, 100), 20; got != want {
+		t.Errorf("places when these do not move: got %d, want the %d left for slow connections", got, want)
+	}
+}
+
+// Where the first messages of other sites are quick, a new site counts as slow sooner.
+func TestPlacesOfNewSitesBesideQuickOnes(t *testing.T) {
+	t.Parallel()
+	p := sender.NewPlaces(40)
+	for range 10 {
+		p.Fill(sender.Newcomer, 1)
+		p.Carry(5 * time.Millisecond)
+	}
+	p.Fill(sender.Newcomer, 100)
+	p.Pass(49 * time.Millisecond)
+	if n := p.Fill(sender.Newcomer, 100); n != 0 {
+		t.Errorf("after 49 ms: got %d more places, want none", n)
+	}
+	p.Pass(time.Millisecond)
+	if n := p.Fill(sender.Newcomer, 100); n != 18 {
+		t.Errorf("after 50 ms, where others take 5: got %d more places, want 18", n)
+	}
+}

@@ -33,9 +33,9 @@ type pool struct {
 	quits   sync.WaitGroup
 }
 
-func newPool(t *throttle.Throttle, limit int, idleTime time.Duration, dead *deadHosts) *pool {
+func newPool(t *throttle.Throttle, limit, slow int, idleTime time.Duration, dead *deadHosts) *pool {
 	p := &pool{throttle: t, idleTime: idleTime, dead: dead, sites: make(map[string]*siteConns),
-		places: places{limit: limit}}
+		places: places{limit: limit, most: slow}}
 	p.places.ripened, p.places.changed = p.ripened, t.Room
 	p.places.tell()
 	return p
@@ -51,6 +51,9 @@ type siteConns struct {
 	waiters   []*waiter      // urgent ones first
 	hosts     map[string]int // connections open, by host
 	crowded   [classes]int   // its number in pool.crowded; 0: it is not there
+	opening   time.Duration  // that it took lately to open a connection; 0: none is open yet
+	takes     time.Duration  // that a message took lately on a connection; 0: none was taken yet
+	looks     bool           // serve is called again soon, see lookAtGrowth
 }
 
 // A waiter is a message that waits for a connection or a place.
@@ -145,7 +148,9 @@ func (p *pool) opened(c *conn) {
 	defer p.mu.Unlock()
 	p.places.opened(c.place, time.Now())
 	c.holders, c.writer = 1, true
-	p.site(c.site).hosts[c.host]++
+	s := p.site(c.site)
+	s.hosts[c.host]++
+	s.opening = lately(s.opening, time.Since(c.begunAt))
 }
 
 // openTo is the number of connections open to a host of a site.
@@ -183,60 +188,6 @@ func (p *pool) hold(c *conn) {
 	p.places.begin(c.place, time.Now())
 }
 
-// goesOn reports whether a connection may carry another message after one to domain.
-func (p *pool) goesOn(c *conn, domain string) bool {
-	now := time.Now()
-	return !c.broken.Load() && p.throttle.Held(c.site, c.egress, now).IsZero() &&
-		p.throttle.Reuse(c.site, domain, c.begun(), now)
-}
-
-// pass hands on a connection that a message to domain was written to, and that has
-// not answered it, if the host bears that.
-func (p *pool) pass(c *conn, domain string) {
-	follows := p.goesOn(c, domain)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	c.writer = false
-	if follows {
-		p.follow(p.site(c.site), c)
-	}
-}
-
-// follow lists a connection for the next message, unless it is needed elsewhere.
-func (p *pool) follow(s *siteConns, c *conn) {
-	if c.writer || c.listed || !c.room() || p.crowded.len() > 0 && c.begun() >= fairShare {
-		return
-	}
-	c.listed = true
-	s.following = append(s.following, c)
-	p.serve(s) // the site may bear more connections by now
-	p.ride(s)
-}
-
-// ride gives the connections that are listed to the messages that wait.
-func (p *pool) ride(s *siteConns) {
-	for i := 0; i < len(s.waiters) && len(s.following) > 0; {
-		w := s.waiters[i]
-		at := slices.IndexFunc(s.following, func(c *conn) bool { return p.suits(w.route, c) })
-		if at < 0 {
-			i++
-			continue
-		}
-		c := s.following[at]
-		p.unlist(s, c)
-		p.hold(c)
-		s.waiters = slices.Delete(s.waiters, i, i+1)
-		w.grant <- grant{conn: c}
-	}
-}
-
-func (p *pool) unlist(s *siteConns, c *conn) {
-	if c.listed {
-		c.listed = false
-		s.following = slices.DeleteFunc(s.following, func(other *conn) bool { return other == c })
-	}
-}
-
 // release hands on a connection that has carried a message to domain; writes says
 // that the message had it to write until now.
 func (p *pool) release(c *conn, domain string, writes bool) {
@@ -244,10 +195,13 @@ func (p *pool) release(c *conn, domain string, writes bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c.place.novel {
-		p.places.done(c.place)
+		p.places.carried(c.place, time.Now())
 		defer p.serveCrowded()
 	}
 	s := p.site(c.site)
+	if took := time.Duration(c.alone.Load()); took > 0 {
+		s.takes = lately(s.takes, took)
+	}
 	if c.writer = c.writer && !writes; c.broken.Load() {
 		p.unlist(s, c)
 	}
@@ -259,7 +213,7 @@ func (p *pool) release(c *conn, domain string, writes bool) {
 	}
 	p.unlist(s, c)
 	reuse = reuse && (!p.places.quick(c.place, time.Now()) || p.places.rest(c.place))
-	if !reuse || p.crowded.len() > 0 && !c.place.slow && c.begun() >= fairShare {
+	if !reuse || p.crowded.need(c.place) && c.begun() >= fairShare {
 		p.retire(s, c)
 		return
 	}
@@ -306,7 +260,8 @@ func (p *pool) serve(s *siteConns) {
 	for len(s.waiters) > 0 {
 		now, w := time.Now(), s.waiters[0]
 		of := p.class(s, w)
-		if of != urgent && p.throttle.Yields(s.name, now) {
+		if of != urgent && (p.throttle.Yields(s.name, now) || p.suffices(s, now)) {
+			p.lookAtGrowth(s)
 			return // one of its connections will be free
 		}
 		if !p.places.room(of) {
@@ -321,7 +276,7 @@ func (p *pool) serve(s *siteConns) {
 		ok, closedUntil := p.throttle.Connect(s.name, now)
 		switch {
 		case ok:
-			opening, pl := p.places.take(w.ctx, of == newcomer, now)
+			opening, pl := p.places.take(w.ctx, of, now)
 			p.first(s).grant <- grant{place: pl, opening: opening}
 		case !closedUntil.IsZero():
 			for len(s.waiters) > 0 {
@@ -339,13 +294,16 @@ func (p *pool) serve(s *siteConns) {
 
 // class is the class of the first waiter of a site.
 func (p *pool) class(s *siteConns, w *waiter) class {
-	switch {
-	case w.urgent:
+	if w.urgent {
 		return urgent
-	case p.throttle.HasMoved(s.name):
-		return ordinary
 	}
-	return newcomer
+	switch moved, lags := p.throttle.Moves(s.name, time.Now()); {
+	case !moved:
+		return newcomer
+	case lags:
+		return laggard
+	}
+	return ordinary
 }
 
 func (p *pool) first(s *siteConns) *waiter {

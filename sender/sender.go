@@ -95,9 +95,11 @@ type Sender struct {
 	Memory int
 
 	// MaxConnections may be open at once, to all sites; 0 is 500. Those that have
-	// waited for more than a second for a receiver do not count: there may be
-	// twice as many of them.
+	// waited for more than a second for a receiver do not count.
 	MaxConnections int
+	// MaxSlow is how many may be open beside, of those that have waited so long; 0 is twice
+	// MaxConnections, and 500 at least.
+	MaxSlow int
 
 	IdleTime       time.Duration // after which an unused connection is closed; 0 is 10 s
 	ConnectTimeout time.Duration // of TCP; 0 is 30 s
@@ -184,7 +186,7 @@ func (s *Sender) way(ctx context.Context, m *queue.Message) (*route, *failure) {
 	}
 	if err != nil {
 		if r.site != "" { // the next one will be done as quickly
-			s.Throttle.Moved(r.site, time.Now())
+			s.Throttle.Answered(r.site, time.Now())
 		}
 		return nil, &failure{stage: routing, err: err, ended: ctx.Err() != nil}
 	}
@@ -224,7 +226,7 @@ func unwritten(err error) queue.Outcome {
 // when there is a connection: messages that wait for one hold no text.
 func (s *Sender) hand(ctx context.Context, r *route, m *queue.Message, l *compose.Letter) (o queue.Outcome) {
 	for {
-		c, f := s.connection(ctx, r, m.Batch.Priority > 0)
+		c, f := s.connection(ctx, r, m.Domain, m.Batch.Priority > 0)
 		if f != nil {
 			return s.outcome(ctx, f)
 		}
@@ -349,7 +351,7 @@ func (s *Sender) outcome(ctx context.Context, f *failure) queue.Outcome {
 // connection waits for an idle connection of the site, or for the right to
 // open one. A site that turns a new one away while others are open has told
 // its limit: the message waits for one of those.
-func (s *Sender) connection(ctx context.Context, r *route, urgent bool) (*conn, *failure) {
+func (s *Sender) connection(ctx context.Context, r *route, domain string, urgent bool) (*conn, *failure) {
 	p := s.pool()
 	for {
 		begun := time.Now()
@@ -382,7 +384,7 @@ func (s *Sender) connection(ctx context.Context, r *route, urgent bool) (*conn, 
 				f.ended, f.err = false, errMakesWay
 				s.avoid(r, f)
 			}
-			s.unreached(r, f)
+			s.unreached(r, domain, f)
 			p.failed(r.site, g.place)
 			return nil, f
 		}
@@ -393,15 +395,15 @@ func (s *Sender) connection(ctx context.Context, r *route, urgent bool) (*conn, 
 	}
 }
 
-// unreached tells the throttle about a site whose hosts cannot be reached, and
+// unreached tells the throttle about a domain whose hosts cannot be reached, and
 // until when none is tried.
-func (s *Sender) unreached(r *route, f *failure) {
+func (s *Sender) unreached(r *route, domain string, f *failure) {
 	now := time.Now()
 	if f.ended || errors.Is(f.err, errNotDialled) {
 		return
 	}
 	if until := s.dead.reachable(r.mxs, now); !until.IsZero() {
-		s.Throttle.Unreached(r.site, f.outcome().Reply, until, now)
+		s.Throttle.Unreached(domain, r.site, f.outcome().Reply, until, now)
 	}
 }
 
@@ -419,7 +421,9 @@ func (s *Sender) pool() *pool {
 		s.sessions = tls.NewLRUClientSessionCache(maxSessions)
 		s.memory.Octets = s.Memory
 		s.dead.deadTime, s.dead.probe = s.DeadTime, 2*cmp.Or(s.ConnectTimeout, 30*time.Second)
-		s.conns = newPool(s.Throttle, cmp.Or(s.MaxConnections, 500), cmp.Or(s.IdleTime, 10*time.Second), &s.dead)
+		most := cmp.Or(s.MaxConnections, 500)
+		s.conns = newPool(s.Throttle, most, cmp.Or(s.MaxSlow, max(slowShare*most, leastSlow)),
+			cmp.Or(s.IdleTime, 10*time.Second), &s.dead)
 	})
 	return s.conns
 }

@@ -32,6 +32,7 @@ var slowSites = []struct {
 	{name: "no answer to EHLO", sites: 60, hangs: "EHLO"},
 	{name: "no answer to MAIL", sites: 60, hangs: "MAIL"},
 	{name: "no answer to the dot", sites: 60, hangs: "."},
+	{name: "no answer to the dot at more sites than there are places", sites: 300, hangs: "."},
 	{name: "a banner of one octet a second", sites: 60, drip: time.Second},
 	{name: "hundreds of dead hosts of one domain", sites: 1, hole: true, mxs: 200},
 	{name: "no answer from the DNS", sites: 300, quiet: true},

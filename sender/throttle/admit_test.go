@@ -104,7 +104,7 @@ func TestSetPolicies(t *testing.T) {
 	set := func(p throttle.Policy) { th.SetPolicies(map[string]throttle.Policy{throttle.Everyone: p}) }
 	set(throttle.Policy{Rate: rate.Inf, Connections: 100})
 	th.Assign("a.test", "site", start)
-	th.Moved("site", start)
+	th.Answered("site", start)
 	if n, _ := th.Admit("a.test", 4, start); n != 4 {
 		t.Errorf("without limit: got %d, want 4", n)
 	}
@@ -176,7 +176,7 @@ func TestWindow(t *testing.T) {
 	if n, w := th.Admit("a.test", 10, start); n != 0 || w.Site != "site" {
 		t.Errorf("no answer yet, one message under way: got %d, %+v, want 0 and the site", n, w)
 	}
-	th.Moved("site", start)
+	th.Answered("site", start)
 	if n, w := th.Admit("a.test", 10, start); n != 3 || w.Site != "site" || !w.Until.After(start) {
 		t.Errorf("two connections, one message under way: got %d, %+v, want 3, the site and a time", n, w)
 	}
@@ -191,7 +191,7 @@ func TestWindow(t *testing.T) {
 		t.Errorf("after one is done: got %d, want 1", n)
 	}
 	th.Assign("c.test", "other", start)
-	th.Moved("other", start)
+	th.Answered("other", start)
 	if n, _ := th.Admit("c.test", 10, start); n != 1 {
 		t.Errorf("domain with a limit of its own: got %d, want 1", n)
 	}
@@ -225,8 +225,8 @@ func TestAssignMoves(t *testing.T) {
 	var th throttle.Throttle
 	th.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf}})
 	th.Assign("a.test", "old", start)
-	th.Moved("old", start)
-	th.Moved("new", start)
+	th.Answered("old", start)
+	th.Answered("new", start)
 	th.Admit("a.test", 4, start)
 	th.Assign("a.test", "new", start)
 	th.Assign("b.test", "old", start)
@@ -324,9 +324,8 @@ func TestAdmitsLittleToSitesThatDoNotMove(t *testing.T) {
 	}{
 		{"nothing known", 0, nil, 1},
 		{"no answer", time.Hour, nil, 0},
-		// slowly, so one for each connection
-		{"it opened a connection", time.Hour, func(now time.Time) { th.Moved("site", now) }, 1},
-		{"it answered at once", time.Hour, func(now time.Time) { th.Done("a.test", delivered, now) }, 3},
+		{"it opened a connection", time.Hour, func(now time.Time) { th.Moved("site", now) }, 0},
+		{"it answered at once", time.Hour, func(now time.Time) { th.Done("a.test", delivered, now) }, 4},
 		{"stuck", 2 * time.Hour, func(now time.Time) { th.Done("a.test", notBegun, now) }, 0},
 		// two are under way
 		{"it answered", 2 * time.Hour, func(now time.Time) { th.Done("a.test", delivered, now) }, 0},
@@ -335,25 +334,34 @@ func TestAdmitsLittleToSitesThatDoNotMove(t *testing.T) {
 			for range 3 {
 				th.Done("a.test", notBegun, now)
 			}
-			th.Unreached("site", queue.Reply{Text: "no route"}, now.Add(time.Minute), now)
+			th.Unreached("a.test", "site", queue.Reply{Text: "no route"}, now.Add(time.Minute), now)
 		}, 0},
-		{"one is left", 2 * time.Hour, func(now time.Time) { th.Done("a.test", notBegun, now) }, 1},
 	}
 	for _, step := range steps {
 		now := start.Add(step.at)
 		if step.does != nil {
 			step.does(now)
 		}
-		if n, w := th.Admit("a.test", 10, now); n != step.want || w.Site != "site" {
+		if n, w := th.Admit("a.test", 10, now); n != step.want || n > 0 && w.Site != "site" {
 			t.Errorf("%s: got %d, %+v, want %d and the site", step.what, n, w, step.want)
 		}
 	}
 	now := start.Add(2 * time.Hour)
 	if c := th.Closure("a.test", now); c.Class != queue.Offline || !c.Until.Equal(now.Add(time.Minute)) ||
-		c.Reply.Text != "no route" {
-		t.Errorf("closure: got %+v, want one for a minute, and why", c)
+		c.Reply.Text != "no route" || !c.Certain {
+		t.Errorf("closure: got %+v, want a certain one for a minute, and why", c)
 	}
-	th.Moved("site", now)
+	th.Assign("b.test", "site", now)
+	if c := th.Closure("b.test", now); c.Class != queue.Offline || c.Certain {
+		t.Errorf("another domain of the site: got %+v, want a closure that is not certain: it may have other hosts", c)
+	}
+	th.Done("a.test", notBegun, now)
+	for name, want := range map[string]int{"a.test": 0, "b.test": 1} {
+		if n, _ := th.Admit(name, 10, now); n != want {
+			t.Errorf("%s when no host of a.test can be reached: got %d admitted, want %d", name, n, want)
+		}
+	}
+	th.Answered("site", now)
 	if c := th.Closure("a.test", now); c != (queue.Closure{}) {
 		t.Errorf("closure once it moved: got %+v, want none", c)
 	}
@@ -380,7 +388,7 @@ func TestSitesWithConnectionsGoFirst(t *testing.T) {
 	admits("one is coming", "b.test", start, 0)
 	th.Connect("site of a.test", start)
 	th.Room(0)
-	th.Moved("site of a.test", start)
+	th.Answered("site of a.test", start)
 	admits("no room", "b.test", start, 0)
 	admits("a site with a connection", "a.test", start, 1)
 	if n, _ := th.AdmitUrgent("b.test", 1, start); n != 1 {

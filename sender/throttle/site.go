@@ -36,6 +36,7 @@ type site struct {
 	open     int       // connections that are open, or being opened
 	inflight int       // messages admitted, and not done
 	moved    time.Time // when it last opened a connection or answered; zero when it did not, or cannot be reached
+	answered bool      // it has answered a message, and could be reached since
 	busy     time.Time // when the first message began after there were none under way
 	coming   bool      // messages are under way to it, and it has no connection
 	in       *list.List
@@ -47,6 +48,7 @@ type site struct {
 	lags     bool          // it took long for its last answer
 	dead     unreached
 	depth    int // messages that a connection may have at once; 0 is 1
+	left     int // messages that could not begin when they were last asked for, over its domains
 	settling int // messages that were under way when it was last slowed down
 	domains  int
 	used     time.Time
@@ -60,10 +62,21 @@ const stuckAfter = 2 * time.Second
 // took some: a busy engine asks for many at once.
 const ahead = 20 * time.Millisecond
 
-// An unreached site is one whose hosts could not be reached.
+// An unreached site or domain is one whose hosts could not be reached.
 type unreached struct {
 	since, until time.Time
 	reply        queue.Reply
+}
+
+func (u *unreached) note(why queue.Reply, until, now time.Time) {
+	if u.since.IsZero() {
+		u.since = now
+	}
+	u.until, u.reply = until, why
+}
+
+func (u *unreached) closure() queue.Closure {
+	return queue.Closure{Until: u.until, Since: u.since, Class: queue.Offline, Reply: u.reply}
 }
 
 // waitsSince is since when messages wait for the site, which it has not answered.
@@ -74,8 +87,8 @@ func (s *site) waitsSince() time.Time {
 	return s.busy
 }
 
-// most is how many messages may be under way to the site. One message for a new or
-// stuck site, so that sites that do not respond tie up little. One per connection
+// most is how many messages may be under way to the site. One message for a site that is
+// stuck or has answered none, so that sites that do not respond tie up little. One per connection
 // for a slow site. Otherwise as many per connection as may be under way there at
 // once, and one more that comes to it meanwhile; and what the site takes until more
 // can come from the queue. A site that yields has no more
@@ -86,7 +99,7 @@ func (s *site) most(yields bool, now time.Time) int {
 		connections = min(connections, s.open)
 	}
 	switch {
-	case s.moved.IsZero(), s.pace.Refusals > 0:
+	case !s.answered, s.pace.Refusals > 0:
 		return min(1, connections)
 	case s.inflight > 0 && now.Sub(s.waitsSince()) > stuckAfter:
 		return min(1, connections)
@@ -105,7 +118,7 @@ func (t *Throttle) Depth(name string, n int) {
 
 // answers reports whether the site is open and answers without delay.
 func (s *site) answers(now time.Time) bool {
-	return !s.moved.IsZero() && s.pace.Refusals == 0 && !s.lags && !now.Before(s.closed()) &&
+	return s.answered && s.pace.Refusals == 0 && !s.lags && !now.Before(s.closed()) &&
 		(s.inflight == 0 || now.Sub(s.waitsSince()) <= stuckAfter)
 }
 
@@ -123,13 +136,25 @@ func (t *Throttle) Moved(name string, now time.Time) {
 	t.site(name, now).move(now)
 }
 
-// HasMoved reports whether a site has let us open a connection and could be reached
-// since.
-func (t *Throttle) HasMoved(name string) bool {
+// Answered notes that messages for a site are done at once, as if it had answered one.
+func (t *Throttle) Answered(name string, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.site(name, now)
+	s.move(now)
+	s.answered = true
+}
+
+// Moves reports whether a site has let us open a connection and could be reached since,
+// and whether it lags: it took long for its last answer, or takes long for the next.
+func (t *Throttle) Moves(name string, now time.Time) (moved, lags bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.sites[name]
-	return s != nil && !s.moved.IsZero()
+	if s == nil || s.moved.IsZero() {
+		return false, false
+	}
+	return true, s.lags || s.inflight > 0 && now.Sub(s.waitsSince()) > stuckAfter/2
 }
 
 // Stuck reports whether a site has given no sign for a while though messages
@@ -141,16 +166,24 @@ func (t *Throttle) Stuck(name string, now time.Time) bool {
 	return s != nil && s.inflight > 0 && now.Sub(s.waitsSince()) > stuckAfter
 }
 
-// Unreached notes that no host of a site can be reached, why, and until when none is
-// tried.
-func (t *Throttle) Unreached(name string, why queue.Reply, until, now time.Time) {
+// Unreached notes that no host of a domain at a site can be reached, why, and until
+// when none is tried. Other domains of the site may have other hosts.
+func (t *Throttle) Unreached(name, siteName string, why queue.Reply, until, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := t.site(name, now)
-	if s.dead.since.IsZero() {
-		s.dead.since = now
+	d, s := t.domain(name, now), t.site(siteName, now)
+	if !s.moved.IsZero() {
+		d.dead = unreached{}
 	}
-	s.moved, s.dead.until, s.dead.reply = time.Time{}, until, why
+	d.dead.note(why, until, now)
+	s.moved, s.answered = time.Time{}, false
+	s.dead.note(why, until, now)
+}
+
+// isDead reports whether the hosts of a domain were found to be out of reach, and
+// nobody has reached its site since.
+func (d *domain) isDead(now time.Time) bool {
+	return now.Before(d.dead.until) && d.site != nil && d.site.moved.IsZero()
 }
 
 // learn draws the lesson of one attempt. All messages under way when a site
@@ -159,6 +192,7 @@ func (s *site) learn(o queue.Outcome, now time.Time) {
 	s.used = now
 	if o.Reply.Code != 0 {
 		s.move(now)
+		s.answered = true
 	}
 	settling := s.settling > 0
 	s.settling = max(0, s.settling-1)
@@ -202,7 +236,7 @@ const freshRefusal = 2 * maxBackoff
 
 // Closure says whether the site of a domain is closed to us, and why: since all
 // our egress addresses are held there, since it refuses each probe, or
-// since none of its hosts can be reached.
+// since no host of the domain, or of another one there, can be reached.
 func (t *Throttle) Closure(name string, now time.Time) queue.Closure {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -226,8 +260,13 @@ func (t *Throttle) Closure(name string, now time.Time) queue.Closure {
 		return queue.Closure{Until: p.ClosedUntil, Since: p.RefusedSince, Class: queue.Throttled,
 			Reply: bounce.Parse(p.Why)}
 	}
-	if now.Before(s.dead.until) {
-		return queue.Closure{Until: s.dead.until, Since: s.dead.since, Class: queue.Offline, Reply: s.dead.reply}
+	switch {
+	case d.isDead(now):
+		c := d.dead.closure()
+		c.Certain = true
+		return c
+	case now.Before(s.dead.until):
+		return s.dead.closure()
 	}
 	return queue.Closure{}
 }
@@ -345,7 +384,7 @@ func (t *Throttle) sweep(now time.Time) {
 	for name, d := range t.domains {
 		if d.inflight == 0 && !d.bucket.slow() && now.Sub(d.used) > forgetDomain {
 			if d.site != nil {
-				d.site.domains--
+				d.site.lose(d)
 			}
 			delete(t.domains, name)
 		}

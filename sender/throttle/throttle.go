@@ -47,8 +47,10 @@ type domain struct {
 	connections int // own limit of messages under way; 0 is none
 	edition     int // of the policies that these two are from
 
-	site     *site // nil until its MX are known
-	inflight int   // admitted, and not done
+	site     *site     // nil until its MX are known
+	inflight int       // admitted, and not done
+	left     int       // messages that could not begin when they were last asked for
+	dead     unreached // until its site moves
 	used     time.Time
 }
 
@@ -98,7 +100,7 @@ func (t *Throttle) admit(name string, want int, urgent bool, now time.Time) (n i
 		if granted, until := d.site.bucket.grant(n, now); granted < n {
 			n, w = granted, queue.Wait{Until: until}
 		}
-		d.site.asked(name, want, n, now)
+		d.site.asked(d, want, n, now)
 	}
 	t.begin(d, n, now)
 	return n, w
@@ -179,10 +181,11 @@ func (t *Throttle) Assign(name, siteName string, now time.Time) {
 			return
 		}
 		t.turns.flow(d.site, -d.inflight, now)
-		d.site.domains--
+		d.site.lose(d)
 	}
 	d.site = t.site(siteName, now)
 	d.site.domain = name
+	d.site.left += d.left
 	t.turns.flow(d.site, d.inflight, now)
 	d.site.bucket.take(d.inflight, now)
 	d.site.domains++
@@ -197,6 +200,9 @@ func (t *Throttle) room(d *domain, urgent bool, now time.Time) (n int, until tim
 	s := t.site(d.site.name, now)
 	if until := s.closed(); now.Before(until) {
 		return 0, earlier(until, now.Add(maxWait)), ""
+	}
+	if d.isDead(now) {
+		return 0, earlier(d.dead.until, now.Add(maxWait)), ""
 	}
 	n = s.most(!urgent && t.turns.yields(s, now), now) - s.inflight
 	if d.connections > 0 {

@@ -50,13 +50,39 @@ const wantsFor = 2 * maxWait
 func (s *site) wants(now time.Time) bool { return now.Sub(s.short) < wantsFor }
 
 // asked notes how many messages to a domain of a site there were, and how many of them began.
-func (s *site) asked(domain string, want, n int, now time.Time) {
+func (s *site) asked(d *domain, want, n int, now time.Time) {
+	left := want - n
+	if want >= maxGrant { // of which nobody knows how many they are
+		left = many
+	}
+	s.left += left - d.left
+	d.left = left
 	switch {
 	case n < want:
-		s.short, s.shortOf = now, domain
-	case s.shortOf == domain:
+		s.short, s.shortOf = now, d.name
+	case s.shortOf == d.name:
 		s.short = time.Time{}
 	}
+}
+
+// many messages are more than a few connections carry soon.
+const many = 1_000_000
+
+// lose takes a domain off a site.
+func (s *site) lose(d *domain) {
+	s.domains--
+	s.left -= d.left
+}
+
+// Suffices reports whether the connections of a site, each of them carrying as many
+// messages as given, carry all there is for it: so many messages that wait for a
+// connection, and those that could not begin. Of a site that does not answer nobody knows:
+// a further connection may be what it needs to move at all.
+func (t *Throttle) Suffices(name string, waiting, each int, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.sites[name]
+	return s != nil && s.open > 0 && s.answers(now) && waiting+s.left <= s.open*each
 }
 
 // turn notes that a site was turned away by has.

@@ -26,7 +26,7 @@ func twoSites() *throttle.Throttle {
 	th.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf}})
 	for domain, site := range map[string]string{"a.test": "a", "b.test": "b"} {
 		th.Assign(domain, site, start)
-		th.Moved(site, start)
+		th.Answered(site, start)
 	}
 	return &th
 }
@@ -138,5 +138,67 @@ func TestConnectionsStartAtWhatASiteBears(t *testing.T) {
 	reset.Restore([]queue.Memo{{Kind: queue.Site, Name: "a", Domain: "a.test", State: []byte("{}"), Version: 2}}, start)
 	if got := reset.Pace("a").Connections(10, start); got != 2 {
 		t.Errorf("forgotten by an operator: got %d connections, want 2", got)
+	}
+}
+
+// A site needs no further connection when those it has carry what there is for it.
+func TestConnectionsSuffice(t *testing.T) {
+	t.Parallel()
+	th := twoSites()
+	opened(t, th, "a.test", "a", start) // one message, of one
+	for _, test := range []struct {
+		what          string
+		want          int // messages that there are, beside those under way
+		waiting, each int
+		suffices      bool
+	}{
+		{"nothing left", 0, 3, 3, true},
+		{"more wait than one connection carries", 0, 4, 3, false},
+		{"more are left than it carries", 20, 3, 10, false},
+		{"it carries all that is left", 20, 3, 30, true},
+		{"nobody knows how many are left", 50, 3, 1000, false},
+	} {
+		if test.want > 0 {
+			n, _ := th.Admit("a.test", test.want, start)
+			for range n {
+				defer th.Done("a.test", delivered, start)
+			}
+		}
+		if got := th.Suffices("a", test.waiting, test.each, start); got != test.suffices {
+			t.Errorf("%s: got suffices %v, want %v", test.what, got, test.suffices)
+		}
+	}
+	if th.Suffices("a", 0, 1000, start.Add(3*time.Second)) {
+		t.Error("no answer for 3 s: got suffices, want not: another connection may be what it needs to move")
+	}
+}
+
+// A site that took long for its last answer, or takes long for the next, lags.
+func TestSiteLags(t *testing.T) {
+	t.Parallel()
+	th := twoSites()
+	opened(t, th, "a.test", "a", start)
+	for _, test := range []struct {
+		what string
+		at   time.Duration
+		does func(now time.Time)
+		want bool
+	}{
+		{"a message just begun", 0, nil, false},
+		{"no answer for two seconds", 2 * time.Second, nil, true},
+		{"a late answer", 2 * time.Second, func(now time.Time) { th.Done("a.test", delivered, now) }, true},
+		{"nothing under way since", time.Minute, nil, true},
+		{"a quick answer", time.Minute, func(now time.Time) {
+			th.Admit("a.test", 1, now)
+			th.Done("a.test", delivered, now)
+		}, false},
+	} {
+		now := start.Add(test.at)
+		if test.does != nil {
+			test.does(now)
+		}
+		if moved, lags := th.Moves("a", now); !moved || lags != test.want {
+			t.Errorf("%s: got moved %v, lags %v, want true, %v", test.what, moved, lags, test.want)
+		}
 	}
 }

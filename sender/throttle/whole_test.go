@@ -18,7 +18,7 @@ func TestAdmitAll(t *testing.T) {
 	th.SetPolicies(map[string]throttle.Policy{"slow.example": {Rate: rate.Every(time.Minute), Burst: 1}})
 	for _, name := range []string{"slow.example", "a.example", "b.example"} {
 		th.Assign(name, "site-of-"+name, now)
-		th.Moved("site-of-"+name, now)
+		th.Answered("site-of-"+name, now)
 	}
 	now = now.Add(time.Minute) // a token for slow.example
 	if th.AdmitAll(map[string]int{"slow.example": 2, "a.example": 1}, false, now) {

@@ -81,7 +81,7 @@ type Config struct {
 	// MaxInFlight messages may have begun and not be recorded; 0 is 2000.
 	MaxInFlight int
 	// MaxConnections may be open at once, beside twice as many that wait long for a
-	// receiver; 0 is 500, or less where the system allows few open files.
+	// receiver, or 500 if that is more; 0 is 750, or less where the system allows few open files.
 	MaxConnections int
 	// Grace is what transactions under way get to finish once the node is to end.
 	Grace time.Duration

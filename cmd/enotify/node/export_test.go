@@ -1,4 +1,7 @@
 package node
 
-// Fitting is fitting.
-var Fitting = fitting
+// Fitting is fitting, and SlowFitting is slowFitting.
+var (
+	Fitting     = fitting
+	SlowFitting = slowFitting
+)

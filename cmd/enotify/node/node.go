@@ -175,7 +175,8 @@ func (c Config) sender(db *queue.DB, signing token.Keys, limits *throttle.Thrott
 		Throttle: limits, HELO: c.HELO, Port: c.SMTPPort,
 		AllowMX: c.AllowMX, Own: slices.Concat(c.Egress, interfaceAddrs()), Smarthost: c.Smarthost,
 		SmarthostLogin: c.Login, Bind: Bindable(c.Egress),
-		TLS: asked, MaxConnections: c.MaxConnections, Keys: signing, BounceDomain: c.BounceDomain,
+		TLS: asked, MaxConnections: c.MaxConnections,
+		MaxSlow: slowFitting(c.MaxConnections, maxFiles()), Keys: signing, BounceDomain: c.BounceDomain,
 		PublicURL:      c.PublicURL,
 		FeedbackSender: c.FeedbackID, Rules: c.rules, RootCAs: c.RootCAs, Log: log,
 		Attempts: c.Attempts.With("node", c.Name),
@@ -259,7 +260,7 @@ func (p *parts) run(ctx context.Context) error {
 		return nil
 	})
 	p.log.Info("started", "egress", p.Egress, "helo", p.HELO, "version", p.Version, "max_connections", p.MaxConnections,
-		"max_files", maxFiles())
+		"max_slow_connections", slowFitting(p.MaxConnections, maxFiles()), "max_files", maxFiles())
 	err := p.server.Serve(ctx)
 	cancel()
 	err = errors.Join(err, group.Wait())
