@@ -37,17 +37,12 @@ ON CONFLICT (spec) DO UPDATE SET opens_at = excluded.opens_at, closes_at = exclu
 	dropWarmedSQL  = `DELETE FROM enotify.warmup_mail WHERE at < now() - interval '30 days'`
 )
 
-// openWindows keeps, for each window in use that has no span or one that is over, the
-// span that is open or the next one. A window whose zone is not known here stays
-// closed: the error says so.
-func (v *serving) openWindows(ctx context.Context) error {
-	rows, err := v.store.pool.Query(ctx, dueWindowsSQL)
-	if err != nil {
-		return fmt.Errorf("look for windows: %w", err)
-	}
-	due, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil || len(due) == 0 {
-		return err
+// openWindows keeps, for each of these windows, which are in use and have no span or one
+// that is over, the span that is open or the next one. A window whose zone is not known
+// here stays closed: the error says so.
+func (v *serving) openWindows(ctx context.Context, due []string) error {
+	if len(due) == 0 {
+		return nil
 	}
 	now := v.clock.Load().at(time.Now())
 	var b pgx.Batch
@@ -67,23 +62,27 @@ func (v *serving) openWindows(ctx context.Context) error {
 
 const (
 	// Clients with batches under way that have no messages left in their day or month.
-	spentSQL = `
-UPDATE enotify.client c SET spent_until = enotify.quota_resumes(c.id)
-WHERE c.id IN (SELECT b.client_id FROM enotify.batch b WHERE b.finished_at IS NULL AND b.started_at IS NOT NULL)
+	isSpentSQL = `c.id IN (SELECT b.client_id FROM enotify.batch b
+	WHERE b.finished_at IS NULL AND b.started_at IS NOT NULL)
   AND (c.per_day IS NOT NULL OR c.per_month IS NOT NULL)
   AND coalesce(c.spent_until <= now(), true) AND enotify.quota_left(c.id) = 0`
+	spentSQL  = `UPDATE enotify.client c SET spent_until = enotify.quota_resumes(c.id) WHERE ` + isSpentSQL
+	isOverSQL = `b.finished_at IS NULL AND b.started_at IS NOT NULL
+		AND (b.state IN ('sending', 'draining') OR b.state = 'retrying' AND b.passed_at IS NOT NULL)
+	  AND (NOT enotify.window_allows(b.client_id, b.priority, b.send_window)
+	       OR c.spent_until > now() AND EXISTS (SELECT FROM enotify.batch_domain d
+	         WHERE d.batch_id = b.id AND d.intent_seq < d.last_seq))`
+	// One question stands for the steps below: mostly none of them has anything to do.
+	planSQL = `
+SELECT ARRAY(` + dueWindowsSQL + `), EXISTS (SELECT FROM enotify.client c WHERE ` + isSpentSQL + `),
+  EXISTS (SELECT FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id WHERE ` + isOverSQL + `)`
 	// A batch that was passed goes back too: else it would go first in its domains.
 	stopSQL = `
 WITH over AS MATERIALIZED (
 	SELECT b.id, CASE WHEN enotify.window_allows(b.client_id, b.priority, b.send_window)
 	                  THEN 'stopped: its client has sent all that it may for now'
 	                  ELSE 'stopped at the end of its window' END AS why
-	FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id
-	WHERE b.finished_at IS NULL AND b.started_at IS NOT NULL
-		AND (b.state IN ('sending', 'draining') OR b.state = 'retrying' AND b.passed_at IS NOT NULL)
-	  AND (NOT enotify.window_allows(b.client_id, b.priority, b.send_window)
-	       OR c.spent_until > now() AND EXISTS (SELECT FROM enotify.batch_domain d
-	         WHERE d.batch_id = b.id AND d.intent_seq < d.last_seq))
+	FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id WHERE ` + isOverSQL + `
 	ORDER BY b.id FOR NO KEY UPDATE OF b SKIP LOCKED
 )
 UPDATE enotify.batch b SET state = 'queued', passed_at = NULL, reason = over.why FROM over WHERE b.id = over.id
@@ -94,11 +93,21 @@ RETURNING b.id, b.reason`
 // has used up its messages. It passes over one that an application has locked: no
 // intent of it succeeds meanwhile.
 func (v *serving) stopOutOfPlan(ctx context.Context) error {
-	if err := v.openWindows(ctx); err != nil {
+	var windows []string
+	var spent, over bool
+	if err := v.store.pool.QueryRow(ctx, planSQL).Scan(&windows, &spent, &over); err != nil {
+		return fmt.Errorf("look for windows and quotas that have ended: %w", err)
+	}
+	if err := v.openWindows(ctx, windows); err != nil {
 		return err
 	}
-	if _, err := v.store.execShort(ctx, spentSQL); err != nil && !locked(err) {
-		return fmt.Errorf("look for clients that have used up their messages: %w", err)
+	if spent {
+		if _, err := v.store.execShort(ctx, spentSQL); err != nil && !locked(err) {
+			return fmt.Errorf("note which clients have used up their messages: %w", err)
+		}
+	}
+	if len(windows) == 0 && !spent && !over {
+		return nil
 	}
 	rows, err := v.store.pool.Query(ctx, stopSQL)
 	if err != nil {
