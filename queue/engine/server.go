@@ -115,12 +115,17 @@ func (s *Server) Wake() {
 }
 
 // Heard is Wake for a notification of the database. After one that groups of recipient
-// domains were given back, Serve also takes its share of them now.
+// domains were given back, Serve takes its share of them now, and does not look further
+// unless there is some.
 func (s *Server) Heard(notification string) {
-	if notification == released {
-		s.vacant.Store(true)
+	if notification != released {
+		s.Wake()
+		return
 	}
-	s.Wake()
+	s.vacant.Store(true)
+	if v := s.current.Load(); v != nil {
+		v.flights.tell()
+	}
 }
 
 // Joined is closed when the node is registered and the guard can see its addresses.

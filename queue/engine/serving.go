@@ -187,7 +187,7 @@ func (v *serving) loop(ctx context.Context) error {
 		if (moving || sent) && !v.smalls.behind {
 			gap = breath
 		}
-		if urgent || due && now.Sub(v.beaten) >= gap || v.overdue(now) {
+		if urgent || (due || v.vacant.Load()) && now.Sub(v.beaten) >= gap || v.overdue(now) {
 			idle, err := v.heartbeat(ctx, urgent || due)
 			switch {
 			case ctx.Err() != nil:
@@ -287,7 +287,7 @@ func (v *serving) wait(now time.Time, due bool, failures int, able bool) time.Du
 		return min(time.Duration(failures)*poll/2, 10*time.Second)
 	}
 	next := v.beaten.Add(poll)
-	if due {
+	if due || v.vacant.Load() {
 		next = v.beaten.Add(wakeGap)
 	}
 	if able {
