@@ -80,9 +80,12 @@ func (d *Directory) read(domain, selector string) (*Key, error) {
 		return nil, fmt.Errorf("%w: %w", ErrNoKey, err)
 	}
 	file := d.File(domain, selector)
-	text, err := os.ReadFile(file)
+	text, err := readFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w for %s, selector %s: there is no file %s; copy it here, or make one: enotify client key %s --selector %s", ErrNoKey, domain, selector, file, domain, selector)
+	}
+	if err != nil && !errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("%w for %s, selector %s: %w", ErrNoKey, domain, selector, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w for %s, selector %s: %w; let the user that enotify runs as read it", ErrNoKey,
@@ -93,6 +96,26 @@ func (d *Directory) read(domain, selector string) (*Key, error) {
 		return nil, fmt.Errorf("%w for %s, selector %s: %s cannot be used: %w; make another: enotify client key %s --selector NEW", ErrNoKey, domain, selector, file, err, domain)
 	}
 	return &Key{Domain: domain, Selector: selector, private: private}, nil
+}
+
+// maxFile is the largest file that is read as a key, in octets: one of RSA with MostRSA
+// bits has 3,300. The time to parse a key grows with the third power of its length.
+const maxFile = 8192
+
+// readFile reads the file of a key. What is no file is not opened: a named pipe would be
+// waited for, and all clients with it.
+func readFile(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no file (%s); put the key there", file, info.Mode())
+	case info.Size() > maxFile:
+		return nil, fmt.Errorf("%s has %d octets, and no key has more than %d; put the key there", file,
+			info.Size(), maxFile)
+	}
+	return os.ReadFile(file)
 }
 
 // Exposed reports whether others than the owner and the group of a key's file

@@ -27,9 +27,10 @@ const (
 )
 
 // Sizes of RSA keys in bits (RFC 8301 §3.2): receivers take none below the
-// least; new ones have the usual.
+// least, and need not take any above the most; new ones have the usual.
 const (
 	LeastRSA = 1024
+	MostRSA  = 4096
 	UsualRSA = 2048
 )
 
@@ -101,6 +102,10 @@ func parseKey(text []byte) (crypto.Signer, error) {
 		if key.N.BitLen() < LeastRSA {
 			return nil, fmt.Errorf("its RSA key has %d bits, and receivers ignore keys of less than %d (RFC 8301)",
 				key.N.BitLen(), LeastRSA)
+		}
+		if key.N.BitLen() > MostRSA {
+			return nil, fmt.Errorf("its RSA key has %d bits, and receivers need not check keys of more than %d (RFC 8301)",
+				key.N.BitLen(), MostRSA)
 		}
 		return key, nil
 	}
