@@ -172,7 +172,7 @@ func (c *Connector) get(ctx context.Context, at string) ([]byte, error) {
 	}
 	answer, err := client.Do(r)
 	if err != nil {
-		return nil, fmt.Errorf("%w: it does not answer: %w", ErrNoConnect, err)
+		return nil, fmt.Errorf("%w: %s does not answer: %w", ErrNoConnect, r.URL.Host, cause(err))
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
@@ -183,6 +183,23 @@ func (c *Connector) get(ctx context.Context, at string) ([]byte, error) {
 		err = fmt.Errorf("%w: it answers too much", ErrNoConnect)
 	}
 	return text, err
+}
+
+// cause is why a page could not be read, without its address and what the client did.
+func cause(err error) error {
+	var asked *url.Error
+	if errors.As(err, &asked) {
+		err = asked.Err
+	}
+	var dialled *net.OpError
+	if errors.As(err, &dialled) {
+		err = dialled.Err
+	}
+	var name *net.DNSError
+	if errors.As(err, &name) {
+		err = errors.New("the resolver of this host finds no address for it")
+	}
+	return err
 }
 
 // A Link leads to the page of a DNS provider that publishes records at one click.
