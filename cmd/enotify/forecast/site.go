@@ -56,6 +56,7 @@ type bucket struct {
 	rate, burst float64
 	connections int // its own limit; 0 is none
 	taken       float64
+	putOff      *part // that goes before other batches: see goesBefore
 }
 
 func (s *simulation) site(name string) *site {
@@ -115,7 +116,12 @@ func (s *simulation) offer(of *site, dt time.Duration) {
 	capacity := float64(connections) * seconds / per
 	demand := 0.0
 	for _, p := range parts {
-		p.b.taken = 0
+		p.b.taken, p.b.putOff = 0, nil
+	}
+	for _, p := range parts {
+		if p.first && p.aside && (p.b.putOff == nil || p.goesBefore(p.b.putOff)) {
+			p.b.putOff = p
+		}
 	}
 	for _, p := range parts {
 		b := p.b
@@ -124,6 +130,9 @@ func (s *simulation) offer(of *site, dt time.Duration) {
 			b.filled = end
 		}
 		p.offer = min(p.left, max(0, b.tokens-b.taken))
+		if p.first && b.putOff != nil && b.putOff.load != p.load && !p.goesBefore(b.putOff) {
+			p.offer = 0
+		}
 		if b.connections > 0 {
 			p.offer = min(p.offer, max(0, float64(b.connections)*seconds/per-b.taken))
 		}
@@ -157,6 +166,16 @@ func (s *simulation) offer(of *site, dt time.Duration) {
 		p.why = why
 	}
 	divide(parts, offer, demand)
+}
+
+// goesBefore reports whether a part goes before one of another batch that was put off, at
+// the same recipient domain, as in the engine: nothing else of another batch is sent there
+// meanwhile, so that what was put off first ends first.
+func (p *part) goesBefore(other *part) bool {
+	if p.load.Priority != other.load.Priority {
+		return p.load.Priority > other.load.Priority
+	}
+	return p.aside && other.load.Batch != 0 && p.load.Batch != 0 && p.load.Batch < other.load.Batch
 }
 
 // divide gives the parts what their site lets through. The engine asks the domains of

@@ -51,6 +51,12 @@ func TestSimulateWarmup(t *testing.T) {
 		{"recipients that were put off before", forecast.Plan{Own: forecast.Load{Beside: true,
 			Domains: []forecast.Waiting{{Domain: "a.test", Site: "a.test", N: 100, At: at}}},
 			Addresses: []forecast.Address{address("", 1, false, 100, 300)}}, 0, 10 * time.Second, 0, ""},
+		{"what was put off first goes first", forecast.Plan{
+			Ahead: []forecast.Load{{Batch: 2, Beside: true, Domains: []forecast.Waiting{{Domain: "a.test", Site: "a.test",
+				N: 100, At: at.Add(midnight)}}}},
+			Own: forecast.Load{Batch: 1, Beside: true, Domains: []forecast.Waiting{{Domain: "a.test", Site: "a.test", N: 100,
+				At: at.Add(midnight)}}},
+			Addresses: []forecast.Address{address("", 1, false, 100, 200)}}, 0, midnight + 10*time.Second, 1, ""},
 	} {
 		c.plan.Start, c.plan.Message = at, 50*time.Millisecond
 		c.plan.Groups = map[string]int16{"a.test": 1, "b.test": 2, "c.test": 3}
