@@ -34,12 +34,16 @@ func newBatches() *batches {
 // A run is a batch for as long as it may be sent.
 type run struct {
 	batch    *queue.Batch
+	octets   int // of its content
 	halted   atomic.Bool
 	mayBegin func() bool // one for all its messages
 }
 
 func newRun(batch *queue.Batch, l *leases) *run {
-	r := &run{batch: batch}
+	r := &run{batch: batch, octets: len(batch.Text) + len(batch.HTML)}
+	for _, a := range batch.Attachments {
+		r.octets += len(a.Content)
+	}
 	r.mayBegin = func() bool { return !r.halted.Load() && l.valid() }
 	return r
 }
@@ -126,7 +130,7 @@ func (b *batches) halt() {
 }
 
 const sendableSQL = `
-SELECT b.id, b.edits, p.name, b.client_id, enotify.quota_left(b.client_id),
+SELECT b.id, b.edits, ` + contentOctetsSQL + `, p.name, b.client_id, enotify.quota_left(b.client_id),
        ARRAY(SELECT n.id FROM enotify.node n WHERE (n.live_until > now() OR n.id = $2)
          AND enotify.may_send(n.id, b.client_id, p.name) ORDER BY n.id)
 FROM enotify.batch b CROSS JOIN LATERAL (SELECT enotify.batch_pool(b.pool, b.priority, b.client_id) AS name) p
@@ -135,10 +139,11 @@ WHERE b.id = ANY ($1) AND b.state IN ('sending', 'draining', 'retrying')
 
 // A standing is what the database says of a batch that may be sent.
 type standing struct {
-	edits int     // how often its content was replaced
-	pool  string  // of egress addresses that it leaves from
-	nodes []int32 // that may send it
-	here  bool    // this one is among them
+	edits  int     // how often its content was replaced
+	octets int     // of its content
+	pool   string  // of egress addresses that it leaves from
+	nodes  []int32 // that may send it
+	here   bool    // this one is among them
 }
 
 // sendable picks the batches that a live node may send, and says how many messages
@@ -157,7 +162,7 @@ func (db *store) sendable(
 	var s standing
 	var client int32
 	var left *int
-	_, err = pgx.ForEachRow(rows, []any{&id, &s.edits, &s.pool, &client, &left, &s.nodes}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&id, &s.edits, &s.octets, &s.pool, &client, &left, &s.nodes}, func() error {
 		s.here = slices.Contains(s.nodes, node)
 		if len(s.nodes) > 0 {
 			sendable[id] = s
@@ -213,6 +218,7 @@ func (v *serving) load(ctx context.Context) error {
 			delete(v.batches.unread, batch)
 		}
 	}
+	v.makeRoom()
 	lanes, err := v.store.retryLanes(ctx, grps)
 	if err != nil {
 		return err
@@ -243,6 +249,9 @@ func (v *serving) put(ctx context.Context, lanes []lane) error {
 			continue
 		}
 		if b.runs[l.batch] == nil {
+			if l.retry && !v.roomFor(b.active[l.batch].octets) {
+				continue // the next heartbeat finds it again
+			}
 			batch, err := v.content(ctx, l.batch)
 			if err != nil {
 				return err

@@ -47,6 +47,48 @@ func (v *serving) content(ctx context.Context, batch int64) (*queue.Batch, error
 	return nil, nil
 }
 
+// contentOctetsSQL is the size of the content of batch b, which is not read for it.
+const contentOctetsSQL = `(octet_length(b.body_text) + octet_length(b.body_html)
+  + coalesce((SELECT sum(octet_length(a.content)) FROM enotify.attachment a WHERE a.batch_id = b.id), 0))::int`
+
+// heldOctets is the size of the contents in memory.
+func (v *serving) heldOctets() (n int) {
+	for _, r := range v.batches.runs {
+		n += r.octets
+	}
+	return n
+}
+
+func (v *serving) maxContents() int {
+	if v.MaxContents > 0 {
+		return v.MaxContents
+	}
+	return 256 << 20
+}
+
+// roomFor reports whether the content of one more batch that only has retries may be in
+// memory. One always may.
+func (v *serving) roomFor(octets int) bool {
+	held := v.heldOctets()
+	return held == 0 || held+octets <= v.maxContents()
+}
+
+// makeRoom drops the contents of batches that have nothing to send here just now, where
+// the contents are too large together.
+func (v *serving) makeRoom() {
+	if v.heldOctets() <= v.maxContents() {
+		return
+	}
+	used := v.flights.batches()
+	for key := range v.lanes.known {
+		used[key.batch] = true
+	}
+	for _, id := range v.batches.order {
+		used[id] = true
+	}
+	maps.DeleteFunc(v.batches.runs, func(id int64, _ *run) bool { return !used[id] })
+}
+
 // check looks at the content of a batch that waits for the turn, and blocks it
 // where that is at fault.
 func (v *serving) check(ctx context.Context, batch int64) (fit bool, err error) {

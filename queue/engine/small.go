@@ -14,6 +14,7 @@ import (
 
 const (
 	smallBatch    = 50                    // recipients of a small batch, at most
+	smallContent  = 1 << 20               // octets that it says at most, attachments included: many are in memory at once
 	smallBatches  = 50                    // of them take the turn in one transaction, at most
 	smallPatience = 50 * time.Millisecond // time that the next one waits for room; then it takes the turn like others
 	smallGap      = 10 * time.Millisecond // between two looks: anybody may send NOTIFY
@@ -59,6 +60,7 @@ type small struct {
 
 const nextSmallSQL = `
 SELECT b.id, b.priority, b.edits, coalesce(d.known, b.surveyed_at IS NOT NULL), coalesce(d.fits, false)
+  AND ` + contentOctetsSQL + ` <= $7
   AND c.per_day IS NULL AND c.per_month IS NULL AND c.max_batches IS NULL, d.ids, d.names, d.sites, d.grps, d.ns,
   p.name,
        ARRAY(SELECT n.id FROM enotify.node n WHERE (n.live_until > now() OR n.id = $5)
@@ -85,7 +87,7 @@ ORDER BY n.place`
 func (db *store) nextSmall(
 	ctx context.Context, node int32, grps []int16, anyway bool, held []int64,
 ) ([]*small, error) {
-	rows, err := db.pool.Query(ctx, nextSmallSQL, grps, anyway, smallBatch, smallBatches, node, held)
+	rows, err := db.pool.Query(ctx, nextSmallSQL, grps, anyway, smallBatch, smallBatches, node, held, smallContent)
 	if err != nil {
 		return nil, err
 	}
