@@ -36,6 +36,7 @@ check:
 	go test -tags check ./cmd/enotify/demo -run '^TestSpamAssassin$$' -v
 	go test -tags check ./queue ./cmd/enotify -run '^TestPooler'
 	go test -tags check ./cmd/enotify -run '^(TestForecastsComeTrue|TestWarmupForThirtyDays)$$' -parallel 3 -v
+	go test -tags check ./cmd/enotify -run '^TestGuidePages$$'
 	go test -tags check ./cmd/enotify/packaging ./cmd/enotify/monitoring
 	go test -tags check ./cmd/enotify/cure -run '^TestNSUpdate$$'
 	go test -tags check ./sender -run '^TestDANEBySignedZone$$'
