@@ -120,6 +120,14 @@ func (v *serving) pick(now time.Time) []pick {
 	return picks
 }
 
+// count is how many messages they are.
+func count(picks []pick) (n int) {
+	for i := range picks {
+		n += picks[i].n
+	}
+	return n
+}
+
 // An urgentAdmission tells urgent messages from others.
 type urgentAdmission interface {
 	// AdmitUrgent is Admit for messages of a batch with a priority above 0.

@@ -44,7 +44,7 @@ type serving struct {
 	found     atomic.Bool // a survey found something
 	swept     time.Time   // when old drafts were ended last
 	beaten    time.Time   // when the last heartbeat ended
-	begun     time.Time   // when messages began last
+	rests     time.Time   // until then, see pause
 	renewed   time.Time   // when the last one ended that renewed the leases
 	refreshed time.Time   // when the last one ended that read the addresses and what was learned
 	mark      int64       // of what the last question for news saw, see newsSQL; 0: there was none since a look
@@ -222,14 +222,17 @@ func (v *serving) loop(ctx context.Context) error {
 					failures = 1
 				}
 			}
-			if len(picks) > 0 {
+			if n := count(picks); n > 0 {
 				if err := v.begin(ctx, picks); err != nil {
 					v.log.Warn("no intent could be written; sending waits", "error", err)
 					v.phase.worsen(unsure)
 					failures = 1
 				}
 				moving = true
-				v.begun = time.Now()
+				v.rests = time.Time{}
+				if n < fewPicks {
+					v.rests = time.Now().Add(beginGap)
+				}
 			}
 		}
 		if moving {
@@ -258,13 +261,14 @@ func (v *serving) loop(ctx context.Context) error {
 	return nil
 }
 
-// pause is how long a busy node waits before it begins more: what is done meanwhile
-// makes room for more in the same round trip. Urgent messages do not wait.
+// pause is how long a busy node that began few messages waits before it begins more:
+// what is done meanwhile makes room for more in the same round trip. Urgent messages do
+// not wait.
 func (v *serving) pause(now time.Time) time.Duration {
 	if len(v.lanes.urgent) > 0 || v.flights.count() < busyFrom {
 		return 0
 	}
-	return max(0, v.begun.Add(beginGap).Sub(now))
+	return max(0, v.rests.Sub(now))
 }
 
 // ended reports whether a batch that has, or had, the turn may have come to its end.
