@@ -133,9 +133,9 @@ const MarkSQL = `
 INSERT INTO enotify.node_mark AS m (node_id, writer, n) SELECT n.id, $2, 1 FROM enotify.node n WHERE n.id = $1
 ON CONFLICT (node_id, writer) DO UPDATE SET n = m.n + 1 RETURNING n`
 
-// Finish records results, and what follows from them, in one transaction: one
-// round trip, three for many final outcomes, and more for refusals of a client. It may be called again with the
-// same results when nobody knows whether it committed.
+// Finish records results, and what follows from them, in one transaction: one round
+// trip, three for many final outcomes, and more for refusals of a client. It may be
+// called again with the same results when nobody knows whether it committed.
 func (db *DB) Finish(ctx context.Context, results []Result) (alerts []Alert, err error) {
 	_, alerts, err = db.FinishMarked(ctx, Mark{}, results)
 	return alerts, err

@@ -51,12 +51,15 @@ func TestWhenADraftIsChecked(t *testing.T) {
 	f.Exec(`UPDATE enotify.ready_draft SET checked_at = now() - interval '61 minutes'`)
 	check("61 minutes after it was not ready", "ready", true)
 	for _, step := range []struct{ when, sql string }{
-		{"a node joins", `INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`},
+		{"a node joins", `INSERT INTO enotify.node (name, egress, helo, version, live_until)
+			VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`},
 		{"it has another address", `UPDATE enotify.node SET egress = '{192.0.2.2}'`},
 		{"an address is held", `INSERT INTO enotify.egress (address, state) VALUES ('192.0.2.2', 'held')`},
 		{"it sends again", `UPDATE enotify.egress SET state = 'active'`},
-		{"the guard has another verdict", `INSERT INTO enotify.verdict (client_id, identity, egress, domain, result, record, valid_until, explanation, fix, blocks)
-			SELECT id, 'mailfrom', '192.0.2.2', domain, 'fail', 'v=spf1 -all', now(), '', '', true FROM enotify.client WHERE domain = 'town.example'`},
+		{"the guard has another verdict", `INSERT INTO enotify.verdict (client_id, identity, egress, domain, result, record,
+				valid_until, explanation, fix, blocks)
+			SELECT id, 'mailfrom', '192.0.2.2', domain, 'fail', 'v=spf1 -all', now(), '', '', true
+			FROM enotify.client WHERE domain = 'town.example'`},
 		{"the node dies", `UPDATE enotify.node SET live_until = now()`},
 		{"the text is another", `UPDATE enotify.batch SET body_text = 'Leave by the north road.'`},
 	} {

@@ -294,7 +294,8 @@ SELECT $1, a, d::jsonb FROM (VALUES ('z@c.example', '{"n": 1}'), (' A@b.example 
 	create := `SELECT enotify.create_batch(idem_key => $1, from_address => 'info@town.example', subject => 's', body_text => 't')`
 	few, many := queuetest.Query[int64](f, create, "few"), queuetest.Query[int64](f, create, "many")
 	f.Exec(staged, few)
-	f.Exec(`INSERT INTO enotify.recipient_in (batch_id, address) SELECT $1, 'u' || i % 1500 || '@fill.example' FROM generate_series(1, 2000) i`, many)
+	f.Exec(`INSERT INTO enotify.recipient_in (batch_id, address) SELECT $1, 'u' || i % 1500 || '@fill.example'
+		FROM generate_series(1, 2000) i`, many)
 	f.Exec(staged, many)
 	f.Exec(`SELECT enotify.submit_batch($1)`, few)
 	f.Exec(`SELECT enotify.submit_batch($1)`, many)
@@ -320,7 +321,8 @@ WHERE batch_id = $1 AND d.address NOT LIKE '%@fill.example' ORDER BY seq`, batch
 		t.Errorf("recipients: got %d, want 11 (-few +many):\n%s", len(of(few)), diff)
 	}
 	for batch, want := range map[int64]string{few: "18 7 11 6", many: "2018 507 1511 1506"} {
-		got := queuetest.Query[string](f, `SELECT format('%s %s %s %s', staged, duplicates, total, sendable) FROM enotify.batch WHERE id = $1`, batch)
+		got := queuetest.Query[string](f, `SELECT format('%s %s %s %s', staged, duplicates, total, sendable)
+			FROM enotify.batch WHERE id = $1`, batch)
 		if got != want {
 			t.Errorf("batch %d: staged, duplicates, total, sendable: got %q, want %q", batch, got, want)
 		}

@@ -91,7 +91,9 @@ func (a *app) runCmd() *cobra.Command {
 	f.DurationVar(&c.Schedule.Max, "retry-max", 4*time.Hour, "longest wait before a retry")
 	f.IntVar(&c.MaxInFlight, "max-in-flight", 2000, "messages begun but not yet recorded, at most")
 	f.IntVar(&c.MaxConnections, "max-connections", 0,
-		"maximum number of open SMTP connections; those that have waited over 1 s for an answer are not counted, and up to twice this number of them, or 500 if that is more, may be open in addition; default: 750, or what the limit of open files allows")
+		"maximum number of open SMTP connections; those that have waited over 1 s for an answer are not counted, "+
+			"and up to twice this number of them, or 500 if that is more, may be open in addition; "+
+			"default: 750, or what the limit of open files allows")
 	f.DurationVar(&c.Recheck, "spf-recheck", 6*time.Hour, "time between SPF checks of clients without a batch")
 	f.BoolVar(&c.RequireDurable, "require-durable", false,
 		"refuse a database server that may forget what it has committed: fsync or full_page_writes off, or only asynchronous standbys")

@@ -4,7 +4,7 @@
 -- round the clients, by the login that created the batch: first the one whose last turn is longest ago, and of its
 -- batches the oldest. So 3,000 batches of one login come between those of the others one at a time. An application
 -- does not get more turns by naming other clients: it has those that an operator gave it. The forecast has the same
--- order of all batches in one query: insight.Ahead.
+-- order of all batches in one query: aheadSQL in queue/insight.
 --
 -- It reads the batches of a client one by one, as far as they are needed: there may be very many. Guard and plan are
 -- asked once for each client, not for each batch.

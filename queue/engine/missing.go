@@ -188,9 +188,9 @@ ON CONFLICT (address, site, day) DO UPDATE SET begun = d.begun + excluded.begun`
 )
 
 // giveUpShare leaves in doubt what missing nodes may have sent, under hold, and counts
-// it against the caps of their addresses. The
-// journal of one that was missing alone takes it back when it comes. Of several, each
-// journal knows what its own node did not send, and nothing of the others.
+// it against the caps of their addresses. The journal of one that was missing alone
+// takes it back when it comes. Of several, each journal knows what its own node did not
+// send, and nothing of the others.
 func (db *store) giveUpShare(ctx context.Context, tx pgx.Tx, m missing) (n int64, err error) {
 	if _, err := tx.Exec(ctx, lockNodesSQL, m.nodes); err != nil {
 		return 0, err

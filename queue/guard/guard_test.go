@@ -54,7 +54,8 @@ func TestGuardBlocksAndFrees(t *testing.T) {
 func TestGuardBlocksALaterBatchAtOnce(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
-	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
+	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until)
+		VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
 	unjudged := func() []queue.Subject {
 		subjects, _, err := guard.Due(t.Context(), f.DB, 0, time.Hour)
 		if err != nil {
@@ -120,7 +121,8 @@ func TestGuardWaitsForDNS(t *testing.T) {
 func TestGuardSeesDrift(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
-	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
+	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until)
+		VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
 	unseen := func() []queue.Subject {
 		_, subjects, err := guard.Due(t.Context(), f.DB, 0, time.Hour)
 		if err != nil {
@@ -175,7 +177,8 @@ func TestGuardSeesDrift(t *testing.T) {
 func TestGuardDropsVerdictsOnAnotherSender(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
-	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
+	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until)
+		VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
 	f.Enqueue("menu", 1, "a.example")
 	unjudged := func() []queue.Subject {
 		subjects, _, err := guard.Due(t.Context(), f.DB, 0, time.Hour)
@@ -219,7 +222,8 @@ func TestGuardDropsVerdictsOnAnotherSender(t *testing.T) {
 func TestOperatorLowersTheFromDomain(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
-	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
+	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until)
+		VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
 	batch := f.Enqueue("menu", 1, "a.example")
 	subject := func() queue.Subject {
 		subjects, _, err := guard.Due(t.Context(), f.DB, 0, time.Hour)
@@ -360,11 +364,13 @@ func TestGuardLeavesClientsToNodesThatCanSign(t *testing.T) {
 func TestGuardLooksAgainSoonWhereItStops(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
-	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until) VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
+	f.Exec(`INSERT INTO enotify.node (name, egress, helo, version, live_until)
+		VALUES ('n', '{192.0.2.1}', 'h', 'v', now() + interval '1 day')`)
 	for result, want := range map[string]int{"fail": 30, "temperror": 30, "pass": 3600} {
 		f.Exec(`DELETE FROM enotify.verdict`)
 		f.Judge(t.Context(), result)
-		if got := queuetest.Query[int](f, `SELECT round(extract(epoch FROM valid_until - checked_at))::int FROM enotify.verdict`); got < want-2 || got > want+2 {
+		got := queuetest.Query[int](f, `SELECT round(extract(epoch FROM valid_until - checked_at))::int FROM enotify.verdict`)
+		if got < want-2 || got > want+2 {
 			t.Errorf("%s: the verdict holds for: got %d s, want %d", result, got, want)
 		}
 	}

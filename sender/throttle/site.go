@@ -88,11 +88,10 @@ func (s *site) waitsSince() time.Time {
 }
 
 // most is how many messages may be under way to the site. One message for a site that is
-// stuck or has answered none, so that sites that do not respond tie up little. One per connection
-// for a slow site. Otherwise as many per connection as may be under way there at
-// once, and one more that comes to it meanwhile; and what the site takes until more
-// can come from the queue. A site that yields has no more
-// connections than are open.
+// stuck or has answered none, so that sites that do not respond tie up little. One per
+// connection for a slow site. Otherwise as many per connection as may be under way there
+// at once, and one more that comes to it meanwhile; and what the site takes until more
+// can come from the queue. A site that yields has no more connections than are open.
 func (s *site) most(yields bool, now time.Time) int {
 	connections := s.pace.Connections(s.limits.Connections, now)
 	if yields {

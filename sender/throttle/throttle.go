@@ -65,7 +65,8 @@ type domain struct {
 // may have now, over all its domains: one message in each connection, and one
 // that waits behind it for the time that the next takes to come, and as many as it
 // took lately in 20 ms; as many as connections where it takes long, and none beside
-// those under way while it gives no answer. The fewer are under way, the fewer are in doubt after a crash.
+// those under way while it gives no answer. The fewer are under way, the fewer are in
+// doubt after a crash.
 //
 // Sites with a connection go first: to one without, nothing is admitted while
 // all connections there may be belong to sites with messages. But while such sites

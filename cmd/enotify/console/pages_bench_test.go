@@ -23,7 +23,8 @@ func BenchmarkOpenPages(b *testing.B) {
 			b.Run(fmt.Sprintf("round=%d/pages=%d", round, pages), func(b *testing.B) {
 				for b.Loop() {
 					s := sitetest.New(b, smtptest.Config{})
-					s.Exec(`SELECT enotify.enqueue('menu', 'info@town.example', 'Menu', 'Soup.', (SELECT array_agg('u' || i || '@d' || i % 500 || '.test') FROM generate_series(1, $1::int) i))`, recipients)
+					s.Exec(`SELECT enotify.enqueue('menu', 'info@town.example', 'Menu', 'Soup.',
+						(SELECT array_agg('u' || i || '@d' || i % 500 || '.test') FROM generate_series(1, $1::int) i))`, recipients)
 					v := visit(b, serve(s, console.Config{Listen: "127.0.0.1:0", Person: "ada"}))
 					v.Timeout = 0
 					var open sync.WaitGroup
