@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bufio"
 	"encoding/json"
 	"regexp"
 	"strings"
@@ -23,6 +24,20 @@ func TestForecastsAgree(t *testing.T) {
 		"b9@d1.test"})
 	if got := s.Run("batch", "list"); strings.Count(got, "no node is running; start one: enotify run") != 2 {
 		t.Errorf("without a node: got %s", got)
+	}
+	idle := s.Enotify("batch", "watch", "1")
+	said, err := idle.StdoutPipe()
+	if err == nil {
+		err = idle.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(said).ReadString('\n')
+	_ = idle.Process.Kill()
+	_ = idle.Wait()
+	if !strings.HasSuffix(line, "batch 1 queued 0/240, no node is running; start one: enotify run\n") {
+		t.Errorf("batch watch without a node: got %q, %v", line, err)
 	}
 	s.Start("run")
 	s.Until(`SELECT delivered >= 90 FROM enotify.batch_status WHERE id = $1`, first)

@@ -68,7 +68,7 @@ func (s standing) why(b queue.Status) string {
 			said = append(said, t.Why+" on node "+t.Node)
 		}
 		if s.nodes == 0 && len(s.troubles) == 0 {
-			said = append(said, "no node is running; start one: enotify run")
+			said = append(said, forecast.NoNode)
 		}
 	}
 	switch {

@@ -11,11 +11,14 @@ import (
 	"enotify/sender/throttle"
 )
 
+// NoNode is said in place of a forecast where nobody sends.
+const NoNode = "no node is running; start one: enotify run"
+
 // Line says how long a batch will take, which site is the slowest and what holds it
 // back: about 3 min; slow.test is slowest (your limit 60/min).
 func (f Forecast) Line(p Plan) string {
 	if p.Nodes == 0 {
-		return "no node is running; start one: enotify run"
+		return NoNode
 	}
 	if f.Late {
 		return "over two months at these limits"

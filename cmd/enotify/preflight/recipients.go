@@ -245,7 +245,9 @@ func noMail(in *Input, id string) Finding {
 	case id == "rcpt.nullmx":
 		f.Found = "No domain declares that it takes no mail."
 	default:
-		f.Found = fmt.Sprintf("All %s take mail.", figures.Some(len(in.Census.Domains), "domain"))
+		if f.Found = "The domain takes mail."; len(in.Census.Domains) != 1 {
+			f.Found = fmt.Sprintf("All %s take mail.", figures.Some(len(in.Census.Domains), "domain"))
+		}
 	}
 	if n > 0 && len(open) > 0 {
 		f.Evidence = append(f.Evidence, "no answer for "+figures.Some(len(open), "more domain"))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"enotify/cmd/enotify/figures"
+	"enotify/cmd/enotify/forecast"
 	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
@@ -28,8 +29,8 @@ func (w *Watch) Frame(p *Progress, width int) []string {
 	if counts := figures.Counts(p.Counts(), usual...); len(counts) > 0 {
 		frame = append(frame, term.Fit(counts, width))
 	}
-	if p.Reason != "" {
-		frame = append(frame, term.Wrap(p.Reason, width)...)
+	if why := p.why(); why != "" {
+		frame = append(frame, term.Wrap(why, width)...)
 	}
 	if p.HasTurn != 0 {
 		frame = append(frame, term.Cut(p.other(), width))
@@ -76,13 +77,24 @@ func (p *Progress) Line() string {
 	if len(p.Sites) > 0 && p.Sites[0].Why != "" {
 		said = append(said, fmt.Sprintf("%s %s", p.Sites[0].Site, p.Sites[0].Why))
 	}
-	if p.Reason != "" {
-		said = append(said, term.Clip(p.Reason, 200))
+	if why := p.why(); why != "" {
+		said = append(said, term.Clip(why, 200))
 	}
 	if p.HasTurn != 0 {
 		said = append(said, p.other())
 	}
 	return strings.Join(said, ", ")
+}
+
+// why says why it does not go on.
+func (p *Progress) why() string {
+	switch {
+	case !p.NoNode:
+		return p.Reason
+	case p.Reason == "":
+		return forecast.NoNode
+	}
+	return forecast.NoNode + "; " + p.Reason
 }
 
 // other names the batch that goes on while this one does not.

@@ -70,8 +70,9 @@ type Progress struct {
 	NextDue   *time.Time `json:"next_due_at"`
 	// the batch that has the turn while this one is paused, blocked or waits; 0: none
 	HasTurn  int64             `json:"has_turn,omitempty"`
-	Slowest  string            `json:"slowest"` // site, and what holds it back; "" is none
-	Sites    []Site            `json:"sites"`   // that most wait for
+	NoNode   bool              `json:"no_node,omitempty"` // is running, though the batch is up to one
+	Slowest  string            `json:"slowest"`           // site, and what holds it back; "" is none
+	Sites    []Site            `json:"sites"`             // that most wait for
 	Failures []insight.Failure `json:"failures"`
 }
 
@@ -144,6 +145,7 @@ func (w *Watch) look(ctx context.Context) (*Progress, error) {
 	p.PerSecond = w.pace(p)
 	p.NextDue, p.Sites, p.Failures, p.Slowest = w.details.NextDue, w.details.Sites, w.details.Failures,
 		w.details.Slowest
+	p.NoNode = w.details.NoNode && p.FinishedAt == nil
 	w.foretell(p)
 	if w.details.ID == p.ID && w.details.State == p.State &&
 		time.Since(w.detailsAt) < max(detailsEvery, detailsShare*w.took) {
@@ -159,10 +161,13 @@ func (w *Watch) look(ctx context.Context) (*Progress, error) {
 	if p.Sites, err = w.sites(ctx, p.ID); err != nil {
 		return nil, err
 	}
-	if w.forecast, w.plan, err = forecast.Of(ctx, w.DB, p.Status, asked); errors.Is(err, queue.ErrDenied) {
+	w.forecast, w.plan, err = forecast.Of(ctx, w.DB, p.Status, asked)
+	known := err == nil
+	if errors.Is(err, queue.ErrDenied) {
 		err = nil // an application sees no limits
 		w.plan = forecast.Plan{}
 	}
+	p.NoNode = known && w.plan.Nodes == 0 && p.FinishedAt == nil && p.State != "paused" && p.State != "blocked"
 	p.Slowest = w.forecast.Slowest(w.plan)
 	w.foretell(p)
 	w.details, w.detailsAt, w.took = *p, time.Now(), time.Since(asked)
