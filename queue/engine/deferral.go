@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -27,6 +28,7 @@ type deferral struct {
 	epoch int64
 	wait  time.Duration
 	queue.Closure
+	by netip.Addr // whose warm-up puts them off; invalid: something else closes the destination
 }
 
 // deferrals are those that pick has found. They belong to the loop.
@@ -99,7 +101,7 @@ func (v *serving) shut(l *lane, epoch int64, now time.Time) {
 		return
 	}
 	if c, wait, closed := v.closed(l.domain, now); closed {
-		v.deferrals.add(deferral{l, n, epoch, wait, c}, now)
+		v.deferrals.add(deferral{lane: l, n: n, epoch: epoch, wait: wait, Closure: c}, now)
 	}
 }
 
@@ -226,6 +228,9 @@ func (v *serving) deferClosed(ctx context.Context) error {
 		d.waiting -= d.n
 		if !d.retry && done[d.key()] < d.n { // stopped by a fence
 			v.phase.worsen(stale)
+		}
+		if d.by.IsValid() { // perhaps it has had room again since they were found, and putOn did not see them
+			v.egress.waitsFor(d.by, d.batch)
 		}
 		n += done[d.key()]
 	}

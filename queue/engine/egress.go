@@ -84,8 +84,8 @@ type egresses struct {
 	counts *tally
 	// the batches whose recipients the warm-up of an address has put off
 	putOff map[netip.Addr]map[int64]bool
-	seen   []int16   // the groups whose recipients that were put off are known by putOff
-	ends   time.Time // when the first day of a warm-up is over, by the database's clock; zero: none is under way
+	seen   map[int16]int64 // the groups whose recipients that were put off are known by putOff, by epoch
+	ends   time.Time       // when the first day of a warm-up is over, by the database's clock; zero: none is under way
 }
 
 type rankKey struct {

@@ -124,3 +124,30 @@ func TestRateOfAnAddressHoldsOverNodes(t *testing.T) {
 		}
 	}
 }
+
+// An operator lets one message more leave from an address each time that one has left. The
+// node is then about to put the others off to the next day, which it has not written yet:
+// they are not forgotten.
+func TestRoomComesWhileOthersArePutOff(t *testing.T) {
+	t.Parallel()
+	const n = 4
+	f := queuetest.NewFixture(t)
+	f.Patience = time.Minute
+	f.Exec(`INSERT INTO enotify.egress (address) VALUES ($1)`, queuetest.Egress)
+	f.Exec(`INSERT INTO enotify.warmup (address, site, caps) VALUES ($1, '*', '{1}')`, queuetest.Egress)
+	operator := queuetest.Connect(t, f.URL)
+	var one sync.Mutex
+	raise := func(ctx context.Context, m queue.Message) queue.Outcome {
+		one.Lock()
+		defer one.Unlock()
+		if _, err := operator.Exec(ctx, `UPDATE enotify.warmup SET caps[1] = caps[1] + 1`); err != nil {
+			t.Error(err)
+		}
+		o := queuetest.Deliver(ctx, m)
+		o.Egress = m.Egress[0].Addr
+		return o
+	}
+	batch := f.Enqueue("menu", n, manyDomains(n)...)
+	f.ServeUntil(f.Server("n1", raise), `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	f.SentOnce(n)
+}

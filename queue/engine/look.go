@@ -201,13 +201,20 @@ func (v *serving) lookAtEgress(ctx context.Context) error {
 // Of groups that it has just got, a node does not know which addresses have put off whom.
 func (v *serving) putOn(ctx context.Context) error {
 	e, grps := v.egress, v.leases.usable()
-	fresh := slices.DeleteFunc(slices.Clone(grps), func(grp int16) bool { return slices.Contains(e.seen, grp) })
+	seen := make(map[int16]int64, len(grps))
+	var fresh []int16 // a group may have been away between two looks
+	for _, grp := range grps {
+		seen[grp], _ = v.leases.epoch(grp)
+		if was, known := e.seen[grp]; !known || was != seen[grp] {
+			fresh = append(fresh, grp)
+		}
+	}
 	if len(fresh) > 0 {
 		if err := v.store.putOn(ctx, fresh, "%"); err != nil {
 			return err
 		}
 	}
-	e.seen = grps
+	e.seen = seen
 	var batches []int64
 	var whys []string
 	for addr, of := range e.putOff {

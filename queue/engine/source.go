@@ -47,13 +47,15 @@ func (v *serving) source(b standing, l *lane, now time.Time) choice {
 // a quota are not, since they are counted with their first intent: their batch is passed.
 func (v *serving) waits(l *lane, c choice, epoch int64, now time.Time) {
 	if c.putOff != "" && c.until.Sub(now) > longClosure {
+		var by netip.Addr
 		if c.putOff == queue.NotBegun {
-			v.egress.waitsFor(c.by, l.batch)
+			by = c.by
+			v.egress.waitsFor(by, l.batch)
 		}
 		n := v.deferrals.room(l)
 		if n > 0 && (l.retry || !v.batches.limited(l.batch)) {
 			v.deferrals.add(deferral{l, n, epoch, c.until.Sub(now),
-				queue.Closure{Until: c.until, Class: c.putOff, Reply: c.why}}, now)
+				queue.Closure{Until: c.until, Class: c.putOff, Reply: c.why}, by}, now)
 		}
 	}
 	until := now.Add(poll) // the next look at the addresses may change it

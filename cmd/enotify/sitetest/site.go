@@ -93,11 +93,14 @@ func Ask[T any](s *Site, sql string, args ...any) (v T) {
 	return v
 }
 
-// Until waits for a query to say true.
+// Until waits for a query to say true, and fails the test when it does not in five minutes:
+// a test that hangs until all of them time out does not tell where.
 func (s *Site) Until(sql string, args ...any) {
 	s.Helper()
-	for !Ask[bool](s, sql, args...) {
-		time.Sleep(5 * time.Millisecond)
+	for giveUp := time.Now().Add(5 * time.Minute); !Ask[bool](s, sql, args...); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(giveUp) {
+			s.Fatalf("not in five minutes: %s with %v", sql, args)
+		}
 	}
 }
 
