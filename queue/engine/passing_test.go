@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -162,6 +163,28 @@ func TestLoopWaitsWhileAllPlacesAreTaken(t *testing.T) {
 	await(f, `SELECT extract(epoch FROM clock_timestamp())::bigint >= $1`, looks+2)
 	if got := s.Turns() - before; got > 1000 {
 		t.Errorf("turns of the loop in about 2 s with all places taken: got %d, want under 1000", got)
+	}
+}
+
+// A busy node that rests after few messages waits too, though lanes are due meanwhile.
+func TestLoopWaitsWhileItRests(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	release := make(chan struct{})
+	var begun atomic.Int64
+	s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
+		if begun.Add(1) <= 60 { // they make the node busy
+			<-release
+		}
+		return queuetest.Deliver(ctx, m)
+	})
+	s.Admission = &rationed{n: 5}
+	f.Enqueue("menu", 4000, domains(20)...)
+	node(f, s)
+	t.Cleanup(func() { close(release) })
+	await(f, `SELECT delivered >= 3900 FROM enotify.batch_status`)
+	if got := s.Turns(); got > 2000 {
+		t.Errorf("turns of the loop that begin 4000 messages, 100 at a time: got %d, want 2000 at most", got)
 	}
 }
 

@@ -239,13 +239,13 @@ func (v *serving) loop(ctx context.Context) error {
 			news = news || v.woken()
 			continue
 		}
-		wait := v.wait(now, due, failures, able)
+		wait := v.wait(now, due, failures, able, pause)
 		if news {
 			wait = min(wait, smallGap)
 		}
 		landed := v.flights.news
 		if pause > 0 {
-			landed, wait = nil, min(wait, pause)
+			landed = nil
 		}
 		timer.Reset(max(0, wait))
 		select {
@@ -285,8 +285,9 @@ func (v *serving) overdue(now time.Time) bool {
 	return now.Sub(v.beaten) >= poll || !stall.IsZero() && !stall.After(now)
 }
 
-// wait is how long the loop may wait for something to happen.
-func (v *serving) wait(now time.Time, due bool, failures int, able bool) time.Duration {
+// wait is how long the loop may wait for something to happen. During a pause nothing is
+// picked: a lane whose time has come waits for its end.
+func (v *serving) wait(now time.Time, due bool, failures int, able bool, pause time.Duration) time.Duration {
 	if failures > 0 {
 		return min(time.Duration(failures)*poll/2, 10*time.Second)
 	}
@@ -295,9 +296,14 @@ func (v *serving) wait(now time.Time, due bool, failures int, able bool) time.Du
 		next = v.beaten.Add(wakeGap)
 	}
 	if able {
-		times := []time.Time{v.lanes.next(), v.progress.next(), v.smalls.again, v.deferrals.due}
-		if v.full {
-			times = append(times, v.flights.nextSlow())
+		times := []time.Time{v.progress.next(), v.smalls.again}
+		switch {
+		case pause > 0:
+			times = append(times, now.Add(pause))
+		case v.full:
+			times = append(times, v.lanes.next(), v.deferrals.due, v.flights.nextSlow())
+		default:
+			times = append(times, v.lanes.next(), v.deferrals.due)
 		}
 		for _, t := range times {
 			if !t.IsZero() && t.Before(next) {
