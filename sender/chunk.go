@@ -29,8 +29,8 @@ const probe = "BDAT 0"
 // unknownCommand holds for the replies of a host that does not know a command, or
 // not so (RFC 5321 §4.2.2).
 func unknownCommand(err error) bool {
-	var said *textproto.Error
-	return errors.As(err, &said) && said.Code >= 500 && said.Code <= 504
+	said, is := errors.AsType[*textproto.Error](err)
+	return is && said.Code >= 500 && said.Code <= 504
 }
 
 // together writes envelope and message in one go, and reads the replies to all of it.
@@ -129,6 +129,6 @@ func (p *passage) verdict(commands []command, at *stage) (queue.Reply, error) {
 
 // isLeave holds for the reply by which a host takes its leave (RFC 5321 §3.8).
 func isLeave(err error) bool {
-	var said *textproto.Error
-	return errors.As(err, &said) && said.Code == 421
+	said, is := errors.AsType[*textproto.Error](err)
+	return is && said.Code == 421
 }

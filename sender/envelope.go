@@ -198,17 +198,16 @@ func (c *conn) unasked() string {
 
 // isRefusal holds for a reply that refuses a command, and not the connection.
 func isRefusal(err error) bool {
-	var said *textproto.Error
-	return errors.As(err, &said) && said.Code >= 400 && said.Code != 421
+	said, is := errors.AsType[*textproto.Error](err)
+	return is && said.Code >= 400 && said.Code != 421
 }
 
 // hasLeft reports whether the host closed the connection or took its leave
 // (RFC 5321 §3.8). What makes no sense as a reply is neither.
 func hasLeft(err error) bool {
-	var said *textproto.Error
-	if errors.As(err, &said) {
+	if said, is := errors.AsType[*textproto.Error](err); is {
 		return said.Code == 421
 	}
-	var garbage textproto.ProtocolError
-	return !errors.As(err, &garbage)
+	_, garbage := errors.AsType[textproto.ProtocolError](err)
+	return !garbage
 }

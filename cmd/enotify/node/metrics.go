@@ -22,7 +22,7 @@ type metrics struct {
 	attempts *prometheus.CounterVec
 	replies  *prometheus.CounterVec
 	seconds  prometheus.Histogram
-	phases   *prometheus.HistogramVec
+	phases   map[sender.Phase]prometheus.Observer // looked up once, not several times a message
 	latency  prometheus.Histogram
 	waits    *prometheus.CounterVec
 	waited   prometheus.Counter
@@ -49,10 +49,7 @@ func newMetrics(version string) *metrics {
 			Name: "enotify_attempt_seconds", Help: "Time of a try, the wait for a connection included.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
 		}),
-		phases: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "enotify_smtp_phase_seconds", Help: "Time of the phases of a try.",
-			Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
-		}, []string{"phase"}),
+		phases: map[sender.Phase]prometheus.Observer{},
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "enotify_delivery_seconds",
 			Help:    "Time from the start of a batch to the acceptance of a message of it.",
@@ -79,11 +76,15 @@ func newMetrics(version string) *metrics {
 	for _, kind := range queue.AlertKinds {
 		m.alerts.WithLabelValues(kind) // from 0, so that the first one is an increase
 	}
+	phases := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "enotify_smtp_phase_seconds", Help: "Time of the phases of a try.",
+		Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
+	}, []string{"phase"})
 	for _, phase := range []sender.Phase{
 		sender.PhaseRoute, sender.PhaseWait, sender.PhaseConnect, sender.PhaseGreet, sender.PhaseTLS,
 		sender.PhaseEnvelope, sender.PhaseContent, sender.PhaseConfirm,
 	} {
-		m.phases.WithLabelValues(string(phase))
+		m.phases[phase] = phases.WithLabelValues(string(phase))
 	}
 	m.reports.WithLabelValues(string(queue.ReportComplaint), "")
 	m.waits.WithLabelValues("rate")
@@ -92,7 +93,7 @@ func newMetrics(version string) *metrics {
 		Help: "1; the label has the version."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
 	m.registry.MustRegister(
-		m.attempts, m.replies, m.seconds, m.phases, m.latency, m.waits, m.waited, m.flushes, m.flushed, m.verdicts,
+		m.attempts, m.replies, m.seconds, phases, m.latency, m.waits, m.waited, m.flushes, m.flushed, m.verdicts,
 		m.reports, m.alerts, m.sessions, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -124,7 +125,7 @@ func (m *metrics) attempt(b *queue.Batch, o *queue.Outcome, took time.Duration) 
 
 // phase takes how long a phase of a try took.
 func (m *metrics) phase(p sender.Phase, took time.Duration) {
-	m.phases.WithLabelValues(string(p)).Observe(took.Seconds())
+	m.phases[p].Observe(took.Seconds())
 }
 
 // tlsSession takes how the encryption of a connection ended.
