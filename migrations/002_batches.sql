@@ -236,6 +236,15 @@ CREATE INDEX batch_empty ON enotify.batch (id) WHERE finished_at IS NULL AND sen
 CREATE INDEX batch_unsurveyed ON enotify.batch (client_id, created_by, priority DESC, submitted_at, id)
     WHERE finished_at IS NULL AND state = 'queued' AND surveyed_at IS NULL;
 CREATE INDEX batch_client ON enotify.batch (client_id, priority DESC, submitted_at, id) WHERE finished_at IS NULL;
+-- Each of these holds few batches, beside thousands of the same client under way. One that the planner takes for it
+-- while the table is small reads all of those.
+CREATE INDEX batch_pooled ON enotify.batch (client_id, pool)
+    WHERE finished_at IS NULL AND state <> 'draft' AND pool IS NOT NULL;
+CREATE INDEX batch_urgent ON enotify.batch (client_id)
+    WHERE finished_at IS NULL AND state <> 'draft' AND pool IS NULL AND priority > 0;
+CREATE INDEX batch_blocked ON enotify.batch (client_id) WHERE state = 'blocked';
+CREATE INDEX batch_passed ON enotify.batch (turn_at)
+    WHERE finished_at IS NULL AND state = 'retrying' AND passed_at IS NOT NULL;
 CREATE INDEX batch_windows ON enotify.batch (send_window) WHERE finished_at IS NULL AND send_window IS NOT NULL;
 CREATE INDEX batch_draft ON enotify.batch (created_by, created_at) WHERE state = 'draft';
 CREATE INDEX batch_waiting ON enotify.batch

@@ -47,8 +47,8 @@ BEGIN
                     WHERE grp = d.grp AND l.node_id = node AND l.until > clock_timestamp())
                 OR EXISTS (
                     SELECT FROM enotify.batch e JOIN enotify.batch_domain o ON o.batch_id = e.id
-                    WHERE e.finished_at IS NULL AND e.started_at IS NOT NULL AND e.state = 'retrying'
-                      AND e.passed_at IS NOT NULL AND o.domain_id = d.domain_id AND o.intent_seq < o.last_seq)));
+                    WHERE e.finished_at IS NULL AND e.state = 'retrying' AND e.passed_at IS NOT NULL
+                      AND o.domain_id = d.domain_id AND o.intent_seq < o.last_seq)));
         EXIT WHEN highest >= it.priority;
         IF turn IS NULL THEN
             SELECT b.id INTO lent FROM enotify.batch b WHERE b.state = 'sending' FOR NO KEY UPDATE SKIP LOCKED;

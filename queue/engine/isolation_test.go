@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -166,5 +167,33 @@ func TestIsolation(t *testing.T) {
 				t.Errorf("49 clients: got %v, want at most %v (alone %v)", beside, limit, alone)
 			}
 		})
+	}
+}
+
+// What is asked about each client, once a second or in every turn, reads none of the many batches that one of them has.
+func TestBatchesOfOneClientAreNotRead(t *testing.T) {
+	t.Parallel()
+	n := newNeighbourhood(t)
+	n.Exec(`SET session_replication_role = replica`) // without triggers
+	n.Exec(`INSERT INTO enotify.batch (client_id, idem_key, from_address, subject, state, submitted_at, started_at,
+		expires_at, created_by) SELECT c.id, i, 'info@c0.example', 'S', 'retrying', now(), now(), now() + interval '1 day',
+		'app' FROM enotify.client c, generate_series(1, 3000) i WHERE c.domain = 'c0.example'`)
+	for _, ask := range []string{
+		`SELECT enotify.client_pools(id) FROM enotify.client WHERE domain = 'c0.example'`,
+		`SELECT enotify.out_of_plan(id, 0, NULL, false) FROM enotify.client WHERE domain = 'c0.example'`,
+	} {
+		n.Exec(ask) // makes its plan
+		var read []struct {
+			Plan struct {
+				Blocks int `json:"Shared Hit Blocks"`
+			}
+		}
+		plan := queuetest.Query[[]byte](n.Fixture, `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+ask)
+		if err := json.Unmarshal(plan, &read); err != nil {
+			t.Fatal(err)
+		}
+		if got := read[0].Plan.Blocks; got > 100 {
+			t.Errorf("%s: read %d blocks, want at most 100", ask, got)
+		}
 	}
 }

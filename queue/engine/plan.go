@@ -67,7 +67,7 @@ const (
   AND (c.per_day IS NOT NULL OR c.per_month IS NOT NULL)
   AND coalesce(c.spent_until <= now(), true) AND enotify.quota_left(c.id) = 0`
 	spentSQL  = `UPDATE enotify.client c SET spent_until = enotify.quota_resumes(c.id) WHERE ` + isSpentSQL
-	isOverSQL = `b.finished_at IS NULL AND b.started_at IS NOT NULL
+	isOverSQL = `b.id = ANY (` + activeSQL + `)
 		AND (b.state IN ('sending', 'draining') OR b.state = 'retrying' AND b.passed_at IS NOT NULL)
 	  AND (NOT enotify.window_allows(b.client_id, b.priority, b.send_window)
 	       OR c.spent_until > now() AND EXISTS (SELECT FROM enotify.batch_domain d

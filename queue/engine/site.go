@@ -25,7 +25,7 @@ WITH RECURSIVE clients AS (
 		WHERE b.finished_at IS NULL AND b.state = 'queued' AND b.surveyed_at IS NULL
 			AND (b.client_id, b.created_by) > (c.client_id, c.created_by)
 		ORDER BY b.client_id, b.created_by LIMIT 1) n
-), firsts AS (
+), firsts AS MATERIALIZED (
 	SELECT f.id FROM clients c CROSS JOIN LATERAL (
 		SELECT b.id FROM enotify.batch b
 		WHERE b.client_id = c.client_id AND b.created_by = c.created_by
@@ -34,7 +34,7 @@ WITH RECURSIVE clients AS (
 		ORDER BY b.priority DESC, b.submitted_at, b.id LIMIT 1
 	) f
 )
-SELECT b.id, b.priority FROM enotify.batch b WHERE b.id IN (SELECT id FROM firsts) AND b.state = 'queued'
+SELECT b.id, b.priority FROM enotify.batch b WHERE b.id = ANY (ARRAY(SELECT id FROM firsts)) AND b.state = 'queued'
 ORDER BY b.priority DESC, b.submitted_at, b.id LIMIT 20 FOR NO KEY UPDATE SKIP LOCKED`
 
 // unsurveyed lists the first batch of each client and login that waits for its survey,
