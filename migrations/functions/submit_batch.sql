@@ -112,9 +112,9 @@ BEGIN
     PERFORM set_config('lock_timeout', patience, true);
 
     SELECT array_agg(d.name), array_agg(d.id), array_agg(d.grp), array_agg(u.n) INTO names, ids, grps, counts
-    FROM unnest(names, counts) u (name, n) JOIN enotify.domain d ON d.name = u.name
-     AND (d.twin = 0 OR d.twin = b.id AND NOT EXISTS (
-          SELECT FROM enotify.domain k WHERE k.name = d.name AND k.twin = 0));
+    FROM unnest(names, counts) u (name, n) CROSS JOIN LATERAL ( -- by name: after many new ones the planner reads all
+        SELECT k.name, k.id, k.grp FROM enotify.domain k WHERE k.name = u.name AND k.twin IN (0, b.id)
+        ORDER BY k.name, k.twin LIMIT 1) d;
 
     -- Number the recipients: the sendable ones in domain order, then the suppressed, then the invalid. The order is one
     -- number: three columns take twice as long to sort. A place has 23 bits, since there are at most 5,000,000.

@@ -12,6 +12,9 @@ import (
 	"enotify/queue"
 )
 
+// BatchDomainsSQL asks which domains of a batch are not in the group of their site.
+const BatchDomainsSQL = batchDomainsSQL
+
 // WriteJournal writes the lines of messages to a new journal while more says so.
 func WriteJournal(dir string, more func() bool) error {
 	j, err := openJournal(dir, "test", newIncarnation())

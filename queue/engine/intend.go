@@ -39,7 +39,7 @@ func (l *lane) urgent() bool { return l.priority > 0 }
 
 const lanesSQL = `
 SELECT d.batch_id, d.domain_id, k.name, coalesce(s.name, ''), d.grp, d.last_seq - d.intent_seq, false
-FROM enotify.batch_domain d JOIN enotify.domain k ON k.id = d.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
+FROM enotify.batch_domain d CROSS JOIN LATERAL ` + domainSQL + ` LEFT JOIN LATERAL ` + siteSQL + ` ON true
 WHERE d.batch_id = $1 AND d.intent_seq < d.last_seq AND d.grp = ANY ($2)
 ORDER BY d.last_seq - d.intent_seq DESC`
 
@@ -50,14 +50,14 @@ func (db *store) lanes(ctx context.Context, batch int64, grps []int16) ([]lane, 
 }
 
 const retryLanesSQL = `
-SELECT t.batch_id, t.domain_id, k.name, coalesce(s.name, ''), t.grp, count(*)::int,
-  t.class IS NOT DISTINCT FROM 'not_begun' AS put_off
-FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id JOIN enotify.domain k ON k.id = t.domain_id
-  LEFT JOIN enotify.site s ON s.id = k.site_id
+SELECT d.batch_id, d.domain_id, k.name, coalesce(s.name, ''), d.grp, d.n, d.put_off FROM (
+SELECT t.batch_id, t.domain_id, t.grp, count(*)::int AS n, t.class IS NOT DISTINCT FROM 'not_begun' AS put_off
+FROM enotify.retry t JOIN enotify.batch b ON b.id = t.batch_id
 WHERE t.intent_at IS NULL AND t.due_at <= now() AND t.grp = ANY ($1) AND b.expires_at > now()
   AND b.id IN (SELECT o.id FROM enotify.batch o
     WHERE o.finished_at IS NULL AND o.state IN ('sending', 'draining', 'retrying'))
-GROUP BY t.batch_id, t.domain_id, k.name, s.name, t.grp, put_off`
+GROUP BY t.batch_id, t.domain_id, t.grp, put_off) d
+CROSS JOIN LATERAL ` + domainSQL + ` LEFT JOIN LATERAL ` + siteSQL + ` ON true`
 
 // retryLanes lists the domains that have retries due, in the given groups.
 func (db *store) retryLanes(ctx context.Context, grps []int16) ([]lane, error) {

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"enotify/queue"
+	"enotify/queue/engine"
 	"enotify/queue/queuetest"
 )
 
@@ -182,18 +183,52 @@ func TestBatchesOfOneClientAreNotRead(t *testing.T) {
 		`SELECT enotify.client_pools(id) FROM enotify.client WHERE domain = 'c0.example'`,
 		`SELECT enotify.out_of_plan(id, 0, NULL, false) FROM enotify.client WHERE domain = 'c0.example'`,
 	} {
-		n.Exec(ask) // makes its plan
-		var read []struct {
-			Plan struct {
-				Blocks int `json:"Shared Hit Blocks"`
-			}
-		}
-		plan := queuetest.Query[[]byte](n.Fixture, `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+ask)
-		if err := json.Unmarshal(plan, &read); err != nil {
-			t.Fatal(err)
-		}
-		if got := read[0].Plan.Blocks; got > 100 {
+		n.blocks(ask) // makes its plan
+		if got := n.blocks(ask); got > 100 {
 			t.Errorf("%s: read %d blocks, want at most 100", ask, got)
 		}
 	}
+}
+
+// A batch that brings very many new domains does not have those of others read them all, with plans that were made before
+// it came.
+func TestDomainsOfOneBatchAreNotRead(t *testing.T) {
+	t.Parallel()
+	n := newNeighbourhood(t)
+	n.submit("before", queuetest.Addresses(5, domains(5)))
+	n.Exec(`SET plan_cache_mode = force_generic_plan`) // as after five uses
+	n.Exec(`PREPARE domains AS ` + engine.BatchDomainsSQL)
+	questions := []string{
+		`SELECT enotify.enqueue('k' || now(), 'info@c1.example', 'S', 'x', '{x@d1.example,x@d2.example,x@d3.example}')`,
+		`EXECUTE domains(1)`,
+	}
+	before := make([]int, len(questions))
+	for i, ask := range questions {
+		n.blocks(ask)
+		before[i] = n.blocks(ask)
+	}
+	n.Exec(`INSERT INTO enotify.site (name, grp) SELECT 's' || i || '.example', 0 FROM generate_series(1, 30000) i`)
+	n.Exec(`INSERT INTO enotify.domain (name, grp, site_id) SELECT 'new' || i || '.example', 1, s.id
+		FROM generate_series(1, 30000) i JOIN enotify.site s ON s.name = 's' || i || '.example'`)
+	for i, ask := range questions {
+		if got := n.blocks(ask); got > before[i]+100 {
+			t.Errorf("%s: read %d blocks, want at most 100 more than the %d before there were so many domains", ask, got,
+				before[i])
+		}
+	}
+}
+
+// blocks is how many blocks of tables and indexes a statement reads.
+func (n *neighbourhood) blocks(sql string) int {
+	n.Helper()
+	var read []struct {
+		Plan struct {
+			Blocks int `json:"Shared Hit Blocks"`
+		}
+	}
+	plan := queuetest.Query[[]byte](n.Fixture, `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+sql)
+	if err := json.Unmarshal(plan, &read); err != nil {
+		n.Fatal(err)
+	}
+	return read[0].Plan.Blocks
 }

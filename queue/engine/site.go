@@ -57,8 +57,16 @@ type domainName struct {
 // must not have it begin again and again.
 const unknownDomainSQL = `(k.surveyed_at IS NULL OR k.surveyed_until <= now() AND k.surveyed_at < b.submitted_at)`
 
+// The domain k of a range d, and the site s of a domain k, each by its number: when a batch
+// has brought a hundred thousand new domains, the planner still takes them to be few, and
+// would read them all for every other batch.
+const (
+	domainSQL = `(SELECT * FROM enotify.domain x WHERE x.id = d.domain_id OFFSET 0) k`
+	siteSQL   = `(SELECT * FROM enotify.site x WHERE x.id = k.site_id OFFSET 0) s`
+)
+
 const unknownSQL = `
-FROM enotify.batch b JOIN enotify.batch_domain d ON d.batch_id = b.id JOIN enotify.domain k ON k.id = d.domain_id
+FROM enotify.batch b JOIN enotify.batch_domain d ON d.batch_id = b.id CROSS JOIN LATERAL ` + domainSQL + `
 WHERE b.id = $1 AND d.intent_seq < d.last_seq AND ` + unknownDomainSQL
 
 // The domains of most recipients first: they end last.
@@ -87,14 +95,14 @@ WITH f AS MATERIALIZED (
 	SELECT f.* FROM unnest($1::int[], $2::text[], $3::float8[], $4::text[]::enotify.reply_class[], $5::smallint[],
 		$6::text[], $7::text[])
 	f (domain_id, site, seconds, class, code, enhanced, reply)
-	JOIN enotify.domain k ON k.id = f.domain_id ORDER BY k.id FOR NO KEY UPDATE OF k
+	JOIN enotify.domain k ON k.id = f.domain_id WHERE k.id = ANY ($1) ORDER BY k.id FOR NO KEY UPDATE OF k
 )
 UPDATE enotify.domain k
-SET site_id = CASE WHEN f.site = '' THEN k.site_id ELSE s.id END, surveyed_at = clock_timestamp(),
+SET site_id = CASE WHEN f.site = '' THEN k.site_id ELSE (SELECT s.id FROM enotify.site s WHERE s.name = f.site) END,
+  surveyed_at = clock_timestamp(),
   surveyed_until = clock_timestamp() + make_interval(secs => f.seconds),
     no_mail = f.class, no_mail_code = f.code, no_mail_enhanced = f.enhanced, no_mail_reply = nullif(f.reply, '')
-FROM f LEFT JOIN enotify.site s ON s.name = f.site
-WHERE k.id = f.domain_id`
+FROM f WHERE k.id = f.domain_id AND k.id = ANY ($1)`
 )
 
 // record keeps the findings, and moves the domains to the groups of their sites.
@@ -135,7 +143,7 @@ func (db *store) record(ctx context.Context, findings []finding) error {
 
 const (
 	misplacedSQL = `
-SELECT k.id, k.grp FROM enotify.domain k JOIN enotify.site s ON s.id = k.site_id
+SELECT k.id, k.grp FROM enotify.domain k CROSS JOIN LATERAL ` + siteSQL + `
   WHERE k.id = ANY ($1) AND k.grp <> s.grp
 ORDER BY k.id FOR NO KEY UPDATE OF k`
 	// With this lock none of the groups gets a new holder: an adoption skips them.
@@ -145,7 +153,7 @@ SELECT DISTINCT node_id FROM (SELECT node_id FROM enotify.lease WHERE grp = ANY 
   WHERE node_id IS NOT NULL ORDER BY node_id`
 	regroupSQL = `
 WITH misplaced AS (
-	SELECT k.id, s.grp FROM enotify.domain k JOIN enotify.site s ON s.id = k.site_id
+	SELECT k.id, s.grp FROM enotify.domain k CROSS JOIN LATERAL ` + siteSQL + `
 		WHERE k.id = ANY ($1) AND k.grp = ANY ($2) AND k.grp <> s.grp
 ), open AS (
 	SELECT id, state, passed_at FROM enotify.batch WHERE finished_at IS NULL AND state <> 'draft'
@@ -216,8 +224,7 @@ func regroup(ctx context.Context, tx pgx.Tx, domains []int32) error {
 }
 
 const batchDomainsSQL = `
-SELECT k.id FROM enotify.batch_domain d JOIN enotify.domain k ON k.id = d.domain_id
-  JOIN enotify.site s ON s.id = k.site_id
+SELECT k.id FROM enotify.batch_domain d CROSS JOIN LATERAL ` + domainSQL + ` CROSS JOIN LATERAL ` + siteSQL + `
 WHERE d.batch_id = $1 AND k.grp <> s.grp`
 
 // regroupBatch moves the domains of a batch that are not in the group of their site.
@@ -246,7 +253,7 @@ WITH b AS (
 		AND expires_at > now() FOR SHARE SKIP LOCKED
 ), dead AS (
 	SELECT d.domain_id, d.intent_seq, d.last_seq, k.no_mail, k.no_mail_code, k.no_mail_enhanced, k.no_mail_reply
-	FROM b JOIN enotify.batch_domain d ON d.batch_id = b.id JOIN enotify.domain k ON k.id = d.domain_id
+	FROM b JOIN enotify.batch_domain d ON d.batch_id = b.id CROSS JOIN LATERAL ` + domainSQL + `
 	WHERE d.intent_seq < d.last_seq AND k.no_mail IS NOT NULL
 		AND (k.surveyed_until > now() OR k.surveyed_at >= b.submitted_at)
 	ORDER BY d.domain_id LIMIT 500 FOR UPDATE OF d
@@ -273,12 +280,13 @@ const (
 	// them is under way.
 	sameGroupsSQL = `
 WITH moved AS (
-	UPDATE enotify.batch_domain d SET grp = k.grp FROM enotify.batch b, enotify.domain k
-	WHERE b.id = $1 AND b.surveyed_at IS NULL AND d.batch_id = b.id AND k.id = d.domain_id AND d.grp <> k.grp
+	UPDATE enotify.batch_domain d SET grp = (SELECT k.grp FROM enotify.domain k WHERE k.id = d.domain_id)
+	FROM enotify.batch b WHERE b.id = $1 AND b.surveyed_at IS NULL AND d.batch_id = b.id
+		AND d.grp <> (SELECT k.grp FROM enotify.domain k WHERE k.id = d.domain_id)
 )
-UPDATE enotify.retry t SET grp = k.grp FROM enotify.batch b, enotify.domain k
-WHERE b.id = $1 AND b.surveyed_at IS NULL AND t.batch_id = b.id AND k.id = t.domain_id AND t.grp <> k.grp
-  AND t.intent_at IS NULL`
+UPDATE enotify.retry t SET grp = (SELECT k.grp FROM enotify.domain k WHERE k.id = t.domain_id)
+FROM enotify.batch b WHERE b.id = $1 AND b.surveyed_at IS NULL AND t.batch_id = b.id AND t.intent_at IS NULL
+  AND t.grp <> (SELECT k.grp FROM enotify.domain k WHERE k.id = t.domain_id)`
 	surveyedSQL = `
 UPDATE enotify.batch u SET surveyed_at = now()
 WHERE u.id = $1 AND u.surveyed_at IS NULL AND u.state = 'queued' AND ($2 OR NOT EXISTS (SELECT ` + unknownSQL + `))`

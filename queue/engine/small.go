@@ -74,7 +74,7 @@ LEFT JOIN LATERAL (
 	       array_agg(d.domain_id ORDER BY d.first_seq) AS ids, array_agg(k.name ORDER BY d.first_seq) AS names,
 	       array_agg(coalesce(s.name, '') ORDER BY d.first_seq) AS sites, array_agg(d.grp ORDER BY d.first_seq) AS grps,
 	       array_agg(d.last_seq - d.intent_seq ORDER BY d.first_seq) AS ns
-	FROM enotify.batch_domain d JOIN enotify.domain k ON k.id = d.domain_id LEFT JOIN enotify.site s ON s.id = k.site_id
+	FROM enotify.batch_domain d CROSS JOIN LATERAL ` + domainSQL + ` LEFT JOIN LATERAL ` + siteSQL + ` ON true
 	WHERE d.batch_id = b.id AND d.intent_seq < d.last_seq AND b.started_at IS NULL AND b.sendable <= $3
 ) d ON true
 WHERE b.sendable > 0 AND b.priority > coalesce((SELECT max(t.priority) FROM enotify.batch t
