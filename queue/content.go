@@ -15,7 +15,8 @@ import (
 
 const contentSQL = `
 SELECT b.id, c.domain, b.from_address, b.from_name, b.reply_to, coalesce(c.return_path, ''), c.bounce,
-  coalesce(c.bounce_domain, ''), c.dkim_selectors, b.subject, b.headers, b.body_text, b.body_html,
+  coalesce(c.bounce_domain, ''), c.dkim_selectors, b.subject, b.headers,
+  CASE WHEN $2 THEN b.body_text ELSE '' END, CASE WHEN $2 THEN b.body_html ELSE '' END,
        c.auto_submitted, c.precedence, b.edits, b.lang, b.list_unsubscribe, b.priority, b.created_at, b.started_at,
          b.expires_at, b.on_unknown, b.tls_report
 FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id WHERE b.id = ANY ($1)`
@@ -27,6 +28,10 @@ SELECT batch_id, filename, content_type, content_id, content FROM enotify.attach
 // ErrUnreadable is of a batch that the database has and nobody can read. It says
 // nothing about other batches.
 var ErrUnreadable = errors.New("cannot be read")
+
+// ErrEdited is of a batch whose content was replaced, or that is there no more, since a
+// message of it was begun.
+var ErrEdited = errors.New("its content was replaced meanwhile")
 
 // unreadable tells a row that cannot be read from a database that does not answer.
 func unreadable(err error) error {
@@ -60,7 +65,7 @@ func (db *DB) Content(ctx context.Context, batch int64) (*Batch, error) {
 func (db *DB) Contents(ctx context.Context, batches []int64) (map[int64]*Batch, error) {
 	all := make(map[int64]*Batch, len(batches))
 	var pipe pgx.Batch
-	pipe.Queue(contentSQL, batches).Query(func(rows pgx.Rows) error {
+	pipe.Queue(contentSQL, batches, true).Query(func(rows pgx.Rows) error {
 		read, err := pgx.CollectRows(rows, scanContent)
 		for _, b := range read {
 			all[b.ID] = b
@@ -84,6 +89,22 @@ func (db *DB) Contents(ctx context.Context, batches []int64) (map[int64]*Batch, 
 		return nil, unreadable(err)
 	}
 	return all, nil
+}
+
+// Outline is Content without Text, HTML and Attachments.
+func (db *DB) Outline(ctx context.Context, batch int64) (*Batch, error) {
+	rows, err := db.pool.Query(ctx, contentSQL, []int64{batch}, false)
+	if err != nil {
+		return nil, fmt.Errorf("batch %d: %w", batch, unreadable(err))
+	}
+	b, err := pgx.CollectExactlyOneRow(rows, scanContent)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, NotFound(NounBatch, batch)
+	case err != nil:
+		return nil, fmt.Errorf("batch %d: %w", batch, unreadable(err))
+	}
+	return b, nil
 }
 
 func scanContent(row pgx.CollectableRow) (*Batch, error) {

@@ -75,6 +75,34 @@ type Batch struct {
 	// TLSReport: it is a report on failures of TLS (RFC 8460), which no policy of the
 	// receiver's may stop, and which only a node can make; see package queue/tlsreports.
 	TLSReport bool
+
+	// Read reads the batch with Text, HTML and Attachments, which are left out here since they
+	// may be large; Octets is their size. It may wait for the database. [Batch.Whole] calls
+	// it. Nil: they are here.
+	Read   func(context.Context) (*Batch, error)
+	Octets int
+}
+
+// Whole returns the batch with its Text, HTML and Attachments. Keep them no longer than they
+// are needed: they may be read again. The error wraps [ErrEdited] where the batch is
+// another one by now, and [ErrUnreadable] where nobody can read it.
+func (b *Batch) Whole(ctx context.Context) (*Batch, error) {
+	if b.Read == nil {
+		return b, nil
+	}
+	return b.Read(ctx)
+}
+
+// Size is that of Text, HTML and the contents of Attachments together, in octets.
+func (b *Batch) Size() int {
+	if b.Read != nil {
+		return b.Octets
+	}
+	n := len(b.Text) + len(b.HTML)
+	for _, a := range b.Attachments {
+		n += len(a.Content)
+	}
+	return n
 }
 
 // A Header is a field of the header that the application gives every message of

@@ -55,6 +55,7 @@ func (p *passage) together(from, to string, m *compose.Message, mayEnd func() bo
 	if err != nil {   // so the end has not left
 		return queue.Reply{}, err
 	}
+	m.Left()
 	*at = confirming
 	p.letNext()
 	if err := p.await(); err != nil {

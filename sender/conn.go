@@ -75,7 +75,7 @@ const blockSize = 64 << 10 // octets
 // data hands over the message, which is as it goes over the wire, final dot
 // included. The client's own writer for that looks at each octet and sends
 // pieces of 4 KB, at the cost of all the rest of a transaction together.
-func (p *passage) data(wire net.Buffers, mayEnd func() bool, at *stage) (queue.Reply, error) {
+func (p *passage) data(wire net.Buffers, mayEnd func() bool, left func(), at *stage) (queue.Reply, error) {
 	c := p.c
 	*at = content
 	begun := time.Now()
@@ -85,6 +85,7 @@ func (p *passage) data(wire net.Buffers, mayEnd func() bool, at *stage) (queue.R
 	if err != nil {   // so the end, with the dot, has not left
 		return queue.Reply{}, err
 	}
+	left()
 	*at = confirming
 	c.end(false) // whatever the reply (RFC 5321 §4.1.1.4)
 	p.letNext()

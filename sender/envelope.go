@@ -151,7 +151,7 @@ func (p *passage) exchange(group []command, at *stage) error {
 func (p *passage) endEmpty() {
 	var at stage // of this; the recipient's attempt ended with the refusal
 	p.passed = true
-	_, err := p.data(net.Buffers{[]byte(".\r\n")}, nil, &at)
+	_, err := p.data(net.Buffers{[]byte(".\r\n")}, nil, func() {}, &at)
 	p.passed = false
 	if err != nil && !isRefusal(err) {
 		p.c.broken.Store(true)

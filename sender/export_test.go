@@ -9,6 +9,9 @@ import (
 // MemoryUsed is what messages under way take beside what they share, in octets.
 func (s *Sender) MemoryUsed() int { return s.memory.Used() }
 
+// ContentsInUse is what the contents of batches take whose messages are being written.
+func (s *Sender) ContentsInUse() int { return s.letters.InUse() }
+
 // LoginTLS is the policy for a connection to the smarthost.
 func (s *Sender) LoginTLS(policy TLSPolicy, host string) TLSPolicy { return s.loginTLS(policy, host) }
 

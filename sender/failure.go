@@ -83,6 +83,9 @@ var errStuck = errors.New("the site has not answered the messages before this on
 // errNoRoom stands for a message that waited for memory.
 var errNoRoom = errors.New("the memory for messages under way is taken")
 
+// errNoContent stands for a message whose batch could not be read.
+var errNoContent = errors.New("the content of the batch could not be read")
+
 // errOutOfStep stands for replies that do not fit what was said. Nobody knows
 // which of them is to which command, so none of them counts.
 var errOutOfStep = errors.New("the receiver's replies do not fit our commands")
@@ -116,7 +119,8 @@ func (f *failure) outcome() queue.Outcome {
 		o.Class = queue.NotBegun
 		o.Reply.Text = "stopped before the message was sent"
 	case errors.Is(f.err, errHeld), errors.Is(f.err, errStuck), errors.Is(f.err, errAllHeld),
-		errors.Is(f.err, errUnsigned), errors.Is(f.err, errNoRoom):
+		errors.Is(f.err, errUnsigned), errors.Is(f.err, errNoRoom),
+		errors.Is(f.err, errNoContent):
 		o.Class = queue.NotBegun
 		o.Reply.Text = f.err.Error()
 	case errors.Is(f.err, errNullMX): // RFC 7505 §4.2

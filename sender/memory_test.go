@@ -63,3 +63,64 @@ func TestMemoryOfMessagesUnderWay(t *testing.T) {
 		t.Errorf("memory after they are done: got %d octets, want 0", used)
 	}
 }
+
+// The contents of batches whose messages lie at hosts that do not answer the end take no
+// memory: the messages of 24 batches lie there together, and at no time is more than the budget
+// being written.
+func TestContentsOfMessagesThatHaveLeft(t *testing.T) {
+	t.Parallel()
+	const batches, octets, budget = 24, 1 << 20, 6 << 20
+	var ended atomic.Int32
+	all, release := make(chan struct{}), make(chan struct{})
+	host := smtptest.Config{Discard: true, Reply: func(c smtptest.Command) string {
+		if c.Verb != "." {
+			return ""
+		}
+		if ended.Add(1) == batches {
+			close(all)
+		}
+		<-release
+		return ""
+	}}
+	zone := ""
+	for i := range batches {
+		zone += fmt.Sprintf("d%d.test. MX 10 mx.d%d.test.\nmx.d%d.test. CNAME sink.\n", i, i, i)
+	}
+	w := newWorld(t, zone, hosts{"sink": host})
+	w.sender.MaxContents = budget
+	var peak atomic.Int64
+	var work sync.WaitGroup
+	var delivered atomic.Int32
+	for i := range batches {
+		b := *testBatch
+		b.ID, b.Client, b.Text, b.Octets = int64(i+1), fmt.Sprintf("c%d.test", i%4), "", octets
+		b.Read = func(context.Context) (*queue.Batch, error) {
+			peak.Store(max(peak.Load(), int64(w.sender.ContentsInUse()))) // this one included
+			whole := b
+			whole.Read, whole.Text = nil, "Text.\n"
+			whole.Attachments = []queue.Attachment{{Filename: "film.mp4", Content: make([]byte, octets)}}
+			return &whole, nil
+		}
+		work.Go(func() {
+			o := queue.Outcome{Class: queue.NotBegun}
+			for o.Class == queue.NotBegun { // on a slow machine it may have waited for room for too long
+				o = w.sender.Deliver(t.Context(), to(&b, 1, fmt.Sprintf("u@d%d.test", i)))
+			}
+			if o.State == queue.Delivered {
+				delivered.Add(1)
+			}
+		})
+	}
+	<-all
+	if got := w.sender.ContentsInUse(); got != 0 {
+		t.Errorf("contents in use while all messages wait for the last reply: got %d octets, want 0", got)
+	}
+	if got := peak.Load(); got > budget || got < octets {
+		t.Errorf("contents in use at most: got %d octets, want at most %d, and more than one has", got, budget)
+	}
+	close(release)
+	work.Wait()
+	if got := delivered.Load(); got != batches {
+		t.Errorf("delivered: got %d, want %d", got, batches)
+	}
+}

@@ -152,7 +152,8 @@ func (c *conn) inWhole(w *way, now time.Time) bool {
 
 // send carries out one mail transaction (RFC 5321 §3.3) for a client and returns
 // the reply that confirmed it. It returns soon after ctx has ended. mayEnd is
-// the function of [queue.Message]; nil means always. It calls pass, at most once,
+// the function of [queue.Message]; nil means always. Once all of m has left it is let go, see
+// [compose.Message.Left]. It calls pass, at most once,
 // when another message may be written, and reports whether it did.
 func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Message, mayEnd func() bool,
 	pass func()) (queue.Reply, *failure, bool) {
@@ -257,7 +258,7 @@ func (p *passage) transact(from, to string, m *compose.Message, mayEnd func() bo
 	} else {
 		c.segments = m.AppendWire(c.segments)
 	}
-	reply, err := p.data(c.segments, mayEnd, at)
+	reply, err := p.data(c.segments, mayEnd, m.Left, at)
 	if err == nil && byChunk {
 		c.tookChunks()
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -94,6 +95,11 @@ type Sender struct {
 	// messages of a batch share; 0 is 64 MiB.
 	Memory int
 
+	// MaxContents bounds, in octets, the contents of batches whose messages are being written,
+	// as they are sent; 0 is 192 MiB. One client has half of it at most, and
+	// nothing of it for messages that wait.
+	MaxContents int
+
 	// MaxConnections may be open at once, to all sites; 0 is 500. Those that have
 	// waited for more than a second for a receiver do not count.
 	MaxConnections int
@@ -165,15 +171,14 @@ func (s *Sender) logAttempt(ctx context.Context, m *queue.Message, o *queue.Outc
 // own, which doubles when it is too small. What has ended before the wait, and what
 // seldom happens, is in functions of its own.
 func (s *Sender) deliver(ctx context.Context, m *queue.Message) queue.Outcome {
-	l, err := s.letters.Of(m.Batch)
-	if err != nil {
+	if err := s.letters.Fault(m.Batch); err != nil {
 		return unwritten(err)
 	}
 	r, f := s.way(ctx, m)
 	if f != nil {
 		return f.outcome()
 	}
-	return s.hand(ctx, r, m, l)
+	return s.hand(ctx, r, m)
 }
 
 // way finds the hosts that may have a message, and the policies that hold for them.
@@ -223,15 +228,16 @@ func unwritten(err error) queue.Outcome {
 }
 
 // hand gives the message to the first host of r that takes it. It is composed
-// when there is a connection: messages that wait for one hold no text.
-func (s *Sender) hand(ctx context.Context, r *route, m *queue.Message, l *compose.Letter) (o queue.Outcome) {
+// when there is a connection: messages that wait for one hold no text, nor the content
+// of their batch.
+func (s *Sender) hand(ctx context.Context, r *route, m *queue.Message) (o queue.Outcome) {
 	for {
 		c, f := s.connection(ctx, r, m.Domain, m.Batch.Priority > 0)
 		if f != nil {
 			return s.outcome(ctx, f)
 		}
 		var passed, again bool
-		o, passed, again = s.handBy(ctx, c, r, m, l)
+		o, passed, again = s.handBy(ctx, c, r, m)
 		s.pool().release(c, m.Domain, !passed)
 		if !again {
 			return o
@@ -246,13 +252,12 @@ const memoryWait = 5 * time.Second
 
 // handBy gives the message to the host at the other end of c. passed says that another
 // message may have been written behind it, and again that another connection may do.
-func (s *Sender) handBy(ctx context.Context, c *conn, r *route, m *queue.Message, l *compose.Letter) (o queue.Outcome,
-	passed, again bool) {
-	letter, give, unfit := s.prepare(ctx, r, m, l)
+func (s *Sender) handBy(ctx context.Context, c *conn, r *route, m *queue.Message) (o queue.Outcome, passed,
+	again bool) {
+	letter, unfit := s.prepare(ctx, r, m)
 	if unfit != nil {
 		return *unfit, false, false
 	}
-	defer give()
 	defer letter.Release()
 	domain := m.Domain // not m, which would go to the heap
 	reply, f, passed := c.send(ctx, m.Batch.Client, s.returnPath(m), m.Address, letter, m.MayEnd,
@@ -267,14 +272,47 @@ func (s *Sender) handBy(ctx context.Context, c *conn, r *route, m *queue.Message
 	return o, passed, false
 }
 
-// prepare composes a message, within the memory that give gives back. Unfit is the
-// outcome where nothing may be sent; then there is nothing to release or give back.
-func (s *Sender) prepare(ctx context.Context, r *route, m *queue.Message, l *compose.Letter) (letter *compose.Message,
-	give func(), unfit *queue.Outcome) {
-	give, f := s.makeRoom(ctx, r.site, m, l)
+// prepare composes a message. Unfit is the outcome where nothing may be sent; then there is
+// nothing to release.
+func (s *Sender) prepare(ctx context.Context, r *route, m *queue.Message) (letter *compose.Message,
+	unfit *queue.Outcome) {
+	letter, err := s.write(ctx, m)
+	f := (*failure)(nil)
+	switch {
+	case err == nil && ctx.Err() == nil && (m.MayBegin == nil || m.MayBegin()):
+		return letter, nil
+	case err == nil:
+		letter.Release()
+		f = &failure{stage: opening, site: r.site, err: errWithdrawn, ended: true}
+	case errors.Is(err, errUnsigned):
+		f = s.withheld(ctx, r.site, m.Batch, err)
+	case errors.Is(err, errNoRoom), errors.Is(err, errNoContent):
+		f = &failure{stage: opening, site: r.site, err: err, ended: ctx.Err() != nil, after: memoryWait}
+	}
+	var o queue.Outcome
 	if f != nil {
-		o := f.outcome()
-		return nil, nil, &o
+		o = f.outcome()
+	} else {
+		o = unwritten(err)
+	}
+	return nil, &o
+}
+
+// write composes a message, once there is room for its batch's letter and for what is its own.
+// Both are given back when the message has left, or is released.
+func (s *Sender) write(ctx context.Context, m *queue.Message) (*compose.Message, error) {
+	l, give, err := s.letters.Hold(ctx, m.Batch, memoryWait)
+	if err != nil {
+		return nil, unheld(err)
+	}
+	if need := l.Need(*m); need > compose.Free {
+		giveOwn, err := s.makeRoom(ctx, m, need)
+		if err != nil {
+			give()
+			return nil, err
+		}
+		giveLetter := give
+		give = func() { giveOwn(); giveLetter() }
 	}
 	letter, err := s.compose(m, l, s.sign)
 	if !errors.Is(err, errUnsigned) {
@@ -284,37 +322,36 @@ func (s *Sender) prepare(ctx context.Context, r *route, m *queue.Message, l *com
 		}
 		err = judged
 	}
-	switch {
-	case err == nil && ctx.Err() == nil && (m.MayBegin == nil || m.MayBegin()):
-		return letter, give, nil
-	case err == nil:
-		letter.Release()
-		f = &failure{stage: opening, site: r.site, err: errWithdrawn, ended: true}
-	case errors.Is(err, errUnsigned):
-		f = s.withheld(ctx, r.site, m.Batch, err)
+	if err != nil {
+		give()
+		return nil, err
 	}
-	give()
-	var o queue.Outcome
-	if f != nil {
-		o = f.outcome()
-	} else {
-		o = unwritten(err)
-	}
-	return nil, nil, &o
+	letter.Charge(give)
+	return letter, nil
 }
 
-// makeRoom waits for the memory that a message takes. The caller gives it back.
-func (s *Sender) makeRoom(ctx context.Context, site string, m *queue.Message, l *compose.Letter) (give func(),
-	f *failure) {
-	need := l.Need(*m)
-	if need <= compose.Free { // no timer for it
-		return func() {}, nil
+// unheld says in our terms why there is no letter: for want of memory, for want of the
+// content, or, where nobody can read that or compose a message of it, for a fault of the batch.
+func unheld(err error) error {
+	fault := (*compose.Fault)(nil)
+	switch {
+	case errors.As(err, &fault):
+		return err
+	case errors.Is(err, queue.ErrUnreadable):
+		return &compose.Fault{Err: err}
+	case errors.Is(err, compose.ErrNoRoom):
+		return errNoRoom
 	}
+	return fmt.Errorf("%w: %w", errNoContent, err)
+}
+
+// makeRoom waits for the memory that a message takes beside what it shares. The caller
+// gives it back.
+func (s *Sender) makeRoom(ctx context.Context, m *queue.Message, need int) (give func(), err error) {
 	patient, cancel := context.WithTimeout(ctx, memoryWait)
 	defer cancel()
-	give, err := s.memory.Take(patient, m.Batch.ID, need)
-	if err != nil {
-		return nil, &failure{stage: opening, site: site, err: errNoRoom, ended: ctx.Err() != nil, after: memoryWait}
+	if give, err = s.memory.Take(patient, m.Batch.ID, need); err != nil {
+		return nil, errNoRoom
 	}
 	return give, nil
 }
@@ -419,7 +456,7 @@ func (s *Sender) Close() { s.pool().close() }
 func (s *Sender) pool() *pool {
 	s.start.Do(func() {
 		s.sessions = tls.NewLRUClientSessionCache(maxSessions)
-		s.memory.Octets = s.Memory
+		s.memory.Octets, s.letters.Octets = s.Memory, s.MaxContents
 		s.dead.deadTime, s.dead.probe = s.DeadTime, 2*cmp.Or(s.ConnectTimeout, 30*time.Second)
 		most := cmp.Or(s.MaxConnections, 500)
 		s.conns = newPool(s.Throttle, most, cmp.Or(s.MaxSlow, max(slowShare*most, leastSlow)),

@@ -108,6 +108,18 @@ func BenchmarkNeighbours(b *testing.B) {
 	}
 }
 
+// BenchmarkSilentAfterTheDot reports the memory of a node that has a message of each of 60
+// batches, with 14 MB attached, at a host that does not answer the end of it.
+func BenchmarkSilentAfterTheDot(b *testing.B) {
+	for b.Loop() {
+		b.StopTimer()
+		n := newNeighbourhood(b, neighbours{})
+		n.silent(60, 14<<20)
+		n.report(b)
+		b.StartTimer()
+	}
+}
+
 // A neighbourhood is a site with neighbours, and the node in it.
 type neighbourhood struct {
 	*site
@@ -249,6 +261,43 @@ func (n *neighbourhood) attached(octets int) {
 	n.node = n.Start("run")
 	most := max(300, 3000/(octets>>20))
 	n.Until(`SELECT count(*) >= $1 FROM enotify.outcome WHERE state = 'delivered'`, most)
+}
+
+// silent has a message of each of several batches, with an attachment, lie at a host that
+// does not answer its end.
+func (n *neighbourhood) silent(batches, octets int) {
+	n.Helper()
+	_, port, _ := net.SplitHostPort(n.SMTP.Addr)
+	ended := make(chan struct{}, batches)
+	s, err := smtptest.Start(smtptest.Config{Addr: net.JoinHostPort("127.0.0.6", port), Discard: true,
+		Reply: func(c smtptest.Command) string {
+			if c.Verb == "." {
+				ended <- struct{}{}
+				select {}
+			}
+			return ""
+		}})
+	if err != nil {
+		n.Fatal(err)
+	}
+	n.Cleanup(func() { go s.Close() })
+	n.DNS = dnstest.New(n, "town.example. TXT \"v=spf1 ip4:192.0.2.10 -all\"\n*.silent. A 127.0.0.6\n")
+	for i := range batches {
+		key := fmt.Sprint("plan", i)
+		n.Exec(`SELECT enotify.create_batch($1, 'info@town.example', 'Plan', 'The plan.')`, key)
+		n.Exec(`SELECT enotify.add_attachment(id, 'plan.pdf', convert_to(repeat('0123456789abcdef', $1), 'UTF8'))
+			FROM enotify.batch WHERE idem_key = $2`, octets/16, key)
+		n.Exec(`SELECT enotify.add_recipients(id, ARRAY[format('u@d%s.silent', $1::int)]), enotify.submit_batch(id)
+			FROM enotify.batch WHERE idem_key = $2`, i, key)
+	}
+	n.node = n.Start("run")
+	for i := range batches {
+		select {
+		case <-ended:
+		case <-time.After(time.Minute):
+			n.Fatalf("messages that left within a minute of the one before: got %d, want %d", i, batches)
+		}
+	}
 }
 
 // delivered waits until the healthy receiver has n messages.

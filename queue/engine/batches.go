@@ -33,17 +33,13 @@ func newBatches() *batches {
 
 // A run is a batch for as long as it may be sent.
 type run struct {
-	batch    *queue.Batch
-	octets   int // of its content
+	batch    *queue.Batch // an outline, see contents
 	halted   atomic.Bool
 	mayBegin func() bool // one for all its messages
 }
 
 func newRun(batch *queue.Batch, l *leases) *run {
-	r := &run{batch: batch, octets: len(batch.Text) + len(batch.HTML)}
-	for _, a := range batch.Attachments {
-		r.octets += len(a.Content)
-	}
+	r := &run{batch: batch}
 	r.mayBegin = func() bool { return !r.halted.Load() && l.valid() }
 	return r
 }
@@ -192,6 +188,7 @@ func (v *serving) review(ctx context.Context) error {
 		}
 	}
 	stopped, again := v.batches.review(sendable)
+	v.contents.drop(stopped)
 	if again {
 		v.phase.worsen(stale)
 	}
@@ -218,7 +215,6 @@ func (v *serving) load(ctx context.Context) error {
 			delete(v.batches.unread, batch)
 		}
 	}
-	v.makeRoom()
 	lanes, err := v.store.retryLanes(ctx, grps)
 	if err != nil {
 		return err
@@ -249,10 +245,7 @@ func (v *serving) put(ctx context.Context, lanes []lane) error {
 			continue
 		}
 		if b.runs[l.batch] == nil {
-			if l.retry && !v.roomFor(b.active[l.batch].octets) {
-				continue // the next heartbeat finds it again
-			}
-			batch, err := v.content(ctx, l.batch)
+			batch, err := v.outline(ctx, l.batch)
 			if err != nil {
 				return err
 			}

@@ -35,7 +35,13 @@ WHERE id = $1 AND state IN ('queued', 'sending', 'draining', 'retrying')`
 // content reads what a batch says. One that cannot be read is blocked, and nil:
 // it must not stop the others.
 func (v *serving) content(ctx context.Context, batch int64) (*queue.Batch, error) {
-	content, err := v.DB.Content(ctx, batch)
+	return v.readable(ctx, batch, v.DB.Content)
+}
+
+// readable reads a batch, as content or as outline does.
+func (v *serving) readable(ctx context.Context, batch int64,
+	read func(context.Context, int64) (*queue.Batch, error)) (*queue.Batch, error) {
+	content, err := read(ctx, batch)
 	if !errors.Is(err, queue.ErrUnreadable) {
 		return content, err
 	}
@@ -51,42 +57,24 @@ func (v *serving) content(ctx context.Context, batch int64) (*queue.Batch, error
 const contentOctetsSQL = `(octet_length(b.body_text) + octet_length(b.body_html)
   + coalesce((SELECT sum(octet_length(a.content)) FROM enotify.attachment a WHERE a.batch_id = b.id), 0))::int`
 
-// heldOctets is the size of the contents in memory.
-func (v *serving) heldOctets() (n int) {
-	for _, r := range v.batches.runs {
-		n += r.octets
+// outline reads a batch that messages are about to be begun of. A small content is read
+// with it, a large one when a message is composed. As content, it is nil where the batch cannot be
+// read.
+func (v *serving) outline(ctx context.Context, batch int64) (*queue.Batch, error) {
+	octets := v.batches.active[batch].octets
+	if octets > smallContent {
+		b, err := v.readable(ctx, batch, v.DB.Outline)
+		if b == nil {
+			return nil, err
+		}
+		return v.contents.outline(b, octets), nil
 	}
-	return n
-}
-
-func (v *serving) maxContents() int {
-	if v.MaxContents > 0 {
-		return v.MaxContents
+	b, err := v.content(ctx, batch)
+	if b == nil {
+		return nil, err
 	}
-	return 256 << 20
-}
-
-// roomFor reports whether the content of one more batch that only has retries may be in
-// memory. One always may.
-func (v *serving) roomFor(octets int) bool {
-	held := v.heldOctets()
-	return held == 0 || held+octets <= v.maxContents()
-}
-
-// makeRoom drops the contents of batches that have nothing to send here just now, where
-// the contents are too large together.
-func (v *serving) makeRoom() {
-	if v.heldOctets() <= v.maxContents() {
-		return
-	}
-	used := v.flights.batches()
-	for key := range v.lanes.known {
-		used[key.batch] = true
-	}
-	for _, id := range v.batches.order {
-		used[id] = true
-	}
-	maps.DeleteFunc(v.batches.runs, func(id int64, _ *run) bool { return !used[id] })
+	v.contents.keep(b)
+	return v.contents.outline(b, b.Size()), nil
 }
 
 // check looks at the content of a batch that waits for the turn, and blocks it

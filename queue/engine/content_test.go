@@ -78,7 +78,7 @@ func TestFaultUnderWay(t *testing.T) {
 	var tried atomic.Int32
 	serve := func() {
 		s := f.Server("n1", func(ctx context.Context, m queue.Message) queue.Outcome {
-			if m.Batch.Text != "better" {
+			if b, err := m.Batch.Whole(ctx); err != nil || b.Text != "better" {
 				tried.Add(1)
 				return queue.Outcome{State: queue.Deferred, Class: queue.NotBegun,
 					Fault: "a template did more than it may"}

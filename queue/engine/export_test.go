@@ -171,6 +171,17 @@ func Reread(dir string, r queue.Result) (found queue.Result, err error) {
 	return found, err
 }
 
+// ContentsKept is how many octets of contents a server that runs has in memory.
+func (s *Server) ContentsKept() int {
+	v := s.current.Load()
+	if v == nil {
+		return 0
+	}
+	v.contents.mu.Lock()
+	defer v.contents.mu.Unlock()
+	return v.contents.octets
+}
+
 // Turns is how often the loop of a server has turned.
 func (s *Server) Turns() int64 { return s.turns.Load() }
 

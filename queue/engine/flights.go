@@ -148,17 +148,6 @@ func (f *flights) count() int {
 	return len(f.open)
 }
 
-// batches are those that have some.
-func (f *flights) batches() map[int64]bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	all := make(map[int64]bool)
-	for one := range f.open {
-		all[one.batch] = true
-	}
-	return all
-}
-
 // list names all of them.
 func (f *flights) list() []flight {
 	f.mu.Lock()

@@ -52,7 +52,7 @@ type Server struct {
 	// for forecasts; 0, and nil, is unknown.
 	MessageTime func() time.Duration
 
-	MaxContents int           // octets of batches that only have retries, in memory at once; 0 is 256 MiB
+	MaxContents int           // octets of small contents that stay in memory; 0 is 64 MiB
 	MaxInFlight int           // messages begun and not recorded, beside slow ones; 0 is 2000
 	Grace       time.Duration // time that transactions under way have to finish when Serve ends; 0 is 30 s
 	StateDir    string        // folder of the journal; nodes of one host may share it; "" is no journal

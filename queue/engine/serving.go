@@ -31,6 +31,7 @@ type serving struct {
 	contested map[int16]time.Time
 	emptied   []string // pools without an address, as the last heartbeat found them; nil: it is not known
 	batches   *batches
+	contents  *contents // for any goroutine
 	lanes     *lanes
 	full      bool // nothing that is not urgent may begin before a place is free
 	deferrals deferrals
@@ -64,7 +65,7 @@ func newServing(s *Server, db *store, node node, kept *journal, log *slog.Logger
 	v := &serving{
 		Server: s, store: db, node: node, journal: kept, log: log, capacity: s.MaxInFlight,
 		leases: newLeases(), egress: newEgresses(node.ID), contested: map[int16]time.Time{}, batches: newBatches(),
-		lanes: newLanes(), flights: newFlights(),
+		contents: newContents(s.DB, s.MaxContents), lanes: newLanes(), flights: newFlights(),
 		surveys: surveys{priority: map[int64]int{}},
 	}
 	if v.capacity <= 0 {

@@ -353,7 +353,8 @@ func (v *serving) takeTurns(ctx context.Context, batches []*small) error {
 			from.n--
 			if v.batches.runs[one.ID] == nil {
 				one.batch.StartedAt = p.started
-				v.batches.runs[one.ID] = newRun(one.batch, v.leases)
+				v.contents.keep(one.batch)
+				v.batches.runs[one.ID] = newRun(v.contents.outline(one.batch, one.batch.Size()), v.leases)
 			}
 			if a := v.attempt(p, from); a != nil {
 				may := a.message.MayBegin

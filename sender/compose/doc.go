@@ -14,8 +14,8 @@
 //   - body.go, encode.go: 7bit and quoted-printable, around the holes
 //   - mime.go, field.go: the parts of a message and the fields of its header
 //   - alternative.go: text for a client who wrote HTML alone
-//   - cache.go, budget.go: the letters of the batches under way; the memory of
-//     messages under way
+//   - cache.go, budget.go: the letters in use, within a budget of octets, and those used
+//     last; the memory of messages under way
 //
 // go-mail would do some of it, but starts from nothing for each recipient (74 µs for
 // 21 KB, against under one here), writes file names in encoded-words, which RFC

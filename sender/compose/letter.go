@@ -40,6 +40,11 @@ type Letter struct {
 	hashed   sync.Once
 	bodyHash [sha256.Size]byte // of the body, where that is the same for all
 
+	record *record
+}
+
+// A record is what the messages of a batch have shown. It outlives the letter.
+type record struct {
 	most     atomic.Int64 // octets that a message has taken beside what is shared
 	overruns atomic.Int32 // messages that passed a limit
 	failures atomic.Int32 // messages that could not be composed before the first that could
@@ -62,7 +67,7 @@ func newLetter(b *queue.Batch) (*Letter, error) {
 	if err := checkBatch(b); err != nil {
 		return nil, err
 	}
-	l := &Letter{batch: b}
+	l := &Letter{batch: b, record: &record{}}
 	var errs [4]error
 	var text, html *part
 	l.subject, errs[0] = newPart("subject", b.Subject, false)
@@ -147,22 +152,22 @@ func (l *Letter) measure() {
 // returns the *Fault, then and from then on; else err.
 func (l *Letter) Judge(err error) error {
 	switch {
-	case l.fault.Load() != nil:
+	case l.record.fault.Load() != nil:
 	case err == nil:
-		l.composed.Store(true)
+		l.record.composed.Store(true)
 		return nil
 	case limited(err) != nil:
-		if l.overruns.Add(1) >= maxOverruns {
-			l.fault.CompareAndSwap(nil, &Fault{fmt.Errorf("for %d recipients a template did more than it may: %w",
+		if l.record.overruns.Add(1) >= maxOverruns {
+			l.record.fault.CompareAndSwap(nil, &Fault{fmt.Errorf("for %d recipients a template did more than it may: %w",
 				maxOverruns, err)})
 		}
-	case !l.composed.Load():
-		if l.failures.Add(1) >= maxFailures {
-			l.fault.CompareAndSwap(nil, &Fault{fmt.Errorf("none of the first %d recipients could get a message: %w",
+	case !l.record.composed.Load():
+		if l.record.failures.Add(1) >= maxFailures {
+			l.record.fault.CompareAndSwap(nil, &Fault{fmt.Errorf("none of the first %d recipients could get a message: %w",
 				maxFailures, err)})
 		}
 	}
-	if f := l.fault.Load(); f != nil {
+	if f := l.record.fault.Load(); f != nil {
 		return f
 	}
 	return err
@@ -173,8 +178,8 @@ func (l *Letter) Need(m queue.Message) int {
 	if l.same() {
 		return 0
 	}
-	need := max(int(l.most.Load()), 4*len(m.Data))
-	if need == 0 || l.most.Load() == 0 && !l.plain() {
+	need := max(int(l.record.most.Load()), 4*len(m.Data))
+	if need == 0 || l.record.most.Load() == 0 && !l.plain() {
 		return maxOutput
 	}
 	return need

@@ -15,9 +15,10 @@ import (
 
 // A Message is a letter for one recipient: segments that all messages of the
 // batch share, and between them what is the recipient's own. It is good until
-// Release.
+// Left or Release.
 type Message struct {
 	letter     *Letter
+	give       func() // gives back what the message takes; may be nil
 	signatures []byte
 	own        []byte // what is the recipient's own, one after the other
 	head       int    // own[:head] is the header, the empty line included
@@ -39,13 +40,28 @@ var messages = sync.Pool{New: func() any { return new(Message) }}
 
 const maxKept = 64 << 10 // octets
 
-// Release gives the message's memory back.
-func (m *Message) Release() {
-	if m.Own() <= maxKept {
+// Charge has give called when the message does not need its letter or its memory any more.
+func (m *Message) Charge(give func()) { m.give = give }
+
+// Left gives back all that the message takes, since its last octet has left: its reply may be
+// long in coming. After it, only Release may be called.
+func (m *Message) Left() {
+	give := m.give
+	if m.Own() > maxKept {
+		*m = Message{}
+	} else {
 		clear(m.body)
 		*m = Message{own: m.own[:0], body: m.body[:0], values: m.values[:0], ends: m.ends[:0], lines: m.lines[:0]}
-		messages.Put(m)
 	}
+	if give != nil {
+		give()
+	}
+}
+
+// Release gives the message's memory back.
+func (m *Message) Release() {
+	m.Left()
+	messages.Put(m)
 }
 
 // Own is the memory that only this message uses, in octets.
@@ -61,8 +77,8 @@ func (l *Letter) Compose(to queue.Message, fields []byte) (*Message, error) {
 		m.Release()
 		return nil, err
 	}
-	if n := int64(m.Own()); n > l.most.Load() {
-		l.most.Store(n)
+	if n := int64(m.Own()); n > l.record.most.Load() {
+		l.record.most.Store(n)
 	}
 	return m, nil
 }
