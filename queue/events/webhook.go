@@ -175,6 +175,7 @@ type Claim struct {
 	Round    int32
 	Fence    int64
 	Failures int
+	Slow     bool // the receiver was slow to answer, or has not answered yet
 }
 
 // dueWebhooksSQL says of a webhook w that it has something to get. A row of events holds
@@ -202,7 +203,7 @@ WITH due AS (
 UPDATE enotify.webhook w SET holder = $1, held_until = now() + $2::interval, fence = w.fence + 1
 FROM taken t WHERE w.id = t.id AND w.held_until <= now()
 RETURNING w.id, coalesce((SELECT c.domain FROM enotify.client c WHERE c.id = w.client_id), ''), w.client_id, w.url,
-  w.kinds, w.secret, w.after, w.upto, w.round, w.fence, w.failures`
+  w.kinds, w.secret, w.after, w.upto, w.round, w.fence, w.failures, w.slow`
 	lastEventSQL   = `SELECT enotify.last_event()`
 	readEventsSQL  = `SELECT * FROM enotify.read_events($1, $2, $3, $4, $5)`
 	acknowledgeSQL = `

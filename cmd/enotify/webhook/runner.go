@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"enotify/queue"
@@ -39,6 +40,7 @@ type Runner struct {
 	once          sync.Once
 	wake          chan struct{}
 	places        chan struct{}
+	slow          atomic.Int64 // messages under way to slow receivers
 	working       sync.WaitGroup
 }
 
@@ -140,12 +142,20 @@ func (r *Runner) look(ctx context.Context) (claimed int, err error) {
 		return 0, nil
 	}
 	// A claim outlasts a try, and what is written after it.
-	claims, err := r.store.Claim(ctx, r.Name, 3*r.Timeout, free, max(1, free-cap(r.places)/2))
+	claims, err := r.store.Claim(ctx, r.Name, 3*r.Timeout, free, min(free, max(1, cap(r.places)/2)-int(r.slow.Load())))
 	for _, c := range claims {
 		r.places <- struct{}{}
+		if c.Slow {
+			r.slow.Add(1)
+		}
 		r.working.Go(func() {
 			defer r.Wake()
-			defer func() { <-r.places }()
+			defer func() {
+				if c.Slow {
+					r.slow.Add(-1)
+				}
+				<-r.places
+			}()
 			if err := r.push(context.WithoutCancel(ctx), c); err != nil {
 				r.Log.Warn("a webhook's progress could not be recorded; its claim ends by itself", "webhook", c.ID,
 					"error", err)
