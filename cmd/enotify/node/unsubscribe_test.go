@@ -105,6 +105,15 @@ func TestUnsubscribe(t *testing.T) {
 			t.Errorf("%s %s: got\n%s\nwant %q in it", try.method, try.url, body, try.want)
 		}
 	}
+	putOff := 0
+	for range 60 {
+		if code, _, _ := sitetest.Request(t, http.MethodGet, ada, nil); code == http.StatusServiceUnavailable {
+			putOff++
+		}
+	}
+	if code, _, _ := sitetest.Request(t, http.MethodGet, page, nil); putOff == 0 || code != http.StatusOK {
+		t.Errorf("a link that is opened 60 times: got %d put off, and %d for another; want some, and 200", putOff, code)
+	}
 	if got, want := sitetest.Ask[string](s, `SELECT string_agg(address || ' ' || cause, ',' ORDER BY address) FROM enotify.suppression`),
 		"ada@d0.test operator,user1@d0.test unsubscribe"; got != want {
 		t.Errorf("suppressions after subscribing again: got %q, want %q", got, want)

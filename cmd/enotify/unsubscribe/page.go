@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"enotify/cmd/enotify/page"
 	"enotify/queue"
 	"enotify/sender/token"
@@ -32,17 +30,17 @@ type Page struct {
 	Open func(ctx context.Context, p token.Purpose, text string) (token.Subject, error)
 	Log  *slog.Logger
 
-	// lookups bounds what strangers can ask of the database. A token that we did
-	// not sign asks nothing of it, so there is no limit per peer: to guess the
-	// 80 bits of one signature takes 10^10 years at a million a second, and all
-	// peers have the address of the web server in front of us anyway.
-	lookups *rate.Limiter
+	// lookups bounds what strangers can ask of the database, and what the holder of one
+	// link can. A token that we did not sign asks nothing of it, so there is no limit per
+	// peer: to guess the 80 bits of one signature takes 10^10 years at a million a second,
+	// and all peers have the address of the web server in front of us anyway.
+	lookups *bound
 }
 
 // New returns the page of a database.
 func New(db *queue.DB, languages *Languages,
 	open func(ctx context.Context, p token.Purpose, text string) (token.Subject, error), log *slog.Logger) *Page {
-	return &Page{DB: db, Languages: languages, Open: open, Log: log, lookups: rate.NewLimiter(lookupRate, lookupBurst)}
+	return &Page{DB: db, Languages: languages, Open: open, Log: log, lookups: newBound()}
 }
 
 const (
@@ -175,7 +173,7 @@ func (u *Page) open(ctx context.Context, w http.ResponseWriter, r *http.Request)
 		u.refuse(w, r, err)
 		return about, false
 	}
-	if !u.lookups.Allow() {
+	if !u.lookups.allow(about) {
 		w.Header().Set("Retry-After", "10")
 		u.fail(w, r, http.StatusServiceUnavailable, func(v Words) (string, string) { return v.Busy, v.Later })
 		return about, false
