@@ -13,6 +13,9 @@ import (
 type Bounds struct {
 	Most  int // connections at once
 	OfOne int // of one address, or of one IPv6 network of 64 bits
+	// Patience is how long a request may take until its connection makes room as well, when
+	// there is no other: who sends it may do so an octet at a time. 0: it never does.
+	Patience time.Duration
 }
 
 // A Listener closes connections that are too many. Its State must be the ConnState of the
@@ -36,6 +39,7 @@ type conn struct {
 	listener *Listener
 	from     netip.Prefix
 	idle     time.Time // since when it has no request; zero: it has one
+	began    time.Time // when its request did
 }
 
 // Accept returns the next connection that there is a place for.
@@ -55,21 +59,15 @@ func (l *Listener) Accept() (net.Conn, error) {
 
 // admit takes a place. If there is none, the connection that has been idle for the longest
 // time is closed: of the same address when that has too many, else of the address that has
-// the most.
+// the most. If none is idle, it is one whose request has taken too long.
 func (l *Listener) admit(c *conn) bool {
 	l.mu.Lock()
 	var out *conn
 	switch {
 	case l.of[c.from] >= l.bounds.OfOne:
-		out = l.longestIdle(func(k *conn) bool { return k.from == c.from })
+		out = l.longest(time.Now(), func(k *conn) bool { return k.from == c.from })
 	case len(l.open) >= l.bounds.Most:
-		most := 0
-		for k := range l.open {
-			if !k.idle.IsZero() {
-				most = max(most, l.of[k.from])
-			}
-		}
-		out = l.longestIdle(func(k *conn) bool { return l.of[k.from] == most })
+		out = l.longest(time.Now(), func(*conn) bool { return true })
 	default:
 		l.take(c)
 		l.mu.Unlock()
@@ -86,13 +84,30 @@ func (l *Listener) admit(c *conn) bool {
 	return out != nil
 }
 
-func (l *Listener) longestIdle(among func(*conn) bool) (found *conn) {
-	for k := range l.open {
-		if !k.idle.IsZero() && among(k) && (found == nil || k.idle.Before(found.idle)) {
-			found = k
+// longest finds the connection that makes room, among some; nil: none does.
+func (l *Listener) longest(now time.Time, among func(*conn) bool) (found *conn) {
+	idle := func(k *conn) time.Time { return k.idle }
+	late := func(k *conn) time.Time {
+		if l.bounds.Patience == 0 || !k.idle.IsZero() || now.Sub(k.began) < l.bounds.Patience {
+			return time.Time{}
+		}
+		return k.began
+	}
+	for _, since := range []func(*conn) time.Time{idle, late} {
+		for k := range l.open {
+			if since(k).IsZero() || !among(k) {
+				continue
+			}
+			if found == nil || l.of[k.from] > l.of[found.from] ||
+				l.of[k.from] == l.of[found.from] && since(k).Before(since(found)) {
+				found = k
+			}
+		}
+		if found != nil {
+			return found
 		}
 	}
-	return found
+	return nil
 }
 
 func (l *Listener) take(c *conn) {
@@ -123,8 +138,11 @@ func (l *Listener) State(c net.Conn, state http.ConnState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	of.idle = time.Time{}
-	if state == http.StateNew || state == http.StateIdle {
+	switch state {
+	case http.StateNew, http.StateIdle:
 		of.idle = time.Now()
+	case http.StateActive: // from the first octet of a request on
+		of.began = time.Now()
 	}
 }
 

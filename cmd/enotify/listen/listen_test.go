@@ -3,7 +3,9 @@ package listen_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -83,6 +85,35 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 	}
 	if line, err := ask(quiet, "/"); line != ok {
 		t.Errorf("an idle connection of an address with no other: got %q, %v; want that it stays", line, err)
+	}
+}
+
+// A request that takes too long makes room when no connection is idle, of the address that has the most first.
+func TestSlowRequestsKeepNobodyOut(t *testing.T) {
+	t.Parallel()
+	server := serve(t, listen.Bounds{Most: 4, OfOne: 4, Patience: 100 * time.Millisecond}, false)
+	quick := dial(t, server, "127.0.0.3")
+	if line, err := ask(quick, "/hang"); line != ok {
+		t.Fatalf("a request: got %q, %v", line, err)
+	}
+	for range 3 {
+		c := dial(t, server, "127.0.0.2")
+		if _, err := c.Write([]byte("POST / HTT")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 3 {
+		got := ""
+		for giveUp := time.Now().Add(20 * time.Second); got != ok && time.Now().Before(giveUp); {
+			got, _ = ask(dial(t, server, fmt.Sprintf("127.0.0.%d", 4+i)), "/hang")
+		}
+		if got != ok {
+			t.Fatalf("request %d beside slow ones: got no answer in 20 s", i+1)
+		}
+	}
+	_ = quick.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+	if n, err := quick.Read(make([]byte, 1<<10)); errors.Is(err, io.EOF) {
+		t.Errorf("a request of an address with no other: got the end of the connection after %d octets, want that it goes on", n)
 	}
 }
 

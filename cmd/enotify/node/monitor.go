@@ -91,8 +91,9 @@ func (m *monitor) run(ctx context.Context) error {
 }
 
 // bounds of connections: strangers shall not use up the files that the sending needs. A
-// proxy in front of us has the connections of all readers.
-var bounds = listen.Bounds{Most: 500, OfOne: 400}
+// proxy in front of us has the connections of all readers. What is asked here is answered
+// in milliseconds.
+var bounds = listen.Bounds{Most: 500, OfOne: 400, Patience: 2 * time.Second}
 
 // serve serves at a listener, if there is one, until ctx ends.
 func serve(ctx context.Context, flag string, l net.Listener, handler http.Handler) error {
