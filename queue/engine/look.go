@@ -86,31 +86,41 @@ func (p *storedPlan) on(day time.Time) warmup.Day {
 	return warmup.Day{}
 }
 
-// read asks which addresses live nodes have, and what is left of their caps and rates.
-func (db *store) egress(ctx context.Context, node int32) (all []*address, plans []storedPlan,
-	paid map[paidKey]time.Time, err error) {
-	var b pgx.Batch
+// An egressFound is which addresses live nodes have, and what is left of their caps and
+// rates.
+type egressFound struct {
+	all   []*address
+	plans []storedPlan
+	paid  map[paidKey]time.Time
+}
+
+// queueEgress has a batch of statements write down what a node has counted, which caps
+// rest on, and then read the addresses.
+func queueEgress(b *pgx.Batch, node int32, counted map[tallyKey]counted) *egressFound {
+	if len(counted) > 0 {
+		b.Queue(tallySQL, tallyArgs(counted)...)
+	}
+	found := &egressFound{paid: map[paidKey]time.Time{}}
 	b.Queue(addressesSQL, node).Query(func(rows pgx.Rows) (err error) {
-		all, err = pgx.CollectRows(rows, scanAddress)
+		found.all, err = pgx.CollectRows(rows, scanAddress)
 		return err
 	})
 	b.Queue(plansSQL).Query(func(rows pgx.Rows) (err error) {
-		plans, err = pgx.CollectRows(rows, scanPlan)
+		found.plans, err = pgx.CollectRows(rows, scanPlan)
 		return err
 	})
-	paid = map[paidKey]time.Time{}
 	b.Queue(paidSQL, node).Query(func(rows pgx.Rows) error {
 		var key paidKey
 		var addr netip.Prefix
 		var until time.Time
 		_, err := pgx.ForEachRow(rows, []any{&addr, &key.site, &until}, func() error {
 			key.addr = addr.Addr()
-			paid[key] = until
+			found.paid[key] = until
 			return nil
 		})
 		return err
 	})
-	return all, plans, paid, db.pool.SendBatch(ctx, &b).Close()
+	return found
 }
 
 func scanAddress(row pgx.CollectableRow) (*address, error) {
@@ -148,21 +158,24 @@ func (db *store) step(ctx context.Context, p storedPlan, step int, day time.Time
 	return err
 }
 
-// lookAtEgress takes note of the addresses as they are, and moves the plans of our own
-// ones on when a new day has begun.
+// lookAtEgress takes note of the addresses as they are.
 func (v *serving) lookAtEgress(ctx context.Context) error {
-	if err := keepTally(ctx, v.store.pool, v.egress.counts.take()); err != nil {
+	var b pgx.Batch
+	found := queueEgress(&b, v.node.ID, v.egress.counts.take())
+	if err := v.store.pool.SendBatch(ctx, &b).Close(); err != nil {
 		return err
 	}
-	all, plans, paid, err := v.store.egress(ctx, v.node.ID)
-	if err != nil {
-		return err
-	}
-	e := v.egress
-	e.all, e.paid, e.ranks, e.ends = all, paid, map[rankKey][]*address{}, time.Time{}
+	return v.noteEgress(ctx, found)
+}
+
+// noteEgress takes note of the addresses as they were found, and moves the plans of our own
+// ones on when a new day has begun.
+func (v *serving) noteEgress(ctx context.Context, found *egressFound) error {
+	e, all := v.egress, found.all
+	e.all, e.paid, e.ranks, e.ends = all, found.paid, map[rankKey][]*address{}, time.Time{}
 	e.foreign = slices.ContainsFunc(all, func(a *address) bool { return !a.of(v.node.ID) })
 	dbNow := v.clock.Load().at(time.Now())
-	for _, p := range plans {
+	for _, p := range found.plans {
 		i := slices.IndexFunc(all, func(a *address) bool { return a.Addr == p.addr })
 		if i < 0 {
 			continue

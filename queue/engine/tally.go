@@ -131,6 +131,11 @@ func keepTally(ctx context.Context, db interface {
 	if len(n) == 0 {
 		return nil
 	}
+	_, err := db.Exec(ctx, tallySQL, tallyArgs(n)...)
+	return err
+}
+
+func tallyArgs(n map[tallyKey]counted) []any {
 	var addrs []netip.Addr
 	var sites []string
 	var days []time.Time
@@ -140,6 +145,5 @@ func keepTally(ctx context.Context, db interface {
 		begun, accepted, refused = append(begun, int32(sum.begun)), append(accepted, int32(sum.accepted)),
 			append(refused, int32(sum.refused))
 	}
-	_, err := db.Exec(ctx, tallySQL, addrs, sites, days, begun, accepted, refused)
-	return err
+	return []any{addrs, sites, days, begun, accepted, refused}
 }
