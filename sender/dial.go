@@ -30,6 +30,18 @@ func (s *Sender) dial(ctx context.Context, r *route, others func(host string) in
 	return s.dialClear(ctx, r, f, others)
 }
 
+// dialApart is dial in a goroutine of its own: opening a connection takes a deep stack, which
+// ends with it. The message goes on with a small one.
+func (s *Sender) dialApart(ctx context.Context, r *route, others func(host string) int) (c *conn, f *failure) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c, f = s.dial(ctx, r, others)
+	}()
+	<-done
+	return c, f
+}
+
 // dialClear comes again in the clear, where nothing but encryption failed by f.
 func (s *Sender) dialClear(ctx context.Context, r *route, f *failure, others func(host string) int) (*conn, *failure) {
 	clear := *r

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/textproto"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,8 +47,8 @@ func (p *passage) envelope(from, to string, size int, byChunk bool, at *stage) e
 	if p.piped {
 		together = len(commands)
 	}
-	for group := range slices.Chunk(commands, together) {
-		if err := p.exchange(group, at); err != nil {
+	for ; len(commands) > 0; commands = commands[together:] {
+		if err := p.exchange(commands[:together], at); err != nil {
 			return err
 		}
 	}

@@ -252,17 +252,22 @@ func (p *passage) transact(from, to string, m *compose.Message, mayEnd func() bo
 	if p.ridden {
 		c.ways.learn(c.host, rode)
 	}
+	c.lay(m, byChunk)
+	reply, err := p.data(c.segments, mayEnd, m.Left, at)
+	if err == nil && byChunk {
+		c.tookChunks()
+	}
+	return reply, err
+}
+
+// lay has the segments of a message ready that leave behind its envelope.
+func (c *conn) lay(m *compose.Message, byChunk bool) {
 	c.segments = c.segments[:0]
 	if byChunk {
 		c.segments = m.AppendPlain(append(c.segments, bdat(nil, m.Size())))
 	} else {
 		c.segments = m.AppendWire(c.segments)
 	}
-	reply, err := p.data(c.segments, mayEnd, m.Left, at)
-	if err == nil && byChunk {
-		c.tookChunks()
-	}
-	return reply, err
 }
 
 // choose decides how the message leaves: p.whole, or by BDAT behind its envelope, or

@@ -149,8 +149,8 @@ func (s *Sender) MessageTime() time.Duration { return s.took.mean() }
 
 // Deliver makes one attempt to deliver m. It is a [queue.Handler]. When ctx
 // ends, transactions under way are cut off: let them finish first.
-func (s *Sender) Deliver(ctx context.Context, m queue.Message) queue.Outcome {
-	o := s.deliver(ctx, &m)
+func (s *Sender) Deliver(ctx context.Context, m queue.Message) (o queue.Outcome) {
+	s.deliver(ctx, &m, &o)
 	if s.Attempts != nil && s.Attempts.Enabled(ctx, queue.LevelAttempt) {
 		s.logAttempt(ctx, &m, &o)
 	}
@@ -168,17 +168,29 @@ func (s *Sender) logAttempt(ctx context.Context, m *queue.Message, o *queue.Outc
 
 // deliver is Deliver without its log. It, and what it calls while a message waits or is
 // on its way, keep their frames small: each of a thousand messages has a stack of its
-// own, which doubles when it is too small. What has ended before the wait, and what
-// seldom happens, is in functions of its own.
-func (s *Sender) deliver(ctx context.Context, m *queue.Message) queue.Outcome {
+// own, which doubles when it is too small. So the outcome is set where Deliver has it, and
+// what has ended before the wait, and what seldom happens, is in functions of its own.
+func (s *Sender) deliver(ctx context.Context, m *queue.Message, o *queue.Outcome) {
 	if err := s.letters.Fault(m.Batch); err != nil {
-		return unwritten(err)
+		unsent(o, nil, err)
+		return
 	}
 	r, f := s.way(ctx, m)
 	if f != nil {
-		return f.outcome()
+		unsent(o, f, nil)
+		return
 	}
-	return s.hand(ctx, r, m)
+	s.hand(ctx, r, m, o)
+}
+
+// unsent sets the outcome of a message that was not begun: for a failure, or, where that is
+// nil, for an error of composing it.
+func unsent(o *queue.Outcome, f *failure, err error) {
+	if f != nil {
+		*o = f.outcome()
+	} else {
+		*o = unwritten(err)
+	}
 }
 
 // way finds the hosts that may have a message, and the policies that hold for them.
@@ -227,22 +239,22 @@ func unwritten(err error) queue.Outcome {
 	return queue.Outcome{State: queue.Invalid, Class: queue.Content, Reply: queue.Reply{Text: clean(err.Error())}}
 }
 
-// hand gives the message to the first host of r that takes it. It is composed
-// when there is a connection: messages that wait for one hold no text, nor the content
-// of their batch.
-func (s *Sender) hand(ctx context.Context, r *route, m *queue.Message) (o queue.Outcome) {
+// hand gives the message to the first host of r that takes it, and sets its outcome. It is
+// composed when there is a connection: messages that wait for one hold no text, nor the
+// content of their batch.
+func (s *Sender) hand(ctx context.Context, r *route, m *queue.Message, o *queue.Outcome) {
 	for {
 		c, f := s.connection(ctx, r, m.Domain, m.Batch.Priority > 0)
 		if f != nil {
-			return s.outcome(ctx, f)
+			s.outcome(ctx, f, o)
+			return
 		}
-		var passed, again bool
-		o, passed, again = s.handBy(ctx, c, r, m)
+		passed, again := s.handBy(ctx, c, r, m, o)
 		s.pool().release(c, m.Domain, !passed)
 		if !again {
-			return o
+			return
 		}
-		// the host had closed an idle connection, which says nothing
+		*o = queue.Outcome{} // the host had closed an idle connection, which says nothing
 	}
 }
 
@@ -252,35 +264,35 @@ const memoryWait = 5 * time.Second
 
 // handBy gives the message to the host at the other end of c. passed says that another
 // message may have been written behind it, and again that another connection may do.
-func (s *Sender) handBy(ctx context.Context, c *conn, r *route, m *queue.Message) (o queue.Outcome, passed,
+func (s *Sender) handBy(ctx context.Context, c *conn, r *route, m *queue.Message, o *queue.Outcome) (passed,
 	again bool) {
-	letter, unfit := s.prepare(ctx, r, m)
-	if unfit != nil {
-		return *unfit, false, false
+	letter := s.prepare(ctx, r, m, o)
+	if letter == nil {
+		return false, false
 	}
 	defer letter.Release()
 	domain := m.Domain // not m, which would go to the heap
 	reply, f, passed := c.send(ctx, m.Batch.Client, s.returnPath(m), m.Address, letter, m.MayEnd,
 		func() { s.pool().pass(c, domain) })
 	if f != nil {
-		return s.outcome(ctx, f), passed, f.stale
+		s.outcome(ctx, f, o)
+		return passed, f.stale
 	}
 	s.took.note(time.Duration(c.took.Load()))
 	s.Throttle.Unblock(c.site, c.egress, time.Now())
 	s.accepted(ctx)
 	o.State, o.Reply, o.Host, o.Site, o.Egress = queue.Delivered, reply, c.host, r.site, address(c.egress)
-	return o, passed, false
+	return passed, false
 }
 
-// prepare composes a message. Unfit is the outcome where nothing may be sent; then there is
-// nothing to release.
-func (s *Sender) prepare(ctx context.Context, r *route, m *queue.Message) (letter *compose.Message,
-	unfit *queue.Outcome) {
+// prepare composes a message. Where nothing may be sent there is none: then the outcome is
+// set, and there is nothing to release.
+func (s *Sender) prepare(ctx context.Context, r *route, m *queue.Message, o *queue.Outcome) *compose.Message {
 	letter, err := s.write(ctx, m)
 	f := (*failure)(nil)
 	switch {
 	case err == nil && ctx.Err() == nil && (m.MayBegin == nil || m.MayBegin()):
-		return letter, nil
+		return letter
 	case err == nil:
 		letter.Release()
 		f = &failure{stage: opening, site: r.site, err: errWithdrawn, ended: true}
@@ -289,13 +301,8 @@ func (s *Sender) prepare(ctx context.Context, r *route, m *queue.Message) (lette
 	case errors.Is(err, errNoRoom), errors.Is(err, errNoContent):
 		f = &failure{stage: opening, site: r.site, err: err, ended: ctx.Err() != nil, after: memoryWait}
 	}
-	var o queue.Outcome
-	if f != nil {
-		o = f.outcome()
-	} else {
-		o = unwritten(err)
-	}
-	return nil, &o
+	unsent(o, f, err)
+	return nil
 }
 
 // write composes a message, once there is room for its batch's letter and for what is its own.
@@ -374,15 +381,15 @@ func (s *Sender) compose(m *queue.Message, l *compose.Letter,
 // outcome turns a failed attempt into the outcome for the recipient, and holds
 // the address that it came from where the site blocks that, and not only the
 // message.
-func (s *Sender) outcome(ctx context.Context, f *failure) queue.Outcome {
+func (s *Sender) outcome(ctx context.Context, f *failure, o *queue.Outcome) {
 	if s.refusesUs(f) {
-		return s.halted(ctx, f)
+		*o = s.halted(ctx, f)
+		return
 	}
-	o := f.outcome()
+	*o = f.outcome()
 	if f.blocks() && f.egress != "" {
 		s.blocked(ctx, f.site, f.egress, o.Reply)
 	}
-	return o
 }
 
 // connection waits for an idle connection of the site, or for the right to
@@ -405,7 +412,7 @@ func (s *Sender) connection(ctx context.Context, r *route, domain string, urgent
 		case g.place == nil:
 			return nil, &failure{stage: connecting, site: r.site, err: errHeld, after: wait(g.closedUntil)}
 		}
-		c, f := s.dial(g.opening, r, func(host string) int { return p.openTo(r.site, host) })
+		c, f := s.dialApart(g.opening, r, func(host string) int { return p.openTo(r.site, host) })
 		switch {
 		case f == nil:
 			c.place = g.place

@@ -8,15 +8,19 @@ import (
 	"enotify/queue"
 )
 
-// picked logs each message that the queue hands out.
-func (p *parts) picked(handle queue.Handler) queue.Handler {
-	log := p.Attempts.With("node", p.Name)
-	if !log.Enabled(context.Background(), queue.LevelAttempt) {
-		return handle
-	}
+// handler delivers messages, counts how that ended, and logs each one that the queue hands
+// out. It is one function: each of a thousand messages has a stack of its own.
+func (p *parts) handler() queue.Handler {
+	log, mail, metrics := p.Attempts.With("node", p.Name), p.mail, p.monitor.metrics
+	logs := log.Enabled(context.Background(), queue.LevelAttempt)
 	return func(ctx context.Context, m queue.Message) queue.Outcome {
-		logPicked(ctx, log, &m)
-		return handle(ctx, m)
+		if logs {
+			logPicked(ctx, log, &m)
+		}
+		start := time.Now()
+		o := mail.Deliver(ctx, m)
+		metrics.attempt(m.Batch, &o, time.Since(start))
+		return o
 	}
 }
 

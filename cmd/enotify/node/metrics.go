@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"strconv"
 	"time"
 
@@ -98,16 +97,6 @@ func newMetrics(version string) *metrics {
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
-}
-
-// watch counts what a handler does.
-func (m *metrics) watch(handle queue.Handler) queue.Handler {
-	return func(ctx context.Context, msg queue.Message) queue.Outcome {
-		start := time.Now()
-		o := handle(ctx, msg)
-		m.attempt(msg.Batch, &o, time.Since(start))
-		return o
-	}
 }
 
 // attempt takes how a try ended, and how long it took.

@@ -140,7 +140,7 @@ func (c Config) assemble(ctx context.Context, db *queue.DB) (_ *parts, err error
 			Settings: queue.NodeSettings{PublicURL: c.PublicURL, BounceDomain: c.BounceDomain, Smarthost: c.Smarthost,
 				DKIMDir: c.DKIMDir},
 		},
-		Handler: p.monitor.watch(p.picked(p.mail.Deliver)), Admission: pacer{limits, p.monitor.metrics},
+		Handler: p.handler(), Admission: pacer{limits, p.monitor.metrics},
 		Flushed: p.recorded, Memory: limits, Schedule: c.Schedule,
 		Survey: p.mail.Survey, Check: compose.Check, MessageTime: p.mail.MessageTime,
 		MaxInFlight: c.MaxInFlight, Grace: c.Grace, StateDir: c.StateDir, UntilIdle: c.UntilIdle, Sole: c.named,
