@@ -91,9 +91,14 @@ func (d *door) enter(g *guest) bool {
 	r := d.remote(g.from)
 	g.trusted = d.trusts(g.from)
 	switch {
-	case d.shut, !g.trusted && r.open >= d.perRemote, g.trusted && d.front >= d.most:
+	case d.shut, !g.trusted && r.open >= d.perRemote:
 		return false
-	case !g.trusted && len(d.guests)-d.front >= d.most && !d.dismiss(time.Now()):
+	}
+	taken := len(d.guests) - d.front
+	if g.trusted {
+		taken = d.front
+	}
+	if taken >= d.most && !d.dismiss(g.trusted, time.Now()) {
 		return false
 	}
 	d.guests[g] = struct{}{}
@@ -104,12 +109,13 @@ func (d *door) enter(g *guest) bool {
 	return true
 }
 
-// dismiss ends a connection for the sake of a new one: of the remote that has most of
-// them, the one that has handed in nothing for longest. It reports whether there was one.
-func (d *door) dismiss(now time.Time) bool {
+// dismiss ends a connection for the sake of a new one, among those that are trusted or
+// those that are not: of the remote that has most of them, the one that has handed in
+// nothing for longest. It reports whether there was one.
+func (d *door) dismiss(trusted bool, now time.Time) bool {
 	var worst *guest
 	for g := range d.guests {
-		if g.trusted || !g.idles(now) {
+		if g.trusted != trusted || !g.idles(now) {
 			continue
 		}
 		if worst == nil {

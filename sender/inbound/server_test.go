@@ -335,6 +335,17 @@ func TestLimits(t *testing.T) {
 			t.Errorf("one that is trusted, when all places are taken: got %d, want 220", got[0])
 		}
 	})
+	t.Run("places taken by silent programs of our own", func(t *testing.T) {
+		t.Parallel()
+		b := newBox(t, inbound.Server{MaxConnections: 2, IdleGrace: time.Millisecond})
+		for range 2 {
+			b.talk(b.dial())
+		}
+		time.Sleep(2 * time.Millisecond) // the grace
+		if got := b.talk(b.dial()); got[0] != 220 {
+			t.Errorf("one that comes when all places of those that are trusted are taken: got %d, want 220", got[0])
+		}
+	})
 	t.Run("a mail of slow pieces", func(t *testing.T) {
 		t.Parallel()
 		b := newBox(t, inbound.Server{Timeout: time.Second})
