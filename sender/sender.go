@@ -96,8 +96,8 @@ type Sender struct {
 	Memory int
 
 	// MaxContents bounds, in octets, the contents of batches whose messages are being written,
-	// as they are sent; 0 is 192 MiB. One client has half of it at most, and
-	// nothing of it for messages that wait.
+	// as they are sent; 0 is 192 MiB. One client has half of what the others leave at most,
+	// and nothing for messages that wait.
 	MaxContents int
 
 	// MaxConnections may be open at once, to all sites; 0 is 500. Those that have

@@ -15,10 +15,10 @@ import (
 // when the next message of its batch asks for it: so a message that waits for a connection
 // or for a reply costs none.
 //
-// The letters in use take Octets at most, and those of one client half of that: the rest
-// is for the others when its messages go to hosts that take them slowly. Small letters do
-// not count. A letter that is larger goes when it is the only one. The zero value
-// is ready.
+// The letters in use take Octets at most, and those of one client half of what the others
+// leave: so there is room for one client more when the messages of several go to hosts
+// that take them slowly. Small letters do not count. A letter that is larger than
+// the share of its client goes when it is the client's only one. The zero value is ready.
 type Letters struct {
 	Octets int // 0 is 192 MiB
 
@@ -143,7 +143,7 @@ func (c *Letters) room(k *kept) bool {
 		most = 192 << 20
 	}
 	mine := c.byClient[k.batch.Client]
-	return mine == 0 && (c.used == 0 || c.used+n <= most) || mine+n <= most/2 && c.used+n <= most
+	return mine == 0 && (c.used == 0 || c.used+n <= most) || mine+n <= (most-(c.used-mine))/2
 }
 
 // counted is what a letter counts for in the budget.

@@ -63,7 +63,7 @@ func (l *library) refused(t *testing.T, b *queue.Batch, why string) {
 
 const mb = 1 << 20
 
-// The letters in use are bounded, and one client has half of them; a letter is made once
+// The letters in use are bounded, and one client has half of what others leave; a letter is made once
 // for all messages that use it at a time.
 func TestLettersInUseAreBounded(t *testing.T) {
 	t.Parallel()
@@ -73,7 +73,10 @@ func TestLettersInUseAreBounded(t *testing.T) {
 	_, again := l.hold(t, first)
 	second := l.batch(2, "town.example", 3*mb)
 	l.refused(t, second, "beyond the half of its client")
-	_, other := l.hold(t, l.batch(3, "city.example", 3*mb))
+	_, other := l.hold(t, l.batch(3, "city.example", 2*mb))
+	l.refused(t, l.batch(7, "city.example", 2*mb), "beyond half of what the first client leaves")
+	other()
+	_, other = l.hold(t, l.batch(3, "city.example", 3*mb))
 	l.refused(t, l.batch(4, "county.example", 6*mb), "beyond all")
 	if got, want := l.letters.InUse(), 8*mb; got < want || got > want+mb {
 		t.Errorf("octets in use: got %d, want about %d", got, want)
