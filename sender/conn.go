@@ -51,6 +51,7 @@ type conn struct {
 	counted map[string]bool // recipient domains for whose reports it was counted
 	inClear bool            // since encryption had failed
 	broken  atomic.Bool     // nothing more can be said on it
+	madeWay atomic.Bool     // it was closed for others, see writings
 	idleAt  time.Time       // when it last became idle; zero: never
 	begunAt time.Time       // when it began to be opened
 	took    atomic.Int64    // time, by the last message it took

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"enotify/queue"
 	"enotify/sender/smtptest"
@@ -123,4 +124,62 @@ func TestContentsOfMessagesThatHaveLeft(t *testing.T) {
 	if got := delivered.Load(); got != batches {
 		t.Errorf("delivered: got %d, want %d", got, batches)
 	}
+}
+
+// Hosts that read nothing of large messages have all the memory for them, each with one of
+// another client. The message of one client more gets room, and theirs are tried again.
+func TestSlowReadersMakeWay(t *testing.T) {
+	t.Parallel()
+	const clients, octets, budget = 12, 1 << 20, 4 << 20
+	stalled, over := make(chan struct{}, clients), make(chan struct{})
+	release := sync.OnceFunc(func() { close(over) })
+	defer release()
+	slow := smtptest.Config{Reply: func(c smtptest.Command) string {
+		if c.Verb == "MAIL" {
+			stalled <- struct{}{}
+			<-over
+		}
+		return ""
+	}}
+	zone := "good.test. MX 10 mx.good.test.\n"
+	for i := range clients {
+		zone += fmt.Sprintf("d%d.test. MX 10 mx.d%d.test.\nmx.d%d.test. CNAME slow.\n", i, i, i)
+	}
+	w := newWorld(t, zone, hosts{"slow": slow, "mx.good.test": {Discard: true}})
+	w.sender.MaxContents, w.sender.MakeWayAfter = budget, time.Second
+	deliver := func(i int, addr string) queue.Outcome {
+		b := *testBatch
+		b.ID, b.Client, b.Text, b.Octets = int64(i+1), fmt.Sprintf("c%d.test", i), "", octets
+		b.Read = func(context.Context) (*queue.Batch, error) {
+			whole := b
+			whole.Read, whole.Text = nil, "Text.\n"
+			whole.Attachments = []queue.Attachment{{Filename: "film.mp4", Content: make([]byte, octets)}}
+			return &whole, nil
+		}
+		return w.sender.Deliver(t.Context(), to(&b, 1, addr))
+	}
+	var work sync.WaitGroup
+	cut := make(chan queue.Outcome, clients)
+	for i := range clients {
+		work.Go(func() { cut <- deliver(i, fmt.Sprintf("u@d%d.test", i)) })
+	}
+	<-stalled
+	eventually(t, "there is room for no other", func() bool { return w.sender.ContentsInUse() > budget-2*octets })
+	eventually(t, "a client more is delivered to", func() bool {
+		return deliver(clients, "u@good.test").State == queue.Delivered
+	})
+	made := 0
+	for len(cut) > 0 {
+		switch o := <-cut; {
+		case o.State != queue.Deferred:
+			t.Errorf("a message that was cut off: got %+v, want deferred", o)
+		case o.Class == queue.Offline:
+			made++
+		}
+	}
+	if made == 0 {
+		t.Error("messages that made way: got 0, want some")
+	}
+	release()
+	work.Wait()
 }

@@ -188,6 +188,9 @@ func (p *passage) fail(cut bool, client, from, to string, at stage, err error) *
 	if garbage := textproto.ProtocolError(""); errors.As(err, &garbage) && c.cut() {
 		err = errEndless
 	}
+	if c.madeWay.Load() {
+		err = errMadeWay
+	}
 	f := newFailure(failure{stage: at, host: c.host, site: c.site, egress: c.egress, err: err,
 		ended: cut || errors.Is(err, errWithdrawn)},
 		c.rules, bounce.About{Recipient: to, Ours: []string{from, client}})
@@ -202,7 +205,7 @@ func (p *passage) fail(cut bool, client, from, to string, at stage, err error) *
 		how = p.after
 	}
 	used := !c.idleAt.IsZero() || p.ridden || errors.Is(err, errGone) || errors.Is(err, errLeft)
-	f.stale = used && how != inStep && at == opening && !f.ended
+	f.stale = used && how != inStep && at == opening && !f.ended && !errors.Is(err, errMadeWay)
 	p.blame(f, how, at)
 	p.leave(how)
 	return f
@@ -212,7 +215,7 @@ func (p *passage) fail(cut bool, client, from, to string, at stage, err error) *
 func (p *passage) blame(f *failure, how ending, at stage) {
 	c := p.c
 	switch silent := how == gone && f.reply.Code == 0 && !f.ended; {
-	case !silent, errors.Is(f.err, errGone):
+	case !silent, errors.Is(f.err, errGone), errors.Is(f.err, errMadeWay):
 	case p.whole:
 		c.ways.learn(c.host, broke)
 		c.deepened(c.depth())

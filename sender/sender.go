@@ -99,6 +99,9 @@ type Sender struct {
 	// as they are sent; 0 is 192 MiB. One client has half of what the others leave at most,
 	// and nothing for messages that wait.
 	MaxContents int
+	// MakeWayAfter is how long a message may need the content of its batch while another
+	// waits for room; 0 is 30 s.
+	MakeWayAfter time.Duration
 
 	// MaxConnections may be open at once, to all sites; 0 is 500. Those that have
 	// waited for more than a second for a receiver do not count.
@@ -127,6 +130,7 @@ type Sender struct {
 
 	letters    compose.Letters
 	memory     compose.Budget
+	writings   writings
 	oneByOne   oneByOne
 	ways       ways
 	dead       deadHosts
@@ -272,7 +276,14 @@ func (s *Sender) handBy(ctx context.Context, c *conn, r *route, m *queue.Message
 	}
 	defer letter.Release()
 	domain := m.Domain // not m, which would go to the heap
-	reply, f, passed := c.send(ctx, m.Batch.Client, s.returnPath(m), m.Address, letter, m.MayEnd,
+	mayEnd := m.MayEnd
+	if letter.Size() > compose.Free {
+		w := &writing{c: c, batch: m.Batch.ID, client: m.Batch.Client, since: time.Now()}
+		s.writings.add(w)
+		defer s.writings.remove(w)
+		mayEnd = func() bool { return w.end() && (m.MayEnd == nil || m.MayEnd()) }
+	}
+	reply, f, passed := c.send(ctx, m.Batch.Client, s.returnPath(m), m.Address, letter, mayEnd,
 		func() { s.pool().pass(c, domain) })
 	if f != nil {
 		s.outcome(ctx, f, o)
@@ -308,7 +319,11 @@ func (s *Sender) prepare(ctx context.Context, r *route, m *queue.Message, o *que
 // write composes a message, once there is room for its batch's letter and for what is its own.
 // Both are given back when the message has left, or is released.
 func (s *Sender) write(ctx context.Context, m *queue.Message) (*compose.Message, error) {
-	l, give, err := s.letters.Hold(ctx, m.Batch, memoryWait)
+	l, give, err := s.letters.Hold(ctx, m.Batch, 0)
+	if errors.Is(err, compose.ErrNoRoom) {
+		s.writings.makeWay(m.Batch.Client, s.makeWayAfter(), time.Now())
+		l, give, err = s.letters.Hold(ctx, m.Batch, memoryWait)
+	}
 	if err != nil {
 		return nil, unheld(err)
 	}

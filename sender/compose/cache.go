@@ -74,16 +74,24 @@ func (c *Letters) Hold(ctx context.Context, b *queue.Batch, patience time.Durati
 func (c *Letters) Fault(b *queue.Batch) error {
 	c.mu.Lock()
 	k := c.known[b]
+	known := b.Read != nil || k != nil && (k.letter != nil || k.err != nil)
 	var err error
-	known := b.Read != nil
 	if k != nil {
-		known, err = known || k.letter != nil, k.err
+		err = k.err
 	}
 	c.mu.Unlock()
-	if known || err != nil {
+	if known {
 		return err
 	}
-	return Check(b)
+	_, give, err := c.Hold(context.Background(), b, 0) // made once for all messages
+	switch {
+	case errors.Is(err, ErrNoRoom):
+		return nil
+	case err != nil:
+		return err
+	}
+	give()
+	return nil
 }
 
 // enter makes the caller a user of the batch's letter, once there is room.
