@@ -23,6 +23,7 @@ type Message struct {
 	Domain  string          // the recipient domain, the part of Address after the last @
 	Data    json.RawMessage // merge data, a JSON object; nil when there is none
 	Attempt int             // 1 on the first try; tries that cost no attempt do not count
+	Group   int16           // lease group of the domain's site: one node sends to it at a time
 
 	// Egress are the addresses that the message may leave from, at most one of IPv4 and
 	// one of IPv6; none lets the handler choose. They count for it, see [Outcome.Egress].

@@ -52,6 +52,7 @@ type conn struct {
 	inClear bool            // since encryption had failed
 	broken  atomic.Bool     // nothing more can be said on it
 	madeWay atomic.Bool     // it was closed for others, see writings
+	group   atomic.Int32    // of the latest message, see queue.Message
 	idleAt  time.Time       // when it last became idle; zero: never
 	begunAt time.Time       // when it began to be opened
 	took    atomic.Int64    // time, by the last message it took

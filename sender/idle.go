@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"container/list"
 	"slices"
 	"time"
 
@@ -68,6 +69,21 @@ func (p *pool) evict(of class, now time.Time) bool {
 		n++
 	}
 	return false
+}
+
+// leave ends the idle connections to the sites of groups that another node sends to from now
+// on: a site sees no more connections than it bears.
+func (p *pool) leave(groups []int16) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var next *list.Element
+	for e := p.idle.Front(); e != nil; e = next {
+		next = e.Next()
+		if c := e.Value.(*conn); slices.Contains(groups, int16(c.group.Load())) {
+			s := p.site(c.site)
+			p.retireIdle(s, slices.Index(s.idle, c))
+		}
+	}
 }
 
 // expire ends the connections that were idle for too long.

@@ -101,6 +101,23 @@ func TestIdleTime(t *testing.T) {
 	}
 }
 
+// A node that gives groups to another leaves no idle connections to their sites.
+func TestIdleConnectionsOfGroupsThatLeave(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a.test. MX 10 mx.a.test.\nb.test. MX 10 mx.b.test.", hosts{"mx.a.test": {}, "mx.b.test": {}})
+	w.sender.IdleTime = time.Hour
+	for group, domain := range []string{"a.test", "b.test"} {
+		m := to(testBatch, 1, "u@"+domain)
+		m.Group = int16(group)
+		w.deliver(t, m)
+	}
+	w.sender.Leave([]int16{1, 2})
+	eventually(t, "the connection of group 1 is closed", func() bool { return w.hosts["mx.b.test"].Open() == 0 })
+	if got := w.hosts["mx.a.test"].Open(); got != 1 {
+		t.Errorf("connections of group 0: got %d, want 1", got)
+	}
+}
+
 // A host may close an idle connection at any time. That is no failure of the
 // message that finds out.
 func TestStaleConnection(t *testing.T) {

@@ -147,6 +147,10 @@ type Sender struct {
 	took       average
 }
 
+// Leave ends the idle connections to the sites of groups that another node sends to from
+// now on.
+func (s *Sender) Leave(groups []int16) { s.pool().leave(groups) }
+
 // MessageTime is what a message that was taken took in one connection lately,
 // over all sites, with its part of opening the connection; 0 when there was none.
 func (s *Sender) MessageTime() time.Duration { return s.took.mean() }
@@ -275,6 +279,7 @@ func (s *Sender) handBy(ctx context.Context, c *conn, r *route, m *queue.Message
 		return false, false
 	}
 	defer letter.Release()
+	c.group.Store(int32(m.Group))
 	domain := m.Domain // not m, which would go to the heap
 	mayEnd := m.MayEnd
 	if letter.Size() > compose.Free {

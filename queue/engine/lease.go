@@ -191,6 +191,9 @@ func (v *serving) handBack(ctx context.Context) error {
 	if err := v.remember(ctx); err != nil { // for the node that takes them
 		return err
 	}
+	if v.Leave != nil {
+		v.Leave(drained)
+	}
 	to := map[int32][]int16{}
 	for _, grp := range drained {
 		to[v.leases.giving[grp]] = append(to[v.leases.giving[grp]], grp)

@@ -196,7 +196,7 @@ func (v *serving) attempt(p picked, from *pick) *attempt {
 	r := v.batches.runs[p.batch]
 	a := &attempt{run: r, message: queue.Message{
 		Batch: r.batch, Egress: from.leave, Seq: p.seq, Address: p.address, Domain: from.domain, Data: p.data,
-		Attempt:  p.attempts + 1,
+		Attempt: p.attempts + 1, Group: from.grp,
 		MayBegin: r.mayBegin, MayEnd: func() bool { return true },
 	}, result: result{
 		Result: queue.Result{Batch: p.batch, Seq: p.seq, DomainID: p.domainID, Try: p.tries + 1, Attempts: p.attempts,

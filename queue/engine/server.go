@@ -48,6 +48,10 @@ type Server struct {
 	// domain is its own site until Admission finds out.
 	Survey func(ctx context.Context, domain string) (queue.Survey, error)
 
+	// Leave is called with the groups that the node is about to give to another, which
+	// may open connections to their sites soon. It may be nil, and must not wait.
+	Leave func(grps []int16)
+
 	// MessageTime is the recent mean time per accepted message on one connection,
 	// for forecasts; 0, and nil, is unknown.
 	MessageTime func() time.Duration
