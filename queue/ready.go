@@ -85,6 +85,15 @@ func (db *DB) CheckReady(ctx context.Context, lease time.Duration) (c ReadyCheck
 	return c, err
 }
 
+const holdReadySQL = `
+UPDATE enotify.ready_draft SET held_until = now() + $2::interval WHERE batch_id = $1`
+
+// HoldReady keeps a draft that was taken for a while longer.
+func (db *DB) HoldReady(ctx context.Context, c ReadyCheck, lease time.Duration) error {
+	_, err := db.pool.Exec(ctx, holdReadySQL, c.Batch, lease)
+	return err
+}
+
 const leaveReadySQL = `
 UPDATE enotify.ready_draft SET held_until = '-infinity' WHERE batch_id = $1`
 

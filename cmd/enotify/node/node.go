@@ -143,7 +143,7 @@ func (c Config) assemble(ctx context.Context, db *queue.DB) (_ *parts, err error
 		Handler: p.handler(), Admission: pacer{limits, p.monitor.metrics},
 		Flushed: p.recorded, Memory: limits, Schedule: c.Schedule,
 		Survey: p.mail.Survey, Check: compose.Check, MessageTime: p.mail.MessageTime,
-		Leave: p.mail.Leave,
+		Leave:       p.mail.Leave,
 		MaxInFlight: c.MaxInFlight, Grace: c.Grace, StateDir: c.StateDir, UntilIdle: c.UntilIdle, Sole: c.named,
 		Log:     c.Log,
 		Alerted: p.monitor.alert,

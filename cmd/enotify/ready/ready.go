@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"enotify/cmd/enotify/preflight"
@@ -28,6 +29,7 @@ const (
 	every    = 30 * time.Second // between looks
 	pause    = time.Second      // between looks, however often it is woken
 	patience = 10 * time.Minute // a check may take so long
+	hold     = time.Minute      // so long a draft is this node's, unless it says so again
 )
 
 // Run checks until ctx ends.
@@ -59,14 +61,18 @@ func (w *Watch) Run(ctx context.Context) {
 
 // Look checks one draft, if one is due.
 func (w *Watch) Look(ctx context.Context) (some bool, err error) {
-	due, err := w.DB.CheckReady(ctx, patience+time.Minute)
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel() // an answer that is cut off would leave a draft that is taken and not checked
+	due, err := w.DB.CheckReady(asking, hold)
 	if errors.Is(err, queue.ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
+	release := w.keep(ctx, due)
 	verdict, line, kept := w.check(ctx, due.Batch)
+	release()
 	if ctx.Err() != nil {
 		leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
@@ -77,6 +83,28 @@ func (w *Watch) Look(ctx context.Context) (some bool, err error) {
 		w.Alerted(*alert)
 	}
 	return true, err
+}
+
+// keep keeps a draft this node's until release is called. One of a node that was killed is
+// checked by another after hold.
+func (w *Watch) keep(ctx context.Context, due queue.ReadyCheck) (release func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var keeping sync.WaitGroup
+	keeping.Go(func() {
+		tick := time.NewTicker(hold / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if err := w.DB.HoldReady(ctx, due, hold); err != nil && ctx.Err() == nil {
+				w.Log.Warn("another node may check a draft that this one is checking", "batch", due.Batch, "error", err)
+			}
+		}
+	})
+	return func() { cancel(); keeping.Wait() }
 }
 
 // check runs a preflight. What cannot be checked is no verdict, and is said.
