@@ -13,6 +13,14 @@ import (
 	"enotify/sender/smtptest"
 )
 
+// aliases are the records of domains d0.test, d1.test and so on, whose mail host is the same.
+func aliases(domains int, host string) (zone string) {
+	for i := range domains {
+		zone += fmt.Sprintf("d%d.test. MX 10 mx.d%d.test.\nmx.d%d.test. CNAME %s.\n", i, i, i, host)
+	}
+	return zone
+}
+
 // However many messages are under way, an attachment is in memory once: with
 // 300 of them at hosts that take their time, all that the process has is less
 // than a tenth of what they are together.
@@ -31,10 +39,7 @@ func TestMemoryOfMessagesUnderWay(t *testing.T) {
 		<-release
 		return "450 4.3.2 Not now"
 	}}
-	zone := ""
-	for i := range messages {
-		zone += fmt.Sprintf("d%d.test. MX 10 mx.d%d.test.\nmx.d%d.test. CNAME sink.\n", i, i, i)
-	}
+	zone := aliases(messages, "sink")
 	w := newWorld(t, zone, hosts{"sink": host})
 	b := *testBatch
 	b.Text, b.HTML = "Dear {{.name}}", "<p>Dear {{.name}}{{if .vip}}, VIP{{end}}</p>"
@@ -83,10 +88,7 @@ func TestContentsOfMessagesThatHaveLeft(t *testing.T) {
 		<-release
 		return ""
 	}}
-	zone := ""
-	for i := range batches {
-		zone += fmt.Sprintf("d%d.test. MX 10 mx.d%d.test.\nmx.d%d.test. CNAME sink.\n", i, i, i)
-	}
+	zone := aliases(batches, "sink")
 	w := newWorld(t, zone, hosts{"sink": host})
 	w.sender.MaxContents = budget
 	var peak atomic.Int64
@@ -141,10 +143,7 @@ func TestSlowReadersMakeWay(t *testing.T) {
 		}
 		return ""
 	}}
-	zone := "good.test. MX 10 mx.good.test.\n"
-	for i := range clients {
-		zone += fmt.Sprintf("d%d.test. MX 10 mx.d%d.test.\nmx.d%d.test. CNAME slow.\n", i, i, i)
-	}
+	zone := "good.test. MX 10 mx.good.test.\n" + aliases(clients, "slow")
 	w := newWorld(t, zone, hosts{"slow": slow, "mx.good.test": {Discard: true}})
 	w.sender.MaxContents, w.sender.MakeWayAfter = budget, time.Second
 	deliver := func(i int, addr string) queue.Outcome {

@@ -3,9 +3,11 @@ package engine_test
 import (
 	"context"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -224,6 +226,41 @@ func TestNodesShareTheWork(t *testing.T) {
 	f.SentOnce(1000)
 	if got := queuetest.Query[int](f, `SELECT count(*)::int FROM enotify.lease WHERE node_id IS NOT NULL`); got != 0 {
 		t.Errorf("leases held after both nodes left: got %d, want 0", got)
+	}
+}
+
+// A node that gives groups to another says so before, and names those that it gives.
+func TestGroupsThatLeaveAreNamed(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	const holds = `SELECT count(*) = $1 FROM enotify.lease l JOIN enotify.node n ON n.id = l.node_id WHERE n.name = $2`
+	ctx, cancel := context.WithCancel(t.Context())
+	var nodes sync.WaitGroup
+	start := func(s *engine.Server) {
+		s.UntilIdle = false
+		nodes.Go(func() {
+			if err := f.Run(ctx, s, "pass"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	left := map[int16]bool{}
+	first := f.Server("n1", queuetest.Deliver)
+	first.Leave = func(grps []int16) { // of one goroutine, and read after its end
+		for _, grp := range grps {
+			left[grp] = true
+		}
+	}
+	start(first)
+	f.Until(func() {}, holds, 64, "n1")
+	start(f.Server("n2", queuetest.Deliver))
+	f.Until(func() {}, holds, 32, "n2")
+	taken := queuetest.Query[[]int16](f, `SELECT array_agg(l.grp ORDER BY l.grp) FROM enotify.lease l
+		JOIN enotify.node n ON n.id = l.node_id WHERE n.name = 'n2'`)
+	cancel()
+	nodes.Wait()
+	if got := slices.Sorted(maps.Keys(left)); !cmp.Equal(got, taken) {
+		t.Errorf("groups that were named: got %v, want those that n2 took: %v", got, taken)
 	}
 }
 

@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"errors"
@@ -146,13 +147,12 @@ func (c *Letters) room(k *kept) bool {
 	if n == 0 {
 		return true
 	}
-	most := c.Octets
-	if most <= 0 {
-		most = 192 << 20
-	}
+	most := c.most()
 	mine := c.byClient[k.batch.Client]
 	return mine == 0 && (c.used == 0 || c.used+n <= most) || mine+n <= (most-(c.used-mine))/2
 }
+
+func (c *Letters) most() int { return cmp.Or(c.Octets, 192<<20) }
 
 // counted is what a letter counts for in the budget.
 func counted(octets int) int {
@@ -219,11 +219,7 @@ func (c *Letters) wake(k *kept) {
 
 // trim drops the idle letters that are too many, those first that were not used for longest.
 func (c *Letters) trim() {
-	most := c.Octets
-	if most <= 0 {
-		most = 192 << 20
-	}
-	for c.idle.Len() > 0 && c.unused > max(0, min(maxIdle, most-c.used)) {
+	for most := c.most(); c.idle.Len() > 0 && c.unused > max(0, min(maxIdle, most-c.used)); {
 		k := c.idle.Front().Value.(*kept)
 		if k.batch.Read == nil { // it has its content all the same
 			c.forget(k)
