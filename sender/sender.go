@@ -157,6 +157,7 @@ func (s *Sender) MessageTime() time.Duration { return s.took.mean() }
 // Deliver makes one attempt to deliver m. It is a [queue.Handler]. When ctx
 // ends, transactions under way are cut off: let them finish first.
 func (s *Sender) Deliver(ctx context.Context, m queue.Message) (o queue.Outcome) {
+	s.begin()
 	s.deliver(ctx, &m, &o)
 	if s.Attempts != nil && s.Attempts.Enabled(ctx, queue.LevelAttempt) {
 		s.logAttempt(ctx, &m, &o)
@@ -364,6 +365,12 @@ func wait(until time.Time) time.Duration { return min(max(0, time.Until(until)),
 func (s *Sender) Close() { s.pool().close() }
 
 func (s *Sender) pool() *pool {
+	s.begin()
+	return s.conns
+}
+
+// begin makes, from the settings, what messages share. It comes before all of its uses.
+func (s *Sender) begin() {
 	s.start.Do(func() {
 		s.sessions = tls.NewLRUClientSessionCache(maxSessions)
 		s.memory.Octets, s.letters.Octets = s.Memory, s.MaxContents
@@ -372,7 +379,6 @@ func (s *Sender) pool() *pool {
 		s.conns = newPool(s.Throttle, most, cmp.Or(s.MaxSlow, max(slowShare*most, leastSlow)),
 			cmp.Or(s.IdleTime, 10*time.Second), &s.dead)
 	})
-	return s.conns
 }
 
 // returnPath is the envelope sender of a message: one that names the recipient
