@@ -163,7 +163,7 @@ func newNeighbourhood(b *testing.B, beside neighbours) *neighbourhood {
 
 // blackHole has an address answer no connection: its queue is full, so that the system
 // drops what comes.
-func blackHole(b *testing.B, ip string, port int) {
+func blackHole(b testing.TB, ip string, port int) {
 	b.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
