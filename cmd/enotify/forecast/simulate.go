@@ -3,7 +3,6 @@ package forecast
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -44,57 +43,6 @@ type simulation struct {
 	routes  map[[2]string][]way // see ways
 }
 
-// A load is one that is simulated.
-type load struct {
-	Load
-	parts    []*part // not sent, when the load has the turn
-	later    []*part // deferred or put off, and not due yet; the earliest first
-	retries  []*part // deferred or put off, and due
-	begin    time.Duration
-	begun    bool
-	end      time.Duration
-	sent     float64
-	paused   string
-	sites    map[string]*progress
-	points   []Point
-	untried  int // parts that are not sent
-	holds    int // of them, those that need the turn
-	deferred float64
-	warming  map[*capped]*warming
-	open     bool // its windows are
-}
-
-func (l *load) over() bool { return l.untried == 0 }
-
-// A part is what a load has for one recipient domain.
-type part struct {
-	load  *load
-	site  *site
-	b     *bucket
-	left  float64
-	first bool
-	here  *progress // of its load at its site; nil for deferred recipients
-	aside bool      // it needs no turn: it was put off
-	due   time.Duration
-	offer float64
-	why   Reason // it offers no more
-	ways  []way  // by which it may leave; none: there is no limit
-	way   way    // by which it leaves now
-}
-
-// A progress is how far a load is at one site.
-type progress struct {
-	name    string
-	one     string
-	domains int
-	total   int
-	left    float64
-	sent    float64
-	end     time.Duration
-	held    [reasons]time.Duration
-	points  []Point
-}
-
 func newSimulation(p Plan) *simulation {
 	s := &simulation{
 		Plan: p, message: cmp.Or(p.Message, DefaultMessage), most: float64(cmp.Or(p.Most, MostPerNode)),
@@ -111,54 +59,6 @@ func newSimulation(p Plan) *simulation {
 		s.loads = append(s.loads, s.load(Load{Due: p.Retries, Beside: true}))
 	}
 	return s
-}
-
-func (s *simulation) load(l Load) *load {
-	of := &load{Load: l, sites: map[string]*progress{}, begun: l.Beside, warming: map[*capped]*warming{}}
-	for _, w := range l.Domains {
-		if w.N == 0 {
-			continue
-		}
-		p := s.part(of, w, true)
-		if p.aside = !w.At.IsZero(); p.aside {
-			of.later = append(of.later, p)
-		} else {
-			of.parts = append(of.parts, p)
-			of.holds++
-		}
-		of.warm(p, w.N)
-		of.untried++
-		at := of.sites[w.Site]
-		if at == nil {
-			at = &progress{name: w.Site, one: w.Domain}
-			of.sites[w.Site] = at
-		}
-		p.here = at
-		at.domains++
-		at.total += w.N
-		at.left += float64(w.N)
-		of.deferred += float64(w.N) * s.Deferred[w.Site]
-	}
-	for _, w := range l.Due {
-		if w.N > 0 {
-			of.later = append(of.later, s.part(of, w, false))
-		}
-	}
-	of.sortLater()
-	return of
-}
-
-func (l *load) sortLater() {
-	slices.SortStableFunc(l.later, func(a, b *part) int { return cmp.Compare(a.due, b.due) })
-}
-
-func (s *simulation) part(of *load, w Waiting, first bool) *part {
-	p := &part{load: of, site: s.site(w.Site), b: s.bucket(w.Domain, w.Site), left: float64(w.N), first: first,
-		ways: s.ways(cmp.Or(w.Pool, of.Pool), w.Site)}
-	if !w.At.IsZero() {
-		p.due = max(0, w.At.Sub(s.Start))
-	}
-	return p
 }
 
 // until simulates until done says so, or for two months.
@@ -259,43 +159,6 @@ func (s *simulation) may(l *load, now time.Time, open bool, change time.Time, wh
 	return open, change, why
 }
 
-// within reports whether the windows of a load are open, when that changes at the
-// earliest, if it is known, and what it waits for.
-func (l *load) within(now time.Time) (open bool, change time.Time, why string) {
-	open = true
-	for _, w := range l.Windows {
-		span, ok := w.Next(now)
-		switch {
-		case !ok:
-			return false, time.Time{}, "its window"
-		case span.Opens.After(now):
-			open, why = false, "its window"
-			if change.IsZero() || span.Opens.Before(change) {
-				change = span.Opens
-			}
-		case change.IsZero() || span.Closes.Before(change):
-			change = span.Closes
-		}
-	}
-	return open, change, why
-}
-
-// quotaAside counts what a step sends of loads that do not have the turn.
-func (s *simulation) quotaAside() {
-	if len(s.quotas) == 0 {
-		return
-	}
-	for _, of := range s.active {
-		for _, p := range of.parts {
-			if q := s.quotas[p.load.Client]; q != nil && p.first && p.aside {
-				left, _ := q.left(s.Start.Add(s.at))
-				p.offer = min(p.offer, left)
-				q.take(p.offer)
-			}
-		}
-	}
-}
-
 // due reports whether deferred recipients have become due that are not active.
 func (s *simulation) due() bool {
 	return slices.ContainsFunc(s.loads, func(l *load) bool { return len(l.later) > 0 && l.later[0].due <= s.at })
@@ -388,65 +251,4 @@ func (s *simulation) step(turn *load, dt time.Duration) {
 			l.points = append(l.points, Point{s.at, l.sent})
 		}
 	}
-}
-
-func (s *simulation) forecast(l *load) Forecast {
-	f := Forecast{Begin: l.begin, End: l.end, Late: !l.over(), Paused: l.paused, Deferred: int(l.deferred + 0.5),
-		Warming: s.warming(l), Points: thin(l.points)}
-	for _, at := range l.sites {
-		f.Untried += at.total
-	}
-	if f.Late {
-		f.End = s.at
-	}
-	f.Done = f.End
-	if f.Deferred > 0 {
-		f.Done += cmp.Or(s.Again, firstAgain)
-	}
-	if len(l.points) == 0 {
-		f.Points = []Point{{l.begin, 0}}
-	}
-	for _, at := range l.sites {
-		one := at.one
-		if at.domains > 1 {
-			one = ""
-		}
-		f.Sites = append(f.Sites, SiteForecast{Name: at.name, One: one, N: at.total, End: at.end, Held: at.mostly(),
-			Points: thin(at.points)})
-	}
-	slices.SortStableFunc(f.Sites, func(a, b SiteForecast) int {
-		return cmp.Or(cmp.Compare(b.End, a.End), cmp.Compare(b.N, a.N), strings.Compare(a.Name, b.Name))
-	})
-	return f
-}
-
-// mostly is what held the site back for the longest time.
-func (p *progress) mostly() (why Reason) {
-	for r, d := range p.held {
-		if d > p.held[why] {
-			why = Reason(r)
-		}
-	}
-	return why
-}
-
-// pointsKept are enough for a smooth curve.
-const pointsKept = 60
-
-// thin leaves out points that a drawing does not miss.
-func thin(points []Point) []Point {
-	if len(points) <= pointsKept {
-		return points
-	}
-	first, last := points[0], points[len(points)-1]
-	kept := []Point{first}
-	for _, p := range points {
-		if p.At >= kept[len(kept)-1].At+(last.At-first.At)/pointsKept {
-			kept = append(kept, p)
-		}
-	}
-	if kept[len(kept)-1] != last {
-		kept = append(kept, last)
-	}
-	return kept
 }
