@@ -29,16 +29,41 @@ const addressColumn = "address"
 // a byte order mark.
 type CSV struct {
 	name    string // of the file
+	in      *bounded
 	csv     *csv.Reader
+	after   int      // number of the line on which the last record ends
 	address int      // number of the column
 	columns []string // all of them
 	data    map[string]string
 	read    int
 }
 
+// maxRecord is how long a record may be, in octets: merge data has at most 64 KiB. Without
+// a bound, a file that is no CSV, or a quote that is not closed, would be read into memory
+// as a whole.
+const maxRecord = 2 << 20
+
+var errLong = errors.New("a record is too long")
+
+// bounded reads so much for one record, and what is in buffers.
+type bounded struct {
+	in   io.Reader
+	left int
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errLong
+	}
+	n, err := b.in.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
 // NewCSV reads the first line of r. Errors call the file by name.
 func NewCSV(r io.Reader, name string) (*CSV, error) {
-	in := bufio.NewReaderSize(r, 64<<10)
+	bound := &bounded{r, maxRecord}
+	in := bufio.NewReaderSize(bound, 64<<10)
 	start, err := in.Peek(3)
 	switch {
 	case len(start) == 0 && !errors.Is(err, io.EOF):
@@ -51,7 +76,7 @@ func NewCSV(r io.Reader, name string) (*CSV, error) {
 	if in, err = withLineFeeds(in); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	f := &CSV{name: name, csv: csv.NewReader(in), data: map[string]string{}}
+	f := &CSV{name: name, in: bound, csv: csv.NewReader(in), data: map[string]string{}}
 	if f.csv.Comma = declared(in); f.csv.Comma == 0 {
 		f.csv.Comma = separator(in)
 	}
@@ -189,9 +214,13 @@ func (f *CSV) Next() (queue.Recipient, error) {
 
 // record reads a line and makes sure that it is text.
 func (f *CSV) record() ([]string, error) {
+	f.in.left = maxRecord
 	record, err := f.csv.Read()
 	var broken *csv.ParseError
 	switch {
+	case errors.Is(err, errLong):
+		return nil, fmt.Errorf("%s line %d: it is longer than 2 MiB, or has a quote that is not closed", f.name,
+			f.after+1)
 	case errors.Is(err, csv.ErrFieldCount):
 		line, _ := f.csv.FieldPos(0)
 		return nil, fmt.Errorf("%s line %d: %s, but line 1 names %s", f.name, line, figures.Some(len(record), "field"),
@@ -214,6 +243,7 @@ func (f *CSV) record() ([]string, error) {
 		case strings.ContainsRune(field, 0):
 			return nil, fmt.Errorf("%s line %d: holds a NUL; this is no text file", f.name, line)
 		}
+		f.after = line + strings.Count(field, "\n")
 	}
 	return record, nil
 }

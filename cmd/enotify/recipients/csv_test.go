@@ -104,6 +104,12 @@ func TestRecipientsBroken(t *testing.T) {
 		{"Latin 1 in the header", "address,pr\xe9nom\na@x.test,A\n",
 			"x.csv line 1: not in UTF-8; save the file as CSV in UTF-8"},
 		{"UTF-16", "\xff\xfea\x00d\x00", "x.csv is in UTF-16; save it as CSV in UTF-8"},
+		{"a line that does not end", "address,name\na@x.test,\"A\nB\"\nb@x.test," + strings.Repeat("x", 3<<20),
+			"x.csv line 4: it is longer than 2 MiB, or has a quote that is not closed"},
+		{"no line at all", strings.Repeat("x", 3<<20),
+			"x.csv line 1: it is longer than 2 MiB, or has a quote that is not closed"},
+		{"open quote before very many lines", "address,name\na@x.test,\"Ann\n" + strings.Repeat("b@x.test,Bob\n", 250_000),
+			"x.csv line 2: it is longer than 2 MiB, or has a quote that is not closed"},
 		{"NUL", "address\na@x\x00.test\n", "x.csv line 2: holds a NUL; this is no text file"},
 	} {
 		if got, err := readAll(tt.in); err == nil || err.Error() != tt.want {
