@@ -16,6 +16,7 @@ type DB struct {
 	pooler *atomic.Bool    // its connections lead through a pooler
 	life   context.Context // until it is closed
 	end    context.CancelFunc
+	late   *lateSuppressions
 }
 
 // Open connects to the database at url, a PostgreSQL connection URI or
@@ -36,7 +37,7 @@ func OpenAs(ctx context.Context, url string, maxConns int32, as As) (*DB, error)
 		config.MaxConns = maxConns
 	}
 	config.ConnConfig.RuntimeParams["application_name"] = as.applicationName()
-	db := &DB{pooler: &atomic.Bool{}}
+	db := &DB{pooler: &atomic.Bool{}, late: &lateSuppressions{}}
 	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
 		if db.pooler.Load() && c.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
 			c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // names no statement at the server
@@ -80,6 +81,7 @@ func Connect(ctx context.Context, url string) (*pgx.Conn, error) {
 
 // Close closes all connections.
 func (db *DB) Close() {
+	db.late.close(db)
 	db.end()
 	db.pool.Close()
 }

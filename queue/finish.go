@@ -144,21 +144,35 @@ func (db *DB) Finish(ctx context.Context, results []Result) (alerts []Alert, err
 // FinishMarked is Finish for a writer that counts its transactions; n is their
 // number now, 0 when the database does not know the node.
 func (db *DB) FinishMarked(ctx context.Context, mark Mark, results []Result) (n int64, alerts []Alert, err error) {
-	n, alerts, err = db.finish(ctx, mark, results, "")
-	if errors.Is(err, errNotPlain) {
-		n, alerts, err = db.finish(ctx, mark, results, finishSQL)
+	var how finishing
+	for {
+		n, alerts, err = db.finish(ctx, mark, results, &how)
+		known := (*pgconn.PgError)(nil)
+		switch {
+		case errors.Is(err, errNotPlain):
+			how.sql = finishSQL
+		case !errors.As(err, &known):
+			return n, alerts, err
+		case known.Code == "23505" && known.TableName == "outcome" && how.sql != finishAgainSQL:
+			how.sql = finishAgainSQL
+		case known.Code == "55P03" && !how.late: // lock_not_available
+			how.late = true
+		default:
+			return n, alerts, err
+		}
 	}
-	if known := (*pgconn.PgError)(nil); errors.As(err, &known) && known.Code == "23505" &&
-		known.TableName == "outcome" {
-		n, alerts, err = db.finish(ctx, mark, results, finishAgainSQL)
-	}
-	return n, alerts, err
 }
 
-// finish is FinishMarked with that statement for the final outcomes; "" is COPY where it
-// is possible and pays.
-func (db *DB) finish(ctx context.Context, mark Mark, results []Result, sql string) (n int64, alerts []Alert,
+// finishing is how results are recorded.
+type finishing struct {
+	sql  string // statement for the final outcomes; "" is COPY where it is possible and pays
+	late bool   // suppressions follow later: another transaction has locked one of the addresses
+}
+
+// finish is one try of FinishMarked.
+func (db *DB) finish(ctx context.Context, mark Mark, results []Result, how *finishing) (n int64, alerts []Alert,
 	err error) {
+	sql := how.sql
 	var final, deferred, taken, logged columns
 	var refused []Result
 	var suppressing suppressing
@@ -194,7 +208,15 @@ func (db *DB) finish(ctx context.Context, mark Mark, results []Result, sql strin
 	if c := &final; len(c.batch) > 0 && !copied {
 		b.Queue(sql, c.batch, c.seq, c.state, c.class, c.code, c.enhanced, c.reply, c.at, c.try)
 	}
-	suppressing.queue(&b)
+	if how.late {
+		defer func() {
+			if err == nil {
+				db.late.add(db, suppressing)
+			}
+		}()
+	} else {
+		suppressing.queue(&b)
+	}
 	warmed.queue(&b)
 	if c := &taken; len(c.batch) > 0 {
 		b.Queue(takenSQL, c.batch, c.seq)
@@ -306,6 +328,12 @@ func (c *columns) add(r *Result) {
 	c.code = append(c.code, code)
 	c.due = append(c.due, r.At.Add(r.Wait))
 	c.at = append(c.at, r.At)
+}
+
+// one is the result with this number.
+func (c *columns) one(i int) columns {
+	return columns{batch: c.batch[i : i+1], seq: c.seq[i : i+1], reply: c.reply[i : i+1], class: c.class[i : i+1],
+		at: c.at[i : i+1]}
 }
 
 func orNull(s string) *string {

@@ -33,8 +33,31 @@ func (p *suppressing) add(r *Result, t Treatment) {
 	}
 }
 
-// queue adds the statements, to be run in the transaction of the outcomes.
+func (p *suppressing) empty() bool { return len(p.atOnce.batch) == 0 && len(p.repeated) == 0 }
+
+// alone returns what each of the results does, so that one whose address is locked is in
+// nobody's way. It has what queue needs.
+func (p *suppressing) alone() (all []suppressing) {
+	for i := range p.atOnce.batch {
+		all = append(all, suppressing{atOnce: p.atOnce.one(i)})
+	}
+	for s, c := range p.repeated {
+		for i := range c.batch {
+			one := c.one(i)
+			all = append(all, suppressing{repeated: map[Suppresses]*columns{s: &one}})
+		}
+	}
+	return all
+}
+
+// queue adds the statements, to be run in the transaction of the outcomes. They wait for no
+// lock for long: an operator may have an address in an open transaction.
 func (p *suppressing) queue(b *pgx.Batch) {
+	if p.empty() {
+		return
+	}
+	b.Queue(lockTimeoutSQL, "500ms")
+	defer func() { b.Queue(lockTimeoutSQL, "0") }()
 	if c := &p.atOnce; len(c.batch) > 0 {
 		b.Queue(suppressSQL, c.batch, c.seq, c.reply, c.class)
 	}
@@ -45,6 +68,9 @@ func (p *suppressing) queue(b *pgx.Batch) {
 		b.Queue(suppressRepeatedSQL, c.batch, c.seq, c.reply, c.class, s.Replies, s.Over, s.For)
 	}
 }
+
+// SET is no statement that a pipeline without BEGIN may hold.
+const lockTimeoutSQL = `SELECT set_config('lock_timeout', $1, true)`
 
 // A suppression for good outlasts one that would have ended.
 const suppressSQL = `

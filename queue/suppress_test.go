@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -115,6 +116,67 @@ func TestGoneOutlastsFull(t *testing.T) {
 		`SELECT format('%s %s %s', cause, until IS NULL, batch_id) FROM enotify.suppression`),
 		"no_such_user t 1"; got != want {
 		t.Errorf("suppression: got %q, want %q", got, want)
+	}
+}
+
+// While an operator's transaction has an address, what receivers say is recorded, and the address
+// is suppressed for good once the transaction ends.
+func TestSuppressionOfALockedAddressFollows(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	tx, err := queuetest.Connect(t, f.URL).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(),
+		`INSERT INTO enotify.suppression (address, cause, note) VALUES ('user0@gone.example', 'operator', 'mine')`); err != nil {
+		t.Fatal(err)
+	}
+	batch := f.Enqueue("menu", 2, "gone.example")
+	f.Serve(f.Server("n1", queuetest.AnswerByDomain))
+	if got, want := f.States(batch), map[string]int{"bounced": 2}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.Until(func() {}, `SELECT array_agg(address ORDER BY address) = '{user0@gone.example,user1@gone.example}'
+		FROM enotify.suppression WHERE cause = 'no_such_user' AND until IS NULL AND note <> ''`)
+}
+
+// An import of very many addresses adds some at a time: what a receiver says of one of them waits for a few thousand,
+// not for all.
+func TestLargeImportLocksFewAddresses(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	tx, err := queuetest.Connect(t, f.URL).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `INSERT INTO enotify.suppression (address, cause) VALUES ('z@z.example', 'operator')`); err != nil {
+		t.Fatal(err)
+	}
+	const many = 10_000
+	imported := make(chan error, 1)
+	go func() {
+		line := 0
+		_, added, _, err := f.DB.ImportSuppressions(t.Context(), 1, func() (queue.Suppressible, bool, error) {
+			if line++; line <= many {
+				return queue.Suppressible{Line: line, Address: fmt.Sprintf("user%d@a.example", line)}, true, nil
+			}
+			return queue.Suppressible{Line: line, Address: "z@z.example"}, line == many+1, nil
+		})
+		if err == nil && added != many+1 {
+			err = fmt.Errorf("added: got %d, want %d", added, many+1)
+		}
+		imported <- err
+	}()
+	f.Until(func() {}, `SELECT count(*) = $1 FROM enotify.suppression`, many) // the last address waits for the transaction
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-imported; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -76,6 +76,12 @@ var poisons = []struct {
 		n.exec(`SELECT count(enotify.enqueue('b' || i, 'info@c0.example', 'S', 'x', '{x@a.example}',
 			not_before => now() + '1 h')) FROM generate_series(1, 100) i`)
 	}},
+	{"an address that an operator has locked", func(n *neighbourhood, _ []string) {
+		n.bad = queuetest.Connect(n.T, n.URL)
+		n.open(`INSERT INTO enotify.suppression (address, cause) VALUES ('user0@gone.example', 'operator')`)
+		n.Exec(`SELECT enotify.enqueue('gone', 'info@c0.example', 'S', 'x', $1)`,
+			queuetest.Addresses(10, []string{"gone.example"}))
+	}},
 	{"drafts", func(n *neighbourhood, _ []string) {
 		n.exec(`SELECT count(enotify.create_batch('d' || i, 'info@c0.example', 'S', 'x')) FROM generate_series(1, 1000) i`)
 	}},
@@ -128,7 +134,7 @@ func (n *neighbourhood) server() {
 			case <-ctx.Done():
 			}
 		}
-		return queuetest.Deliver(ctx, m)
+		return queuetest.AnswerByDomain(ctx, m)
 	})
 	s.Admission = n.closed
 	s.Survey = func(ctx context.Context, domain string) (queue.Survey, error) {
