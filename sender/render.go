@@ -10,7 +10,6 @@ import (
 // where there is a directory of keys. The error says why that recipient would
 // get none.
 func (s *Sender) Render(m queue.Message) ([]byte, error) {
-	s.begin()
 	l, give, err := s.letters.Hold(context.Background(), m.Batch, memoryWait)
 	if err != nil {
 		return nil, err

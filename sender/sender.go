@@ -369,7 +369,7 @@ func (s *Sender) pool() *pool {
 	return s.conns
 }
 
-// begin makes, from the settings, what messages share. It comes before all of its uses.
+// begin makes, from the settings, what messages on their way share. Render, which needs no throttle, does without.
 func (s *Sender) begin() {
 	s.start.Do(func() {
 		s.sessions = tls.NewLRUClientSessionCache(maxSessions)
