@@ -16,7 +16,8 @@ import (
 // A door lets connections in: so many at once, so many from one remote, and
 // from each of them so many mails a second. Remotes are told apart by the
 // network that one gets: an IPv4 address, a /64 of IPv6. When all places are taken,
-// a connection that hands in nothing, or hardly anything, makes way for a new one.
+// a connection that hands in nothing, or hardly anything, makes way for a new one: one
+// that has not named an address of ours before one that has.
 type door struct {
 	net.Listener
 	most, perRemote int
@@ -37,6 +38,9 @@ type remote struct {
 	open    int
 	limiter *rate.Limiter
 	last    time.Time
+	idled   time.Time // when one of its connections made way for another and had handed in nothing
+	talk    float64   // octets of commands that led to no mail, less talkRate a second
+	talked  time.Time // when talk was counted
 }
 
 const (
@@ -45,9 +49,13 @@ const (
 	tooMany      = "421 4.7.0 too many connections, try again later\r\n"
 
 	mailFor     = 10 * time.Minute // for all of a mail
-	slowMail    = 30 * time.Second // after which a mail below slowRate makes way for others
-	slowRate    = 1 << 10          // octets a second
+	slowMail    = 2 * time.Second  // after which a mail that is too slow makes way for others
+	slowRate    = 512              // octets a second, for each second it has taken: 5 KiB/s after 10 s
 	maxCommands = 256 << 10        // octets of commands between two mails
+	idledFor    = 30 * time.Second // so long nobody makes way for a remote that took a place and did nothing
+	maxTalk     = 32 << 10         // octets of commands without a mail, of a remote; more are read slowly
+	talkRate    = 256              // octets a second
+	slowRead    = 512              // octets a second of a connection whose remote has talked too much
 )
 
 var errTalksOn = errors.New("too many commands without a mail")
@@ -98,7 +106,8 @@ func (d *door) enter(g *guest) bool {
 	if g.trusted {
 		taken = d.front
 	}
-	if taken >= d.most && !d.dismiss(g.trusted, time.Now()) {
+	now := time.Now()
+	if taken >= d.most && (now.Sub(r.idled) < idledFor || !d.dismiss(g.trusted, now)) {
 		return false
 	}
 	d.guests[g] = struct{}{}
@@ -110,8 +119,9 @@ func (d *door) enter(g *guest) bool {
 }
 
 // dismiss ends a connection for the sake of a new one, among those that are trusted or
-// those that are not: of the remote that has most of them, the one that has handed in
-// nothing for longest. It reports whether there was one.
+// those that are not: one that has named no address of ours first; then of the remote that
+// has most of them; then the one that has handed in nothing for longest. It reports whether
+// there was one.
 func (d *door) dismiss(trusted bool, now time.Time) bool {
 	var worst *guest
 	for g := range d.guests {
@@ -123,7 +133,12 @@ func (d *door) dismiss(trusted bool, now time.Time) bool {
 			continue
 		}
 		mine, its := d.remote(g.from).open, d.remote(worst.from).open
-		if mine > its || mine == its && g.since.Before(worst.since) {
+		switch {
+		case g.known != worst.known:
+			if worst.known {
+				worst = g
+			}
+		case mine > its || mine == its && g.since.Before(worst.since):
 			worst = g
 		}
 	}
@@ -131,6 +146,9 @@ func (d *door) dismiss(trusted bool, now time.Time) bool {
 		return false
 	}
 	worst.dismissed = true
+	if !worst.brought {
+		d.remote(worst.from).idled = now
+	}
 	d.remove(worst)
 	_ = worst.SetReadDeadline(time.Unix(1, 0)) // wakes it
 	return true
@@ -193,9 +211,12 @@ type guest struct {
 	door      *door
 	from      netip.Addr
 	trusted   bool
+	known     bool      // has named an address that we signed, or a fixed one
+	brought   bool      // has handed in a mail
 	busy      bool      // hands in a mail
-	since     time.Time // when busy changed, or it came
+	since     time.Time // when busy changed, it named such an address, or it came
 	octets    int       // read since then
+	talk      float64   // its part of the remote's
 	dismissed bool
 }
 
@@ -203,7 +224,7 @@ type guest struct {
 func (g *guest) idles(now time.Time) bool {
 	took := now.Sub(g.since)
 	if g.busy {
-		return took >= slowMail && float64(g.octets) < slowRate*took.Seconds()
+		return took >= slowMail && float64(g.octets) < slowRate*took.Seconds()*took.Seconds()
 	}
 	return took >= g.door.grace
 }
@@ -231,6 +252,10 @@ func (g *guest) Read(b []byte) (int, error) {
 			return 0, err
 		}
 	}
+	if g.talksTooMuch() {
+		b = b[:min(len(b), slowRead)]
+		time.Sleep(time.Second)
+	}
 	n, err := g.Conn.Read(b)
 	g.door.mu.Lock()
 	defer g.door.mu.Unlock()
@@ -238,7 +263,38 @@ func (g *guest) Read(b []byte) (int, error) {
 	if !g.busy && g.octets > maxCommands {
 		return 0, errTalksOn
 	}
+	if !g.busy && !g.trusted {
+		g.talk += float64(n)
+		g.door.remote(g.from).talk += float64(n)
+	}
 	return n, err
+}
+
+// talksTooMuch reports whether the guest is to be read slowly: commands cost more to answer
+// than to send.
+func (g *guest) talksTooMuch() bool {
+	g.door.mu.Lock()
+	defer g.door.mu.Unlock()
+	r, now := g.door.remote(g.from), time.Now()
+	r.talk = max(0, r.talk-talkRate*now.Sub(r.talked).Seconds())
+	r.talked = now
+	return !g.busy && !g.trusted && r.talk > maxTalk
+}
+
+// brings notes that the guest has handed in a mail: what it said before was to the point.
+func (g *guest) brings() {
+	g.door.mu.Lock()
+	defer g.door.mu.Unlock()
+	r := g.door.remote(g.from)
+	r.talk = max(0, r.talk-g.talk)
+	g.brought, g.talk, r.idled = true, 0, time.Time{}
+}
+
+// names notes that the guest has named an address of ours.
+func (g *guest) names() {
+	g.door.mu.Lock()
+	defer g.door.mu.Unlock()
+	g.known, g.since = true, time.Now()
 }
 
 // hands notes whether the guest is handing in a mail.

@@ -49,7 +49,7 @@ type Server struct {
 	Rate           rate.Limit    // mails per second from an address; 0 is 10, with a burst of 50
 	Timeout        time.Duration // for a command, or a piece of a mail; 0 is 1 min
 	// IdleGrace is how long a connection may hand in nothing before it has to make way
-	// for a new one when there are MaxConnections; 0 is 10 s.
+	// for a new one when there are MaxConnections; 0 is 1.5 s.
 	IdleGrace time.Duration
 
 	// Trusted remotes have neither of the limits of an address, as a mail server
@@ -71,7 +71,7 @@ const (
 // finish for as long as grace. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
 	door := &door{Listener: l, most: cmp.Or(s.MaxConnections, 100), perRemote: cmp.Or(s.MaxPerRemote, 10),
-		timeout: cmp.Or(s.Timeout, time.Minute), grace: cmp.Or(s.IdleGrace, 10*time.Second), rate: cmp.Or(s.Rate, 10),
+		timeout: cmp.Or(s.Timeout, time.Minute), grace: cmp.Or(s.IdleGrace, 1500*time.Millisecond), rate: cmp.Or(s.Rate, 10),
 		guests: map[*guest]struct{}{}, remotes: map[netip.Prefix]*remote{}}
 	if door.trusted = s.Trusted; s.Trusted == nil {
 		door.trusted = loopback

@@ -335,6 +335,63 @@ func TestLimits(t *testing.T) {
 			t.Errorf("one that is trusted, when all places are taken: got %d, want 220", got[0])
 		}
 	})
+	t.Run("places taken by a silent stranger and one that has named an address of ours", func(t *testing.T) {
+		t.Parallel()
+		b := newBox(t, inbound.Server{MaxConnections: 2, IdleGrace: time.Millisecond, Trusted: front})
+		known, silent := b.dialFrom("127.0.0.2"), b.dialFrom("127.0.0.3")
+		b.talk(known, "EHLO mx.test", "MAIL FROM:<>", to)
+		b.talk(silent)
+		time.Sleep(2 * time.Millisecond) // the grace
+		b.talk(b.dialFrom("127.0.0.4"))
+		if code, _, err := silent.ReadResponse(421); err != nil {
+			t.Errorf("the silent one: got %d, %v, want 421", code, err)
+		}
+		time.Sleep(2 * time.Millisecond)
+		if got := b.talk(b.dialFrom("127.0.0.3")); got[0] != 421 {
+			t.Errorf("the silent one again: got %d, want 421: nobody makes way for it", got[0])
+		}
+		if err := known.PrintfLine("DATA"); err != nil {
+			t.Fatal(err)
+		}
+		if code, _, err := known.ReadResponse(354); err != nil {
+			t.Errorf("the one with an address of ours: got %d, %v, want 354", code, err)
+		}
+	})
+	t.Run("places taken by slow mails", func(t *testing.T) {
+		t.Parallel()
+		b := newBox(t, inbound.Server{MaxConnections: 1, Trusted: front})
+		b.talk(b.dialFrom("127.0.0.2"), "EHLO mx.test", "MAIL FROM:<>", to, "DATA")
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+			if got := b.talk(b.dialFrom("127.0.0.3")); got[0] == 220 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("beside a mail of no octet in 20 s: still 421")
+			}
+		}
+	})
+	t.Run("commands without end", func(t *testing.T) {
+		t.Parallel()
+		b := newBox(t, inbound.Server{Trusted: front})
+		c := b.dialFrom("127.0.0.2")
+		b.talk(c)
+		const many = 37 << 10 / len("NOOP\r\n")
+		began := time.Now()
+		if _, err := c.W.WriteString(strings.Repeat("NOOP\r\n", many)); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.W.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		for i := range many {
+			if _, _, err := c.ReadResponse(250); err != nil {
+				t.Fatalf("reply %d: %v", i+1, err)
+			}
+		}
+		if took := time.Since(began); took < time.Second {
+			t.Errorf("%d commands were answered in %v, want that the last ones take a second or more", many, took)
+		}
+	})
 	t.Run("places taken by silent programs of our own", func(t *testing.T) {
 		t.Parallel()
 		b := newBox(t, inbound.Server{MaxConnections: 2, IdleGrace: time.Millisecond})

@@ -62,7 +62,7 @@ func (s *session) Mail(string, *smtp.MailOptions) error { return nil }
 // and the fixed ones.
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	if slices.ContainsFunc(s.Feedback, func(fixed string) bool { return strings.EqualFold(fixed, to) }) {
-		s.to = append(s.to, recipient{address: to})
+		s.name(recipient{address: to})
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(s.work, databaseFor)
@@ -87,8 +87,13 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 		s.logger().Warn("mail put off: the database does not answer", "error", err)
 		return errLater
 	}
-	s.to = append(s.to, recipient{to, purpose, subject})
+	s.name(recipient{to, purpose, subject})
 	return nil
+}
+
+func (s *session) name(r recipient) {
+	s.to = append(s.to, r)
+	s.guest.names()
 }
 
 // Data accepts a mail for all of its recipients or for none.
@@ -143,6 +148,7 @@ func (s *session) deliver(to recipient, data []byte) error {
 	err := s.Deliver(ctx, Mail{To: to.purpose, Subject: to.subject, Data: data})
 	switch {
 	case err == nil:
+		s.guest.brings()
 		return nil
 	case errors.Is(err, queue.ErrNotFound):
 		return errNotOurs
