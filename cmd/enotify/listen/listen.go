@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -14,12 +15,13 @@ type Bounds struct {
 	Most  int // connections at once
 	OfOne int // of one address, or of one IPv6 network of 64 bits
 	// Patience is how long a request may take until its connection makes room as well, when
-	// there is no other: who sends it may do so an octet at a time. 0: it never does.
+	// there is no other: who sends it may do so an octet at a time. 0: it never does. See
+	// [Known] for those that take longer.
 	Patience time.Duration
 }
 
 // A Listener closes connections that are too many. Its State must be the ConnState of the
-// server that it is for.
+// server that it is for, and its Context the ConnContext if [Known] is used.
 type Listener struct {
 	net.Listener
 	bounds Bounds
@@ -40,6 +42,7 @@ type conn struct {
 	from     netip.Prefix
 	idle     time.Time // since when it has no request; zero: it has one
 	began    time.Time // when its request did
+	known    bool      // its request is of somebody who may take longer
 }
 
 // Accept returns the next connection that there is a place for.
@@ -88,7 +91,7 @@ func (l *Listener) admit(c *conn) bool {
 func (l *Listener) longest(now time.Time, among func(*conn) bool) (found *conn) {
 	idle := func(k *conn) time.Time { return k.idle }
 	late := func(k *conn) time.Time {
-		if l.bounds.Patience == 0 || !k.idle.IsZero() || now.Sub(k.began) < l.bounds.Patience {
+		if l.bounds.Patience == 0 || k.known || !k.idle.IsZero() || now.Sub(k.began) < l.bounds.Patience {
 			return time.Time{}
 		}
 		return k.began
@@ -128,22 +131,44 @@ func (l *Listener) giveBack(c *conn) {
 // State learns from a server which connections have a request: the value of
 // [http.Server.ConnState].
 func (l *Listener) State(c net.Conn, state http.ConnState) {
-	if secure, ok := c.(*tls.Conn); ok {
-		c = secure.NetConn()
-	}
-	of, ok := c.(*conn)
-	if !ok {
+	of := own(c)
+	if of == nil {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	of.idle = time.Time{}
+	of.idle, of.known = time.Time{}, false
 	switch state {
 	case http.StateNew, http.StateIdle:
 		of.idle = time.Now()
 	case http.StateActive: // from the first octet of a request on
 		of.began = time.Now()
 	}
+}
+
+// Context has the requests of a connection know it: the value of [http.Server.ConnContext].
+func (l *Listener) Context(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, own(c))
+}
+
+type connKey struct{}
+
+// Known notes that a request is of somebody who may take longer than Patience: until it has
+// ended its connection makes way for no other.
+func Known(request context.Context) {
+	if c, _ := request.Value(connKey{}).(*conn); c != nil {
+		c.listener.mu.Lock()
+		defer c.listener.mu.Unlock()
+		c.known = true
+	}
+}
+
+func own(c net.Conn) *conn {
+	if secure, ok := c.(*tls.Conn); ok {
+		c = secure.NetConn()
+	}
+	of, _ := c.(*conn)
+	return of
 }
 
 func (c *conn) Close() error {

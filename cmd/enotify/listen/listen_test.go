@@ -15,13 +15,17 @@ import (
 	"enotify/cmd/enotify/listen"
 )
 
-// serve answers requests at a bounded listener; those for /hang until the test ends.
+// serve answers requests at a bounded listener; those for /hang until the test ends, and
+// those for /known too, of somebody who is known.
 func serve(t *testing.T, b listen.Bounds, secure bool) *httptest.Server {
 	t.Helper()
 	ended := make(chan struct{})
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if q.URL.Path == "/known" {
+			listen.Known(q.Context())
+		}
 		fmt.Fprintln(w, "here")
-		if q.URL.Path == "/hang" {
+		if q.URL.Path != "/" {
 			_ = http.NewResponseController(w).Flush()
 			select {
 			case <-ended:
@@ -30,7 +34,7 @@ func serve(t *testing.T, b listen.Bounds, secure bool) *httptest.Server {
 		}
 	}))
 	l := listen.Bound(server.Listener, b)
-	server.Listener, server.Config.ConnState = l, l.State
+	server.Listener, server.Config.ConnState, server.Config.ConnContext = l, l.State, l.Context
 	if secure {
 		server.StartTLS()
 	} else {
@@ -91,10 +95,14 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 // A request that takes too long makes room when no connection is idle, of the address that has the most first.
 func TestSlowRequestsKeepNobodyOut(t *testing.T) {
 	t.Parallel()
-	server := serve(t, listen.Bounds{Most: 4, OfOne: 4, Patience: 100 * time.Millisecond}, false)
+	server := serve(t, listen.Bounds{Most: 5, OfOne: 5, Patience: 100 * time.Millisecond}, false)
 	quick := dial(t, server, "127.0.0.3")
 	if line, err := ask(quick, "/hang"); line != ok {
 		t.Fatalf("a request: got %q, %v", line, err)
+	}
+	known := dial(t, server, "127.0.0.2")
+	if line, err := ask(known, "/known"); line != ok {
+		t.Fatalf("a request of somebody known: got %q, %v", line, err)
 	}
 	for range 3 {
 		c := dial(t, server, "127.0.0.2")
@@ -111,9 +119,11 @@ func TestSlowRequestsKeepNobodyOut(t *testing.T) {
 			t.Fatalf("request %d beside slow ones: got no answer in 20 s", i+1)
 		}
 	}
-	_ = quick.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
-	if n, err := quick.Read(make([]byte, 1<<10)); errors.Is(err, io.EOF) {
-		t.Errorf("a request of an address with no other: got the end of the connection after %d octets, want that it goes on", n)
+	for who, c := range map[string]net.Conn{"an address with no other": quick, "somebody known": known} {
+		_ = c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		if n, err := c.Read(make([]byte, 1<<10)); errors.Is(err, io.EOF) {
+			t.Errorf("a request of %s: got the end of the connection after %d octets, want that it goes on", who, n)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package submit_test
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -37,6 +38,27 @@ func TestStrangersTokensAreAskedForSeldom(t *testing.T) {
 	if most := int(11*time.Since(began).Seconds()) + 12; asked > most || asked == 0 {
 		t.Errorf("the database was asked for tokens in %v: got %d times for %d requests, want %d at most, and some",
 			time.Since(began), asked, requests, most)
+	}
+}
+
+// A request that is refused ends, whatever of its body is still to come: an octet at a time, it had a connection for
+// as long as it liked.
+func TestRefusedBodiesEnd(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t)
+	for name, length := range map[string]string{"a body of some length": "Content-Length: 200000\r\n\r\n{",
+		"chunks": "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		fmt.Fprintf(conn, "POST /v1/batches HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%s", length)
+		_ = conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+		answer, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 401 ") {
+			t.Errorf("%s without a token: got %q and %v, want 401 and the end of the connection", name, answer, err)
+		}
 	}
 }
 

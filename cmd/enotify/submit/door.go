@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"enotify/cmd/enotify/listen"
 	"enotify/queue"
 )
 
@@ -78,7 +79,7 @@ func (d *Door) Serve(ctx context.Context, l *Listener) error {
 		}
 	})
 	server := &http.Server{Handler: d.Handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute,
-		MaxHeaderBytes: 64 << 10, ConnState: l.state,
+		MaxHeaderBytes: 64 << 10, ConnState: l.bounded.State, ConnContext: l.bounded.Context,
 		ErrorLog: slog.NewLogLogger(d.Log.Handler(), slog.LevelDebug)}
 	stop := context.AfterFunc(ctx, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -167,6 +168,7 @@ func (d *Door) admit(q *http.Request) (*guest, error) {
 	}
 	select {
 	case g.places <- struct{}{}:
+		listen.Known(q.Context())
 		return g, nil
 	default:
 		return nil, problem(http.StatusTooManyRequests, "20 requests of the token are under way; wait until one is done")

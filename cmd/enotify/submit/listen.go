@@ -3,7 +3,6 @@ package submit
 import (
 	"crypto/tls"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"sync"
@@ -13,13 +12,14 @@ import (
 	"enotify/cmd/enotify/listen"
 )
 
-// bounds of connections: a proxy in front of us has those of all its clients.
-var bounds = listen.Bounds{Most: 1000, OfOne: 400}
+// bounds of connections: a proxy in front of us has those of all its clients. Who has sent a
+// token may take longer.
+var bounds = listen.Bounds{Most: 1000, OfOne: 400, Patience: 2 * time.Second}
 
 // A Listener is an address at which batches are taken.
 type Listener struct {
 	net.Listener
-	state func(net.Conn, http.ConnState)
+	bounded *listen.Listener
 }
 
 // Listen takes an address. Without a certificate it must be a loopback address: a
@@ -50,7 +50,7 @@ func Listen(addr, cert, key string) (*Listener, error) {
 		return nil, err
 	}
 	bounded := listen.Bound(l, bounds)
-	made := &Listener{Listener: bounded, state: bounded.State}
+	made := &Listener{Listener: bounded, bounded: bounded}
 	if config != nil {
 		made.Listener = tls.NewListener(bounded, config)
 	}

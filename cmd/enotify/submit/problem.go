@@ -64,7 +64,8 @@ func statusOf(code string) int {
 	return http.StatusServiceUnavailable
 }
 
-// refuse answers with a problem. What is left of the body is not read.
+// refuse answers with a problem. What is left of the body is not read, but that the server
+// reads some of it itself before it closes the connection: for that there is a second.
 func (d *Door) refuse(w http.ResponseWriter, q *http.Request, err error) {
 	p := asProblem(err)
 	if p.Status >= 500 {
@@ -77,6 +78,7 @@ func (d *Door) refuse(w http.ResponseWriter, q *http.Request, err error) {
 		w.Header().Set("Retry-After", "1")
 	}
 	w.Header().Set("Connection", "close")
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
 	write(w, "application/problem+json", p.Status, p)
 }
 
