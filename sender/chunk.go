@@ -38,18 +38,15 @@ func unknownCommand(err error) bool {
 // until the reply says that it was not.
 func (p *passage) together(from, to string, m *compose.Message, mayEnd func() bool, at *stage) (queue.Reply, error) {
 	c := p.c
+	p.follow()
 	if left := p.early(); left != "" {
 		return queue.Reply{}, fmt.Errorf("%w: before MAIL it said %q", errOutOfStep, clean(left))
 	}
-	commands := c.commands(from, to, m.Size(), p.ridden || c.unended())
-	commands = commands[:len(commands)-1] // DATA
-	var said []byte
-	for _, command := range commands {
-		said = append(append(said, command.line...), "\r\n"...)
-	}
-	c.segments = m.AppendPlain(append(c.segments[:0], bdat(said, m.Size())))
+	commands := p.say(from, to, m.Size(), p.ridden || c.unended(), true)
+	p.text = bdat(p.text, m.Size())
+	c.segments = m.AppendPlain(append(c.segments[:0], p.text))
 	begun := time.Now()
-	err := c.write(c.segments, mayEnd)
+	err := p.write(c.segments, mayEnd)
 	c.measure(PhaseContent, begun)
 	clear(c.segments) // an idle connection holds no message
 	if err != nil {   // so the end has not left
@@ -57,7 +54,7 @@ func (p *passage) together(from, to string, m *compose.Message, mayEnd func() bo
 	}
 	m.Left()
 	*at = confirming
-	p.letNext()
+	p.isReady()
 	if err := p.await(); err != nil {
 		if errors.Is(err, errLeft) {
 			*at = opening // it was not read
@@ -77,7 +74,8 @@ func (p *passage) verdict(commands []command, at *stage) (queue.Reply, error) {
 	c := p.c
 	var refused error
 	refusedAt := opening
-	for _, command := range commands {
+	for i := range commands {
+		command := &commands[i]
 		err := c.hear(command)
 		switch {
 		case err == nil:
@@ -103,14 +101,12 @@ func (p *passage) verdict(commands []command, at *stage) (queue.Reply, error) {
 		}
 		return queue.Reply{}, err
 	}
-	if err := c.patience(c.contentTimeout); err != nil {
-		return queue.Reply{}, err
-	}
+	c.raw.readWithin(c.contentTimeout)
 	begun := time.Now()
-	code, said, err := readReply(&c.client.Text.Reader, 250)
+	code, said, err := readReply(c.client.Text.R, 250, true)
 	c.measure(PhaseConfirm, begun)
 	c.heard()
-	if c.unasked() != "" && !p.followed() {
+	if c.saysMore() && !p.wasFollowed() {
 		c.broken.Store(true)
 	}
 	switch {

@@ -2,6 +2,7 @@ package sender
 
 import (
 	"container/list"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -34,18 +35,25 @@ type conn struct {
 
 	// Of the pool, and guarded by its lock.
 	holders int  // messages that have it
-	writer  bool // one of them may write
+	writer  bool // the one that got it last may write
+	turn    int  // of that one; they are counted
 	listed  bool // in siteConns.following
 
-	mu      sync.Mutex
-	last    *passage  // that wrote last and has not done reading; nil is none
-	out     int       // passages that have not ended
-	carried int       // passages begun
-	open    bool      // a transaction was begun and not ended: RSET before the next
-	heardAt time.Time // when the latest reply to a message came
+	mu       sync.Mutex
+	last     *passage        // that wrote last and has not done reading; nil is none
+	out      int             // passages that have not ended
+	carried  int             // passages begun
+	open     bool            // a transaction was begun and not ended: RSET before the next
+	heardAt  time.Time       // when the latest reply to a message came
+	watched  context.Context // see watch
+	watchers int
+	unwatch  func() bool
+	texts    [][]byte // for the envelopes of passages to come
 
-	raw     net.Conn // as dialled: closing it ends everything
+	raw     *rawConn // as dialled: closing it ends everything
 	client  *smtp.Client
+	offer                   // at EHLO, with STARTTLS the second
+	rode    bool            // an envelope behind another message went well; of who reads
 	secured TLSPolicy       // Opportunistic is in the clear
 	fitted  fitted          // see meets
 	counted map[string]bool // recipient domains for whose reports it was counted
@@ -77,11 +85,12 @@ const blockSize = 64 << 10 // octets
 // data hands over the message, which is as it goes over the wire, final dot
 // included. The client's own writer for that looks at each octet and sends
 // pieces of 4 KB, at the cost of all the rest of a transaction together.
+// left is called when all of it has left.
 func (p *passage) data(wire net.Buffers, mayEnd func() bool, left func(), at *stage) (queue.Reply, error) {
 	c := p.c
 	*at = content
 	begun := time.Now()
-	err := c.write(wire, mayEnd)
+	err := p.write(wire, mayEnd)
 	c.measure(PhaseContent, begun)
 	clear(c.segments) // an idle connection holds no message
 	if err != nil {   // so the end, with the dot, has not left
@@ -90,15 +99,15 @@ func (p *passage) data(wire net.Buffers, mayEnd func() bool, left func(), at *st
 	left()
 	*at = confirming
 	c.end(false) // whatever the reply (RFC 5321 §4.1.1.4)
-	p.letNext()
-	if err := c.patience(c.contentTimeout); err != nil {
-		return queue.Reply{}, err
+	if !p.alone {
+		p.isReady()
 	}
+	c.raw.readWithin(c.contentTimeout)
 	begun = time.Now()
-	code, said, err := readReply(&c.client.Text.Reader, 250)
+	code, said, err := readReply(c.client.Text.R, 250, true)
 	c.measure(PhaseConfirm, begun)
 	c.heard()
-	if c.unasked() != "" && !p.followed() {
+	if c.saysMore() && !p.wasFollowed() {
 		c.broken.Store(true)
 	}
 	if err != nil {
@@ -109,10 +118,12 @@ func (p *passage) data(wire net.Buffers, mayEnd func() bool, left func(), at *st
 
 // write sends segments in blocks, each within its time. In the clear a block is
 // one writev, and nothing is copied. The last block has the final dot in it: it
-// leaves when mayEnd allows it.
-func (c *conn) write(segments net.Buffers, mayEnd func() bool) error {
+// leaves when mayEnd allows it, together with the envelope of the next passage if that lies
+// ready. An error says that this end has not left.
+func (p *passage) write(segments net.Buffers, mayEnd func() bool) error {
+	c := p.c
 	for len(segments) > 0 {
-		if err := c.raw.SetWriteDeadline(time.Now().Add(min(c.contentTimeout, blockTimeout))); err != nil {
+		if err := c.raw.writeWithin(min(c.contentTimeout, blockTimeout)); err != nil {
 			return err
 		}
 		c.block = c.block[:0]
@@ -127,28 +138,59 @@ func (c *conn) write(segments net.Buffers, mayEnd func() bool) error {
 		if len(segments) == 0 && mayEnd != nil && !mayEnd() {
 			return errWithdrawn // nothing was begun that a closed connection does not undo (RFC 5321 §4.1.1.4)
 		}
-		if err := c.writeBlock(c.block); err != nil {
+		if len(segments) > 0 {
+			if left, err := c.writeBlock(nil); !left {
+				return err
+			}
+			continue
+		}
+		next := p.takeNext()
+		var behind []byte
+		if next != nil {
+			behind = next.text
+		}
+		left, err := c.writeBlock(behind)
+		if !left {
 			return err
 		}
+		if err != nil { // of the envelope behind it, which does not join
+			c.broken.Store(true)
+			next = nil
+		}
+		p.endLeft(next)
 	}
 	return nil
 }
 
-func (c *conn) writeBlock(block net.Buffers) error {
-	if plain, ok := c.raw.(*rawConn); ok && c.secured == Opportunistic {
-		return plain.writev(block)
+// writeBlock writes c.block, and behind it what another passage says. It reports whether
+// all of the block has left; the error may be of what is behind it.
+func (c *conn) writeBlock(behind []byte) (left bool, err error) {
+	if c.secured == Opportunistic {
+		octets := 0
+		for _, segment := range c.block {
+			octets += len(segment)
+		}
+		if len(behind) > 0 {
+			c.block = append(c.block, behind)
+		}
+		n, err := c.raw.writev(c.block)
+		return n >= int64(octets), err
 	}
 	w := c.client.Text.W // small segments go together into a record of TLS
-	for _, segment := range block {
+	for _, segment := range c.block {
 		if _, err := w.Write(segment); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return false, err
+	}
+	if len(behind) == 0 {
+		return true, nil
+	}
+	_, _ = w.Write(behind) // in a record of its own: of one that is cut off, nothing is read
+	return true, w.Flush()
 }
-
-// patience is how long the next reply is waited for.
-func (c *conn) patience(d time.Duration) error { return c.raw.SetReadDeadline(time.Now().Add(d)) }
 
 // end notes whether a transaction was left open.
 func (c *conn) end(open bool) {
@@ -188,23 +230,37 @@ func (c *conn) tookChunks() {
 
 // fits reports what the host said at EHLO that it would not take.
 func (c *conn) fits(from, to string, octets int) error {
-	if offered, size := c.client.Extension("SIZE"); offered {
-		if most, err := strconv.Atoi(size); err == nil && most > 0 && octets > most {
-			return fmt.Errorf("%w: %d octets, where %s takes %d", errTooLarge, octets, c.host, most)
-		}
+	if c.mostOctets > 0 && octets > c.mostOctets {
+		return fmt.Errorf("%w: %d octets, where %s takes %d", errTooLarge, octets, c.host, c.mostOctets)
 	}
-	if !isASCII(from) || !isASCII(to) {
-		if !c.offers("SMTPUTF8") {
-			return fmt.Errorf("%w (%s)", errNoUTF8, c.host)
-		}
+	if !c.utf8 && (!isASCII(from) || !isASCII(to)) {
+		return fmt.Errorf("%w (%s)", errNoUTF8, c.host)
 	}
 	return nil
 }
 
-// offers reports whether the host named an extension at EHLO.
-func (c *conn) offers(extension string) bool {
-	offered, _ := c.client.Extension(extension)
-	return offered
+// An offer is the extensions of a host that we use: PIPELINING, CHUNKING, SIZE, 8BITMIME
+// and SMTPUTF8.
+type offer struct {
+	pipelining, chunking, size, eightBit, utf8 bool
+	mostOctets                                 int // of a message, by SIZE; 0: it names none
+}
+
+// offered is what the host named at EHLO.
+func offered(client *smtp.Client) offer {
+	names := func(extension string) bool {
+		named, _ := client.Extension(extension)
+		return named
+	}
+	o := offer{pipelining: names("PIPELINING"), chunking: names("CHUNKING"), eightBit: names("8BITMIME"),
+		utf8: names("SMTPUTF8")}
+	named, most := client.Extension("SIZE")
+	if o.size = named; named {
+		if n, err := strconv.Atoi(most); err == nil {
+			o.mostOctets = max(0, n)
+		}
+	}
+	return o
 }
 
 const quitTimeout = 5 * time.Second
@@ -219,7 +275,7 @@ func (c *conn) quit() {
 
 // isOurs holds for errors that were found before anything was said.
 func isOurs(err error) bool {
-	return errors.Is(err, errTooLarge) || errors.Is(err, errNoUTF8)
+	return errors.Is(err, errTooLarge) || errors.Is(err, errNoUTF8) || errors.Is(err, errUnbegun)
 }
 
 func isASCII(s string) bool {

@@ -213,13 +213,14 @@ func (s *Sender) connect(ctx context.Context, host string, addr netip.AddrPort, 
 		slim(client, raw)
 	}
 	return &conn{
-		host: host, raw: raw, client: client, secured: secured, begunAt: begun, measured: s.Measured,
+		host: host, raw: raw, client: client, offer: offered(client), secured: secured, begunAt: begun,
+		measured:       s.Measured,
 		commandTimeout: s.commandTimeout(), contentTimeout: cmp.Or(s.ContentTimeout, 10*time.Minute),
 	}, nil
 }
 
 // dialTCP connects from one of our addresses; the zero one lets the system choose.
-func (s *Sender) dialTCP(ctx context.Context, addr netip.AddrPort, from netip.Addr) (net.Conn, error) {
+func (s *Sender) dialTCP(ctx context.Context, addr netip.AddrPort, from netip.Addr) (*rawConn, error) {
 	dialer := net.Dialer{Timeout: cmp.Or(s.ConnectTimeout, 30*time.Second)}
 	if from.IsValid() {
 		dialer.LocalAddr = &net.TCPAddr{IP: from.AsSlice()}

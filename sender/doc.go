@@ -21,10 +21,10 @@
 //   - render.go, and package compose: the message, once there is a connection for
 //     it; those that wait hold no text.
 //   - sign.go, and package dkim: signatures, of the octets as they are sent.
-//   - passage.go: one mail transaction, how far it came, and when the next may be
-//     written behind it; conn.go: the connection; envelope.go: what it says before the
-//     message, together where the host offers PIPELINING and bears it (onebyone.go);
-//     chunk.go: envelope and message together; ways.go: what each host has borne;
+//   - passage.go: one mail transaction, and how far it came; behind.go: when the next may be
+//     written behind it; depth.go: how many at once; conn.go: the connection; envelope.go: what
+//     it says before the message, together where the host offers PIPELINING and bears it
+//     (onebyone.go); chunk.go: envelope and message together; ways.go: what each host has borne;
 //     reply.go: what it is answered.
 //   - smarthost.go: our login there, and what happens while it is not accepted.
 //   - failure.go: the one place where a reply is classified, and where a failed

@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -17,87 +18,120 @@ const rideTimeout = 30 * time.Second
 // A command of the envelope.
 type command struct {
 	verb     string
-	line     string
+	line     []byte        // with its end
 	want     int           // code of the reply that accepts it, or its first digits
 	patience time.Duration // from the reply before, or the command, to its reply (RFC 5321 §4.5.3.2)
 }
 
 // envelope says all that comes before the message, DATA included. Where the
 // host offers PIPELINING it leaves in one write (RFC 2920), which saves two
-// round trips of four; not where that went wrong lately. By chunks, DATA is left out;
+// round trips of four; not where that went wrong lately. That write is the one of the end of
+// the message before it, where that has not left yet. By chunks, DATA is left out;
 // a host that has not shown that it knows BDAT gets a chunk of nothing. It advances
 // at as it goes.
 func (p *passage) envelope(from, to string, size int, byChunk bool, at *stage) error {
 	c := p.c
+	p.piped = c.pipelining && !c.oneByOne.has(c.host, time.Now())
+	if p.piped {
+		commands := p.say(from, to, size, false, byChunk) // the end of another message ends its transaction
+		joined, waited, err := p.join()
+		switch {
+		case err != nil:
+			return err
+		case joined:
+			return p.hearAll(commands, at)
+		case waited && p.mayBegin != nil && !p.mayBegin():
+			return errUnbegun
+		}
+	}
 	switch left := p.early(); {
 	case strings.HasPrefix(left, "421") && !c.carriedOnce(): // it came with the reply to the message before
 		return errLeft
 	case left != "":
 		return fmt.Errorf("%w: before MAIL it said %q", errOutOfStep, clean(left))
 	}
-	commands := c.commands(from, to, size, c.unended() || p.before != nil && p.before.whole)
-	if byChunk {
-		commands = commands[:len(commands)-1]
-		if !c.ways.look(c.host, time.Now()).chunks {
-			commands = append(commands, command{"BDAT", probe, 250, c.commandTimeout})
-		}
-	}
-	together := 1
-	p.piped = c.offers("PIPELINING") && !c.oneByOne.has(c.host, time.Now())
+	commands := p.say(from, to, size, c.unended() || p.before != nil && p.before.whole, byChunk)
 	if p.piped {
-		together = len(commands)
+		return p.exchange(p.text, commands, at)
 	}
-	for ; len(commands) > 0; commands = commands[together:] {
-		if err := p.exchange(commands[:together], at); err != nil {
+	for i := range commands {
+		if err := p.exchange(commands[i].line, commands[i:i+1], at); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// commands are the commands of one envelope. The addresses have no line breaks, which
-// no letter is written with.
-func (c *conn) commands(from, to string, size int, reset bool) []command {
-	mail := "MAIL FROM:<" + from + ">"
-	if c.offers("SIZE") { // a host that has no room says so before the message is on its way (RFC 1870 §5)
-		mail += " SIZE=" + strconv.Itoa(size)
+// say sets p.text to the commands of an envelope, and returns them. The addresses have no line
+// breaks, which no letter is written with.
+func (p *passage) say(from, to string, size int, reset, byChunk bool) []command {
+	c := p.c
+	commands, text := p.commands[:0], p.text[:0]
+	add := func(verb string, want int, patience time.Duration) {
+		commands = append(commands, command{verb, nil, want, patience})
 	}
-	if c.offers("8BITMIME") {
-		mail += " BODY=8BITMIME"
+	if reset {
+		text = append(text, "RSET\r\n"...)
+		add("RSET", 250, c.commandTimeout)
+	}
+	text = append(append(append(text, "MAIL FROM:<"...), from...), '>')
+	if c.size { // a host that has no room says so before the message is on its way (RFC 1870 §5)
+		text = strconv.AppendInt(append(text, " SIZE="...), int64(size), 10)
+	}
+	if c.eightBit {
+		text = append(text, " BODY=8BITMIME"...)
 	}
 	if !isASCII(from) || !isASCII(to) { // not wherever it is offered: the next relay may lack it
-		mail += " SMTPUTF8"
+		text = append(text, " SMTPUTF8"...)
 	}
-	commands := []command{
-		{"RSET", "RSET", 250, c.commandTimeout},
-		{"MAIL", mail, 250, c.commandTimeout},
-		{"RCPT", "RCPT TO:<" + to + ">", 25, c.commandTimeout},
-		{"DATA", "DATA", 354, min(c.commandTimeout, dataTimeout)},
+	text = append(text, "\r\nRCPT TO:<"...)
+	text = append(append(text, to...), ">\r\n"...)
+	add("MAIL", 250, c.commandTimeout)
+	add("RCPT", 25, c.commandTimeout)
+	switch {
+	case !byChunk:
+		text = append(text, "DATA\r\n"...)
+		add("DATA", 354, min(c.commandTimeout, dataTimeout))
+	case !p.whole && !c.ways.look(c.host, time.Now()).chunks:
+		text = append(append(text, probe...), "\r\n"...)
+		add("BDAT", 250, c.commandTimeout)
 	}
-	if !reset {
-		return commands[1:]
+	p.text = text
+	for i := range commands {
+		end := bytes.IndexByte(text, '\n') + 1
+		commands[i].line, text = text[:end], text[end:]
 	}
 	return commands
 }
 
-// exchange sends commands in one write and reads the replies to all of them,
-// also after a refusal. Its error is the first refusal, unless the replies do
-// not fit the commands: then nobody knows to which of them that was.
-func (p *passage) exchange(group []command, at *stage) error {
+// exchange sends text, which is a group of commands, in one write and reads the replies to
+// all of them.
+func (p *passage) exchange(text []byte, group []command, at *stage) error {
 	c := p.c
-	if err := c.say(group); err != nil {
+	if err := c.flush(text); err != nil {
 		return err
+	}
+	if p.piped && p.ahead {
+		p.isReady()
 	}
 	if err := p.await(); err != nil {
 		return err
 	}
+	return p.hearAll(group, at)
+}
+
+// hearAll reads the replies to a group of commands, also after a refusal. Its error is the
+// first refusal, unless the replies do not fit the commands: then nobody knows to which of
+// them that was.
+func (p *passage) hearAll(group []command, at *stage) error {
+	c := p.c
 	var refused error
 	taken, begun := false, false // by RCPT, DATA
 	for _, command := range group {
-		if p.ridden && !c.ways.look(c.host, time.Now()).rode {
+		if p.ridden && !c.rode && !c.ways.look(c.host, time.Now()).rode {
 			command.patience = min(command.patience, rideTimeout)
 		}
-		err := c.hear(command)
+		err := c.hear(&command)
 		switch {
 		case isRefusal(err) && command.verb == "RSET": // which nobody may refuse (RFC 5321 §4.1.1.5)
 			return fmt.Errorf("%w: to RSET it said %q", errOutOfStep, clean(err.Error()))
@@ -149,33 +183,28 @@ func (p *passage) exchange(group []command, at *stage) error {
 // (RFC 2920 §3.1). It is delivered to nobody, whatever the reply.
 func (p *passage) endEmpty() {
 	var at stage // of this; the recipient's attempt ended with the refusal
-	p.passed = true
+	p.alone = true
 	_, err := p.data(net.Buffers{[]byte(".\r\n")}, nil, func() {}, &at)
-	p.passed = false
 	if err != nil && !isRefusal(err) {
 		p.c.broken.Store(true)
+		p.lost = true
 	}
 }
 
-// say sends commands in one write.
-func (c *conn) say(group []command) error {
-	if err := c.raw.SetWriteDeadline(time.Now().Add(c.commandTimeout)); err != nil {
+// flush sends commands in one write.
+func (c *conn) flush(text []byte) error {
+	if err := c.raw.writeWithin(c.commandTimeout); err != nil {
 		return err
 	}
 	w := c.client.Text.W
-	for _, command := range group {
-		_, _ = w.WriteString(command.line) // an error stays until Flush
-		_, _ = w.WriteString("\r\n")
-	}
+	_, _ = w.Write(text) // an error stays until Flush
 	return w.Flush()
 }
 
 // hear reads the reply to a command.
-func (c *conn) hear(to command) error {
-	if err := c.patience(to.patience); err != nil {
-		return err
-	}
-	_, _, err := readReply(&c.client.Text.Reader, to.want)
+func (c *conn) hear(to *command) error {
+	c.raw.readWithin(to.patience)
+	_, _, err := readReply(c.client.Text.R, to.want, false)
 	return err
 }
 
@@ -194,6 +223,9 @@ func (c *conn) unasked() string {
 	left, _ := r.Peek(r.Buffered())
 	return string(left)
 }
+
+// saysMore reports whether the host has said more than the replies that were due.
+func (c *conn) saysMore() bool { return c.client.Text.R.Buffered() > 0 }
 
 // isRefusal holds for a reply that refuses a command, and not the connection.
 func isRefusal(err error) bool {

@@ -76,6 +76,9 @@ var errHeld = errors.New("the site takes no connection of ours just now")
 // errWithdrawn stands for a message that may not begin any more.
 var errWithdrawn = errors.New("the batch was stopped, or the lease lost")
 
+// errUnbegun stands for such a message of which nothing was said on its connection.
+var errUnbegun = fmt.Errorf("%w before its first command", errWithdrawn)
+
 // errStuck stands for a message that waited for a connection of a site which
 // answers none of those that it has.
 var errStuck = errors.New("the site has not answered the messages before this one")

@@ -14,16 +14,33 @@ import (
 // A passage is one message's way through a connection. Messages are written one
 // after the other and answered in the same order (RFC 2920 §3.2), and the next may be
 // written before the last is answered: where the host bears it, see ways. So a
-// passage has the connection to write until it calls pass, and to read once the
-// one before has read all its replies.
+// passage has the connection to write until it is let, and to read once the
+// one before has read all its replies. On a quick connection it is let before its own end
+// has left: then the next one's envelope lies ready, and leaves in one write with that end.
 type passage struct {
-	c      *conn
-	before *passage // whose replies come first; nil: all were read
-	ridden bool     // it was written while those of others were due
-	whole  bool     // all of it left together
-	piped  bool     // its envelope left in one write
-	passed bool     // another message may be written
-	pass   func()   // lets another message be written
+	c        *conn
+	before   *passage    // whose replies come first; nil: all were read
+	mayBegin func() bool // asked again right before its envelope leaves, if that had to wait; nil: always
+	pass     func()      // lets another message be written
+	ridden   bool        // it was written while those of others were due
+	whole    bool        // all of it left together
+	waited   bool        // for those, before it was written
+	piped    bool        // its envelope left in one write
+	ahead    bool        // another may lie ready behind it before its end has left
+	alone    bool        // nothing may leave together with its end
+	lost     bool        // a reply to it may come that nobody waits for
+
+	commands [4]command
+	text     []byte // of commands
+
+	// Of the connection, and guarded by its lock.
+	ready    bool     // its envelope has left or lies ready: another one may be let in
+	let      bool     // another one was let in
+	next     *passage // whose envelope leaves together with its end
+	ends     bool     // its end leaves, or has left: too late for next
+	sent     bool     // its end has left
+	followed bool     // the next envelope left before its replies were read
+	joined   bool     // its envelope left together with the end of the one before
 
 	after ending        // what the passage before has left
 	done  chan struct{} // closed when it reads no more
@@ -47,11 +64,13 @@ var (
 )
 
 // enter begins a passage. The caller has the connection to write.
-func (c *conn) enter(pass func()) *passage {
+func (c *conn) enter(mayBegin func() bool, pass func()) *passage {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := &passage{c: c, before: c.last, pass: pass, done: make(chan struct{})}
-	p.ridden = c.out > 0
+	p := &passage{c: c, before: c.last, mayBegin: mayBegin, pass: pass, done: make(chan struct{})}
+	if n := len(c.texts); n > 0 {
+		p.text, c.texts = c.texts[n-1], c.texts[:n-1]
+	}
 	c.last = p
 	c.out++
 	c.carried++
@@ -60,32 +79,20 @@ func (c *conn) enter(pass func()) *passage {
 
 // leave ends a passage. Nothing reads for it any more.
 func (p *passage) leave(how ending) {
-	p.c.mu.Lock()
-	defer p.c.mu.Unlock()
+	c := p.c
+	c.mu.Lock()
 	if how != inStep {
-		p.c.broken.Store(true)
+		c.broken.Store(true)
 	}
 	p.how, p.at = how, time.Now()
-	p.c.out--
+	c.out--
+	c.texts, p.text = append(c.texts, p.text[:0]), nil
 	close(p.done)
-	if p.c.last == p {
-		p.c.last = nil
+	if c.last == p {
+		c.last = nil
 	}
-}
-
-// letNext lets another message be written, if the connection may have one more.
-func (p *passage) letNext() {
-	if !p.passed && p.pass != nil && p.c.room() {
-		p.passed = true
-		p.pass()
-	}
-}
-
-// followed reports whether another message was written behind this one.
-func (p *passage) followed() bool {
-	p.c.mu.Lock()
-	defer p.c.mu.Unlock()
-	return p.c.last != p
+	c.mu.Unlock()
+	c.letNext()
 }
 
 // await waits until the replies are those of this passage.
@@ -105,63 +112,18 @@ func (p *passage) await() error {
 	return nil
 }
 
-// room reports whether one more message may be written now.
-func (c *conn) room() bool {
-	if !c.offers("PIPELINING") || c.broken.Load() {
-		return false
-	}
-	now := time.Now()
-	w := c.ways.look(c.host, now)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case c.oneByOne.has(c.host, now), now.Before(w.noRide):
-		return false
-	case c.chunked(&w, now) && w.took && !now.Before(w.inSteps):
-		return c.out < max(1, w.window)
-	}
-	return c.out < 2
-}
-
-// depth is how many messages the host may have at once on one connection.
-func (c *conn) depth() int {
-	now := time.Now()
-	w := c.ways.look(c.host, now)
-	switch {
-	case !c.offers("PIPELINING"), c.oneByOne.has(c.host, now), now.Before(w.noRide):
-		return 1
-	case c.chunked(&w, now) && w.took && !now.Before(w.inSteps):
-		return max(1, w.window)
-	}
-	return 2
-}
-
-// chunked reports whether messages go by BDAT. Without PIPELINING that saves nothing.
-func (c *conn) chunked(w *way, now time.Time) bool {
-	return c.offers("CHUNKING") && c.offers("PIPELINING") && !now.Before(w.noChunks) && !c.oneByOne.has(c.host, now)
-}
-
-// hotFor is how long after a reply a connection counts as open: one that was idle may
-// have been closed, and what is then written to it all at once would be in doubt.
-const hotFor = 500 * time.Millisecond
-
-// inWhole reports whether a message leaves all together. The caller has c.mu.
-func (c *conn) inWhole(w *way, now time.Time) bool {
-	return c.chunked(w, now) && w.took && !now.Before(w.inSteps) && (c.out > 1 || now.Sub(c.heardAt) < hotFor)
-}
-
 // send carries out one mail transaction (RFC 5321 §3.3) for a client and returns
-// the reply that confirmed it. It returns soon after ctx has ended. mayEnd is
-// the function of [queue.Message]; nil means always. Once all of m has left it is let go, see
-// [compose.Message.Left]. It calls pass, at most once,
-// when another message may be written, and reports whether it did.
-func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Message, mayEnd func() bool,
-	pass func()) (queue.Reply, *failure, bool) {
-	stop := context.AfterFunc(ctx, func() { c.raw.Close() })
-	defer stop()
+// the reply that confirmed it. It returns soon after ctx has ended. mayBegin and mayEnd are
+// the functions of [queue.Message]; nil means always. Once all of m has left it is let go, see
+// [compose.Message.Left]. It has pass called, at most once and by any goroutine, also after
+// it has returned, when another message may be written.
+func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Message, mayBegin, mayEnd func() bool,
+	pass func()) (queue.Reply, *failure) {
 	begun := time.Now()
 	ready := begun
-	p := c.enter(pass)
+	p := c.enter(mayBegin, pass)
+	stop := c.watch(ctx)
+	defer stop()
 	if c.carriedOnce() {
 		begun = c.begunAt // the first message bears what it takes to open it
 	}
@@ -173,12 +135,12 @@ func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Mes
 			begun, ready = before.at, before.at
 		}
 		now := time.Now()
-		p.leave(inStep)
 		c.took.Store(int64(now.Sub(begun)))
 		c.alone.Store(int64(now.Sub(ready)))
-		return reply, nil, p.passed
+		p.leave(inStep)
+		return reply, nil
 	}
-	return queue.Reply{}, p.fail(ctx.Err() != nil, client, from, to, at, err), p.passed
+	return queue.Reply{}, p.fail(ctx.Err() != nil, client, from, to, at, err)
 }
 
 // fail ends a passage that failed at a stage, and says what that means. cut says that
@@ -201,10 +163,13 @@ func (p *passage) fail(cut bool, client, from, to string, at stage, err error) *
 		}
 	}
 	_ = p.await()
+	if p.lost && how == inStep {
+		how = gone
+	}
 	if p.after != inStep { // in any case: the replies before are not those of the next one
 		how = p.after
 	}
-	used := !c.idleAt.IsZero() || p.ridden || errors.Is(err, errGone) || errors.Is(err, errLeft)
+	used := !c.idleAt.IsZero() || p.ridden || p.waited || errors.Is(err, errGone) || errors.Is(err, errLeft)
 	f.stale = used && how != inStep && at == opening && !f.ended && !errors.Is(err, errMadeWay)
 	p.blame(f, how, at)
 	p.leave(how)
@@ -219,7 +184,7 @@ func (p *passage) blame(f *failure, how ending, at stage) {
 	case p.whole:
 		c.ways.learn(c.host, broke)
 		c.deepened(c.depth())
-	case at == confirming && p.followed():
+	case at == confirming && p.wasFollowed():
 		c.ways.learn(c.host, noRide)
 	case p.ridden && at <= envelope:
 		c.ways.learn(c.host, noRide)
@@ -241,19 +206,24 @@ func (p *passage) transact(from, to string, m *compose.Message, mayEnd func() bo
 	if p.whole {
 		return p.together(from, to, m, mayEnd, at)
 	}
-	begun := time.Now()
+	p.ahead = !byChunk && c.quick() && m.Size() <= compose.Free
+	begun, before := time.Now(), p.before
 	err := p.envelope(from, to, m.Size(), byChunk, at)
 	if errors.Is(err, errNoChunking) {
 		byChunk = false
 		c.ways.learn(c.host, noChunks)
 		err = p.envelope(from, to, m.Size(), false, at)
 	}
+	if before != nil && p.before == nil && before.at.After(begun) {
+		begun = before.at // it waited until then
+	}
 	c.measure(PhaseEnvelope, begun)
 	if err != nil {
 		return queue.Reply{}, err
 	}
-	if p.ridden {
+	if p.ridden && !c.rode {
 		c.ways.learn(c.host, rode)
+		c.rode = true
 	}
 	c.lay(m, byChunk)
 	reply, err := p.data(c.segments, mayEnd, m.Left, at)

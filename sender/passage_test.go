@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -184,5 +185,61 @@ func TestRidingThatFails(t *testing.T) {
 	}
 	if took := time.Since(begun); took > 40*time.Second { // 90 s, if it waited for each
 		t.Errorf("took %s, want it to wait once or twice", took)
+	}
+}
+
+// On a quick connection the envelope of the next message lies ready before the host has
+// asked for the message before it, and leaves with the end of that one; but not if its batch
+// was stopped meanwhile.
+func TestEnvelopeLiesReady(t *testing.T) {
+	t.Parallel()
+	for _, stopped := range []bool{false, true} {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		under, ready := make(chan struct{}), make(chan struct{})
+		w, host := one(t, smtptest.Config{Extensions: pipelining, Reply: func(c smtptest.Command) string {
+			switch {
+			case c.Verb == "RCPT" && c.Arg == "TO:<u2@a.test>":
+				close(under)
+			case c.Verb == "DATA" && c.To == "u2@a.test":
+				select {
+				case <-ready:
+				case <-ctx.Done():
+				}
+			}
+			return ""
+		}})
+		w.throttle.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, Connections: 1}})
+		if o := w.deliver(t, to(testBatch, 1, "u1@a.test")); o.State != queue.Delivered {
+			t.Fatalf("first: got %v %v, want it delivered", o.State, o.Reply)
+		}
+		third := to(testBatch, 3, "u3@a.test")
+		var asked atomic.Int32
+		third.MayBegin = func() bool {
+			if asked.Add(1) == 1 {
+				close(ready)
+				return true
+			}
+			return !stopped
+		}
+		second, last := make(chan queue.Outcome, 1), make(chan queue.Outcome, 1)
+		go func() { second <- w.sender.Deliver(ctx, to(testBatch, 2, "u2@a.test")) }()
+		<-under
+		go func() { last <- w.sender.Deliver(ctx, third) }()
+		if o := <-second; o.State != queue.Delivered || ctx.Err() != nil {
+			t.Fatalf("stopped %v, second: got %v %v, want it delivered, with the third lying ready", stopped, o.State, o.Reply)
+		}
+		o, copies := <-last, host.Copies()["u3@a.test"]
+		if stopped && (o.Class != queue.NotBegun || copies != 0) || !stopped && (o.State != queue.Delivered || copies != 1) {
+			t.Errorf("stopped %v, third: got %v %v and %d copies, want it not begun and none if stopped, else one", stopped,
+				o.State, o.Class, copies)
+		}
+		if got := asked.Load(); got < 2 {
+			t.Errorf("stopped %v: got %d questions whether it may begin, want another when its envelope leaves", stopped, got)
+		}
+		if o := w.deliver(t, to(testBatch, 4, "u4@a.test")); o.State != queue.Delivered || host.Connections() != 1 {
+			t.Errorf("stopped %v, fourth: got %v %v over %d connections, want it delivered over 1", stopped, o.State, o.Reply,
+				host.Connections())
+		}
 	}
 }

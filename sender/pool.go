@@ -64,10 +64,11 @@ type waiter struct {
 	grant  chan grant // of one
 }
 
-// A grant is one of its fields: a connection, or the place to open one, or the
-// time until which the site is closed.
+// A grant is a connection, or the place to open one, or the time until which the site
+// is closed.
 type grant struct {
 	conn        *conn
+	turn        int // with conn: see conn.turn
 	place       *place
 	opening     context.Context // for as long as place may be opened
 	closedUntil time.Time
@@ -87,9 +88,9 @@ func (p *pool) take(ctx context.Context, r *route, urgent bool) grant {
 	p.mu.Lock()
 	s := p.site(r.site)
 	if c := p.pickIdle(s, r); c != nil {
-		p.hold(c)
+		g := p.hold(c)
 		p.mu.Unlock()
-		return grant{conn: c}
+		return g
 	}
 	s.add(w)
 	p.serve(s)
@@ -147,7 +148,7 @@ func (p *pool) opened(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.places.opened(c.place, time.Now())
-	c.holders, c.writer = 1, true
+	c.holders, c.writer, c.turn = 1, true, 1
 	s := p.site(c.site)
 	s.hosts[c.host]++
 	s.opening = lately(s.opening, time.Since(c.begunAt))
@@ -182,15 +183,17 @@ func (p *pool) refused(site string, pl *place, r queue.Reply) (closedUntil time.
 }
 
 // hold gives a connection to one more message, to write.
-func (p *pool) hold(c *conn) {
+func (p *pool) hold(c *conn) grant {
 	c.holders++
+	c.turn++
 	c.writer = true
 	p.places.begin(c.place, time.Now())
+	return grant{conn: c, turn: c.turn}
 }
 
-// release hands on a connection that has carried a message to domain; writes says
-// that the message had it to write until now.
-func (p *pool) release(c *conn, domain string, writes bool) {
+// release hands on a connection that has carried a message to domain, which got it in
+// that turn.
+func (p *pool) release(c *conn, turn int, domain string) {
 	reuse := p.goesOn(c, domain)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -202,7 +205,10 @@ func (p *pool) release(c *conn, domain string, writes bool) {
 	if took := time.Duration(c.alone.Load()); took > 0 {
 		s.takes = lately(s.takes, took)
 	}
-	if c.writer = c.writer && !writes; c.broken.Load() {
+	if c.turn == turn {
+		c.writer = false
+	}
+	if c.broken.Load() {
 		p.unlist(s, c)
 	}
 	if c.holders--; c.holders > 0 {
@@ -235,8 +241,7 @@ func (p *pool) offer(s *siteConns, c *conn) {
 	for i, w := range s.waiters {
 		if p.suits(w.route, c) {
 			s.waiters = slices.Delete(s.waiters, i, i+1)
-			p.hold(c)
-			w.grant <- grant{conn: c}
+			w.grant <- p.hold(c)
 			p.serve(s) // the site may bear more connections by now
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"sync/atomic"
+	"time"
 )
 
 // maxUnasked is how much a host may say without being asked in between. Replies
@@ -22,6 +23,43 @@ type rawConn struct {
 	column  int         // in the line that is being read
 	words   bool        // it has had more than digits
 	pending []byte      // read, and not handed on
+
+	patience time.Duration
+	due      time.Time // when the reply must have come that is waited for; zero: the deadline says
+	readBy   time.Time // the deadline that was set last by due
+	writeBy  time.Time // the same for writing
+}
+
+// late is how much more than asked a deadline gives at most, as a share of that: then
+// most messages need no deadline of their own.
+const late = 64
+
+// readWithin gives the reply that is waited for so much time from now.
+func (c *rawConn) readWithin(d time.Duration) { c.due = time.Now().Add(d); c.patience = d }
+
+// writeWithin gives what is written next so much time from now.
+func (c *rawConn) writeWithin(d time.Duration) error {
+	by := time.Now().Add(d)
+	if !c.writeBy.Before(by) && c.writeBy.Sub(by) <= d/late {
+		return nil
+	}
+	c.writeBy = by.Add(d / late)
+	return c.Conn.SetWriteDeadline(c.writeBy)
+}
+
+// SetDeadline is that of [net.Conn].
+func (c *rawConn) SetDeadline(t time.Time) error {
+	c.due, c.readBy, c.writeBy = time.Time{}, time.Time{}, time.Time{}
+	return c.Conn.SetDeadline(t)
+}
+
+// untilDue sets the deadline of what is read next.
+func (c *rawConn) untilDue() error {
+	if c.due.IsZero() || !c.readBy.Before(c.due) && c.readBy.Sub(c.due) <= c.patience/late {
+		return nil
+	}
+	c.readBy = c.due.Add(c.patience / late)
+	return c.Conn.SetReadDeadline(c.readBy)
 }
 
 func (c *rawConn) Read(p []byte) (int, error) {
@@ -32,6 +70,9 @@ func (c *rawConn) Read(p []byte) (int, error) {
 	}
 	if c.unasked.Load() > maxUnasked {
 		return 0, errEndless
+	}
+	if err := c.untilDue(); err != nil {
+		return 0, err
 	}
 	n, err := c.Conn.Read(p)
 	c.unasked.Add(int64(n))
@@ -47,8 +88,7 @@ func (c *rawConn) Read(p []byte) (int, error) {
 // cut reports whether the host talked without end. The last line that was read may
 // then be the beginning of one.
 func (c *conn) cut() bool {
-	raw, ok := c.raw.(*rawConn)
-	return ok && raw.unasked.Load() > maxUnasked
+	return c.raw.unasked.Load() > maxUnasked
 }
 
 // spaced is what was read, with a space behind each code that ends its line.
@@ -72,11 +112,10 @@ func (c *rawConn) spaced(said []byte) []byte {
 	return append(with, said[from:]...)
 }
 
-// writev writes all of a block at once where the system can.
-func (c *rawConn) writev(block net.Buffers) error {
+// writev writes all of a block at once where the system can, and returns how many octets left.
+func (c *rawConn) writev(block net.Buffers) (int64, error) {
 	c.unasked.Store(0)
-	_, err := block.WriteTo(c.Conn)
-	return err
+	return block.WriteTo(c.Conn)
 }
 
 // clientHello is the first octet of a record with which TLS begins (RFC 8446

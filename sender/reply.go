@@ -1,8 +1,10 @@
 package sender
 
 import (
+	"bufio"
 	"fmt"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -11,7 +13,7 @@ import (
 	"enotify/sender/bounce"
 )
 
-// readReply reads one reply (RFC 5321 §4.2) and returns its code and the text
+// readReply reads one reply (RFC 5321 §4.2) and returns its code and, with words, the text
 // of all lines. Its text may be left out, and with it the space before it. The
 // error is a *textproto.Error when the code does not begin with the digits of
 // want.
@@ -19,40 +21,71 @@ import (
 // The lines of a reply have one code (§4.2.1). Where they have not, that of the
 // last counts if all mean the same by their first digit; else nobody knows what
 // the reply says, or whether it is one.
-func readReply(r *textproto.Reader, want int) (code int, text string, err error) {
-	var lines []string
-	for more, first := true, 0; more; {
-		line, err := r.ReadLine()
+func readReply(r *bufio.Reader, want int, words bool) (code int, text string, err error) {
+	first := 0
+	for more := true; more; {
+		line, err := readLine(r)
 		if err != nil {
 			return 0, "", err
 		}
 		if code, more, line, err = parseLine(line); err != nil {
 			return 0, "", err
 		}
-		if first == 0 {
+		switch {
+		case first == 0:
 			first = code
-		}
-		if code/100 != first/100 {
+			if words || more || !fits(code, want) { // most replies are one line, and only say yes
+				text = string(line)
+			}
+		case code/100 != first/100:
 			return 0, "", fmt.Errorf("%w: one reply has the codes %d and %d", errOutOfStep, first, code)
+		default:
+			text += "\n" + string(line)
 		}
-		lines = append(lines, line)
 	}
-	text = strings.Join(lines, "\n")
-	if !strings.HasPrefix(strconv.Itoa(code), strconv.Itoa(want)) {
+	if !fits(code, want) {
 		return code, text, &textproto.Error{Code: code, Msg: text}
 	}
 	return code, text, nil
 }
 
+// readLine reads a line and returns it without its end, until the next one is read.
+func readLine(r *bufio.Reader) ([]byte, error) {
+	line, more, err := r.ReadLine()
+	if err != nil || !more {
+		return line, err
+	}
+	long := slices.Clone(line)
+	for more && err == nil {
+		line, more, err = r.ReadLine()
+		long = append(long, line...)
+	}
+	return long, err
+}
+
+// fits reports whether a code begins with the digits of want.
+func fits(code, want int) bool {
+	for code > want {
+		code /= 10
+	}
+	return code == want
+}
+
 // parseLine takes a line of a reply apart; more says that others follow.
-func parseLine(line string) (code int, more bool, text string, err error) {
-	digits, rest := line[:min(len(line), 3)], line[min(len(line), 3):]
-	code, err = strconv.Atoi(digits)
+func parseLine(line []byte) (code int, more bool, text []byte, err error) {
+	for _, c := range line[:min(len(line), 3)] {
+		if c < '0' || c > '9' {
+			code = 0
+			break
+		}
+		code = 10*code + int(c-'0')
+	}
+	rest := line[min(len(line), 3):]
 	switch {
-	case err != nil, code < 100, code > 599, rest != "" && rest[0] != ' ' && rest[0] != '-':
-		return 0, false, "", textproto.ProtocolError("this is no reply: " + strconv.Quote(clean(line)))
-	case rest == "":
-		return code, false, "", nil
+	case code < 100, code > 599, len(rest) > 0 && rest[0] != ' ' && rest[0] != '-':
+		return 0, false, nil, textproto.ProtocolError("this is no reply: " + strconv.Quote(clean(string(line))))
+	case len(rest) == 0:
+		return code, false, nil, nil
 	}
 	return code, rest[0] == '-', rest[1:], nil
 }

@@ -12,12 +12,15 @@ func (p *pool) goesOn(c *conn, domain string) bool {
 		p.throttle.Reuse(c.site, domain, c.begun(), now)
 }
 
-// pass hands on a connection that a message to domain was written to, and that has
-// not answered it, if the host bears that.
-func (p *pool) pass(c *conn, domain string) {
+// pass hands on a connection before a message to domain is answered that got it in that
+// turn, if the host bears that. It does nothing when the message has given it back.
+func (p *pool) pass(c *conn, turn int, domain string) {
 	follows := p.goesOn(c, domain)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !c.writer || c.turn != turn {
+		return
+	}
 	c.writer = false
 	if follows {
 		p.follow(p.site(c.site), c)
@@ -46,9 +49,8 @@ func (p *pool) ride(s *siteConns) {
 		}
 		c := s.following[at]
 		p.unlist(s, c)
-		p.hold(c)
 		s.waiters = slices.Delete(s.waiters, i, i+1)
-		w.grant <- grant{conn: c}
+		w.grant <- p.hold(c)
 	}
 }
 

@@ -237,13 +237,13 @@ func (s *Sender) way(ctx context.Context, m *queue.Message) (*route, *failure) {
 // content of their batch.
 func (s *Sender) hand(ctx context.Context, r *route, m *queue.Message, o *queue.Outcome) {
 	for {
-		c, f := s.connection(ctx, r, m.Domain, m.Batch.Priority > 0)
+		c, turn, f := s.connection(ctx, r, m.Domain, m.Batch.Priority > 0)
 		if f != nil {
 			s.outcome(ctx, f, o)
 			return
 		}
-		passed, again := s.handBy(ctx, c, r, m, o)
-		s.pool().release(c, m.Domain, !passed)
+		again := s.handBy(ctx, c, turn, r, m, o)
+		s.pool().release(c, turn, m.Domain)
 		if !again {
 			return
 		}
@@ -251,13 +251,13 @@ func (s *Sender) hand(ctx context.Context, r *route, m *queue.Message, o *queue.
 	}
 }
 
-// handBy gives the message to the host at the other end of c. passed says that another
-// message may have been written behind it, and again that another connection may do.
-func (s *Sender) handBy(ctx context.Context, c *conn, r *route, m *queue.Message, o *queue.Outcome) (passed,
-	again bool) {
+// handBy gives the message to the host at the other end of c, which it got in that turn.
+// again says that another connection may do.
+func (s *Sender) handBy(ctx context.Context, c *conn, turn int, r *route, m *queue.Message,
+	o *queue.Outcome) (again bool) {
 	letter := s.prepare(ctx, r, m, o)
 	if letter == nil {
-		return false, false
+		return false
 	}
 	defer letter.Release()
 	c.group.Store(int32(m.Group))
@@ -269,17 +269,17 @@ func (s *Sender) handBy(ctx context.Context, c *conn, r *route, m *queue.Message
 		defer s.writings.remove(w)
 		mayEnd = func() bool { return w.end() && (m.MayEnd == nil || m.MayEnd()) }
 	}
-	reply, f, passed := c.send(ctx, m.Batch.Client, s.returnPath(m), m.Address, letter, mayEnd,
-		func() { s.pool().pass(c, domain) })
+	reply, f := c.send(ctx, m.Batch.Client, s.returnPath(m), m.Address, letter, m.MayBegin, mayEnd,
+		func() { s.conns.pass(c, turn, domain) })
 	if f != nil {
 		s.outcome(ctx, f, o)
-		return passed, f.stale
+		return f.stale
 	}
 	s.took.note(time.Duration(c.took.Load()))
 	s.Throttle.Unblock(c.site, c.egress, time.Now())
 	s.accepted(ctx)
 	o.State, o.Reply, o.Host, o.Site, o.Egress = queue.Delivered, reply, c.host, r.site, address(c.egress)
-	return passed, false
+	return false
 }
 
 // outcome turns a failed attempt into the outcome for the recipient, and holds
@@ -299,7 +299,8 @@ func (s *Sender) outcome(ctx context.Context, f *failure, o *queue.Outcome) {
 // connection waits for an idle connection of the site, or for the right to
 // open one. A site that turns a new one away while others are open has told
 // its limit: the message waits for one of those.
-func (s *Sender) connection(ctx context.Context, r *route, domain string, urgent bool) (*conn, *failure) {
+func (s *Sender) connection(ctx context.Context, r *route, domain string, urgent bool) (c *conn, turn int,
+	f *failure) {
 	p := s.pool()
 	for {
 		begun := time.Now()
@@ -308,13 +309,13 @@ func (s *Sender) connection(ctx context.Context, r *route, domain string, urgent
 		switch {
 		case g.conn != nil:
 			s.countReused(r, g.conn)
-			return g.conn, nil
+			return g.conn, g.turn, nil
 		case g.place == nil && ctx.Err() != nil:
-			return nil, &failure{stage: connecting, site: r.site, err: ctx.Err(), ended: true}
+			return nil, 0, &failure{stage: connecting, site: r.site, err: ctx.Err(), ended: true}
 		case g.place == nil && g.closedUntil.IsZero():
-			return nil, &failure{stage: connecting, site: r.site, err: errStuck, after: stuckWait}
+			return nil, 0, &failure{stage: connecting, site: r.site, err: errStuck, after: stuckWait}
 		case g.place == nil:
-			return nil, &failure{stage: connecting, site: r.site, err: errHeld, after: wait(g.closedUntil)}
+			return nil, 0, &failure{stage: connecting, site: r.site, err: errHeld, after: wait(g.closedUntil)}
 		}
 		c, f := s.dialApart(g.opening, r, func(host string) int { return p.openTo(r.site, host) })
 		switch {
@@ -323,7 +324,7 @@ func (s *Sender) connection(ctx context.Context, r *route, domain string, urgent
 			c.ways, c.deepened = &s.ways, func(n int) { s.Throttle.Depth(r.site, n) }
 			c.deepened(c.depth())
 			p.opened(c)
-			return c, nil
+			return c, c.turn, nil
 		case !f.crowded:
 			if errors.Is(f.err, errAllHeld) && len(r.egress) == 0 { // else the queue chooses others
 				s.Throttle.Shut(r.site, time.Now())
@@ -334,11 +335,11 @@ func (s *Sender) connection(ctx context.Context, r *route, domain string, urgent
 			}
 			s.unreached(r, domain, f)
 			p.failed(r.site, g.place)
-			return nil, f
+			return nil, 0, f
 		}
 		if closedUntil := p.refused(r.site, g.place, f.reply); !closedUntil.IsZero() {
 			f.after = wait(closedUntil)
-			return nil, f
+			return nil, 0, f
 		}
 	}
 }
