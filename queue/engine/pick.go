@@ -230,18 +230,29 @@ func (v *serving) attempt(p picked, from *pick) *attempt {
 
 // start calls the handler. It may be called by any goroutine.
 func (v *serving) start(a *attempt) {
+	if v.crew.give(a) {
+		return
+	}
 	v.handlers.Go(func() {
-		if a.relayed && !a.run.mayBegin() { // it has waited
-			a.result.Outcome = queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}
-		} else {
-			a.result.Outcome = v.Handler(v.work, a.message)
-		}
-		if a.result.Fault != "" {
-			v.fault(a.run, a.result.Fault)
-		}
-		v.finish(a)
-		if a.result.alone {
-			v.relay.land(a)
+		next := make(chan *attempt, 1)
+		for a := a; a != nil; a = v.crew.wait(next) {
+			v.handle(a)
 		}
 	})
+}
+
+// handle calls the handler, and takes its outcome.
+func (v *serving) handle(a *attempt) {
+	if a.relayed && !a.run.mayBegin() { // it has waited
+		a.result.Outcome = queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}
+	} else {
+		a.result.Outcome = v.Handler(v.work, a.message)
+	}
+	if a.result.Fault != "" {
+		v.fault(a.run, a.result.Fault)
+	}
+	v.finish(a)
+	if a.result.alone {
+		v.relay.land(a)
+	}
 }

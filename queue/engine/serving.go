@@ -52,6 +52,7 @@ type serving struct {
 	restored  time.Time   // up to when, by the database's clock, Memory has what is kept; zero: all must be read
 
 	handlers sync.WaitGroup
+	crew     crew                  // for any goroutine
 	work     context.Context       // of the handlers; ends when Grace has run out
 	flush    *flusher              // for any goroutine
 	clock    atomic.Pointer[clock] // the database's
@@ -95,6 +96,7 @@ func (v *serving) run(ctx context.Context) error {
 
 	v.batches.halt()
 	v.relay.stop()
+	v.crew.dismiss()
 	grace := v.Grace
 	if grace <= 0 {
 		grace = 30 * time.Second
