@@ -18,7 +18,8 @@ type lanes struct {
 	of     map[int64]int      // lanes with first tries, per batch
 	urgent []*lane            // ready, and go before the others
 	ready  []*lane
-	timed  laneHeap
+	line   []parked // in the order of their times: most are parked for as long, so they join at its end
+	timed  laneHeap // those that may not join there
 	sites  map[string][]parked
 	served int // how often a lane was served
 }
@@ -75,8 +76,8 @@ func (ls *lanes) retain(f func(*lane) bool) {
 // rate lets one message begin wait for the same moment: they take turns.
 func (ls *lanes) ripen(now time.Time) {
 	var ripe []parked
-	for len(ls.timed) > 0 && !ls.timed[0].until.After(now) {
-		ripe = append(ripe, heap.Pop(&ls.timed).(parked))
+	for until := ls.next(); !until.IsZero() && !until.After(now); until = ls.next() {
+		ripe = append(ripe, ls.take())
 	}
 	slices.SortStableFunc(ripe, func(a, b parked) int { return cmp.Compare(a.lane.served, b.lane.served) })
 	for _, p := range ripe {
@@ -124,18 +125,22 @@ func (ls *lanes) park(l *lane, w queue.Wait) {
 	if w.Site != "" {
 		waiting := ls.sites[w.Site]
 		if len(waiting) > 2*len(ls.known) { // most are void
-			waiting = slices.DeleteFunc(waiting, func(p parked) bool { return p.parking != p.lane.parkings })
+			waiting = slices.DeleteFunc(waiting, parked.void)
 		}
 		ls.sites[w.Site] = append(waiting, ticket)
 	}
-	if !w.Until.IsZero() {
+	switch n := len(ls.line); {
+	case w.Until.IsZero():
+	case n == 0 || !w.Until.Before(ls.line[n-1].until):
+		ls.line = append(ls.line, ticket)
+	default:
 		heap.Push(&ls.timed, ticket)
 	}
 }
 
 // unpark makes a lane ready, unless the ticket is void.
 func (ls *lanes) unpark(p parked) bool {
-	if p.parking != p.lane.parkings {
+	if p.void() {
 		return false
 	}
 	p.lane.parkings++
@@ -161,10 +166,36 @@ func (ls *lanes) free(site string, n int) {
 
 // next is when the first parked lane becomes ready; zero when all wait for a site.
 func (ls *lanes) next() time.Time {
-	if len(ls.timed) == 0 {
-		return time.Time{}
+	for len(ls.line) > 0 && ls.line[0].void() {
+		ls.takeLine()
 	}
-	return ls.timed[0].until
+	for len(ls.timed) > 0 && ls.timed[0].void() {
+		heap.Pop(&ls.timed)
+	}
+	switch {
+	case len(ls.timed) > 0 && (len(ls.line) == 0 || ls.timed[0].until.Before(ls.line[0].until)):
+		return ls.timed[0].until
+	case len(ls.line) > 0:
+		return ls.line[0].until
+	}
+	return time.Time{}
+}
+
+// take takes the ticket of next, which there must be.
+func (ls *lanes) take() parked {
+	if len(ls.line) == 0 || len(ls.timed) > 0 && ls.timed[0].until.Before(ls.line[0].until) {
+		return heap.Pop(&ls.timed).(parked)
+	}
+	return ls.takeLine()
+}
+
+func (ls *lanes) takeLine() parked {
+	first := ls.line[0]
+	ls.line[0] = parked{}
+	if ls.line = ls.line[1:]; len(ls.line) == 0 {
+		ls.line = nil
+	}
+	return first
 }
 
 func (ls *lanes) forget(l *lane) {
@@ -199,6 +230,8 @@ type parked struct {
 	lane    *lane
 	parking int
 }
+
+func (p parked) void() bool { return p.parking != p.lane.parkings }
 
 type laneHeap []parked
 
