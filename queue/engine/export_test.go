@@ -197,3 +197,6 @@ func FollowClock(then time.Time, answers ...[3]time.Time) time.Time {
 	}
 	return c.at(then)
 }
+
+// AppendOutcome appends an outcome as the journal has it.
+func AppendOutcome(to []byte, o *queue.Outcome) ([]byte, error) { return appendOutcome(to, o) }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -136,13 +135,13 @@ func (j *journal) end(r *result) {
 	if !capped(r.costs, o.Egress) { // no count rests on it: see warmed
 		o.Egress = netip.Addr{}
 	}
-	outcome, err := json.Marshal(&o)
+	line := appendNumbers(make([]byte, 0, 320), '=', r.Batch, int64(r.Seq), int64(r.Try), r.made,
+		int64(r.DomainID), int64(r.grp), int64(r.Attempts), int64(r.Wait))
+	line, err := appendOutcome(append(line, ' '), &o)
 	if err != nil {
 		return
 	}
-	line := appendNumbers(make([]byte, 0, len(outcome)+120), '=', r.Batch, int64(r.Seq), int64(r.Try), r.made,
-		int64(r.DomainID), int64(r.grp), int64(r.Attempts), int64(r.Wait))
-	line = appendSum(append(append(line, ' '), outcome...), 0)
+	line = appendSum(line, 0)
 	key := r.flight()
 	j.mu.Lock()
 	one, ok := j.open[key]

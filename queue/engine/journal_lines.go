@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"hash/crc32"
 	"strconv"
+
+	"enotify/queue"
 )
 
 // lines of a journal leave in one write: those that came while the write before was
@@ -79,6 +81,40 @@ func appendEnding(to []byte, key flight, d departure) []byte {
 		to = append(append(to, ' '), text...)
 	}
 	return appendSum(to, begun)
+}
+
+// appendOutcome appends an outcome as [json.Marshal] has it. It writes the usual ones by
+// itself, in a tenth of the time.
+func appendOutcome(to []byte, o *queue.Outcome) ([]byte, error) {
+	usual := o.Fault == "" && o.Treatment == (queue.Treatment{})
+	for _, s := range [...]string{string(o.State), string(o.Class), o.Reply.Enhanced, o.Reply.Text, o.Host, o.Site} {
+		usual = usual && isPlain(s)
+	}
+	if !usual {
+		text, err := json.Marshal(o)
+		return append(to, text...), err
+	}
+	to = append(append(append(to, `{"State":"`...), o.State...), `","Class":"`...)
+	to = strconv.AppendInt(append(append(to, o.Class...), `","Reply":{"Code":`...), int64(o.Reply.Code), 10)
+	to = append(append(append(to, `,"Enhanced":"`...), o.Reply.Enhanced...), `","Text":"`...)
+	to = append(append(append(to, o.Reply.Text...), `"},"Host":"`...), o.Host...)
+	to = append(append(append(to, `","Site":"`...), o.Site...), `","After":`...)
+	to = strconv.AppendInt(to, int64(o.After), 10)
+	if o.Egress.IsValid() {
+		to = append(o.Egress.AppendTo(append(to, `,"Egress":"`...)), '"')
+	}
+	return append(to, '}'), nil
+}
+
+// isPlain reports whether a text is the same in JSON.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ', c > '~', c == '"', c == '\\', c == '<', c == '>', c == '&':
+			return false
+		}
+	}
+	return true
 }
 
 // appendNumbers begins a line.
