@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -36,6 +38,9 @@ func OpenAs(ctx context.Context, url string, maxConns int32, as As) (*DB, error)
 	if maxConns > 0 {
 		config.MaxConns = maxConns
 	}
+	if as.Node != "" {
+		keep(config)
+	}
 	config.ConnConfig.RuntimeParams["application_name"] = as.applicationName()
 	db := &DB{pooler: &atomic.Bool{}, late: &lateSuppressions{}}
 	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
@@ -64,6 +69,19 @@ func OpenAs(ctx context.Context, url string, maxConns int32, as As) (*DB, error)
 	}
 	db.life, db.end = context.WithCancel(context.WithoutCancel(ctx))
 	return db, nil
+}
+
+// keep has a node keep its connections, unless the URL says otherwise: when applications have
+// taken all places of the server, it gets none in exchange for one that was too old or idle.
+func keep(config *pgxpool.Config) {
+	const forGood = 10 * 365 * 24 * time.Hour
+	for parameter, value := range map[string]*time.Duration{
+		"pool_max_conn_lifetime": &config.MaxConnLifetime, "pool_max_conn_idle_time": &config.MaxConnIdleTime,
+	} {
+		if !strings.Contains(config.ConnString(), parameter) {
+			*value = forGood
+		}
+	}
 }
 
 // Connect is [Open] for one connection, whose session is set to nothing.

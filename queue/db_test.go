@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -35,6 +36,27 @@ func TestServerNoticesAHostThatIsGone(t *testing.T) {
 				got != want {
 				t.Errorf("%s: got %q (%v), want %q", name, got, err, want)
 			}
+		}
+	}
+}
+
+// A node gives no connection back, unless the URL says so: it may get no other.
+func TestNodesKeepTheirConnections(t *testing.T) {
+	t.Parallel()
+	url := queuetest.New(t)
+	for _, test := range []struct {
+		url      string
+		as       queue.As
+		lifetime bool // of connections is bounded
+	}{{url, queue.As{Node: "n1"}, false}, {url + "&pool_max_conn_lifetime=10m", queue.As{Node: "n1"}, true}, {url, queue.As{}, true}} {
+		db, err := queue.OpenAs(t.Context(), test.url, 1, test.as)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if got := db.Pool().Config().MaxConnLifetime < 24*time.Hour; got != test.lifetime {
+			t.Errorf("%s as %v: got a bound of %v, want one: %v", test.url, test.as, db.Pool().Config().MaxConnLifetime,
+				test.lifetime)
 		}
 	}
 }

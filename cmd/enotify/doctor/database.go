@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,7 +49,7 @@ func (p *patient) database(ctx context.Context) []Finding {
 		return found
 	}
 	p.db = db
-	return append(append(found, p.cluster(ctx)...), p.clients(ctx)...)
+	return slices.Concat(found, logins(ctx, db), transactions(ctx, db), p.cluster(ctx), p.clients(ctx))
 }
 
 // unusable is the finding about a schema that this enotify, or this login, cannot use.

@@ -61,7 +61,7 @@ func TestDoctor(t *testing.T) {
 	// The server of the tests forgets on purpose, and no keys were named.
 	base := map[string]string{
 		"db.open": "ok", "db.server": "ok", "db.login": "ok", "db.durability": "warning", "db.pooler": "ok",
-		"db.schema":  "ok",
+		"db.schema": "ok", "db.transactions": "ok",
 		"host.clock": "ok", "nodes.alive": "ok", "clients.blocked": "note", "dns": "ok", "dns.honest": "ok",
 		"dns.validates": "note",
 		"egress.public": "ok", "egress.name": "ok", "egress.spf": "ok", "egress.port25": "ok", "host.state": "ok",
@@ -98,7 +98,7 @@ func TestDoctor(t *testing.T) {
 			},
 			map[string]string{
 				"db.open": "problem", "db.server": "", "db.login": "", "db.durability": "", "db.pooler": "",
-				"db.schema": "", "host.clock": "",
+				"db.schema": "", "db.transactions": "", "host.clock": "",
 				"nodes.alive": "", "clients.blocked": "", "dkim.keys": "", "egress.name": "problem",
 				"egress.spf": "warning",
 			},
@@ -109,7 +109,7 @@ func TestDoctor(t *testing.T) {
 				c.Open = func(ctx context.Context) (*queue.DB, error) { return queue.Open(ctx, login, 0) }
 				c.Egress, c.HELO = addrs("192.0.2.12"), "mail.host.example"
 			},
-			map[string]string{"db.login": "note", "nodes.alive": "", "clients.blocked": "", "dkim.keys": "",
+			map[string]string{"db.login": "note", "db.transactions": "", "nodes.alive": "", "clients.blocked": "", "dkim.keys": "",
 				"egress.name": "warning", "egress.spf": "warning"},
 		},
 		"a DNS server that lies, a closed port, an ended certificate": {
@@ -146,6 +146,34 @@ func TestDoctor(t *testing.T) {
 				t.Errorf("%s: %s: got no cure for %q", name, finding.ID, finding.Found)
 			}
 		}
+	}
+}
+
+// Logins of applications that may take every connection of the server are named, with the line that cures it.
+func TestLoginsWithoutLimit(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	login := queuetest.Connect(t, queuetest.Login(t, f.URL, "enotify_app")).Config().User
+	f.Exec(`INSERT INTO enotify.client_login SELECT id, $1 FROM enotify.client`, login)
+	config := doctor.Config{Open: func(ctx context.Context) (*queue.DB, error) { return queue.Open(ctx, f.URL, 0) },
+		Resolver: dnstest.New(t, zone).Addr, StateDir: t.TempDir(), Egress: addrs("192.0.2.10"), HELO: "mail.host.example"}
+	f.Exec(`ALTER ROLE ` + login + ` CONNECTION LIMIT 1000`)
+	if got := severities(doctor.Run(t.Context(), config))["db.logins"]; got != "note" {
+		t.Errorf("a limit of more connections than there are: got %s, want note", got)
+	}
+	f.Exec(`ALTER ROLE ` + login + ` CONNECTION LIMIT -1`)
+	var cure string
+	for _, finding := range doctor.Run(t.Context(), config).Findings {
+		if finding.ID == "db.logins" && finding.Severity == doctor.Warning {
+			cure = finding.Cure[0]
+		}
+	}
+	if cure == "" {
+		t.Fatal("a login without limit: got no warning")
+	}
+	f.Exec(cure)
+	if got := severities(doctor.Run(t.Context(), config))["db.logins"]; got != "ok" {
+		t.Errorf("after %s: got %s, want ok", cure, got)
 	}
 }
 
