@@ -14,12 +14,17 @@ const (
 	maxChain    = 16  // CNAMEs
 )
 
-// A zone is the whole made-up DNS: for each name its records of all types.
-type zone map[string][]dns.RR
+// A zone is the whole made-up DNS.
+type zone struct {
+	records map[string][]dns.RR // of all types, by name
+	below   map[string]int      // names with records below each name
+}
+
+func newZone() zone { return zone{map[string][]dns.RR{}, map[string]int{}} }
 
 // Replace makes text the whole zone.
 func (s *Server) Replace(text string) error {
-	z := zone{}
+	z := newZone()
 	if err := z.put(text); err != nil {
 		return err
 	}
@@ -50,7 +55,7 @@ func (s *Server) PutTXT(name string, records ...string) {
 			text = text[255:]
 		}
 		txt.Txt = append(txt.Txt, escape(text))
-		s.zone[fold(name)] = append(s.zone[fold(name)], txt)
+		s.zone.add(txt)
 	}
 }
 
@@ -58,7 +63,7 @@ func (s *Server) PutTXT(name string, records ...string) {
 func (s *Server) Delete(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.zone, fold(name))
+	s.zone.set(fold(name), nil)
 }
 
 func (z zone) put(text string) error {
@@ -75,17 +80,45 @@ func (z zone) put(text string) error {
 		z.remove(fold(rr.Header().Name), rr.Header().Rrtype)
 	}
 	for _, rr := range rrs {
-		name := fold(rr.Header().Name)
-		z[name] = append(z[name], rr)
+		z.add(rr)
 	}
 	return nil
 }
 
+func (z zone) add(rr dns.RR) {
+	name := fold(rr.Header().Name)
+	z.set(name, append(z.records[name], rr))
+}
+
 func (z zone) remove(name string, rrtype uint16) {
-	z[name] = slices.DeleteFunc(z[name], func(rr dns.RR) bool { return rr.Header().Rrtype == rrtype })
-	if len(z[name]) == 0 {
-		delete(z, name)
+	z.set(name, slices.DeleteFunc(z.records[name], func(rr dns.RR) bool { return rr.Header().Rrtype == rrtype }))
+}
+
+// set gives a name its records; none is no name.
+func (z zone) set(name string, rrs []dns.RR) {
+	one, had := 1, len(z.records[name]) > 0
+	if len(rrs) > 0 {
+		z.records[name] = rrs
+	} else {
+		delete(z.records, name)
+		one = -1
 	}
+	if had == (len(rrs) > 0) {
+		return
+	}
+	for parent := name; parent != "."; {
+		parent = above(parent)
+		z.below[parent] += one
+	}
+}
+
+// above is the name without its first label.
+func above(name string) string {
+	i, end := dns.NextLabel(name, 0)
+	if end {
+		return "."
+	}
+	return name[i:]
 }
 
 // answer fills resp with what the zone says to q.
@@ -125,14 +158,11 @@ func (z zone) answer(resp *dns.Msg, q dns.Question) {
 // (RFC 4592 §3.3.1), and whether name exists at all.
 func (z zone) lookup(name string) (rrs []dns.RR, exists bool) {
 	if z.exists(name) {
-		return z[name], true
+		return z.records[name], true
 	}
 	for parent := name; parent != "."; {
-		i, end := dns.NextLabel(parent, 0)
-		if parent = parent[i:]; end {
-			parent = "."
-		}
-		if rrs, ok := z["*."+strings.TrimPrefix(parent, ".")]; ok {
+		parent = above(parent)
+		if rrs, ok := z.records["*."+strings.TrimPrefix(parent, ".")]; ok {
 			return rrs, true
 		}
 		if z.exists(parent) {
@@ -144,21 +174,13 @@ func (z zone) lookup(name string) (rrs []dns.RR, exists bool) {
 
 // exists holds for names with records and for those above them (RFC 8020).
 func (z zone) exists(name string) bool {
-	if _, ok := z[name]; ok {
-		return true
-	}
-	for other := range z {
-		if strings.HasSuffix(other, "."+name) {
-			return true
-		}
-	}
-	return false
+	return len(z.records[name]) > 0 || z.below[name] > 0
 }
 
 // authority is the SOA nearest above name, or one for the root.
 func (z zone) authority(name string) dns.RR {
 	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
-		for _, rr := range z[name[off:]] {
+		for _, rr := range z.records[name[off:]] {
 			if rr.Header().Rrtype == dns.TypeSOA {
 				return rr
 			}
