@@ -40,7 +40,9 @@ WITH f AS (
 	FROM unnest($1::bigint[], $2::int[], $3::text[]::enotify.recipient_state[], $4::text[]::enotify.reply_class[],
 		$5::smallint[], $6::text[], $7::text[], $8::timestamptz[], $9::int[]) f (batch_id, seq, state, class, code,
 			enhanced, reply, at, try)
-	LEFT JOIN enotify.retry t USING (batch_id, seq) LEFT JOIN enotify.forgotten g USING (batch_id, seq)
+	LEFT JOIN LATERAL (SELECT t.tries FROM enotify.retry t WHERE t.batch_id = f.batch_id AND t.seq = f.seq OFFSET 0) t
+		ON true -- by primary key: there may be many more rows than results
+	LEFT JOIN enotify.forgotten g USING (batch_id, seq)
 	WHERE t.tries IS NULL OR t.tries < f.try OR f.state = 'delivered'
 ), gone AS (
 	DELETE FROM enotify.retry t USING f WHERE t.batch_id = f.batch_id AND t.seq = f.seq

@@ -22,11 +22,22 @@ var errNotPlain = errors.New("a recipient was requeued or forgotten")
 // COPY cannot leave a row out or change it. So it is for first tries alone, where
 // nobody was requeued, who has a row in retry, and no address was forgotten. Recipients
 // that have an outcome already make it fail.
-const plainSQL = `
+//
+// The recipients are few among those that are deferred, so each is looked up by its key. The
+// server keeps one plan: where a batch had one deferred recipient, it planned each question
+// anew, and read all of them where that looked cheaper.
+const (
+	beginPlainSQL = `SELECT enotify.write_results(VARIADIC $1::bigint[]),
+  set_config('plan_cache_mode', 'force_generic_plan', true)`
+	plainSQL = `
 SELECT NOT (EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = ANY ($3)) AND EXISTS (
-         SELECT FROM unnest($1::bigint[], $2::int[]) f (batch_id, seq) JOIN enotify.retry t USING (batch_id, seq)))
+         SELECT FROM unnest($1::bigint[], $2::int[]) f (batch_id, seq) CROSS JOIN LATERAL (
+           SELECT FROM enotify.retry t WHERE t.batch_id = f.batch_id AND t.seq = f.seq OFFSET 0) t))
    AND NOT (EXISTS (SELECT FROM enotify.forgotten g WHERE g.batch_id = ANY ($3)) AND EXISTS (
-         SELECT FROM unnest($1::bigint[], $2::int[]) f (batch_id, seq) JOIN enotify.forgotten g USING (batch_id, seq)))`
+         SELECT FROM unnest($1::bigint[], $2::int[]) f (batch_id, seq) CROSS JOIN LATERAL (
+           SELECT FROM enotify.forgotten g WHERE g.batch_id = f.batch_id AND g.seq = f.seq OFFSET 0) g)),
+  set_config('plan_cache_mode', 'auto', true)`
+)
 
 const copyOutcomesSQL = `
 COPY enotify.outcome (batch_id, seq, state, class, code, enhanced, reply, at) FROM STDIN (FORMAT binary)`
@@ -48,9 +59,9 @@ func (db *DB) copyFinal(ctx context.Context, final *columns, batches []int64, b 
 		plain := false
 		var first pgx.Batch
 		first.Queue(`BEGIN ISOLATION LEVEL READ COMMITTED`)
-		first.Queue(writeResultsSQL, batches)
+		first.Queue(beginPlainSQL, batches)
 		first.Queue(plainSQL, final.batch, final.seq, batches).QueryRow(func(row pgx.Row) error {
-			return row.Scan(&plain)
+			return row.Scan(&plain, nil)
 		})
 		if err := conn.SendBatch(ctx, &first).Close(); err != nil {
 			return err

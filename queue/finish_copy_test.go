@@ -1,6 +1,7 @@
 package queue_test
 
 import (
+	"regexp"
 	"testing"
 	"time"
 
@@ -45,5 +46,30 @@ FROM enotify.outcome WHERE batch_id = 1 AND state = 'bounced' AND class = 'polic
 				t.Errorf("outcomes, counted, with reply and time: got %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+// Outcomes find the deferred recipients among them by their keys: to record forty, all
+// 6,000 deferred ones of a batch were read.
+func TestDeferredRecipientsAreFoundByKey(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	f.Exec(`INSERT INTO enotify.retry (batch_id, seq, domain_id, grp, due_at, first_at, attempts, tries, class)
+		SELECT 1, i, 1, 1, now(), now(), 0, 0, 'offline' FROM generate_series(1, 6000) i`)
+	f.Exec(`PREPARE finish AS ` + queue.FinishSQL)
+	f.Exec(`PREPARE plain AS ` + queue.PlainSQL)
+	of := `array_fill(1::bigint, '{40}'), '` + queuetest.Query[string](f,
+		`SELECT array_agg(i)::text FROM generate_series(10001, 10040) i`) + `'`
+	all := regexp.MustCompile(`"Node Type": "Seq Scan"[^{}]*"Relation Name": "retry"`)
+	for _, ask := range []string{
+		`finish(` + of + `, array_fill('delivered'::text, '{40}'), array_fill(NULL::text, '{40}'),
+			array_fill(250::smallint, '{40}'), array_fill(NULL::text, '{40}'), array_fill('ok'::text, '{40}'),
+			array_fill(now(), '{40}'), array_fill(1, '{40}'))`,
+		`plain(` + of + `, '{1}')`,
+	} {
+		plan := queuetest.Query[[]byte](f, `EXPLAIN (FORMAT JSON) EXECUTE `+ask)
+		if all.Match(plan) {
+			t.Errorf("%s reads all deferred recipients:\n%s", ask, plan)
+		}
 	}
 }
