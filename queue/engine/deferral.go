@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,6 +17,13 @@ const (
 	longClosure = time.Minute
 
 	maxDeferral = 20_000 // recipients deferred in one statement
+
+	// gather is how long deferrals wait for others: hosts that refuse every connection are
+	// found one by one, and a transaction for each costs more than what it writes.
+	gather = 200 * time.Millisecond
+	// maxGather is gather while many messages begin. Writing deferrals takes from those what a
+	// message takes, and keeps nobody else waiting: the batch is not through yet anyway.
+	maxGather = 5 * time.Second
 )
 
 // A deferral is a number of recipients of a lane that are deferred without asking
@@ -26,21 +32,19 @@ type deferral struct {
 	*lane
 	n     int
 	epoch int64
-	wait  time.Duration
+	wait  time.Duration // from when they are written
 	queue.Closure
-	by netip.Addr // whose warm-up puts them off; invalid: something else closes the destination
+	ours bool       // our addresses put them off, and not the site
+	by   netip.Addr // whose warm-up does; invalid: something else
 }
 
 // deferrals are those that pick has found. They belong to the loop.
 type deferrals struct {
-	all []deferral
-	n   int       // recipients
-	due time.Time // when they are written; zero: there are none
+	all   []deferral
+	n     int       // recipients
+	since time.Time // when the first was found
+	due   time.Time // when they are written; zero: there are none
 }
-
-// gather is how long deferrals wait for others: hosts that refuse every connection are
-// found one by one, and a transaction for each costs more than what it writes.
-const gather = 200 * time.Millisecond
 
 // room is how many recipients of a lane may be added.
 func (d *deferrals) room(l *lane) int {
@@ -54,7 +58,18 @@ func (d *deferrals) add(one deferral, now time.Time) {
 	one.deferring = true
 	d.all = append(d.all, one)
 	if d.n += one.n; d.due.IsZero() {
-		d.due = now.Add(gather)
+		d.since, d.due = now, now.Add(gather)
+	}
+}
+
+// began notes that many messages begin.
+func (d *deferrals) began(now time.Time) {
+	if len(d.all) == 0 {
+		return
+	}
+	d.due = now.Add(gather)
+	if latest := d.since.Add(maxGather); d.due.After(latest) {
+		d.due = latest
 	}
 }
 
@@ -63,15 +78,33 @@ func (d *deferrals) ripe(now time.Time) bool {
 	return len(d.all) > 0 && (d.n >= maxDeferral || !now.Before(d.due))
 }
 
-// take empties it. Messages of a lane may have begun since.
+// take empties it.
 func (d *deferrals) take() []deferral {
 	all := d.all
 	*d = deferrals{}
 	for i := range all {
 		all[i].deferring = false
-		all[i].n = min(all[i].n, all[i].waiting)
 	}
-	return slices.DeleteFunc(all, func(one deferral) bool { return one.n == 0 })
+	return all
+}
+
+// standing are those of some deferrals that still hold. Since they were found, messages of
+// a lane may have begun, or its site may have opened.
+func (v *serving) standing(found []deferral, now time.Time) []deferral {
+	rest := found[:0]
+	for _, d := range found {
+		d.n = min(d.n, d.waiting)
+		closed := true
+		if d.ours {
+			d.wait = d.Until.Sub(now)
+		} else {
+			d.Closure, d.wait, closed = v.closed(d.domain, now)
+		}
+		if closed && d.n > 0 {
+			rest = append(rest, d)
+		}
+	}
+	return rest
 }
 
 // closed reports whether a domain is closed to us for longer than the first
@@ -100,8 +133,8 @@ func (v *serving) shut(l *lane, epoch int64, now time.Time) {
 	if n == 0 {
 		return
 	}
-	if c, wait, closed := v.closed(l.domain, now); closed {
-		v.deferrals.add(deferral{lane: l, n: n, epoch: epoch, wait: wait, Closure: c}, now)
+	if _, _, closed := v.closed(l.domain, now); closed {
+		v.deferrals.add(deferral{lane: l, n: n, epoch: epoch}, now)
 	}
 }
 
@@ -213,7 +246,7 @@ func (db *store) deferClosed(
 
 // deferClosed does so with the recipients that pick has found.
 func (v *serving) deferClosed(ctx context.Context) error {
-	deferrals := v.deferrals.take()
+	deferrals := v.standing(v.deferrals.take(), time.Now())
 	if len(deferrals) == 0 {
 		return nil
 	}

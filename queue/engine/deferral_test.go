@@ -143,3 +143,60 @@ func TestRecipientsNotBegunAreDeferred(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// Deferrals wait for others, and for longer while many messages begin: those would wait
+// for PostgreSQL otherwise.
+func TestDeferralsMakeWay(t *testing.T) {
+	t.Parallel()
+	const moment = time.Millisecond
+	var steady []time.Duration
+	for after := time.Duration(0); after < 10*time.Second; after += 50 * moment {
+		steady = append(steady, after)
+	}
+	for name, test := range map[string]struct {
+		begin []time.Duration
+		want  time.Duration
+	}{
+		"nothing begins":      {nil, 200 * moment},
+		"many begin for 1 s":  {steady[:21], 1200 * moment},
+		"many begin for 10 s": {steady, 5 * time.Second},
+	} {
+		if got := engine.DeferralsDue(test.begin...); got != test.want {
+			t.Errorf("%s: deferrals are written after %v, want %v", name, got, test.want)
+		}
+	}
+}
+
+// Where a site has opened, or messages have begun, since recipients were found to defer,
+// those are not deferred; where it is closed for longer by now, they are for longer.
+func TestDeferralsAreLookedAtAgain(t *testing.T) {
+	t.Parallel()
+	var gate blocker
+	closed := func(span time.Duration, why queue.Reply) func() {
+		return func() {
+			gate.closure.Store(&queue.Closure{Until: time.Now().Add(span), Class: queue.SpamBlock, Reply: why})
+		}
+	}
+	for name, test := range map[string]struct {
+		left      int
+		meanwhile func()
+		want      int
+		hours     float64
+		reply     queue.Reply
+	}{
+		"as it was":       {20, func() {}, 20, 1, listed},
+		"some have begun": {15, func() {}, 15, 1, listed},
+		"all have begun":  {0, func() {}, 0, 0, queue.Reply{}},
+		"open":            {20, func() { gate.closure.Store(nil) }, 0, 0, queue.Reply{}},
+		"closed for 2 h":  {20, closed(2*time.Hour, tooFew), 20, 2, tooFew},
+		"closed a moment": {20, closed(time.Second, listed), 0, 0, queue.Reply{}},
+	} {
+		closed(time.Hour, listed)()
+		s := &engine.Server{Admission: &gate}
+		n, wait, reply := engine.StillDeferred(s, "blocked.example", 20, test.left, test.meanwhile)
+		if n != test.want || wait.Round(time.Minute).Hours() != test.hours || !cmp.Equal(reply, test.reply) {
+			t.Errorf("%s: got %d deferred for %v by %v, want %d for %v h by %v", name, n, wait, reply, test.want, test.hours,
+				test.reply)
+		}
+	}
+}

@@ -200,3 +200,41 @@ func FollowClock(then time.Time, answers ...[3]time.Time) time.Time {
 
 // AppendOutcome appends an outcome as the journal has it.
 func AppendOutcome(to []byte, o *queue.Outcome) ([]byte, error) { return appendOutcome(to, o) }
+
+// ReadyToWrite is how many results are written next, final and deferred ones, of so many
+// that wait while a writer has others: the first deferred one since a while, the last final
+// one since another. Last says that the node ends.
+func ReadyToWrite(final, deferred, writing int, since, quiet time.Duration, last bool) (finals, others int) {
+	now := time.Now()
+	f := &flusher{pending: make([]*result, final), deferred: make([]*result, deferred), writing: writing,
+		since: now.Add(-since), final: now.Add(-quiet), closed: last, again: time.NewTimer(time.Hour)}
+	defer f.again.Stop()
+	return f.ready(now)
+}
+
+// DeferralsDue is how long after it was found a deferral is written, when many messages
+// begin at the given times after that.
+func DeferralsDue(begin ...time.Duration) time.Duration {
+	found := time.Now()
+	var d deferrals
+	d.add(deferral{lane: &lane{waiting: 1}, n: 1}, found)
+	for _, after := range begin {
+		d.began(found.Add(after))
+	}
+	return d.due.Sub(found)
+}
+
+// StillDeferred finds recipients of a domain of an Admission to defer, calls meanwhile, and
+// returns how many are deferred then, for how long and with which reply; left is how many
+// of them messages have not begun to meanwhile.
+func StillDeferred(s *Server, domain string, waiting, left int, meanwhile func()) (int, time.Duration, queue.Reply) {
+	v := newServing(s, nil, node{}, nil, slog.New(slog.DiscardHandler))
+	l := &lane{domain: domain, waiting: waiting}
+	v.shut(l, 1, time.Now())
+	meanwhile()
+	l.waiting = left
+	for _, d := range v.standing(v.deferrals.take(), time.Now()) {
+		return d.n, d.wait, d.Reply
+	}
+	return 0, 0, queue.Reply{}
+}

@@ -7,11 +7,17 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"enotify/queue"
 )
 
 // A flusher writes results as soon as there are any. What comes in while a writer is
 // busy, or rests after few, goes into one transaction: the slower the database and the
 // more is sent, the more results in each.
+//
+// Deferred ones wait for each other while final ones come in, for gather at most: they
+// take three statements of a transaction, however few they are, and sites that refuse
+// are found one by one.
 type flusher struct {
 	record  func(ctx context.Context, writer int16, rs []*result) (mark int64, err error) // in the database
 	done    func(writer int16, mark int64, rs []*result)                                  // told of those that are
@@ -20,15 +26,21 @@ type flusher struct {
 	mu      sync.Mutex
 	cond    *sync.Cond
 	pending []*result
-	writing int
-	closed  bool
-	writers sync.WaitGroup
-	failing atomic.Bool // the last write failed
+	// deferred are results after which another try follows
+	deferred []*result
+	since    time.Time   // when the first of them came in
+	final    time.Time   // when the last final one came in
+	again    *time.Timer // looks at deferred again
+	writing  int
+	closed   bool
+	writers  sync.WaitGroup
+	failing  atomic.Bool // the last write failed
 }
 
 func startFlusher(ctx context.Context, v *serving) *flusher {
 	f := &flusher{ctx: context.WithoutCancel(ctx), log: v.log, record: v.record, done: v.recorded}
 	f.cond = sync.NewCond(&f.mu)
+	f.again = time.AfterFunc(time.Hour, f.cond.Broadcast)
 	for i := range flushers {
 		f.writers.Go(func() { f.write(intents + 1 + int16(i)) })
 	}
@@ -38,20 +50,32 @@ func startFlusher(ctx context.Context, v *serving) *flusher {
 // add has a result written, which must not change from now on.
 func (f *flusher) add(r *result) {
 	f.mu.Lock()
-	f.pending = append(f.pending, r)
+	switch now := time.Now(); {
+	case r.State != queue.Deferred:
+		f.pending, f.final = append(f.pending, r), now
+	case len(f.deferred) == 0:
+		f.since = now
+		fallthrough
+	default:
+		f.deferred = append(f.deferred, r)
+	}
 	f.mu.Unlock()
 	f.cond.Signal()
 }
+
+// left is how many results are not written. It needs mu.
+func (f *flusher) left() int { return len(f.pending) + len(f.deferred) + f.writing }
 
 // stop writes what is left. It fails when ctx ends first.
 func (f *flusher) stop(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, f.cond.Broadcast)
 	defer stop()
+	defer f.again.Stop()
 	f.mu.Lock()
-	for len(f.pending)+f.writing > 0 && ctx.Err() == nil {
+	for f.left() > 0 && ctx.Err() == nil {
 		f.cond.Wait()
 	}
-	left := len(f.pending) + f.writing
+	left := f.left()
 	f.closed = true
 	f.mu.Unlock()
 	f.cond.Broadcast()
@@ -107,15 +131,38 @@ func (f *flusher) try(writer int16, rs []*result) (mark int64, err error) {
 func (f *flusher) take() []*result {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for len(f.pending) == 0 || (len(f.pending) < minFlush && f.writing > 0) {
-		if f.closed && len(f.pending) == 0 {
+	var finals, deferred int
+	for finals+deferred == 0 {
+		if f.closed && f.left() == f.writing {
 			return nil
 		}
-		f.cond.Wait()
+		if finals, deferred = f.ready(time.Now()); finals+deferred == 0 {
+			f.cond.Wait()
+		}
 	}
-	n := min(len(f.pending), maxFlush)
-	rs := f.pending[:n:n]
-	f.pending = f.pending[n:]
-	f.writing += n
+	rs := f.pending[:finals:finals]
+	f.pending = f.pending[finals:]
+	rs = append(rs, f.deferred[:deferred]...)
+	f.deferred = f.deferred[deferred:]
+	f.writing += len(rs)
 	return rs
+}
+
+// ready is how many results may be written now, of those that are final and of those that
+// are not. It needs mu.
+func (f *flusher) ready(now time.Time) (finals, deferred int) {
+	if len(f.pending) >= minFlush || f.writing == 0 {
+		finals = min(len(f.pending), maxFlush)
+	}
+	if len(f.deferred) == 0 {
+		return finals, 0
+	}
+	switch {
+	case now.Sub(f.since) >= gather, len(f.deferred) >= minFlush:
+	case f.closed, now.Sub(f.final) >= flushGap && f.writing == 0:
+	default:
+		f.again.Reset(flushGap)
+		return finals, 0
+	}
+	return finals, min(len(f.deferred), maxFlush-finals)
 }

@@ -217,6 +217,9 @@ func (v *serving) loop(ctx context.Context) error {
 			v.progress.reset(now)
 		case pause == 0:
 			picks := v.pick(now)
+			if count(picks) >= fewPicks {
+				v.deferrals.began(now)
+			}
 			if v.deferrals.ripe(now) {
 				if err := v.deferClosed(ctx); err != nil {
 					v.log.Warn("recipients at sites that are closed to us could not be deferred; sending waits", "error",

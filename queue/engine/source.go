@@ -54,8 +54,8 @@ func (v *serving) waits(l *lane, c choice, epoch int64, now time.Time) {
 		}
 		n := v.deferrals.room(l)
 		if n > 0 && (l.retry || !v.batches.limited(l.batch)) {
-			v.deferrals.add(deferral{l, n, epoch, c.until.Sub(now),
-				queue.Closure{Until: c.until, Class: c.putOff, Reply: c.why}, by}, now)
+			v.deferrals.add(deferral{lane: l, n: n, epoch: epoch, ours: true, by: by,
+				Closure: queue.Closure{Until: c.until, Class: c.putOff, Reply: c.why}}, now)
 		}
 	}
 	until := now.Add(poll) // the next look at the addresses may change it
