@@ -139,13 +139,17 @@ ON CONFLICT (node_id, writer) DO UPDATE SET n = m.n + 1 RETURNING n`
 // trip, three for many final outcomes, and more for refusals of a client. It may be
 // called again with the same results when nobody knows whether it committed.
 func (db *DB) Finish(ctx context.Context, results []Result) (alerts []Alert, err error) {
-	_, alerts, err = db.FinishMarked(ctx, Mark{}, results)
+	of := make([]*Result, len(results))
+	for i := range results {
+		of[i] = &results[i]
+	}
+	_, alerts, err = db.FinishMarked(ctx, Mark{}, of)
 	return alerts, err
 }
 
 // FinishMarked is Finish for a writer that counts its transactions; n is their
 // number now, 0 when the database does not know the node.
-func (db *DB) FinishMarked(ctx context.Context, mark Mark, results []Result) (n int64, alerts []Alert, err error) {
+func (db *DB) FinishMarked(ctx context.Context, mark Mark, results []*Result) (n int64, alerts []Alert, err error) {
 	var how finishing
 	for {
 		n, alerts, err = db.finish(ctx, mark, results, &how)
@@ -172,19 +176,19 @@ type finishing struct {
 }
 
 // finish is one try of FinishMarked.
-func (db *DB) finish(ctx context.Context, mark Mark, results []Result, how *finishing) (n int64, alerts []Alert,
+func (db *DB) finish(ctx context.Context, mark Mark, results []*Result, how *finishing) (n int64, alerts []Alert,
 	err error) {
 	sql := how.sql
-	var final, deferred, taken, logged columns
+	final := make([]*Result, 0, len(results))
+	var deferred, taken, logged columns
 	var refused []Result
 	var suppressing suppressing
 	var warmed warmed
-	for i := range results {
-		r := &results[i]
+	for _, r := range results {
 		if r.State == Deferred {
 			deferred.add(r)
 		} else {
-			final.add(r)
+			final = append(final, r)
 		}
 		t := r.Treated()
 		switch {
@@ -199,15 +203,17 @@ func (db *DB) finish(ctx context.Context, mark Mark, results []Result, how *fini
 			logged.add(r)
 		}
 	}
-	copied := sql == "" && len(refused) == 0 && final.copyable()
+	copied := sql == "" && len(refused) == 0 && copyable(final)
 	if sql == "" {
 		sql = finishSQL
 	}
+	batches := batchesOf(results)
 	var b pgx.Batch
 	if !copied {
-		b.Queue(writeResultsSQL, batchesOf(results))
+		b.Queue(writeResultsSQL, batches)
 	}
-	if c := &final; len(c.batch) > 0 && !copied {
+	if len(final) > 0 && !copied {
+		c := columnsOf(final)
 		b.Queue(sql, c.batch, c.seq, c.state, c.class, c.code, c.enhanced, c.reply, c.at, c.try)
 	}
 	if how.late {
@@ -231,8 +237,8 @@ func (db *DB) finish(ctx context.Context, mark Mark, results []Result, how *fini
 	if c := &logged; len(c.batch) > 0 {
 		b.Queue(logAttemptsSQL, c.batch, c.seq, c.try, c.class, c.code, c.enhanced, c.reply, c.host, c.at)
 	}
-	if len(final.batch) > 0 {
-		b.Queue(endSQL, batchesOf(results))
+	if len(final) > 0 {
+		b.Queue(endSQL, batches)
 	}
 	if mark != (Mark{}) {
 		b.Queue(MarkSQL, mark.Node, mark.Writer).QueryRow(func(row pgx.Row) error {
@@ -244,7 +250,7 @@ func (db *DB) finish(ctx context.Context, mark Mark, results []Result, how *fini
 		})
 	}
 	if copied {
-		err = db.copyFinal(ctx, &final, batchesOf(results), &b)
+		err = db.copyFinal(ctx, final, batches, &b)
 		return n, nil, err
 	}
 	if len(refused) == 0 {
@@ -292,10 +298,12 @@ func unlessLocked(ctx context.Context, tx pgx.Tx, f func(tx pgx.Tx) error) error
 }
 
 // batchesOf lists the batches of the results, each once.
-func batchesOf(results []Result) []int64 {
+func batchesOf(results []*Result) []int64 {
 	var batches []int64
-	for i := range results {
-		batches = append(batches, results[i].Batch)
+	for i, r := range results {
+		if i == 0 || r.Batch != results[i-1].Batch {
+			batches = append(batches, r.Batch)
+		}
 	}
 	slices.Sort(batches)
 	return slices.Compact(batches)
@@ -311,6 +319,13 @@ type columns struct {
 	due, at                    []time.Time
 }
 
+func columnsOf(results []*Result) (c columns) {
+	for _, r := range results {
+		c.add(r)
+	}
+	return c
+}
+
 func (c *columns) add(r *Result) {
 	c.batch = append(c.batch, r.Batch)
 	c.seq = append(c.seq, r.Seq)
@@ -324,8 +339,7 @@ func (c *columns) add(r *Result) {
 	c.reply = append(c.reply, storable(r.Reply.Text))
 	var code *int16
 	if r.Reply.Code != 0 {
-		n := int16(r.Reply.Code)
-		code = &n
+		code = new(int16(r.Reply.Code))
 	}
 	c.code = append(c.code, code)
 	c.due = append(c.due, r.At.Add(r.Wait))

@@ -43,13 +43,17 @@ const copyOutcomesSQL = `
 COPY enotify.outcome (batch_id, seq, state, class, code, enhanced, reply, at) FROM STDIN (FORMAT binary)`
 
 // copyable reports whether final outcomes may go by COPY.
-func (c *columns) copyable() bool {
-	return len(c.batch) >= minCopy && !slices.ContainsFunc(c.try, func(n int32) bool { return n != 1 })
+func copyable(final []*Result) bool {
+	return len(final) >= minCopy && !slices.ContainsFunc(final, func(r *Result) bool { return r.Try != 1 })
 }
 
 // copyFinal writes final outcomes, and then what else b does, in one transaction. It
 // writes nothing and returns errNotPlain where finishSQL is needed.
-func (db *DB) copyFinal(ctx context.Context, final *columns, batches []int64, b *pgx.Batch) error {
+func (db *DB) copyFinal(ctx context.Context, final []*Result, batches []int64, b *pgx.Batch) error {
+	of, seqs := make([]int64, len(final)), make([]int32, len(final))
+	for i, r := range final {
+		of[i], seqs[i] = r.Batch, r.Seq
+	}
 	return db.WithConn(ctx, func(conn *pgx.Conn) (err error) {
 		defer func() {
 			if err != nil && conn.PgConn().TxStatus() != 'I' {
@@ -60,7 +64,7 @@ func (db *DB) copyFinal(ctx context.Context, final *columns, batches []int64, b 
 		var first pgx.Batch
 		first.Queue(`BEGIN ISOLATION LEVEL READ COMMITTED`)
 		first.Queue(beginPlainSQL, batches)
-		first.Queue(plainSQL, final.batch, final.seq, batches).QueryRow(func(row pgx.Row) error {
+		first.Queue(plainSQL, of, seqs, batches).QueryRow(func(row pgx.Row) error {
 			return row.Scan(&plain, nil)
 		})
 		if err := conn.SendBatch(ctx, &first).Close(); err != nil {
@@ -69,7 +73,7 @@ func (db *DB) copyFinal(ctx context.Context, final *columns, batches []int64, b 
 		if !plain {
 			return errNotPlain
 		}
-		if _, err := conn.PgConn().CopyFrom(ctx, bytes.NewReader(final.binary()), copyOutcomesSQL); err != nil {
+		if _, err := conn.PgConn().CopyFrom(ctx, bytes.NewReader(binaryOf(final)), copyOutcomesSQL); err != nil {
 			return err
 		}
 		b.Queue(`COMMIT`)
@@ -80,42 +84,41 @@ func (db *DB) copyFinal(ctx context.Context, final *columns, batches []int64, b 
 // year2000 is the epoch of PostgreSQL, in microseconds since 1970.
 const year2000 = 946684800_000000
 
-// binary returns outcomes in COPY's binary format (COPY in PostgreSQL's reference),
-// ordered by recipient: two transactions with the same recipients wait for each other
+// binaryOf returns outcomes in COPY's binary format (COPY in PostgreSQL's reference). It
+// orders them by recipient: two transactions with the same recipients wait for each other
 // instead of a deadlock, and the index grows in one place.
-func (c *columns) binary() []byte {
-	order := make([]int, len(c.batch))
-	size := 0
-	for i := range order {
-		order[i] = i
-		size += 96 + len(c.reply[i])
-	}
-	slices.SortFunc(order, func(i, j int) int {
-		return cmp.Or(cmp.Compare(c.batch[i], c.batch[j]), cmp.Compare(c.seq[i], c.seq[j]))
+func binaryOf(final []*Result) []byte {
+	slices.SortFunc(final, func(a, b *Result) int {
+		return cmp.Or(cmp.Compare(a.Batch, b.Batch), cmp.Compare(a.Seq, b.Seq))
 	})
+	size := 32
+	for _, r := range final {
+		size += 128 + min(len(r.Reply.Text), maxReply)
+	}
 	be := binary.BigEndian
-	text := func(to []byte, s *string) []byte {
-		if s == nil {
+	text := func(to []byte, s string) []byte { return append(be.AppendUint32(to, uint32(len(s))), s...) }
+	orNull := func(to []byte, s string) []byte {
+		if s == "" {
 			return be.AppendUint32(to, ^uint32(0)) // NULL
 		}
-		return append(be.AppendUint32(to, uint32(len(*s))), *s...)
+		return text(to, storable(s))
 	}
-	rows := make([]byte, 0, size+32)
+	rows := make([]byte, 0, size)
 	rows = append(rows, "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
-	for _, i := range order {
+	for _, r := range final {
 		rows = be.AppendUint16(rows, 8)
-		rows = be.AppendUint64(be.AppendUint32(rows, 8), uint64(c.batch[i]))
-		rows = be.AppendUint32(be.AppendUint32(rows, 4), uint32(c.seq[i]))
-		rows = text(rows, &c.state[i])
-		rows = text(rows, c.class[i])
-		if c.code[i] == nil {
+		rows = be.AppendUint64(be.AppendUint32(rows, 8), uint64(r.Batch))
+		rows = be.AppendUint32(be.AppendUint32(rows, 4), uint32(r.Seq))
+		rows = text(rows, string(r.State))
+		rows = orNull(rows, string(r.Class))
+		if r.Reply.Code == 0 {
 			rows = be.AppendUint32(rows, ^uint32(0))
 		} else {
-			rows = be.AppendUint16(be.AppendUint32(rows, 2), uint16(*c.code[i]))
+			rows = be.AppendUint16(be.AppendUint32(rows, 2), uint16(r.Reply.Code))
 		}
-		rows = text(rows, c.enhanced[i])
-		rows = text(rows, &c.reply[i])
-		rows = be.AppendUint64(be.AppendUint32(rows, 8), uint64(c.at[i].UnixMicro()-year2000))
+		rows = orNull(rows, r.Reply.Enhanced)
+		rows = text(rows, storable(r.Reply.Text))
+		rows = be.AppendUint64(be.AppendUint32(rows, 8), uint64(r.At.UnixMicro()-year2000))
 	}
 	return be.AppendUint16(rows, ^uint16(0))
 }

@@ -129,7 +129,7 @@ func record(ctx context.Context, tx pgx.Tx, r Report) (done Recorded, err error)
 			return done, err
 		}
 	}
-	if _, err := tx.Exec(ctx, writeResultsSQL, batchesOf(late)); err != nil {
+	if _, err := tx.Exec(ctx, writeResultsSQL, []int64{r.Batch}); err != nil {
 		return done, err
 	}
 	// Two copies of a report at once: the second waits for the first.

@@ -67,8 +67,8 @@ type Server struct {
 	Alerted func(queue.Alert) // called with each alert that outcomes raised, once they are recorded; may be nil
 
 	// Flushed is told of each transaction that recorded outcomes, and how long it
-	// took; may be nil.
-	Flushed func(results []queue.Result, took time.Duration)
+	// took; may be nil, and must not change or keep the results.
+	Flushed func(results []*queue.Result, took time.Duration)
 
 	current atomic.Pointer[serving]
 

@@ -372,9 +372,9 @@ func (v *serving) putOff(r *result, domain string, now time.Time) {
 
 // record writes results to the database. It is called by the flusher.
 func (v *serving) record(ctx context.Context, writer int16, rs []*result) (mark int64, err error) {
-	results := make([]queue.Result, len(rs))
-	for i := range rs {
-		results[i] = rs[i].Result
+	results := make([]*queue.Result, len(rs))
+	for i, r := range rs {
+		results[i] = &r.Result
 	}
 	begun := time.Now()
 	v.marks.settling.RLock()

@@ -31,14 +31,13 @@ func logPicked(ctx context.Context, log *slog.Logger, m *queue.Message) {
 }
 
 // recorded counts a transaction that recorded outcomes, and logs each of them.
-func (p *parts) recorded(results []queue.Result, took time.Duration) {
+func (p *parts) recorded(results []*queue.Result, took time.Duration) {
 	p.monitor.flush(len(results), took)
 	ctx, log := context.Background(), p.Attempts.With("node", p.Name)
 	if !log.Enabled(ctx, queue.LevelAttempt) {
 		return
 	}
-	for i := range results {
-		r := &results[i]
+	for _, r := range results {
 		attrs := []slog.Attr{
 			slog.Int64("batch", r.Batch), slog.String("message", queue.MessageName(r.Batch, r.Seq)),
 			slog.Int("try", r.Try),
