@@ -209,7 +209,15 @@ func ReadyToWrite(final, deferred, writing int, since, quiet time.Duration, last
 	f := &flusher{pending: make([]*result, final), deferred: make([]*result, deferred), writing: writing,
 		since: now.Add(-since), final: now.Add(-quiet), closed: last, again: time.NewTimer(time.Hour)}
 	defer f.again.Stop()
-	return f.ready(now)
+	return f.ready(now, time.Time{})
+}
+
+// ReadyAtRest is how many of so many final results a writer takes that rests for as long.
+func ReadyAtRest(final int, rest time.Duration) int {
+	now := time.Now()
+	f := &flusher{pending: make([]*result, final)}
+	finals, _ := f.ready(now, now.Add(rest))
+	return finals
 }
 
 // DeferralsDue is how long after it was found a deferral is written, when many messages

@@ -40,7 +40,7 @@ type flusher struct {
 func startFlusher(ctx context.Context, v *serving) *flusher {
 	f := &flusher{ctx: context.WithoutCancel(ctx), log: v.log, record: v.record, done: v.recorded}
 	f.cond = sync.NewCond(&f.mu)
-	f.again = time.AfterFunc(time.Hour, f.cond.Broadcast)
+	f.again = time.AfterFunc(time.Hour, f.look)
 	for i := range flushers {
 		f.writers.Go(func() { f.write(intents + 1 + int16(i)) })
 	}
@@ -59,8 +59,21 @@ func (f *flusher) add(r *result) {
 	default:
 		f.deferred = append(f.deferred, r)
 	}
+	n := len(f.pending)
+	if r.State == queue.Deferred {
+		n = len(f.deferred)
+	}
 	f.mu.Unlock()
-	f.cond.Signal()
+	if n == 1 || n == minFlush { // a writer that waits goes on at none other, see ready
+		f.cond.Broadcast()
+	}
+}
+
+// look has those that wait look at the time again. With mu, none of them is just about to.
+func (f *flusher) look() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cond.Broadcast()
 }
 
 // left is how many results are not written. It needs mu.
@@ -68,7 +81,7 @@ func (f *flusher) left() int { return len(f.pending) + len(f.deferred) + f.writi
 
 // stop writes what is left. It fails when ctx ends first.
 func (f *flusher) stop(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, f.cond.Broadcast)
+	stop := context.AfterFunc(ctx, f.look)
 	defer stop()
 	defer f.again.Stop()
 	f.mu.Lock()
@@ -88,8 +101,9 @@ func (f *flusher) stop(ctx context.Context) error {
 
 // write is one of the writers; its number is its row in table node_mark.
 func (f *flusher) write(writer int16) {
+	var rested time.Time
 	for {
-		rs := f.take()
+		rs := f.take(rested)
 		if rs == nil {
 			return
 		}
@@ -116,7 +130,8 @@ func (f *flusher) write(writer int16) {
 		f.mu.Unlock()
 		f.cond.Broadcast()
 		if len(rs) < minFlush {
-			time.Sleep(flushGap)
+			rested = time.Now().Add(flushGap)
+			time.AfterFunc(flushGap, f.look)
 		}
 	}
 }
@@ -128,7 +143,7 @@ func (f *flusher) try(writer int16, rs []*result) (mark int64, err error) {
 }
 
 // take waits for results; nil means stop.
-func (f *flusher) take() []*result {
+func (f *flusher) take(rested time.Time) []*result {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var finals, deferred int
@@ -136,7 +151,7 @@ func (f *flusher) take() []*result {
 		if f.closed && f.left() == f.writing {
 			return nil
 		}
-		if finals, deferred = f.ready(time.Now()); finals+deferred == 0 {
+		if finals, deferred = f.ready(time.Now(), rested); finals+deferred == 0 {
 			f.cond.Wait()
 		}
 	}
@@ -148,10 +163,10 @@ func (f *flusher) take() []*result {
 	return rs
 }
 
-// ready is how many results may be written now, of those that are final and of those that
-// are not. It needs mu.
-func (f *flusher) ready(now time.Time) (finals, deferred int) {
-	if len(f.pending) >= minFlush || f.writing == 0 {
+// ready is how many results a writer may write now, of those that are final and of those
+// that are not: few only when the other writer is done and this one is rested. It needs mu.
+func (f *flusher) ready(now, rested time.Time) (finals, deferred int) {
+	if len(f.pending) >= minFlush || f.writing == 0 && !now.Before(rested) {
 		finals = min(len(f.pending), maxFlush)
 	}
 	if len(f.deferred) == 0 {

@@ -24,7 +24,7 @@ func (v *serving) pick(now time.Time) []pick {
 	reserved := v.capacity / urgentShare
 	all, taken := v.flights.taken(slowShare*v.capacity, now)
 	free := v.capacity + reserved - taken
-	v.full = free-reserved < min(minTick, v.capacity) // first more must be recorded
+	v.full = free-reserved < v.enough() // first more must be recorded
 	if v.full && free < max(1, min(minTick, reserved)) {
 		return nil
 	}
@@ -118,6 +118,12 @@ func (v *serving) pick(now time.Time) []pick {
 		v.batches.waitsFor = v.batches.turn
 	}
 	return picks
+}
+
+// enough is how many places must be free before messages begin that are not urgent: few at
+// a time would each cost a round trip.
+func (v *serving) enough() int {
+	return min(max(minTick, v.capacity/urgentShare), fewPicks, v.capacity)
 }
 
 // count is how many messages they are.

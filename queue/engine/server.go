@@ -82,13 +82,13 @@ type Server struct {
 
 const (
 	maxTick     = 500                    // recipients read in one round trip
-	minTick     = 100                    // fewer do not begin one while more are about to be recorded
+	minTick     = 100                    // fewer do not begin one while more are about to be recorded, see enough
 	maxLane     = 50                     // of them in one domain
 	urgentShare = 8                      // a batch of higher priority has one in so many places more than MaxInFlight
 	slowShare   = 2                      // times MaxInFlight: places that slow messages have of their own
 	maxFlush    = 1000                   // outcomes written in one transaction
 	minFlush    = 100                    // fewer wait for the write under way to return
-	flushGap    = 15 * time.Millisecond  // a writer rests after fewer than minFlush
+	flushGap    = 15 * time.Millisecond  // a writer rests after fewer than minFlush, if no more come in
 	beginGap    = 8 * time.Millisecond   // that a busy node rests after it began fewer than fewPicks
 	fewPicks    = 250                    // see beginGap
 	busyFrom    = 50                     // messages under way that make a node busy
