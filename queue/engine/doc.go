@@ -7,6 +7,7 @@
 //	relay      hands their messages out, one batch after the other
 //	pick       how many messages may begin now, by domain: see [Admission]
 //	intend     write that intent, read those recipients: one round trip
+//	pipeline   an intent is written while those before it are handed out and the next is picked
 //	Handler    one SMTP attempt each; it reads what the batch says when it needs it: see contents
 //	flush      write outcomes, as many as came in while the last write ran
 //

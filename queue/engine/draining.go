@@ -71,7 +71,7 @@ func (v *serving) behind(l *lane) bool {
 	if !l.exclusive() {
 		return false
 	}
-	if v.flights.others(l.domain, l.batch) {
+	if v.flights.others(l.domain, l.batch) || v.pipeline.others(l) {
 		return true
 	}
 	for _, other := range v.lanes.at[l.domain] {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -245,4 +246,53 @@ func StillDeferred(s *Server, domain string, waiting, left int, meanwhile func()
 		return d.n, d.wait, d.Reply
 	}
 	return 0, 0, queue.Reply{}
+}
+
+// WrittenBehindAFailure has a pipeline write four intents: the second fails, the third was
+// picked before that was known, the fourth after. It returns which ones were written, and
+// which failed.
+func WrittenBehindAFailure() (written, failed []int) {
+	p := newPipeline(func(in *intent) {
+		written = append(written, in.n)
+		if in.n == 2 {
+			in.err = errors.New("the answer is lost")
+		}
+	})
+	go p.run()
+	defer close(p.todo)
+	take := func() {
+		in := <-p.done
+		p.open = p.open[1:]
+		if in.err != nil {
+			failed = append(failed, in.n)
+		}
+	}
+	p.send(&intent{n: 1})
+	p.send(&intent{n: 2})
+	take()
+	p.send(&intent{n: 3})
+	take()
+	take()
+	p.send(&intent{n: 4})
+	take()
+	return written, failed
+}
+
+// A PickOf is a pick, or a lane, of a batch in a domain.
+type PickOf struct {
+	Batch         int64
+	Domain        string
+	Retry, PutOff bool
+}
+
+// OthersOnTheirWay reports whether a lane waits for an open intent of the given picks.
+func OthersOnTheirWay(open []PickOf, of PickOf) bool {
+	lane := func(p PickOf) *lane { return &lane{batch: p.Batch, domain: p.Domain, retry: p.Retry, putOff: p.PutOff} }
+	in := &intent{}
+	for _, p := range open {
+		in.picks = append(in.picks, pick{lane: lane(p)})
+	}
+	p := newPipeline(nil)
+	p.send(in)
+	return p.others(lane(of))
 }

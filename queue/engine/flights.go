@@ -19,6 +19,12 @@ type result struct {
 	alone  bool // see lane.exclusive
 	site   string
 	costs  []cost // of the caps and rates of the addresses that it may leave from
+	begun  time.Time
+
+	// guarded by flights.mu
+	young        bool // it is in the list of young ones
+	slow         bool
+	older, newer *result // in that list
 }
 
 // A flight names a try that is under way or not recorded yet. One recipient may
@@ -37,8 +43,9 @@ type flights struct {
 	news chan struct{} // something below has changed
 
 	mu      sync.Mutex
-	open    map[flight]*aloft
-	young   []*aloft       // those that may not be slow yet, the oldest first
+	open    map[flight]*result
+	oldest  *result        // of those that are not slow yet, which are a list
+	newest  *result        // of them
 	slow    map[string]int // of open, per recipient domain
 	slows   int            // the sum
 	groups  [groups]int    // how many of them per lease group
@@ -61,52 +68,64 @@ type visit struct {
 	domain string
 }
 
-// An aloft message is one of the flights.
-type aloft struct {
-	begun  time.Time
-	domain string
-	slow   bool
-	ended  bool // it is none of the flights any more
-	made   int64
-	site   string
-	costs  []cost
-}
-
 func newFlights() *flights {
-	return &flights{news: make(chan struct{}, 1), open: map[flight]*aloft{}, visits: map[visit]int{},
+	return &flights{news: make(chan struct{}, 1), open: map[flight]*result{}, visits: map[visit]int{},
 		tries: map[int64]int{}, domains: map[string]int{}, slow: map[string]int{}}
 }
 
-// begin adds one.
-func (f *flights) begin(r *result) {
+// begin adds messages of one lane.
+func (f *flights) begin(rs []*result) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	one := &aloft{begun: time.Now(), domain: r.domain, made: r.made, site: r.site, costs: r.costs}
-	f.open[r.flight()] = one
-	f.young = append(f.young, one)
-	f.groups[r.grp]++
+	for _, r := range rs {
+		f.open[r.flight()] = r
+		r.young, r.older = true, f.newest
+		if f.newest != nil {
+			f.newest.newer = r
+		} else {
+			f.oldest = r
+		}
+		f.newest = r
+	}
+	r, n := rs[0], len(rs)
+	f.groups[r.grp] += n
 	if r.first {
-		f.tries[r.Batch]++
+		f.tries[r.Batch] += n
 	}
 	if r.alone {
-		f.domains[r.domain]++
-		f.visits[visit{r.Batch, r.domain}]++
+		f.domains[r.domain] += n
+		f.visits[visit{r.Batch, r.domain}] += n
 	}
+}
+
+// mature takes a message out of the list of young ones.
+func (f *flights) mature(r *result) {
+	if r.older != nil {
+		r.older.newer = r.newer
+	} else {
+		f.oldest = r.newer
+	}
+	if r.newer != nil {
+		r.newer.older = r.older
+	} else {
+		f.newest = r.older
+	}
+	r.young, r.older, r.newer = false, nil, nil
 }
 
 // recorded removes the flights whose results are in the database.
 func (f *flights) recorded(rs []*result) {
 	f.mu.Lock()
 	for _, r := range rs {
-		if one := f.open[r.flight()]; one != nil {
-			one.ended = true
-			if one.slow {
-				f.slows--
-				if f.slow[one.domain]--; f.slow[one.domain] == 0 {
-					delete(f.slow, one.domain)
-				}
+		delete(f.open, r.flight())
+		switch {
+		case r.young:
+			f.mature(r)
+		case r.slow:
+			f.slows--
+			if f.slow[r.domain]--; f.slow[r.domain] == 0 {
+				delete(f.slow, r.domain)
 			}
-			delete(f.open, r.flight())
 		}
 		f.groups[r.grp]--
 		if r.first {
@@ -176,14 +195,12 @@ func (f *flights) landed(grps map[int16]int32) (landed []int16) {
 func (f *flights) taken(own int, now time.Time) (all, places int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for len(f.young) > 0 && (f.young[0].ended || now.Sub(f.young[0].begun) >= slowAfter) {
-		if one := f.young[0]; !one.ended {
-			one.slow = true
-			f.slows++
-			f.slow[one.domain]++
-		}
-		f.young[0] = nil
-		f.young = f.young[1:]
+	for f.oldest != nil && now.Sub(f.oldest.begun) >= slowAfter {
+		one := f.oldest
+		f.mature(one)
+		one.slow = true
+		f.slows++
+		f.slow[one.domain]++
 	}
 	return len(f.open), len(f.open) - min(f.slows, own)
 }
@@ -192,10 +209,10 @@ func (f *flights) taken(own int, now time.Time) (all, places int) {
 func (f *flights) nextSlow() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.young) == 0 {
+	if f.oldest == nil {
 		return time.Time{}
 	}
-	return f.young[0].begun.Add(slowAfter)
+	return f.oldest.begun.Add(slowAfter)
 }
 
 // slowAt reports whether a message to a domain is slow.

@@ -39,3 +39,18 @@ func TestDeferredOutcomesAreGathered(t *testing.T) {
 		})
 	}
 }
+
+// A writer that has written few outcomes rests, for others to come in, and goes on as soon
+// as there are many.
+func TestRestOfAWriter(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		final int
+		rest  time.Duration
+		want  int
+	}{{99, time.Second, 0}, {100, time.Second, 100}, {99, 0, 99}} {
+		if got := engine.ReadyAtRest(test.final, test.rest); got != test.want {
+			t.Errorf("of %d outcomes at %v to the end of the rest: got %d, want %d", test.final, test.rest, got, test.want)
+		}
+	}
+}

@@ -261,15 +261,24 @@ func (db *store) intend(
 	if err != nil {
 		return nil, 0, err
 	}
-	got, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p picked, err error) {
-		var why []*string
-		err = row.Scan(&p.batch, &p.seq, &p.domainID, &p.address, &p.data, &p.attempts, &p.tries, &why, &p.counted)
-		if len(why) == 2 {
+	got = make([]picked, 0, count(picks))
+	var why []*string
+	for rows.Next() {
+		got = append(got, picked{})
+		p := &got[len(got)-1]
+		into := []any{&p.batch, &p.seq, &p.domainID, &p.address, &p.data, &p.attempts, &p.tries, nil, &p.counted}
+		if rows.RawValues()[7] != nil {
+			into[7] = &why
+		}
+		if err := rows.Scan(into...); err != nil {
+			rows.Close()
+			return nil, 0, err
+		}
+		if into[7] != nil && len(why) == 2 {
 			p.class, p.suppressed = (*queue.Class)(why[0]), why[1]
 		}
-		return p, err
-	})
-	if err != nil {
+	}
+	if err := rows.Err(); err != nil {
 		return nil, 0, err
 	}
 	if err := results.Close(); err != nil { // the commit: only after it may anything begin

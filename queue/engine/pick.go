@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -23,6 +21,7 @@ func (v *serving) pick(now time.Time) []pick {
 	v.lanes.ripen(now)
 	reserved := v.capacity / urgentShare
 	all, taken := v.flights.taken(slowShare*v.capacity, now)
+	all, taken = all+v.pipeline.messages(), taken+v.pipeline.messages()
 	free := v.capacity + reserved - taken
 	v.full = free-reserved < v.enough() // first more must be recorded
 	if v.full && free < max(1, min(minTick, reserved)) {
@@ -114,7 +113,7 @@ func (v *serving) pick(now time.Time) []pick {
 	for _, l := range other {
 		v.lanes.park(l, queue.Wait{})
 	}
-	if len(picks) == 0 && v.phase == steady && !v.full {
+	if len(picks) == 0 && v.phase == steady && !v.full && len(v.pipeline.open) == 0 {
 		v.batches.waitsFor = v.batches.turn
 	}
 	return picks
@@ -147,92 +146,66 @@ func (v *serving) admit(l *lane, want int, now time.Time) (n int, w queue.Wait) 
 	return v.Admission.Admit(l.domain, want, now)
 }
 
-var errWentBack = errors.New("the database went back")
-
-// begin writes the intents of the picks, and hands out their recipients.
-func (v *serving) begin(ctx context.Context, picks []pick) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundTrip) // an intent that is cut off is in doubt
-	defer cancel()
-	var got []picked
-	err := v.keepSpent(ctx)
-	if err == nil {
-		var mark int64
-		got, mark, err = v.store.intend(ctx, v.node.ID, picks, v.batches.ahead(picks[0].batch),
-			v.batches.limited(picks[0].batch))
-		if err == nil && v.marks.note(intents, mark) {
-			got, err = nil, errWentBack
-		}
+// hand begins attempts at recipients of one pick.
+func (v *serving) hand(got []picked, from *pick) {
+	as := v.attempts(got, from)
+	if from.exclusive() {
+		v.relay.takeOff(visit{from.batch, from.domain}, len(as))
 	}
-	now := time.Now()
-	byDomain := make(map[laneKey]*pick, len(picks))
-	for i := range picks {
-		byDomain[picks[i].key()] = &picks[i]
+	for _, a := range as {
+		v.start(a)
 	}
-	for _, p := range got {
-		from := byDomain[laneKey{p.batch, p.domainID, picks[0].retry, picks[0].putOff}]
-		from.n--
-		v.hand(p, from)
-	}
-	for _, p := range picks { // stopped by a fence, or the round trip failed
-		if len(got) > 0 { // else it may be that nothing was counted: no cap had room
-			v.egress.counts.giveBack(p.costs, p.n)
-		}
-		for ; p.n > 0; p.n-- {
-			v.phase.worsen(stale)
-			v.flights.free(v.Admission.Done(p.domain, queue.Outcome{State: queue.Deferred, Class: queue.NotBegun}, now))
-		}
-	}
-	return err
 }
 
-// hand begins an attempt at a recipient.
-func (v *serving) hand(p picked, from *pick) {
-	a := v.attempt(p, from)
-	if a == nil {
-		return
+// attempts notes that recipients of one pick are under way, and returns them without those
+// that are suppressed.
+func (v *serving) attempts(got []picked, from *pick) []*attempt {
+	r := v.batches.runs[from.batch]
+	made, now, ends := r.batch.CreatedAt.UnixMicro(), time.Now(), dayEnds(from.costs)
+	as, results := make([]*attempt, len(got)), make([]*result, len(got))
+	low, high := got[0].seq, got[0].seq
+	for i := range got {
+		p := &got[i]
+		low, high = min(low, p.seq), max(high, p.seq)
+		a := &attempt{run: r, message: queue.Message{
+			Batch: r.batch, Egress: from.leave, Seq: p.seq, Address: p.address, Domain: from.domain, Data: p.data,
+			Attempt: p.attempts + 1, Group: from.grp, MayBegin: r.mayBegin, MayEnd: alwaysTrue,
+		}, result: result{
+			Result: queue.Result{Batch: p.batch, Seq: p.seq, DomainID: p.domainID, Try: p.tries + 1,
+				Attempts: p.attempts, Counted: p.counted},
+			domain: from.domain, made: made, grp: from.grp, first: !from.retry, alone: from.exclusive(),
+			site: siteOf(from.lane), costs: from.costs, begun: now,
+		}}
+		if v.journal != nil {
+			a.message.MayBegin = func() bool { return r.mayBegin() && !v.journal.failed() }
+			a.message.MayEnd = func() bool { return v.journal.ending(&a.result) }
+		}
+		if !ends.IsZero() {
+			may := a.message.MayBegin
+			a.message.MayBegin = func() bool { return may() && v.clock.Load().at(time.Now()).Before(ends) }
+		}
+		as[i], results[i] = a, &a.result
 	}
-	if a.result.alone {
-		v.relay.takeOff(a.visit())
+	v.flights.begin(results)
+	if !from.retry {
+		v.reach.note(from.key(), low, high, made, now)
 	}
-	v.start(a)
+	begins := as[:0]
+	for i, a := range as {
+		if got[i].suppressed == nil {
+			begins = append(begins, a)
+			continue
+		}
+		a.result.Outcome = queue.Outcome{State: queue.Suppressed, Reply: queue.Reply{Text: *got[i].suppressed}}
+		if got[i].class != nil {
+			a.result.Class = *got[i].class
+		}
+		v.finish(a)
+	}
+	return begins
 }
 
-// attempt notes that a recipient is under way; nil when it is suppressed.
-func (v *serving) attempt(p picked, from *pick) *attempt {
-	r := v.batches.runs[p.batch]
-	a := &attempt{run: r, message: queue.Message{
-		Batch: r.batch, Egress: from.leave, Seq: p.seq, Address: p.address, Domain: from.domain, Data: p.data,
-		Attempt: p.attempts + 1, Group: from.grp,
-		MayBegin: r.mayBegin, MayEnd: func() bool { return true },
-	}, result: result{
-		Result: queue.Result{Batch: p.batch, Seq: p.seq, DomainID: p.domainID, Try: p.tries + 1, Attempts: p.attempts,
-			Counted: p.counted},
-		domain: from.domain, made: r.batch.CreatedAt.UnixMicro(), grp: from.grp, first: !from.retry,
-		alone: from.exclusive(),
-		site:  siteOf(from.lane), costs: from.costs,
-	}}
-	if v.journal != nil {
-		a.message.MayBegin = func() bool { return r.mayBegin() && !v.journal.failed() }
-		a.message.MayEnd = func() bool { return v.journal.ending(&a.result) }
-	}
-	if ends := dayEnds(from.costs); !ends.IsZero() {
-		may := a.message.MayBegin
-		a.message.MayBegin = func() bool { return may() && v.clock.Load().at(time.Now()).Before(ends) }
-	}
-	v.flights.begin(&a.result)
-	if a.result.first {
-		v.reach.note(&a.result)
-	}
-	if p.suppressed == nil {
-		return a
-	}
-	a.result.Outcome = queue.Outcome{State: queue.Suppressed, Reply: queue.Reply{Text: *p.suppressed}}
-	if p.class != nil {
-		a.result.Class = *p.class
-	}
-	v.finish(a)
-	return nil
-}
+func alwaysTrue() bool { return true }
 
 // start calls the handler. It may be called by any goroutine.
 func (v *serving) start(a *attempt) {

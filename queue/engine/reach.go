@@ -19,17 +19,15 @@ type reached struct {
 	at   time.Time
 }
 
-// note takes in a first try that is handed out.
-func (r *reach) note(of *result) {
+// note takes in first tries of a batch that are handed out in a domain.
+func (r *reach) note(lane laneKey, low, high int32, made int64, now time.Time) {
 	if r.of == nil {
 		r.of = map[laneKey]reached{}
 	}
-	key := laneKey{of.Batch, of.DomainID, false, false}
-	old, known := r.of[key]
-	if !known {
-		old.low = of.Seq
+	if old, known := r.of[lane]; known {
+		low, high = min(low, old.low), max(high, old.seq)
 	}
-	r.of[key] = reached{min(of.Seq, old.low), max(of.Seq, old.seq), of.made, time.Now()}
+	r.of[lane] = reached{low, high, made, now}
 }
 
 // prune forgets what is older than keepPast.

@@ -81,16 +81,19 @@ func (r *relay) left(a *attempt) {
 	}
 }
 
-// takeOff notes that a message is handed out that is alone in its domain.
-func (r *relay) takeOff(v visit) {
+// takeOff notes that messages are handed out that are alone in their domain.
+func (r *relay) takeOff(v visit, n int) {
+	if n == 0 {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.fly(v)
+	r.fly(v, n)
 }
 
-func (r *relay) fly(v visit) {
-	r.air[v.domain]++
-	r.airOf[v]++
+func (r *relay) fly(v visit, n int) {
+	r.air[v.domain] += n
+	r.airOf[v] += n
 }
 
 // land notes that such a message has ended.
@@ -139,7 +142,7 @@ func (r *relay) step() {
 				continue
 			}
 			r.held--
-			r.fly(v)
+			r.fly(v, 1)
 			r.start(a)
 		}
 		clear(l.held[len(kept):])
@@ -167,7 +170,7 @@ func (r *relay) stop() {
 	r.timer.Stop()
 	for _, l := range r.legs {
 		for _, a := range l.held {
-			r.fly(a.visit())
+			r.fly(a.visit(), 1)
 			r.start(a)
 		}
 		l.held = nil

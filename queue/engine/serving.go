@@ -42,6 +42,7 @@ type serving struct {
 	smalls    smalls
 	strangers strangers
 	relay     *relay
+	pipeline  *pipeline
 	found     atomic.Bool // a survey found something
 	swept     time.Time   // when old drafts were ended last
 	beaten    time.Time   // when the last heartbeat ended
@@ -73,6 +74,7 @@ func newServing(s *Server, db *store, node node, kept *journal, log *slog.Logger
 		v.capacity = 2000
 	}
 	v.relay = newRelay(v.start)
+	v.pipeline = newPipeline(v.write)
 	return v
 }
 
@@ -87,14 +89,17 @@ func (v *serving) run(ctx context.Context) error {
 	v.surveys.ctx, end = context.WithCancel(ctx)
 	err := v.replay(ctx)
 	if err == nil {
+		go v.pipeline.run()
 		err = v.loop(ctx)
+		v.batches.halt()
+		v.settle()
+		close(v.pipeline.todo)
 	} else if ctx.Err() != nil {
 		err = nil
 	}
 	end()
 	v.surveys.running.Wait()
 
-	v.batches.halt()
 	v.relay.stop()
 	v.crew.dismiss()
 	grace := v.Grace
@@ -169,12 +174,20 @@ func (v *serving) loop(ctx context.Context) error {
 	due := false    // a heartbeat has something to do, or so it is said: anybody may send NOTIFY
 	urgent := true  // it has, by what happened here
 	moving := false // in the last turn of the loop something began
+	settle := func() {
+		if !v.settle() {
+			failures = 1
+		}
+	}
 	for ctx.Err() == nil {
 		v.turns.Add(1)
 		now := time.Now()
 		found := v.found.Swap(false)
 		news = news || found
 		due = due || news
+		if v.stirs(news, now) {
+			settle()
+		}
 		sent, err := v.sendSmall(ctx, news, now)
 		if err != nil && ctx.Err() == nil {
 			v.log.Warn("small batches could not take their turns; sending waits", "error", err)
@@ -191,6 +204,7 @@ func (v *serving) loop(ctx context.Context) error {
 			gap = breath
 		}
 		if urgent || (due || v.vacant.Load()) && now.Sub(v.beaten) >= gap || v.overdue(now) {
+			settle()
 			idle, err := v.heartbeat(ctx, urgent || due)
 			switch {
 			case ctx.Err() != nil:
@@ -221,6 +235,7 @@ func (v *serving) loop(ctx context.Context) error {
 				v.deferrals.began(now)
 			}
 			if v.deferrals.ripe(now) {
+				settle()
 				if err := v.deferClosed(ctx); err != nil {
 					v.log.Warn("recipients at sites that are closed to us could not be deferred; sending waits", "error",
 						err)
@@ -228,17 +243,11 @@ func (v *serving) loop(ctx context.Context) error {
 					failures = 1
 				}
 			}
-			if n := count(picks); n > 0 {
-				if err := v.begin(ctx, picks); err != nil {
-					v.log.Warn("no intent could be written; sending waits", "error", err)
-					v.phase.worsen(unsure)
+			if len(picks) > 0 {
+				if !v.begin(ctx, picks) {
 					failures = 1
 				}
 				moving = true
-				v.rests = time.Time{}
-				if n < fewPicks {
-					v.rests = time.Now().Add(beginGap)
-				}
 			}
 		}
 		if moving {
@@ -258,6 +267,11 @@ func (v *serving) loop(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-v.wake:
 			news = true
+		case in := <-v.pipeline.done:
+			if !v.handOut(in) {
+				failures = 1
+			}
+			moving = true
 		case <-landed:
 			urgent = v.ended()
 		case <-timer.C:

@@ -154,6 +154,12 @@ func (v *serving) read(ctx context.Context, unread []int64) error {
 	return nil
 }
 
+// stirs reports whether sendSmall has something to do.
+func (v *serving) stirs(news bool, now time.Time) bool {
+	s := &v.smalls
+	return v.mayLook() && (len(s.list) > 0 || (news || s.more) && now.Sub(s.looked) >= smallGap)
+}
+
 // sendSmall has the small batches take their turns that may begin now, and reports
 // whether one did. With news it looks again which ones are next.
 func (v *serving) sendSmall(ctx context.Context, news bool, now time.Time) (sent bool, err error) {
@@ -304,7 +310,7 @@ func (v *serving) takeTurns(ctx context.Context, batches []*small) error {
 				v.contents.keep(one.batch)
 				v.batches.runs[one.ID] = newRun(v.contents.outline(one.batch, one.batch.Size()), v.leases)
 			}
-			if a := v.attempt(p, from); a != nil {
+			for _, a := range v.attempts([]picked{p}, from) {
 				may := a.message.MayBegin
 				a.relayed, a.message.MayBegin = true, func() bool {
 					begins := may()
