@@ -48,7 +48,7 @@ type conn struct {
 	watched  context.Context // see watch
 	watchers int
 	unwatch  func() bool
-	texts    [][]byte // for the envelopes of passages to come
+	spare    []*words // for passages to come
 
 	raw     *rawConn // as dialled: closing it ends everything
 	client  *smtp.Client
@@ -57,6 +57,7 @@ type conn struct {
 	secured TLSPolicy       // Opportunistic is in the clear
 	fitted  fitted          // see meets
 	counted map[string]bool // recipient domains for whose reports it was counted
+	ends    ends            // for those reports
 	inClear bool            // since encryption had failed
 	broken  atomic.Bool     // nothing more can be said on it
 	madeWay atomic.Bool     // it was closed for others, see writings

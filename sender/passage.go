@@ -30,8 +30,7 @@ type passage struct {
 	alone    bool        // nothing may leave together with its end
 	lost     bool        // a reply to it may come that nobody waits for
 
-	commands [4]command
-	text     []byte // of commands
+	*words
 
 	// Of the connection, and guarded by its lock.
 	ready    bool     // its envelope has left or lies ready: another one may be let in
@@ -63,13 +62,21 @@ var (
 	errLeft = errors.New("the host took its leave after the message before this one")
 )
 
+// The words of a passage are what it says before its message. They serve another one after it.
+type words struct {
+	commands [4]command
+	text     []byte // of commands
+}
+
 // enter begins a passage. The caller has the connection to write.
 func (c *conn) enter(mayBegin func() bool, pass func()) *passage {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := &passage{c: c, before: c.last, mayBegin: mayBegin, pass: pass, done: make(chan struct{})}
-	if n := len(c.texts); n > 0 {
-		p.text, c.texts = c.texts[n-1], c.texts[:n-1]
+	if n := len(c.spare); n > 0 {
+		p.words, c.spare = c.spare[n-1], c.spare[:n-1]
+	} else {
+		p.words = &words{}
 	}
 	c.last = p
 	c.out++
@@ -86,7 +93,7 @@ func (p *passage) leave(how ending) {
 	}
 	p.how, p.at = how, time.Now()
 	c.out--
-	c.texts, p.text = append(c.texts, p.text[:0]), nil
+	c.spare, p.words = append(c.spare, p.words), nil
 	close(p.done)
 	if c.last == p {
 		c.last = nil
@@ -122,8 +129,11 @@ func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Mes
 	begun := time.Now()
 	ready := begun
 	p := c.enter(mayBegin, pass)
-	stop := c.watch(ctx)
-	defer stop()
+	if alone := c.watch(ctx); alone != nil {
+		defer alone()
+	} else {
+		defer c.rest()
+	}
 	if c.carriedOnce() {
 		begun = c.begunAt // the first message bears what it takes to open it
 	}

@@ -196,7 +196,7 @@ func TestEnvelopeLiesReady(t *testing.T) {
 	for _, stopped := range []bool{false, true} {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
-		under, ready := make(chan struct{}), make(chan struct{})
+		under, begun, ready := make(chan struct{}), make(chan struct{}), make(chan struct{})
 		w, host := one(t, smtptest.Config{Extensions: pipelining, Reply: func(c smtptest.Command) string {
 			switch {
 			case c.Verb == "RCPT" && c.Arg == "TO:<u2@a.test>":
@@ -210,36 +210,61 @@ func TestEnvelopeLiesReady(t *testing.T) {
 			return ""
 		}})
 		w.throttle.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, Connections: 1}})
-		if o := w.deliver(t, to(testBatch, 1, "u1@a.test")); o.State != queue.Delivered {
-			t.Fatalf("first: got %v %v, want it delivered", o.State, o.Reply)
+		for quick := false; !quick; { // so that the connection is
+			before := time.Now()
+			if o := w.deliver(t, to(testBatch, 1, "u1@a.test")); o.State != queue.Delivered {
+				t.Fatalf("first: got %v %v, want it delivered", o.State, o.Reply)
+			}
+			quick = time.Since(before) < 200*time.Millisecond
 		}
-		third := to(testBatch, 3, "u3@a.test")
+		third, fourth := to(testBatch, 3, "u3@a.test"), to(testBatch, 4, "u4@a.test")
 		var asked atomic.Int32
 		third.MayBegin = func() bool {
 			if asked.Add(1) == 1 {
-				close(ready)
+				close(begun)
 				return true
 			}
 			return !stopped
 		}
-		second, last := make(chan queue.Outcome, 1), make(chan queue.Outcome, 1)
-		go func() { second <- w.sender.Deliver(ctx, to(testBatch, 2, "u2@a.test")) }()
-		<-under
-		go func() { last <- w.sender.Deliver(ctx, third) }()
-		if o := <-second; o.State != queue.Delivered || ctx.Err() != nil {
-			t.Fatalf("stopped %v, second: got %v %v, want it delivered, with the third lying ready", stopped, o.State, o.Reply)
+		var once sync.Once
+		fourth.MayBegin = func() bool { // it has the connection as soon as the third lies ready
+			once.Do(func() { close(ready) })
+			return true
 		}
-		o, copies := <-last, host.Copies()["u3@a.test"]
-		if stopped && (o.Class != queue.NotBegun || copies != 0) || !stopped && (o.State != queue.Delivered || copies != 1) {
-			t.Errorf("stopped %v, third: got %v %v and %d copies, want it not begun and none if stopped, else one", stopped,
-				o.State, o.Class, copies)
+		send := func(m queue.Message) <-chan queue.Outcome {
+			done := make(chan queue.Outcome, 1)
+			go func() { done <- w.sender.Deliver(ctx, m) }()
+			return done
+		}
+		await := func(event <-chan struct{}, what string) {
+			select {
+			case <-event:
+			case <-ctx.Done():
+				t.Fatalf("stopped %v: %s in 30 s, want it", stopped, what)
+			}
+		}
+		outcomes := []<-chan queue.Outcome{send(to(testBatch, 2, "u2@a.test"))}
+		await(under, "no RCPT of the second")
+		outcomes = append(outcomes, send(third))
+		await(begun, "the third does not get the connection while the second is under way")
+		outcomes = append(outcomes, send(fourth))
+		for i, done := range outcomes {
+			address := fmt.Sprintf("u%d@a.test", i+2)
+			wants, copies := queue.Delivered, 1
+			if i == 1 && stopped {
+				wants, copies = queue.Deferred, 0
+			}
+			o := <-done
+			if got := host.Copies()[address]; o.State != wants || got != copies {
+				t.Errorf("stopped %v, %s: got %v %v and %d copies, want %v and %d", stopped, address, o.State, o.Reply, got,
+					wants, copies)
+			}
 		}
 		if got := asked.Load(); got < 2 {
 			t.Errorf("stopped %v: got %d questions whether it may begin, want another when its envelope leaves", stopped, got)
 		}
-		if o := w.deliver(t, to(testBatch, 4, "u4@a.test")); o.State != queue.Delivered || host.Connections() != 1 {
-			t.Errorf("stopped %v, fourth: got %v %v over %d connections, want it delivered over 1", stopped, o.State, o.Reply,
-				host.Connections())
+		if got := host.Connections(); got != 1 {
+			t.Errorf("stopped %v: got %d connections, want 1", stopped, got)
 		}
 	}
 }

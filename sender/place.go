@@ -147,19 +147,24 @@ func (ps *places) done(pl *place) {
 
 // begin notes that something new begins in a place: its opening, or a message.
 func (ps *places) begin(pl *place, now time.Time) {
-	ps.leave(pl)
 	pl.began = now
+	var in *list.List
 	switch {
 	case pl.slow && pl.giveUp != nil:
-		pl.in = &ps.openings
+		in = &ps.openings
 	case pl.slow:
 	case pl.novel:
-		pl.in = &ps.novels
+		in = &ps.novels
 	default:
-		pl.in = &ps.young
+		in = &ps.young
 	}
-	if pl.in != nil {
-		pl.at = pl.in.PushBack(pl)
+	if in != nil && pl.in == in {
+		in.MoveToBack(pl.at)
+		return
+	}
+	ps.leave(pl)
+	if in != nil {
+		pl.in, pl.at = in, in.PushBack(pl)
 	}
 }
 

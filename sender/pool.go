@@ -61,7 +61,8 @@ type waiter struct {
 	route  *route
 	urgent bool
 	ctx    context.Context
-	grant  chan grant // of one
+	grant  chan grant  // of one
+	stuck  *time.Timer // runs while it waits
 }
 
 // A grant is a connection, or the place to open one, or the time until which the site
@@ -84,7 +85,6 @@ const (
 // take waits until there is a grant for a message that goes by r. It returns
 // the zero grant when ctx ends first, and when the site does not move.
 func (p *pool) take(ctx context.Context, r *route, urgent bool) grant {
-	w := &waiter{route: r, urgent: urgent, ctx: ctx, grant: make(chan grant, 1)}
 	p.mu.Lock()
 	s := p.site(r.site)
 	if c := p.pickIdle(s, r); c != nil {
@@ -92,29 +92,47 @@ func (p *pool) take(ctx context.Context, r *route, urgent bool) grant {
 		p.mu.Unlock()
 		return g
 	}
+	w := waiters.Get().(*waiter)
+	w.route, w.urgent, w.ctx = r, urgent, ctx
 	s.add(w)
 	p.serve(s)
 	p.ride(s)
 	p.mu.Unlock()
 	select {
 	case g := <-w.grant: // without a timer
+		w.done()
 		return g
 	default:
 	}
-	stuck := time.NewTicker(siteWait)
-	defer stuck.Stop()
+	w.stuck.Reset(siteWait)
 	for {
 		select {
 		case g := <-w.grant:
+			w.done()
 			return g
 		case <-ctx.Done():
 			return p.giveUp(s, w)
-		case <-stuck.C:
+		case <-w.stuck.C:
 			if p.throttle.Stuck(s.name, time.Now()) {
 				return p.giveUp(s, w)
 			}
+			w.stuck.Reset(siteWait)
 		}
 	}
+}
+
+// waiters that have their grant serve other messages.
+var waiters = sync.Pool{New: func() any {
+	w := &waiter{grant: make(chan grant, 1), stuck: time.NewTimer(siteWait)}
+	w.stuck.Stop()
+	return w
+}}
+
+// done gives up a waiter that has had its grant, so that nobody else knows it.
+func (w *waiter) done() {
+	w.stuck.Stop()
+	w.route, w.ctx = nil, nil
+	waiters.Put(w)
 }
 
 // add has w wait: an urgent one behind the other urgent ones.
@@ -131,6 +149,7 @@ func (s *siteConns) add(w *waiter) {
 // giveUp takes w off the list. If it has its grant already, that stands: what
 // then fails for want of time gives it back as any failure does.
 func (p *pool) giveUp(s *siteConns, w *waiter) grant {
+	w.stuck.Stop()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	i := slices.Index(s.waiters, w)

@@ -100,7 +100,7 @@ func (s *Sender) makeRoom(ctx context.Context, m *queue.Message, need int) (give
 // caller releases it.
 func (s *Sender) compose(m *queue.Message, l *compose.Letter,
 	sign func(*queue.Batch, *compose.Message) error) (*compose.Message, error) {
-	letter, err := l.Compose(*m, s.appendListFields(nil, m))
+	letter, err := l.Compose(*m, s.appendListFields(make([]byte, 0, 128), m))
 	if err != nil || sign == nil {
 		return letter, err
 	}

@@ -23,6 +23,7 @@ type rawConn struct {
 	column  int         // in the line that is being read
 	words   bool        // it has had more than digits
 	pending []byte      // read, and not handed on
+	block   net.Buffers // that is being written
 
 	patience time.Duration
 	due      time.Time // when the reply must have come that is waited for; zero: the deadline says
@@ -115,7 +116,8 @@ func (c *rawConn) spaced(said []byte) []byte {
 // writev writes all of a block at once where the system can, and returns how many octets left.
 func (c *rawConn) writev(block net.Buffers) (int64, error) {
 	c.unasked.Store(0)
-	return block.WriteTo(c.Conn)
+	c.block = block // which would else go to the heap each time
+	return c.block.WriteTo(c.Conn)
 }
 
 // clientHello is the first octet of a record with which TLS begins (RFC 8446

@@ -94,16 +94,30 @@ func parseLine(line []byte) (code int, more bool, text []byte, err error) {
 // (RFC 2034 §4), off its text.
 func parseReply(code int, text string) queue.Reply {
 	r := queue.Reply{Code: code}
-	lines := strings.Split(clean(text), "\n")
+	text = clean(text)
+	if !strings.Contains(text, "\n") {
+		r.Enhanced, text = enhanced(code, text)
+		r.Text = strings.TrimSpace(text)
+		return r
+	}
+	lines := strings.Split(text, "\n")
 	for i, line := range lines {
-		word, rest, _ := strings.Cut(line, " ")
-		// class.subject.detail, by the code's first digit
-		if word != "" && bounce.EnhancedCode(word) == word && word[0] == '0'+byte(code/100) {
+		if word, rest := enhanced(code, line); word != "" {
 			r.Enhanced, lines[i] = word, rest
 		}
 	}
 	r.Text = strings.TrimSpace(strings.Join(lines, "\n"))
 	return r
+}
+
+// enhanced takes the enhanced code off a line: class.subject.detail, by the code's first digit;
+// "" is none.
+func enhanced(code int, line string) (word, rest string) {
+	word, rest, _ = strings.Cut(line, " ")
+	if word != "" && bounce.EnhancedCode(word) == word && word[0] == '0'+byte(code/100) {
+		return word, rest
+	}
+	return "", line
 }
 
 // maxText is how much of a reply is kept.

@@ -278,7 +278,7 @@ func (s *Sender) handBy(ctx context.Context, c *conn, turn int, r *route, m *que
 	s.took.note(time.Duration(c.took.Load()))
 	s.Throttle.Unblock(c.site, c.egress, time.Now())
 	s.accepted(ctx)
-	o.State, o.Reply, o.Host, o.Site, o.Egress = queue.Delivered, reply, c.host, r.site, address(c.egress)
+	o.State, o.Reply, o.Host, o.Site, o.Egress = queue.Delivered, reply, c.host, r.site, c.from
 	return false
 }
 

@@ -40,8 +40,17 @@ func (s *Sender) countTLS(r *route, host string, c *conn, err error, from, at ne
 	if need.tls == 0 {
 		return
 	}
-	s.count(r, host, failureOf(c, need, host, err, s.RootCAs), from.Unmap(), at)
+	var by ends
+	if from.IsValid() {
+		by.from = from.Unmap().String()
+	}
+	by.at = at.String()
+	s.count(r, host, failureOf(c, need, host, err, s.RootCAs), by)
 }
+
+// The ends of a connection are the addresses as reports have them; from is "" where it is not
+// known.
+type ends struct{ from, at string }
 
 // countReused counts a connection that was opened for another domain, once for each
 // domain whose mail it carries.
@@ -53,12 +62,14 @@ func (s *Sender) countReused(r *route, c *conn) {
 		c.counted = map[string]bool{}
 	}
 	c.counted[r.domain] = true
-	var from netip.Addr
-	if local, ok := c.raw.LocalAddr().(*net.TCPAddr); ok {
-		from = local.AddrPort().Addr().Unmap()
+	if c.ends.at == "" {
+		if local, ok := c.raw.LocalAddr().(*net.TCPAddr); ok {
+			c.ends.from = local.AddrPort().Addr().Unmap().String()
+		}
+		at, _ := c.raw.RemoteAddr().(*net.TCPAddr)
+		c.ends.at = at.AddrPort().Addr().Unmap().String()
 	}
-	at, _ := c.raw.RemoteAddr().(*net.TCPAddr)
-	s.count(r, c.host, failureOf(c, r.need(c.host), c.host, nil, s.RootCAs), from, at.AddrPort().Addr().Unmap())
+	s.count(r, c.host, failureOf(c, r.need(c.host), c.host, nil, s.RootCAs), c.ends)
 }
 
 // countRefused counts that a policy does not allow a host: once a minute, since
@@ -72,7 +83,7 @@ func (s *Sender) countRefused(r *route, host string, p *protection) {
 	s.TLSResults.Note(now, r.domain, p.policy, &tlsrpt.Failure{Type: p.flaw, MX: host, Reason: "host-not-allowed"})
 }
 
-func (s *Sender) count(r *route, host string, failure *tlsrpt.Failure, from, at netip.Addr) {
+func (s *Sender) count(r *route, host string, failure *tlsrpt.Failure, by ends) {
 	need, now := r.need(host), time.Now()
 	policy := need.policy
 	if policy.Type == "" {
@@ -80,10 +91,7 @@ func (s *Sender) count(r *route, host string, failure *tlsrpt.Failure, from, at 
 	}
 	where := func(f *tlsrpt.Failure) *tlsrpt.Failure {
 		if f != nil {
-			f.MX, f.ReceivingIP = host, at.String()
-			if from.IsValid() {
-				f.SendingIP = from.String()
-			}
+			f.MX, f.ReceivingIP, f.SendingIP = host, by.at, by.from
 		}
 		return f
 	}

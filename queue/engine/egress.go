@@ -17,6 +17,7 @@ const everySite = "*"
 // An address is an active egress address of live nodes, as the last heartbeat found it.
 type address struct {
 	queue.Egress
+	text   string  // Addr
 	nodes  []int32 // that announce it, in ascending order
 	weight int
 	pace   pace // over all sites
@@ -152,7 +153,7 @@ type choice struct {
 // nodes that may send it, held tells until when a site blocks an address. IPv4 decides,
 // where the pool has such addresses: nearly all sites have it. dbNow is the time of the
 // database, by which rates are paid.
-func (e *egresses) choose(pool string, grp int16, site string, may []int32, held func(netip.Addr) queue.Closure, now,
+func (e *egresses) choose(pool string, grp int16, site string, may []int32, held func(*address) queue.Closure, now,
 	dbNow time.Time) choice {
 	first := e.walk(e.rank(pool, grp, true), site, may, held, now, dbNow)
 	if first.node == 0 && first.from == nil && first.until.IsZero() {
@@ -175,7 +176,7 @@ func (e *egresses) choose(pool string, grp int16, site string, may []int32, held
 }
 
 // walk chooses among addresses of one family, in their order.
-func (e *egresses) walk(ranked []*address, site string, may []int32, held func(netip.Addr) queue.Closure, now,
+func (e *egresses) walk(ranked []*address, site string, may []int32, held func(*address) queue.Closure, now,
 	dbNow time.Time) (c choice) {
 	spilled := false
 	var wait choice // why nothing may begin, of the address that can begin first
@@ -185,11 +186,11 @@ func (e *egresses) walk(ranked []*address, site string, may []int32, held func(n
 		}
 	}
 	for _, a := range ranked {
-		nodes := slices.DeleteFunc(slices.Clone(a.nodes), func(n int32) bool { return !slices.Contains(may, n) })
-		if len(nodes) == 0 {
+		first := slices.IndexFunc(a.nodes, func(n int32) bool { return slices.Contains(may, n) })
+		if first < 0 {
 			continue
 		}
-		if c := held(a.Addr); c.Until.After(now) {
+		if c := held(a); c.Until.After(now) {
 			later(c.Until, c.Class, a.Addr, c.Reply)
 			continue
 		}
@@ -216,8 +217,8 @@ func (e *egresses) walk(ranked []*address, site string, may []int32, held func(n
 		if spilled && warming { // an address that is warming up is no help for another
 			continue
 		}
-		if !slices.Contains(nodes, e.node) {
-			return choice{node: nodes[0]}
+		if !a.of(e.node) || !slices.Contains(may, e.node) {
+			return choice{node: a.nodes[first]}
 		}
 		n, next := e.affords(a, site, dbNow)
 		if n == 0 {

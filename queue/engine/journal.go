@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -135,13 +136,14 @@ func (j *journal) end(r *result) {
 	if !capped(r.costs, o.Egress) { // no count rests on it: see warmed
 		o.Egress = netip.Addr{}
 	}
-	line := appendNumbers(make([]byte, 0, 320), '=', r.Batch, int64(r.Seq), int64(r.Try), r.made,
+	var room [400]byte
+	line := appendNumbers(room[:0], '=', r.Batch, int64(r.Seq), int64(r.Try), r.made,
 		int64(r.DomainID), int64(r.grp), int64(r.Attempts), int64(r.Wait))
 	line, err := appendOutcome(append(line, ' '), &o)
 	if err != nil {
 		return
 	}
-	line = appendSum(line, 0)
+	line = bytes.Clone(appendSum(line, 0)) // which is kept until it is recorded
 	key := r.flight()
 	j.mu.Lock()
 	one, ok := j.open[key]

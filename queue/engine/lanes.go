@@ -18,9 +18,9 @@ type lanes struct {
 	of     map[int64]int      // lanes with first tries, per batch
 	urgent []*lane            // ready, and go before the others
 	ready  []*lane
-	line   []parked // in the order of their times: most are parked for as long, so they join at its end
+	line   tickets  // in the order of their times: most are parked for as long, so they join at its end
 	timed  laneHeap // those that may not join there
-	sites  map[string][]parked
+	sites  map[string]*tickets
 	served int // how often a lane was served
 }
 
@@ -35,7 +35,7 @@ func (l *lane) key() laneKey { return laneKey{l.batch, l.domainID, l.retry, l.pu
 
 func newLanes() *lanes {
 	return &lanes{known: map[laneKey]*lane{}, at: map[string][]*lane{}, of: map[int64]int{},
-		sites: map[string][]parked{}}
+		sites: map[string]*tickets{}}
 }
 
 // put adds a lane, or updates the one that is there.
@@ -124,15 +124,20 @@ func (ls *lanes) park(l *lane, w queue.Wait) {
 	ticket := parked{w.Until, l, l.parkings}
 	if w.Site != "" {
 		waiting := ls.sites[w.Site]
-		if len(waiting) > 2*len(ls.known) { // most are void
-			waiting = slices.DeleteFunc(waiting, parked.void)
+		if waiting == nil {
+			waiting = &tickets{}
+			ls.sites[w.Site] = waiting
 		}
-		ls.sites[w.Site] = append(waiting, ticket)
+		if waiting.len() > 2*len(ls.known) { // most are void
+			waiting.all = slices.DeleteFunc(waiting.all[waiting.from:], parked.void)
+			waiting.from = 0
+		}
+		waiting.push(ticket)
 	}
-	switch n := len(ls.line); {
+	switch n := len(ls.line.all); {
 	case w.Until.IsZero():
-	case n == 0 || !w.Until.Before(ls.line[n-1].until):
-		ls.line = append(ls.line, ticket)
+	case ls.line.len() == 0 || !w.Until.Before(ls.line.all[n-1].until):
+		ls.line.push(ticket)
 	default:
 		heap.Push(&ls.timed, ticket)
 	}
@@ -151,51 +156,42 @@ func (ls *lanes) unpark(p parked) bool {
 // free makes up to n lanes ready that wait for a site.
 func (ls *lanes) free(site string, n int) {
 	waiting := ls.sites[site]
-	for n > 0 && len(waiting) > 0 {
-		if ls.unpark(waiting[0]) {
+	if waiting == nil {
+		return
+	}
+	for n > 0 && waiting.len() > 0 {
+		if ls.unpark(waiting.pop()) {
 			n--
 		}
-		waiting = waiting[1:]
 	}
-	if len(waiting) == 0 {
+	if waiting.len() == 0 {
 		delete(ls.sites, site)
-	} else {
-		ls.sites[site] = waiting
 	}
 }
 
 // next is when the first parked lane becomes ready; zero when all wait for a site.
 func (ls *lanes) next() time.Time {
-	for len(ls.line) > 0 && ls.line[0].void() {
-		ls.takeLine()
+	for ls.line.len() > 0 && ls.line.first().void() {
+		ls.line.pop()
 	}
 	for len(ls.timed) > 0 && ls.timed[0].void() {
 		heap.Pop(&ls.timed)
 	}
 	switch {
-	case len(ls.timed) > 0 && (len(ls.line) == 0 || ls.timed[0].until.Before(ls.line[0].until)):
+	case len(ls.timed) > 0 && (ls.line.len() == 0 || ls.timed[0].until.Before(ls.line.first().until)):
 		return ls.timed[0].until
-	case len(ls.line) > 0:
-		return ls.line[0].until
+	case ls.line.len() > 0:
+		return ls.line.first().until
 	}
 	return time.Time{}
 }
 
 // take takes the ticket of next, which there must be.
 func (ls *lanes) take() parked {
-	if len(ls.line) == 0 || len(ls.timed) > 0 && ls.timed[0].until.Before(ls.line[0].until) {
+	if ls.line.len() == 0 || len(ls.timed) > 0 && ls.timed[0].until.Before(ls.line.first().until) {
 		return heap.Pop(&ls.timed).(parked)
 	}
-	return ls.takeLine()
-}
-
-func (ls *lanes) takeLine() parked {
-	first := ls.line[0]
-	ls.line[0] = parked{}
-	if ls.line = ls.line[1:]; len(ls.line) == 0 {
-		ls.line = nil
-	}
-	return first
+	return ls.line.pop()
 }
 
 func (ls *lanes) forget(l *lane) {
@@ -232,6 +228,33 @@ type parked struct {
 }
 
 func (p parked) void() bool { return p.parking != p.lane.parkings }
+
+// Tickets are taken in the order in which they came. They keep their memory.
+type tickets struct {
+	all  []parked
+	from int // those before it are taken
+}
+
+func (t *tickets) len() int       { return len(t.all) - t.from }
+func (t *tickets) first() *parked { return &t.all[t.from] }
+
+func (t *tickets) push(p parked) {
+	if len(t.all) == cap(t.all) && t.from > len(t.all)/2 {
+		n := copy(t.all, t.all[t.from:])
+		clear(t.all[n:])
+		t.all, t.from = t.all[:n], 0
+	}
+	t.all = append(t.all, p)
+}
+
+func (t *tickets) pop() parked {
+	p := t.all[t.from]
+	t.all[t.from] = parked{}
+	if t.from++; t.from == len(t.all) {
+		t.all, t.from = t.all[:0], 0
+	}
+	return p
+}
 
 type laneHeap []parked
 

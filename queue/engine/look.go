@@ -131,6 +131,7 @@ func scanAddress(row pgx.CollectableRow) (*address, error) {
 	var per, sitePer *time.Duration
 	err := row.Scan(&addr, &a.nodes, &a.Pool, &a.weight, &a.HELO, &bind, &rate, &per, &siteRate, &sitePer)
 	a.Addr = addr.Addr()
+	a.text = a.Addr.String()
 	if bind != nil {
 		a.Bind = bind.Addr()
 	}

@@ -35,9 +35,9 @@ func (v *serving) choose(l *lane, now time.Time) choice {
 // source is choose for a lane of a batch that is not under way.
 func (v *serving) source(b standing, l *lane, now time.Time) choice {
 	site := siteOf(l)
-	held := func(netip.Addr) queue.Closure { return queue.Closure{} }
+	held := func(*address) queue.Closure { return queue.Closure{} }
 	if h, ok := v.Admission.(egressHolder); ok {
-		held = func(addr netip.Addr) queue.Closure { return h.Holding(site, addr.String(), now) }
+		held = func(a *address) queue.Closure { return h.Holding(site, a.text, now) }
 	}
 	return v.egress.choose(b.pool, l.grp, site, b.nodes, held, now, v.clock.Load().at(now))
 }

@@ -146,12 +146,20 @@ func lookup[T any](ctx context.Context, r *Resolver, name string, qtype uint16,
 		return Answer[T]{}, r.broken
 	}
 	q := question{qtype: qtype}
+	key := question{strings.TrimSuffix(name, "."), qtype} // of the cache: q without the dot
 	var err error
-	if q.name, err = wireName(name); err != nil {
-		return Answer[T]{}, err
+	if !isUsual(key.name) { // else there is nothing to copy where the cache has it
+		if q.name, err = wireName(name); err != nil {
+			return Answer[T]{}, err
+		}
+		key.name = strings.TrimSuffix(q.name, ".")
 	}
-	if e, ok := r.cache.get(q, time.Now()); ok {
-		return unpack[T](e, time.Now())
+	now := time.Now()
+	if e, ok := r.cache.get(key, now); ok {
+		return unpack[T](e, now)
+	}
+	if q.name == "" {
+		q.name = key.name + "."
 	}
 	done := r.flight.DoChan(q.String(), func() (any, error) {
 		a, err := r.ask(context.WithoutCancel(ctx), q)
@@ -166,7 +174,7 @@ func lookup[T any](ctx context.Context, r *Resolver, name string, qtype uint16,
 			}
 		}
 		e := entry{records: records, err: a.err, expires: time.Now().Add(a.ttl), secure: r.DNSSEC && !a.unsigned}
-		r.cache.put(q, e, time.Now())
+		r.cache.put(key, e, time.Now())
 		return e, nil
 	})
 	select {
