@@ -38,10 +38,11 @@ type smalls struct {
 	more   bool     // there may be others behind those
 	behind bool     // a batch that is not small, or not surveyed, is next, or is behind those: for the heartbeat
 	looked time.Time
-	again  time.Time // when there is something to do whatever happens; zero: at no such time
-	waits  time.Time // since when the first waits for room; zero: it does not
-	given  int64     // the batch that has waited for too long
-	gave   bool      // it has just: the next heartbeat gives it the turn
+	took   time.Duration // the last look
+	again  time.Time     // when there is something to do whatever happens; zero: at no such time
+	waits  time.Time     // since when the first waits for room; zero: it does not
+	given  int64         // the batch that has waited for too long
+	gave   bool          // it has just: the next heartbeat gives it the turn
 }
 
 // A small batch has few recipients, all in groups that this node holds, at domains
@@ -68,6 +69,7 @@ func (v *serving) look(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	s.took = time.Since(now)
 	s.more = len(next) == smallBatches
 	var unread []int64
 	unknown := false
@@ -168,7 +170,7 @@ func (v *serving) sendSmall(ctx context.Context, news bool, now time.Time) (sent
 		s.list, s.more, s.again = nil, false, time.Time{}
 		return false, nil
 	}
-	if (news || len(s.list) == 0 && s.more) && now.Sub(s.looked) >= smallGap {
+	if (news || len(s.list) == 0 && s.more) && now.Sub(s.looked) >= max(smallGap, 2*s.took) {
 		if err := v.look(ctx, now); err != nil {
 			return false, err
 		}
@@ -235,7 +237,7 @@ func (v *serving) passOn(now time.Time) bool {
 	if one.fits && v.flights.count() > 0 && now.Sub(s.waits) < smallPatience {
 		return false
 	}
-	*s = smalls{behind: true, looked: s.looked, given: one.ID, gave: true}
+	*s = smalls{behind: true, looked: s.looked, took: s.took, given: one.ID, gave: true}
 	return true
 }
 

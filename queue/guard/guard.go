@@ -94,13 +94,14 @@ func (g *Guard) Run(ctx context.Context) {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	for {
+		began := time.Now()
 		if err := g.begin(ctx); err != nil && ctx.Err() == nil {
 			g.log.Warn("the guard cannot ask which clients to check; no new batch begins until it can", "error", err)
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(wakeGap):
+		case <-time.After(rest(time.Since(began))):
 		}
 		select {
 		case <-ctx.Done():
@@ -110,6 +111,10 @@ func (g *Guard) Run(ctx context.Context) {
 		}
 	}
 }
+
+// rest is the time until the next look, with Wake or without: where it takes long to find out
+// who must be checked, it takes a quarter of a processor at most.
+func rest(took time.Duration) time.Duration { return max(wakeGap, min(3*took, poll)) }
 
 // Look checks the clients that need it, once, and returns when it has. The
 // error is of every client that no verdict could be recorded on.

@@ -1,0 +1,4 @@
+package guard
+
+// Rest is rest.
+var Rest = rest
