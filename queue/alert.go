@@ -40,6 +40,7 @@ const (
 	AlertNotReady      = "not_ready"          // a draft that is kept ready would not go
 	AlertStalled       = "stalled"            // a batch does not move though its sites are open
 	AlertTLSReports    = "tls_reports"        // reports on TLS cannot be sent
+	AlertTransaction   = "old_transaction"    // a session keeps a transaction open and slows the sending down
 )
 
 // AlertKinds are all of them.
@@ -47,6 +48,7 @@ var AlertKinds = []string{
 	AlertAuthRejected, AlertClientBlocked, AlertSpamBlock, AlertSmarthost, AlertContent, AlertComplaints,
 	AlertDurability, AlertWentBack,
 	AlertWebhook, AlertNodeBarred, AlertStalled, AlertNotReady, AlertTLSReports,
+	AlertTransaction,
 }
 
 const raiseSQL = `SELECT enotify.raise_alert($1, $2, $3, $4, $5, $6)`

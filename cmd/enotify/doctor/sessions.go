@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,10 +12,8 @@ import (
 )
 
 const (
-	forOthers   = 20              // connections that nodes and operators need
-	enoughFor   = 20              // connections of an application's login
-	longEnough  = 5 * time.Minute // that a transaction is open, until it costs the sending
-	endIdleSoon = "1min"
+	forOthers = 20 // connections that nodes and operators need
+	enoughFor = 20 // connections of an application's login
 )
 
 // logins looks whether applications may take all connections of the server: a node keeps
@@ -63,7 +60,7 @@ func transactions(ctx context.Context, db *queue.DB) (found []Finding) {
 	f := Finding{ID: "db.transactions"}
 	r := insight.Of(db)
 	sees, err := r.SeesTransactions(ctx)
-	long, failed := r.LongTransactions(ctx, longEnough)
+	long, failed := r.LongTransactions(ctx, insight.LongTransactionAge)
 	if err != nil || failed != nil {
 		return []Finding{f.worse(Note, "Open transactions could not be read.")}
 	}
@@ -72,8 +69,8 @@ func transactions(ctx context.Context, db *queue.DB) (found []Finding) {
 			"Until it ends, PostgreSQL removes no row that has changed since, and sending gets slower.", t.Login,
 			figures.Span(t.Age), t.PID, t.State),
 			fmt.Sprintf("SELECT pg_terminate_backend(%d)", t.PID),
-			fmt.Sprintf("ALTER ROLE %s SET idle_in_transaction_session_timeout = '%s'", pgx.Identifier{t.Login}.Sanitize(),
-				endIdleSoon)))
+			fmt.Sprintf("ALTER ROLE %s SET idle_in_transaction_session_timeout = '1min'",
+				pgx.Identifier{t.Login}.Sanitize())))
 	}
 	switch {
 	case len(found) > 0:

@@ -238,6 +238,10 @@ func (p *parts) run(ctx context.Context) error {
 	group.Go(func() error { return p.submits.run(around) })
 	group.Go(func() error { p.policies.run(around); return nil })
 	group.Go(func() error { durable.run(around); return nil })
+	group.Go(func() error {
+		(&transactions{db: p.db, log: p.log, alert: p.monitor.alert}).run(around)
+		return nil
+	})
 	group.Go(func() error { p.reports.run(around); return nil })
 	group.Go(func() error { return p.monitor.run(around) })
 	group.Go(func() error { retain(around, p.db, p.log); return nil })
