@@ -20,6 +20,9 @@ func (s *Sender) Survey(ctx context.Context, domain string) (queue.Survey, error
 	case err != nil:
 		return queue.Survey{}, err
 	}
+	if _, isLiteral := literal(domain); s.STS != nil && s.Smarthost == "" && !isLiteral {
+		s.STS.Ahead(ctx, domain) // the first message need not wait for it
+	}
 	return queue.Survey{Site: r.site, TTL: r.ttl}, nil
 }
 

@@ -1,10 +1,12 @@
 package sender_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"enotify/queue"
+	"enotify/sender/mtasts"
 	"enotify/spfguard/dns/dnstest"
 )
 
@@ -54,5 +56,29 @@ empty.test. TXT "no mail here"
 	}
 	if got, err := w.sender.Survey(t.Context(), "servfail.test"); err == nil {
 		t.Errorf("a server in trouble: got %+v, want an error", got)
+	}
+}
+
+// The MTA-STS record of a domain is asked for with its survey, so that its first message
+// waits for no DNS.
+func TestSurveyAsksForThePolicyAhead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a.test. A 127.0.0.1\nnull.test. MX 0 .\n", nil)
+	w.sender.STS = &mtasts.Policies{Fetcher: mtasts.Fetcher{Resolver: w.sender.Resolver}}
+	for _, domain := range []string{"a.test", "null.test"} {
+		if _, err := w.sender.Survey(t.Context(), domain); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := w.dns.Await(ctx, "_mta-sts.a.test", "TXT", 1); err != nil {
+		t.Fatalf("the record was not asked for before a message: %v", err)
+	}
+	w.deliver(t, to(testBatch, 1, "u@a.test"))
+	for domain, want := range map[string]int{"a.test": 1, "null.test": 0} {
+		if got := w.dns.Queries("_mta-sts."+domain, "TXT"); got != want {
+			t.Errorf("questions for the record of %s: got %d, want %d", domain, got, want)
+		}
 	}
 }

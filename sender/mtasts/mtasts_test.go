@@ -264,3 +264,47 @@ func TestSilentPolicyHosts(t *testing.T) {
 		t.Errorf("connections to hosts that say nothing: got %d, want at most 256", n)
 	}
 }
+
+// Records are asked for ahead without waiting, for so many domains at once, and only where
+// nothing is known; a policy is not fetched.
+func TestRecordsAreAskedForAhead(t *testing.T) {
+	t.Parallel()
+	fetched := make(chan string, 1)
+	fetcher, records := world(t, authority(t), []string{"mta-sts.a.test"}, func(rw http.ResponseWriter, r *http.Request) {
+		fetched <- r.Host
+		plain(text("enforce"))(rw, r)
+	})
+	p := &mtasts.Policies{Fetcher: fetcher}
+	p.Ahead(t.Context(), "a.test")
+	if err := records.Await(t.Context(), "_mta-sts.a.test", "TXT", 1); err != nil {
+		t.Fatal(err)
+	}
+	if len(fetched) > 0 {
+		t.Error("the policy was fetched ahead")
+	}
+	if k, err := p.Of(t.Context(), "a.test"); k.Policy.Mode != mtasts.Enforce || err != nil {
+		t.Errorf("a.test: got mode %q and %v, want enforce", k.Policy.Mode, err)
+	}
+	p.Ahead(t.Context(), "a.test")
+	if got := records.Queries("_mta-sts.a.test", "TXT"); got != 1 {
+		t.Errorf("questions for the record of a.test: got %d, want 1", got)
+	}
+	const silent = 300
+	p = &mtasts.Policies{Fetcher: fetcher} // with nothing under way
+	for i := range silent {
+		records.Fail(fmt.Sprintf("_mta-sts.s%d.test", i), dnstest.Timeout)
+	}
+	for i := range silent {
+		p.Ahead(t.Context(), fmt.Sprintf("s%d.test", i))
+	}
+	for i := range 128 {
+		if err := records.Await(t.Context(), fmt.Sprintf("_mta-sts.s%d.test", i), "TXT", 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := 128; i < silent; i++ {
+		if got := records.Queries(fmt.Sprintf("_mta-sts.s%d.test", i), "TXT"); got > 0 {
+			t.Errorf("s%d.test: got %d questions beside 128 others, want none", i, got)
+		}
+	}
+}

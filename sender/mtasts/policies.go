@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -43,6 +44,7 @@ type Policies struct {
 	flight  singleflight.Group
 	start   sync.Once
 	fetches chan struct{} // of those under way
+	ahead   atomic.Int32  // records that are being asked for ahead
 	mu      sync.Mutex
 	domains map[string]state
 	loaded  time.Time // when the store was read
@@ -117,7 +119,7 @@ func (p *Policies) look(ctx context.Context, domain string) {
 	p.mu.Lock()
 	s := p.domains[domain]
 	p.mu.Unlock()
-	answer, err := p.Resolver.TXT(ctx, "_mta-sts."+domain)
+	answer, err := p.Resolver.TXT(ctx, record(domain))
 	now := time.Now()
 	pause := min(max(answer.TTL, leastPause), mostPause)
 	id := ""
