@@ -23,6 +23,7 @@ import (
 // the reply says, or whether it is one.
 func readReply(r *bufio.Reader, want int, words bool) (code int, text string, err error) {
 	first := 0
+	var lines []byte // a host may send 64 KiB of short ones
 	for more := true; more; {
 		line, err := readLine(r)
 		if err != nil {
@@ -40,8 +41,14 @@ func readReply(r *bufio.Reader, want int, words bool) (code int, text string, er
 		case code/100 != first/100:
 			return 0, "", fmt.Errorf("%w: one reply has the codes %d and %d", errOutOfStep, first, code)
 		default:
-			text += "\n" + string(line)
+			if lines == nil {
+				lines = []byte(text)
+			}
+			lines = append(append(lines, '\n'), line...)
 		}
+	}
+	if lines != nil {
+		text = string(lines)
 	}
 	if !fits(code, want) {
 		return code, text, &textproto.Error{Code: code, Msg: text}

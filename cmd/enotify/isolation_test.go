@@ -77,6 +77,16 @@ var poisons = []struct {
 		}})
 		s.submit("codes", 100, 3)
 	}},
+	{"replies of very many lines", func(s *street) {
+		long := strings.Repeat("250-hello\n", 20_000) + "250 hello"
+		s.receiver("lines", smtptest.Config{Reply: func(c smtptest.Command) string {
+			if c.Verb == "RCPT" {
+				return long
+			}
+			return ""
+		}})
+		s.submit("lines", 100, 3)
+	}},
 	{"forgets what came in one packet", func(s *street) {
 		s.receiver("forget", smtptest.Config{Forgetful: true})
 		s.submit("forget", 20, 3)
