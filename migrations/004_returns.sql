@@ -13,6 +13,8 @@ CREATE TABLE enotify.suppression (
     before    text NOT NULL DEFAULT '' CHECK (before IN ('', 'operator')),
     UNIQUE NULLS NOT DISTINCT (address, client_id)
 );
+-- A batch is compared with the list of its client, however many addresses others suppress.
+CREATE INDEX suppression_client ON enotify.suppression (client_id);
 COMMENT ON TABLE  enotify.suppression IS
     'addresses that get no mail: checked when a batch is submitted, and again when recipients are read for sending';
 COMMENT ON COLUMN enotify.suppression.address IS

@@ -214,3 +214,37 @@ func TestUnknownOnceRepeated(t *testing.T) {
 		t.Errorf("after four times in seven days: got %q, want %q", got, want)
 	}
 }
+
+// However many addresses another client suppresses, a batch is compared with the list of
+// its own client and the one for all, or address by address where those are longer.
+func TestSealReadsNoSuppressionsOfOthers(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ own, suppressed, read int }{
+		"a short list": {10, 11, 100},
+		"a long list":  {3000, 1200, 6000}, // counted up to the size of the batch, and few for each recipient
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := queuetest.NewFixture(t)
+			f.Exec(`INSERT INTO enotify.client (domain) VALUES ('other.example')`)
+			list := `INSERT INTO enotify.suppression (address, client_id, cause) SELECT 'user' || i || '@a.example', c.id, 'operator'
+				FROM enotify.client c CROSS JOIN generate_series(0, $2::int - 1) i WHERE c.domain = $1`
+			f.Exec(list, "town.example", test.own)
+			f.Exec(`ANALYZE enotify.suppression`) // the planner takes all to be of this client
+			f.Exec(list, "other.example", 20_000)
+			f.Exec(`INSERT INTO enotify.suppression (address, cause) VALUES ('user500@a.example', 'no_such_user')`)
+			f.Exec(`BEGIN`)
+			batch := f.Enqueue("menu", 1200, "a.example")
+			read := queuetest.Query[int](f, `SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)
+				FROM pg_stat_xact_all_tables WHERE relid = 'enotify.suppression'::regclass`)
+			f.Exec(`COMMIT`)
+			if got := f.States(batch)["suppressed"]; got != test.suppressed {
+				t.Errorf("suppressed: got %d, want %d", got, test.suppressed)
+			}
+			if read > test.read {
+				t.Errorf("rows read of 20,000 suppressions of another client and %d of this one: got %d, want at most %d",
+					test.own, read, test.read)
+			}
+		})
+	}
+}

@@ -45,7 +45,10 @@ BEGIN
     END IF;
 
     WITH chosen AS (
-        SELECT o.seq, r.domain_id, d.grp, o.class, o.code, o.enhanced, o.reply, s.reply AS suppressed,
+        SELECT o.seq, r.domain_id, d.grp, o.class, o.code, o.enhanced, o.reply,
+               CASE WHEN r.address = '' OR (SELECT EXISTS (SELECT FROM enotify.hash_key))
+                      OR (SELECT true FROM enotify.suppression p WHERE p.address = lower(r.address) LIMIT 1)
+               THEN (SELECT s.reply FROM enotify.suppressed(r.address, b.client_id) s) END AS suppressed,
                -- The last try was logged, or a node died in it. Any other was the first.
                greatest(
                    1,
@@ -54,7 +57,6 @@ BEGIN
         FROM enotify.outcome o
         JOIN enotify.recipient r ON r.batch_id = o.batch_id AND r.seq = o.seq
         JOIN enotify.domain d ON d.id = r.domain_id
-        LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true
         WHERE o.batch_id = b.id
           AND (o.state::text = requeue_batch.class
                OR o.class::text = requeue_batch.class AND o.state IN ('bounced', 'expired', 'invalid'))

@@ -10,9 +10,11 @@ SET enable_mergejoin = off AS $$
 DECLARE
     b        enotify.batch := enotify.my_draft(batch);
     n_staged int;
+    n_listed int; -- suppressions for the client, and for all
     n_total  int;
     n_send   int;
     patience text := current_setting('lock_timeout');
+    scans    text := current_setting('enable_seqscan');
     source   text := 'unnest($2, $3, $4, $5) WITH ORDINALITY s (problem, address, data, suppressed, place)';
     problems text[];
     given    text[];
@@ -65,17 +67,42 @@ BEGIN
                 FROM (SELECT k.place, coalesce(k.key, lower(k.address COLLATE "C")) AS key FROM pg_temp.seal k) r) d
             WHERE d.n > 1 AND s.place = d.place;
         END IF;
-        IF EXISTS (SELECT FROM enotify.suppression x WHERE x.client_id IS NULL OR x.client_id = b.client_id) THEN
-            UPDATE pg_temp.seal s SET suppressed = true
-            FROM (SELECT x.address FROM enotify.suppression x
-                  WHERE (x.client_id IS NULL OR x.client_id = b.client_id) AND (x.until IS NULL OR x.until > now())
-                  UNION
-                  SELECT lower(r.address) FROM pg_temp.seal r
-                  JOIN enotify.suppression x ON x.address = enotify.hashed_address(lower(r.address))
-                  WHERE (SELECT EXISTS (SELECT FROM enotify.hash_key)) AND r.problem IS NULL
-                    AND (x.client_id IS NULL OR x.client_id = b.client_id) AND (x.until IS NULL OR x.until > now())) x
+        -- By the list of the client and the one for all, or by each recipient, whichever are fewer: what other clients
+        -- suppress is not read. The planner is told, since it may know an older state of the table.
+        PERFORM set_config('enable_seqscan', 'off', true);
+        EXECUTE 'SELECT (SELECT count(*) FROM (SELECT FROM enotify.suppression WHERE client_id = $1 LIMIT $2) o)
+                      + (SELECT count(*) FROM (SELECT FROM enotify.suppression WHERE client_id IS NULL LIMIT $2) a)'
+        INTO n_listed USING b.client_id, n_staged;
+        IF n_listed BETWEEN 1 AND n_staged THEN -- apart from the recipients: a join without scans is none for many rows
+            EXECUTE 'CREATE TEMP TABLE seal_listed ON COMMIT DROP AS
+                     SELECT address FROM enotify.suppression
+                     WHERE client_id = $1 AND (until IS NULL OR until > now())
+                     UNION ALL
+                     SELECT address FROM enotify.suppression
+                     WHERE client_id IS NULL AND (until IS NULL OR until > now())'
+            USING b.client_id;
+            PERFORM set_config('enable_seqscan', scans, true);
+            UPDATE pg_temp.seal s SET suppressed = true FROM pg_temp.seal_listed x
             WHERE s.problem IS NULL AND x.address = lower(s.address);
+            DROP TABLE pg_temp.seal_listed;
+        ELSIF n_listed > 0 THEN
+            EXECUTE 'UPDATE pg_temp.seal s SET suppressed = true
+                     WHERE s.problem IS NULL AND (
+                         SELECT true FROM enotify.suppression x
+                         WHERE x.address = lower(s.address) AND (x.client_id IS NULL OR x.client_id = $1)
+                           AND (x.until IS NULL OR x.until > now()) LIMIT 1)'
+            USING b.client_id;
         END IF;
+        IF n_listed > 0 AND EXISTS (SELECT FROM enotify.hash_key) THEN
+            EXECUTE 'UPDATE pg_temp.seal s SET suppressed = true
+                     WHERE s.problem IS NULL AND NOT s.suppressed AND (
+                         SELECT true FROM enotify.suppression x
+                         WHERE x.address = enotify.hashed_address(lower(s.address))
+                           AND (x.client_id IS NULL OR x.client_id = $1)
+                           AND (x.until IS NULL OR x.until > now()) LIMIT 1)'
+            USING b.client_id;
+        END IF;
+        PERFORM set_config('enable_seqscan', scans, true);
     ELSE
         SELECT array_agg(s.problem ORDER BY s.place), array_agg(s.address ORDER BY s.place),
                array_agg(s.data ORDER BY s.place),

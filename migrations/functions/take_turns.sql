@@ -68,7 +68,7 @@ BEGIN
     END LOOP;
     UPDATE enotify.batch b SET state = 'sending', reason = '' WHERE b.id = lent;
     RETURN QUERY
-        SELECT r.batch_id, now(), r.seq, r.domain_id, r.address, r.data, s.class::text, s.reply,
+        SELECT r.batch_id, now(), r.seq, r.domain_id, r.address, r.data, s.why[1], s.why[2],
                EXISTS (SELECT FROM enotify.counted_reply f WHERE f.address = lower(r.address))
         FROM unnest(taken) WITH ORDINALITY t (id, place) JOIN enotify.batch b ON b.id = t.id
         CROSS JOIN LATERAL (
@@ -76,7 +76,12 @@ BEGIN
                 ON r.batch_id = d.batch_id AND r.seq BETWEEN d.first_seq AND d.last_seq
             WHERE d.batch_id = t.id AND NOT EXISTS (
                 SELECT FROM enotify.outcome o WHERE o.batch_id = r.batch_id AND o.seq = r.seq) OFFSET 0) r
-        LEFT JOIN LATERAL enotify.suppressed(r.address, b.client_id) s ON true
+        CROSS JOIN LATERAL ( -- asked only where it may find something, as intents do
+            SELECT CASE WHEN r.address = '' OR (SELECT EXISTS (SELECT FROM enotify.hash_key))
+                          OR (SELECT true FROM enotify.suppression p WHERE p.address = lower(r.address) LIMIT 1)
+                   THEN (SELECT ARRAY[x.class::text, x.reply] FROM enotify.suppressed(r.address, b.client_id) x) END
+                   AS why
+            OFFSET 0) s
         ORDER BY t.place, r.seq;
 END $$;
 
