@@ -3,6 +3,7 @@ package queuetest
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"enotify/queue"
 	"enotify/queue/engine"
@@ -199,7 +201,12 @@ func (f *Fixture) Judge(ctx context.Context, result string) {
 			return queue.Verdict{Result: found, Blocks: found == "fail", Record: "v=spf1 -all",
 				Explanation: "so says the test", ValidFor: time.Hour}
 		})}
-	if err := g.Look(ctx); err != nil && ctx.Err() == nil && !f.Deaf {
+	err := g.Look(ctx)
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "55P03" { // lock_not_available: it looks again, as in a node
+		return
+	}
+	if err != nil && ctx.Err() == nil && !f.Deaf {
 		f.Errorf("guard: %v", err)
 	}
 }
