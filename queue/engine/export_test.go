@@ -296,3 +296,19 @@ func OthersOnTheirWay(open []PickOf, of PickOf) bool {
 	p.send(in)
 	return p.others(lane(of))
 }
+
+// Looks are the times of looks at small batches when there is always reason for one: from a
+// start, so many of them that take so long.
+func Looks(start time.Time, n int, took time.Duration) (at []time.Time) {
+	var l looks
+	now := start
+	for range n {
+		if next := l.next(); now.Before(next) {
+			now = next
+		}
+		at = append(at, now)
+		l.note(now, took)
+		now = now.Add(took)
+	}
+	return at
+}

@@ -199,11 +199,10 @@ func (v *serving) loop(ctx context.Context) error {
 		}
 		urgent = urgent || found && (v.smalls.behind || !v.mayLook())
 		news = news && v.mayLook() && !v.smalls.looked.Equal(now) // too soon after the last look
-		gap := wakeGap
-		if (moving || sent) && !v.smalls.behind {
-			gap = breath
+		if sent {
+			v.smalls.sent = now
 		}
-		if urgent || (due || v.vacant.Load()) && now.Sub(v.beaten) >= gap || v.overdue(now) {
+		if urgent || (due || v.vacant.Load()) && now.Sub(v.beaten) >= v.gap(moving, now) || v.overdue(now) {
 			settle()
 			idle, err := v.heartbeat(ctx, urgent || due)
 			switch {
@@ -256,7 +255,7 @@ func (v *serving) loop(ctx context.Context) error {
 		}
 		wait := v.wait(now, due, failures, able, pause)
 		if news {
-			wait = min(wait, smallGap)
+			wait = min(wait, max(time.Millisecond, v.smalls.looks.next().Sub(now)))
 		}
 		landed := v.flights.news
 		if pause > 0 {
@@ -291,6 +290,16 @@ func (v *serving) pause(now time.Time) time.Duration {
 	return max(0, v.rests.Sub(now))
 }
 
+// gap is the time from one heartbeat to the next that Wake asks for. While messages begin, or
+// small batches have their turns, it is longer, unless something waits for it: each heartbeat
+// delays the next batch.
+func (v *serving) gap(moving bool, now time.Time) time.Duration {
+	if (moving || now.Sub(v.smalls.sent) < breath) && !v.smalls.behind {
+		return breath
+	}
+	return wakeGap
+}
+
 // ended reports whether a batch that has, or had, the turn may have come to its end.
 func (v *serving) ended() bool {
 	batches, none := v.flights.over()
@@ -313,7 +322,7 @@ func (v *serving) wait(now time.Time, due bool, failures int, able bool, pause t
 	}
 	next := v.beaten.Add(poll)
 	if due || v.vacant.Load() {
-		next = v.beaten.Add(wakeGap)
+		next = v.beaten.Add(v.gap(false, now))
 	}
 	if able {
 		times := []time.Time{v.progress.next(), v.smalls.again}

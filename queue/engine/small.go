@@ -17,7 +17,6 @@ const (
 	smallContent  = 1 << 20               // octets that it says at most, attachments included: many are in memory at once
 	smallBatches  = 50                    // of them take the turn in one transaction, at most
 	smallPatience = 50 * time.Millisecond // time that the next one waits for room; then it takes the turn like others
-	smallGap      = 10 * time.Millisecond // between two looks: anybody may send NOTIFY
 )
 
 // A wholeAdmission admits the messages of a small batch, or none of them.
@@ -38,11 +37,12 @@ type smalls struct {
 	more   bool     // there may be others behind those
 	behind bool     // a batch that is not small, or not surveyed, is next, or is behind those: for the heartbeat
 	looked time.Time
-	took   time.Duration // the last look
-	again  time.Time     // when there is something to do whatever happens; zero: at no such time
-	waits  time.Time     // since when the first waits for room; zero: it does not
-	given  int64         // the batch that has waited for too long
-	gave   bool          // it has just: the next heartbeat gives it the turn
+	looks  looks
+	sent   time.Time // when some had their turns last
+	again  time.Time // when there is something to do whatever happens; zero: at no such time
+	waits  time.Time // since when the first waits for room; zero: it does not
+	given  int64     // the batch that has waited for too long
+	gave   bool      // it has just: the next heartbeat gives it the turn
 }
 
 // A small batch has few recipients, all in groups that this node holds, at domains
@@ -66,10 +66,10 @@ func (v *serving) look(ctx context.Context, now time.Time) error {
 	s.list, s.more, s.behind, s.looked, s.again = nil, false, false, now, time.Time{}
 	next, addresses, err := v.store.nextSmall(ctx, v.node.ID, v.leases.usable(), v.Survey == nil, v.strangers.list(now),
 		v.egress.counts.take())
+	s.looks.note(now, time.Since(now))
 	if err != nil {
 		return err
 	}
-	s.took = time.Since(now)
 	s.more = len(next) == smallBatches
 	var unread []int64
 	unknown := false
@@ -159,7 +159,7 @@ func (v *serving) read(ctx context.Context, unread []int64) error {
 // stirs reports whether sendSmall has something to do.
 func (v *serving) stirs(news bool, now time.Time) bool {
 	s := &v.smalls
-	return v.mayLook() && (len(s.list) > 0 || (news || s.more) && now.Sub(s.looked) >= smallGap)
+	return v.mayLook() && (len(s.list) > 0 || (news || s.more) && !now.Before(s.looks.next()))
 }
 
 // sendSmall has the small batches take their turns that may begin now, and reports
@@ -170,7 +170,7 @@ func (v *serving) sendSmall(ctx context.Context, news bool, now time.Time) (sent
 		s.list, s.more, s.again = nil, false, time.Time{}
 		return false, nil
 	}
-	if (news || len(s.list) == 0 && s.more) && now.Sub(s.looked) >= max(smallGap, 2*s.took) {
+	if (news || len(s.list) == 0 && s.more) && !now.Before(s.looks.next()) {
 		if err := v.look(ctx, now); err != nil {
 			return false, err
 		}
@@ -237,7 +237,7 @@ func (v *serving) passOn(now time.Time) bool {
 	if one.fits && v.flights.count() > 0 && now.Sub(s.waits) < smallPatience {
 		return false
 	}
-	*s = smalls{behind: true, looked: s.looked, took: s.took, given: one.ID, gave: true}
+	*s = smalls{behind: true, looked: s.looked, looks: s.looks, sent: s.sent, given: one.ID, gave: true}
 	return true
 }
 

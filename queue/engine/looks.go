@@ -1,0 +1,25 @@
+package engine
+
+import "time"
+
+const (
+	smallGap   = 10 * time.Millisecond // between two looks, over some time: anybody may send NOTIFY
+	smallLooks = 4                     // that may follow each other at once
+)
+
+// Looks for small batches that are next are as often as batches come, within bounds: after a
+// while without one, several may follow at once. One that took long is followed by a longer rest.
+type looks struct {
+	paid time.Time // each look uses up smallGap, or twice what it took, of the time up to then
+}
+
+// next is when the next look may be.
+func (l *looks) next() time.Time { return l.paid.Add(-(smallLooks - 1) * smallGap) }
+
+// note notes a look.
+func (l *looks) note(begun time.Time, took time.Duration) {
+	if l.paid.Before(begun) {
+		l.paid = begun
+	}
+	l.paid = l.paid.Add(max(smallGap, 2*took))
+}
