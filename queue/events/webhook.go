@@ -191,14 +191,22 @@ const (
 SELECT EXISTS (SELECT FROM enotify.event e WHERE e.first IS NULL)
     OR EXISTS (SELECT FROM enotify.webhook w WHERE ` + dueWebhooksSQL + `)`
 	// Of slow receivers at most $4 are taken: the other places are for those that answer
-	// soon.
+	// soon. A client has at most $5 of these at a time, and the clients take turns: one that
+	// adds its first webhook does not wait for hundreds of another that never answer.
 	claimWebhooksSQL = `
-WITH due AS (
-	SELECT w.id, w.due_at, w.slow, row_number() OVER (PARTITION BY w.slow ORDER BY w.due_at, w.id) AS place
-	FROM enotify.webhook w WHERE ` + dueWebhooksSQL + `
+WITH held AS (
+	SELECT coalesce(h.client_id, 0) AS client, count(*) AS n FROM enotify.webhook h
+	WHERE h.slow AND h.holder = $1 AND h.held_until > now() GROUP BY 1
+), due AS (
+	SELECT w.id, w.due_at, w.slow, coalesce(h.n, 0) + row_number() OVER (
+		PARTITION BY w.slow, w.client_id ORDER BY w.failures > 0, w.due_at, w.id) AS nth
+	FROM enotify.webhook w LEFT JOIN held h ON h.client = coalesce(w.client_id, 0)
+	WHERE ` + dueWebhooksSQL + `
+), slow AS (
+	SELECT d.id, row_number() OVER (ORDER BY d.nth, d.due_at, d.id) AS place FROM due d WHERE d.slow AND d.nth <= $5
 ), taken AS (
-	SELECT w.id FROM enotify.webhook w JOIN due d ON d.id = w.id
-	WHERE NOT d.slow OR d.place <= $4 ORDER BY d.slow, d.due_at, w.id LIMIT $3 FOR UPDATE OF w SKIP LOCKED
+	SELECT w.id FROM enotify.webhook w JOIN due d ON d.id = w.id LEFT JOIN slow s ON s.id = w.id
+	WHERE NOT d.slow OR s.place <= $4 ORDER BY d.slow, s.place, d.due_at, w.id LIMIT $3 FOR UPDATE OF w SKIP LOCKED
 )
 UPDATE enotify.webhook w SET holder = $1, held_until = now() + $2::interval, fence = w.fence + 1
 FROM taken t WHERE w.id = t.id AND w.held_until <= now()
@@ -228,10 +236,11 @@ func (s Store) News(ctx context.Context) (news bool, err error) {
 }
 
 // Claim claims webhooks that have something to get, at most so many, and of
-// those that were slow at most slow.
-func (s Store) Claim(ctx context.Context, holder string, lease time.Duration, most, slow int) ([]Claim,
+// those that were slow at most slow. With those that the holder has already, a client gets
+// at most ofOne slow ones.
+func (s Store) Claim(ctx context.Context, holder string, lease time.Duration, most, slow, ofOne int) ([]Claim,
 	error) {
-	return queue.Collect[Claim](ctx, s.db, claimWebhooksSQL, holder, lease, most, slow)
+	return queue.Collect[Claim](ctx, s.db, claimWebhooksSQL, holder, lease, most, slow, ofOne)
 }
 
 // Claimed lists the events that a webhook is to get next, at most so many; they are

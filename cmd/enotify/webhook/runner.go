@@ -29,7 +29,7 @@ type Runner struct {
 
 	Timeout  time.Duration // of a try; default: 10 s
 	Patience time.Duration // a webhook that has failed for so long is disabled; default: 5 days
-	Places   int           // messages under way at once; slow receivers get half of them; default: 64
+	Places   int           // messages at once; slow receivers get half of them, one client's a quarter; default: 64
 	Wait     func(failures int) time.Duration
 
 	Log     *slog.Logger
@@ -142,7 +142,8 @@ func (r *Runner) look(ctx context.Context) (claimed int, err error) {
 		return 0, nil
 	}
 	// A claim outlasts a try, and what is written after it.
-	claims, err := r.store.Claim(ctx, r.Name, 3*r.Timeout, free, min(free, max(1, cap(r.places)/2)-int(r.slow.Load())))
+	claims, err := r.store.Claim(ctx, r.Name, 3*r.Timeout, free, min(free, max(1, cap(r.places)/2)-int(r.slow.Load())),
+		max(1, cap(r.places)/4))
 	for _, c := range claims {
 		r.places <- struct{}{}
 		if c.Slow {
