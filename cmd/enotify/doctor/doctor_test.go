@@ -49,6 +49,7 @@ func TestDoctor(t *testing.T) {
 	names := dnstest.New(t, zone)
 	names.Sign(".")
 	lying := dnstest.New(t, "*.invalid. A 192.0.2.99")
+	lying.Fail(".", dnstest.Refused) // as one that serves a private DNS alone
 	host, err := smtptest.Start(smtptest.Config{})
 	if err != nil {
 		t.Fatal(err)
