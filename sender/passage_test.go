@@ -268,3 +268,33 @@ func TestEnvelopeLiesReady(t *testing.T) {
 		}
 	}
 }
+
+// In TLS the next envelope leaves behind the end of a message too, and each message arrives
+// once and whole.
+func TestManyMessagesInTLS(t *testing.T) {
+	t.Parallel()
+	config, err := smtptest.SelfSigned("mx.a.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, extensions := range [][]string{pipelining, chunking} {
+		w, host := one(t, smtptest.Config{Extensions: extensions, TLS: config})
+		const n = 60
+		if got := delivered(flow(t, w, testBatch, n)); got != n {
+			t.Fatalf("%s: delivered %d, want %d", extensions[1], got, n)
+		}
+		for address, copies := range host.Copies() {
+			if copies != 1 {
+				t.Errorf("%s, %s: got %d copies, want 1", extensions[1], address, copies)
+			}
+		}
+		if got := host.Connections(); got != 1 {
+			t.Errorf("%s: got %d connections, want 1", extensions[1], got)
+		}
+		for _, m := range messages(t, host, n) {
+			if !m.TLS {
+				t.Errorf("%s: got a message in the clear, want TLS", extensions[1])
+			}
+		}
+	}
+}
