@@ -49,6 +49,32 @@ COMMENT ON COLUMN enotify.counted_reply.last_at IS
     'last such reply; a reply no newer than this one is not counted again';
 COMMENT ON COLUMN enotify.counted_reply.replies IS 'such replies since first_at';
 
+CREATE TABLE enotify.suppression_due (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    batch_id bigint NOT NULL,
+    seq      int NOT NULL,
+    at       timestamptz NOT NULL,
+    reply    text NOT NULL,
+    class    enotify.reply_class NOT NULL,
+    replies  int NOT NULL,
+    span     interval NOT NULL,
+    forget   interval NOT NULL,
+    lasts    interval NOT NULL
+);
+COMMENT ON TABLE  enotify.suppression_due IS
+    'what recorded replies still have to do to their addresses: another transaction had one of them locked. A node '
+    'does it when that has ended';
+COMMENT ON COLUMN enotify.suppression_due.id IS 'number, in the order of the replies';
+COMMENT ON COLUMN enotify.suppression_due.batch_id IS 'batch of the reply';
+COMMENT ON COLUMN enotify.suppression_due.seq IS 'recipient of the reply';
+COMMENT ON COLUMN enotify.suppression_due.at IS 'when the reply came';
+COMMENT ON COLUMN enotify.suppression_due.reply IS 'its text';
+COMMENT ON COLUMN enotify.suppression_due.class IS 'its class';
+COMMENT ON COLUMN enotify.suppression_due.replies IS 'after how many such replies the address is suppressed';
+COMMENT ON COLUMN enotify.suppression_due.span IS 'at least, from the first of them to the last';
+COMMENT ON COLUMN enotify.suppression_due.forget IS 'without such a reply, after which they are counted from the start';
+COMMENT ON COLUMN enotify.suppression_due.lasts IS 'how long the suppression lasts; 0: for good';
+
 CREATE TABLE enotify.auth_refusal (
     client_id int  NOT NULL REFERENCES enotify.client ON DELETE CASCADE,
     site      text NOT NULL,

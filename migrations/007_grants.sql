@@ -22,7 +22,8 @@ GRANT SELECT ON
     enotify.node_bar, enotify.node_mark,
     enotify.outcome, enotify.pace, enotify.pool,
     enotify.preflight, enotify.ready_draft, enotify.recipient, enotify.recipient_in, enotify.report, enotify.retry,
-    enotify.send_window, enotify.site, enotify.staged_size, enotify.suppression, enotify.tls_report, enotify.tls_result,
+    enotify.send_window, enotify.site, enotify.staged_size, enotify.suppression,
+    enotify.suppression_due, enotify.tls_report, enotify.tls_result,
     enotify.verdict, enotify.warmup, enotify.warmup_mail
     TO enotify_admin, enotify_sender;
 
@@ -49,7 +50,7 @@ GRANT INSERT, UPDATE, DELETE ON
     enotify.lease_told, enotify.mta_sts, enotify.client_sent, enotify.send_window,
     enotify.node, enotify.node_bar,
     enotify.node_mark, enotify.outcome, enotify.pace, enotify.report, enotify.retry, enotify.suppression,
-    enotify.tls_report, enotify.tls_result, enotify.verdict, enotify.warmup_mail
+    enotify.suppression_due, enotify.tls_report, enotify.tls_result, enotify.verdict, enotify.warmup_mail
     TO enotify_sender;
 GRANT DELETE ON enotify.recipient_in, enotify.staged_size TO enotify_sender;
 GRANT INSERT ON enotify.site TO enotify_sender;

@@ -18,7 +18,6 @@ type DB struct {
 	pooler *atomic.Bool    // its connections lead through a pooler
 	life   context.Context // until it is closed
 	end    context.CancelFunc
-	late   *lateSuppressions
 }
 
 // Open connects to the database at url, a PostgreSQL connection URI or
@@ -42,7 +41,7 @@ func OpenAs(ctx context.Context, url string, maxConns int32, as As) (*DB, error)
 		keep(config)
 	}
 	config.ConnConfig.RuntimeParams["application_name"] = as.applicationName()
-	db := &DB{pooler: &atomic.Bool{}, late: &lateSuppressions{}}
+	db := &DB{pooler: &atomic.Bool{}}
 	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
 		if db.pooler.Load() && c.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
 			c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // names no statement at the server
@@ -99,7 +98,6 @@ func Connect(ctx context.Context, url string) (*pgx.Conn, error) {
 
 // Close closes all connections.
 func (db *DB) Close() {
-	db.late.close(db)
 	db.end()
 	db.pool.Close()
 }

@@ -217,11 +217,7 @@ func (db *DB) finish(ctx context.Context, mark Mark, results []*Result, how *fin
 		b.Queue(sql, c.batch, c.seq, c.state, c.class, c.code, c.enhanced, c.reply, c.at, c.try)
 	}
 	if how.late {
-		defer func() {
-			if err == nil {
-				db.late.add(db, suppressing)
-			}
-		}()
+		suppressing.putOff(&b)
 	} else {
 		suppressing.queue(&b)
 	}
@@ -344,12 +340,6 @@ func (c *columns) add(r *Result) {
 	c.code = append(c.code, code)
 	c.due = append(c.due, r.At.Add(r.Wait))
 	c.at = append(c.at, r.At)
-}
-
-// one is the result with this number.
-func (c *columns) one(i int) columns {
-	return columns{batch: c.batch[i : i+1], seq: c.seq[i : i+1], reply: c.reply[i : i+1], class: c.class[i : i+1],
-		at: c.at[i : i+1]}
 }
 
 func orNull(s string) *string {

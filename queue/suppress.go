@@ -35,21 +35,6 @@ func (p *suppressing) add(r *Result, t Treatment) {
 
 func (p *suppressing) empty() bool { return len(p.atOnce.batch) == 0 && len(p.repeated) == 0 }
 
-// alone returns what each of the results does, so that one whose address is locked is in
-// nobody's way. It has what queue needs.
-func (p *suppressing) alone() (all []suppressing) {
-	for i := range p.atOnce.batch {
-		all = append(all, suppressing{atOnce: p.atOnce.one(i)})
-	}
-	for s, c := range p.repeated {
-		for i := range c.batch {
-			one := c.one(i)
-			all = append(all, suppressing{repeated: map[Suppresses]*columns{s: &one}})
-		}
-	}
-	return all
-}
-
 // queue adds the statements, to be run in the transaction of the outcomes. They wait for no
 // lock for long: an operator may have an address in an open transaction.
 func (p *suppressing) queue(b *pgx.Batch) {
@@ -61,12 +46,18 @@ func (p *suppressing) queue(b *pgx.Batch) {
 	if c := &p.atOnce; len(c.batch) > 0 {
 		b.Queue(suppressSQL, c.batch, c.seq, c.reply, c.class)
 	}
-	order := func(a, b Suppresses) int { return cmp.Or(cmp.Compare(a.Replies, b.Replies), cmp.Compare(a.For, b.For)) }
-	for _, s := range slices.SortedFunc(maps.Keys(p.repeated), order) { // all transactions lock in one order
+	for _, s := range p.kinds() {
 		c := p.repeated[s]
 		b.Queue(countReplySQL, c.batch, c.seq, c.at, c.class, s.Forget)
 		b.Queue(suppressRepeatedSQL, c.batch, c.seq, c.reply, c.class, s.Replies, s.Over, s.For)
 	}
+}
+
+// kinds are those of the repeated ones, in one order for all transactions: they lock in it.
+func (p *suppressing) kinds() []Suppresses {
+	return slices.SortedFunc(maps.Keys(p.repeated), func(a, b Suppresses) int {
+		return cmp.Or(cmp.Compare(a.Replies, b.Replies), cmp.Compare(a.For, b.For))
+	})
 }
 
 // SET is no statement that a pipeline without BEGIN may hold.

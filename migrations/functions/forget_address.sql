@@ -38,6 +38,10 @@ BEGIN
     WHERE strpos(lower(x.note), who) > 0;
     GET DIAGNOSTICS n = ROW_COUNT;
     texts := texts + n;
+    UPDATE enotify.suppression_due x SET reply = enotify.redacted(x.reply, who)
+    WHERE strpos(lower(x.reply), who) > 0;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    texts := texts + n;
     UPDATE enotify.alert_log x SET text = enotify.redacted(x.text, who), next = enotify.redacted(x.next, who)
     WHERE strpos(lower(x.text), who) > 0 OR strpos(lower(x.next), who) > 0;
     GET DIAGNOSTICS n = ROW_COUNT;

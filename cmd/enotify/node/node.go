@@ -246,6 +246,7 @@ func (p *parts) run(ctx context.Context) error {
 	group.Go(func() error { return p.monitor.run(around) })
 	group.Go(func() error { retain(around, p.db, p.log); return nil })
 	group.Go(func() error { emptyStaging(around, p.db, p.log); return nil })
+	group.Go(func() error { suppressDue(around, p.db, p.log); return nil })
 	group.Go(func() error {
 		if p.console != nil {
 			if err := p.console.Run(around); err != nil { // the mail goes on without it
