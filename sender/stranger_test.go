@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -51,10 +50,10 @@ func (s *stranger) message() {
 	}
 }
 
-// strange starts strangers at an address. They end with the test.
-func strange(t testing.TB, ip string, port int, script func(*stranger)) {
+// strange starts strangers at an address, and returns their port. They end with the test.
+func strange(t testing.TB, ip string, script func(*stranger)) (port int) {
 	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
+	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +82,7 @@ func strange(t testing.TB, ip string, port int, script func(*stranger)) {
 		mu.Unlock()
 		running.Wait()
 	})
+	return l.Addr().(*net.TCPAddr).Port
 }
 
 const banner = "220 mx.test\r\n"
@@ -208,7 +208,7 @@ func TestStrangers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, "a.test. MX 10 mx.a.test.\nmx.a.test. A 127.0.0.99\n", hosts{})
-			strange(t, "127.0.0.99", w.sender.Port, test.script)
+			w.sender.Port = strange(t, "127.0.0.99", test.script)
 			w.sender.CommandTimeout, w.sender.ContentTimeout = 2*time.Second, 2*time.Second
 			b := test.batch
 			if b == nil {
