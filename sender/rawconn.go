@@ -45,7 +45,7 @@ func (c *rawConn) writeWithin(d time.Duration) error {
 		return nil
 	}
 	c.writeBy = by.Add(d / late)
-	return c.Conn.SetWriteDeadline(c.writeBy)
+	return c.SetWriteDeadline(c.writeBy)
 }
 
 // SetDeadline is that of [net.Conn].
@@ -60,7 +60,7 @@ func (c *rawConn) untilDue() error {
 		return nil
 	}
 	c.readBy = c.due.Add(c.patience / late)
-	return c.Conn.SetReadDeadline(c.readBy)
+	return c.SetReadDeadline(c.readBy)
 }
 
 func (c *rawConn) Read(p []byte) (int, error) {

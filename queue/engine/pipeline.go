@@ -189,7 +189,7 @@ func (v *serving) stopped(in *intent) {
 // unwritten notes that an intent failed: it may have been written although no answer came.
 func (v *serving) unwritten(err error) {
 	v.phase.worsen(unsure)
-	if err != errBehind {
+	if !errors.Is(err, errBehind) {
 		v.log.Warn("no intent could be written; sending waits", "error", err)
 	}
 }

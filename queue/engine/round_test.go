@@ -19,7 +19,7 @@ func TestTurnGoesRoundTheClients(t *testing.T) {
 	n.send("before", domains(20)) // every other client has had the turn; the one of the poison has not
 	n.Exec(`BEGIN`)
 	n.Exec(`SET LOCAL SESSION AUTHORIZATION ` + n.bad.Config().User)
-	enqueue := `SELECT count(enotify.enqueue($1 || i || '-' || j, 'info@c' || i || '.example', 'S', 'x', '{x@a.example}',
+	enqueue := `SELECT count(enotify.enqueue($1 || i || '-' || j, 'info@c' || i || '.example', 'S', 'x', '{x@d1.example}',
 		not_before => now() + interval '1 h', priority => $2)) FROM generate_series($3::int, $4::int) i,
 		generate_series(1, $5::int) j`
 	n.Exec(enqueue, "flood", 0, 0, 0, 200)
@@ -36,7 +36,8 @@ func TestTurnGoesRoundTheClients(t *testing.T) {
 	for _, a := range ahead {
 		forecast = append(forecast, a.Batch)
 	}
-	n.Exec(`UPDATE enotify.batch SET not_before = now() WHERE not_before IS NOT NULL`)
+	// Surveyed: a batch whose survey is just being written gives its turn to the next one.
+	n.Exec(`UPDATE enotify.batch SET not_before = now(), surveyed_at = now() WHERE not_before IS NOT NULL`)
 	await(n.Fixture, `SELECT bool_and(state = 'done') FROM enotify.batch`)
 
 	rows, err := n.Conn.Query(t.Context(), `
