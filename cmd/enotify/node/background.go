@@ -56,6 +56,20 @@ func each(ctx context.Context, wake <-chan struct{}, f func()) {
 	}
 }
 
+// every calls f each d, until ctx ends.
+func every(ctx context.Context, d time.Duration, f func()) {
+	tick := time.NewTicker(d)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		f()
+	}
+}
+
 // policies keeps throttle and sender at what the operator has set, and at the
 // keys that sign.
 type policies struct {

@@ -39,17 +39,11 @@ func (d *durability) start(ctx context.Context) error {
 
 // run looks each minute, until ctx ends.
 func (d *durability) run(ctx context.Context) {
-	for tick := time.NewTicker(durabilityEvery); ; {
-		select {
-		case <-ctx.Done():
-			tick.Stop()
-			return
-		case <-tick.C:
-		}
+	every(ctx, durabilityEvery, func() {
 		if _, err := d.look(ctx); err != nil && ctx.Err() == nil {
 			d.log.Debug("durability of the database is not known", "error", err)
 		}
-	}
+	})
 }
 
 // look raises an alert for each new risk.

@@ -72,13 +72,9 @@ func (b *bars) look(ctx context.Context, node int32) error {
 
 // run looks now and then until ctx ends.
 func (b *bars) run(ctx context.Context, node int32) {
-	for tick := time.NewTicker(barEvery); ctx.Err() == nil; {
-		select {
-		case <-ctx.Done():
-		case <-tick.C:
-			if err := b.look(ctx, node); err != nil && ctx.Err() == nil {
-				b.log.Warn("the keys of clients could not be looked at; what was found last holds", "error", err)
-			}
+	every(ctx, barEvery, func() {
+		if err := b.look(ctx, node); err != nil && ctx.Err() == nil {
+			b.log.Warn("the keys of clients could not be looked at; what was found last holds", "error", err)
 		}
-	}
+	})
 }

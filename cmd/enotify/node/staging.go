@@ -14,19 +14,12 @@ const emptyStagingEvery = 30 * time.Second
 
 // emptyStaging gives the disk back that staged recipients took, until ctx ends.
 func emptyStaging(ctx context.Context, db *queue.DB, log *slog.Logger) {
-	tick := time.NewTicker(emptyStagingEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every(ctx, emptyStagingEvery, func() {
 		switch octets, err := retention.Of(db).EmptyStaging(ctx); {
 		case err != nil && ctx.Err() == nil:
 			log.Warn("the staging table could not be emptied; it is tried again in 30 s", "error", err)
 		case octets > 0:
 			log.Info("emptied the staging table", "octets", octets)
 		}
-	}
+	})
 }

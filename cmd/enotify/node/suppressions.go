@@ -15,19 +15,12 @@ const suppressDueEvery = 10 * time.Second
 // suppressDue suppresses the addresses that another transaction had locked when replies
 // about them were recorded, until ctx ends.
 func suppressDue(ctx context.Context, db *queue.DB, log *slog.Logger) {
-	tick := time.NewTicker(suppressDueEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every(ctx, suppressDueEvery, func() {
 		switch n, err := db.SuppressDue(ctx); {
 		case err != nil && ctx.Err() == nil:
 			log.Warn("addresses could not be suppressed; it is tried again in 10 s", "error", err)
 		case n > 0:
 			log.Info("addresses are suppressed that another transaction had locked", "replies", n)
 		}
-	}
+	})
 }

@@ -24,17 +24,11 @@ type transactions struct {
 const transactionsEvery = time.Minute
 
 func (t *transactions) run(ctx context.Context) {
-	for tick := time.NewTicker(transactionsEvery); ; {
-		select {
-		case <-ctx.Done():
-			tick.Stop()
-			return
-		case <-tick.C:
-		}
+	every(ctx, transactionsEvery, func() {
 		if err := t.look(ctx, insight.LongTransactionAge); err != nil && ctx.Err() == nil {
 			t.log.Debug("open transactions could not be read", "error", err)
 		}
-	}
+	})
 }
 
 // look raises an alert for each new one of that age. Transactions of other logins are seen by members of
