@@ -23,9 +23,9 @@ var errNotPlain = errors.New("a recipient was requeued or forgotten")
 // nobody was requeued, who has a row in retry, and no address was forgotten. Recipients
 // that have an outcome already make it fail.
 //
-// The recipients are few among those that are deferred, so each is looked up by its key. The
-// server keeps one plan: where a batch had one deferred recipient, it planned each question
-// anew, and read all of them where that looked cheaper.
+// The recipients are few among those that are deferred, so each is looked up by its key, with
+// one plan for all. Without that, once a batch had a deferred recipient, PostgreSQL planned every
+// question again, and some of the plans read all deferred recipients.
 const (
 	beginPlainSQL = `SELECT enotify.write_results(VARIADIC $1::bigint[]),
   set_config('plan_cache_mode', 'force_generic_plan', true)`
