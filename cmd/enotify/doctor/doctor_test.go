@@ -154,27 +154,35 @@ func TestDoctor(t *testing.T) {
 func TestLoginsWithoutLimit(t *testing.T) {
 	t.Parallel()
 	f := queuetest.NewFixture(t)
-	login := queuetest.Connect(t, queuetest.Login(t, f.URL, "enotify_app")).Config().User
-	f.Exec(`INSERT INTO enotify.client_login SELECT id, $1 FROM enotify.client`, login)
 	config := doctor.Config{Open: func(ctx context.Context) (*queue.DB, error) { return queue.Open(ctx, f.URL, 0) },
 		Resolver: dnstest.New(t, zone).Addr, StateDir: t.TempDir(), Egress: addrs("192.0.2.10"), HELO: "mail.host.example"}
-	f.Exec(`ALTER ROLE ` + login + ` CONNECTION LIMIT 1000`)
-	if got := severities(doctor.Run(t.Context(), config))["db.logins"]; got != "note" {
-		t.Errorf("a limit of more connections than there are: got %s, want note", got)
+	tied := queuetest.Connect(t, queuetest.Login(t, f.URL, "enotify_app")).Config().User
+	app := queuetest.Connect(t, queuetest.Login(t, f.URL, "enotify_app"))
+	if _, err := app.Exec(t.Context(), `SELECT enotify.enqueue('k', 'info@town.example', 'S', 'x', '{x@a.example}')`); err != nil {
+		t.Fatal(err)
 	}
-	f.Exec(`ALTER ROLE ` + login + ` CONNECTION LIMIT -1`)
-	var cure string
-	for _, finding := range doctor.Run(t.Context(), config).Findings {
-		if finding.ID == "db.logins" && finding.Severity == doctor.Warning {
-			cure = finding.Cure[0]
+	f.Exec(`INSERT INTO enotify.client_login SELECT id, $1 FROM enotify.client`, tied)
+	for name, login := range map[string]string{"tied to a client": tied, "that has made a batch": app.Config().User} {
+		f.Exec(`ALTER ROLE ` + tied + ` CONNECTION LIMIT 1`)
+		f.Exec(`ALTER ROLE ` + app.Config().User + ` CONNECTION LIMIT 1`)
+		f.Exec(`ALTER ROLE ` + login + ` CONNECTION LIMIT 1000`)
+		if got := severities(doctor.Run(t.Context(), config))["db.logins"]; got != "note" {
+			t.Errorf("%s, a limit of more connections than there are: got %s, want note", name, got)
 		}
-	}
-	if cure == "" {
-		t.Fatal("a login without limit: got no warning")
-	}
-	f.Exec(cure)
-	if got := severities(doctor.Run(t.Context(), config))["db.logins"]; got != "ok" {
-		t.Errorf("after %s: got %s, want ok", cure, got)
+		f.Exec(`ALTER ROLE ` + login + ` CONNECTION LIMIT -1`)
+		var cure string
+		for _, finding := range doctor.Run(t.Context(), config).Findings {
+			if finding.ID == "db.logins" && finding.Severity == doctor.Warning {
+				cure = finding.Cure[0]
+			}
+		}
+		if cure == "" {
+			t.Fatalf("%s, without limit: got no warning", name)
+		}
+		f.Exec(cure)
+		if got := severities(doctor.Run(t.Context(), config))["db.logins"]; got != "ok" {
+			t.Errorf("%s, after %s: got %s, want ok", name, cure, got)
+		}
 	}
 }
 
