@@ -149,9 +149,11 @@ func (v *serving) direct(ctx context.Context) error {
 const shareAgainSQL = `UPDATE enotify.lease SET for_node = NULL WHERE node_id = $1 AND for_node = $1 AND grp = ANY ($2)`
 
 const (
+	// A node whose own lease ran out meanwhile, as a database stood still, learns nothing of its pools: it renews first.
 	emptyPoolsSQL = `
 SELECT p.name FROM enotify.pool p
-WHERE NOT EXISTS (SELECT FROM enotify.live_egress e WHERE e.pool = p.name AND e.state = 'active') ORDER BY p.name`
+WHERE EXISTS (SELECT FROM enotify.node n WHERE n.id = $1 AND n.live_until > now())
+  AND NOT EXISTS (SELECT FROM enotify.live_egress e WHERE e.pool = p.name AND e.state = 'active') ORDER BY p.name`
 	// A batch that an application's transaction has locked is left for the next heartbeat.
 	waitForPoolSQL = `
 WITH waiting AS (
@@ -176,7 +178,7 @@ UPDATE enotify.batch b SET reason = '' FROM waited w WHERE b.id = w.id`
 // waitForPools has the batches say that they wait for an address whose pool has none;
 // they do not keep the turn.
 func (v *serving) waitForPools(ctx context.Context) error {
-	rows, err := v.store.pool.Query(ctx, emptyPoolsSQL)
+	rows, err := v.store.pool.Query(ctx, emptyPoolsSQL, v.node.ID)
 	if err != nil {
 		return err
 	}
