@@ -40,7 +40,7 @@ type app struct {
 func (a *app) rootCmd() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "enotify",
-		Short:         "Send notifications for many client domains, within the limits of receivers and checked against SPF",
+		Short:         "Send notifications for many client domains, throttled and checked against SPF",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs, // what names no command
@@ -81,7 +81,6 @@ func (a *app) rootCmd() *cobra.Command {
 		a.doctorCmd(), a.healthCmd(), a.forgetCmd(), a.retentionCmd(), a.migrateCmd(), a.versionCmd(), a.manCmd())
 	root.SetHelpCommand(a.helpCmd())
 	root.SetFlagErrorFunc(flagMistake)
-	plainSwitches(root)
 	return root
 }
 

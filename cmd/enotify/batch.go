@@ -108,9 +108,9 @@ func (a *app) batchResumeCmd() *cobra.Command {
 		func(ctx context.Context, db *queue.DB, batch int64) error {
 			return db.Resume(ctx, batch)
 		})
-	cmd.Long = `Continues a paused batch, and has the guard check a blocked one again. With --client
-or --all it continues the batches that pause --client or pause --all has paused. A
-batch that was paused for itself stays paused.`
+	cmd.Long = `Continues a paused batch, and has the guard check a blocked one again. With
+--client or --all it continues the batches that pause --client or pause --all
+has paused. A batch that was paused by its number stays paused.`
 	return a.orAll(cmd, "resumed", leftPaused,
 		func(ctx context.Context, db *queue.DB, client string) (queue.Steered, error) {
 			return db.ResumeAll(ctx, client)

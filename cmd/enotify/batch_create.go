@@ -47,8 +47,8 @@ nothing is created.
 
 Recipients are CSV in UTF-8. The first line names the columns; one of them is
 "address". The others are merge data: {{.name}} in subject, text or HTML is
-replaced by the column "name". Without --recipients, stage the recipients by SQL.
-With --submit the batch is queued at once.
+replaced by the column "name". Without --recipients, stage the recipients by
+SQL. With --submit the batch is queued at once.
 
 A FILE may be -, which is standard input. A TIME is RFC 3339 or a duration from
 now, such as 2h or 3d.`,

@@ -20,7 +20,7 @@ type doubted struct {
 func (a *app) batchDoubtCmd() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "doubt [ID…]", Short: "After a restored backup: record as unknown every recipient that may have been sent to since",
+		Use: "doubt [ID…]", Short: "After a restored backup: put recipients in doubt",
 		Long: `A database restored from a backup does not know what was sent after the backup
 was made, and would send it again. This verb records every recipient who has no
 outcome as unknown, in the batches named or, with --all, in every batch that has

@@ -30,8 +30,8 @@ func (a *app) batchListCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List unfinished batches and those finished within a day", Args: cobra.NoArgs,
 		Long: `Lists the unfinished batches, and then those that finished within a day, each
-the newest first. Of both it shows the newest 50; --limit shows more, and --before
-the next ones.`,
+the newest first. Of both it shows the newest 50; --limit shows more, and
+--before the next ones.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.State != "" && !slices.Contains(batchStates, f.State) {
 				return exit.Usagef("--state %s: want one of %s", f.State, strings.Join(batchStates, ", "))

@@ -20,16 +20,18 @@ func (a *app) batchRehearseCmd() *cobra.Command {
 	var c rehearsal.Config
 	var egress []string
 	cmd := &cobra.Command{
-		Use: "rehearse ID", Short: "Send a batch to nobody, and say when its last recipient would have it",
+		Use: "rehearse ID", Short: "Send a batch to nobody, and say when all would have it",
 		Args: one("a number"),
-		Long: `Sends the real batch through the limits that hold, by a node of its own, to a mail
-host on loopback that keeps nothing. It takes as long as the sending would. It runs on a
-private PostgreSQL: nothing changes in the database, and nothing but DNS questions
-leaves this host. The mail host takes as long for a message as the live nodes measured,
-and refuses nobody: receivers that slow us down make it longer. Hours, quotas, warm-up and
-the batches ahead are not waited for; the line "in its turn" counts them.
+		Long: `Sends the real batch at the limits in force, by a node of its own, to a
+mail host on loopback that keeps nothing. It takes as long as the sending would.
+It runs on a private PostgreSQL: nothing changes in the database, and nothing
+but DNS questions leaves this host. The mail host takes as long for a message as
+the live nodes measured, and refuses nobody: receivers that slow us down make it
+longer. Hours, quotas, warm-up and the batches ahead are not waited for; the
+line "in its turn" counts them.
 
-Exit codes: 0 all recipients would have it; 2 some would not, or the guard blocks it.`,
+Exit codes: 0 all recipients would have it; 2 some would not, or the guard
+blocks it.`,
 		Example: "  enotify batch rehearse 42",
 	}
 	f := cmd.Flags()

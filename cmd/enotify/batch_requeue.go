@@ -25,12 +25,12 @@ const requeueDomains = 5
 func (a *app) batchRequeueCmd() *cobra.Command {
 	var f requeueFlags
 	cmd := &cobra.Command{
-		Use: "requeue ID", Short: "Send again to recipients refused by a fault since fixed, or in doubt",
+		Use: "requeue ID", Short: "Send again to recipients in doubt, or refused by a cured fault",
 		Args: one("a number"),
-		Long: `Sends again to the recipients of a batch that ended with one class of reply, such
-as auth_rejected, or as "expired", or as "unknown", which means in doubt after a
-crash. Addresses suppressed since are left out. The guard checks the client's
-SPF record before anything leaves.
+		Long: `Sends again to the recipients of a batch that ended with one class of reply,
+such as auth_rejected, or as "expired", or as "unknown", which means in doubt
+after a crash. Addresses suppressed since are left out. The guard checks the
+client's SPF record before anything leaves.
 
 With --class unknown --mark delivered nothing is sent: recipients in doubt are
 recorded as delivered. --dry-run shows how many recipients would be sent to, by

@@ -46,9 +46,10 @@ func (a *app) batchShowCmd() *cobra.Command {
 	var own messageFlags
 	cmd := &cobra.Command{
 		Use: "show ID", Short: "Show the state of a batch, its history and what receivers say", Args: one("a number"),
-		Long: `Shows the state of a batch, its history and what receivers say. With --message it
-prints the message of one recipient instead, octet for octet as a node with the
-same settings sends it. Before the batch begins, the Date is that of its creation.`,
+		Long: `Shows the state of a batch, its history and what receivers say. With --message
+it prints the message of one recipient instead, octet for octet as a node with
+the same settings sends it. Before the batch begins, the Date is that of its
+creation.`,
 		Example: `  enotify batch show 42
   enotify batch show 42 --message citizen@mail.example > message.eml`,
 		RunE: func(cmd *cobra.Command, args []string) error {

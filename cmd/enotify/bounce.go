@@ -198,14 +198,14 @@ func (a *app) bounceReportCmd() *cobra.Command {
 	var shown int
 	cmd := &cobra.Command{
 		Use: "report", Short: "Report why mail did not arrive, by reason, with what to do", Args: cobra.NoArgs,
-		Long: `Groups recipients without their message by reason: the receiver is offline, there
-were too many connections, the address is gone, we are not authorised; then the
-rest. For each reason it shows the commonest replies. Deferred recipients count
-too. With --batch, all recipients without their message are counted, those nobody
-replied about too, and the totals are those of batch show. Where readers called
-mail spam, it shows how many of the accepted messages that were, for each client
-and site, in batches of the last 1, 7 and 30 days, or of the batch. With -o html
-it is one page that opens from disk.`,
+		Long: `Groups recipients without their message by reason: the receiver is offline,
+there were too many connections, the address is gone, we are not authorised;
+then the rest. For each reason it shows the commonest replies. Deferred
+recipients count too. With --batch, all recipients without their message are
+counted, those nobody replied about too, and the totals are those of batch show.
+Where readers called mail spam, it shows how many of the accepted messages that
+were, for each client and site, in batches of the last 1, 7 and 30 days, or of
+the batch. With -o html it is one page that opens from disk.`,
 		Example: "  enotify bounce report --client town.example --since 7d\n  enotify bounce report --batch 42 -o html > 42.html",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if format != "table" && format != "json" && format != "html" {

@@ -60,8 +60,9 @@ func layKeys(p *term.Page, keys []queue.KeyState) {
 func (a *app) bounceKeyRotateCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "rotate", Short: "Make a key that signs from now on", Args: cobra.NoArgs,
-		Long: `Makes a key; all nodes sign with it within a second. Bounces and unsubscribe links
-that older keys signed still count. If a secret leaked, retire its key afterwards.`,
+		Long: `Makes a key; all nodes sign with it within a second. Bounces and unsubscribe
+links that older keys signed still count. If a secret leaked, retire its key
+afterwards.`,
 		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
 			id, err := db.RotateTokenKey(ctx)
 			if err != nil {
@@ -76,9 +77,9 @@ that older keys signed still count. If a secret leaked, retire its key afterward
 func (a *app) bounceKeyRetireCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "retire ID", Short: "Refuse everything that a key signed", Args: one("a key of enotify bounce key list"),
-		Long: `Makes all nodes refuse, within a second and for good, everything that a key signed:
-bounces still to come, and the unsubscribe links in old mail. The key that signs
-now cannot be retired; rotate first.`,
+		Long: `Makes all nodes refuse, within a second and for good, everything that a key
+signed: bounces still to come, and the unsubscribe links in old mail. The key
+that signs now cannot be retired; rotate first.`,
 	}
 	yes := yesFlag(cmd)
 	cmd.RunE = a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {

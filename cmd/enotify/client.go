@@ -26,9 +26,9 @@ func (a *app) clientAddCmd() *cobra.Command {
 	var logins []string
 	cmd := &cobra.Command{
 		Use: "add DOMAIN", Short: "Register a domain, or tie it to more logins", Args: one("a domain"),
-		Long: `Registers the domain of From: addresses. With --role, the client is tied to logins
-of the database: only these send for it, and they send for no other client. Each
-becomes a member of enotify_app.`,
+		Long: `Registers the domain of From: addresses. With --role, the client is tied to
+logins of the database: only these send for it, and they send for no other
+client. Each becomes a member of enotify_app.`,
 		Example: "  enotify client add town.example --role town_cms",
 		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {
 			domain, registered, err := db.AddClient(ctx, args[0], logins)

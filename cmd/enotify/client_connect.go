@@ -49,8 +49,8 @@ func (a *app) clientTemplateCmd() *cobra.Command {
 		Long: `Prints the service template of Domain Connect as a file ready to be registered
 with DNS providers. Once a provider has it, the page of a client there offers to
 publish SPF, DKIM, DMARC and the MX of bounces at one click: see enotify help
-spf-blocks. With --domain-connect-key, the line for the zone of PROVIDER, by which
-providers verify our links, goes to standard error.`,
+spf-blocks. With --domain-connect-key, the line for the zone of PROVIDER, by
+which providers verify our links, goes to standard error.`,
 		Example: "  enotify client template --domain-connect host.example/notifications > host.example.notifications.json",
 	}
 	connect.add(cmd.Flags())

@@ -76,8 +76,9 @@ func (a *app) clientKeyCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "key DOMAIN", Short: "Make a DKIM key and print the record to publish", Args: one("a domain"),
 		Long: `Makes a key pair. The private key goes to DIR/DOMAIN/SELECTOR.pem, which only
-its owner may read (and its group, where DIR has the set-group-ID bit), and which
-is never overwritten: to change keys, take another selector. Copy it to every node. The record with the public key is the result.`,
+its owner may read (and its group, where DIR has the set-group-ID bit), and
+which is never overwritten: to change keys, take another selector. Copy it to
+every node. The record with the public key is the result.`,
 		Example: `  enotify client key town.example --selector s2026 --dkim-dir /etc/enotify/dkim
   enotify client key town.example --selector s2026ed --type ed25519 --dkim-dir /etc/enotify/dkim`,
 	}
@@ -121,10 +122,10 @@ func (a *app) clientCheckCmd() *cobra.Command {
 	var connect connectFlags
 	cmd := &cobra.Command{
 		Use: "check DOMAIN", Short: "Check the DNS of a client and show what to publish", Args: one("a domain"),
-		Long: `Checks everything that receivers ask the DNS about a client and our servers: SPF,
-DKIM, DMARC, names of addresses, block lists. With -o html it is a page for the
-person who edits the client's zone: what to publish, line by line, and what is
-right already. DOMAIN need not be registered yet.
+		Long: `Checks everything that receivers ask the DNS about a client and our servers:
+SPF, DKIM, DMARC, names of addresses, block lists. With -o html it is a page for
+the person who edits the client's zone: what to publish, line by line, and what
+is right already. DOMAIN need not be registered yet.
 
 Exit codes: 0 in order; 2 a check blocks; 3 with --strict, warnings.`,
 		Example: `  enotify client check town.example

@@ -21,9 +21,10 @@ func (a *app) clientSetCmd() *cobra.Command {
 	var maxPriority int
 	var limits limitFlags
 	cmd := &cobra.Command{
-		Use: "set DOMAIN", Short: "Set the return path, DKIM keys, bounce handling, limits and hours of a client",
+		Use: "set DOMAIN", Short: "Set the return path, DKIM keys, bounces, limits and hours",
 		Args: one("a domain"),
-		Long: `Changes how mail for a client is sent, for batches that take the turn from now on.
+		Long: `Changes how mail for a client is sent, for batches that take the turn from now
+on.
 
 With --dkim-selector, messages carry one signature for each selector: an RSA key
 that every receiver can check, and perhaps an Ed25519 key beside it. Every node

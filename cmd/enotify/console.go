@@ -12,16 +12,17 @@ func (a *app) consoleCmd() *cobra.Command {
 	var allowMX []string
 	var connect connectFlags
 	cmd := &cobra.Command{
-		Use: "console", Short: "Serve a web page to look at batches, sites and clients, and to steer them",
+		Use: "console", Short: "Serve a web page that shows batches, sites and clients, and steers",
 		Args: cobra.NoArgs,
 		Long: `Serves the console at a loopback address until a signal. enotify run --console
-serves the same beside a node. It reads through one connection, however many pages
-are open. What changes something asks first, and the log of the batch names who did it.
+serves the same beside a node. It reads through one connection, however many
+pages are open. What changes something asks first, and the log of the batch
+names who did it.
 
 To open it to others, give --console-tokens, and HTTPS by --console-cert and
---console-key, or by a web server in front. A line of the file of tokens is PERSON
-TOKEN, and may have a third word, until when the token holds. Changes of the file
-are in force at once: a token whose line was removed is refused.`,
+--console-key, or by a web server in front. A line of the file of tokens is
+PERSON TOKEN, and may have a third word, until when the token holds. Changes of
+the file are in force at once: a token whose line was removed is refused.`,
 		Example: "  enotify console\n  enotify console --listen 127.0.0.1:9027 --console-tokens /etc/enotify/console-tokens",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			ctx := cmd.Context()

@@ -41,7 +41,7 @@ func (a *app) destinationShowCmd() *cobra.Command {
 	var dnssec string
 	var allowMX []string
 	cmd := &cobra.Command{
-		Use: "show NAME", Short: "Show the limits of a domain or site, its encryption, what was learned, and why it is slow", Args: one("a name"),
+		Use: "show NAME", Short: "Show the limits of a domain or site, and why it is slow", Args: one("a name"),
 		Long: `Shows the limits of a recipient domain or site and where they come from, what
 the nodes learned of it, and what waits there. For a domain it also asks the DNS
 and the domain's MTA-STS policy, and says which encryption holds for each of its
@@ -81,9 +81,9 @@ func (a *app) destinationSetCmd() *cobra.Command {
 	var speed string
 	cmd := &cobra.Command{
 		Use: "set NAME", Short: "Set the limits of a recipient domain, a site, or * for all", Args: one("a name"),
-		Long: `Sets the limits of a recipient domain (gmail.com), of a site, which is all domains
-that one provider serves (google), or of everything else (*). Only the given
-limits change. Running nodes follow within a second.
+		Long: `Sets the limits of a recipient domain (gmail.com), of a site, which is all
+domains that one provider serves (google), or of everything else (*). Only the
+given limits change. Running nodes follow within a second.
 
 The rate of a domain limits its own messages; the rate of a site limits those of
 all its domains together. Both apply. A name that is both a domain and a site

@@ -19,12 +19,12 @@ func (a *app) doctorCmd() *cobra.Command {
 	var egress []string
 	var strict bool
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Look at everything that a node needs, and say what cures what is wrong",
+		Use: "doctor", Short: "Look at everything that a node needs, and name the cures",
 		Args: cobra.NoArgs,
 		Long: `Looks at the login and its roles, the database server, its durability and the
-schema, at nodes and clients, at the addresses that receivers see, the DNS server,
-the state folder, DKIM keys and certificates. It changes nothing. Each finding
-names the command that cures it.
+schema, at nodes and clients, at the addresses that receivers see, the DNS
+server, the state folder, DKIM keys and certificates. It changes nothing. Each
+finding names the command that cures it.
 
 Its flags are those of enotify run. With the environment of a node, and as its
 user, it looks at what the node will meet; without, at the live nodes.

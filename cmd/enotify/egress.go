@@ -102,9 +102,9 @@ func (a *app) egressAddCmd() *cobra.Command {
 	e := &egressFlags{}
 	cmd := &cobra.Command{
 		Use: "add ADDRESS", Short: "Register an address, and put it into a pool", Args: one("an address"),
-		Long: `Registers an address that receivers see. Mail leaves from it once a node announces
-it: enotify run --egress ADDRESS on the host that has it. An address that a node
-announces before it is registered is in the pool default.`,
+		Long: `Registers an address that receivers see. Mail leaves from it once a node
+announces it: enotify run --egress ADDRESS on the host that has it. An address
+that a node announces before it is registered is in the pool default.`,
 		Example: `  enotify egress add 192.0.2.11 --pool newsletters --helo news.host.example
   enotify egress add 192.0.2.12 --pool urgent`,
 	}
@@ -181,7 +181,7 @@ func (a *app) egressShowCmd() *cobra.Command {
 func (a *app) egressSetCmd() *cobra.Command {
 	e := &egressFlags{}
 	cmd := &cobra.Command{
-		Use: "set ADDRESS", Short: "Change the pool, rates, weight or name of an address; hold it, or end that",
+		Use: "set ADDRESS", Short: "Change the pool, rates, weight or name of an address; hold it",
 		Args: one("an address"),
 		Long: `Changes what is given, and nothing else. Running nodes follow within a second.
 With --hold, nothing leaves from the address until --active; the other addresses
@@ -229,9 +229,9 @@ func (a *app) egressDrainCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "drain ADDRESS", Short: "Let nothing more leave from an address, before it is given up",
 		Args: one("an address"),
-		Long: `From now on nothing leaves from the address; messages under way are finished. The
-other addresses of its pool take over. Clients need not authorise it any more.
-enotify egress set ADDRESS --active ends it.`,
+		Long: `From now on nothing leaves from the address; messages under way are finished.
+The other addresses of its pool take over. Clients need not authorise it any
+more. enotify egress set ADDRESS --active ends it.`,
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` for people")
 	cmd.RunE = a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {

@@ -25,14 +25,15 @@ func (a *app) egressWarmCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "warm ADDRESS", Short: "Let the mail of a new address grow from day to day", Args: one("an address"),
 		Long: `Receivers distrust an address that they do not know and that sends much. A plan
-says how many messages may leave from it on the first day, the second, and so on.
-A day with at least half of its messages moves the plan on. A day on which
+says how many messages may leave from it on the first day, the second, and so
+on. A day with at least half of its messages moves the plan on. A day on which
 receivers refuse 2 % of the messages for the address's sake, or 0.1 % of readers
 complain, keeps it where it is; from 5 % and 0.3 % on it goes back by a day.
 After the last day there is no limit.
 
 What is above the limit waits for the next day, or with --overflow pool leaves
-from addresses of the pool that are warm. Plans hold over all nodes and restarts.`,
+from addresses of the pool that are warm. Plans hold over all nodes and
+restarts.`,
 		Example: `  enotify egress warm 192.0.2.11 --days 30 --to 100000 --overflow pool
   enotify egress warm 192.0.2.11 --plan 50,100,200,400,800
   enotify egress warm 192.0.2.11 --site google --plan 20,40,80

@@ -20,7 +20,7 @@ import (
 )
 
 func (a *app) eventCmd() *cobra.Command {
-	return noun("event", "What happened to recipients, batches and clients, for applications to read", a.eventListCmd(),
+	return noun("event", "Records of what happened, for applications to read", a.eventListCmd(),
 		a.eventOnCmd(), a.eventOffCmd(),
 		a.eventShowCmd())
 }
@@ -98,8 +98,8 @@ func (a *app) eventOnCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "on", Short: "Record events of a client, or of all", Args: cobra.NoArgs,
 		Long: `Records from now on what happens to recipients, batches and the record of a
-client, or of all clients. Applications read it with enotify.events(), webhooks push
-it. Without it nothing is recorded. A webhook switches it on by itself.`,
+client, or of all clients. Applications read it with enotify.events(), webhooks
+push it. Without it nothing is recorded. A webhook switches it on by itself.`,
 		Example: "  enotify event on --client town.example\n  enotify event on --keep 7d",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var span time.Duration
@@ -139,8 +139,8 @@ func (a *app) eventOffCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "off", Short: "Record no more events of a client, or of all", Args: cobra.NoArgs,
 		Long: `Stops recording. Without --client it ends the recording for all clients that
-enotify event on without --client began; clients that were switched on one by one
-stay on. What was recorded can be read until it is dropped.`,
+enotify event on without --client began; clients that were switched on one by
+one stay on. What was recorded can be read until it is dropped.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withQueue(cmd.Context(), func(ctx context.Context, db *queue.DB) error {
 				if err := events.Of(db).Record(ctx, client, false); err != nil {

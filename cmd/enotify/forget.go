@@ -22,7 +22,8 @@ counted: states and totals do not change, and batch audit balances. A recipient
 not tried yet gets nothing.
 
 With --keep-suppressed a suppression in force goes on under a keyed hash, from
-which the address cannot be read. Without it, a new batch may send to the address.
+which the address cannot be read. Without it, a new batch may send to the
+address.
 
 What this cannot reach: backups; logs; for 15 minutes, the journals of nodes.`,
 		Example: "  enotify forget ann@example.org --keep-suppressed",

@@ -23,8 +23,8 @@ func (a *app) healthCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "health", Short: "Say whether a node is alive, for scripts and containers", Args: cobra.NoArgs,
 		Long: `Says in one line whether a node is alive. With --listen it asks the node that
-listens there, which answers while its database does. Without, it asks the database
-for the node called --node, or for any node.
+listens there, which answers while its database does. Without, it asks the
+database for the node called --node, or for any node.
 
 Exit codes: 0 alive; 1 not.`,
 		Example: "  enotify health\n  enotify health --node n1\n  enotify health --listen 127.0.0.1:9025",

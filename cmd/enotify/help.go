@@ -37,10 +37,12 @@ func init() {
 	})
 }
 
-// plainSwitches has the help of root and its verbs write switches as --yes, where
-// pflag writes --yes[=true|false].
-func plainSwitches(root *cobra.Command) {
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsages | switches "))
+// plainFlags has the help of root and its verbs write switches as --yes, where pflag
+// writes --yes[=true|false], and wrap what it says of flags at a width of columns; at 0
+// it wraps nothing.
+func plainFlags(root *cobra.Command, columns int) {
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ",
+		fmt.Sprintf(".FlagUsagesWrapped %d | switches ", columns)))
 }
 
 func (a *app) help(root *cobra.Command, args []string) error {

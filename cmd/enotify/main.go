@@ -68,6 +68,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	stderr io.Writer) error {
 	a := &app{getenv: getenv, stdin: stdin, stdout: stdout, stderr: stderr}
 	root := a.rootCmd()
+	plainFlags(root, term.Columns(stdout, getenv))
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

@@ -27,11 +27,11 @@ func (a *app) preflightCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "preflight [BATCH]", Short: "Check a batch before sending: DNS, rejections, duration",
 		Args: cobra.MaximumNArgs(1),
-		Long: `Checks a draft or queued batch as receivers will: the DNS of the client and of our
-servers, one message rendered for every set of merge fields, the recipients and
-their domains, what the client sent before, and how long sending will take. The
-report is kept with the batch. Without a batch, --from, --recipients and --text
-or --html describe what would be sent; nothing is created.
+		Long: `Checks a draft or queued batch as receivers will: the DNS of the client and of
+our servers, one message rendered for every set of merge fields, the recipients
+and their domains, what the client sent before, and how long sending will take.
+The report is kept with the batch. Without a batch, --from, --recipients and
+--text or --html describe what would be sent; nothing is created.
 
 With -o html the report is one page that opens from disk.
 

@@ -63,8 +63,8 @@ func (a *app) retentionListCmd() *cobra.Command {
 func (a *app) retentionSetCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "set KIND DURATION", Short: "Set how long a kind of data is kept, or " + forGood, Args: cobra.ExactArgs(2),
-		Long: `Sets how long a kind of data is kept, at least a day. The running nodes drop what
-is older within minutes, in small steps beside the sending.`,
+		Long: `Sets how long a kind of data is kept, at least a day. The running nodes drop
+what is older within minutes, in small steps beside the sending.`,
 		Example: "  enotify retention set recipients 180d\n  enotify retention set verdicts forever",
 	}
 	yes := yesFlag(cmd)

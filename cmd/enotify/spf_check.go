@@ -16,9 +16,9 @@ import (
 func (s *spf) checkCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "check [DOMAIN]", Short: "Evaluate SPF for our addresses as receivers do", Args: cobra.MaximumNArgs(1),
-		Long: `Evaluates SPF as strict receivers do (RFC 7208) for every address and shows which
-terms decided. DOMAIN may be left out when --mail-from is given. With --record, a
-record is tested before it is published.
+		Long: `Evaluates SPF as strict receivers do (RFC 7208) for every address and shows
+which terms decided. DOMAIN may be left out when --mail-from is given. With
+--record, a record is tested before it is published.
 
 Exit codes: 0 all pass; 2 one fails or the record is a permerror; 1 the DNS did
 not answer; 3 any other result, with --strict. A domain that does not exist
@@ -131,8 +131,8 @@ func (s *spf) fixCmd() *cobra.Command {
 		Long: `Repairs faults that make the record a permerror, adds what is missing, and tests
 the result by evaluating it for every address before it is shown. Senders that
 passed before still pass, and so does every sender that a reader would take the
-record to name. Where one of them cannot be told, the result is a question to ask
-the client, and no record.
+record to name. Where one of them cannot be told, the result is a question to
+ask the client, and no record.
 
 Exit codes: 0 the record is printed, or nothing needs to change; 2 a question
 needs an answer first, or no change helps; 1 the DNS did not answer.`,

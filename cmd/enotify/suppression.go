@@ -157,13 +157,13 @@ const badRowsShown = 20
 func (a *app) suppressionImportCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "import FILE", Short: "Suppress the addresses of a CSV file; none while a line is wrong", Args: one("a file, or -"),
-		Long: `Reads CSV whose first line names the columns. "address" is required. Optional are
-"client" (a domain; empty means all clients), "cause" (no_such_user,
+		Long: `Reads CSV whose first line names the columns. "address" is required. Optional
+are "client" (a domain; empty means all clients), "cause" (no_such_user,
 mailbox_full, complaint, unsubscribe or, by default, operator), "until" (RFC
-3339; empty means forever) and "note". When a line is wrong, nothing is added and
-the wrong lines are named. Else 10,000 addresses are added at a time: nothing that
-is sent meanwhile waits for more, and an import that is cut off says how many it
-has added. A permanent suppression by a receiver or a reader is
+3339; empty means forever) and "note". When a line is wrong, nothing is added
+and the wrong lines are named. Else 10,000 addresses are added at a time:
+nothing that is sent meanwhile waits for more, and an import that is cut off
+says how many it has added. A permanent suppression by a receiver or a reader is
 not changed.`,
 		Example: "  enotify suppression import unsubscribed.csv\n  enotify suppression export | ssh other enotify suppression import -",
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -23,9 +23,10 @@ func (a *app) tokenAddCmd() *cobra.Command {
 	var login, note string
 	cmd := &cobra.Command{
 		Use: "add", Short: "Make a token of a login, and print it", Args: cobra.NoArgs,
-		Long: `Makes a bearer token for the listener of enotify run --submit. Whoever has it can
-enqueue for the clients that the login is tied to, and see their batches, as the
-login can by SQL. It is printed now and never again: the database has a hash.`,
+		Long: `Makes a bearer token for the listener of enotify run --submit. Whoever has it
+can enqueue for the clients that the login is tied to, and see their batches, as
+the login can by SQL. It is printed now and never again: the database has a
+hash.`,
 		Example: "  enotify token add --role cms --note 'the web shop'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if login == "" {

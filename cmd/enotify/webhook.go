@@ -35,8 +35,8 @@ func (a *app) webhookAddCmd() *cobra.Command {
 		Long: `Has the nodes push what happens from now on, as POST requests in the form of
 Standard Webhooks, and records the events of the client from now on. The secret
 that signs is printed now and never again: the receiver checks webhook-signature
-with it. What is not acknowledged by 2xx is sent again for 5 days, in order; then
-the webhook is disabled, with an alert.`,
+with it. What is not acknowledged by 2xx is sent again for 5 days, in order;
+then the webhook is disabled, with an alert.`,
 		Example: "  enotify webhook add https://cms.example/hooks/mail --client town.example --events delivered,bounced,batch",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			w.URL = args[0]
