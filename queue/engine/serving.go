@@ -300,9 +300,11 @@ func (v *serving) gap(moving bool, now time.Time) time.Duration {
 	return wakeGap
 }
 
-// ended reports whether a batch that has, or had, the turn may have come to its end.
+// ended reports whether a batch that has, or had, the turn may have come to its end, or with
+// UntilIdle the node to its own. While first tries wait for their site, neither has.
 func (v *serving) ended() bool {
 	batches, none := v.flights.over()
+	none = none && len(v.lanes.of) == 0 && len(v.pipeline.open) == 0
 	return none && v.UntilIdle || slices.ContainsFunc(batches, func(id int64) bool {
 		return slices.Contains(v.batches.order, id) && !v.lanes.waiting(id)
 	})
