@@ -13,15 +13,16 @@ type LoginLimit struct {
 	Most  int // -1: no limit
 }
 
-// Logins that may run nodes or steer are not applications'.
+// Logins that may run nodes or steer, as the owner of the schema may, are not applications'.
 const loginLimitsSQL = `
 SELECT r.rolname::text AS login, r.rolconnlimit AS most FROM pg_roles r
 WHERE r.rolcanlogin AND NOT r.rolsuper
   AND r.rolname IN (SELECT l.login FROM enotify.client_login l UNION SELECT b.created_by FROM enotify.batch b)
   AND NOT pg_has_role(r.oid, 'enotify_sender', 'MEMBER') AND NOT pg_has_role(r.oid, 'enotify_admin', 'MEMBER')
+  AND NOT pg_has_role(r.oid, (SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = 'enotify'), 'MEMBER')
 ORDER BY r.rolname`
 
-// LoginLimits lists the logins that are tied to clients, or have made a batch.
+// LoginLimits lists the logins of applications: those tied to clients, and those that have made a batch.
 func (r Reader) LoginLimits(ctx context.Context) ([]LoginLimit, error) {
 	return list(ctx, r, pgx.RowToStructByName[LoginLimit], loginLimitsSQL)
 }

@@ -184,6 +184,12 @@ func TestLoginsWithoutLimit(t *testing.T) {
 			t.Errorf("%s, after %s: got %s, want ok", name, cure, got)
 		}
 	}
+	owner := queuetest.Connect(t, queuetest.Login(t, f.URL)).Config().User
+	f.Exec(`DO $$ BEGIN EXECUTE format('GRANT %I TO ` + owner + `', (SELECT nspowner::regrole FROM pg_namespace WHERE nspname = 'enotify')); END $$`)
+	f.Exec(`UPDATE enotify.batch SET created_by = $1`, owner)
+	if got := severities(doctor.Run(t.Context(), config))["db.logins"]; got != "ok" {
+		t.Errorf("an owner of the schema without limit, who has made a batch: got %s, want ok", got)
+	}
 }
 
 func addrs(text string) []netip.Addr { return []netip.Addr{netip.MustParseAddr(text)} }
