@@ -55,7 +55,8 @@ func (db *DB) Recipient(ctx context.Context, batch int64, who string) (s Sample,
 	case errors.Is(err, pgx.ErrNoRows) && who == "":
 		return s, fmt.Errorf("batch %d has no recipients yet: %w", batch, ErrNotFound)
 	case errors.Is(err, pgx.ErrNoRows):
-		return s, fmt.Errorf("batch %d has no recipient %s: %w", batch, who, ErrNotFound)
+		return s, fmt.Errorf("batch %d has no recipient %s: %w; give a number from 1 to its total, or an address", batch, who,
+			ErrNotFound)
 	}
 	return s, AsRefusal(err)
 }

@@ -332,9 +332,9 @@ func TestRequeueByState(t *testing.T) {
 	f.Exec(`SELECT enotify.cancel_batch($1)`, f.Enqueue("cancelled", 1, "a.example"))
 	for sql, want := range map[string]string{
 		`SELECT enotify.requeue_batch(99, 'policy')`:                                "no batch 99 of yours",
-		`SELECT enotify.requeue_batch(1, 'not_begun')`:                              "nobody ends as 'not_begun'",
-		`SELECT enotify.requeue_batch(1, 'delivered')`:                              "nobody ends as 'delivered'",
-		`SELECT enotify.requeue_batch(1, NULL)`:                                     "nobody ends as NULL",
+		`SELECT enotify.requeue_batch(1, 'not_begun')`:                              "no recipient ends as 'not_begun'",
+		`SELECT enotify.requeue_batch(1, 'delivered')`:                              "no recipient ends as 'delivered'",
+		`SELECT enotify.requeue_batch(1, NULL)`:                                     "no recipient ends as NULL",
 		`SELECT enotify.requeue_batch(1, 'auth_rejected', now() - '1 s'::interval)`: "has passed",
 		`SELECT enotify.requeue_batch(2, 'policy')`:                                 "batch 2 is a draft; nothing of it was sent yet",
 		`SELECT enotify.requeue_batch(3, 'policy')`:                                 "batch 3 is cancelled, and that is final",

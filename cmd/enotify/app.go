@@ -128,7 +128,7 @@ func (a *app) person() string {
 
 func (a *app) versionCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version", Args: atMost(0),
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(a.stdout, version)
 			return err
@@ -138,7 +138,7 @@ func (a *app) versionCmd() *cobra.Command {
 
 func (a *app) migrateCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "migrate", Short: "Bring the database's schema up to date", Args: cobra.NoArgs,
+		Use: "migrate", Short: "Bring the database's schema up to date", Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			url, stop, err := a.database(cmd.Context())
 			if err != nil {
@@ -273,6 +273,16 @@ func noun(name, short string, verbs ...*cobra.Command) *cobra.Command {
 	}
 	cmd.AddCommand(verbs...)
 	return cmd
+}
+
+// atMost is the argument check of a verb that takes up to n things.
+func atMost(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > n {
+			return fmt.Errorf("%s does not take %q: %s", cmd.CommandPath(), args[n], cmd.UseLine())
+		}
+		return nil
+	}
 }
 
 // one is the argument check of a verb that takes one thing, such as "a domain".

@@ -140,7 +140,7 @@ func (a *app) batchCancelCmd() *cobra.Command {
 
 func (a *app) batchAuditCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "audit [ID]", Short: "Check that each recipient is in exactly one state", Args: cobra.MaximumNArgs(1),
+		Use: "audit [ID]", Short: "Check that each recipient is in exactly one state", Args: atMost(1),
 		Long: `Counts the recipients of one batch, or of all, in two ways: by the sums that
 enotify keeps, and row by row. Both must equal the number of recipients that
 were submitted, and each recipient must be in exactly one state.

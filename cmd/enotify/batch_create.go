@@ -41,7 +41,7 @@ type createFlags struct {
 func (a *app) batchCreateCmd() *cobra.Command {
 	var c createFlags
 	cmd := &cobra.Command{
-		Use: "create", Short: "Create a batch from files and print its number", Args: cobra.NoArgs,
+		Use: "create", Short: "Create a batch from files and print its number", Args: atMost(0),
 		Long: `Creates a batch from files and prints its number. When one file has a fault,
 nothing is created.
 

@@ -28,7 +28,7 @@ func (a *app) batchListCmd() *cobra.Command {
 	var all bool
 	limit := 50
 	cmd := &cobra.Command{
-		Use: "list", Short: "List unfinished batches and those finished within a day", Args: cobra.NoArgs,
+		Use: "list", Short: "List unfinished batches and those finished within a day", Args: atMost(0),
 		Long: `Lists the unfinished batches, and then those that finished within a day, each
 the newest first. Of both it shows the newest 50; --limit shows more, and
 --before the next ones.`,

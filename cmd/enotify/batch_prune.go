@@ -17,7 +17,7 @@ func (a *app) batchPruneCmd() *cobra.Command {
 	var olderThan, client string
 	var dryRun bool
 	cmd := &cobra.Command{
-		Use: "prune", Short: "Drop recipients and content of batches that finished long ago", Args: cobra.NoArgs,
+		Use: "prune", Short: "Drop recipients and content of batches that finished long ago", Args: atMost(0),
 		Long: `Drops content, recipients, outcomes and attempts of batches that finished long
 ago. A pruned batch stays in the list with its counts and its log, and keeps its
 key: an application that submits the same key again sends nothing twice.

@@ -77,7 +77,7 @@ var requeueClasses = func() []string {
 func (f requeueFlags) check() (expires *time.Time, err error) {
 	switch {
 	case f.class == "" && !f.dryRun:
-		return nil, exit.Usagef("--class is missing: whom to send to again; --dry-run shows who there is")
+		return nil, exit.Usagef("--class is missing: which recipients to send to again; --dry-run counts them by class")
 	case f.mark != "" && f.mark != "delivered":
 		return nil, exit.Usagef("--mark %s: want delivered", f.mark)
 	case f.mark != "" && f.class != "unknown":
@@ -155,7 +155,7 @@ func (r requeued) lay(p *term.Page, f requeueFlags) {
 	case f.mark != "":
 		p.Line("%s taken for delivered", figures.Some(r.Marked, "recipient"))
 	case r.Requeued == 0:
-		p.Line("nobody to send to again as %s; enotify batch requeue %d --dry-run shows who there is", f.class, r.ID)
+		p.Line("no recipient to send to again as %s; enotify batch requeue %d --dry-run counts them by class", f.class, r.ID)
 	default:
 		p.Line("%s to be sent to again%s", figures.Some(r.Requeued, "recipient"), map[string]string{
 			"paused":  fmt.Sprintf(" once it goes on: enotify batch resume %d", r.ID),

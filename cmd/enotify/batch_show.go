@@ -297,7 +297,7 @@ func (r batchDetails) layFailures(p *term.Page) {
 func (a *app) batchWatchCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "watch [ID]", Short: "Watch a batch until it ends, or those that have the turn",
-		Args: cobra.MaximumNArgs(1),
+		Args: atMost(1),
 		Long: `Shows the progress of a batch: how far and how fast, what is left at the slowest
 sites and why, which recipients were refused. On a terminal the picture is
 redrawn; in a pipe, and with -o json, a line is written when something changed.

@@ -45,7 +45,7 @@ func (a *app) bounceClassifyCmd() *cobra.Command {
 	var c classifier
 	var file string
 	cmd := &cobra.Command{
-		Use: "classify", Short: "Classify SMTP replies from standard input", Args: cobra.NoArgs,
+		Use: "classify", Short: "Classify SMTP replies from standard input", Args: atMost(0),
 		Long: `Reads SMTP replies from standard input, one per line, and answers each with one
 line, in order: class, action and the rule that decided, separated by tabs, or
 with -o json as an object. Lines of one reply may be joined by \n; quotes and
@@ -77,7 +77,7 @@ A node knows the recipient and the sender of each message: give --recipient and
 func (a *app) bounceRulesCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "rules [FILE]", Short: "Print the rules for replies, or check a file of your own",
-		Args: cobra.MaximumNArgs(1),
+		Args: atMost(1),
 		Long: `Prints the built-in rules by which replies are classified, in the order in which
 they are asked; the head of the text explains how they are written.
 
@@ -197,7 +197,7 @@ func (a *app) bounceReportCmd() *cobra.Command {
 	var batch int64
 	var shown int
 	cmd := &cobra.Command{
-		Use: "report", Short: "Report why mail did not arrive, by reason, with what to do", Args: cobra.NoArgs,
+		Use: "report", Short: "Report why mail did not arrive, by reason, with what to do", Args: atMost(0),
 		Long: `Groups recipients without their message by reason: the receiver is offline,
 there were too many connections, the address is gone, we are not authorised;
 then the rest. For each reason it shows the commonest replies. Deferred

@@ -18,7 +18,7 @@ func (a *app) bounceKeyCmd() *cobra.Command {
 
 func (a *app) bounceKeyListCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the keys, newest first, without their secrets", Args: cobra.NoArgs,
+		Use: "list", Short: "List the keys, newest first, without their secrets", Args: atMost(0),
 		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
 			keys, err := db.TokenKeyStates(ctx)
 			if err != nil {
@@ -59,7 +59,7 @@ func layKeys(p *term.Page, keys []queue.KeyState) {
 
 func (a *app) bounceKeyRotateCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "rotate", Short: "Make a key that signs from now on", Args: cobra.NoArgs,
+		Use: "rotate", Short: "Make a key that signs from now on", Args: atMost(0),
 		Long: `Makes a key; all nodes sign with it within a second. Bounces and unsubscribe
 links that older keys signed still count. If a secret leaked, retire its key
 afterwards.`,

@@ -74,7 +74,7 @@ func domainsOf(clients []queue.Client, login string) string {
 
 func (a *app) clientListCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the clients", Args: cobra.NoArgs,
+		Use: "list", Short: "List the clients", Args: atMost(0),
 		RunE: a.onReader(func(ctx context.Context, db *queue.DB, _ []string) error {
 			clients, err := db.Clients(ctx)
 			if err != nil {

@@ -45,7 +45,7 @@ func (c *connectFlags) connector() (*cure.Connector, error) {
 func (a *app) clientTemplateCmd() *cobra.Command {
 	var connect connectFlags
 	cmd := &cobra.Command{
-		Use: "template", Short: "Print the Domain Connect template that DNS providers register", Args: cobra.NoArgs,
+		Use: "template", Short: "Print the Domain Connect template that DNS providers register", Args: atMost(0),
 		Long: `Prints the service template of Domain Connect as a file ready to be registered
 with DNS providers. Once a provider has it, the page of a client there offers to
 publish SPF, DKIM, DMARC and the MX of bounces at one click: see enotify help

@@ -13,7 +13,7 @@ func (a *app) consoleCmd() *cobra.Command {
 	var connect connectFlags
 	cmd := &cobra.Command{
 		Use: "console", Short: "Serve a web page that shows batches, sites and clients, and steers",
-		Args: cobra.NoArgs,
+		Args: atMost(0),
 		Long: `Serves the console at a loopback address until a signal. enotify run --console
 serves the same beside a node. It reads through one connection, however many
 pages are open. What changes something asks first, and the log of the batch

@@ -15,7 +15,7 @@ import (
 func (a *app) demoCmd() *cobra.Command {
 	var c demo.Config
 	cmd := &cobra.Command{
-		Use: "demo", Short: "Show everything at work on this machine, with nothing to prepare", Args: cobra.NoArgs,
+		Use: "demo", Short: "Show everything at work on this machine, with nothing to prepare", Args: atMost(0),
 		Long: `Starts a private PostgreSQL, a made-up DNS and made-up mail servers on loopback,
 enqueues a few batches by SQL as an application would, and sends them while you
 watch: to a receiver that takes everything, one that answers 421 past three

@@ -26,7 +26,7 @@ func (a *app) destinationCmd() *cobra.Command {
 
 func (a *app) destinationListCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the limits that apply: set and built-in ones", Args: cobra.NoArgs,
+		Use: "list", Short: "List the limits that apply: set and built-in ones", Args: atMost(0),
 		RunE: a.onReader(func(ctx context.Context, db *queue.DB, _ []string) error {
 			all, err := destinations.List(ctx, db)
 			if err != nil {

@@ -20,7 +20,7 @@ func (a *app) doctorCmd() *cobra.Command {
 	var strict bool
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Look at everything that a node needs, and name the cures",
-		Args: cobra.NoArgs,
+		Args: atMost(0),
 		Long: `Looks at the login and its roles, the database server, its durability and the
 schema, at nodes and clients, at the addresses that receivers see, the DNS
 server, the state folder, DKIM keys and certificates. It changes nothing. Each

@@ -147,7 +147,7 @@ func (a *app) sayEgress(ctx context.Context, db *queue.DB, addr netip.Addr) erro
 
 func (a *app) egressListCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the addresses, their pools, and the nodes that have them", Args: cobra.NoArgs,
+		Use: "list", Short: "List the addresses, their pools, and the nodes that have them", Args: atMost(0),
 		RunE: a.onReader(func(ctx context.Context, db *queue.DB, _ []string) error {
 			all, err := db.Egresses(ctx)
 			if err != nil {
@@ -277,7 +277,7 @@ left from it stays counted for 400 days.`,
 func (a *app) egressPoolCmd() *cobra.Command {
 	var kind string
 	cmd := &cobra.Command{
-		Use: "pool [NAME]", Short: "List the pools, or say which batches leave from one", Args: cobra.MaximumNArgs(1),
+		Use: "pool [NAME]", Short: "List the pools, or say which batches leave from one", Args: atMost(1),
 		Long: `Lists the pools. With a name and --kind, says which batches leave from it:
 
   shared   those of the clients whose pool it is, and all that name it

@@ -29,7 +29,7 @@ func (a *app) eventListCmd() *cobra.Command {
 	var after int64
 	var limit int
 	cmd := &cobra.Command{
-		Use: "list", Short: "List events, oldest first, of the clients that this login may see", Args: cobra.NoArgs,
+		Use: "list", Short: "List events, oldest first, of the clients that this login may see", Args: atMost(0),
 		Example: "  enotify event list --after 1883003904000120 -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 1 || limit > 10000 {
@@ -96,7 +96,7 @@ func compact(raw json.RawMessage) string {
 func (a *app) eventOnCmd() *cobra.Command {
 	var client, keep string
 	cmd := &cobra.Command{
-		Use: "on", Short: "Record events of a client, or of all", Args: cobra.NoArgs,
+		Use: "on", Short: "Record events of a client, or of all", Args: atMost(0),
 		Long: `Records from now on what happens to recipients, batches and the record of a
 client, or of all clients. Applications read it with enotify.events(), webhooks
 push it. Without it nothing is recorded. A webhook switches it on by itself.`,
@@ -137,7 +137,7 @@ func ofClient(client string) string {
 func (a *app) eventOffCmd() *cobra.Command {
 	var client string
 	cmd := &cobra.Command{
-		Use: "off", Short: "Record no more events of a client, or of all", Args: cobra.NoArgs,
+		Use: "off", Short: "Record no more events of a client, or of all", Args: atMost(0),
 		Long: `Stops recording. Without --client it ends the recording for all clients that
 enotify event on without --client began; clients that were switched on one by
 one stay on. What was recorded can be read until it is dropped.`,
@@ -166,7 +166,7 @@ one stay on. What was recorded can be read until it is dropped.`,
 
 func (a *app) eventShowCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "show", Short: "Show which events are recorded, and for how long they are kept", Args: cobra.NoArgs,
+		Use: "show", Short: "Show which events are recorded, and for how long they are kept", Args: atMost(0),
 		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
 			now, err := events.Of(db).Recording(ctx)
 			if err != nil {

@@ -21,7 +21,7 @@ func (a *app) healthCmd() *cobra.Command {
 	var listen, name string
 	var patience time.Duration
 	cmd := &cobra.Command{
-		Use: "health", Short: "Say whether a node is alive, for scripts and containers", Args: cobra.NoArgs,
+		Use: "health", Short: "Say whether a node is alive, for scripts and containers", Args: atMost(0),
 		Long: `Says in one line whether a node is alive. With --listen it asks the node that
 listens there, which answers while its database does. Without, it asks the
 database for the node called --node, or for any node.

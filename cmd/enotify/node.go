@@ -37,7 +37,7 @@ type liveNode struct {
 
 func (a *app) nodeListCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the live nodes", Args: cobra.NoArgs,
+		Use: "list", Short: "List the live nodes", Args: atMost(0),
 		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
 			alive, err := db.Nodes(ctx)
 			if err != nil {

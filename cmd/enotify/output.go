@@ -111,11 +111,13 @@ func next(err error) string {
 	}
 	switch p.Noun {
 	case queue.NounBatch:
-		return "enotify batch list --all shows those there are"
+		return "enotify batch list --all shows all batches"
 	case queue.NounClient:
 		return "register it: enotify client add " + p.Name
 	case queue.NounEgress:
 		return "register it: enotify egress add " + p.Name
+	case queue.NounSuppression:
+		return "see enotify suppression explain " + p.Name
 	case queue.NounPool:
 		return "put an address into it: enotify egress add ADDRESS --pool " + p.Name
 	case queue.NounWarmup:
@@ -127,9 +129,9 @@ func next(err error) string {
 	case queue.NounLearned:
 		return "enotify destination list shows the sites something was learned of"
 	case queue.NounWebhook:
-		return "enotify webhook list shows those there are"
+		return "enotify webhook list shows all webhooks"
 	case queue.NounToken:
-		return "enotify token list shows those there are"
+		return "enotify token list shows all tokens"
 	case queue.NounRetention:
 		return "enotify retention list shows the kinds"
 	case queue.NounTokenKey:

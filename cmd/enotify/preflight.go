@@ -26,7 +26,7 @@ func (a *app) preflightCmd() *cobra.Command {
 	var every time.Duration
 	cmd := &cobra.Command{
 		Use: "preflight [BATCH]", Short: "Check a batch before sending: DNS, rejections, duration",
-		Args: cobra.MaximumNArgs(1),
+		Args: atMost(1),
 		Long: `Checks a draft or queued batch as receivers will: the DNS of the client and of
 our servers, one message rendered for every set of merge fields, the recipients
 and their domains, what the client sent before, and how long sending will take.

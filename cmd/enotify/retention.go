@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,7 +36,7 @@ type kept struct {
 
 func (a *app) retentionListCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "Show how long each kind of data is kept", Args: cobra.NoArgs,
+		Use: "list", Short: "Show how long each kind of data is kept", Args: atMost(0),
 		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
 			found, err := retention.Of(db).Rules(ctx)
 			if err != nil {
@@ -62,7 +63,13 @@ func (a *app) retentionListCmd() *cobra.Command {
 
 func (a *app) retentionSetCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "set KIND DURATION", Short: "Set how long a kind of data is kept, or " + forGood, Args: cobra.ExactArgs(2),
+		Use: "set KIND DURATION", Short: "Set how long a kind of data is kept, or " + forGood,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return fmt.Errorf("%s needs a kind of data, and how long to keep it: %s", cmd.CommandPath(), cmd.UseLine())
+			}
+			return nil
+		},
 		Long: `Sets how long a kind of data is kept, at least a day. The running nodes drop
 what is older within minutes, in small steps beside the sending.`,
 		Example: "  enotify retention set recipients 180d\n  enotify retention set verdicts forever",

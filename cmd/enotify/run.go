@@ -21,7 +21,7 @@ func (a *app) runCmd() *cobra.Command {
 	var web console.Config
 	var connect connectFlags
 	cmd := &cobra.Command{
-		Use: "run", Short: "Run a node: send queued batches until a signal", Args: cobra.NoArgs,
+		Use: "run", Short: "Run a node: send queued batches until a signal", Args: atMost(0),
 		Example: "  enotify run --egress 192.0.2.10 --helo mail.host.example",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if a.databaseURL == "" && !private {

@@ -31,7 +31,7 @@ func (s *spf) buildCmd() *cobra.Command {
 	var plan spfPlan
 	cmd := &cobra.Command{
 		Use: "build [DOMAIN]", Short: "Write a record from answers, as an SPF wizard " +
-			"does", Args: cobra.MaximumNArgs(1),
+			"does", Args: atMost(1),
 		Long: `Writes the record for the given flags, evaluates it and prints it. On a terminal
 and without flags it asks.
 

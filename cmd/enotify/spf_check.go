@@ -15,7 +15,7 @@ import (
 
 func (s *spf) checkCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "check [DOMAIN]", Short: "Evaluate SPF for our addresses as receivers do", Args: cobra.MaximumNArgs(1),
+		Use: "check [DOMAIN]", Short: "Evaluate SPF for our addresses as receivers do", Args: atMost(1),
 		Long: `Evaluates SPF as strict receivers do (RFC 7208) for every address and shows
 which terms decided. DOMAIN may be left out when --mail-from is given. With
 --record, a record is tested before it is published.
@@ -127,7 +127,7 @@ func (s *spf) fixCmd() *cobra.Command {
 	var include string
 	cmd := &cobra.Command{
 		Use: "fix [DOMAIN]", Short: "Print the smallest change that authorises all our " +
-			"addresses", Args: cobra.MaximumNArgs(1),
+			"addresses", Args: atMost(1),
 		Long: `Repairs faults that make the record a permerror, adds what is missing, and tests
 the result by evaluating it for every address before it is shown. Senders that
 passed before still pass, and so does every sender that a reader would take the

@@ -11,7 +11,7 @@ import (
 
 func (s *spf) lintCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "lint [DOMAIN]", Short: "List the faults of a record, with place and remedy", Args: cobra.MaximumNArgs(1),
+		Use: "lint [DOMAIN]", Short: "List the faults of a record, with place and remedy", Args: atMost(1),
 		Long: `Reads the record that DOMAIN publishes, or the one given with --record, and
 reports every fault, not only the first. Without DOMAIN the DNS is not asked.
 

@@ -32,7 +32,7 @@ func (a *app) suppressionListCmd() *cobra.Command {
 	var client, match string
 	var limit int
 	cmd := &cobra.Command{
-		Use: "list", Short: "List suppressed addresses, newest first", Args: cobra.NoArgs,
+		Use: "list", Short: "List suppressed addresses, newest first", Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 0 {
 				return exit.Usagef("--limit %d: want 0 or more", limit)
@@ -244,7 +244,7 @@ func suppressible(rows *recipients.CSV) (s queue.Suppressible, more bool, err er
 func (a *app) suppressionExportCmd() *cobra.Command {
 	var client string
 	cmd := &cobra.Command{
-		Use: "export", Short: "Print all suppressed addresses as CSV that import reads", Args: cobra.NoArgs,
+		Use: "export", Short: "Print all suppressed addresses as CSV that import reads", Args: atMost(0),
 		RunE: a.onReader(func(ctx context.Context, db *queue.DB, _ []string) error {
 			w := csv.NewWriter(a.stdout)
 			if err := w.Write(suppressionColumns); err != nil {

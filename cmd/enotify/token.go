@@ -22,7 +22,7 @@ func (a *app) tokenCmd() *cobra.Command {
 func (a *app) tokenAddCmd() *cobra.Command {
 	var login, note string
 	cmd := &cobra.Command{
-		Use: "add", Short: "Make a token of a login, and print it", Args: cobra.NoArgs,
+		Use: "add", Short: "Make a token of a login, and print it", Args: atMost(0),
 		Long: `Makes a bearer token for the listener of enotify run --submit. Whoever has it
 can enqueue for the clients that the login is tied to, and see their batches, as
 the login can by SQL. It is printed now and never again: the database has a
@@ -53,7 +53,7 @@ hash.`,
 
 func (a *app) tokenListCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the tokens, without their secrets", Args: cobra.NoArgs,
+		Use: "list", Short: "List the tokens, without their secrets", Args: atMost(0),
 		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
 			tokens, err := db.Tokens(ctx)
 			if err != nil {

@@ -85,7 +85,7 @@ func checkHook(w *events.Webhook, all bool) error {
 
 func (a *app) webhookListCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the webhooks", Args: cobra.NoArgs,
+		Use: "list", Short: "List the webhooks", Args: atMost(0),
 		RunE: a.onQueue(func(ctx context.Context, db *queue.DB, _ []string) error {
 			hooks, err := events.Of(db).Webhooks(ctx)
 			if err != nil {

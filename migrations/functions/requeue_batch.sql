@@ -14,7 +14,7 @@ DECLARE
     ends  timestamptz;
 BEGIN
     IF requeue_batch.class = 'not_begun' OR requeue_batch.class <> ALL (words) IS NOT FALSE THEN
-        RAISE EXCEPTION 'nobody ends as %', quote_nullable(requeue_batch.class)
+        RAISE EXCEPTION 'no recipient ends as %', quote_nullable(requeue_batch.class)
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = format('it is one of %s', array_to_string(array_remove(words, 'not_begun'), ', '));
     END IF;

@@ -6,7 +6,7 @@ BEGIN
     SELECT * INTO k FROM enotify.token_key WHERE id = key;
     IF NOT FOUND THEN
         RAISE no_data_found
-            USING MESSAGE = format('there is no key %s', key), HINT = 'enotify bounce key list shows those there are';
+            USING MESSAGE = format('there is no key %s', key), HINT = 'enotify bounce key list shows all keys';
     ELSIF k.retired_at IS NOT NULL THEN
         RETURN k.retired_at;
     ELSIF NOT EXISTS (

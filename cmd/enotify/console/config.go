@@ -48,7 +48,7 @@ func (c *Config) Check() error {
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return exit.Usagef("--console %s: want an address such as 127.0.0.1:9027", c.Listen)
+		return exit.Usagef("console at %s: want an address such as 127.0.0.1:9027", c.Listen)
 	}
 	if (c.Cert == "") != (c.Key == "") {
 		return exit.Usagef("--console-cert and --console-key belong together")
@@ -62,7 +62,7 @@ func (c *Config) Check() error {
 		}
 	}
 	if !c.locked() && !loopback(host) {
-		return exit.Usagef("--console %s: anybody who reaches that address could steer; give a loopback address such as 127.0.0.1:9027, --console-tokens FILE, or --console-client-ca FILE", c.Listen)
+		return exit.Usagef("console at %s: anybody who reaches that address could steer; give a loopback address such as 127.0.0.1:9027, --console-tokens FILE, or --console-client-ca FILE", c.Listen)
 	}
 	if _, err := c.tls(); err != nil {
 		return err

@@ -185,7 +185,7 @@ func (r *Report) Lay(p *term.Page) {
 		p.Line("%s", line)
 	}
 	if len(r.Learned) == 0 {
-		p.Line("Nothing: it takes what it gets.")
+		p.Line("Nothing yet: no limit was hit.")
 	}
 	if r.Deferred+r.Untried > 0 {
 		p.Heading("Waiting")
