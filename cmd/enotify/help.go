@@ -8,6 +8,7 @@ import (
 
 	"enotify/cmd/enotify/exit"
 	"enotify/cmd/enotify/guide"
+	"enotify/cmd/enotify/term"
 )
 
 // helpCmd is the verb help. It replaces cobra's, and shows a command's help as
@@ -59,7 +60,7 @@ func (a *app) help(root *cobra.Command, args []string) error {
 		return cmd.Help()
 	}
 	if page, ok := guide.Page(args[0]); ok && len(args) == 1 {
-		return guide.Render(a.stdout, page, a.colour(a.stdout))
+		return guide.Render(a.stdout, page, a.colour(a.stdout), term.Columns(a.stdout, a.getenv))
 	}
 	return exit.Usagef("%s is neither a command nor a topic of the guide; enotify help lists them",
 		strings.Join(args, " "))

@@ -125,18 +125,36 @@ func TestRender(t *testing.T) {
 	const page = "# Title\n\nSee [Limits](limits.md) and `enotify run`, **now**; [a.go](../../../x/a.go), [log](../../../LOG.md).\n<!-- note: hidden -->\n```sh exits=2\nenotify run\n```\n" +
 		"| a | longer |\n|---|---|\n| 1 | 2 |\n"
 	for _, c := range []struct {
-		styled bool
-		want   string
+		styled  bool
+		columns int
+		want    string
 	}{
-		{false, "Title\n\nSee Limits (`enotify help limits`) and `enotify run`, now; x/a.go, log (LOG.md).\n\n    enotify run\n\na  longer\n1  2\n"},
-		{true, "\x1b[1mTitle\x1b[0m\n\nSee Limits (\x1b[1menotify help limits\x1b[0m) and \x1b[1menotify run\x1b[0m, \x1b[1mnow\x1b[0m; x/a.go, log (LOG.md).\n\n    enotify run\n\na  longer\n1  2\n"},
+		{false, 0, "Title\n\nSee Limits (`enotify help limits`) and `enotify run`, now; x/a.go, log (LOG.md).\n\n    enotify run\n\na  longer\n1  2\n"},
+		{true, 0, "\x1b[1mTitle\x1b[0m\n\nSee Limits (\x1b[1menotify help limits\x1b[0m) and \x1b[1menotify run\x1b[0m, \x1b[1mnow\x1b[0m; x/a.go, log (LOG.md).\n\n    enotify run\n\na  longer\n1  2\n"},
 	} {
 		var got strings.Builder
-		if err := guide.Render(&got, page, c.styled); err != nil {
+		if err := guide.Render(&got, page, c.styled, c.columns); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(c.want, got.String()); diff != "" {
 			t.Errorf("styled %v (-want +got):\n%s", c.styled, diff)
 		}
+	}
+}
+
+// In a narrow terminal prose and list items are wrapped; diagrams are not.
+func TestRenderInColumns(t *testing.T) {
+	t.Parallel()
+	const page = "One two three four [five](limits.md) six.\n\n    a --> diagram that is longer than the terminal\n\n" +
+		"Two items:\n- first of the items,\nwritten in two lines\n10. `second second` item\n"
+	const want = "One two three four\nfive (\x1b[1menotify help\nlimits\x1b[0m) six.\n\n" +
+		"    a --> diagram that is longer than the terminal\n\n" +
+		"Two items:\n- first of the\n  items, written in\n  two lines\n10. \x1b[1msecond second\x1b[0m\n    item\n"
+	var got strings.Builder
+	if err := guide.Render(&got, page, true, 20); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got.String()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -19,9 +19,11 @@ const (
 // Render writes a page for people who read it in a terminal: fences and
 // comments are dropped, code is indented, columns of tables are aligned and
 // links name the command that shows the other page. Headings and code within a
-// sentence are bold where styled is set; else the text has no escape sequence.
-func Render(w io.Writer, page string, styled bool) error {
-	r := renderer{styled: styled}
+// sentence are bold where styled is set; else the text has no escape sequence. Prose and
+// tables are wrapped at so many columns, or at [width] if that is less; with 0, prose keeps
+// its lines.
+func Render(w io.Writer, page string, styled bool, columns int) error {
+	r := renderer{styled: styled, columns: columns}
 	for _, block := range Parse(page) {
 		r.block(block)
 	}
@@ -30,8 +32,9 @@ func Render(w io.Writer, page string, styled bool) error {
 }
 
 type renderer struct {
-	styled bool
-	out    strings.Builder
+	styled  bool
+	columns int
+	out     strings.Builder
 }
 
 func (r *renderer) block(b Block) {
@@ -49,7 +52,7 @@ func (r *renderer) block(b Block) {
 	case Table:
 		r.table(strings.Split(b.Text, "\n"))
 	default:
-		fmt.Fprintln(&r.out, r.inline(b.Text))
+		fmt.Fprintln(&r.out, r.inline(r.reflow(links(b.Text))))
 	}
 }
 
@@ -95,8 +98,44 @@ func (r *renderer) strong(text string) string {
 	return bold + text + plain
 }
 
-// width is how wide a table may be before its last column is wrapped.
+// width is how wide lines of prose, and tables before their last column is wrapped, may be.
 const width = 100
+
+// itemPattern finds the mark of a list item.
+var itemPattern = regexp.MustCompile(`(?m)^(- |\d+\. )`)
+
+// reflow wraps paragraphs and list items. Indented paragraphs, such as diagrams, stay.
+func (r *renderer) reflow(prose string) string {
+	if r.columns == 0 {
+		return prose
+	}
+	paragraphs := strings.Split(prose, "\n\n")
+	for i, p := range paragraphs {
+		if strings.HasPrefix(p, "    ") {
+			continue
+		}
+		var lines []string
+		begins := append(itemPattern.FindAllStringIndex(p, -1), []int{len(p), len(p)})
+		if begins[0][0] > 0 { // no item, or a sentence before the first
+			lines = wrap(p[:begins[0][0]], min(r.columns, width))
+		}
+		for n, at := range begins[:len(begins)-1] {
+			mark := p[at[0]:at[1]]
+			for k, line := range wrap(p[at[1]:begins[n+1][0]], min(r.columns, width)-len(mark)) {
+				if k > 0 {
+					mark = strings.Repeat(" ", len(mark))
+				}
+				lines = append(lines, mark+line)
+			}
+		}
+		paragraphs[i] = strings.Join(lines, "\n")
+	}
+	return strings.Join(paragraphs, "\n\n")
+}
+
+func wrap(text string, width int) []string {
+	return term.Wrap(strings.ReplaceAll(text, "\n", " "), width)
+}
 
 // table writes rows in columns as wide as their widest cell. The last column
 // is wrapped where it would not fit. The line under the header, which only
@@ -130,7 +169,11 @@ func (r *renderer) row(cells []string, widths []int) {
 		head.WriteString(term.Pad(cell, widths[j]+2))
 	}
 	indent := term.Width(head.String())
-	for i, line := range term.Wrap(cells[last], max(width-indent, 30)) {
+	wide := width
+	if r.columns > 0 {
+		wide = min(r.columns, width)
+	}
+	for i, line := range term.Wrap(cells[last], max(wide-indent, 30)) {
 		if i > 0 {
 			head.Reset()
 			head.WriteString(strings.Repeat(" ", indent))
