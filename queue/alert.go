@@ -7,12 +7,11 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// An Alert is a fact that somebody should act on. It is told three ways: the
-// process that recorded it logs and counts it; it is kept, and the view
-// enotify.alert shows a login those of its clients; and LISTEN enotify_alert tells
-// its number and kind as JSON. Any login may listen and notify, so the channel has
-// no names, and what is not in the view was not raised. It holds no address, and
-// nothing that a receiver wrote.
+// An Alert is a fact that somebody should act on. It is told three ways: the process that
+// recorded it logs and counts it; it is kept, and the view enotify.alert shows a login those
+// of its clients; and LISTEN enotify_alert tells its number and kind as JSON. Any login may
+// listen and notify, so a notification holds no names, and only an alert in the view was
+// raised. It holds no address, and nothing that a receiver wrote.
 //
 // It is raised where the fact is recorded, in the same transaction, and once:
 // when a state changes, and not for every message that meets the state.
@@ -43,7 +42,7 @@ const (
 	AlertTransaction   = "old_transaction"    // a session keeps a transaction open and slows the sending down
 )
 
-// AlertKinds are all of them.
+// AlertKinds lists all kinds.
 var AlertKinds = []string{
 	AlertAuthRejected, AlertClientBlocked, AlertSpamBlock, AlertSmarthost, AlertContent, AlertComplaints,
 	AlertDurability, AlertWentBack,

@@ -39,7 +39,7 @@ func (a As) applicationName() string {
 	return text
 }
 
-// Unescaped is a name as it was given to [As].
+// Unescaped returns a name as it was given to [As].
 func Unescaped(name string) string {
 	if plain, err := url.PathUnescape(name); err == nil {
 		return strings.ToValidUTF8(plain, "\uFFFD")

@@ -31,8 +31,9 @@ ON CONFLICT (node_id, client_id) DO UPDATE SET reason = excluded.reason WHERE b.
 	othersCanSQL = `SELECT enotify.others_can($1, $2)`
 )
 
-// Bar notes for which clients a node cannot send, by number, and why. It leaves them
-// to the other nodes. News are those for which this is new, or has another reason.
+// Bar notes the clients that a node cannot send for, with a reason by client number, which
+// leaves them to the other nodes. It returns the clients that were not noted yet, or for
+// another reason.
 func (db *DB) Bar(ctx context.Context, node int32, why map[int32]string) (news []int32, err error) {
 	clients, reasons := []int32{}, []string{}
 	for id, reason := range why {

@@ -186,8 +186,8 @@ SELECT count(*) FROM enotify.batch b JOIN enotify.client c ON c.id = b.client_id
 WHERE b.finished_at IS NULL AND $1 IN ('', c.domain) `
 )
 
-// PauseAll pauses the batches of a client, or with "" of all, that are submitted
-// and not finished. Batches that another session holds are left.
+// PauseAll pauses the batches of a client, or with "" of all, that are submitted and not
+// finished. Batches that another session has locked are left as they are.
 func (db *DB) PauseAll(ctx context.Context, client, reason string) (s Steered, err error) {
 	return db.steer(ctx, pauseAllSQL, leftGoingSQL, client, reason)
 }

@@ -22,9 +22,9 @@ const (
 	NotBegun     Class = "not_begun"     // no reply: nothing was sent to the receiver
 )
 
-// A Treatment is what is done about a failed attempt. What is done to a recipient,
-// a site, an address of ours or a client is asked for here. Other code looks at a
-// class only to word a report, or to read a report within a report.
+// A Treatment is what is done about a failed attempt. Code that acts on a recipient, a site,
+// an address of ours or a client asks for it here. Other code looks at a class only to word
+// a report, or to read a report within a report.
 type Treatment struct {
 	// Final: a permanent reply (5yz) ends the delivery to the recipient. A
 	// transient one (4yz) never does. What is not final is retried until the
@@ -64,8 +64,8 @@ type Suppresses struct {
 
 const day = 24 * time.Hour
 
-// OnceRepeated suppresses an address that is called unknown again and again. It
-// is for receivers that also say so of addresses which are not.
+// OnceRepeated suppresses an address that is called unknown again and again. It is for
+// receivers that also call existing addresses unknown.
 var OnceRepeated = Suppresses{Replies: 3, Over: 7 * day, Forget: 90 * day}
 
 // treatments has a row for each class. A new class takes:
@@ -106,8 +106,8 @@ func Classes() []Class {
 	return all
 }
 
-// Treatment is what is done about replies of the class. What is no class is
-// treated as Other.
+// Treatment is what is done about replies of the class. An unknown class is treated as
+// Other.
 func (c Class) Treatment() Treatment {
 	if t, ok := treatments[c]; ok {
 		return t

@@ -8,11 +8,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// From these shares of complaints on receivers turn a sender's mail away. Google and
-// Yahoo name both: under 0.1 % is well, and 0.3 % never to be reached
+// Shares of complaints: Google and Yahoo ask for less than 0.1 %, and never 0.3 %
 // (support.google.com/a/answer/81126, senders.yahooinc.com/best-practices, read 2026-11).
-// They are asked of ComplaintSample messages or more: of fewer, one reader who errs
-// would be a rate.
+// They count from ComplaintSample messages on: among fewer, one reader's mistake would make
+// a rate.
 const (
 	ComplaintWarn   = 0.001
 	ComplaintBlock  = 0.003
@@ -35,11 +34,11 @@ func (c ComplaintRate) Rate() float64 {
 	return float64(c.Complaints) / float64(c.Accepted)
 }
 
-// ComplaintLevel says how bad a rate is. The worse, the larger.
+// ComplaintLevel says how bad a rate is; a larger level is worse.
 type ComplaintLevel int
 
-// The levels: below the first threshold or of too few messages, from the first and from
-// the second on.
+// The levels: below the first threshold, or of too few messages; from the first threshold
+// on; from the second on.
 const (
 	ComplaintsFew ComplaintLevel = iota
 	ComplaintsWarn
@@ -57,7 +56,8 @@ func (c ComplaintRate) Level() ComplaintLevel {
 	return ComplaintsBlock
 }
 
-// WorstComplaints is the rate with the highest level, the highest of these.
+// WorstComplaints returns the rate with the highest level, and among several the highest of
+// them.
 func WorstComplaints(rates []ComplaintRate) (worst ComplaintRate) {
 	for _, r := range rates {
 		if r.Level() > worst.Level() || r.Level() == worst.Level() && r.Rate() > worst.Rate() {

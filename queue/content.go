@@ -25,12 +25,12 @@ const attachmentsSQL = `
 SELECT batch_id, filename, content_type, content_id, content FROM enotify.attachment WHERE batch_id = ANY ($1)
   ORDER BY batch_id, n`
 
-// ErrUnreadable is of a batch that the database has and nobody can read. It says
-// nothing about other batches.
+// ErrUnreadable means that the content of one batch cannot be read. Other batches may be
+// sent.
 var ErrUnreadable = errors.New("cannot be read")
 
-// ErrEdited is of a batch whose content was replaced, or that is there no more, since a
-// message of it was begun.
+// ErrEdited means that the content of a batch was replaced, or the batch removed, since one
+// of its messages was begun.
 var ErrEdited = errors.New("its content was replaced meanwhile")
 
 // unreadable tells a row that cannot be read from a database that does not answer.

@@ -10,7 +10,7 @@ import (
 )
 
 // AppendRow appends a recipient as a line of COPY's text format, with the columns address
-// and data. What is written so is not parsed a second time when it is staged.
+// and data. Such lines are staged as they are, and not parsed again.
 func AppendRow(line []byte, r Recipient) []byte {
 	line = appendText(line, r.Address)
 	if r.Data == nil {

@@ -28,7 +28,7 @@ func Open(ctx context.Context, url string, maxConns int32) (*DB, error) {
 	return OpenAs(ctx, url, maxConns, As{})
 }
 
-// OpenAs is [Open] for somebody whom the log of batches shall name.
+// OpenAs is [Open] for a person or node that the log of batches names.
 func OpenAs(ctx context.Context, url string, maxConns int32, as As) (*DB, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -83,7 +83,7 @@ func keep(config *pgxpool.Config) {
 	}
 }
 
-// Connect is [Open] for one connection, whose session is set to nothing.
+// Connect is [Open] for one connection, and leaves the settings of its session alone.
 func Connect(ctx context.Context, url string) (*pgx.Conn, error) {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
@@ -102,7 +102,7 @@ func (db *DB) Close() {
 	db.pool.Close()
 }
 
-// Pool is the connections, for the packages below this one.
+// Pool returns the connections, for the packages below this one.
 func (db *DB) Pool() *pgxpool.Pool { return db.pool }
 
 // WithConn lends one connection to f.
@@ -110,10 +110,10 @@ func (db *DB) WithConn(ctx context.Context, f func(*pgx.Conn) error) error {
 	return db.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error { return f(c.Conn()) })
 }
 
-// User is the login.
+// User returns the name of the login.
 func (db *DB) User() string { return db.pool.Config().ConnConfig.User }
 
-// Life ends with Close.
+// Life returns a context that ends with Close.
 func (db *DB) Life() context.Context { return db.life }
 
 // Ping asks whether the database answers.

@@ -120,7 +120,7 @@ func orNever(t time.Time) *time.Time {
 	return &t
 }
 
-// stage copies the recipients as they come.
+// stage copies the recipients into recipient_in as next returns them.
 func stage(ctx context.Context, tx pgx.Tx, batch int64, next func() (Recipient, error)) (n int, err error) {
 	if next == nil {
 		return 0, nil
@@ -128,7 +128,7 @@ func stage(ctx context.Context, tx pgx.Tx, batch int64, next func() (Recipient, 
 	return CopyRecipients(ctx, tx, pgx.Identifier{"enotify", "recipient_in"}, &batch, next)
 }
 
-// CopyRecipients copies them into a table, each with the batch if there is one.
+// CopyRecipients copies recipients into a table, each with the batch if there is one.
 func CopyRecipients(ctx context.Context, tx pgx.Tx, table pgx.Identifier, batch *int64,
 	next func() (Recipient, error)) (n int, err error) {
 	columns := []string{"address", "data"}

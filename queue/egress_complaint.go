@@ -8,7 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The plan's own day, which nodes move on; without one nothing has left yet.
+// It counts on the plan's current day, which nodes move on; without one nothing has left
+// yet.
 const egressComplaintSQL = `
 INSERT INTO enotify.egress_day AS d (address, site, day, complaints)
 SELECT w.address, w.site, w.day, 1
@@ -36,7 +37,7 @@ INSERT INTO enotify.warmup_mail (batch_id, address, seqs)
 SELECT w.batch_id, w.address, array_agg(w.seq ORDER BY w.seq)
 FROM unnest($1::bigint[], $2::int[], $3::inet[]) w (batch_id, seq, address) GROUP BY 1, 2`
 
-// warmed are accepted messages that left from addresses which warm up.
+// warmed counts accepted messages that left from addresses with a plan of warm-up.
 type warmed struct {
 	batches []int64
 	seqs    []int32

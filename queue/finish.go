@@ -27,13 +27,13 @@ type Result struct {
 	Outcome
 }
 
-// A transaction that counts results to finish a batch, or takes them back to
-// requeue, waits for those that write some, and they for it.
+// A transaction that counts the results of a batch, to finish it, or takes some back, to
+// requeue, and the transactions that write results wait for each other.
 const writeResultsSQL = `SELECT enotify.write_results(VARIADIC $1::bigint[])`
 
-// Final outcomes are appended. A late result from a try before a requeue is ignored,
-// unless the message was delivered. Of a recipient whose address is forgotten, the
-// receiver's words are too: they often quote it.
+// Final outcomes are appended. A late result from a try before a requeue is ignored, unless
+// the message was delivered. For a recipient whose address is forgotten no reply is kept:
+// replies often quote the address.
 const finishSQL = `
 WITH f AS (
 	SELECT batch_id, seq, f.state, f.class, f.code, f.enhanced, CASE WHEN g.at IS NULL THEN f.reply END AS reply, f.at
@@ -109,9 +109,10 @@ FROM unnest($1::bigint[], $2::int[], $3::int[], $4::text[]::enotify.reply_class[
 	f (batch_id, seq, n, class, code, enhanced, reply, host, at)
 LEFT JOIN enotify.forgotten g ON g.batch_id = f.batch_id AND g.seq = f.seq`
 
-// A batch whose last result this is ends at once; where another writer has it at the
-// same time, the next heartbeat sees it. Not one with a recipient in doubt: a late
-// result may take that back just now. It waits for no lock on the batch.
+// A batch ends at once with its last result; where two writers have the last ones at the
+// same time, the next heartbeat ends it. A batch with a recipient in doubt does not end
+// here: a late result may just take the doubt back. The statement waits for no lock on the
+// batch.
 const endSQL = `
 WITH over AS (
 	SELECT b.id FROM enotify.batch b
@@ -273,9 +274,9 @@ func (db *DB) finish(ctx context.Context, mark Mark, results []*Result, how *fin
 	return n, alerts, err
 }
 
-// unlessLocked does what follows from refusals. While somebody's open transaction has
-// locked the client or one of its batches nothing follows: the results of all clients
-// are recorded meanwhile, and the next refusal is weighed.
+// unlessLocked does what follows from refusals. It does nothing while another transaction
+// has locked the client or one of its batches: the results of all clients are recorded
+// meanwhile, and the next refusal is weighed.
 func unlessLocked(ctx context.Context, tx pgx.Tx, f func(tx pgx.Tx) error) error {
 	err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, shortWaitSQL); err != nil {

@@ -16,16 +16,16 @@ import (
 // record for a page of rows.
 const minCopy = 100
 
-// errNotPlain says that among the recipients are some for which the statement is needed.
+// errNotPlain says that some of the recipients need finishSQL.
 var errNotPlain = errors.New("a recipient was requeued or forgotten")
 
-// COPY cannot leave a row out or change it. So it is for first tries alone, where
-// nobody was requeued, who has a row in retry, and no address was forgotten. Recipients
-// that have an outcome already make it fail.
+// COPY cannot leave a row out or change it. So it is for first tries alone, where no
+// recipient was requeued (a row in retry) and no address was forgotten. It fails for
+// recipients that have an outcome already.
 //
-// The recipients are few among those that are deferred, so each is looked up by its key, with
-// one plan for all. Without that, once a batch had a deferred recipient, PostgreSQL planned every
-// question again, and some of the plans read all deferred recipients.
+// Each recipient is looked up in retry by its key, with one plan for all. Otherwise
+// PostgreSQL planned every statement again once a batch had a deferred recipient, and some
+// of the plans read all deferred recipients.
 const (
 	beginPlainSQL = `SELECT enotify.write_results(VARIADIC $1::bigint[]),
   set_config('plan_cache_mode', 'force_generic_plan', true)`

@@ -15,14 +15,14 @@ import (
 // and the transaction has the rights of enotify_app alone where it can. The functions are those
 // that the application would call by SQL, so the checks are too.
 //
-// That cannot be used to get at more: a key that is no token's is refused, a token is
-// never an operator's, and whoever sets the key by SQL must know the token as well.
+// This gives no login further rights: a key that belongs to no token is refused, a token is
+// never an operator's, and a session that sets the key by SQL must know the token.
 type Holder struct {
 	db  *DB
 	key string
 }
 
-// Holder is the application that has shown the token with a key.
+// Holder returns the application that has shown the token with a key.
 func (db *DB) Holder(key string) Holder { return Holder{db, key} }
 
 // ErrToken says that a token is not accepted, or no longer.
@@ -50,8 +50,8 @@ func (h Holder) act(ctx context.Context, f func(tx pgx.Tx) error) error {
 	return AsRefusal(err)
 }
 
-// Create is [DB.Create], with the batch as it stands then. A call that is repeated once
-// the batch is no draft any more keeps nothing ready.
+// Create is [DB.Create], and returns the batch as it stands then. Repeated when the batch is
+// no draft any more, it does not make it a ready one.
 func (h Holder) Create(ctx context.Context, d Draft) (made Created, s Status, err error) {
 	ready := d.Ready
 	d.Ready = false

@@ -191,7 +191,7 @@ func (s *Subject) leave(ctx context.Context, tx pgx.Tx, verdicts []Verdict) (lef
 	return left, err
 }
 
-// poolVerdicts are those on the addresses of one pool. They decide about the batches
+// poolVerdicts are the verdicts on the addresses of one pool. They decide about the batches
 // that leave from it, and about no others.
 type poolVerdicts struct {
 	pool       string
@@ -235,7 +235,7 @@ func poolsOf(ctx context.Context, tx pgx.Tx, addrs []netip.Addr) (map[netip.Addr
 // Verdicts on other clients do not wait for a lock on this one.
 const shortWaitSQL = `SET LOCAL lock_timeout = '500ms'`
 
-// It waits for no lock: a batch that is locked keeps its reason.
+// The statement waits for no lock: a locked batch keeps its reason.
 const unjudgedSQL = `
 WITH waiting AS (
 	SELECT id FROM enotify.batch WHERE client_id = $1 AND state = 'queued' AND reason <> $2

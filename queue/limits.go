@@ -11,7 +11,7 @@ import (
 	"enotify/queue/window"
 )
 
-// Limits are when a client may send, and how much. 0 is no limit.
+// Limits say when a client may send, and how much. 0 is no limit.
 type Limits struct {
 	PerDay       int    `json:"per_day"` // messages
 	PerMonth     int    `json:"per_month"`
@@ -23,7 +23,7 @@ type Limits struct {
 	Urgent       int    `json:"urgent"`         // the priority from which on windows do not hold
 }
 
-// Over is wait or refuse.
+// Over says what happens to a batch above a limit: it waits, or it is refused.
 type Over string
 
 const (
@@ -39,7 +39,7 @@ type Sent struct {
 	Resumes time.Time `json:"resumes"`
 }
 
-// LimitsChange is what [DB.SetClient] changes of them; nil fields stay as they are.
+// LimitsChange is what [DB.SetClient] changes of the limits; nil fields stay as they are.
 type LimitsChange struct {
 	PerDay, PerMonth, MaxBatches, MaxBatchSize, Urgent *int // 0 is no limit
 

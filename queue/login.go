@@ -24,7 +24,7 @@ SELECT session_user::text AS name,
 FROM (SELECT pg_has_role(n.nspowner, 'MEMBER') AS owns, pg_get_userbyid(n.nspowner)::text AS owner FROM pg_namespace n
   WHERE n.nspname = 'enotify') o`
 
-// Login says as whom db works.
+// Login returns the login of db.
 func (db *DB) Login(ctx context.Context) (Login, error) {
 	rows, err := db.pool.Query(ctx, loginOfSQL)
 	if err != nil {

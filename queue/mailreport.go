@@ -200,7 +200,7 @@ func (r *Report) bounce(ctx context.Context, tx pgx.Tx, to State) (was State, er
 	return was, nil
 }
 
-// act has the consequences that the same reply would have had at once.
+// act draws the consequences that the same reply would have had at once.
 func (r *Report) act(ctx context.Context, tx pgx.Tx, clients []int32, late []Result) (alerts []Alert, err error) {
 	t := r.treated()
 	var s suppressing
@@ -213,7 +213,7 @@ func (r *Report) act(ctx context.Context, tx pgx.Tx, clients []int32, late []Res
 	return refuse(ctx, tx, clients, late)
 }
 
-// result is the report as the outcome of an attempt would have had it.
+// result returns the report in the form of an attempt's result.
 func (r *Report) result(at time.Time) Result {
 	return Result{Batch: r.Batch, Seq: r.Seq, At: at,
 		Outcome: Outcome{State: Bounced, Class: r.Class, Treatment: r.Treatment, Reply: r.Reply, Host: r.Host}}

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The kinds of a Memo. One name may be both.
+// The kinds of a Memo. A name may have a memo of each kind.
 const (
 	Site   = "site"
 	Domain = "domain"

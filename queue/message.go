@@ -85,8 +85,8 @@ type Batch struct {
 }
 
 // Whole returns the batch with its Text, HTML and Attachments. Keep them no longer than they
-// are needed: they may be read again. The error wraps [ErrEdited] where the batch is
-// another one by now, and [ErrUnreadable] where nobody can read it.
+// are needed: they may be read again. The error wraps [ErrEdited] when the content was
+// replaced since, and [ErrUnreadable] when it cannot be read.
 func (b *Batch) Whole(ctx context.Context) (*Batch, error) {
 	if b.Read == nil {
 		return b, nil
@@ -121,8 +121,8 @@ type Attachment struct {
 	Content     []byte
 }
 
-// Bounces says what the envelope sender of a client's mail is, and so where
-// that comes to which cannot be delivered after all. The zero value is BounceOff.
+// Bounces says what the envelope sender of a client's mail is, and so where its bounces go.
+// The zero value is BounceOff.
 type Bounces struct {
 	Mode   BounceMode
 	Domain string // of the signed return paths, when Mode is BounceOwn

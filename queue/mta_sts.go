@@ -28,7 +28,7 @@ ON CONFLICT (domain) DO UPDATE SET id = excluded.id, policy = excluded.policy, f
   until = excluded.until
 WHERE m.fetched_at < excluded.fetched_at`
 
-// KeepMTASTS replaces the policy that is kept for a domain, unless that is newer.
+// KeepMTASTS replaces the stored policy of a domain, unless the stored one is newer.
 func (db *DB) KeepMTASTS(ctx context.Context, p MTASTS) error {
 	_, err := db.pool.Exec(ctx, keepMTASTSSQL, p.Domain, p.ID, p.Policy, p.FetchedAt, p.Until)
 	return AsRefusal(err)

@@ -26,8 +26,8 @@ type Node struct {
 	MessageTime time.Duration // recent mean time per accepted message on one connection; 0: it has sent none
 }
 
-// NodeSettings are those that a preflight has to know beside the addresses; ""
-// is none.
+// NodeSettings are the settings that a preflight has to know beside the addresses; "" is
+// none.
 type NodeSettings struct {
 	PublicURL    string `json:"public_url,omitempty"`    // of the unsubscribe page
 	BounceDomain string `json:"bounce_domain,omitempty"` // of the operator's signed return paths

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// session is what our connections are set to.
+// session lists the settings of our connections.
 //
 // The keepalives have the server notice within a lease that our host is gone, which
 // says nothing when it loses power: else its transactions, and the locks that
@@ -18,9 +18,9 @@ import (
 // The last is for an answer that nobody acknowledges, the others for when
 // nothing is under way (runtime-config-connection.html of PostgreSQL).
 //
-// Our statements take a millisecond or so, and are planned for the worst case:
-// to compile them takes a hundred. Their literals follow the SQL standard,
-// and how long they may take is ours to say, whatever the database or the login says.
+// Our statements take about a millisecond, and their plans are costed for the worst case:
+// compiling them (jit) takes a hundred. Their literals follow the SQL standard, and how long
+// they may take is ours to say, whatever the database or the login says.
 var session = []struct {
 	setting, value string
 	since          int // major version of PostgreSQL

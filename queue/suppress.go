@@ -53,7 +53,7 @@ func (p *suppressing) queue(b *pgx.Batch) {
 	}
 }
 
-// kinds are those of the repeated ones, in one order for all transactions: they lock in it.
+// kinds lists the rules of repeated replies in one order, in which all transactions lock.
 func (p *suppressing) kinds() []Suppresses {
 	return slices.SortedFunc(maps.Keys(p.repeated), func(a, b Suppresses) int {
 		return cmp.Or(cmp.Compare(a.Replies, b.Replies), cmp.Compare(a.For, b.For))

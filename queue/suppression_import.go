@@ -54,15 +54,14 @@ SET cause = excluded.cause, until = excluded.until, note = excluded.note, added_
 WHERE s.until IS NOT NULL OR s.cause = 'operator'`
 )
 
-// importStep is how many rows are added in one transaction. What a receiver says of an
-// address, or a reader, waits for a transaction that adds it.
+// importStep is how many rows are added in one transaction. A reply or a complaint about an
+// address waits for the transaction that adds it.
 const importStep = 10_000
 
-// ImportSuppressions adds the rows that next returns, until it returns false or an
-// error. All rows are read and checked first: when one is bad, none is added, and the
-// first bad rows are returned, up to limit. Then they are added some thousands at a
-// time. An error after that says how many there are already; to import the same rows
-// again adds the others.
+// ImportSuppressions adds the rows that next returns, until it returns false or an error.
+// All rows are read and checked first: when one is bad, none is added, and the first bad
+// rows are returned, up to limit. Then they are added some thousands at a time. An error
+// after that says how many were added; importing the same rows again adds the others.
 func (db *DB) ImportSuppressions(ctx context.Context, limit int, next func() (Suppressible, bool, error)) (read int,
 	added int64, bad []BadRow, err error) {
 	if db.pool.Config().MaxConns < 2 {

@@ -59,7 +59,7 @@ func (db *DB) AddToken(ctx context.Context, login, note string, check TokenCheck
 	return id, err
 }
 
-// mayEnqueue refuses logins that are none of an application.
+// mayEnqueue refuses logins that belong to no application.
 func mayEnqueue(ctx context.Context, tx pgx.Tx, login string) error {
 	var canLogin, member, operator bool
 	err := tx.QueryRow(ctx, loginSQL, login).Scan(&canLogin, &member)

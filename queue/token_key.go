@@ -66,8 +66,8 @@ func (db *DB) RotateTokenKey(ctx context.Context) (id string, err error) {
 	return id, AsRefusal(err)
 }
 
-// RetireTokenKey makes everything that a key signed invalid, and returns since when
-// that is so: it may have been retired before. The key that signs cannot be retired.
+// RetireTokenKey makes everything that a key signed invalid. It returns since when: the key
+// may have been retired before. The key that signs cannot be retired.
 func (db *DB) RetireTokenKey(ctx context.Context, id string) (since time.Time, err error) {
 	err = db.pool.QueryRow(ctx, `SELECT enotify.retire_token_key($1)`, id).Scan(&since)
 	return since, AsRefusal(err)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// averaged is how many of the last times count most.
+// averaged is the number of recent times that count most.
 const averaged = 1000
 
 // An average is a moving one. The zero value knows of nothing.

@@ -1,7 +1,7 @@
 package sender
 
-// crowds are the sites that found no room for their first waiter, by its class, in
-// the order in which they came.
+// crowds lists the sites that found no room for their first waiter, by its class, in the
+// order in which they came.
 type crowds struct {
 	sites [classes][]*siteConns
 	last  int // number given
@@ -40,10 +40,10 @@ func (c *crowds) next(ps *places) *siteConns {
 	return s
 }
 
-// has reports whether there is one of a class.
+// has reports whether a site waits for room of a class.
 func (c *crowds) has(of class) bool { return len(c.sites[of]) > 0 }
 
-// len is how many there are, with room for them or not.
+// len is the number of sites that wait, with room for them or not.
 func (c *crowds) len() (n int) {
 	for _, sites := range c.sites {
 		n += len(sites)
@@ -51,7 +51,7 @@ func (c *crowds) len() (n int) {
 	return n
 }
 
-// need reports whether there are any who need a place such as the given one.
+// need reports whether a site waits for a place such as the given one.
 func (c *crowds) need(pl *place) bool {
 	laggards := len(c.sites[laggard])
 	if pl.slow {

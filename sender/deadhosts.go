@@ -8,9 +8,9 @@ import (
 	"enotify/spfguard/dns"
 )
 
-// deadHosts remembers hosts and addresses that could not be reached, and why,
-// so that not every message for them waits for a time-out of its own. When its
-// time is over, one connection goes as a probe; each that fails doubles the time.
+// deadHosts remembers hosts and addresses that could not be reached, and why, so that not
+// every message for them waits for a time-out of its own. When the time of one is over, one
+// connection goes as a probe; each failed probe doubles the time.
 type deadHosts struct {
 	deadTime time.Duration // the first; 0 is 1 min
 	probe    time.Duration // how long one connection may be a probe while the others keep away; 0 is 1 min
@@ -94,8 +94,8 @@ func (g *deadHosts) why(name string, policy TLSPolicy, now time.Time) *failure {
 	return d.why
 }
 
-// visit is why, and where that is nil the caller is the one that goes as a probe.
-// Probe tells that it was dead before.
+// visit is why for a caller that will go there: where the result is nil, it goes as the
+// probe. probe reports that the host was dead before.
 func (g *deadHosts) visit(name string, policy TLSPolicy, now time.Time) (why *failure, probe bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -113,7 +113,7 @@ func (g *deadHosts) visit(name string, policy TLSPolicy, now time.Time) (why *fa
 	return nil, true
 }
 
-// unvisit notes that who went to see came back before there was an answer.
+// unvisit notes that a probe ended before there was an answer.
 func (g *deadHosts) unvisit(name string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -17,11 +17,11 @@ import (
 	"github.com/wneessen/go-mail/smtp"
 )
 
-// dial connects to the first host of a route that lets us, encrypted as the
-// route wants it. Where nothing but encryption failed, and the policy allows
-// it, it comes again in the clear (RFC 7435 §3), to the best host again.
-// others tells of the connections that are open to a host already: when it
-// then turns one more away, that is no reason to go elsewhere.
+// dial connects to the first host of a route that lets us, encrypted as the route wants it.
+// Where nothing but encryption failed, and the policy allows it, it tries again in the clear
+// (RFC 7435 §3), the best host first. others counts the connections that are open to a host
+// already: when a host with open connections turns one more away, that is no reason to go
+// elsewhere.
 func (s *Sender) dial(ctx context.Context, r *route, others func(host string) int) (*conn, *failure) {
 	c, f := s.dialFirst(ctx, r, others)
 	if f == nil || f.ended || f.crowded || f.blocks() || s.refusesUs(f) || r.tls > Opportunistic {
@@ -42,7 +42,7 @@ func (s *Sender) dialApart(ctx context.Context, r *route, others func(host strin
 	return c, f
 }
 
-// dialClear comes again in the clear, where nothing but encryption failed by f.
+// dialClear tries again in the clear, where f says that nothing but encryption failed.
 func (s *Sender) dialClear(ctx context.Context, r *route, f *failure, others func(host string) int) (*conn, *failure) {
 	clear := *r
 	clear.tls, clear.dane = 0, nil
@@ -102,8 +102,8 @@ func (s *Sender) dialFirst(ctx context.Context, r *route, others func(host strin
 	return nil, worst
 }
 
-// avoid leaves hosts alone for a while, for all mail or, where only encryption
-// failed, for that which asks for as much.
+// avoid leaves hosts alone for a while: for all mail or, where only encryption failed, for
+// mail that needs as much encryption.
 func (s *Sender) avoid(r *route, why ...*failure) {
 	for _, f := range why {
 		if errors.Is(f.err, errDANE) {

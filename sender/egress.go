@@ -26,7 +26,7 @@ var errAllHeld = errors.New("the site blocks our egress addresses; nothing is se
 // message may leave from no such address.
 var errNoFamily = errors.New("we have no egress address for the IPv4 or IPv6 that the host needs")
 
-// egresses are the addresses of one family that a message may leave from: those that the
+// egresses lists the addresses of one family that a message may leave from: those that the
 // queue has chosen for it, else all.
 func (s *Sender) egresses(chosen []queue.Egress, v4 bool) (choices []egress) {
 	bound := false

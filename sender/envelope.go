@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// rideTimeout is for the replies to the first envelope that a host gets behind a
-// message it has not answered: one that forgets what came there never answers it.
+// rideTimeout bounds the wait for the replies to the first envelope that a host gets behind
+// a message it has not answered. A host that drops such input never replies to it.
 const rideTimeout = 30 * time.Second
 
 // A command of the envelope.
@@ -23,12 +23,11 @@ type command struct {
 	patience time.Duration // from the reply before, or the command, to its reply (RFC 5321 §4.5.3.2)
 }
 
-// envelope says all that comes before the message, DATA included. Where the
-// host offers PIPELINING it leaves in one write (RFC 2920), which saves two
-// round trips of four; not where that went wrong lately. That write is the one of the end of
-// the message before it, where that has not left yet. By chunks, DATA is left out;
-// a host that has not shown that it knows BDAT gets a chunk of nothing. It advances
-// at as it goes.
+// envelope sends the commands before the message, DATA included, and advances at as it goes.
+// To a host that offers PIPELINING they leave in one write (RFC 2920), which saves two round
+// trips of four, unless that went wrong lately; and in the same write as the end of the
+// message before, where that has not left yet. With byChunk there is no DATA, and a host
+// that has not shown that it knows BDAT gets an empty chunk.
 func (p *passage) envelope(from, to string, size int, byChunk bool, at *stage) error {
 	c := p.c
 	p.piped = c.pipelining && !c.oneByOne.has(c.host, time.Now())
@@ -208,8 +207,8 @@ func (c *conn) hear(to *command) error {
 	return err
 }
 
-// early is what the host has said before the message was begun. While replies to
-// others are due, that is for them to find out.
+// early is what the host has said before the message was begun. While replies to other
+// messages are due, those messages read it.
 func (p *passage) early() string {
 	if p.ridden {
 		return ""
@@ -233,8 +232,8 @@ func isRefusal(err error) bool {
 	return is && said.Code >= 400 && said.Code != 421
 }
 
-// hasLeft reports whether the host closed the connection or took its leave
-// (RFC 5321 §3.8). What makes no sense as a reply is neither.
+// hasLeft reports whether the host closed the connection or took its leave (RFC 5321 §3.8).
+// A line that is no reply is neither.
 func hasLeft(err error) bool {
 	if said, is := errors.AsType[*textproto.Error](err); is {
 		return said.Code == 421

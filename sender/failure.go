@@ -45,9 +45,9 @@ type failure struct {
 	stale   bool          // the connection had carried others, and ended before the host read anything of this message
 }
 
-// newFailure takes the reply out of an error, and is the one place where a
-// reply is classified: by rules, and what is known of the message. Whoever acts
-// on it asks for the verdict's treatment.
+// newFailure takes the reply out of an error, and is the one place where a reply is
+// classified: by rules, and what is known of the message. Code that acts on the failure asks
+// for the verdict's treatment.
 func newFailure(f failure, rules bounce.Rules, about bounce.About) *failure {
 	var said *textproto.Error
 	if !errors.As(f.err, &said) { // text that is no SMTP reply at all is no answer
@@ -76,7 +76,7 @@ var errHeld = errors.New("the site takes no connection of ours just now")
 // errWithdrawn stands for a message that may not begin any more.
 var errWithdrawn = errors.New("the batch was stopped, or the lease lost")
 
-// errUnbegun stands for such a message of which nothing was said on its connection.
+// errUnbegun stands for a message that was withdrawn before its first command.
 var errUnbegun = fmt.Errorf("%w before its first command", errWithdrawn)
 
 // errStuck stands for a message that waited for a connection of a site which
@@ -177,9 +177,9 @@ func (f *failure) words() string {
 	return clean(f.err.Error())
 }
 
-// final is an end that we know without asking, put in the words in which a
-// receiver would have said it. Never as queue.NoSuchUser: that would suppress
-// the address, though nobody knows whether there is such a user.
+// final is an outcome that we know without asking the receiver, in the form of a reply. Its
+// class is never queue.NoSuchUser, which would suppress the address though nobody knows
+// whether there is such a user.
 func final(o queue.Outcome, class queue.Class, code int, enhanced string, err error) queue.Outcome {
 	o.State, o.Class = queue.Bounced, class
 	o.Reply = queue.Reply{Code: code, Enhanced: enhanced, Text: clean(err.Error())}

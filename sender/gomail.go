@@ -27,9 +27,9 @@ func newClient(host, helo string, conn net.Conn, timeout time.Duration) (*mail.C
 	)
 }
 
-// Buffers of a connection in the clear, in octets: a reply is mostly one line, an
-// envelope three (RFC 5321 §4.5.3.1 allows 512 octets a line). What is longer takes
-// several reads or writes.
+// Buffers of a connection in the clear, in octets: a reply is mostly one line, an envelope
+// three (RFC 5321 §4.5.3.1 allows 512 octets a line). Longer ones take several reads or
+// writes.
 const (
 	replyBuffer    = 512
 	envelopeBuffer = 1024

@@ -18,14 +18,14 @@ const (
 	PhaseConfirm  Phase = "confirm"  // from the final dot to its reply
 )
 
-// measure tells how long a phase took that began at a time.
+// measure reports how long a phase took that began at a time.
 func (s *Sender) measure(p Phase, begun time.Time) {
 	if s.Measured != nil {
 		s.Measured(p, time.Since(begun))
 	}
 }
 
-// measure does the same for a connection.
+// measure is [Sender.measure] for a phase of a connection.
 func (c *conn) measure(p Phase, begun time.Time) {
 	if c.measured != nil {
 		c.measured(p, time.Since(begun))
@@ -39,7 +39,7 @@ type Connections struct {
 	Idle   int
 }
 
-// Connections returns the connections of now.
+// Connections counts the connections that are open now.
 func (s *Sender) Connections() Connections {
 	p := s.pool()
 	p.mu.Lock()

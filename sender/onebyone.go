@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// oneByOne remembers hosts to which commands go one by one though they offer
-// PIPELINING: they forgot what came behind the first, or mixed up the replies.
+// oneByOne remembers hosts to which commands go one by one although they offer PIPELINING:
+// they dropped commands behind the first, or mixed up the replies.
 type oneByOne struct {
 	mu    sync.Mutex
 	until map[string]time.Time // by host
 }
 
-// forOneByOne is how long a host is remembered. A line that dropped for another
-// reason costs its messages two round trips more for as long.
+// forOneByOne is how long a host is remembered. A connection that broke for another reason
+// costs the host's messages two more round trips for as long.
 const forOneByOne = 6 * time.Hour
 
 func (o *oneByOne) add(host string, now time.Time) {

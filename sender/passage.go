@@ -11,12 +11,13 @@ import (
 	"enotify/sender/compose"
 )
 
-// A passage is one message's way through a connection. Messages are written one
-// after the other and answered in the same order (RFC 2920 §3.2), and the next may be
-// written before the last is answered: where the host bears it, see ways. So a
-// passage has the connection to write until it is let, and to read once the
-// one before has read all its replies. On a quick connection it is let before its own end
-// has left: then the next one's envelope lies ready, and leaves in one write with that end.
+// A passage is one message's way through a connection. Messages are written one after the
+// other and answered in the same order (RFC 2920 §3.2), and the next may be written before
+// the last is answered: where the host bears it, see ways. So a passage owns the writing
+// side of the connection until it passes that on, and the reading side once the passage
+// before it has read all its replies. On a quick connection it passes the writing side on
+// before its own end has left: then the next one's envelope lies ready, and leaves in one
+// write with that end.
 type passage struct {
 	c        *conn
 	before   *passage    // whose replies come first; nil: all were read
@@ -62,13 +63,14 @@ var (
 	errLeft = errors.New("the host took its leave after the message before this one")
 )
 
-// The words of a passage are what it says before its message. They serve another one after it.
+// words holds the commands of a passage before its message. The memory serves another
+// passage after it.
 type words struct {
 	commands [4]command
 	text     []byte // of commands
 }
 
-// enter begins a passage. The caller has the connection to write.
+// enter begins a passage. The caller owns the writing side of the connection.
 func (c *conn) enter(mayBegin func() bool, pass func()) *passage {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -153,8 +155,8 @@ func (c *conn) send(ctx context.Context, client, from, to string, m *compose.Mes
 	return queue.Reply{}, p.fail(ctx.Err() != nil, client, from, to, at, err)
 }
 
-// fail ends a passage that failed at a stage, and says what that means. cut says that
-// our own context ended it.
+// fail ends a passage that failed at a stage, and returns the failure. cut reports that our
+// own context ended it.
 func (p *passage) fail(cut bool, client, from, to string, at stage, err error) *failure {
 	c := p.c
 	if garbage := textproto.ProtocolError(""); errors.As(err, &garbage) && c.cut() {
@@ -203,7 +205,7 @@ func (p *passage) blame(f *failure, how ending, at stage) {
 	}
 }
 
-// transact advances at as it goes.
+// transact carries out the transaction, and advances at as it goes.
 func (p *passage) transact(from, to string, m *compose.Message, mayEnd func() bool, at *stage) (queue.Reply, error) {
 	c := p.c
 	if c.broken.Load() {

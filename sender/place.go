@@ -68,7 +68,7 @@ type place struct {
 	at     *list.Element
 }
 
-// places are the places of a pool, in two shares. It is guarded by the pool's lock.
+// places holds the places of a pool, in two shares. The pool's lock guards it.
 type places struct {
 	limit    int       // places that are not slow
 	taken    int       // all places
@@ -116,8 +116,8 @@ func (ps *places) take(ctx context.Context, by class, now time.Time) (context.Co
 	return ctx, pl
 }
 
-// opened notes that the connection of a place is open and has its first message. Of
-// a novel one that goes on as what began.
+// opened notes that the connection of a place is open and has its first message. For a novel
+// one, opening and first message count as one.
 func (ps *places) opened(pl *place, now time.Time) {
 	pl.giveUp(nil)
 	pl.giveUp = nil
@@ -168,7 +168,7 @@ func (ps *places) begin(pl *place, now time.Time) {
 	}
 }
 
-// quick reports whether a slow place did the latest in no long time.
+// quick reports whether a slow place did its latest message quickly.
 func (ps *places) quick(pl *place, now time.Time) bool {
 	return pl.slow && now.Sub(pl.began) < slowAfter
 }
@@ -202,7 +202,7 @@ func (ps *places) free(pl *place) {
 	ps.tell()
 }
 
-// tell tells how much room there is for ordinary messages.
+// tell reports how much room there is for ordinary messages.
 func (ps *places) tell() { ps.changed(ps.limit - ps.limit/urgentShare - ps.taken + ps.slow) }
 
 func (ps *places) leave(pl *place) {

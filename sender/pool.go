@@ -128,7 +128,7 @@ var waiters = sync.Pool{New: func() any {
 	return w
 }}
 
-// done gives up a waiter that has had its grant, so that nobody else knows it.
+// done returns a waiter that has had its grant, and that nothing else refers to, for reuse.
 func (w *waiter) done() {
 	w.stuck.Stop()
 	w.route, w.ctx = nil, nil
@@ -146,8 +146,8 @@ func (s *siteConns) add(w *waiter) {
 	s.waiters = slices.Insert(s.waiters, i, w)
 }
 
-// giveUp takes w off the list. If it has its grant already, that stands: what
-// then fails for want of time gives it back as any failure does.
+// giveUp takes w off the list. A grant that it already has stands: the message then fails
+// for want of time, and gives the grant back as after any failure.
 func (p *pool) giveUp(s *siteConns, w *waiter) grant {
 	w.stuck.Stop()
 	p.mu.Lock()
@@ -201,7 +201,7 @@ func (p *pool) refused(site string, pl *place, r queue.Reply) (closedUntil time.
 	return closedUntil
 }
 
-// hold gives a connection to one more message, to write.
+// hold gives the writing side of a connection to one more message.
 func (p *pool) hold(c *conn) grant {
 	c.holders++
 	c.turn++
@@ -355,7 +355,7 @@ func (p *pool) serveCrowded() {
 	}
 }
 
-// ripened serves those for whom there is room now that others are slow.
+// ripened serves the waiters for whom there is room now that other places are slow.
 func (p *pool) ripened() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -14,8 +14,8 @@ import (
 // others have, before it lets others have the connection.
 const memoryWait = 5 * time.Second
 
-// prepare composes a message. Where nothing may be sent there is none: then the outcome is
-// set, and there is nothing to release.
+// prepare composes a message. Where nothing may be sent it returns none and sets the
+// outcome; then there is nothing to release.
 func (s *Sender) prepare(ctx context.Context, r *route, m *queue.Message, o *queue.Outcome) *compose.Message {
 	letter, err := s.write(ctx, m)
 	f := (*failure)(nil)
@@ -34,8 +34,8 @@ func (s *Sender) prepare(ctx context.Context, r *route, m *queue.Message, o *que
 	return nil
 }
 
-// write composes a message, once there is room for its batch's letter and for what is its own.
-// Both are given back when the message has left, or is released.
+// write composes a message, once there is memory for its batch's letter and for its own
+// parts. Both are given back when the message has left, or is released.
 func (s *Sender) write(ctx context.Context, m *queue.Message) (*compose.Message, error) {
 	l, give, err := s.letters.Hold(ctx, m.Batch, 0)
 	if errors.Is(err, compose.ErrNoRoom) {

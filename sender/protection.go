@@ -92,7 +92,7 @@ func decide(domain, host string, asked TLSPolicy, sts mtasts.Kept, tlsa tlsaAnsw
 	return p
 }
 
-// need is what holds for a host of the route; it must not be changed.
+// need returns the policy that holds for a host of the route; it must not be changed.
 func (r *route) need(host string) *protection {
 	if p := r.dane[host]; p != nil {
 		return p
@@ -100,7 +100,7 @@ func (r *route) need(host string) *protection {
 	return &settings[r.tls]
 }
 
-// settings are what the operator alone asks, by policy.
+// settings holds, by policy, the protection where only the operator asks for one.
 var settings = [...]protection{{}, {tls: Opportunistic}, {tls: Required}, {tls: Verified}}
 
 // protect finds the policies of a domain and its hosts, and leaves out of the
@@ -231,8 +231,8 @@ func (c *conn) meets(p *protection) bool {
 	return c.fitted.ok
 }
 
-// A fitted is whether the certificate of a connection fitted the TLSA records
-// that it was checked against last.
+// A fitted says whether the certificate of a connection fitted the TLSA records that it was
+// last checked against.
 type fitted struct {
 	tlsa  []dns.TLSA
 	names []string

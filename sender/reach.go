@@ -16,9 +16,8 @@ import (
 // Anybody can publish an MX that leads into the sender's own network.
 var errNotDialled = errors.New("the domain's mail host is where no mail is sent to")
 
-// Barred says why mail is not sent to an address of a mail host, as in "a
-// private address (RFC 1918)"; "" is when it may be. What AllowMX names may
-// always be dialled.
+// Barred says why an address of a mail host is not dialled, as in "a private address (RFC
+// 1918)"; "" means that it may be. Addresses in AllowMX may always be dialled.
 func (s *Sender) Barred(addr netip.Addr) string {
 	addr = addr.Unmap().WithZone("")
 	if s.allowed(addr) {
@@ -76,8 +75,8 @@ var loopbacks = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6L
 // when nothing is to be sent yet.
 const reachFor = 2 * time.Second
 
-// NotDialled says why this node would dial no mail host of a domain; "" is when
-// it would dial one, or nobody knows.
+// NotDialled says why this node would dial no mail host of a domain; "" means that it would
+// dial one, or that this is not known.
 func (s *Sender) NotDialled(ctx context.Context, domain string) string {
 	ctx, cancel := context.WithTimeout(ctx, reachFor)
 	defer cancel()

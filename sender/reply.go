@@ -14,13 +14,11 @@ import (
 )
 
 // readReply reads one reply (RFC 5321 §4.2) and returns its code and, with words, the text
-// of all lines. Its text may be left out, and with it the space before it. The
-// error is a *textproto.Error when the code does not begin with the digits of
-// want.
+// of all lines. A reply may lack its text, and the space before it. The error is a
+// *textproto.Error when the code does not begin with the digits of want.
 //
-// The lines of a reply have one code (§4.2.1). Where they have not, that of the
-// last counts if all mean the same by their first digit; else nobody knows what
-// the reply says, or whether it is one.
+// The lines of a reply have one code (§4.2.1). Where they differ, the last code counts if
+// all have the same first digit; else the reply is invalid.
 func readReply(r *bufio.Reader, want int, words bool) (code int, text string, err error) {
 	first := 0
 	var lines []byte // a host may send 64 KiB of short ones
@@ -130,8 +128,8 @@ func enhanced(code int, line string) (word, rest string) {
 // maxText is how much of a reply is kept.
 const maxText = 1000 // octets
 
-// clean makes what a stranger said fit for databases and terminals: without
-// control characters, and those that turn the direction of the text.
+// clean makes text from a receiver fit for databases and terminals: it drops control
+// characters and those that change the direction of the text.
 func clean(text string) string {
 	if len(text) > maxText {
 		text = text[:maxText]

@@ -150,8 +150,8 @@ type Sender struct {
 // now on.
 func (s *Sender) Leave(groups []int16) { s.pool().leave(groups) }
 
-// MessageTime is what a message that was taken took in one connection lately,
-// over all sites, with its part of opening the connection; 0 when there was none.
+// MessageTime is the recent mean time per accepted message on one connection, over all
+// sites, including its share of opening the connection; 0 when none was accepted.
 func (s *Sender) MessageTime() time.Duration { return s.took.mean() }
 
 // Deliver makes one attempt to deliver m. It is a [queue.Handler]. When ctx
@@ -201,7 +201,7 @@ func unsent(o *queue.Outcome, f *failure, err error) {
 	}
 }
 
-// way finds the hosts that may have a message, and the policies that hold for them.
+// way finds the hosts that may be given a message, and the policies that hold for them.
 func (s *Sender) way(ctx context.Context, m *queue.Message) (*route, *failure) {
 	begun := time.Now()
 	r, err := s.route(ctx, m.Domain)
@@ -344,8 +344,8 @@ func (s *Sender) connection(ctx context.Context, r *route, domain string, urgent
 	}
 }
 
-// unreached tells the throttle about a domain whose hosts cannot be reached, and
-// until when none is tried.
+// unreached tells the throttle that the hosts of a domain cannot be reached, and until when
+// none is tried.
 func (s *Sender) unreached(r *route, domain string, f *failure) {
 	now := time.Now()
 	if f.ended || errors.Is(f.err, errNotDialled) {

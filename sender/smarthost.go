@@ -16,7 +16,7 @@ import (
 	"enotify/queue"
 )
 
-// A Login is what a smarthost knows us by (RFC 4954); the zero value is none.
+// A Login is our user and password at a smarthost (RFC 4954); the zero value is none.
 type Login struct{ User, Password string }
 
 // errLogin stands for a smarthost that does not accept our login, or to which
@@ -108,8 +108,8 @@ func (s *Sender) alert(ctx context.Context, a queue.Alert) {
 	}
 }
 
-// login says who we are, where that is asked for. What the host answers is
-// about that and not about our mail, and so wraps errLogin.
+// login authenticates us, where the host asks for it. Its errors wrap errLogin: a reply to
+// AUTH is not about our mail.
 func (s *Sender) login(client *smtp.Client, host string) error {
 	if s.SmarthostLogin.User == "" {
 		return nil

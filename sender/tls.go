@@ -18,7 +18,7 @@ import (
 // one includes those below.
 type TLSPolicy int
 
-// The policies; the zero value says nothing.
+// The policies. The zero value is none.
 const (
 	_ TLSPolicy = iota
 	// encrypted where STARTTLS is offered and works, without looking at the certificate (RFC 7435)
@@ -57,8 +57,8 @@ func (s *Sender) SetTLS(policies map[string]TLSPolicy) {
 	s.tlsSet.Store(&policies)
 }
 
-// tlsPolicy is what holds for a domain at a site: the domain's own, else the
-// site's, else the policy for all.
+// tlsPolicy is the policy that was set for a domain at a site: the domain's own, else the
+// site's, else the one for all.
 func (s *Sender) tlsPolicy(domain, site string) TLSPolicy {
 	var set map[string]TLSPolicy
 	if p := s.tlsSet.Load(); p != nil {
@@ -67,8 +67,8 @@ func (s *Sender) tlsPolicy(domain, site string) TLSPolicy {
 	return cmp.Or(set[domain], set[site], set[throttle.Everyone], s.TLS, Opportunistic)
 }
 
-// errNoTLS stands for a host with which there is no encryption as it is to be.
-// What it answered is about that, and not about our mail.
+// errNoTLS stands for a host that does not offer the encryption that its mail needs. A reply
+// that it gave is about that, and not about our mail.
 var errNoTLS = errors.New("no encryption")
 
 var errNotOffered = errors.New("it does not offer STARTTLS")

@@ -17,9 +17,9 @@ import (
 	"enotify/spfguard/dns"
 )
 
-// counts reports whether the results of TLS of a domain's mail are counted. Neither
-// a smarthost nor a host named by its address has a policy, and what a report on TLS
-// meets is not in the next one.
+// counts reports whether the results of TLS of a domain's mail are counted. Neither a
+// smarthost nor a host named by its address has a policy, and the delivery of a report on
+// TLS is not counted for the next one.
 func (s *Sender) counts(domain string, report bool) bool {
 	_, isLiteral := literal(domain)
 	return s.TLSResults != nil && s.Smarthost == "" && !isLiteral && !report

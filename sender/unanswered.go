@@ -26,7 +26,7 @@ type silence struct {
 // later than that.
 const unansweredFor = 30 * time.Second
 
-// why is the error of the latest question, nil when the domain may be asked for.
+// why is the error of the latest query for a domain, or nil when it may be asked for again.
 func (u *unanswered) why(domain string, now time.Time) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -5,10 +5,9 @@ import (
 	"time"
 )
 
-// ways remembers how mail is handed to each host: how much of it may leave before
-// the host has answered. It begins with what every host bears that offers the
-// extension, goes on with what this one has borne, and goes back at the first
-// sign of trouble.
+// ways remembers how mail is handed to each host: how much of it may leave before the host
+// has answered. It begins with what every host with the extension bears, goes on to what
+// this one has borne, and goes back at the first sign of trouble.
 //
 //   - A host with PIPELINING gets the envelope of the next message behind the final
 //     dot of the one before (RFC 2920 §3.1).

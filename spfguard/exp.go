@@ -2,9 +2,9 @@ package spfguard
 
 import "context"
 
-// explanation is what the domain wants said to those it fails (§6.2): the
-// single TXT record that exp= of the record in charge points to, macros
-// expanded. Whatever goes wrong, there is none; its queries are on no account.
+// explanation is what the domain wants said to those it fails (§6.2): the single TXT record
+// that exp= of the record in charge points to, macros expanded. After any error there is
+// none. Its queries count towards no limit.
 func (e *evaluation) explanation(ctx context.Context, n *Node) string {
 	for st := n.Decided(); st != nil && st.Term.Kind == Redirect; st = n.Decided() {
 		n = st.Node

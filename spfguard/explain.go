@@ -37,7 +37,7 @@ func (ev *Evaluation) Explain() string {
 	return text
 }
 
-// fault says in a sentence whose DNS a temporary error is a matter of.
+// fault says in a sentence whose DNS caused a temporary error.
 func fault(err error) string {
 	var failure *dns.FailureError
 	if !errors.As(err, &failure) {

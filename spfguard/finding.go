@@ -71,7 +71,8 @@ func (x *examination) judge() {
 	x.judgeNetworks()
 }
 
-// judgeLength concerns who publishes the record; one that is published was split.
+// judgeLength judges the length of a record that is yet to be published: a published one was
+// split already.
 func (x *examination) judgeLength() {
 	if len(x.text) > 255 {
 		x.add(Info, "length.strings", 0, len(x.text),

@@ -46,9 +46,9 @@ func (f *Fix) Changed() bool { return f.Before != f.After || len(f.Delete) > 0 }
 // ErrNoFix is the error when no change was found under which all pass.
 var ErrNoFix = errors.New("no change makes every address pass")
 
-// A DoubtError is an ErrNoFix: the record names senders that cannot be told
-// from its text and the DNS, and a line without them would have receivers
-// refuse their mail. Whoever runs the domain has to answer first.
+// A DoubtError is an ErrNoFix: the record names senders that cannot be told from its text
+// and the DNS, and a line without them would have receivers refuse their mail. The owner of
+// the domain has to answer first.
 type DoubtError struct {
 	Domain    string
 	Questions []string

@@ -14,8 +14,8 @@ func (c *Checker) oneEnd(ctx context.Context, q FixQuery, r *draft) {
 	r.oneAll()
 }
 
-// tidy leaves nothing else in such a record that lint would fault. Whoever
-// passed passes still.
+// tidy leaves nothing else that lint would fault in a record that is changed anyway. Every
+// address that passed still passes.
 func (c *Checker) tidy(ctx context.Context, q FixQuery, r *draft) error {
 	c.oneEnd(ctx, q, r)
 	r.dropRepeated()

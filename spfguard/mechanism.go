@@ -70,9 +70,8 @@ func (e *evaluation) exists(ctx context.Context, n *Node, st *Step) (bool, error
 	return len(addrs) > 0, err
 }
 
-// ptr matches when a validated name of the address is the target or below it
-// (§5.5). Errors of the DNS are no match, so that the one who holds the address
-// cannot cause them.
+// ptr matches when a validated name of the address is the target or below it (§5.5). Errors
+// of the DNS are no match, so that the holder of the address cannot cause them.
 func (e *evaluation) ptr(ctx context.Context, n *Node, st *Step) (bool, error) {
 	st.Target = e.target(ctx, &st.Term.Spec, n.Domain, st)
 	st.Hosts = e.validatedNames(ctx, st)

@@ -13,7 +13,7 @@ import (
 	"enotify/spfguard/dns"
 )
 
-// holdings are what the DNS has at a name that can make it a sender.
+// holdings says which records the DNS has at a name that can make it a sender.
 type holdings struct {
 	records []string     // SPF records
 	addrs   []netip.Addr // of both families

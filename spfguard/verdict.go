@@ -43,8 +43,8 @@ type Verdict struct {
 	Worst      Cost
 }
 
-// Verdict evaluates q for its address and, unless the DNS cannot even say
-// that, for one that matches nothing.
+// Verdict evaluates q for its address and, unless that fails for want of the DNS, for an
+// address that matches nothing.
 func (c *Checker) Verdict(ctx context.Context, q Query) Verdict {
 	ev := c.Check(ctx, q)
 	v := Verdict{

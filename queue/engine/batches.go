@@ -12,8 +12,8 @@ import (
 	"enotify/queue"
 )
 
-// batches are those that the node sends, as the last heartbeat found them. They
-// belong to the loop.
+// batches holds the batches that the node sends, as the last heartbeat found them. It
+// belongs to the loop.
 type batches struct {
 	turn     int64          // has the turn; 0: none
 	order    []int64        // the batches whose first tries may begin, see turns.order
@@ -68,7 +68,7 @@ func (b *batches) ahead(of int64) []int64 {
 	return nil
 }
 
-// before reports whether one batch goes before another where they have the same domain.
+// before reports whether one batch goes before other in a domain that both have.
 func (b *batches) before(one, other int64) bool { return slices.Contains(b.ahead(other), one) }
 
 // known lists the batches that review asks about.

@@ -8,10 +8,10 @@ type clock struct {
 	there, here time.Time // the same moment, at the database and by our monotonic clock
 }
 
-// follow is the clock after a question that was asked and answered at our times, and
-// whose answer holds the database's. When in between that was is not known: the clock
-// goes on as it does, as long as that may be so. Results are dated by it, and each slow
-// answer would make it jump.
+// follow returns the clock after a question to the database: we asked and had the answer at
+// our times asked and answered, and the answer holds the database's time there. The database
+// may have read it at any moment in between, so a clock that fits some such moment goes on
+// unchanged. Otherwise each slow answer would make the dates of results jump.
 func (c *clock) follow(asked, answered, there time.Time) clock {
 	switch {
 	case c.at(asked).After(there):

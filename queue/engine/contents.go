@@ -11,10 +11,10 @@ import (
 	"enotify/queue"
 )
 
-// contents read what batches say when a message is composed, so that a batch whose
-// messages lie at hosts that do not move takes no memory for its content. Small
-// contents, used last, stay in memory: batches with those are many and short. A large one
-// belongs to the handlers that asked for it. It is used by the loop and the handlers.
+// contents reads the content of a batch when a message is composed, so that messages that
+// wait for hosts keep none in memory. Small contents that were used last stay in memory:
+// batches with small contents are many and short. A large content belongs to the handlers
+// that asked for it. contents is used by the loop and the handlers.
 type contents struct {
 	db   *queue.DB
 	most int // octets that stay in memory
@@ -45,8 +45,8 @@ func newContents(db *queue.DB, most int) *contents {
 		smallReads: make(chan struct{}, smallReads), largeReads: make(chan struct{}, largeReads)}
 }
 
-// outline is a batch without its content, of so many octets, which is read when a handler
-// asks for it.
+// outline returns a batch whose content, of so many octets, is read when a handler asks for
+// it.
 func (c *contents) outline(of *queue.Batch, octets int) *queue.Batch {
 	b := *of
 	b.Octets = octets
@@ -103,8 +103,8 @@ func (c *contents) find(outline *queue.Batch) *queue.Batch {
 	return b
 }
 
-// sameContent reports whether two batches are one, and say the same. After the database
-// went back another batch may have the number.
+// sameContent reports whether two values are the same batch with the same content. After the
+// database went back another batch may have the number.
 func sameContent(a, b *queue.Batch) bool { return a.Edits == b.Edits && a.CreatedAt.Equal(b.CreatedAt) }
 
 // read returns the whole batch of an outline.

@@ -47,7 +47,7 @@ func dayEnds(costs []cost) (ends time.Time) {
 // noCosts is the place of one more fence of an intent: see costs.fence.
 const noCosts = "AND true"
 
-// costs are those of all picks of an intent, one of each cap and rate, as columns.
+// costs holds the costs of all picks of an intent, one for each cap and rate, as columns.
 type costs struct {
 	addrs  []netip.Addr
 	sites  []string

@@ -6,15 +6,15 @@ import "sync"
 const maxIdle = 256
 
 // A crew is the goroutines that have carried a message and wait for the next one: a new
-// goroutine begins with a small stack, which a message has to grow twice. The garbage
-// collector takes back what those that wait do not use.
+// goroutine begins with a small stack, which a message has to grow twice. While they wait,
+// the garbage collector takes back stack that they do not use.
 type crew struct {
 	mu     sync.Mutex
 	idle   []chan<- *attempt // the one that ended work last at the end
 	closed bool
 }
 
-// give gives an attempt to one of them, and reports whether there was one.
+// give hands an attempt to a goroutine that waits, and reports whether there was one.
 func (c *crew) give(a *attempt) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -27,7 +27,7 @@ func (c *crew) give(a *attempt) bool {
 	return true
 }
 
-// wait waits for an attempt to come by next; nil is that there will be none.
+// wait returns the attempt that comes by next, or nil when there will be none.
 func (c *crew) wait(next chan *attempt) *attempt {
 	c.mu.Lock()
 	if c.closed || len(c.idle) >= maxIdle {

@@ -38,7 +38,7 @@ type deferral struct {
 	by   netip.Addr // whose warm-up does; invalid: something else
 }
 
-// deferrals are those that pick has found. They belong to the loop.
+// deferrals holds the deferrals that pick has found. It belongs to the loop.
 type deferrals struct {
 	all   []deferral
 	n     int       // recipients
@@ -73,7 +73,7 @@ func (d *deferrals) began(now time.Time) {
 	}
 }
 
-// ripe reports whether they are to be written now.
+// ripe reports whether the deferrals are to be written now.
 func (d *deferrals) ripe(now time.Time) bool {
 	return len(d.all) > 0 && (d.n >= maxDeferral || !now.Before(d.due))
 }
@@ -88,8 +88,8 @@ func (d *deferrals) take() []deferral {
 	return all
 }
 
-// standing are those of some deferrals that still hold. Since they were found, messages of
-// a lane may have begun, or its site may have opened.
+// standing returns the deferrals of found that still hold. Since they were found, messages
+// of a lane may have begun, or its site may have opened.
 func (v *serving) standing(found []deferral, now time.Time) []deferral {
 	rest := found[:0]
 	for _, d := range found {
@@ -244,7 +244,7 @@ func (db *store) deferClosed(
 	return done, nil
 }
 
-// deferClosed does so with the recipients that pick has found.
+// deferClosed defers the recipients that pick has found.
 func (v *serving) deferClosed(ctx context.Context) error {
 	deferrals := v.standing(v.deferrals.take(), time.Now())
 	if len(deferrals) == 0 {

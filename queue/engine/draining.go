@@ -83,8 +83,8 @@ func (v *serving) behind(l *lane) bool {
 }
 
 // goesBefore reports whether a lane goes before one of another batch at the same domain.
-// What was put off goes before first tries of the same priority: it had the turn before
-// them. It holds up nobody where this node may not send it.
+// Tries that were put off go before first tries of the same priority: they had the turn
+// before them. A lane that this node may not send holds up no other.
 func (v *serving) goesBefore(one, other *lane) bool {
 	switch {
 	case !one.putOff && !other.putOff:

@@ -40,8 +40,8 @@ func paceOf(n *int, per *time.Duration) pace {
 // burst is how many messages may leave at once: those of a second, or one.
 func (p pace) burst() int { return max(1, int(time.Second/time.Duration(p))) }
 
-// left is how many messages may leave now that the rate is paid until a time, and
-// else when the next one may.
+// left returns how many messages may leave now, where the rate is paid until a time, or else
+// when the next one may.
 func (p pace) left(paid, now time.Time) (n int, next time.Time) {
 	if paid.Before(now) {
 		paid = now
@@ -72,7 +72,7 @@ func (p *plan) why(addr netip.Addr) string {
 	return fmt.Sprintf("the warm-up of %s allows %d messages%s today; the rest waits for the next day", addr, p.limit, to)
 }
 
-// egresses are the addresses of all live nodes. They belong to the loop.
+// egresses holds the addresses of all live nodes. It belongs to the loop.
 type egresses struct {
 	node    int32
 	all     []*address

@@ -160,7 +160,7 @@ func (f *flights) over() (batches []int64, none bool) {
 	return batches, len(f.open) == 0
 }
 
-// count is how many there are.
+// count is the number of messages under way.
 func (f *flights) count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -190,8 +190,8 @@ func (f *flights) landed(grps map[int16]int32) (landed []int16) {
 	return landed
 }
 
-// taken is how many there are, and how many places those take. Slow messages have places of their own, and
-// take others only beyond those.
+// taken returns how many messages are under way, and how many places they take. Slow
+// messages have places of their own, and take others only when those are full.
 func (f *flights) taken(own int, now time.Time) (all, places int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -10,9 +10,9 @@ import (
 	"enotify/queue"
 )
 
-// lines of a journal leave in one write: those that came while the write before was
-// under way. A disk that is slow for a moment would else make a queue of them that takes
-// a change of goroutine and a call of the system for each.
+// lines collects the lines that come while a write of the journal is under way; they leave
+// in the next one. Otherwise a disk that is slow for a moment would make a queue of lines,
+// each with a change of goroutine and a system call of its own.
 type lines struct {
 	text    []byte
 	late    bool          // a write before had failed
@@ -20,9 +20,9 @@ type lines struct {
 	done    chan struct{} // closed after the write; nil: nobody waits for it
 }
 
-// write adds a line to those of the next write, waits for that, and reports whether the
-// line is in the file, and none before it was lost. The caller has j.mu, and has it no
-// more afterwards. Whoever adds the first line carries out the write.
+// write adds a line to those of the next write, waits for that, and reports whether the line
+// is in the file, and none before it was lost. The caller holds j.mu, which write releases.
+// The goroutine that adds the first line carries out the write.
 func (j *journal) write(line []byte) bool {
 	of := j.next
 	if of == nil {
@@ -44,7 +44,7 @@ func (j *journal) write(line []byte) bool {
 	return end <= of.written && !of.late
 }
 
-// writeNext writes the lines that wait, and reports whether so many octets of them are in
+// writeNext writes the lines that wait, and reports whether their first end octets are in
 // the file, and no line before them was lost.
 func (j *journal) writeNext(end int) bool {
 	j.disk.Lock()

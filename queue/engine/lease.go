@@ -271,9 +271,9 @@ type beat struct {
 	vacant  bool // groups that no live node holds
 }
 
-// share is how many groups this node should have that are for no node. Groups that are
-// for a live node do not count for the fair shares of the others; where this one is
-// alone, there is none to leave them to.
+// share is how many groups this node should have of those that are reserved for no node.
+// Groups that are for a live node do not count for the fair shares of the others; where this
+// one is alone, there is none to leave them to.
 func (b *beat) share() int {
 	given := b.given
 	if b.alive == 1 {

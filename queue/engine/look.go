@@ -86,7 +86,7 @@ func (p *storedPlan) on(day time.Time) warmup.Day {
 	return warmup.Day{}
 }
 
-// An egressFound is which addresses live nodes have, and what is left of their caps and
+// An egressFound holds the addresses of live nodes, and what is left of their caps and
 // rates.
 type egressFound struct {
 	all   []*address
@@ -94,8 +94,8 @@ type egressFound struct {
 	paid  map[paidKey]time.Time
 }
 
-// queueEgress has a batch of statements write down what a node has counted, which caps
-// rest on, and then read the addresses.
+// queueEgress adds statements to b that write what the node has counted, on which caps rest,
+// and then read the addresses.
 func queueEgress(b *pgx.Batch, node int32, counted map[tallyKey]counted) *egressFound {
 	if len(counted) > 0 {
 		b.Queue(tallySQL, tallyArgs(counted)...)
@@ -210,9 +210,9 @@ func (v *serving) noteEgress(ctx context.Context, found *egressFound) error {
 	return v.putOn(ctx)
 }
 
-// putOn has recipients tried at once that the warm-up of an address had put off to the
-// next day, when it has room again: a new day has begun, or an operator has changed it.
-// Of groups that it has just got, a node does not know which addresses have put off whom.
+// putOn has recipients tried at once that the warm-up of an address had put off to the next
+// day, when it has room again: a new day has begun, or an operator has changed it. For
+// groups that it has just got, a node does not know which addresses have put off recipients.
 func (v *serving) putOn(ctx context.Context) error {
 	e, grps := v.egress, v.leases.usable()
 	seen := make(map[int16]int64, len(grps))
@@ -253,8 +253,8 @@ func (v *serving) putOn(ctx context.Context) error {
 	return err
 }
 
-// putOn has recipients due that the warm-up of an address has put off, and their batches
-// say nothing of it any more; "%" is all addresses.
+// putOn makes the recipients due that the warm-up of an address has put off, and takes that
+// reason from their batches; addr "%" is all addresses.
 func (db *store) putOn(ctx context.Context, grps []int16, addr string) error {
 	if _, err := db.pool.Exec(ctx, putOnSQL, grps, addr); err != nil {
 		return err

@@ -7,8 +7,9 @@ const (
 	smallLooks = 4                     // that may follow each other at once
 )
 
-// Looks for small batches that are next are as often as batches come, within bounds: after a
-// while without one, several may follow at once. One that took long is followed by a longer rest.
+// looks spaces the looks for small batches that are next: there are as many as batches come,
+// within bounds. After a while without a look, several may follow at once; one that took
+// long is followed by a longer rest.
 type looks struct {
 	paid time.Time // each look uses up smallGap, or twice what it took, of the time up to then
 }

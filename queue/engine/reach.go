@@ -4,9 +4,8 @@ import (
 	"time"
 )
 
-// reach is how far the intents of this node have come in each domain of the
-// batches of the last while, should the database forget it. It belongs to the
-// loop.
+// reach is how far the intents of this node have come in each domain of recent batches, in
+// case the database forgets it. It belongs to the loop.
 type reach struct {
 	of     map[laneKey]reached
 	pruned time.Time

@@ -63,7 +63,8 @@ func (db *store) reclaim(ctx context.Context, node int32, held map[int16]int64, 
 	return n, err
 }
 
-// reclaim does so after an intent whose answer was lost.
+// reclaim takes back what the node intended and did not begin, after an intent whose answer
+// was lost.
 func (v *serving) reclaim(ctx context.Context) error {
 	if v.phase < unsure {
 		return nil

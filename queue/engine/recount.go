@@ -19,7 +19,7 @@ type sending struct {
 	accepted bool
 }
 
-// warming lists those of the flights that count against the cap of a day.
+// warming lists the flights that count against the cap of a day.
 func (f *flights) warming() (all []sending) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -31,8 +31,8 @@ func (f *flights) warming() (all []sending) {
 	return all
 }
 
-// warmed lists those of the results that count against the cap of a day: only their
-// addresses are in the journal.
+// warmed lists the results that count against the cap of a day: the journal has the
+// addresses of no others.
 func warmed(results []knownTry) (all []sending) {
 	for _, r := range results {
 		if r.Egress.IsValid() {
@@ -43,7 +43,7 @@ func warmed(results []knownTry) (all []sending) {
 	return all
 }
 
-// It counts for today: when it was is not known.
+// A message counts for today: when it left is not known.
 const forgottenCostsSQL = `
 SELECT w.address, w.site, (clock_timestamp() AT TIME ZONE w.zone)::date, count(*)::int,
        (count(*) FILTER (WHERE s.accepted))::int
@@ -59,8 +59,8 @@ WHERE CASE WHEN s.try = 1 THEN d.intent_seq < s.seq
                        AND (t.tries >= s.try OR t.tries = s.try - 1 AND t.intent_at IS NOT NULL)) END
 GROUP BY 1, 2, 3`
 
-// forgottenCosts counts those whose intents the database has forgotten. It comes before
-// the results are written again, which would make retries look known.
+// forgottenCosts counts the messages whose intents the database has forgotten. It comes
+// before the results are written again, which would make retries look known.
 func (db *store) forgottenCosts(ctx context.Context, of []sending) (map[tallyKey]counted, error) {
 	if len(of) == 0 {
 		return nil, nil

@@ -96,7 +96,7 @@ func (r *relay) fly(v visit, n int) {
 	r.airOf[v] += n
 }
 
-// land notes that such a message has ended.
+// land notes that a message that was alone in its domain has ended.
 func (r *relay) land(a *attempt) {
 	v := a.visit()
 	r.mu.Lock()

@@ -292,7 +292,7 @@ UPDATE enotify.batch u SET surveyed_at = now()
 WHERE u.id = $1 AND u.surveyed_at IS NULL AND u.state = 'queued' AND ($2 OR NOT EXISTS (SELECT ` + unknownSQL + `))`
 )
 
-// surveyed notes that all domains of a batch are known, if they are, or with anyway
+// surveyed notes that all domains of a batch are known, if they are; with anyway it does so
 // in any case. The batch may then take the turn.
 func (db *store) surveyed(ctx context.Context, batch int64, anyway bool) (done bool, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {

@@ -264,10 +264,10 @@ func (v *serving) admitWhole(one *small, now time.Time) bool {
 	return v.Admission.(wholeAdmission).AdmitAll(one.want, one.urgent(), now)
 }
 
-// urgent is that of its lanes.
+// urgent reports whether its lanes are urgent.
 func (s *small) urgent() bool { return s.Priority > 0 }
 
-// size is how many recipients it has.
+// size is the number of its recipients.
 func (s *small) size() (n int) {
 	for _, l := range s.lanes {
 		n += l.waiting

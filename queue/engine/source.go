@@ -42,9 +42,9 @@ func (v *serving) source(b standing, l *lane, now time.Time) choice {
 	return v.egress.choose(b.pool, l.grp, site, b.nodes, held, now, v.clock.Load().at(now))
 }
 
-// waits has a lane wait that no address of ours can serve now. Recipients that would
-// wait for long are deferred, so that the turn goes on to others. Those of a client with
-// a quota are not, since they are counted with their first intent: their batch is passed.
+// waits parks a lane that no address of ours can serve now. Recipients that would wait for
+// long are deferred, so that the turn goes on to others. Those of a client with a quota are
+// not, since they are counted with their first intent: their batch is passed.
 func (v *serving) waits(l *lane, c choice, epoch int64, now time.Time) {
 	if c.putOff != "" && c.until.Sub(now) > longClosure {
 		var by netip.Addr

@@ -49,7 +49,7 @@ func (s *strangers) holds(id int64, now time.Time) bool {
 	return locked && now.Sub(since) >= strangerAfter
 }
 
-// list names the batches that are held and are over.
+// list returns the batches that strangers hold and that are over.
 func (s *strangers) list(now time.Time) []int64 {
 	ids := []int64{}
 	for id := range s.over {

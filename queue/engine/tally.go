@@ -11,10 +11,9 @@ import (
 	"enotify/queue"
 )
 
-// A tally counts what leaves from our addresses, until the next heartbeat writes it
-// down. Caps do not rest on it, but for messages that are given back: those were
-// counted with their intent, and did not leave. It is used by the loop and the
-// handlers.
+// A tally counts what leaves from our addresses, until the next heartbeat writes it down.
+// Caps are counted with each intent, and do not depend on it, except for messages that are
+// given back since they did not leave. It is used by the loop and the handlers.
 type tally struct {
 	mu sync.Mutex
 	n  map[tallyKey]counted
@@ -25,7 +24,7 @@ type tallyKey struct {
 	day time.Time
 }
 
-// counted is what is to be added to a row of egress_day.
+// counted holds what is to be added to a row of egress_day.
 type counted struct{ begun, accepted, refused int }
 
 func newTally() *tally { return &tally{n: map[tallyKey]counted{}} }
@@ -88,7 +87,7 @@ func (t *tally) empty() bool {
 	return len(t.n) == 0
 }
 
-// take empties it.
+// take returns what was counted, and empties the tally.
 func (t *tally) take() map[tallyKey]counted {
 	t.mu.Lock()
 	defer t.mu.Unlock()

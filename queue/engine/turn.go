@@ -65,7 +65,7 @@ type turn struct {
 	Priority int
 }
 
-// turns are the batches whose first tries are under way.
+// turns holds the batches whose first tries are under way.
 type turns struct {
 	sending  turn    // has the turn; ID 0: none
 	draining []turn  // had it, and go before it in their domains; the earliest first
@@ -355,7 +355,7 @@ UPDATE enotify.batch b SET state = 'cancelled', finished_at = now(), reason = 'a
   FROM old WHERE b.id = old.id
 RETURNING b.id, b.state::text`
 
-// endDrafts ends those that are too old, some at a time.
+// endDrafts ends drafts that are too old, some at a time.
 func (db *store) endDrafts(ctx context.Context) ([]move, error) {
 	rows, err := db.pool.Query(ctx, endDraftsSQL)
 	if err != nil {

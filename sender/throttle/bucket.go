@@ -7,9 +7,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// slow is the rate below which the level of a bucket is kept over restarts: to
-// start it empty would cost more than ten seconds each time, and at 10/day let
-// a node that starts every hour never send. Quicker ones start empty.
+// slow is the rate below which the level of a bucket is kept over restarts: to start it
+// empty would cost more than ten seconds each time, and a node that starts every hour would
+// never send at 10/day. Quicker buckets start empty.
 const slow rate.Limit = 0.1
 
 // A bucket lets messages begin at a rate. The zero value has no limit.

@@ -13,10 +13,10 @@ const (
 	maxHold   = 4 * time.Hour
 )
 
-// A Hold keeps one of our egress addresses away from a site that blocks it for
-// what it thinks of us (blocklists, reputation). Sending on makes that worse.
-// Each block in a row doubles the wait, from 15 minutes to 4 hours; a message
-// that the site takes after it ends it.
+// A Hold keeps one of our egress addresses away from a site that blocks it for its
+// reputation, such as by a blocklist. Sending on makes that worse. Each block in a row
+// doubles the wait, from 15 minutes to 4 hours; a message that the site takes after it ends
+// it.
 type Hold struct {
 	Egress string    `json:"egress"` // an address, or the name at EHLO of a node that binds to none
 	Times  int       `json:"times"`  // blocks in a row
@@ -87,8 +87,8 @@ func (t *Throttle) Holding(name, egress string, now time.Time) queue.Closure {
 	return queue.Closure{}
 }
 
-// Halt closes a site until a time, for what is wrong with us and not with its
-// pace; then one message goes as a probe. It is not kept for the next node.
+// Halt closes a site until a time, for a reason of ours and not for its pace; then one
+// message goes as a probe. It is not kept for the next node.
 func (t *Throttle) Halt(name string, until, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
