@@ -150,6 +150,20 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
+// A mail host that does not exist says nothing about port 25.
+func TestPort25HostDoesNotExist(t *testing.T) {
+	t.Parallel()
+	f := queuetest.NewFixture(t)
+	r := doctor.Run(t.Context(), doctor.Config{
+		Open:     func(ctx context.Context) (*queue.DB, error) { return queue.Open(ctx, f.URL, 0) },
+		Resolver: dnstest.New(t, zone).Addr, StateDir: t.TempDir(), Egress: addrs("192.0.2.10"), HELO: "mail.host.example",
+		Port25Host: "no..host", // a name that no DNS is asked for
+	})
+	if got, want := text(r, 0), "is not known: the DNS knows no host no..host."; !strings.Contains(got, want) {
+		t.Errorf("got\n%s\nwant %q", got, want)
+	}
+}
+
 // Logins of applications that may take every connection of the server are named, with the line that cures it.
 func TestLoginsWithoutLimit(t *testing.T) {
 	t.Parallel()

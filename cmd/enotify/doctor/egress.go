@@ -119,7 +119,7 @@ func (p *patient) named(ctx context.Context, s sender) Finding {
 	ptr, err := p.dns.PTR(ctx, s.addr)
 	switch {
 	case absent(err):
-		return f.worse(Problem, fmt.Sprintf("%s has no PTR record: large receivers refuse its mail. The provider of the address sets it.", s.addr), lines...)
+		return f.worse(Problem, fmt.Sprintf("%s has no PTR record: large receivers refuse its mail. The provider of the address sets PTR records.", s.addr), lines...)
 	case err != nil:
 		return f.worse(Note, fmt.Sprintf("The name of %s is not known: %v.", s.addr, err))
 	}
@@ -199,6 +199,9 @@ func (p *patient) port25(ctx context.Context) (found []Finding) {
 		}
 		greeting, err := greet(ctx, at, addr)
 		switch {
+		case errors.Is(err, errNoHost):
+			return []Finding{f.worse(Problem, fmt.Sprintf("Whether port 25 of others can be reached is not known: %v.", err),
+				"enotify doctor --port25-host HOST, a mail host that exists")}
 		case err != nil:
 			found = append(found, f.worse(Problem, fmt.Sprintf("%s does not answer%s: %v.", at, whence, err),
 				"ask the provider of this host to open port 25, or send through one that may: enotify help smarthost"))
@@ -225,7 +228,11 @@ func (p *patient) smarthost(ctx context.Context) []Finding {
 	return []Finding{f.worse(Fine, fmt.Sprintf("The smarthost %s answers: %s.", p.Smarthost, greeting))}
 }
 
-// greet returns the first line that a mail host says.
+// errNoHost says that a name leads to no address.
+var errNoHost = errors.New("the DNS knows no host")
+
+// greet returns the first line that a mail host says. The error wraps errNoHost where the
+// name of the host does not exist.
 func greet(ctx context.Context, at string, from netip.Addr) (string, error) {
 	d := net.Dialer{Timeout: dialTimeout}
 	if from.IsValid() {
@@ -233,6 +240,9 @@ func greet(ctx context.Context, at string, from netip.Addr) (string, error) {
 	}
 	conn, err := d.DialContext(ctx, "tcp", at)
 	if err != nil {
+		if unknown := (*net.DNSError)(nil); errors.As(err, &unknown) && unknown.IsNotFound {
+			return "", fmt.Errorf("%w %s", errNoHost, unknown.Name)
+		}
 		if op := (*net.OpError)(nil); errors.As(err, &op) {
 			err = op.Err
 		}
