@@ -175,7 +175,8 @@ func (r batchDetails) lay(p *term.Page) {
 		if more := r.Unknown - len(r.Doubts); more > 0 {
 			p.Line("and %s more", figures.Count(more))
 		}
-		p.Line("send to them again: enotify batch requeue %d --class unknown; take them for delivered: the same with --mark delivered", r.ID)
+		p.Line("send to them again: enotify batch requeue %d --class unknown", r.ID)
+		p.Line("take them for delivered: enotify batch requeue %d --class unknown --mark delivered", r.ID)
 	}
 	if r.Partial {
 		p.Heading("Log, and recipients in doubt: for members of enotify_admin; each recipient: SELECT * FROM enotify.delivery WHERE batch_id = %d", r.ID)

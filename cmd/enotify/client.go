@@ -210,7 +210,7 @@ func layVerdicts(p *term.Page, found []queue.StoredVerdict) {
 		layVerdict(p, v)
 	}
 	if len(found) == 0 {
-		p.Line("not checked yet: the guard looks before the first batch is sent; enotify spf check looks now")
+		p.Say("not checked yet: the guard looks before the first batch is sent; enotify spf check looks now")
 	}
 	if len(past) > 0 {
 		p.Heading("Earlier verdicts")

@@ -115,7 +115,7 @@ func next(err error) string {
 	case queue.NounClient:
 		return "register it: enotify client add " + p.Name
 	case queue.NounEgress:
-		return "register it: enotify egress add " + p.Name
+		return "enotify egress list shows all addresses; enotify egress add " + p.Name + " registers one"
 	case queue.NounSuppression:
 		return "see enotify suppression explain " + p.Name
 	case queue.NounPool:

@@ -136,13 +136,13 @@ func (e *explanation) lay(p *term.Page) {
 	full := queue.MailboxFull.Treatment().Suppresses
 	if f := e.Full; f != nil {
 		p.Line("")
-		p.Line("its mailbox was full %s, from %s to %s, and took nothing since; after %d over %s or more it is left alone for %s",
+		p.Say("its mailbox was full %s, from %s to %s, and took nothing since; after %d over %s or more it is left alone for %s",
 			figures.Some(f.Replies, "time"), figures.Clock(f.FirstAt), p.Ago(f.LastAt), f.Limit,
 			figures.Days(full.Over), figures.Days(full.For))
 	}
 	if u := e.Unknown; u != nil {
 		p.Line("")
-		p.Line("it was called unknown %s, from %s to %s, by a site that also says so of other addresses; after %d over %s or more it is suppressed",
+		p.Say("it was called unknown %s, from %s to %s, by a site that also says so of other addresses; after %d over %s or more it is suppressed",
 			figures.Some(u.Replies, "time"), figures.Clock(u.FirstAt), p.Ago(u.LastAt), u.Limit,
 			figures.Days(queue.OnceRepeated.Over))
 	}
@@ -201,7 +201,7 @@ func (e *explanation) layRoute(p *term.Page) {
 	case e.NoMail != "":
 		p.Line("but its domain takes no mail: %s", term.Clip(e.NoMail, 200))
 	case e.Site != "":
-		p.Line("it goes to the mail hosts of %s; enotify destination show %s says how fast, and whether they take ours",
+		p.Say("it goes to the mail hosts of %s; enotify destination show %s says how fast, and whether they take ours",
 			e.Site, e.Site)
 	default:
 		p.Line("its mail hosts are looked up when a batch to it begins")
@@ -211,7 +211,7 @@ func (e *explanation) layRoute(p *term.Page) {
 func (e *explanation) layMessages(p *term.Page) {
 	if len(e.Messages) == 0 {
 		p.Line("")
-		p.Line("no message to it in batches created since %s that are kept; --since 365d looks further back",
+		p.Say("no message to it in batches created since %s that are kept; --since 365d looks further back",
 			figures.Clock(e.Since))
 		return
 	}

@@ -54,7 +54,7 @@ func (r *Report) layComplaints(p *term.Page) {
 		return
 	}
 	p.Heading("Called spam by readers")
-	p.Line("%s", complaintAdvice)
+	p.Say("%s", complaintAdvice)
 	var rows [][]string
 	for _, c := range r.Complaints {
 		rows = append(rows, []string{c.Client, c.Where(), figures.Count(c.Accepted), figures.Count(c.Complaints),

@@ -244,7 +244,7 @@ func (r *Report) Lay(p *term.Page) {
 			continue
 		}
 		p.Heading("%s: %s", s.Title, figures.Some(s.Recipients, "recipient"))
-		p.Line("%s", s.Advice)
+		p.Say("%s", s.Advice)
 		var rows [][]string
 		for _, reply := range s.Replies {
 			rows = append(rows, []string{figures.Count(reply.N), term.Clip(cmp.Or(reply.Text, "no reply"), 140)})
@@ -260,7 +260,7 @@ func (r *Report) Lay(p *term.Page) {
 	}
 	for _, s := range r.Rest {
 		p.Heading("%s: %s", s.Title, figures.Some(s.Recipients, "recipient"))
-		p.Line("%s", s.Advice)
+		p.Say("%s", s.Advice)
 	}
 	r.layComplaints(p)
 }

@@ -94,8 +94,8 @@ func Lay(p *term.Page, all []Destination) {
 	}
 	p.Table([]string{"DESTINATION", "RATE", "BURST", "CONNECTIONS", "PER CONNECTION", "ORIGIN", "LEARNED"}, rows...)
 	p.Line("")
-	p.Line("* is every destination that has no line of its own, and what a line leaves open. A rate holds for one recipient domain;")
-	p.Line("beside a site it holds for all its domains together. enotify destination show NAME tells more.")
+	p.Say("* is every destination that has no line of its own, and what a line leaves open. The rate of a recipient domain " +
+		"limits its own messages, the rate of a site those of all its domains together. enotify destination show NAME tells more.")
 }
 
 // inShort is what was learned of a site in a few words, for a table.

@@ -157,18 +157,18 @@ func (r *Report) Lay(p *term.Page) {
 	case r.Name == throttle.Everyone:
 		p.Line("* is every destination that has no limits of its own.")
 	case r.Domain && r.Site == r.Name && r.Domains <= 1:
-		p.Line("%s is a recipient domain, and the only one of its site.", r.Name)
+		p.Say("%s is a recipient domain, and the only one of its site.", r.Name)
 	case r.Domain && r.Site == r.Name:
-		p.Line("%s is a recipient domain, and a site that serves %s: its limits hold for the domain and for the site.",
+		p.Say("%s is a recipient domain, and a site that serves %s: its limits hold for the domain and for the site.",
 			r.Name, figures.Some(r.Domains, "domain"))
 	case r.Site == r.Name:
 		p.Line("%s is a site: it serves %s.", r.Name, figures.Some(r.Domains, "domain"))
 	case r.Site != "":
 		p.Line("%s is a recipient domain of the site %s. The limits of both hold.", r.Name, r.Site)
 	case !r.Domain:
-		p.Line("No recipient domain or site of the name %s was seen yet. These limits hold once there is mail for it.", r.Name)
+		p.Say("No recipient domain or site of the name %s was seen yet. These limits hold once there is mail for it.", r.Name)
 	default:
-		p.Line("%s is a recipient domain; its site is not known until a batch with recipients there is looked at.",
+		p.Say("%s is a recipient domain; its site is not known until a batch with recipients there is looked at.",
 			r.Name)
 	}
 	p.Heading("Limits")
@@ -182,7 +182,7 @@ func (r *Report) Lay(p *term.Page) {
 	}
 	p.Heading("Learned")
 	for _, line := range r.Learned {
-		p.Line("%s", line)
+		p.Say("%s", line)
 	}
 	if len(r.Learned) == 0 {
 		p.Line("Nothing yet: no limit was hit.")

@@ -37,6 +37,18 @@ func (p *Page) Line(format string, args ...any) {
 	fmt.Fprintln(p.w, strings.TrimRight(Sprintf(format, args...), " "))
 }
 
+// Say writes a sentence or more, wrapped at Columns.
+func (p *Page) Say(format string, args ...any) {
+	text := Sprintf(format, args...)
+	if p.Columns == 0 {
+		p.Line("%s", text)
+		return
+	}
+	for _, line := range Wrap(text, p.Columns) {
+		p.Line("%s", line)
+	}
+}
+
 // Heading begins a section.
 func (p *Page) Heading(format string, args ...any) {
 	p.Line("")

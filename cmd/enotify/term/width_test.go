@@ -70,6 +70,23 @@ func TestNarrowTerminals(t *testing.T) {
 	}
 }
 
+// A sentence is wrapped at the width of the terminal, and elsewhere is one line.
+func TestSayFitsTheTerminal(t *testing.T) {
+	t.Parallel()
+	for columns, want := range map[int]string{
+		0:  "nothing is kept of ann\\a, who is not known\n",
+		20: "nothing is kept of\nann\\a, who is not\nknown\n",
+	} {
+		got := onPage(false, func(p *term.Page) {
+			p.Columns = columns
+			p.Say("nothing is kept of %s, who is not known", "ann\a")
+		})
+		if got != want {
+			t.Errorf("%d columns: got %q, want %q", columns, got, want)
+		}
+	}
+}
+
 // A terminal that obeys no codes, or that nobody names, gets none; COLUMNS goes
 // before what the terminal says.
 func TestDumbTerminals(t *testing.T) {
