@@ -16,6 +16,7 @@ import (
 	"enotify/cmd/enotify/preflight/gather"
 	"enotify/cmd/enotify/preflight/render"
 	"enotify/cmd/enotify/recipients"
+	"enotify/cmd/enotify/term"
 	"enotify/queue"
 )
 
@@ -222,7 +223,7 @@ func refused(a *app, r *preflight.Report) error {
 	blocking := *r
 	blocking.Findings = r.Of(preflight.Block)
 	blocking.Sites = nil
-	if err := render.Text(a.stderr, &blocking, a.colour(a.stderr)); err != nil {
+	if err := render.Text(a.stderr, &blocking, a.colour(a.stderr), term.Columns(a.stderr, a.getenv)); err != nil {
 		return err
 	}
 	return exit.With(exit.Blocked, fmt.Errorf("batch %d was not submitted: %s blocks it; cure it, or submit it with --force --reason WHY",
@@ -284,7 +285,7 @@ func (p *preflightFlags) show(r *preflight.Report) error {
 	case "html":
 		err = render.HTML(w, r)
 	default:
-		err = render.Text(w, r, p.colour(p.stdout))
+		err = render.Text(w, r, p.colour(p.stdout), term.Columns(p.stdout, p.getenv))
 	}
 	if err != nil {
 		return err

@@ -73,6 +73,14 @@ type cure struct {
 	advice string
 }
 
+// sentence ends a text with a full stop, unless it is a question.
+func sentence(text string) string {
+	if strings.HasSuffix(text, "?") {
+		return text
+	}
+	return text + "."
+}
+
 // newCure puts into words what [spfguard.Checker.Fix] returned.
 func newCure(domain string, fix *spfguard.Fix, err error) cure {
 	var doubt *spfguard.DoubtError
@@ -80,7 +88,7 @@ func newCure(domain string, fix *spfguard.Fix, err error) cure {
 	case errors.As(err, &doubt):
 		return cure{advice: "The record names senders that cannot be told from its text, and a new one must not leave them out. Ask the client: " + doubt.Ask()}
 	case errors.Is(err, spfguard.ErrNoFix):
-		return cure{advice: "There is no line to publish: " + err.Error() + "."}
+		return cure{advice: "There is no line to publish: " + sentence(err.Error())}
 	case err != nil || !fix.Changed() && len(fix.Open) == 0:
 		return cure{advice: "No single change makes every address pass; enotify spf lint " + domain +
 			" says what is wrong with the record."}
@@ -293,7 +301,7 @@ func spfHELO(ctx context.Context, in *Input, checker *spfguard.Checker) Finding 
 			f.Fix = append(f.Fix, spfguard.ZoneLine(name, record))
 		}
 	}
-	f.Advice = "These lines belong into the zone of your own servers, not into the client's."
+	f.Advice = "These lines belong in the zone of your own servers, not into the client's."
 	return f
 }
 

@@ -169,9 +169,11 @@ func rendered(t *testing.T, r *preflight.Report, form string) []byte {
 	case "json":
 		err = render.JSON(&b, r)
 	case "txt":
-		err = render.Text(&b, r, false)
+		err = render.Text(&b, r, false, 0)
+	case "narrow.txt":
+		err = render.Text(&b, r, false, 80)
 	case "colour.txt":
-		err = render.Text(&b, r, true)
+		err = render.Text(&b, r, true, 0)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +192,7 @@ func ready() *preflight.Report {
 func TestRenderings(t *testing.T) {
 	t.Parallel()
 	for name, r := range map[string]*preflight.Report{"batch": sample(), "client": clientSample(), "ready": ready()} {
-		for _, form := range []string{"txt", "colour.txt", "json", "html"} {
+		for _, form := range []string{"txt", "narrow.txt", "colour.txt", "json", "html"} {
 			file := filepath.Join("testdata", name+"."+form)
 			got := bytes.Replace(rendered(t, r, form), []byte(page.Style("")), []byte("page.css"), 1) // the same on every page
 			if *update {

@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"enotify/cmd/enotify/figures"
@@ -22,10 +23,12 @@ var verdictStyles = map[preflight.Readiness]term.Style{
 
 const textWidth = 100
 
-// Text writes a report for a terminal, the most important first, and the
-// summary in the last line.
-func Text(w io.Writer, r *preflight.Report, colour bool) error {
+// Text writes a report for a terminal of so many columns, the most important first, and
+// the summary in the last line. Nothing that can be copied is wrapped: records, commands
+// and the table of sites. With 0 columns only paragraphs are, at [textWidth].
+func Text(w io.Writer, r *preflight.Report, colour bool, columns int) error {
 	t := textPage{term.NewPage(w, colour, r.At)}
+	t.Columns = columns
 	t.Line("Preflight of %s, %s", r.Title(), r.At.Format("2006-01-02 15:04 MST"))
 	for _, s := range preflight.Severities {
 		if s == preflight.Pass || s == preflight.Info {
@@ -51,31 +54,48 @@ func (t textPage) finding(f preflight.Finding) {
 	t.Line("%s  %s  [%s]", t.Paint(marks[f.Severity], styles[f.Severity]), f.Title, f.ID)
 	t.wrap(f.Found)
 	for _, e := range f.Evidence {
-		t.Line("    %s", e)
+		t.hang("    ", 4, e)
 	}
 	for i, r := range f.Rejects {
-		t.labelled("refused by", i, "%s: %s", r.Who, r.Reply)
+		label := labels("refused by", i)
+		t.hang(term.Painted(label), len(label), fmt.Sprintf("%s: %s", r.Who, r.Reply))
 	}
 	if f.Advice != "" {
 		t.wrap(f.Advice)
 	}
 	if f.Effect != "" {
-		t.labelled("effect", 0, "%s", f.Effect)
+		label := labels("effect", 0)
+		t.hang(term.Painted(label), len(label), f.Effect)
 	}
 	for i, line := range f.Fix {
-		t.labelled("publish", i, "%s", line)
+		t.Line("%s%s", labels("publish", i), line)
 	}
 	if f.Recheck != "" {
-		t.labelled("check again", 0, "%s", f.Recheck)
+		t.Line("%s%s", labels("check again", 0), f.Recheck)
 	}
 }
 
-// labelled writes a line with a label before the first of several.
-func (t textPage) labelled(label string, i int, format string, args ...any) {
+// labels is what stands before line i of several that have one label.
+func labels(label string, i int) string {
 	if i > 0 {
 		label = ""
 	}
-	t.Line("  %-13s%s", label, term.Painted(term.Sprintf(format, args...)))
+	return fmt.Sprintf("  %-13s", label)
+}
+
+// hang writes a text behind a head of so many columns. On a terminal the text is wrapped, and
+// its further lines are indented as the first.
+func (t textPage) hang(head term.Painted, indent int, text string) {
+	lines := []string{text}
+	if t.Columns > 0 {
+		lines = term.Wrap(text, max(20, min(t.Columns, textWidth)-indent))
+	}
+	for i, line := range lines {
+		if i > 0 {
+			head = term.Painted(strings.Repeat(" ", indent))
+		}
+		t.Line("%s%s", head, line)
+	}
 }
 
 // short shows a line for each of the rows in which there is nothing to do.
@@ -84,7 +104,8 @@ func (t textPage) short(fs []preflight.Finding, s preflight.Severity) {
 		t.Line("")
 	}
 	for _, f := range fs {
-		t.Line("%s  %-15s %s", t.Paint(fmt.Sprintf("%-5s", marks[s]), styles[s]), f.ID, f.Found)
+		mark, id := fmt.Sprintf("%-5s", marks[s]), fmt.Sprintf("  %-15s ", f.ID)
+		t.hang(t.Paint(mark, styles[s])+term.Painted(id), len(mark+id), f.Found)
 	}
 }
 
@@ -121,7 +142,11 @@ func (t textPage) sites(sites []preflight.Site) {
 }
 
 func (t textPage) wrap(text string) {
-	for _, line := range term.Wrap(text, textWidth-2) {
+	wide := textWidth
+	if t.Columns > 0 {
+		wide = min(t.Columns, textWidth)
+	}
+	for _, line := range term.Wrap(text, wide-2) {
 		t.Line("  %s", line)
 	}
 }
