@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -136,14 +135,14 @@ func (j *journal) end(r *result) {
 	if !capped(r.costs, o.Egress) { // no count rests on it: see warmed
 		o.Egress = netip.Addr{}
 	}
-	var room [400]byte
-	line := appendNumbers(room[:0], '=', r.Batch, int64(r.Seq), int64(r.Try), r.made,
+	line := make([]byte, 0, 256) // room for most lines; it is kept until it is recorded
+	line = appendNumbers(line, '=', r.Batch, int64(r.Seq), int64(r.Try), r.made,
 		int64(r.DomainID), int64(r.grp), int64(r.Attempts), int64(r.Wait))
 	line, err := appendOutcome(append(line, ' '), &o)
 	if err != nil {
 		return
 	}
-	line = bytes.Clone(appendSum(line, 0)) // which is kept until it is recorded
+	line = appendSum(line, 0)
 	key := r.flight()
 	j.mu.Lock()
 	one, ok := j.open[key]

@@ -77,7 +77,7 @@ func appendEnding(to []byte, key flight, d departure) []byte {
 	begun := len(to)
 	to = appendNumber(appendFlight(append(to, '+'), key), d.made)
 	if len(d.From) > 0 {
-		text, _ := json.Marshal(&d) // addresses and a name are always JSON
+		text, _ := json.Marshal(d) // addresses and a name are always JSON
 		to = append(append(to, ' '), text...)
 	}
 	return appendSum(to, begun)
@@ -91,7 +91,7 @@ func appendOutcome(to []byte, o *queue.Outcome) ([]byte, error) {
 		usual = usual && isPlain(s)
 	}
 	if !usual {
-		text, err := json.Marshal(o)
+		text, err := json.Marshal(*o)
 		return append(to, text...), err
 	}
 	to = append(append(append(to, `{"State":"`...), o.State...), `","Class":"`...)
