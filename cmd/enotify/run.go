@@ -58,6 +58,7 @@ func (a *app) runCmd() *cobra.Command {
 				}
 				web.Resolver, web.AllowMX, web.DKIMDir = c.Resolver, allowMX, c.DKIMDir
 			}
+			node.RoomyHeap()
 			return node.Run(cmd.Context(), c)
 		},
 	}
