@@ -225,8 +225,8 @@ func denied(ctx context.Context, db *queue.DB, err error) error {
 	return fmt.Errorf("%w; it takes the owner of the schema: do it as %s", err, login.Owner)
 }
 
-// seen has a verb that found no batch say so when its login could see none: that
-// there are none is not known then.
+// seen is for a verb that found no batch. Where the login may see none, it returns an error
+// that says so: there may be batches.
 func seen(ctx context.Context, db *queue.DB) error {
 	login, err := db.Login(ctx)
 	if err == nil && !login.Admin && !login.Sender && login.Sees == 0 {
@@ -254,8 +254,8 @@ func (a *app) onQueue(verb func(ctx context.Context, db *queue.DB, args []string
 	}
 }
 
-// noun groups the verbs of one noun. By itself it does nothing, and says so:
-// cobra would print its help and call that a success.
+// noun groups the verbs of one noun. Without a verb it is an error: cobra would print its
+// help and call that a success.
 func noun(name, short string, verbs ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: name + " VERB", Short: short, DisableFlagsInUseLine: true,

@@ -128,8 +128,8 @@ func (w *messageFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&w.feedback, "feedback-id", "enotify", "`NAME` of the sender in Feedback-ID, as in enotify run")
 }
 
-// sender writes messages as a node with these settings does, except for the keys
-// that sign its addresses: what it signs is good for nothing.
+// sender writes messages as a node with these settings does, except for the keys that sign
+// its addresses: its signatures are not valid.
 func (w *messageFlags) sender() (mail *sender.Sender, err error) {
 	mail = &sender.Sender{Keys: token.Keys{{ID: "0", Secret: []byte(rand.Text() + rand.Text())}},
 		FeedbackSender: w.feedback}

@@ -26,8 +26,8 @@ func (a *app) withReader(ctx context.Context, verb func(ctx context.Context, db 
 	})
 }
 
-// lagToSay is the age from which the data of a standby is said to be old. Nodes
-// write each second, so a standby that follows is never as old while one runs.
+// lagToSay is the age from which the data of a standby is said to be old. Nodes write each
+// second, so a standby that follows is never that old while a node runs.
 const lagToSay = 10 * time.Second
 
 // lagSQL is how old the last change is that a standby has; NULL at a primary.

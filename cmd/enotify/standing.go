@@ -16,8 +16,8 @@ import (
 // forecasted is how many batches have a forecast in batch list: those that are next.
 const forecasted = 20
 
-// A standing is what is around the batches that are shown: what the nodes are at, and
-// how long the next batches will take. An application sees none of it.
+// A standing is what batches that are shown depend on: what the nodes do, and how long the
+// next batches will take. The login of an application sees none of it.
 type standing struct {
 	known     bool
 	nodes     int
@@ -27,7 +27,7 @@ type standing struct {
 	forecasts map[int64]forecast.Forecast
 }
 
-// look reads it, for all batches that are next, or for one.
+// look reads the standing of all batches that are next, or of one.
 func look(ctx context.Context, db *queue.DB, one *queue.Status) (s standing, err error) {
 	login, err := db.Login(ctx)
 	if err != nil || !login.Admin && !login.Sender {
@@ -55,7 +55,7 @@ func look(ctx context.Context, db *queue.DB, one *queue.Status) (s standing, err
 	return s, err
 }
 
-// due reports whether a batch is up to the nodes just now.
+// due reports whether the nodes have to work on a batch now.
 func due(b queue.Status) bool {
 	return b.FinishedAt == nil && slices.Contains([]string{"queued", "sending", "draining", "retrying"}, b.State)
 }
@@ -92,7 +92,7 @@ func (s standing) eta(b queue.Status) string {
 	return f.Short()
 }
 
-// line is the same in a line; "" where nothing can be said.
+// line is the forecast of a batch as a sentence; "" where there is none.
 func (s standing) line(b queue.Status) string {
 	f, ok := s.forecasts[b.ID]
 	if !ok || !due(b) || !f.Counts(b) || s.nodes == 0 {

@@ -103,7 +103,7 @@ func announcers(e queue.EgressAddress) string {
 	return cmp.Or(strings.Join(e.Nodes, ", "), "announced by no live node")
 }
 
-// warmth says in a few words how far the plans of an address are.
+// warmth says in a few words how far an address is in its plans of warm-up.
 func warmth(e queue.EgressAddress) string {
 	var said []string
 	for _, w := range e.Warmups {

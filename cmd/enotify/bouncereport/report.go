@@ -118,7 +118,7 @@ type Segment struct {
 	domains, replies map[string]int
 }
 
-// A Counted text is a domain or reply and how many recipients it is of.
+// A Counted text is a domain or a reply, with the number of its recipients.
 type Counted struct {
 	Text string `json:"text"`
 	N    int    `json:"recipients"`
@@ -135,7 +135,7 @@ func New(in insight.Scope) *Report {
 	return r
 }
 
-// maxAlike bounds what is kept of replies that turn out to be all different.
+// maxAlike bounds how many different replies are kept.
 const maxAlike = 20000
 
 // Add counts one recipient.

@@ -146,8 +146,8 @@ func Describe(ctx context.Context, db *queue.DB, name string) (Destination, erro
 	return l.describe(name, isSite(name) || standing.IsSite && !standing.IsDomain), nil
 }
 
-// ParseName is a name as the throttle knows it. A word without a dot is
-// a site: one that is not known is a slip of the pen, and would have no effect.
+// ParseName is a name as the throttle knows it. A word without a dot is a site; an unknown
+// site is an error, since its limits would have no effect.
 func ParseName(ctx context.Context, db *queue.DB, name string) (string, error) {
 	lower := strings.ToLower(strings.TrimSpace(name))
 	sites := throttle.Sites()

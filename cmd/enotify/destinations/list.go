@@ -17,8 +17,7 @@ import (
 	"enotify/sender/throttle"
 )
 
-// A Destination is what holds for a recipient domain or site, wherever it
-// comes from.
+// A Destination holds the limits in force for a recipient domain or site: set, or built in.
 type Destination struct {
 	Name          string     `json:"name"`
 	Site          bool       `json:"site"`                // all domains of a provider; they share one rate

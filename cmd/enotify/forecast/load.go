@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A load is one that is simulated.
+// A load is a [Load] in a simulation.
 type load struct {
 	Load
 	parts    []*part // not sent, when the load has the turn

@@ -95,7 +95,8 @@ type Forecast struct {
 	Points   []Point // all together
 }
 
-// A SiteForecast is the same of one site, the last to be done first.
+// A SiteForecast is the forecast of one site. A Forecast lists the site that ends last
+// first.
 type SiteForecast struct {
 	Name   string
 	N      int

@@ -10,7 +10,7 @@ func midnight(t time.Time, zone *time.Location) time.Time {
 	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
 }
 
-// A quota is one that is used up as the simulation goes on.
+// A quota is a [Quota] in a simulation, which uses it up.
 type quota struct {
 	Quota
 	day, month time.Time // that today and month are of

@@ -14,8 +14,8 @@ import (
 	"enotify/sender/throttle"
 )
 
-// Before is the plan of what has the turn before a batch, 0 for one that is not in
-// the queue. Own is left to the caller, but for its deferred recipients.
+// Before is the plan of what has the turn before a batch, 0 for one that is not in the
+// queue. The caller sets Own, except for its deferred recipients.
 func Before(ctx context.Context, db *queue.DB, batch int64, now time.Time) (Plan, error) {
 	ahead, err := insight.Of(db).Ahead(ctx, batch)
 	if err != nil {
@@ -42,8 +42,9 @@ func Of(ctx context.Context, db *queue.DB, s queue.Status, now time.Time) (Forec
 	return Simulate(p), p, nil
 }
 
-// As is the forecast of a batch whose untried recipients are these, with so long for a
-// message, 0 for what nodes measured. Where no node is alive, it is as if one were.
+// As is the forecast of a batch with these untried recipients by domain, and with message as
+// the time per message; 0 is the time that nodes measured. Where no node is alive, it
+// assumes one.
 func As(ctx context.Context, db *queue.DB, s queue.Status, domains []Waiting, message time.Duration, now time.Time,
 ) (Forecast, Plan, error) {
 	p, err := Before(ctx, db, s.ID, now)

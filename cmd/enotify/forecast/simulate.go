@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Simulate sends the batch Own of a plan in thought, after and beside the others. It
-// knows nothing of refusals to come.
+// Simulate works out how the batch Own of a plan will be sent, after and beside the others.
+// It knows nothing of refusals to come.
 func Simulate(p Plan) Forecast {
 	s := newSimulation(p)
 	own := s.loads[len(p.Ahead)]
@@ -15,8 +15,8 @@ func Simulate(p Plan) Forecast {
 	return s.forecast(own)
 }
 
-// All sends all batches of a plan in thought. It returns a forecast for each one of
-// Ahead, in their order.
+// All works out how all batches of a plan will be sent. It returns a forecast for each batch
+// of Ahead, in their order.
 func All(p Plan) []Forecast {
 	s := newSimulation(p)
 	s.until(func() bool { return !slices.ContainsFunc(s.loads, func(l *load) bool { return !l.over() }) })
@@ -202,7 +202,7 @@ func (s *simulation) activate(turn *load) {
 	}
 }
 
-// least is what counts as a message that is left.
+// least is the smallest part of a message that counts as left.
 const least = 1e-6
 
 // step sends what may leave within dt.

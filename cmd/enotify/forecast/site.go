@@ -49,7 +49,7 @@ type site struct {
 	parts  []*part // that are active
 }
 
-// A bucket is that of a recipient domain.
+// A bucket is the token bucket of a recipient domain.
 type bucket struct {
 	tokens      float64
 	filled      time.Duration

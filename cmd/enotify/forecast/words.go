@@ -128,7 +128,8 @@ func withReason(text string, p throttle.Pace) string {
 	return text + "; " + strings.TrimSpace(p.Why)
 }
 
-// Counts reports whether somebody of a batch was not tried yet, or is just now.
+// Counts reports whether a recipient of a batch was not tried yet, or is being tried for the
+// first time.
 func (f Forecast) Counts(s queue.Status) bool { return f.Untried > 0 || s.Pending+s.Sending > 0 }
 
 // Left is how long it takes until everybody was tried, from now on.

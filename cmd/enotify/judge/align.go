@@ -116,8 +116,8 @@ func (p *Proofs) Signed() bool {
 	return false
 }
 
-// Undecided is why it could not be found out whether a proof holds for an egress
-// address; nil when it could.
+// Undecided is the error that left open whether a proof holds for an egress address; nil
+// when that is known.
 func (p *Proofs) Undecided(spf spfguard.Verdict) error {
 	if spf.Result == spfguard.TempError && (p.SPF.Aligned || p.SPF.Err != nil) {
 		return spf.Err

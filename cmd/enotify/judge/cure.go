@@ -32,8 +32,8 @@ func (c *cures) mend(v *queue.Verdict, domain, sender string) {
 	}
 }
 
-// of is the zone line of a domain under which every egress address passes, "" when
-// there is none. ask is what has to be done beside, or answered first.
+// of is the zone line of a domain under which every egress address passes, "" when there is
+// none. ask is what else has to be done, or answered first.
 func (c *cures) of(domain, sender string) (found cure) {
 	if known, ok := c.known[domain]; ok {
 		return known

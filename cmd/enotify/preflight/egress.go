@@ -51,8 +51,8 @@ func checkNames(ctx context.Context, in *Input) []Finding {
 	return []Finding{f, v6}
 }
 
-// spfProblem is what SPF has against an address, "" when it passes or nobody
-// could say, which is the matter of spf.pass.
+// spfProblem is why SPF does not pass from an address; "" when it passes, or when that is
+// not known, which row spf.pass reports.
 func spfProblem(ctx context.Context, in *Input, e queue.Egress) string {
 	checker := &spfguard.Checker{Resolver: in.DNS}
 	ev := checker.Check(ctx, spfguard.Query{IP: e.Addr, Sender: in.MailFrom, HELO: e.HELO})

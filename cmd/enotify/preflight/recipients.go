@@ -106,8 +106,7 @@ func AskDomains(ctx context.Context, domains []insight.DomainCount, known []queu
 	return d, found, ctx.Err()
 }
 
-// site is the site that takes the mail of a domain; an unknown one is its own site.
-// site is who takes the mail of a domain from us.
+// site is the site that takes the mail of a domain; an unknown domain is its own site.
 func (d Directory) site(domain string) string {
 	return cmp.Or(d.Smarthost, cmp.Or(d.Facts[domain].Site, domain))
 }

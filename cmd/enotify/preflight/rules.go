@@ -89,7 +89,8 @@ func Asked() (domains, sites []string) {
 	return domains, sites
 }
 
-// sentThere is what a receiver took of the client's other mail in the last 24 hours.
+// sentThere is how many messages of the client a receiver took in the last 24 hours, without
+// this batch.
 func (in *Input) sentThere(who receiver) (n int) {
 	for _, c := range in.SentThere {
 		if slices.Contains(who.domains, c.Domain) || slices.Contains(who.sites, c.Site) {

@@ -67,7 +67,7 @@ func (w *Watch) Frame(p *Progress, width int) []string {
 	return frame
 }
 
-// Line is the same in one line, for output that is not a terminal.
+// Line is the picture in one line, for output that is not a terminal.
 func (p *Progress) Line() string {
 	said := append([]string{p.State + " " + figures.Share(p.Settled(), p.Total)}, p.speed()[1:]...)
 	if p.Slowest != "" && p.ETA != nil {

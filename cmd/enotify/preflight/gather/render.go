@@ -16,9 +16,9 @@ import (
 	"enotify/sender/token"
 )
 
-// renderer writes messages as a node does that has the same settings. What it
-// signs addresses with is good for nothing: a report is handed around, and a
-// link in it must not unsubscribe anybody. It also says where one unsubscribes.
+// renderer writes messages as a node does that has the same settings. Its signatures of
+// addresses are not valid: a report is handed around, and a link in it must not unsubscribe
+// anybody. It also returns the unsubscribe page.
 func (s *Sources) renderer(ctx context.Context, in *preflight.Input) (*sender.Sender, error) {
 	mail := &sender.Sender{BounceDomain: s.BounceDomain,
 		Keys: token.Keys{{ID: "0", Secret: []byte(rand.Text() + rand.Text())}}}
@@ -41,8 +41,8 @@ func (s *Sources) renderer(ctx context.Context, in *preflight.Input) (*sender.Se
 	return mail, err
 }
 
-// oneClick is how to try the unsubscribe page. Who may not read the keys of the
-// nodes can only try it for nobody, with an address that no node signed.
+// oneClick is how to try the unsubscribe page. A login that may not read the keys of the
+// nodes can only try it with an address that no node signed.
 func (s *Sources) oneClick(ctx context.Context, base string, worthless token.Keys,
 	in *preflight.Input) (*preflight.OneClick, error) {
 	nobody := token.Subject{Batch: max(1, in.BatchID)}
