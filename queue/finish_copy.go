@@ -23,19 +23,22 @@ var errNotPlain = errors.New("a recipient was requeued or forgotten")
 // recipient was requeued (a row in retry) and no address was forgotten. It fails for
 // recipients that have an outcome already.
 //
-// Each recipient is looked up in retry by its key, with one plan for all. Otherwise
-// PostgreSQL planned every statement again once a batch had a deferred recipient, and some
-// of the plans read all deferred recipients.
+// Recipients go as ranges, from the first to the last: those of a domain follow each other.
+// Each range is looked up in retry by its key, with one plan for all. Otherwise PostgreSQL
+// planned every statement again once a batch had a deferred recipient, and some of the plans
+// read all deferred recipients.
 const (
 	beginPlainSQL = `SELECT enotify.write_results(VARIADIC $1::bigint[]),
   set_config('plan_cache_mode', 'force_generic_plan', true)`
 	plainSQL = `
-SELECT NOT (EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = ANY ($3)) AND EXISTS (
-         SELECT FROM unnest($1::bigint[], $2::int[]) f (batch_id, seq) CROSS JOIN LATERAL (
-           SELECT FROM enotify.retry t WHERE t.batch_id = f.batch_id AND t.seq = f.seq OFFSET 0) t))
-   AND NOT (EXISTS (SELECT FROM enotify.forgotten g WHERE g.batch_id = ANY ($3)) AND EXISTS (
-         SELECT FROM unnest($1::bigint[], $2::int[]) f (batch_id, seq) CROSS JOIN LATERAL (
-           SELECT FROM enotify.forgotten g WHERE g.batch_id = f.batch_id AND g.seq = f.seq OFFSET 0) g)),
+SELECT NOT (EXISTS (SELECT FROM enotify.retry t WHERE t.batch_id = ANY ($4)) AND EXISTS (
+         SELECT FROM unnest($1::bigint[], $2::int[], $3::int[]) f (batch_id, first, last) CROSS JOIN LATERAL (
+           SELECT FROM enotify.retry t WHERE t.batch_id = f.batch_id AND t.seq BETWEEN f.first AND f.last
+           ORDER BY t.batch_id, t.seq LIMIT 1) t))
+   AND NOT (EXISTS (SELECT FROM enotify.forgotten g WHERE g.batch_id = ANY ($4)) AND EXISTS (
+         SELECT FROM unnest($1::bigint[], $2::int[], $3::int[]) f (batch_id, first, last) CROSS JOIN LATERAL (
+           SELECT FROM enotify.forgotten g WHERE g.batch_id = f.batch_id AND g.seq BETWEEN f.first AND f.last
+           ORDER BY g.batch_id, g.seq LIMIT 1) g)),
   set_config('plan_cache_mode', 'auto', true)`
 )
 
@@ -50,10 +53,12 @@ func copyable(final []*Result) bool {
 // copyFinal writes final outcomes, and then what else b does, in one transaction. It
 // writes nothing and returns errNotPlain where finishSQL is needed.
 func (db *DB) copyFinal(ctx context.Context, final []*Result, batches []int64, b *pgx.Batch) error {
-	of, seqs := make([]int64, len(final)), make([]int32, len(final))
-	for i, r := range final {
-		of[i], seqs[i] = r.Batch, r.Seq
-	}
+	// Two transactions with the same recipients wait for each other instead of a deadlock, and the
+	// index grows in one place.
+	slices.SortFunc(final, func(a, b *Result) int {
+		return cmp.Or(cmp.Compare(a.Batch, b.Batch), cmp.Compare(a.Seq, b.Seq))
+	})
+	of, firsts, lasts := rangesOf(final)
 	return db.WithConn(ctx, func(conn *pgx.Conn) (err error) {
 		defer func() {
 			if err != nil && conn.PgConn().TxStatus() != 'I' {
@@ -64,7 +69,7 @@ func (db *DB) copyFinal(ctx context.Context, final []*Result, batches []int64, b
 		var first pgx.Batch
 		first.Queue(`BEGIN ISOLATION LEVEL READ COMMITTED`)
 		first.Queue(beginPlainSQL, batches)
-		first.Queue(plainSQL, of, seqs, batches).QueryRow(func(row pgx.Row) error {
+		first.Queue(plainSQL, of, firsts, lasts, batches).QueryRow(func(row pgx.Row) error {
 			return row.Scan(&plain, nil)
 		})
 		if err := conn.SendBatch(ctx, &first).Close(); err != nil {
@@ -81,16 +86,24 @@ func (db *DB) copyFinal(ctx context.Context, final []*Result, batches []int64, b
 	})
 }
 
+// rangesOf returns recipients as ranges without a gap: a batch, and its first and last
+// recipient. They must be in order.
+func rangesOf(final []*Result) (of []int64, firsts, lasts []int32) {
+	for i, r := range final {
+		if i > 0 && r.Batch == final[i-1].Batch && r.Seq <= final[i-1].Seq+1 {
+			lasts[len(lasts)-1] = r.Seq
+			continue
+		}
+		of, firsts, lasts = append(of, r.Batch), append(firsts, r.Seq), append(lasts, r.Seq)
+	}
+	return of, firsts, lasts
+}
+
 // year2000 is the epoch of PostgreSQL, in microseconds since 1970.
 const year2000 = 946684800_000000
 
-// binaryOf returns outcomes in COPY's binary format (COPY in PostgreSQL's reference). It
-// orders them by recipient: two transactions with the same recipients wait for each other
-// instead of a deadlock, and the index grows in one place.
+// binaryOf returns outcomes in COPY's binary format (COPY in PostgreSQL's reference).
 func binaryOf(final []*Result) []byte {
-	slices.SortFunc(final, func(a, b *Result) int {
-		return cmp.Or(cmp.Compare(a.Batch, b.Batch), cmp.Compare(a.Seq, b.Seq))
-	})
 	size := 32
 	for _, r := range final {
 		size += 128 + min(len(r.Reply.Text), maxReply)

@@ -58,14 +58,14 @@ func TestDeferredRecipientsAreFoundByKey(t *testing.T) {
 		SELECT 1, i, 1, 1, now(), now(), 0, 0, 'offline' FROM generate_series(1, 6000) i`)
 	f.Exec(`PREPARE finish AS ` + queue.FinishSQL)
 	f.Exec(`PREPARE plain AS ` + queue.PlainSQL)
-	of := `array_fill(1::bigint, '{40}'), '` + queuetest.Query[string](f,
-		`SELECT array_agg(i)::text FROM generate_series(10001, 10040) i`) + `'`
+	seqs := `'` + queuetest.Query[string](f, `SELECT array_agg(i)::text FROM generate_series(10001, 10040) i`) + `'`
+	of := `array_fill(1::bigint, '{40}'), ` + seqs
 	all := regexp.MustCompile(`"Node Type": "Seq Scan"[^{}]*"Relation Name": "retry"`)
 	for _, ask := range []string{
 		`finish(` + of + `, array_fill('delivered'::text, '{40}'), array_fill(NULL::text, '{40}'),
 			array_fill(250::smallint, '{40}'), array_fill(NULL::text, '{40}'), array_fill('ok'::text, '{40}'),
 			array_fill(now(), '{40}'), array_fill(1, '{40}'))`,
-		`plain(` + of + `, '{1}')`,
+		`plain(` + of + `, ` + seqs + `, '{1}')`,
 	} {
 		plan := queuetest.Query[[]byte](f, `EXPLAIN (FORMAT JSON) EXECUTE `+ask)
 		if all.Match(plan) {
