@@ -2,8 +2,8 @@ package engine
 
 import "sync"
 
-// maxIdle is how many goroutines wait for another message at most.
-const maxIdle = 256
+// maxIdle is how many goroutines wait for another message at most: as many as begin at once.
+const maxIdle = maxTick
 
 // A crew is the goroutines that have carried a message and wait for the next one: a new
 // goroutine begins with a small stack, which a message has to grow twice. While they wait,

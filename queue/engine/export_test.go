@@ -312,3 +312,24 @@ func Looks(start time.Time, n int, took time.Duration) (at []time.Time) {
 	}
 	return at
 }
+
+// SlowFlights begins three messages, has those recorded that are at the given places, begins
+// another one, and returns the numbers of those that are under way, the oldest first, and how
+// many are slow once all have taken long enough.
+func SlowFlights(recorded ...int) (underWay []int32, slow int) {
+	f, begun := newFlights(), time.Now()
+	var rs []*result
+	for seq := range int32(3) {
+		rs = append(rs, &result{Result: queue.Result{Seq: seq}, begun: begun})
+	}
+	f.begin(rs)
+	for _, i := range recorded {
+		f.recorded([]*result{rs[i]})
+	}
+	f.begin([]*result{{Result: queue.Result{Seq: 3}, begun: begun}})
+	all, places := f.taken(10, begun.Add(slowAfter))
+	for _, one := range f.list() {
+		underWay = append(underWay, one.seq)
+	}
+	return underWay, all - places
+}

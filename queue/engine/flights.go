@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -22,9 +21,8 @@ type result struct {
 	begun  time.Time
 
 	// guarded by flights.mu
-	young        bool // it is in the list of young ones
 	slow         bool
-	older, newer *result // in that list
+	older, newer *result // in the list of flights
 }
 
 // A flight names a try that is under way or not recorded yet. One recipient may
@@ -43,10 +41,11 @@ type flights struct {
 	news chan struct{} // something below has changed
 
 	mu      sync.Mutex
-	open    map[flight]*result
-	oldest  *result        // of those that are not slow yet, which are a list
-	newest  *result        // of them
-	slow    map[string]int // of open, per recipient domain
+	n       int
+	oldest  *result        // of all, which are a list in the order in which they began
+	young   *result        // the oldest of them that is not slow yet; all newer ones are not
+	newest  *result        // of all
+	slow    map[string]int // of them, per recipient domain
 	slows   int            // the sum
 	groups  [groups]int    // how many of them per lease group
 	visits  map[visit]int  // of those that are alone
@@ -69,7 +68,7 @@ type visit struct {
 }
 
 func newFlights() *flights {
-	return &flights{news: make(chan struct{}, 1), open: map[flight]*result{}, visits: map[visit]int{},
+	return &flights{news: make(chan struct{}, 1), visits: map[visit]int{},
 		tries: map[int64]int{}, domains: map[string]int{}, slow: map[string]int{}}
 }
 
@@ -78,14 +77,17 @@ func (f *flights) begin(rs []*result) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, r := range rs {
-		f.open[r.flight()] = r
-		r.young, r.older = true, f.newest
+		r.older = f.newest
 		if f.newest != nil {
 			f.newest.newer = r
 		} else {
 			f.oldest = r
 		}
 		f.newest = r
+	}
+	f.n += len(rs)
+	if f.young == nil {
+		f.young = rs[0]
 	}
 	r, n := rs[0], len(rs)
 	f.groups[r.grp] += n
@@ -98,8 +100,11 @@ func (f *flights) begin(rs []*result) {
 	}
 }
 
-// mature takes a message out of the list of young ones.
-func (f *flights) mature(r *result) {
+// remove takes a message out of the list.
+func (f *flights) remove(r *result) {
+	if f.young == r {
+		f.young = r.newer
+	}
 	if r.older != nil {
 		r.older.newer = r.newer
 	} else {
@@ -110,18 +115,16 @@ func (f *flights) mature(r *result) {
 	} else {
 		f.newest = r.older
 	}
-	r.young, r.older, r.newer = false, nil, nil
+	r.older, r.newer = nil, nil
+	f.n--
 }
 
 // recorded removes the flights whose results are in the database.
 func (f *flights) recorded(rs []*result) {
 	f.mu.Lock()
 	for _, r := range rs {
-		delete(f.open, r.flight())
-		switch {
-		case r.young:
-			f.mature(r)
-		case r.slow:
+		f.remove(r)
+		if r.slow {
 			f.slows--
 			if f.slow[r.domain]--; f.slow[r.domain] == 0 {
 				delete(f.slow, r.domain)
@@ -157,25 +160,25 @@ func (f *flights) over() (batches []int64, none bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	batches, f.through = f.through, nil
-	return batches, len(f.open) == 0
+	return batches, f.n == 0
 }
 
 // count is the number of messages under way.
 func (f *flights) count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.open)
+	return f.n
 }
 
 // list names all of them.
 func (f *flights) list() []flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	all := make([]flight, 0, len(f.open))
-	for one := range f.open {
-		all = append(all, one)
+	all := make([]flight, 0, f.n)
+	for r := f.oldest; r != nil; r = r.newer {
+		all = append(all, r.flight())
 	}
-	return slices.Clip(all)
+	return all
 }
 
 // landed picks the groups that have nothing under way.
@@ -195,24 +198,22 @@ func (f *flights) landed(grps map[int16]int32) (landed []int16) {
 func (f *flights) taken(own int, now time.Time) (all, places int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for f.oldest != nil && now.Sub(f.oldest.begun) >= slowAfter {
-		one := f.oldest
-		f.mature(one)
-		one.slow = true
+	for ; f.young != nil && now.Sub(f.young.begun) >= slowAfter; f.young = f.young.newer {
+		f.young.slow = true
 		f.slows++
-		f.slow[one.domain]++
+		f.slow[f.young.domain]++
 	}
-	return len(f.open), len(f.open) - min(f.slows, own)
+	return f.n, f.n - min(f.slows, own)
 }
 
 // nextSlow is when the next message will be slow; the zero time when there is none.
 func (f *flights) nextSlow() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.oldest == nil {
+	if f.young == nil {
 		return time.Time{}
 	}
-	return f.oldest.begun.Add(slowAfter)
+	return f.young.begun.Add(slowAfter)
 }
 
 // slowAt reports whether a message to a domain is slow.

@@ -262,14 +262,15 @@ func (db *store) intend(
 		return nil, 0, err
 	}
 	got = make([]picked, 0, count(picks))
+	var p picked
 	var why []*string
+	into := []any{&p.batch, &p.seq, &p.domainID, &p.address, &p.data, &p.attempts, &p.tries, nil, &p.counted}
 	for rows.Next() {
-		got = append(got, picked{})
-		p := &got[len(got)-1]
-		into := []any{&p.batch, &p.seq, &p.domainID, &p.address, &p.data, &p.attempts, &p.tries, nil, &p.counted}
+		into[7] = nil
 		if rows.RawValues()[7] != nil {
 			into[7] = &why
 		}
+		p = picked{} // else a value that is NULL stays as it was
 		if err := rows.Scan(into...); err != nil {
 			rows.Close()
 			return nil, 0, err
@@ -277,6 +278,7 @@ func (db *store) intend(
 		if into[7] != nil && len(why) == 2 {
 			p.class, p.suppressed = (*queue.Class)(why[0]), why[1]
 		}
+		got = append(got, p)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, 0, err

@@ -157,17 +157,26 @@ func (v *serving) hand(got []picked, from *pick) {
 	}
 }
 
+// fewAttempts is how many attempts have their memory together: that is cheaper, but one that
+// takes long keeps the memory of all of them.
+const fewAttempts = 8
+
 // attempts notes that recipients of one pick are under way, and returns them without those
 // that are suppressed.
 func (v *serving) attempts(got []picked, from *pick) []*attempt {
 	r := v.batches.runs[from.batch]
 	made, now, ends := r.batch.CreatedAt.UnixMicro(), time.Now(), dayEnds(from.costs)
 	as, results := make([]*attempt, len(got)), make([]*result, len(got))
+	var some []attempt
 	low, high := got[0].seq, got[0].seq
 	for i := range got {
 		p := &got[i]
 		low, high = min(low, p.seq), max(high, p.seq)
-		a := &attempt{run: r, message: queue.Message{
+		if i%fewAttempts == 0 {
+			some = make([]attempt, min(fewAttempts, len(got)-i))
+		}
+		a := &some[i%fewAttempts]
+		*a = attempt{run: r, message: queue.Message{
 			Batch: r.batch, Egress: from.leave, Seq: p.seq, Address: p.address, Domain: from.domain, Data: p.data,
 			Attempt: p.attempts + 1, Group: from.grp, MayBegin: r.mayBegin, MayEnd: alwaysTrue,
 		}, result: result{

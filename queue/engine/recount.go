@@ -23,9 +23,9 @@ type sending struct {
 func (f *flights) warming() (all []sending) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for key, one := range f.open {
+	for one := f.oldest; one != nil; one = one.newer {
 		for _, addr := range cappedFrom(one.costs) {
-			all = append(all, sending{flight: key, made: one.made, addr: addr, site: one.site})
+			all = append(all, sending{flight: one.flight(), made: one.made, addr: addr, site: one.site})
 		}
 	}
 	return all
