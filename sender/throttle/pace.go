@@ -10,6 +10,11 @@ const (
 	startConnections = 2 // to a site that is new to us
 	growAfter        = 4 // good replies for each connection allowed, before one more is
 
+	// A site that has never asked for less, and gives those replies within nearReplies, is near: no
+	// message crosses the Internet so fast. It is allowed twice as many connections, at most leap more.
+	nearReplies = 20 * time.Millisecond
+	leap        = 8
+
 	slowTo   = 0.8      // of the rate that a site was seen to bear, when it asks us to slow down
 	raiseBy  = 1.25     // of a rate that went well for a while; slowTo takes it back
 	leastOf  = 1.0 / 60 // messages a second: no site is slowed down to less
@@ -31,7 +36,7 @@ const (
 //	open --"too many connections"--> a ceiling of connections, tried again after a while
 //	open --"too fast"--> slow: a lower rate --again--> closed: backoff --> one probe --good--> open
 //
-// Connections grow by one while replies are good. A refusal is a fact worth
+// Connections grow by one while replies are good, and faster while they are quick too. A refusal is a fact worth
 // remembering: it sets a ceiling, which is tried again only after a while that
 // doubles each time it holds. A scheme that forgets the ceiling (halve, grow,
 // hit it again) costs about twenty times as many refusals. A rate is found in
@@ -39,6 +44,8 @@ const (
 type Pace struct {
 	Allowed int // connections at once; 0 is the start, see also State.Bears
 	Good    int // good replies since Allowed last changed
+
+	GoodSince time.Time `json:"-"` // when the first of them was
 
 	Ceiling   int           // connections it is known to bear; 0 when it has refused none
 	ProbeAt   time.Time     // when one more than Ceiling may be tried
@@ -106,8 +113,15 @@ func (p Pace) Succeed(busy bool, limit int, now time.Time) Pace {
 	if !busy {
 		return p
 	}
-	if p.Good++; p.Good < growAfter*p.allowed() {
+	if p.Good++; p.Good == 1 {
+		p.GoodSince = now
+	}
+	if p.Good < growAfter*p.allowed() {
 		return p
+	}
+	more := 1
+	if !p.Learned() && p.WhyAt.IsZero() && now.Sub(p.GoodSince) < nearReplies {
+		more = min(p.allowed(), leap)
 	}
 	p.Good = 0
 	p.Allowed = p.allowed()
@@ -117,7 +131,7 @@ func (p Pace) Succeed(busy bool, limit int, now time.Time) Pace {
 	if p.Ceiling > 0 && now.Before(p.ProbeAt) {
 		limit = min(limit, p.Ceiling)
 	}
-	p.Allowed = max(1, min(p.Allowed+1, limit))
+	p.Allowed = max(1, min(p.Allowed+more, limit))
 	return p
 }
 

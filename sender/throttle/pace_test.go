@@ -10,9 +10,15 @@ import (
 	"golang.org/x/time/rate"
 )
 
+// succeed has a site give n good replies at once.
 func succeed(p throttle.Pace, n, limit int, now time.Time) throttle.Pace {
-	for range n {
-		p = p.Succeed(true, limit, now)
+	return succeedEach(p, n, limit, 0, now)
+}
+
+// succeedEach has a site give n good replies, so far from each other.
+func succeedEach(p throttle.Pace, n, limit int, apart time.Duration, now time.Time) throttle.Pace {
+	for i := range n {
+		p = p.Succeed(true, limit, now.Add(time.Duration(i)*apart))
 	}
 	return p
 }
@@ -26,10 +32,11 @@ func TestPaceGrows(t *testing.T) {
 	if got := p.Connections(1, start); got != 1 {
 		t.Errorf("at first, with a policy of 1: got %d, want 1", got)
 	}
-	if got := succeed(p, 8, 10, start).Connections(10, start); got != 3 {
+	const apart = 10 * time.Millisecond // a site across the Internet
+	if got := succeedEach(p, 8, 10, apart, start).Connections(10, start); got != 3 {
 		t.Errorf("after 4 replies each: got %d, want 3", got)
 	}
-	if got := succeed(p, 1000, 10, start).Connections(10, start); got != 10 {
+	if got := succeedEach(p, 1000, 10, apart, start).Connections(10, start); got != 10 {
 		t.Errorf("in the end: got %d, want the policy's 10", got)
 	}
 	idle := p
@@ -38,6 +45,43 @@ func TestPaceGrows(t *testing.T) {
 	}
 	if got := idle.Connections(10, start); got != 2 {
 		t.Errorf("never busy: got %d, want 2", got)
+	}
+}
+
+// A site that answers at once is allowed more connections sooner, by steps that bound what
+// it has to refuse; one that has asked for less grows like any other.
+func TestPaceGrowsFasterNearby(t *testing.T) {
+	t.Parallel()
+	const apart, limit = 100 * time.Microsecond, 100
+	var p throttle.Pace
+	for _, want := range []int{4, 8, 16, 24, 32, 40} {
+		p = succeedEach(p, 4*p.Connections(limit, start)-1, limit, apart, start)
+		if got := p.Connections(limit, start); got == want {
+			t.Errorf("before 4 replies each: got %d already", got)
+		}
+		if p = p.Succeed(true, limit, start); p.Connections(limit, start) != want {
+			t.Errorf("after 4 replies each: got %d, want %d", p.Connections(limit, start), want)
+		}
+	}
+	if got := succeedEach(throttle.Pace{}, 8, 3, apart, start).Connections(3, start); got != 3 {
+		t.Errorf("where 3 are allowed: got %d", got)
+	}
+	if got := succeedEach(throttle.Pace{}, 8, limit, 3*time.Millisecond, start).Connections(limit, start); got != 3 {
+		t.Errorf("8 replies within 21 ms: got %d, want 3", got)
+	}
+	for name, asked := range map[string]throttle.Pace{
+		"it has refused a connection": p.Refuse(5, 0, start), "it has asked for fewer": p.Crowd(10, 0, start),
+		"we were too fast for it": p.Slow(50, 0, start), "it has complained": {Allowed: 5, WhyAt: start},
+	} {
+		now := start.Add(time.Hour)
+		for range 2 { // the first reply ends what was refused
+			asked = asked.Succeed(true, limit, now)
+		}
+		before := asked.Connections(limit, now)
+		asked = succeedEach(asked, 4*before, limit, apart, now)
+		if got := asked.Connections(limit, now); got != before+1 {
+			t.Errorf("%s: got %d, want one more than %d", name, got, before)
+		}
 	}
 }
 
@@ -240,6 +284,37 @@ func TestLearnsLimit(t *testing.T) {
 	}
 	if atFive < 35_000 {
 		t.Errorf("tenths of a second with five connections: got %d of 36000", atFive)
+	}
+}
+
+// A near site that bears 16 connections refuses few before we know.
+func TestNearSiteRefusesFew(t *testing.T) {
+	t.Parallel()
+	const bears, most = 16, 8
+	var th throttle.Throttle
+	th.SetPolicies(map[string]throttle.Policy{throttle.Everyone: {Rate: rate.Inf, Connections: 100}})
+	th.Assign("a.test", "site", start)
+	open, refused := 0, 0
+	for now := start; now.Before(start.Add(time.Second)); now = now.Add(100 * time.Microsecond) {
+		opening := 0 // all of them before the site has refused one
+		for ok, _ := th.Connect("site", now); ok; ok, _ = th.Connect("site", now) {
+			opening++
+		}
+		for range opening {
+			if open == bears {
+				th.Refused("site", queue.Reply{Code: 421}, now)
+				refused++
+			} else {
+				open++
+			}
+		}
+		n, _ := th.Admit("a.test", open, now)
+		for range n {
+			th.Done("a.test", delivered, now)
+		}
+	}
+	if open != bears || refused == 0 || refused > most {
+		t.Errorf("got %d connections and %d refusals, want %d, and at most %d", open, refused, bears, most)
 	}
 }
 

@@ -110,11 +110,12 @@ func TestSiteWithMailIsBusy(t *testing.T) {
 func TestConnectionsStartAtWhatASiteBears(t *testing.T) {
 	t.Parallel()
 	first := twoSites()
-	for first.Pace("a").Connections(5, start) < 5 {
-		first.Connect("a", start)
-		n, _ := first.Admit("a.test", 10, start)
+	for now := start.Add(-time.Minute); first.Pace("a").Connections(5, now) < 5; {
+		first.Connect("a", now)
+		n, _ := first.Admit("a.test", 10, now)
 		for range n {
-			first.Done("a.test", delivered, start)
+			now = now.Add(10 * time.Millisecond)
+			first.Done("a.test", delivered, now)
 		}
 	}
 	memos := keep(first, start)

@@ -65,6 +65,9 @@ func TestSimulate(t *testing.T) {
 		{"connections grow", forecast.Plan{Own: many("a.test", 1, 10_000), Message: 100 * time.Millisecond,
 			Limits: limits(map[string]throttle.Policy{"*": {Rate: rate.Inf, Connections: 10}})}, 0, 102 * time.Second,
 			"its connections"},
+		{"connections grow one by one", forecast.Plan{Own: many("a.test", 1, 3000), Message: 100 * time.Millisecond,
+			Limits: limits(map[string]throttle.Policy{"*": {Rate: rate.Inf, Connections: 50}})}, 0, 15 * time.Second,
+			"its connections"},
 	} {
 		c.plan.Start = at
 		f := forecast.Simulate(c.plan)

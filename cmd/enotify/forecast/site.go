@@ -218,6 +218,7 @@ func (s *simulation) reply(of *site, n float64, busy bool) {
 		p, now := of.pace, s.Start.Add(s.at)
 		for of.good += n; of.good >= 1; of.good-- {
 			p = p.Succeed(true, of.policy.Connections, now)
+			now = now.Add(s.message / time.Duration(max(1, p.Connections(of.policy.Connections, now))))
 		}
 		s.learn(of, p)
 	}
