@@ -60,7 +60,7 @@ bench:
 # The end-to-end benchmark of an old commit and of this one, one after the other and
 # again, so that both meet the same neighbours: make bench-paired OLD=v1.2
 OLD ?= HEAD~1
-BENCH ?= BenchmarkRun/one_site
+BENCH ?= BenchmarkRun$$/one_site$$
 PAIRS ?= 3
 bench-paired:
 	rm -rf bin/old && git worktree prune && git worktree add --detach bin/old $(OLD)
