@@ -62,12 +62,12 @@ SELECT coalesce((SELECT e.first FROM enotify.event e WHERE e.first IS NOT NULL A
   enotify.last_event() + 1)`
 )
 
-// Webhooks lists all of them.
+// Webhooks lists all webhooks.
 func (s Store) Webhooks(ctx context.Context) ([]Webhook, error) {
 	return queue.Collect[Webhook](ctx, s.db, webhooksSQL, 0)
 }
 
-// Webhook finds one by its number.
+// Webhook finds a webhook by its number.
 func (s Store) Webhook(ctx context.Context, id int32) (Webhook, error) {
 	found, err := queue.Collect[Webhook](ctx, s.db, webhooksSQL, id)
 	if err == nil && len(found) == 0 {
@@ -79,7 +79,7 @@ func (s Store) Webhook(ctx context.Context, id int32) (Webhook, error) {
 	return found[0], nil
 }
 
-// AddWebhook adds one that gets what happens from now on, signed with the secret, and
+// AddWebhook adds a webhook that gets what happens from now on, signed with the secret, and
 // has the events of its client recorded.
 func (s Store) AddWebhook(ctx context.Context, w Webhook, secret []byte) (id int32, err error) {
 	if w.Kinds == nil {
@@ -106,7 +106,7 @@ func (s Store) AddWebhook(ctx context.Context, w Webhook, secret []byte) (id int
 	return id, err
 }
 
-// RemoveWebhook removes one. Events go on being recorded.
+// RemoveWebhook removes a webhook. Events go on being recorded.
 func (s Store) RemoveWebhook(ctx context.Context, id int32) error {
 	tag, err := s.db.Pool().Exec(ctx, removeWebhookSQL, id)
 	if err == nil && tag.RowsAffected() == 0 {
@@ -115,14 +115,15 @@ func (s Store) RemoveWebhook(ctx context.Context, id int32) error {
 	return queue.AsRefusal(err)
 }
 
-// EnableWebhook has one tried again at once, from the event where it stopped. Of the events
-// that follow, those up to gone were dropped, so that it does not get them; 0: none were.
+// EnableWebhook has a webhook tried again at once, from the event where it stopped. Of the
+// events that follow, those up to gone were dropped, and it does not get them; 0 means that
+// none were.
 func (s Store) EnableWebhook(ctx context.Context, id int32) (gone int64, err error) {
 	return s.restart(ctx, id, enableWebhookSQL)
 }
 
-// ReplayWebhook has one pushed again what happened from an event on, that one included;
-// gone as of EnableWebhook.
+// ReplayWebhook has the events from one on, that one included, pushed to a webhook again.
+// gone is as for EnableWebhook.
 func (s Store) ReplayWebhook(ctx context.Context, id int32, from int64) (gone int64, err error) {
 	return s.restart(ctx, id, replayWebhookSQL, from-1)
 }

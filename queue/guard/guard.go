@@ -56,8 +56,7 @@ type Guard struct {
 	clients map[int32]*client
 }
 
-// A client is what the guard remembers of one, so that it does not stand in the
-// way of others.
+// A client is what the guard remembers of a client, so that one does not hold up others.
 type client struct {
 	busy     bool      // it is being checked
 	slow     bool      // its last check took long

@@ -18,7 +18,7 @@ type Change struct {
 	Reason string    `json:"reason"`
 }
 
-// Who says who made the change.
+// Who names the person or node that made the change.
 func (c Change) Who() string {
 	switch {
 	case c.Node != "":

@@ -77,8 +77,8 @@ type ReportLine struct {
 	Signed bool      `json:"signed"`
 }
 
-// triesShown is how many attempts of a message are told of; being throttled
-// can make hundreds.
+// triesShown is how many attempts of a message are listed; a throttled one can have
+// hundreds.
 const triesShown = 20
 
 const (

@@ -66,7 +66,7 @@ const groupsSQL = `
 SELECT n, coalesce(s.grp, (hashtextextended(n, 0) & 63)::smallint) FROM unnest($1::text[]) n
   LEFT JOIN enotify.site s ON s.name = n`
 
-// Groups are the groups of recipient domains that sites are in, or will be.
+// Groups returns the group of recipient domains that each site is in, or will be.
 func (r Reader) Groups(ctx context.Context, sites []string) (map[string]int16, error) {
 	of := make(map[string]int16, len(sites))
 	var site string
@@ -228,7 +228,7 @@ FROM enotify.client c CROSS JOIN LATERAL (SELECT (now() AT TIME ZONE c.zone)::da
 LEFT JOIN enotify.client_sent s ON s.client_id = c.id AND s.day BETWEEN date_trunc('month', t.today)::date AND t.today
 WHERE (c.per_day IS NOT NULL OR c.per_month IS NOT NULL) AND c.domain = ANY ($1) GROUP BY c.id`
 
-// Allowances are those of the clients that have a limit.
+// Allowances lists the allowances of the clients that have a limit.
 func (r Reader) Allowances(ctx context.Context, clients []string) ([]Allowance, error) {
 	return collect[Allowance](ctx, r, allowancesSQL, clients)
 }
@@ -239,9 +239,9 @@ type Deferral struct {
 	Tried, Deferred int
 }
 
-// The last batch at a site tells. A site that greylists does so with a sender that it does
-// not know: of the only batch there, those count that were not delivered since. Of a very
-// bad batch some attempts are enough.
+// The last batch at a site counts. A site greylists a sender that it does not know: of the
+// only batch there, the recipients that were not delivered since count. Of a batch with very
+// many failures some attempts are enough.
 const deferralsSQL = `
 WITH recent AS (
 	SELECT b.id FROM enotify.batch b WHERE b.started_at > now() - interval '7 days' AND b.pruned_at IS NULL
@@ -266,7 +266,8 @@ WITH recent AS (
 SELECT site, t.n, CASE WHEN l.only THEN p.n - p.passed ELSE p.n END
 FROM latest l JOIN tried t USING (site, batch) JOIN put_off p USING (site, batch)`
 
-// Deferrals counts those of the last batch at each site that had enough tries to tell.
+// Deferrals counts the deferrals of the last batch at each site that had enough tries to
+// tell.
 func (r Reader) Deferrals(ctx context.Context, sites []string) ([]Deferral, error) {
 	return collect[Deferral](ctx, r, deferralsSQL, sites)
 }

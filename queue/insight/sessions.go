@@ -27,8 +27,8 @@ func (r Reader) LoginLimits(ctx context.Context) ([]LoginLimit, error) {
 	return list(ctx, r, pgx.RowToStructByName[LoginLimit], loginLimitsSQL)
 }
 
-// What PostgreSQL keeps for superusers, and from version 16 on for members of
-// pg_use_reserved_connections, is nobody's here.
+// Connections that PostgreSQL keeps for superusers, and from version 16 on for members of
+// pg_use_reserved_connections, do not count.
 const placesSQL = `
 SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
      - coalesce(current_setting('reserved_connections', true)::int, 0)`
@@ -39,8 +39,8 @@ func (r Reader) Places(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// A LongTransaction is one that has been open for long. While it is, PostgreSQL keeps every
-// version of each row that has changed since it began.
+// A LongTransaction is a transaction that has been open for long. While it is, PostgreSQL
+// keeps every version of each row that has changed since it began.
 type LongTransaction struct {
 	PID   int32
 	Login string
@@ -48,8 +48,8 @@ type LongTransaction struct {
 	Age   time.Duration
 }
 
-// LongTransactionAge is when people are told of one. After a minute and a half of 1,700
-// recipients a second beside one, these took 1.6 times as long.
+// LongTransactionAge is the age at which people are told of one. Beside one of a minute and
+// a half, with 1,700 recipients sent a second, a recipient took 1.6 times as long.
 const LongTransactionAge = 5 * time.Minute
 
 const longTransactionsSQL = `
@@ -59,8 +59,9 @@ WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a
   AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL) AND a.xact_start < now() - $1::interval
 ORDER BY a.xact_start`
 
-// LongTransactions lists those of this database that have been open for so long, the
-// longest first. Those of other logins are only seen where SeesTransactions says so.
+// LongTransactions lists the transactions of this database that have been open for so long,
+// the longest first. Transactions of other logins are only seen where SeesTransactions says
+// so.
 func (r Reader) LongTransactions(ctx context.Context, open time.Duration) ([]LongTransaction, error) {
 	return list(ctx, r, pgx.RowToStructByName[LongTransaction], longTransactionsSQL, open)
 }
