@@ -39,7 +39,7 @@ BEGIN
         FROM added a WHERE pg_column_size(a.data) > 65536 LIMIT 1;
         RAISE EXCEPTION 'the data of recipient % has % octets, where 65536 are allowed',
             quote_literal(large.address), large.octets
-            USING ERRCODE = 'check_violation', HINT = 'what is the same for all belongs into the body of the batch';
+            USING ERRCODE = 'check_violation', HINT = 'what is the same for all belongs in the body of the batch';
     END IF;
     PERFORM enotify.note_staged(named, counts, sizes);
     RETURN NULL;

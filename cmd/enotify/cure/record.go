@@ -13,7 +13,7 @@ import (
 // A Record is one to be published, in the parts that the forms of DNS providers
 // ask for.
 type Record struct {
-	Zone     string // domain whose zone it belongs into, without the dot at the end
+	Zone     string // domain whose zone it belongs in, without the dot at the end
 	Name     string // full name, without the dot at the end
 	Type     string // TXT or MX
 	Value    string // of TXT the text in one piece, of MX the host without the dot at the end

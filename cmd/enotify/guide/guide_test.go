@@ -70,7 +70,7 @@ func TestSizeOfReadme(t *testing.T) {
 	t.Parallel()
 	const least, most = 6000, 8192
 	if got := len(readFile(t, filepath.Join(top, "README.md"))); got < least || got > most {
-		t.Errorf("README.md has %d octets, want %d to %d; what a task needs belongs into the guide", got, least, most)
+		t.Errorf("README.md has %d octets, want %d to %d; what a task needs belongs in the guide", got, least, most)
 	}
 }
 

@@ -189,7 +189,7 @@ func dmarcRUA(ctx context.Context, in *Input, p dmarc.Found, ok bool) Finding {
 		f.Evidence = append(f.Evidence, fmt.Sprintf("%s gets none: %s has not agreed to get reports for %s", uri, host,
 			p.Domain))
 		f.Fix = append(f.Fix, zoneTXT(name, "v=DMARC1"))
-		f.Advice = "The line belongs into the zone of " + host + "."
+		f.Advice = "The line belongs in the zone of " + host + "."
 	}
 	f.Found = "Reports go to " + figures.Few(p.Record.RUA, 3) + "."
 	if len(f.Fix) > 0 {

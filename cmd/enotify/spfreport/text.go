@@ -19,9 +19,9 @@ func (r *Report) Tree(p *Printer) {
 		p.Line("%s  %s  %d of 10 lookups, %d of 2 voids; worst case %d and %d", v.IP,
 			p.paint(v.Result, strings.ToUpper(string(v.Result))), v.Lookups, v.Voids, v.WorstLookups, v.WorstVoids)
 		p.node(v.Evaluation.Root, "  ", v.Evaluation.Path())
-		p.Line("  %s", v.Explanation)
+		p.Hang("  ", 2, v.Explanation)
 		if v.StrictExplanation != "" {
-			p.Line("  %s %s", p.Paint("WARNING", term.Yellow), v.StrictExplanation)
+			p.Hang("  "+p.Paint("WARNING", term.Yellow)+" ", 10, v.StrictExplanation)
 		}
 	}
 }
@@ -36,6 +36,12 @@ type Printer struct {
 func (p *Printer) Line(format string, args ...any) {
 	p.begun = true
 	p.Page.Line(format, args...)
+}
+
+// Hang writes a text behind a head, see [term.Page.Hang].
+func (p *Printer) Hang(head term.Painted, indent int, text string) {
+	p.begun = true
+	p.Page.Hang(head, indent, text)
 }
 
 // heading begins a part.
@@ -167,8 +173,8 @@ func (r *Report) ListFindings(p *Printer) {
 	p.heading("Findings")
 	for _, f := range r.Findings {
 		style := map[spfguard.Severity]term.Style{spfguard.Error: term.Red, spfguard.Warning: term.Yellow}[f.Severity]
-		p.Line("  %s  %s%s", p.Paint(fmt.Sprintf("%-7s", f.Severity), style), about(r.Record, f), f.Message)
-		p.Line("           %s", f.Remedy)
+		p.Hang("  "+p.Paint(fmt.Sprintf("%-7s", f.Severity), style)+"  ", 11, about(r.Record, f)+f.Message)
+		p.Hang(term.Painted(strings.Repeat(" ", 11)), 11, f.Remedy)
 	}
 }
 
@@ -192,7 +198,7 @@ func (r *Report) ShowFix(p *Printer) {
 	p.heading("Fix: " + place(f))
 	p.record(f)
 	for _, c := range f.Changes {
-		p.Line("  - %s", c)
+		p.Hang("  - ", 4, c)
 	}
 	if len(f.Flatten) > 0 {
 		p.Line("  - the record still needs more than 10 look-ups for others: replace by networks %s",
@@ -237,7 +243,7 @@ func (r *Report) ShowOpen(p *Printer) {
 		p.heading("Still open")
 	}
 	for _, text := range r.Open {
-		p.Line("  - %s", text)
+		p.Hang("  - ", 4, text)
 	}
 	if r.IfGone != nil {
 		p.heading("If these are gone: " + place(r.IfGone))

@@ -37,15 +37,24 @@ func (p *Page) Line(format string, args ...any) {
 	fmt.Fprintln(p.w, strings.TrimRight(Sprintf(format, args...), " "))
 }
 
-// Say writes a sentence or more, wrapped at Columns.
-func (p *Page) Say(format string, args ...any) {
-	text := Sprintf(format, args...)
-	if p.Columns == 0 {
-		p.Line("%s", text)
-		return
+// readable is how many columns sentences take at most, however wide the terminal is.
+const readable = 100
+
+// Say writes a sentence or more, wrapped where Columns are known.
+func (p *Page) Say(format string, args ...any) { p.Hang("", 0, Sprintf(format, args...)) }
+
+// Hang writes a text behind a head of so many columns. Where Columns are known the text is
+// wrapped, and its further lines are indented as the first.
+func (p *Page) Hang(head Painted, indent int, text string) {
+	lines := []string{text}
+	if p.Columns > 0 {
+		lines = Wrap(text, max(20, min(p.Columns, readable)-indent))
 	}
-	for _, line := range Wrap(text, p.Columns) {
-		p.Line("%s", line)
+	for i, line := range lines {
+		if i > 0 {
+			head = Painted(strings.Repeat(" ", indent))
+		}
+		p.Line("%s%s", head, line)
 	}
 }
 

@@ -70,16 +70,18 @@ func TestNarrowTerminals(t *testing.T) {
 	}
 }
 
-// A sentence is wrapped at the width of the terminal, and elsewhere is one line.
+// A sentence is wrapped at the width of the terminal, behind a head too, and elsewhere is one line.
 func TestSayFitsTheTerminal(t *testing.T) {
 	t.Parallel()
 	for columns, want := range map[int]string{
-		0:  "nothing is kept of ann\\a, who is not known\n",
-		20: "nothing is kept of\nann\\a, who is not\nknown\n",
+		0: "nothing is kept of ann\\a, who is not known\nwhy  no message was ever sent to it\n",
+		24: "nothing is kept of\nann\\a, who is not known\n" +
+			"why  no message was ever\n     sent to it\n",
 	} {
 		got := onPage(false, func(p *term.Page) {
 			p.Columns = columns
 			p.Say("nothing is kept of %s, who is not known", "ann\a")
+			p.Hang("why  ", 5, "no message was ever sent to it")
 		})
 		if got != want {
 			t.Errorf("%d columns: got %q, want %q", columns, got, want)

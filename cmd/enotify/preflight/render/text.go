@@ -3,7 +3,6 @@ package render
 import (
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"enotify/cmd/enotify/figures"
@@ -54,18 +53,18 @@ func (t textPage) finding(f preflight.Finding) {
 	t.Line("%s  %s  [%s]", t.Paint(marks[f.Severity], styles[f.Severity]), f.Title, f.ID)
 	t.wrap(f.Found)
 	for _, e := range f.Evidence {
-		t.hang("    ", 4, e)
+		t.Hang("    ", 4, e)
 	}
 	for i, r := range f.Rejects {
 		label := labels("refused by", i)
-		t.hang(term.Painted(label), len(label), fmt.Sprintf("%s: %s", r.Who, r.Reply))
+		t.Hang(term.Painted(label), len(label), fmt.Sprintf("%s: %s", r.Who, r.Reply))
 	}
 	if f.Advice != "" {
 		t.wrap(f.Advice)
 	}
 	if f.Effect != "" {
 		label := labels("effect", 0)
-		t.hang(term.Painted(label), len(label), f.Effect)
+		t.Hang(term.Painted(label), len(label), f.Effect)
 	}
 	for i, line := range f.Fix {
 		t.Line("%s%s", labels("publish", i), line)
@@ -83,21 +82,6 @@ func labels(label string, i int) string {
 	return fmt.Sprintf("  %-13s", label)
 }
 
-// hang writes a text behind a head of so many columns. On a terminal the text is wrapped, and
-// its further lines are indented as the first.
-func (t textPage) hang(head term.Painted, indent int, text string) {
-	lines := []string{text}
-	if t.Columns > 0 {
-		lines = term.Wrap(text, max(20, min(t.Columns, textWidth)-indent))
-	}
-	for i, line := range lines {
-		if i > 0 {
-			head = term.Painted(strings.Repeat(" ", indent))
-		}
-		t.Line("%s%s", head, line)
-	}
-}
-
 // short shows a line for each of the rows in which there is nothing to do.
 func (t textPage) short(fs []preflight.Finding, s preflight.Severity) {
 	if len(fs) > 0 {
@@ -105,7 +89,7 @@ func (t textPage) short(fs []preflight.Finding, s preflight.Severity) {
 	}
 	for _, f := range fs {
 		mark, id := fmt.Sprintf("%-5s", marks[s]), fmt.Sprintf("  %-15s ", f.ID)
-		t.hang(t.Paint(mark, styles[s])+term.Painted(id), len(mark+id), f.Found)
+		t.Hang(t.Paint(mark, styles[s])+term.Painted(id), len(mark+id), f.Found)
 	}
 }
 
