@@ -34,8 +34,8 @@ type Sender struct {
 	HELO string // our name in EHLO; "" is the host's name
 	Port int    // where mail hosts listen; 0 is 25
 
-	// DKIM holds the keys that sign messages (RFC 6376). A client that has selectors is never
-	// sent for without: where a key is missing, its messages are held.
+	// DKIM holds the keys that sign messages (RFC 6376). Mail of a client with selectors is
+	// never sent unsigned: where a key is missing, its messages are held.
 	DKIM dkim.Directory
 
 	// Operator signs every message as well, after the client's keys. Yahoo's
@@ -44,14 +44,14 @@ type Sender struct {
 	Operator *dkim.Key
 
 	// Smarthost, HOST:PORT, gets all mail instead of the domains' mail hosts, as
-	// SmarthostLogin where that is set. One that does not accept us gets nothing
-	// for a growing while, and nobody is given up for it.
+	// SmarthostLogin where that is set. One that does not accept us gets nothing for a
+	// growing while, and no recipient is given up for that.
 	Smarthost      string
 	SmarthostLogin Login
 
-	// Keys sign the return paths of clients who have one per recipient, unless
-	// SetKeys gave others, and BounceDomain is where those go to that have no domain of their own; ""
-	// sends their mail as if they had none.
+	// Keys sign the return paths of clients that have one per recipient; SetKeys replaces
+	// them. BounceDomain is the domain of these return paths where the client has none of
+	// its own; with "" the mail of such a client has no signed return path.
 	Keys         token.Keys
 	BounceDomain string
 
@@ -63,18 +63,18 @@ type Sender struct {
 	// to 15 letters and digits, always the same; "" is enotify.
 	FeedbackSender string
 
-	// Bind are the local addresses to send from. A site gets its mail from one
-	// of each family, always the same unless it blocks that one. A family of
-	// which there is none is not used: 0.0.0.0 alone is any IPv4
-	// address. None at all lets the system choose.
+	// Bind are the local addresses to send from. A site gets its mail from one of each
+	// family, always the same unless it blocks that one. A family without an address here is
+	// not used; 0.0.0.0 alone stands for any IPv4 address. An empty list lets the system
+	// choose.
 	Bind []netip.Addr
 
-	// Rules say what replies mean; the zero value are the built-in ones.
+	// Rules say what replies mean; the zero value is the built-in rules.
 	Rules bounce.Rules
 
-	// AllowMX are networks whose addresses may be dialled though they are none of
-	// the public internet, or our own. Mail hosts that are named by their address
-	// are dialled there alone. The smarthost always is.
+	// AllowMX lists networks that may be dialled although they are not public, or are our
+	// own. Mail hosts that are named by their address are dialled there alone. The smarthost
+	// is always dialled.
 	AllowMX []netip.Prefix
 	// Own are addresses of this host and of its nodes. Mail for them would loop.
 	Own []netip.Addr
@@ -105,15 +105,16 @@ type Sender struct {
 	// MaxConnections may be open at once, to all sites; 0 is 500. Those that have
 	// waited for more than a second for a receiver do not count.
 	MaxConnections int
-	// MaxSlow is how many may be open beside, of those that have waited so long; 0 is twice
-	// MaxConnections, and 500 at least.
+	// MaxSlow is how many connections that have waited so long may be open in addition; 0 is
+	// twice MaxConnections, and 500 at least.
 	MaxSlow int
 
 	IdleTime       time.Duration // after which an unused connection is closed; 0 is 10 s
 	ConnectTimeout time.Duration // of TCP; 0 is 30 s
 	CommandTimeout time.Duration // from a command to its reply; 0 is 5 min, and 2 for DATA (RFC 5321 §4.5.3.2)
 	ContentTimeout time.Duration // from the final dot to its reply; 0 is 10 min (§4.5.3.2.6)
-	// that a host is left alone which could not be reached, the first time; it doubles up to an hour; 0 is 1 min
+	// DeadTime is how long a host that could not be reached is left alone the first time; it
+	// doubles up to an hour. 0 is 1 min.
 	DeadTime time.Duration
 
 	Log      *slog.Logger // nil is none
