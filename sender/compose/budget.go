@@ -21,9 +21,9 @@ type Budget struct {
 // Free is the size up to which a message is not counted, in octets.
 const Free = 64 << 10
 
-// Take waits until a message of the batch may take n octets, and returns what
-// gives them back. A message larger than its batch's half goes when it is the
-// batch's only one.
+// Take waits until a message of the batch may take n octets, and returns a function that
+// gives them back. A message larger than its batch's half goes when it is the batch's only
+// one.
 func (b *Budget) Take(ctx context.Context, batch int64, n int) (give func(), err error) {
 	if n <= Free {
 		return func() {}, nil

@@ -27,7 +27,7 @@ var taken = map[string]bool{
 	"dkim-signature":   true, "domainkey-signature": true, "authentication-results": true, "received-spf": true,
 }
 
-// takenPrefixes begin the names of others that are.
+// takenPrefixes begin the names of further such fields.
 var takenPrefixes = []string{"content-", "resent-", "arc-", "dkim-", "x-enotify-"}
 
 // CheckFieldName reports why an application may not give its messages a field

@@ -147,9 +147,9 @@ func (l *Letter) measure() {
 	}
 }
 
-// Judge takes note of what Compose said of a message that was to be sent. Where
-// that is no accident of one recipient's any more, but the fault of the batch, it
-// returns the *Fault, then and from then on; else err.
+// Judge takes note of what Compose said of a message that was to be sent. Where the batch is
+// at fault, and not one recipient's data, it returns the *Fault, from then on for each
+// message; else err.
 func (l *Letter) Judge(err error) error {
 	switch {
 	case l.record.fault.Load() != nil:

@@ -19,7 +19,7 @@ const (
 	ByHeaders   = "headers" // of a complaint that hides the recipient: it is counted and suppresses nobody
 )
 
-// About is whom a mail is about. The zero value is nobody we know.
+// About is the recipient that a mail is about. The zero value means nobody we know.
 type About struct {
 	How     string        // BySignature, ByMessageID or ByHeaders; "" is nobody
 	Purpose token.Purpose // of the signature; Unsubscribe asks for that, whatever the mail says

@@ -342,7 +342,7 @@ func (t *Throttle) Pace(name string) Pace {
 	return Pace{}
 }
 
-// site finds or makes it, with the limits that hold now.
+// site finds or makes a site, with the limits that hold now.
 func (t *Throttle) site(name string, now time.Time) *site {
 	s := t.sites[name]
 	if s == nil {
@@ -374,7 +374,7 @@ func (t *Throttle) level(s *site, now time.Time) {
 	}
 }
 
-// sweep forgets, now and then, what is out of use.
+// sweep forgets, now and then, domains and sites that are out of use.
 func (t *Throttle) sweep(now time.Time) {
 	if now.Sub(t.swept) < sweepEvery {
 		return

@@ -60,13 +60,12 @@ type domain struct {
 // or, where w.Site is set, as soon as a message of that site is done. Until is
 // set even then, since the domain may move to another site meanwhile.
 //
-// Of a domain whose site is not known yet, one message is admitted, and one of
-// a site until it has answered. Then it is twice the connections that its site
-// may have now, over all its domains: one message in each connection, and one
-// that waits behind it for the time that the next takes to come, and as many as it
-// took lately in 20 ms; as many as connections where it takes long, and none beside
-// those under way while it gives no answer. The fewer are under way, the fewer are in
-// doubt after a crash.
+// A domain whose site is not known yet, and a site that has not answered yet, get one
+// message. After that a site may have, over all its domains, two messages for each
+// connection that it may have now, one in it and one that waits behind it, and as many more
+// as it took lately within 20 ms. A slow site may have one for each connection, and a site
+// that gives no answer gets none beside those under way. The fewer are under way, the fewer
+// are in doubt after a crash.
 //
 // Sites with a connection go first: to one without, nothing is admitted while
 // all connections there may be belong to sites with messages. But while such sites
@@ -147,9 +146,9 @@ func (t *Throttle) AdmitAll(want map[string]int, urgent bool, now time.Time) boo
 	return true
 }
 
-// Done is told of every admitted message when its attempt has ended. It gives
-// the place free, learns, and returns the site that has a free place now, ""
-// if the domain has no site yet.
+// Done is told of every admitted message when its attempt has ended. It frees the place,
+// learns from the outcome, and returns the site that has a free place now; "" if the domain
+// has no site yet.
 func (t *Throttle) Done(name string, o queue.Outcome, now time.Time) (site string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -171,8 +170,8 @@ func (t *Throttle) Done(name string, o queue.Outcome, now time.Time) (site strin
 	return s.name
 }
 
-// Assign tells which site serves a domain. What is under way to the domain
-// counts at the site.
+// Assign says which site serves a domain. Messages under way to the domain then count at the
+// site.
 func (t *Throttle) Assign(name, siteName string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -233,7 +232,7 @@ func (t *Throttle) begin(d *domain, n int, now time.Time) {
 	}
 }
 
-// domain finds or makes it, with the policies that hold now.
+// domain finds or makes a domain, with the policies that hold now.
 func (t *Throttle) domain(name string, now time.Time) *domain {
 	d := t.domains[name]
 	if d == nil {

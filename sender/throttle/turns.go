@@ -27,7 +27,7 @@ const restsFor = 50 * time.Millisecond
 // What takes longer is held up elsewhere, in the DNS or among sites that do not move.
 const comesFor = 250 * time.Millisecond
 
-// Room tells for how many more connections there is room.
+// Room says for how many more connections there is room.
 func (t *Throttle) Room(n int) {
 	t.turns.room.Store(int64(n))
 	t.turns.known.Store(true)
@@ -74,10 +74,10 @@ func (s *site) lose(d *domain) {
 	s.left -= d.left
 }
 
-// Suffices reports whether the connections of a site, each of them carrying as many
-// messages as given, carry all there is for it: so many messages that wait for a
-// connection, and those that could not begin. Of a site that does not answer nobody knows:
-// a further connection may be what it needs to move at all.
+// Suffices reports whether the connections of a site, with each messages in each, carry all
+// mail for it: the messages that wait for a connection, and those that could not begin. For
+// a site that does not answer it reports false: a further connection may be what it needs to
+// move at all.
 func (t *Throttle) Suffices(name string, waiting, each int, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -85,7 +85,7 @@ func (t *Throttle) Suffices(name string, waiting, each int, now time.Time) bool 
 	return s != nil && s.open > 0 && s.answers(now) && waiting+s.left <= s.open*each
 }
 
-// turn notes that a site was turned away by has.
+// turn notes that has turned a site away.
 func (ts *turns) turn(s *site, now time.Time) {
 	ts.leave(s)
 	s.turned = now
