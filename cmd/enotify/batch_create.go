@@ -151,7 +151,7 @@ func (c createFlags) check() error {
 	case c.submit && c.ready:
 		return exit.Usagef("--submit queues the batch at once, --ready keeps it as a draft: give one of them")
 	case c.submit && c.recipients == "":
-		return exit.Usagef("--submit needs --recipients; those that are staged by SQL are submitted with enotify batch submit")
+		return exit.Usagef("--submit needs --recipients; recipients that are staged by SQL are submitted with enotify batch submit")
 	}
 	stdin := 0
 	for _, file := range append([]string{c.text, c.html, c.recipients}, c.attach...) {

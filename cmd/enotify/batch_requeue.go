@@ -81,7 +81,7 @@ func (f requeueFlags) check() (expires *time.Time, err error) {
 	case f.mark != "" && f.mark != "delivered":
 		return nil, exit.Usagef("--mark %s: want delivered", f.mark)
 	case f.mark != "" && f.class != "unknown":
-		return nil, exit.Usagef("--mark is for those in doubt: it needs --class unknown")
+		return nil, exit.Usagef("--mark is for recipients in doubt: it needs --class unknown")
 	case f.mark != "" && f.expires != "":
 		return nil, exit.Usagef("--expires is for recipients that are sent to again, and --mark sends nothing")
 	case f.expires == "":

@@ -294,7 +294,7 @@ func (a *app) egressPoolCmd() *cobra.Command {
 	cmd.RunE = a.onQueue(func(ctx context.Context, db *queue.DB, args []string) error {
 		switch {
 		case kind != "" && len(args) == 0:
-			return exit.Usagef("--kind %s: of which pool? enotify egress pool NAME --kind %[1]s", kind)
+			return exit.Usagef("--kind %s: name the pool: enotify egress pool NAME --kind %[1]s", kind)
 		case kind != "" && kind != "shared" && kind != "private" && kind != "urgent":
 			return exit.Usagef("--kind %s: want shared, private or urgent", kind)
 		case kind != "":

@@ -79,7 +79,7 @@ func (s *spf) build(ctx context.Context, plan spfPlan) error {
 		return err
 	}
 	if plan.domain == "" {
-		return exit.Usagef("for which domain?")
+		return exit.Usagef("which domain? give one, as in enotify spf build town.example --mx")
 	}
 	domain := spfguard.ASCII(plan.domain)
 	p := spfguard.Plan{

@@ -301,7 +301,7 @@ func spfHELO(ctx context.Context, in *Input, checker *spfguard.Checker) Finding 
 			f.Fix = append(f.Fix, spfguard.ZoneLine(name, record))
 		}
 	}
-	f.Advice = "These lines belong in the zone of your own servers, not into the client's."
+	f.Advice = "These lines belong in the zone of your own servers, not in the client's."
 	return f
 }
 

@@ -57,7 +57,7 @@ func (o *OneClick) try(ctx context.Context, f Finding) Finding {
 			f.Severity, f.Found = Warn, "Opening the page unsubscribes the reader at once: a link scanner takes people off the list who want the mail."
 			return f
 		case status != http.StatusOK:
-			f.Severity, f.Found = Warn, fmt.Sprintf("The page answers %d; whoever clicks does not get to unsubscribe.",
+			f.Severity, f.Found = Warn, fmt.Sprintf("The page answers %d; a reader who clicks cannot unsubscribe.",
 				status)
 			f.Advice = "See that the web server in front passes /u/ on to enotify run --listen."
 			return f
