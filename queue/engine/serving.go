@@ -249,6 +249,7 @@ func (v *serving) loop(ctx context.Context) error {
 				moving = true
 			}
 		}
+		v.flush.wait(v.unhurried())
 		if moving {
 			news = news || v.woken()
 			continue
