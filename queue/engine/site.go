@@ -123,7 +123,7 @@ func (db *store) record(ctx context.Context, findings []finding) error {
 			enhanced[i], replies[i] = orNull(reply.Enhanced), reply.Text
 		}
 	}
-	err := db.inTx(ctx, func(tx pgx.Tx) error {
+	err := db.inLightTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, addSitesSQL, sites); err != nil {
 			return err
 		}
@@ -133,7 +133,7 @@ func (db *store) record(ctx context.Context, findings []finding) error {
 	if err != nil {
 		return fmt.Errorf("record a survey: %w", err)
 	}
-	return db.inTx(ctx, func(tx pgx.Tx) error {
+	return db.inLightTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockSurveySQL); err != nil {
 			return err
 		}
@@ -295,7 +295,7 @@ WHERE u.id = $1 AND u.surveyed_at IS NULL AND u.state = 'queued' AND ($2 OR NOT 
 // surveyed notes that all domains of a batch are known, if they are; with anyway it does so
 // in any case. The batch may then take the turn.
 func (db *store) surveyed(ctx context.Context, batch int64, anyway bool) (done bool, err error) {
-	err = db.inTx(ctx, func(tx pgx.Tx) error {
+	err = db.inLightTx(ctx, func(tx pgx.Tx) error {
 		if err := regroupBatch(ctx, tx, batch); err != nil {
 			return err
 		}

@@ -24,6 +24,13 @@ func (db *store) inTx(ctx context.Context, f func(tx pgx.Tx) error) error {
 	return pgx.BeginTxFunc(ctx, db.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, f)
 }
 
+// inLightTx is inTx for what may be lost by a crash of the server: its commit does not wait for
+// the disk. An intent that rests on it does, and writes it to the disk before itself.
+func (db *store) inLightTx(ctx context.Context, f func(tx pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, db.pool, pgx.TxOptions{
+		BeginQuery: `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off`}, f)
+}
+
 // shortWaitSQL is for steps that move batches. An application that replaces the
 // content of a batch locks it until its transaction ends: the step gives up, the
 // other batches go on, and the next heartbeat tries again.
