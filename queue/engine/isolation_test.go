@@ -220,7 +220,11 @@ func TestDomainsOfOneBatchAreNotRead(t *testing.T) {
 	n.Exec(`INSERT INTO enotify.domain (name, grp, site_id) SELECT 'new' || i || '.example', 1, s.id
 		FROM generate_series(1, 30000) i JOIN enotify.site s ON s.name = 's' || i || '.example'`)
 	for i, ask := range questions {
-		if got := n.blocks(ask); got > before[i]+100 {
+		got := n.blocks(ask)
+		for range 2 { // after an ANALYZE, or when other tests make databases, one of them reads the catalog too
+			got = min(got, n.blocks(ask))
+		}
+		if got > before[i]+100 {
 			t.Errorf("%s: read %d blocks, want at most 100 more than the %d before there were so many domains", ask, got,
 				before[i])
 		}
