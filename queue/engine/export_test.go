@@ -221,16 +221,6 @@ func ReadyAtRest(final int, rest time.Duration) int {
 	return finals
 }
 
-// ReadyInPatience is how many of so many final results a writer takes, the first of which came
-// in so long ago, when nothing waits for them.
-func ReadyInPatience(final int, since time.Duration) int {
-	now := time.Now()
-	f := &flusher{pending: make([]*result, final), first: now.Add(-since), patient: true, again: time.NewTimer(time.Hour)}
-	defer f.again.Stop()
-	finals, _ := f.ready(now, time.Time{})
-	return finals
-}
-
 // DeferralsDue is how long after it was found a deferral is written, when many messages
 // begin at the given times after that.
 func DeferralsDue(begin ...time.Duration) time.Duration {

@@ -29,10 +29,8 @@ type flusher struct {
 	// deferred are results after which another try follows
 	deferred []*result
 	since    time.Time   // when the first of them came in
-	first    time.Time   // when the first of pending came in
 	final    time.Time   // when the last final one came in
-	patient  bool        // nothing waits for few outcomes, see unhurried
-	again    *time.Timer // looks again at those that wait for others
+	again    *time.Timer // looks at deferred again
 	writing  int
 	closed   bool
 	writers  sync.WaitGroup
@@ -54,9 +52,6 @@ func (f *flusher) add(r *result) {
 	f.mu.Lock()
 	switch now := time.Now(); {
 	case r.State != queue.Deferred:
-		if len(f.pending) == 0 {
-			f.first = now
-		}
 		f.pending, f.final = append(f.pending, r), now
 	case len(f.deferred) == 0:
 		f.since = now
@@ -70,16 +65,6 @@ func (f *flusher) add(r *result) {
 	}
 	f.mu.Unlock()
 	if n == 1 || n == minFlush { // a writer that waits goes on at none other, see ready
-		f.cond.Broadcast()
-	}
-}
-
-// wait says whether nothing waits for few outcomes.
-func (f *flusher) wait(patient bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.patient != patient {
-		f.patient = patient
 		f.cond.Broadcast()
 	}
 }
@@ -99,7 +84,6 @@ func (f *flusher) stop(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, f.look)
 	defer stop()
 	defer f.again.Stop()
-	f.wait(false)
 	f.mu.Lock()
 	for f.left() > 0 && ctx.Err() == nil {
 		f.cond.Wait()
@@ -180,17 +164,9 @@ func (f *flusher) take(rested time.Time) []*result {
 }
 
 // ready is how many results a writer may write now, of those that are final and of those
-// that are not: few only when the other writer is done and this one is rested, and where
-// something waits for them, or they have waited for patience. It needs mu.
+// that are not: few only when the other writer is done and this one is rested. It needs mu.
 func (f *flusher) ready(now, rested time.Time) (finals, deferred int) {
-	few := f.writing == 0 && !now.Before(rested)
-	if few && f.patient && len(f.pending) > 0 {
-		if left := patience - now.Sub(f.first); left > 0 {
-			few = false
-			f.again.Reset(left)
-		}
-	}
-	if few || len(f.pending) >= minFlush {
+	if len(f.pending) >= minFlush || f.writing == 0 && !now.Before(rested) {
 		finals = min(len(f.pending), maxFlush)
 	}
 	if len(f.deferred) == 0 {
@@ -204,12 +180,4 @@ func (f *flusher) ready(now, rested time.Time) (finals, deferred int) {
 		return finals, 0
 	}
 	return finals, min(len(f.deferred), maxFlush-finals)
-}
-
-// unhurried reports whether nothing waits for few outcomes to be recorded: the only batch
-// under way is not near its end, and places are free. Outcomes that are not recorded are in
-// the journal; without one, a kill leaves them in doubt.
-func (v *serving) unhurried() bool {
-	return v.journal != nil && len(v.batches.order) == 1 && v.lanes.waiting(v.batches.turn) && !v.full &&
-		len(v.lanes.urgent) == 0 && len(v.smalls.list) == 0 && v.flights.count() < v.capacity/2
 }

@@ -54,18 +54,3 @@ func TestRestOfAWriter(t *testing.T) {
 		}
 	}
 }
-
-// Few outcomes that nothing waits for are written with others, or 0.1 s after the first of
-// them.
-func TestFewOutcomesWaitForOthers(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		final int
-		since time.Duration
-		want  int
-	}{{99, 50 * time.Millisecond, 0}, {99, 100 * time.Millisecond, 99}, {100, 0, 100}} {
-		if got := engine.ReadyInPatience(test.final, test.since); got != test.want {
-			t.Errorf("of %d outcomes, the first %v ago: got %d, want %d", test.final, test.since, got, test.want)
-		}
-	}
-}

@@ -89,7 +89,6 @@ const (
 	maxFlush    = 1000                   // outcomes written in one transaction
 	minFlush    = 100                    // fewer wait for the write under way to return
 	flushGap    = 15 * time.Millisecond  // a writer rests after fewer than minFlush, if no more come in
-	patience    = 100 * time.Millisecond // that few outcomes wait for others at most, see unhurried
 	beginGap    = 8 * time.Millisecond   // that a busy node rests after it began fewer than fewPicks
 	fewPicks    = 250                    // see beginGap
 	busyFrom    = 50                     // messages under way that make a node busy

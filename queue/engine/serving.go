@@ -249,7 +249,6 @@ func (v *serving) loop(ctx context.Context) error {
 				moving = true
 			}
 		}
-		v.flush.wait(v.unhurried())
 		if moving {
 			news = news || v.woken()
 			continue
