@@ -2,8 +2,9 @@ package engine
 
 import "sync"
 
-// maxIdle is how many goroutines wait for another message at most: as many as begin at once.
-const maxIdle = maxTick
+// maxIdle is how many goroutines wait for another message at most. With 500 in place of 256 a
+// node takes 3 MB more, and no less CPU.
+const maxIdle = 256
 
 // A crew is the goroutines that have carried a message and wait for the next one: a new
 // goroutine begins with a small stack, which a message has to grow twice. While they wait,
