@@ -296,7 +296,7 @@ COMMENT ON COLUMN enotify.batch.fault IS
     'why no message of it can be composed, found by a node: a template that cannot be read, for example. It is blocked '
     'until its content is replaced (replace_content). Empty: none is known';
 COMMENT ON COLUMN enotify.batch.paused_with_all IS
-    'pause_batches() paused it: resume_batches() puts it back. A batch that was paused for itself stays paused';
+    'pause_batches() paused it: resume_batches() puts it back. A batch that was paused by its number stays paused';
 COMMENT ON COLUMN enotify.batch.tls_report IS
     'it is a report that a node made on failures of TLS (send_tls_report): it is sent whatever MTA-STS and DANE say';
 COMMENT ON COLUMN enotify.batch.created_by IS 'login that created it';

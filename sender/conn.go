@@ -84,7 +84,7 @@ const (
 const blockSize = 64 << 10 // octets
 
 // data hands over the message, which is as it goes over the wire, final dot
-// included. The client's own writer for that looks at each octet and sends
+// included. Go-mail's own writer looks at each octet and sends
 // pieces of 4 KB, at the cost of all the rest of a transaction together.
 // left is called when all of it has left.
 func (p *passage) data(wire net.Buffers, mayEnd func() bool, left func(), at *stage) (queue.Reply, error) {

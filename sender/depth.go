@@ -10,8 +10,8 @@ func (c *conn) room() bool {
 	return c.out < most
 }
 
-// most is how many messages may have the connection: those that the host may have, and on
-// a quick one another that lies ready. Whole messages do not wait for the end of another.
+// most is how many messages may have the connection: those that the host may have, and
+// where the host is quick another that lies ready. Whole messages do not wait for the end of another.
 func (c *conn) most() int {
 	if !c.pipelining || c.broken.Load() {
 		return 0

@@ -18,6 +18,6 @@ END $$;
 
 COMMENT ON FUNCTION enotify.resume_batches IS
     'puts the batches of a client, or with NULL of all clients, that pause_batches() paused back into the queue, and '
-    'returns how many. A batch that was paused for itself stays paused';
+    'returns how many. A batch that was paused by its number stays paused';
 
 GRANT EXECUTE ON FUNCTION enotify.resume_batches TO enotify_admin;

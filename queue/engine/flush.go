@@ -15,7 +15,7 @@ import (
 // busy, or rests after few, goes into one transaction: the slower the database and the
 // more is sent, the more results in each.
 //
-// Deferred ones wait for each other while final ones come in, for gather at most: they
+// Deferred results wait for each other while final ones come in, for gather at most: they
 // take three statements of a transaction, however few they are, and sites that refuse
 // are found one by one.
 type flusher struct {
@@ -69,7 +69,8 @@ func (f *flusher) add(r *result) {
 	}
 }
 
-// look has those that wait look at the time again. With mu, none of them is just about to.
+// look wakes the writers that wait, so that they look at the time again. It takes mu, so that none of them is
+// just about to wait.
 func (f *flusher) look() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

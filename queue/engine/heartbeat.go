@@ -10,8 +10,8 @@ import (
 // heartbeat does what is due about once a second: renew the leases and share
 // them fairly, move batches on, take the turn, look for retries that are due.
 // With UntilIdle it reports whether nothing is due. One that comes soon after
-// another only moves batches on and takes the turn. One that nobody has asked for
-// does only the first, where there is nothing else to do: see [newsSQL].
+// another only moves batches on and takes the turn. A heartbeat that nothing asked for only renews
+// the leases, where newsSQL finds nothing else to do.
 func (v *serving) heartbeat(ctx context.Context, asked bool) (idle bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, roundTrip) // a database that is cut off without a word
 	defer cancel()

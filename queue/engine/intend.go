@@ -206,8 +206,8 @@ const beginIntendSQL = `
 SELECT enotify.lock_nodes(VARIADIC $1::int[]), set_config('plan_cache_mode', 'force_generic_plan', true)`
 
 // intend writes the intents of the picks and returns their recipients: all of a
-// pick, or none where a fence stopped it. First tries must all be of one batch, and
-// retries all be put off, or none.
+// pick, or none where a fence stopped it. First tries must all be of one batch. Of
+// retries either all were put off, or none was.
 // The batches before go before that one where they have the same domain.
 //
 // The lock lets a takeover wait for this transaction, see adopt. With limited, a

@@ -125,7 +125,7 @@ func (v *serving) enough() int {
 	return min(max(minTick, v.capacity/urgentShare), fewPicks, v.capacity)
 }
 
-// count is how many messages they are.
+// count is the number of messages of the picks.
 func count(picks []pick) (n int) {
 	for i := range picks {
 		n += picks[i].n

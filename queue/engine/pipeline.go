@@ -10,10 +10,10 @@ import (
 
 // A pipeline writes intents one after the other. While one is in the database, the loop
 // hands out the messages of the one before it, and picks those of the next, which waits
-// here. None is written while the answer to another is outstanding, and none that was
-// picked before the loop knew that another one failed.
+// here. No intent is written while the answer to another is outstanding, nor one that was
+// picked before the loop knew that another had failed.
 //
-// The loop settles it before it does anything else with what an intent rests on or
+// The loop settles the pipeline before it does anything else with what an intent rests on or
 // changes: leases, turns, the lanes in the database.
 type pipeline struct {
 	write func(*intent)

@@ -21,8 +21,8 @@ const (
 	urgentSurvey  = time.Second     // time a domain has to answer for a batch of priority above 0
 )
 
-// surveys are the batches whose domains are looked up just now. It is used by the
-// loop and the look-ups.
+// surveys holds the batches whose domains are looked up just now. The loop and the look-ups
+// use it.
 type surveys struct {
 	ctx     context.Context // of the look-ups; ends with the loop
 	running sync.WaitGroup

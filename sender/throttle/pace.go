@@ -36,9 +36,9 @@ const (
 //	open --"too many connections"--> a ceiling of connections, tried again after a while
 //	open --"too fast"--> slow: a lower rate --again--> closed: backoff --> one probe --good--> open
 //
-// Connections grow by one while replies are good, and faster while they are quick too. A refusal is a fact worth
-// remembering: it sets a ceiling, which is tried again only after a while that
-// doubles each time it holds. A scheme that forgets the ceiling (halve, grow,
+// Connections grow by one while replies are good, and by more while they are quick
+// too. A refusal is a fact worth remembering: it sets a ceiling, which is tried again
+// only after a while that doubles each time it holds. A scheme that forgets the ceiling (halve, grow,
 // hit it again) costs about twenty times as many refusals. A rate is found in
 // the same way: there is none until the site asks for one.
 type Pace struct {

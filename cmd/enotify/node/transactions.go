@@ -31,7 +31,7 @@ func (t *transactions) run(ctx context.Context) {
 	})
 }
 
-// look raises an alert for each new one of that age. Transactions of other logins are seen by members of
+// look raises an alert for each new transaction of that age. Transactions of other logins are seen by members of
 // pg_read_all_stats alone; doctor says so.
 func (t *transactions) look(ctx context.Context, age time.Duration) error {
 	long, err := insight.Of(t.db).LongTransactions(ctx, age)
