@@ -309,6 +309,59 @@ func TestNodeThatTheDatabaseForgot(t *testing.T) {
 	}
 }
 
+// The leases of a node run out while the server starts again. Another node comes first, takes
+// the groups, sends, and is gone. Then the database goes back to before that: it takes the
+// groups for those of the first node, which has had no lease of them in this era.
+func TestGroupsThatWereLostBeforeTheEra(t *testing.T) {
+	t.Parallel()
+	const all = 3000
+	d := newForgetful(t)
+	batch := d.Enqueue("menu", all, manyDomains(30)...)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	served := make(chan error, 2)
+	serve := func(ctx context.Context, name string, db *queue.DB, r *ration) {
+		s := d.Server(name, r.handle)
+		s.DB, s.UntilIdle, s.MaxInFlight, s.StateDir = db, false, 20, t.TempDir()
+		go func() { served <- d.Run(ctx, s, "pass") }()
+	}
+	var stays, comes ration
+	stays.most.Store(500)
+	comes.most.Store(150)
+	tap := queuetest.NewTap(t, d.URL)
+	serve(ctx, "stays", queuetest.Open(t, tap.URL), &stays)
+	d.sent(100)
+	resume := tap.Hold()
+	d.remember()
+	d.Exec(`UPDATE enotify.lease SET until = now() - interval '1 s'`)
+	d.Exec(`UPDATE enotify.node SET live_until = now() - interval '1 s'`)
+
+	goes, leave := context.WithCancel(ctx)
+	defer leave()
+	serve(goes, "comes and goes", d.DB, &comes)
+	comes.used(t, 100)
+	resume()
+	d.Until(func() {}, `SELECT n.era = e.number AND n.live_until > now() FROM enotify.node n, enotify.era e
+		WHERE n.name = 'stays'`)
+	d.Exec(`BEGIN`) // so that it takes none of the groups that the other one gives back
+	d.Exec(`SELECT FROM enotify.node WHERE name = 'stays' FOR UPDATE`)
+	comes.most.Store(all)
+	leave()
+	if err := <-served; err != nil {
+		t.Fatal(err)
+	}
+	d.forget(false)
+	stays.most.Store(2 * all)
+	d.Until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	queuetest.Copies(t, d.Sent(), len(d.Sent()), 1)
+	if got := d.States(batch); got["delivered"]+got["unknown"] != all || got["unknown"] == 0 || got["delivered"] < 100 {
+		t.Errorf("states: got %v, want %d delivered or unknown, 100 delivered and some unknown", got, all)
+	}
+}
+
 // The numbers of events that a database has forgotten are not given again: a reader
 // goes on after the last one that it has seen, and misses nothing.
 func TestEventNumbersAfterTheDatabaseWentBack(t *testing.T) {

@@ -26,6 +26,7 @@ const leaseMargin = 500 * time.Millisecond
 type leases struct {
 	held   map[int16]int64   // epoch of each group
 	had    map[int16][]int64 // epochs of all leases since the era was settled, those that are held included
+	ever   map[int16]int64   // the highest epoch of all leases of this run, those of earlier eras included
 	told   bool              // had was told to the database, see [unvouchedSQL]
 	alive  int               // the most nodes that lived at once since the era was settled
 	ours   map[int16]bool    // of them, those that are for this node: it has the egress address for what is due there
@@ -39,8 +40,8 @@ type leases struct {
 }
 
 func newLeases() *leases {
-	return &leases{held: map[int16]int64{}, had: map[int16][]int64{}, ours: map[int16]bool{}, giving: map[int16]int32{},
-		start: time.Now()}
+	return &leases{held: map[int16]int64{}, had: map[int16][]int64{}, ever: map[int16]int64{}, ours: map[int16]bool{},
+		giving: map[int16]int32{}, start: time.Now()}
 }
 
 // valid reports whether the leases have not run out, by our clock.
@@ -72,6 +73,7 @@ func (l *leases) hold(held []lease) (news bool) {
 		if had := l.had[h.grp]; len(had) == 0 || had[len(had)-1] != h.epoch {
 			l.had[h.grp] = append(had, h.epoch)
 		}
+		l.ever[h.grp] = max(l.ever[h.grp], h.epoch)
 	}
 	l.held, l.ours = epochs, ours
 	l.count.Store(int32(len(held)))

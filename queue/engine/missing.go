@@ -29,24 +29,30 @@ func (m missing) String() string {
 // node tells every lease that it had: group, epoch, and whether it still has it.
 const (
 	// A lease of ours that is not among them is one whose answer was lost: nothing
-	// began under it. The result tells whether the database has forgotten a change:
-	// it knows an earlier epoch than this node, or takes a lease that was given back
-	// for ours.
+	// began under it. But when this node had one of that epoch in an earlier era, it had
+	// run out before this era was settled: another node took the group, whom this one may
+	// not have seen. The result tells whether the database has forgotten a change:
+	// it knows an earlier epoch than this node, or takes a lease that was given back, or
+	// had run out, for ours.
 	tellLeasesSQL = `
 WITH had AS MATERIALIZED (
 	SELECT * FROM unnest($3::smallint[], $4::bigint[], $5::boolean[]) h (grp, epoch, held)
+), other AS MATERIALIZED (
+	SELECT l.grp, l.epoch, EXISTS (SELECT FROM unnest($7::smallint[], $8::bigint[]) e (grp, epoch)
+		WHERE e.grp = l.grp AND e.epoch >= l.epoch) AS ran_out
+	FROM enotify.lease l
+	WHERE l.node_id = $1 AND NOT EXISTS (SELECT FROM had h WHERE h.grp = l.grp AND h.epoch >= l.epoch)
 ), told AS (
 	INSERT INTO enotify.lease_told (era, grp, epoch, held)
 	SELECT $2::bigint, grp, epoch, held FROM had
 	UNION ALL
-	SELECT $2::bigint, l.grp, l.epoch, true FROM enotify.lease l
-	WHERE l.node_id = $1 AND NOT EXISTS (SELECT FROM had h WHERE h.grp = l.grp AND h.epoch >= l.epoch)
+	SELECT $2::bigint, grp, epoch, NOT ran_out FROM other
 	ON CONFLICT (era, grp, epoch) DO UPDATE SET held = lease_told.held OR excluded.held
 ), lived AS (
-	UPDATE enotify.era SET alive = greatest(alive, $6)
+	UPDATE enotify.era SET alive = greatest(alive, $6, (SELECT 2 FROM other WHERE ran_out LIMIT 1))
 )
-SELECT coalesce(bool_or(h.epoch > l.epoch OR h.epoch = l.epoch AND l.node_id = $1 AND NOT h.held), false)
-FROM had h JOIN enotify.lease l ON l.grp = h.grp`
+SELECT EXISTS (SELECT FROM other WHERE ran_out) OR EXISTS (SELECT FROM had h JOIN enotify.lease l ON l.grp = h.grp
+	WHERE h.epoch > l.epoch OR h.epoch = l.epoch AND l.node_id = $1 AND NOT h.held)`
 	// A group is vouched for when nodes that have entered tell every lease of it since
 	// the one that the database knows, and that they still have the last; the last may
 	// also have been given back, where all nodes have entered that lived. $2: the database
@@ -79,7 +85,12 @@ func (db *store) tellLeases(ctx context.Context, node int32, number int64, l *le
 			held = append(held, l.held[grp] == epoch)
 		}
 	}
-	err = db.pool.QueryRow(ctx, tellLeasesSQL, node, number, grps, epochs, held, l.alive).Scan(&back)
+	var ever []int16
+	var highest []int64
+	for grp, epoch := range l.ever {
+		ever, highest = append(ever, grp), append(highest, epoch)
+	}
+	err = db.pool.QueryRow(ctx, tellLeasesSQL, node, number, grps, epochs, held, l.alive, ever, highest).Scan(&back)
 	return back, err
 }
 

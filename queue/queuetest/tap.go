@@ -18,6 +18,7 @@ type Tap struct {
 
 	mu    sync.Mutex
 	count map[string]int // by the text of the statement
+	held  chan struct{}  // connections that come in wait for its end; nil: they do not
 }
 
 // NewTap passes connections on to the server of a URL until the test ends.
@@ -47,6 +48,20 @@ func NewTap(tb testing.TB, server string) *Tap {
 	return t
 }
 
+// Hold has connections that come in wait until resume is called.
+func (t *Tap) Hold() (resume func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	held := make(chan struct{})
+	t.held = held
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.held = nil
+		close(held)
+	}
+}
+
 // Count returns how often each statement was sent since the last call. One that is
 // empty, such as a ping of the pool, counts too: it is a round trip.
 func (t *Tap) Count() map[string]int {
@@ -65,6 +80,12 @@ func (t *Tap) note(sql string) {
 
 func (t *Tap) pass(program net.Conn, host string) {
 	defer program.Close()
+	t.mu.Lock()
+	held := t.held
+	t.mu.Unlock()
+	if held != nil {
+		<-held
+	}
 	server, err := net.Dial("tcp", host)
 	if err != nil {
 		return
