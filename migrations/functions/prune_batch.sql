@@ -1,5 +1,7 @@
 -- In pieces, so that no transaction holds its locks for long. The batch itself stays: its idem_key must not become free
--- for a new batch when an application submits the old one again, however late.
+-- for a new batch when an application submits the old one again, however late. Only the first call waits for results
+-- that are being written, and keeps others out: of a batch that is pruned nothing is counted or brought back any more,
+-- and several connections may drop its recipients.
 CREATE OR REPLACE FUNCTION enotify.prune_batch(batch bigint, after int DEFAULT 0, most int DEFAULT 20000) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -7,8 +9,12 @@ DECLARE
     b    enotify.batch;
     upto int := prune_batch.after + greatest(prune_batch.most, 1);
 BEGIN
-    PERFORM enotify.lock_results(prune_batch.batch);
-    b := enotify.my_batch(prune_batch.batch);
+    SELECT * INTO b FROM enotify.batch x
+    WHERE x.id = prune_batch.batch AND x.client_id = ANY (enotify.my_clients()) AND x.pruned_at IS NOT NULL;
+    IF b.id IS NULL THEN
+        PERFORM enotify.lock_results(prune_batch.batch);
+        b := enotify.my_batch(prune_batch.batch);
+    END IF;
     IF b.finished_at IS NULL THEN
         RAISE EXCEPTION 'batch % is %, and has not finished', b.id, b.state
             USING ERRCODE = 'object_not_in_prerequisite_state',

@@ -2,7 +2,10 @@ package retention
 
 import (
 	"context"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"enotify/queue"
 )
@@ -31,20 +34,53 @@ func (s Store) Prunable(ctx context.Context, keep time.Duration, client string) 
 
 const pruneSQL = `SELECT enotify.prune_batch($1, $2, $3)`
 
+// pruners is how many connections drop the recipients of one batch.
+const pruners = 2
+
 // Prune drops the content of a finished batch, its recipients and their outcomes. It
-// calls progress after each transaction with the number of recipients dropped so far.
-// The batch, its counts and its log stay, and so do suppressions and verdicts that
-// resulted from it. Prune may be interrupted, and called again.
+// calls progress after each transaction, one call at a time, with the number of
+// recipients dropped so far. The batch, its counts and its log stay, and so do
+// suppressions and verdicts that resulted from it. Prune may be interrupted, and called
+// again.
 func (s Store) Prune(ctx context.Context, batch int64, progress func(recipients int)) error {
-	for after := 0; ; {
-		var next *int
-		if err := s.db.Pool().QueryRow(ctx, pruneSQL, batch, after, pruneStep).Scan(&next); err != nil {
-			return queue.AsRefusal(err)
-		}
-		if next == nil {
-			return nil
-		}
-		after = *next
-		progress(after)
+	done, more, err := s.prune(ctx, batch, 0) // and the content
+	if err != nil || !more {
+		return err
 	}
+	progress(done)
+	var mu sync.Mutex
+	next := done
+	group, ctx := errgroup.WithContext(ctx)
+	for range pruners {
+		group.Go(func() error {
+			for {
+				mu.Lock()
+				after := next
+				next += pruneStep
+				mu.Unlock()
+				_, more, err := s.prune(ctx, batch, after)
+				if err != nil || !more {
+					return err
+				}
+				mu.Lock()
+				done += pruneStep
+				progress(done)
+				mu.Unlock()
+			}
+		})
+	}
+	return group.Wait()
+}
+
+// prune drops the recipients after a number, some at a time. It returns the number of the
+// last one, and whether there are more.
+func (s Store) prune(ctx context.Context, batch int64, after int) (last int, more bool, err error) {
+	var next *int
+	if err := s.db.Pool().QueryRow(ctx, pruneSQL, batch, after, pruneStep).Scan(&next); err != nil {
+		return 0, false, queue.AsRefusal(err)
+	}
+	if next == nil {
+		return 0, false, nil
+	}
+	return *next, true, nil
 }

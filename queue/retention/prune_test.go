@@ -1,6 +1,7 @@
 package retention_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -108,6 +109,51 @@ func TestPruneGoesOn(t *testing.T) {
 	}
 	if found, err = retention.Of(f.DB).Prunable(t.Context(), -time.Hour, ""); err != nil || len(found) != 0 {
 		t.Errorf("prunable afterwards: got %v and %v, want none", found, err)
+	}
+	f.Balances()
+}
+
+// A large batch is dropped by more than one connection, whose progress adds up; its counts stay. Only
+// the first step waits for results that are being written.
+func TestPruneOfManyRecipients(t *testing.T) {
+	t.Parallel()
+	const n = 70_001
+	f := queuetest.NewFixture(t)
+	batch := queuetest.Query[int64](f, `SELECT enotify.enqueue('menu', 'info@town.example', 's', 't',
+		ARRAY(SELECT format('u%s@a.example', i) FROM generate_series(1, $1) i))`, n)
+	f.Exec(`INSERT INTO enotify.outcome (batch_id, seq, state) SELECT batch_id, seq, 'delivered' FROM enotify.recipient`)
+	f.Exec(`UPDATE enotify.batch_domain SET intent_seq = last_seq`)
+	f.Exec(`UPDATE enotify.batch SET state = 'done', finished_at = now()`)
+	before := statuses(f)
+	f.Exec(`SELECT enotify.prune_batch($1, 0, 10)`, batch)
+
+	writer, err := queuetest.Connect(t, f.URL).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := writer.Exec(t.Context(), `SELECT enotify.lock_results($1)`, batch); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // it would wait for the writer
+	defer cancel()
+	last := 0
+	if err := retention.Of(f.DB).Prune(ctx, batch, func(n int) {
+		if n <= last {
+			t.Errorf("progress: got %d after %d", n, last)
+		}
+		last = n
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if last != 60_000 { // the last step has no progress
+		t.Errorf("the last progress: got %d, want 60000", last)
+	}
+	if got := queuetest.Query[int](f,
+		`SELECT (SELECT count(*) FROM enotify.recipient)::int + (SELECT count(*) FROM enotify.outcome)::int`); got != 0 {
+		t.Errorf("recipients and outcomes: got %d left, want 0", got)
+	}
+	if diff := cmp.Diff(before, statuses(f)); diff != "" {
+		t.Errorf("the batch (-before +now):\n%s", diff)
 	}
 	f.Balances()
 }
