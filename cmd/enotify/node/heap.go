@@ -8,14 +8,14 @@ import (
 )
 
 // smallHeap is how far the heap of a node may grow before its garbage is collected, also where
-// that is more than twice of what is in use. A node with few connections has 9 MiB in use, and
+// that is more than about twice of what is in use. A node with few connections has 9 MiB in use, and
 // would collect ten times a second at full speed: each time takes back the stacks of those
 // that wait for a message, too, which grow again.
 const smallHeap = 32 << 20 // octets
 
 const (
-	usualPercent = 100     // of what is in use, that Go lets the heap grow by
-	firstHeap    = 4 << 20 // octets at which Go collects first, with usualPercent
+	leastPercent = 90      // of what is in use, that the heap may grow by; Go's own is 100
+	firstHeap    = 4 << 20 // octets at which Go collects first, with 100 %
 )
 
 // RoomyHeap has this process collect its garbage less often while its heap is small, unless
@@ -33,10 +33,8 @@ func RoomyHeap() {
 
 // percentFor is by how much of the octets in use the heap may grow.
 func percentFor(live uint64) int {
-	if live >= smallHeap/2 {
-		return usualPercent
-	}
-	return int(min(usualPercent*smallHeap/firstHeap, 100*(smallHeap-live)/max(1, live)))
+	room := smallHeap - int64(min(live, smallHeap))
+	return int(max(leastPercent, min(100*smallHeap/firstHeap, 100*room/max(1, int64(live)))))
 }
 
 // afterEachCollection calls do after each collection of garbage from now on.

@@ -15,7 +15,8 @@ func TestSmallHeapHasRoom(t *testing.T) {
 		{1 << 20, 800},
 		{8 << 20, 300},
 		{16 << 20, 100},
-		{64 << 20, 100},
+		{20 << 20, 90},
+		{64 << 20, 90},
 	} {
 		if got := node.PercentFor(uint64(c.live)); got != c.percent {
 			t.Errorf("with %d octets in use, the heap may grow by %d %%, want %d", c.live, got, c.percent)
