@@ -362,6 +362,44 @@ func TestGroupsThatWereLostBeforeTheEra(t *testing.T) {
 	}
 }
 
+// The server starts twice in a row, and meanwhile the node cannot take the groups that are free:
+// it vouches for those that it has, and nobody is in doubt.
+func TestServerThatStartsTwice(t *testing.T) {
+	t.Parallel()
+	const all = 600
+	d := newForgetful(t)
+	batch := d.Enqueue("menu", all, manyDomains(30)...)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var r ration
+	r.most.Store(100)
+	s := d.Server("a", r.handle)
+	s.UntilIdle, s.MaxInFlight, s.StateDir = false, 20, t.TempDir()
+	served := make(chan error, 1)
+	go func() { served <- d.Run(ctx, s, "pass") }()
+	d.sent(50)
+	d.Exec(`CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$`)
+	d.Exec(`CREATE TRIGGER no BEFORE UPDATE ON enotify.lease FOR EACH ROW
+		WHEN (OLD.node_id IS NULL AND NEW.node_id IS NOT NULL) EXECUTE FUNCTION public.no()`)
+	d.Exec(`UPDATE enotify.lease SET node_id = NULL, until = '-infinity' WHERE grp < 32`)
+	for range 2 {
+		before := queuetest.Query[int64](d.Fixture, `SELECT number FROM enotify.era`)
+		d.remember()
+		d.Until(func() {}, `SELECT e.number > $1 AND e.settled_at IS NOT NULL AND n.era = e.number
+			FROM enotify.era e, enotify.node n`, before)
+	}
+	d.Exec(`DROP TRIGGER no ON enotify.lease`)
+	r.most.Store(all)
+	d.Until(cancel, `SELECT state = 'done' FROM enotify.batch WHERE id = $1`, batch)
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	d.SentOnce(all)
+	if got, want := d.States(batch), map[string]int{"delivered": all}; !cmp.Equal(got, want) {
+		t.Errorf("states: got %v, want %v", got, want)
+	}
+}
+
 // The numbers of events that a database has forgotten are not given again: a reader
 // goes on after the last one that it has seen, and misses nothing.
 func TestEventNumbersAfterTheDatabaseWentBack(t *testing.T) {

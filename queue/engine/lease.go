@@ -151,6 +151,8 @@ func (v *serving) renew(ctx context.Context) error {
 	if v.leases.told { // and are not asked for again: the database gives the epochs that it has forgotten to others
 		clear(v.leases.had)
 		v.leases.told, v.leases.alive = false, 0
+		v.leases.hold(b.held) // now: what follows may fail, and a lease that is not among had counts as run out
+		v.phase.worsen(stale)
 	}
 	v.leases.alive = max(v.leases.alive, b.alive)
 	shared := 0
