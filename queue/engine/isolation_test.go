@@ -59,7 +59,8 @@ var poisons = []struct {
 		n.submit("many", queuetest.Addresses(400, silentDomains(400)))
 	}},
 	{"content being replaced", func(n *neighbourhood, _ []string) {
-		n.submit("replaced", queuetest.Addresses(10, []string{"a.example"}))
+		n.exec(`SELECT enotify.enqueue('replaced', 'info@c0.example', 'S', 'x', $1, not_before => now() + interval '1 s')`,
+			queuetest.Addresses(10, []string{"a.example"})) // it is locked when its time comes
 		n.open(`SELECT enotify.replace_content(id, 'Another subject') FROM enotify.batch_status WHERE idem_key = 'replaced'`)
 	}},
 	{"first domains in an open transaction", func(n *neighbourhood, names []string) {
